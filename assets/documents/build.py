@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Assemble the SSM documents from src/. `--check` fails when a JSON file is stale. A developer's tool: the product never runs it."""
+import json
+import pathlib
+import re
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+UUID = "[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12}"
+PATH = "/[A-Za-z0-9._/@+-]*"
+
+
+def text(default, description, pattern=None, values=None):
+    parameter = {"type": "String", "default": default, "description": description}
+    if pattern:
+        parameter["allowedPattern"] = pattern
+    if values:
+        parameter["allowedValues"] = values
+    if default is None:
+        del parameter["default"]
+    return parameter
+
+
+EXECUTION_ID = text("None", "The job: a UUID. Data Lifecycle Manager gives its own.", f"^(None|{UUID})$")
+QUIESCE = {
+    "executionId": EXECUTION_ID,
+    "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run"]),
+    "budgetSeconds": text("30", "The failsafe thaws by itself this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
+    "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
+}
+FILE = "^(auto|/[A-Za-z0-9._/@+-]+)$"
+DOCUMENTS = {
+    "linux-filesystem": (
+        "freezeframe: freeze the filesystems on EBS volumes before a snapshot and thaw them after it, with a failsafe armed first.",
+        QUIESCE,
+    ),
+    "linux-mysql": (
+        "freezeframe: lock MySQL, MariaDB or Percona Server in one live session and freeze its filesystems before a snapshot, release both after it, with a failsafe armed first.",
+        {
+            **QUIESCE,
+            "lockWaitSeconds": text("5", "How long one attempt waits for the global read lock.", "^[1-9][0-9]?$"),
+            "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
+            "socket": text("auto", "The server's socket; auto: the usual places.", FILE),
+            "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf when there is one.", FILE),
+        },
+    ),
+    "linux-mount": (
+        "freezeframe: mount a restored EBS volume at an empty directory, unmount it, or tell where it is.",
+        {
+            "executionId": EXECUTION_ID,
+            "command": text("probe", "What to do.", values=["mount", "umount", "probe"]),
+            "volumeId": text(None, "The volume.", "^vol-[0-9a-f]{8,17}$"),
+            "mountPoint": text("/mnt", "Where: an empty or missing directory.", "^/[A-Za-z0-9._@+-]+(/[A-Za-z0-9._@+-]+)*$"),
+            "options": text("auto", "Mount options; auto: rw, and nouuid for XFS.", "^[a-z0-9_=,]+$"),
+            "waitSeconds": text("30", "How long to wait for the device.", "^[1-9][0-9]?$"),
+        },
+    ),
+}
+
+
+def lines(name):
+    out = []
+    for line in (HERE / "src" / name).read_text().splitlines():
+        include = re.fullmatch(r"#@include (\S+)", line)
+        out.extend(lines(include.group(1)) if include else [line])
+    return out
+
+
+def document(name):
+    description, parameters = DOCUMENTS[name]
+    script = lines(f"{name}.sh")
+    used = re.findall(r"\{\{\s*(\w+)\s*\}\}", "\n".join(script))
+    if sorted(used) != sorted(parameters):
+        sys.exit(f"{name}: parameters used once each must be {sorted(parameters)}, found {sorted(used)}")
+    step = {
+        "action": "aws:runShellScript",
+        "name": "run_pre_post_scripts",
+        "precondition": {"StringEquals": ["platformType", "Linux"]},
+        "inputs": {"runCommand": script, "timeoutSeconds": 120},
+    }
+    content = json.dumps(
+        {"schemaVersion": "2.2", "description": description, "parameters": parameters, "mainSteps": [step]},
+        indent=1, ensure_ascii=True,
+    ) + "\n"
+    if len(content.encode()) >= 65536:
+        sys.exit(f"{name}: {len(content)} bytes, the limit is 65,536")
+    return content
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    stale = []
+    for name in DOCUMENTS:
+        path, content = HERE / f"{name}.json", document(name)
+        if check:
+            if not path.exists() or path.read_text() != content:
+                stale.append(path.name)
+        else:
+            path.write_text(content)
+    if stale:
+        sys.exit("stale, run assets/documents/build.py: " + " ".join(stale))
+
+
+main()

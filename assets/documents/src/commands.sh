@@ -1,0 +1,492 @@
+# --- state, and one job at a time ---
+
+choose_state_root() {
+    STATE_ROOT=''
+    for P in /run /dev/shm; do
+        case $(stat -f -c %T "$P" 2>/dev/null) in tmpfs | ramfs) ;; *) continue ;; esac
+        STATE_ROOT=$P/freezeframe
+        return 0
+    done
+    return 1
+}
+
+make_state_root() {
+    mkdir -m 700 "$STATE_ROOT" 2>/dev/null || :
+    [ -d "$STATE_ROOT" ] && [ ! -L "$STATE_ROOT" ] && [ "$(stat -c %u:%a "$STATE_ROOT")" = 0:700 ]
+}
+
+# take_lock: 0 ours; 1 another job, or this one, is at work (BUSY_CODE); 2 a stale freeze could not be undone
+take_lock() {
+    BUSY_CODE=''
+    exec 9>>"$STATE_ROOT/mutex"
+    if ! "$FLOCK" -w 5 9; then
+        exec 9>&-
+        BUSY_CODE=busy
+        return 1
+    fi
+    TL_RC=0
+    OTHER=$(readlink "$STATE_ROOT/active" 2>/dev/null) || OTHER=''
+    if [ -n "$OTHER" ]; then
+        TL_JOB=${OTHER%%:*}
+        TL_START=${OTHER##*:}
+        TL_PID=${OTHER#*:}
+        TL_PID=${TL_PID%:*}
+        if { process "$TL_PID" && [ "$PROC_START" = "$TL_START" ]; } ||
+            alive "$STATE_ROOT/$TL_JOB/guard.up" || alive "$STATE_ROOT/$TL_JOB/holder.up"; then
+            BUSY_CODE=busy
+            if [ "$TL_JOB" = "$JOB" ]; then BUSY_CODE=already-frozen; fi
+            TL_RC=1
+        else
+            S=$STATE_ROOT/$TL_JOB
+            sweep || TL_RC=2
+            S=''
+            if [ $TL_RC -eq 0 ]; then rm -f "$STATE_ROOT/active"; fi
+        fi
+    fi
+    if [ $TL_RC -eq 0 ]; then
+        process $$
+        LOCK_VALUE="$JOB:$$:$PROC_START"
+        rm -rf "${STATE_ROOT:?}/$JOB"
+        if ! mkdir -m 700 "$STATE_ROOT/$JOB" || ! ln -s "$LOCK_VALUE" "$STATE_ROOT/active"; then
+            BUSY_CODE=busy
+            TL_RC=1
+        fi
+    fi
+    exec 9>&-
+    return $TL_RC
+}
+
+# A job in S whose processes are gone: thaw what it recorded as its own, then forget it.
+sweep() {
+    SW_RC=0
+    N=1
+    while [ -e "$S/st.$N" ]; do
+        get_state "$N"
+        case $STATE in freezing | frozen)
+            thaw "$N"
+            case $? in
+            0 | 1) set_state "$N" thawed ;;
+            *) SW_RC=1 ;;
+            esac
+            ;;
+        esac
+        N=$((N + 1))
+    done
+    if [ $SW_RC -ne 0 ]; then return 1; fi
+    recipe_kill
+    end_pins
+    rm -rf "$S"
+}
+
+end_pins() {
+    EP_N=1
+    while [ -e "$S/pin.$EP_N" ]; do
+        end_process "$S/pin.$EP_N"
+        EP_N=$((EP_N + 1))
+    done
+}
+
+# Forget the job, unless something of it is still frozen or a process still works on it.
+forget() {
+    if still_frozen || alive "$S/guard.up" || alive "$S/holder.up"; then return; fi
+    end_pins
+    FG_DIR=$S
+    S=''
+    rm -rf "$FG_DIR"
+    case $(readlink "$STATE_ROOT/active" 2>/dev/null) in "$JOB":*) rm -f "$STATE_ROOT/active" ;; esac
+}
+
+# Print what the holder and the guard have said since the last time.
+drain() {
+    [ -f "$S/events" ] || return 0
+    DR_N=0
+    while read -r DR_TYPE DR_MS DR_BODY; do
+        DR_N=$((DR_N + 1))
+        if [ "$DR_N" -gt "$PRINTED" ]; then print_event "$DR_TYPE" "$DR_MS" "$DR_BODY"; fi
+    done <"$S/events"
+    PRINTED=$DR_N
+    printf '%s\n' "$PRINTED" >"$S/printed"
+}
+
+# --- the commands ---
+
+hello() {
+    emit hello ",\"recipe\":\"$RECIPE\",\"version\":$DOCUMENT_VERSION,\"job\":\"$JOB\",\"command\":\"$(json_text "$COMMAND")\""
+}
+
+refuse() {
+    error "$@"
+    if [ -n "$S" ]; then
+        RF_DIR=$S
+        S=''
+        rm -rf "$RF_DIR"
+        rm -f "$STATE_ROOT/active"
+    fi
+    finish refused 206
+}
+
+need_tool() {
+    if NT=$(tool_path "$1"); then
+        if [ "$COMMAND" = dry-run ]; then emit tool ",\"name\":\"$1\",\"path\":\"$NT\""; fi
+        return 0
+    fi
+    if [ "$COMMAND" = dry-run ]; then emit tool ",\"name\":\"$1\""; fi
+    MISSING="$MISSING $1"
+    NT=''
+}
+
+find_tools() {
+    MISSING=''
+    need_tool sh; SH=$NT
+    need_tool fsfreeze; FSFREEZE=$NT
+    need_tool findmnt; FINDMNT=$NT
+    need_tool setsid; SETSID=$NT
+    need_tool flock; FLOCK=$NT
+    need_tool sleep; SLEEP=$NT
+    need_tool rmdir; RMDIR=$NT
+    for P in readlink stat sync mkfifo grep sed tr cut; do need_tool "$P"; done
+    recipe_tools
+}
+
+# Everything that must hold before anything is touched; the same for dry-run and pre-script.
+preflight() {
+    WANTED=$MOUNTS
+    if [ "$WANTED" != auto ]; then
+        WANTED=$(printf '%s' "$MOUNTS" | sed 's;//*;/;g; s;\([^,]\)/,;\1,;g; s;\([^,]\)/$;\1;')
+    fi
+    scan_mounts
+    if [ "$COMMAND" = dry-run ]; then
+        for P in $AGENT_PATHS "${0%/*}"; do
+            [ -e "$P" ] || continue
+            superblock_of "$P"
+            emit agent ",\"path\":\"$(json_text "$P")\",\"mount\":\"$(json_text "$SB_MOUNT")\""
+        done
+    fi
+    if [ -n "$REFUSAL" ]; then
+        RF_REST=${REFUSAL#*|}
+        refuse "${REFUSAL%%|*}" "${RF_REST#*|}" "${RF_REST%%|*}"
+    fi
+    if [ -z "$COVERED" ]; then refuse no-mounts 'no mounted filesystem on an EBS volume can be frozen here'; fi
+    while IFS='|' read -r C_ID _ C_AT; do
+        if [ -z "$C_ID" ]; then continue; fi
+        if is_frozen "$C_AT"; then refuse already-frozen 'another owner has frozen it' "$C_AT"; fi
+    done <<END
+$COVERED
+END
+    recipe_preflight
+}
+
+# Open each mount in a process of its own, whose only work is to keep that descriptor; check that it is the mount that was judged.
+pin_mounts() {
+    COUNT=0
+    while IFS='|' read -r C_ID _ C_AT; do
+        if [ -z "$C_ID" ]; then continue; fi
+        COUNT=$((COUNT + 1))
+        # Not a job of this shell: some shells report the end of theirs.
+        (
+            "$SETSID" "$SLEEP" $((BUDGET + 120)) <"$C_AT" >/dev/null 2>&1 &
+            note_process $! "$S/pin.$COUNT"
+        )
+        PIN=0
+        { read -r PIN PIN_START <"$S/pin.$COUNT"; } 2>/dev/null || :
+        : "${PIN_START:-}"
+        PN_ID='' PN_TRY=0
+        while [ $PN_TRY -lt 40 ]; do
+            # Out of our process group and past its exec?
+            if process "$PIN" && [ "$PROC_SESSION" = "$PIN" ]; then
+                while read -r KEY VALUE; do
+                    if [ "$KEY" = mnt_id: ]; then PN_ID=$VALUE; fi
+                done <"/proc/$PIN/fdinfo/0"
+                break
+            fi
+            "$SLEEP" 0.05
+            PN_TRY=$((PN_TRY + 1))
+        done
+        PN_DEVICE=$(stat -L -c %d "/proc/$PIN/fd/0" 2>/dev/null)
+        if [ "$PN_ID" != "$C_ID" ] || [ -z "$PN_DEVICE" ] || [ "$PN_DEVICE" = "$(stat -c %d "$C_AT/.." 2>/dev/null)" ]; then
+            end_pins
+            refuse device-changed 'the mount changed while it was looked at' "$C_AT"
+        fi
+        printf '%s\n' "$PN_DEVICE" >"$S/dev.$COUNT"
+        printf '%s\n' "$C_ID" >"$S/id.$COUNT"
+        printf '%s\n' "$C_AT" >"$S/mnt.$COUNT"
+        set_state "$COUNT" open
+    done <<END
+$COVERED
+END
+    printf '%s\n' "$COUNT" >"$S/count"
+}
+
+dry_run() {
+    hello
+    check_parameters
+    choose_state_root || :
+    find_tools
+    check_tools
+    preflight
+    finish ok 0
+}
+
+check_tools() {
+    if [ -n "$MISSING" ]; then refuse no-tool "missing:$MISSING"; fi
+    if [ -z "$STATE_ROOT" ]; then refuse arm-failed 'neither /run nor /dev/shm is in memory'; fi
+}
+
+pre_script() {
+    check_parameters
+    choose_state_root || :
+    find_tools
+    if [ -n "$MISSING" ] || [ -z "$STATE_ROOT" ] || ! make_state_root; then
+        hello
+        check_tools
+        refuse arm-failed "$STATE_ROOT is not a directory of root's alone"
+    fi
+    take_lock
+    case $? in
+    0) ;;
+    1)
+        if [ "$BUSY_CODE" = already-frozen ]; then { read -r SEQ <"$STATE_ROOT/$JOB/seq"; } 2>/dev/null || SEQ=0; fi
+        hello
+        error "$BUSY_CODE" 'a freezeframe job is at work on this instance'
+        finish refused 204
+        ;;
+    *)
+        hello
+        error thaw-failed 'an earlier job left a filesystem frozen that cannot be thawed'
+        finish failed 201
+        ;;
+    esac
+    S=$STATE_ROOT/$JOB
+    hello
+    preflight
+    note_process $$ "$S/foreground"
+    # The guard and the holder run a copy in memory, so that no frozen or slow disk lies under their own text.
+    if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script"; then refuse arm-failed 'the script cannot read its own file'; fi
+    pin_mounts
+    sync_mounts
+    "$SETSID" "$SH" "$S/script" --guard "$S" </dev/null >/dev/null 2>&1 &
+    wait_for 3000 "$S/guard.up" $!
+    if ! alive "$S/guard.up"; then
+        : >"$S/disarm"
+        end_pins
+        error arm-failed 'the failsafe did not come up; nothing was frozen'
+        S=''
+        rm -rf "${STATE_ROOT:?}/$JOB"
+        rm -f "$STATE_ROOT/active"
+        finish failed 201
+    fi
+    "$SETSID" "$SH" "$S/script" --holder "$S" </dev/null >/dev/null 2>&1 &
+    HOLDER=$!
+    now
+    LIMIT=$((NOW + BUDGET * 1000 + 5000))
+    while [ ! -e "$S/ready" ] && [ ! -e "$S/outcome" ]; do
+        now
+        if [ "$NOW" -ge "$LIMIT" ]; then break; fi
+        if ! process $HOLDER && ! alive "$S/guard.up"; then break; fi
+        drain
+        "$SLEEP" 0.05
+    done
+    if [ -e "$S/ready" ] && [ ! -e "$S/fired" ] && [ ! -e "$S/outcome" ]; then
+        : >"$S/pre.done"
+        drain
+        finish ok 0
+    fi
+    wait_for_end 10000
+    drain
+    if [ ! -e "$S/outcome" ]; then thaw_left_over; fi
+    SEQ_END=$SEQ
+    forget
+    SEQ=$SEQ_END
+    finish failed 201
+}
+
+# wait_for MS FILE PID: until FILE has content or the process has ended
+wait_for() {
+    now
+    WF=$((NOW + $1))
+    while [ ! -s "$2" ] && process "$3"; do
+        now
+        if [ "$NOW" -ge "$WF" ]; then return 1; fi
+        "$SLEEP" 0.05
+    done
+}
+
+# Until the holder and the guard are both gone, at most MS
+wait_for_end() {
+    now
+    WE=$((NOW + $1))
+    while alive "$S/guard.up" || alive "$S/holder.up"; do
+        now
+        if [ "$NOW" -ge "$WE" ]; then return 1; fi
+        drain
+        "$SLEEP" 0.05
+    done
+}
+
+# Both helpers are gone or stuck: thaw here what they recorded.
+thaw_left_over() {
+    error release-lost 'the holder did not answer; thawing what it recorded'
+    N=$COUNT
+    while [ "$N" -ge 1 ]; do
+        get_state "$N"
+        case $STATE in freezing | frozen)
+            thaw "$N"
+            case $? in
+            0)
+                set_state "$N" thawed
+                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed by the command, the holder was lost\""
+                ;;
+            1) set_state "$N" thawed ;;
+            *) error thaw-failed "$TH_TEXT" "$TH_MNT" ;;
+            esac
+            ;;
+        esac
+        N=$((N - 1))
+    done
+    mark_window_end
+    recipe_kill
+}
+
+probe_recorded() {
+    N=1
+    while [ "$N" -le "$COUNT" ]; do
+        read -r PR_MNT <"$S/mnt.$N"
+        PR_AT=$PR_MNT
+        if alive "$S/pin.$N"; then PR_AT=/proc/$AL_PID/fd/0; fi
+        PR=false
+        if is_frozen "$PR_AT"; then PR=true; fi
+        emit probe ",\"mount\":\"$PR_MNT\",\"frozen\":$PR"
+        N=$((N + 1))
+    done
+}
+
+say_window() {
+    if [ -s "$S/window.start" ] && [ -s "$S/window.end" ]; then
+        read -r W_START <"$S/window.start"
+        read -r W_END <"$S/window.end"
+        emit window ",\"window_ms\":$((W_END - W_START))"
+    fi
+}
+
+post_script() {
+    check_parameters
+    choose_state_root || :
+    find_tools
+    if [ -n "$MISSING" ] || [ -z "$STATE_ROOT" ]; then
+        hello
+        check_tools
+    fi
+    if [ ! -s "$STATE_ROOT/$JOB/count" ]; then not_frozen; fi
+    S=$STATE_ROOT/$JOB
+    read -r COUNT <"$S/count"
+    { read -r SEQ <"$S/seq"; } 2>/dev/null || SEQ=0
+    { read -r PRINTED <"$S/printed"; } 2>/dev/null || PRINTED=0
+    hello
+    if [ ! -e "$S/ready" ] && alive "$S/foreground"; then
+        error busy 'pre-script is still at work'
+        finish failed 202
+    fi
+    READY=no
+    if [ -e "$S/ready" ]; then READY=yes; fi
+    if alive "$S/holder.up"; then
+        : >"$S/release"
+        now
+        LIMIT=$((NOW + 20000))
+        while [ ! -e "$S/outcome" ] && { alive "$S/holder.up" || alive "$S/guard.up"; }; do
+            now
+            if [ "$NOW" -ge "$LIMIT" ]; then break; fi
+            "$SLEEP" 0.05
+        done
+    fi
+    wait_for_end 5000 || :
+    drain
+    if [ ! -e "$S/outcome" ]; then thaw_left_over; fi
+    OUTCOME=lost
+    { read -r OUTCOME <"$S/outcome"; } 2>/dev/null || :
+    FIRED=no
+    if [ -e "$S/fired" ]; then FIRED=yes; fi
+    probe_recorded
+    say_window
+    LEFT=no
+    if still_frozen; then LEFT=yes; fi
+    if [ "$FIRED" = no ] && [ "$OUTCOME" = failed ] && [ "$READY" = no ]; then
+        error not-frozen 'pre-script had failed and everything was released'
+    fi
+    SEQ_END=$SEQ
+    forget
+    SEQ=$SEQ_END
+    if [ "$FIRED" = yes ]; then finish failed 203; fi
+    if [ "$LEFT" = yes ]; then finish failed 202; fi
+    if [ "$OUTCOME" = released ]; then finish ok 0; fi
+    if [ "$READY" = no ]; then finish failed 205; fi
+    finish failed 202
+}
+
+# No such job here: say so, and say of each mount that could have been meant whether it is frozen.
+not_frozen() {
+    hello
+    error not-frozen 'no such job is frozen on this instance'
+    WANTED=auto
+    ROLE=silent
+    scan_mounts
+    ROLE=foreground
+    while IFS='|' read -r C_ID _ C_AT; do
+        if [ -z "$C_ID" ]; then continue; fi
+        PR=false
+        if is_frozen "$C_AT"; then PR=true; fi
+        emit probe ",\"mount\":\"$C_AT\",\"frozen\":$PR"
+    done <<END
+$COVERED
+END
+    finish failed 205
+}
+
+check_parameters() {
+    if ! matches "$BUDGET" '^[1-9][0-9]{0,2}$'; then bad_parameter 'budgetSeconds is not 1 to 999'; fi
+    if ! matches "$MOUNTS" '^(auto|/[A-Za-z0-9._/@+-]*(,/[A-Za-z0-9._/@+-]*)*)$'; then bad_parameter 'mounts is neither auto nor a list of plain paths'; fi
+    recipe_parameters
+}
+
+bad_parameter() {
+    if [ "$SEQ" = 0 ]; then hello; fi
+    refuse bad-parameter "$1"
+}
+
+main() {
+    cd / || exit 201
+    JOB=dlm
+    CLIENT=''
+    case ${1:-} in
+    --guard | --holder)
+        S=$2
+        STATE_ROOT=${S%/*}
+        read -r COUNT <"$S/count"
+        find_tools_quietly
+        if [ "$1" = --guard ]; then guard; else holder; fi
+        exit 201
+        ;;
+    esac
+    if ! matches "$EXECUTION_ID" '^(None|[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12})$'; then
+        bad_parameter 'executionId is neither None nor a UUID'
+    fi
+    if [ "$EXECUTION_ID" != None ]; then JOB=$EXECUTION_ID; fi
+    if [ "$(id -u)" != 0 ]; then
+        hello
+        refuse not-root 'this document must run as root'
+    fi
+    case $COMMAND in
+    dry-run) dry_run ;;
+    pre-script) pre_script ;;
+    post-script) post_script ;;
+    *)
+        hello
+        error unknown-command 'command is none of pre-script, post-script, dry-run'
+        finish refused 201
+        ;;
+    esac
+}
+
+find_tools_quietly() {
+    COMMAND=quiet
+    find_tools
+}

@@ -1,0 +1,124 @@
+# --- common: where things are, what is said, which volumes lie under a mount ---
+
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin
+LC_ALL=C
+export PATH LC_ALL
+unset ENV BASH_ENV CDPATH
+umask 077
+set -u
+
+DOCUMENT_VERSION=1
+ROLE=foreground
+SEQ=0
+S=''
+
+# Milliseconds of the machine's monotonic clock, in NOW (10 ms steps). Builtins only: the guard calls this while things are frozen.
+now() {
+    read -r UP UP_REST </proc/uptime
+    : "$UP_REST"
+    NOW="${UP%.*}${UP#*.}0"
+}
+
+json_text() {
+    printf '%s' "$1" | tr '\n\t' '  ' | tr -d '\000-\037\177-\377' | cut -c 1-300 | sed 's/[\\"]/\\&/g'
+}
+
+# matches VALUE ERE: the whole value, which must be one line.
+matches() {
+    case $1 in *'
+'*) return 1 ;; esac
+    printf '%s\n' "$1" | grep -Eq -- "$2"
+}
+
+print_event() {
+    SEQ=$((SEQ + 1))
+    printf 'FF1 {"t":"%s","seq":%d,"ms":%d%s}\n' "$1" "$SEQ" "$2" "$3"
+    if [ -n "$S" ]; then printf '%s\n' "$SEQ" >"$S/seq"; fi
+}
+
+# emit TYPE [,"key":value...]: the foreground prints; the holder and the guard leave a line that the next command prints.
+# Only the foreground numbers events, so that `seq` is consistent over all processes.
+emit() {
+    now
+    if [ "$ROLE" = foreground ]; then
+        print_event "$1" "$NOW" "${2:-}"
+    else
+        printf '%s %s %s\n' "$1" "$NOW" "${2:-}" >>"$S/events"
+    fi
+}
+
+# error CODE TEXT [MOUNT]
+error() {
+    if [ -n "${3:-}" ]; then
+        emit error ",\"code\":\"$1\",\"text\":\"$(json_text "$2")\",\"mount\":\"$(json_text "$3")\""
+    else
+        emit error ",\"code\":\"$1\",\"text\":\"$(json_text "$2")\""
+    fi
+}
+
+# finish OUTCOME EXIT: the last line of every command. No other exit code ever leaves (194 would reboot the instance).
+finish() {
+    emit end ",\"outcome\":\"$1\",\"exit\":$2"
+    exit "$2"
+}
+
+# tool VARIABLE NAME: absolute path, or empty.
+tool_path() {
+    for TP in /usr/sbin /usr/bin /sbin /bin /usr/local/sbin /usr/local/bin; do
+        if [ -x "$TP/$1" ] && [ ! -d "$TP/$1" ]; then
+            printf '%s' "$TP/$1"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Fill VOLUME_MAP with ` device=vol-…` from the names that udev gives to EBS volumes. A partition's link is passed over: its disk has one too.
+load_volume_map() {
+    VOLUME_MAP=' '
+    for LINK in /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol*; do
+        [ -e "$LINK" ] || continue
+        HEX=${LINK##*_Store_vol}
+        TAIL=${HEX#"${HEX%%[!0-9a-f]*}"}
+        HEX=${HEX%%[!0-9a-f]*}
+        case $TAIL in '' | _1 | -ns-1) ;; *) continue ;; esac
+        case ${#HEX} in 8 | 17) ;; *) continue ;; esac
+        NODE=$(readlink -f "$LINK") || continue
+        [ -b "$NODE" ] || continue
+        VOLUME_MAP="$VOLUME_MAP${NODE##*/}=vol-$HEX "
+    done
+}
+
+# volumes_under NAME: one volume id per line for a kernel block device name, through partitions, LVM and md.
+# Fails when any part of it is not a known EBS volume. Never guesses.
+volumes_under() {
+    case $VOLUME_MAP in
+    *" $1="*)
+        VU=${VOLUME_MAP#*" $1="}
+        printf '%s\n' "${VU%% *}"
+        return 0
+        ;;
+    esac
+    VU_SYS=/sys/class/block/$1
+    if [ -e "$VU_SYS/partition" ]; then
+        VU=$(readlink -f "$VU_SYS") || return 1
+        VU=${VU%/*}
+        volumes_under "${VU##*/}"
+        return
+    fi
+    if [ -r "$VU_SYS/device/serial" ]; then
+        VU=''
+        read -r VU VU_REST <"$VU_SYS/device/serial" || :
+        : "${VU_REST:-}"
+        if matches "$VU" '^vol([0-9a-f]{8}|[0-9a-f]{17})$'; then
+            printf 'vol-%s\n' "${VU#vol}"
+            return 0
+        fi
+        return 1
+    fi
+    set -- "$VU_SYS"/slaves/*
+    [ -e "$1" ] || return 1
+    for SLAVE in "$@"; do
+        (volumes_under "${SLAVE##*/}") || return 1
+    done
+}

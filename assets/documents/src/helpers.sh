@@ -1,0 +1,260 @@
+# --- the guard ---
+
+guard() {
+    ROLE=guard
+    trap '' HUP INT
+    trap 'fire signal' TERM
+    now
+    DEADLINE=$((NOW + BUDGET * 1000))
+    process $$ || exit 201
+    if [ "$PROC_SESSION" != $$ ]; then exit 201; fi
+    N=1
+    while [ "$N" -le "$COUNT" ]; do
+        alive "$S/pin.$N" || exit 201
+        N=$((N + 1))
+    done
+    note_process $$ "$S/guard.up" "$DEADLINE"
+    while :; do
+        if [ -e "$S/disarm" ]; then exit 0; fi
+        now
+        if [ "$NOW" -ge "$DEADLINE" ]; then fire budget; fi
+        if [ -s "$S/holder.up" ] && ! alive "$S/holder.up"; then
+            if [ -e "$S/disarm" ]; then exit 0; fi
+            fire holder
+        fi
+        "$SLEEP" 0.1
+    done
+}
+
+# Does anything live on in the holder's session? A freeze that was under way when the holder was killed completes later.
+holder_has_children() {
+    { read -r HC_PID HC_REST <"$S/holder.up"; } 2>/dev/null || return 1
+    : "$HC_REST"
+    for HC in /proc/[0-9]*; do
+        if process "${HC#/proc/}" && [ "$PROC_SESSION" = "$HC_PID" ] && [ "${HC#/proc/}" != "$HC_PID" ]; then return 0; fi
+    done
+    return 1
+}
+
+fire() {
+    trap '' TERM
+    printf '%s\n' "$1" >"$S/fired"
+    case $1 in
+    budget) WHY="the budget of $BUDGET s was spent" ;;
+    holder) WHY='the holder died' ;;
+    *) WHY='the failsafe was told to end' ;;
+    esac
+    error failsafe-fired "$WHY"
+    now
+    PATIENCE=$((NOW + 3000))
+    GIVE_UP=$((NOW + 600000))
+    TOLD=no
+    while :; do
+        # Asked before the thaw: a freeze that was under way may complete after a thaw that came too early.
+        QUIET=yes
+        if alive "$S/holder.up"; then QUIET=no; fi
+        if holder_has_children; then QUIET=no; fi
+        N=$COUNT
+        while [ "$N" -ge 1 ]; do
+            get_state "$N"
+            case $STATE in freezing | frozen)
+                thaw "$N"
+                case $? in
+                0)
+                    set_state "$N" thawed
+                    mark_window_end
+                    emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed by the failsafe: $WHY\""
+                    ;;
+                1) if [ "$STATE" = frozen ] || [ "$QUIET" = yes ]; then set_state "$N" thawed; fi ;;
+                *)
+                    if [ "$TOLD" = no ]; then error thaw-failed "$TH_TEXT" "$TH_MNT"; fi
+                    TOLD=yes
+                    ;;
+                esac
+                ;;
+            esac
+            N=$((N - 1))
+        done
+        recipe_kill
+        if [ "$QUIET" = yes ] && ! still_frozen; then break; fi
+        now
+        if [ "$NOW" -ge "$PATIENCE" ]; then end_process "$S/holder.up"; fi
+        if [ "$NOW" -ge "$GIVE_UP" ]; then break; fi
+        "$SLEEP" 0.1
+    done
+    if [ ! -e "$S/window.end" ] && [ -e "$S/window.start" ]; then mark_window_end; fi
+    emit disarmed ',"fired":true'
+    if [ ! -e "$S/outcome" ]; then printf 'fired\n' >"$S/outcome"; fi
+    exit 0
+}
+
+# --- the holder ---
+
+# May the holder go on? Not when the failsafe acted or died, nor when the foreground was killed before it could say `ready`.
+may_go_on() {
+    if [ -e "$S/fired" ]; then
+        STOP_CODE=failsafe-fired STOP_TEXT='the failsafe acted before everything was frozen'
+        return 1
+    fi
+    if ! alive "$S/guard.up"; then
+        STOP_CODE=arm-failed STOP_TEXT='the failsafe is gone'
+        return 1
+    fi
+    if [ ! -e "$S/pre.done" ] && ! alive "$S/foreground"; then
+        STOP_CODE=freeze-failed STOP_TEXT='pre-script was ended before it could report'
+        return 1
+    fi
+}
+
+sync_mounts() {
+    N=1
+    while [ "$N" -le "$COUNT" ]; do
+        alive "$S/pin.$N"
+        sync -f "/proc/$AL_PID/fd/0" 2>/dev/null || sync
+        N=$((N + 1))
+    done
+}
+
+freeze() {
+    read -r FZ_MNT <"$S/mnt.$1"
+    read -r FZ_DEV <"$S/dev.$1"
+    if ! alive "$S/pin.$1" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" != "$FZ_DEV" ]; then
+        STOP_CODE=device-changed STOP_TEXT='the descriptor no longer leads to the device that was checked'
+        return 1
+    fi
+    FZ_TARGET=/proc/$AL_PID/fd/0
+    # Last look before the note that would entitle the guard to thaw it.
+    if is_frozen "$FZ_TARGET"; then
+        set_state "$1" foreign
+        STOP_CODE=already-frozen STOP_TEXT='another owner has frozen it'
+        return 1
+    fi
+    now
+    FZ_START=$NOW
+    if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
+    set_state "$1" freezing
+    if "$FSFREEZE" -f "$FZ_TARGET" 2>"$S/freeze.err"; then
+        set_state "$1" frozen
+        now
+        emit frozen ",\"mount\":\"$FZ_MNT\",\"took_ms\":$((NOW - FZ_START))"
+        return 0
+    fi
+    STOP_TEXT=$(cat "$S/freeze.err")
+    case $STOP_TEXT in
+    *busy*)
+        set_state "$1" foreign
+        STOP_CODE=already-frozen
+        ;;
+    *)
+        set_state "$1" failed
+        STOP_CODE=freeze-failed
+        ;;
+    esac
+    return 1
+}
+
+# Thaw all that is ours, in reverse order, past every failure. 0 when nothing of ours is left frozen.
+thaw_ours() {
+    TO_RC=0
+    N=$COUNT
+    while [ "$N" -ge 1 ]; do
+        get_state "$N"
+        if [ "$STATE" = frozen ]; then
+            TRY=1
+            while :; do
+                thaw "$N"
+                TH_RC=$?
+                if [ "$TH_RC" -ne 2 ] || [ $TRY -ge 3 ]; then break; fi
+                TRY=$((TRY + 1))
+                "$SLEEP" 0.2
+            done
+            if [ "$TH_RC" -eq 0 ] && [ -e "$S/fired" ]; then
+                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed after the failsafe had fired\""
+            elif [ "$TH_RC" -eq 0 ]; then
+                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":true"
+            else
+                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"$(json_text "$TH_TEXT")\""
+            fi
+            if [ "$TH_RC" -eq 2 ]; then
+                error thaw-failed "$TH_TEXT" "$TH_MNT"
+                TO_RC=1
+            else
+                set_state "$N" thawed
+            fi
+            if [ "$TH_RC" -eq 1 ] && [ ! -e "$S/fired" ]; then THAWED_BY_OTHER=yes; fi
+        fi
+        N=$((N - 1))
+    done
+    mark_window_end
+    return $TO_RC
+}
+
+# Take the failsafe down, only when nothing is left for it to do, and see it gone.
+disarm() {
+    : >"$S/disarm"
+    DA_N=0
+    while alive "$S/guard.up" && [ $DA_N -lt 60 ]; do
+        "$SLEEP" 0.05
+        DA_N=$((DA_N + 1))
+    done
+    if [ ! -e "$S/fired" ]; then emit disarmed ',"fired":false'; fi
+}
+
+# wind_down OUTCOME
+wind_down() {
+    WD_OUTCOME=$1
+    if thaw_ours; then
+        recipe_unlock
+        if [ ! -e "$S/fired" ]; then disarm; fi
+        if [ "$THAWED_BY_OTHER" = yes ] || [ -e "$S/fired" ]; then WD_OUTCOME=failed; fi
+        printf '%s\n' "$WD_OUTCOME" >"$S/outcome"
+    else
+        # The guard sees the holder end and goes on trying.
+        recipe_unlock
+    fi
+    exit 0
+}
+
+give_up() {
+    if [ "$STOP_CODE" != failsafe-fired ]; then error "$STOP_CODE" "$STOP_TEXT" "${1:-}"; fi
+    wind_down failed
+}
+
+holder() {
+    ROLE=holder
+    THAWED_BY_OTHER=no
+    STOP_CODE=freeze-failed
+    STOP_TEXT=''
+    trap '' HUP INT
+    note_process $$ "$S/holder.up"
+    read -r GUARD_PID GUARD_START DEADLINE <"$S/guard.up"
+    : "$GUARD_START"
+    may_go_on || give_up
+    emit armed ",\"budget_ms\":$((BUDGET * 1000)),\"guard_pid\":$GUARD_PID,\"holder_pid\":$$"
+    recipe_flush
+    sync_mounts
+    emit flushed
+    may_go_on || give_up
+    recipe_lock || give_up
+    may_go_on || give_up
+    sync_mounts
+    emit synced
+    FREEZE_N=1
+    while [ "$FREEZE_N" -le "$COUNT" ]; do
+        may_go_on || give_up
+        freeze "$FREEZE_N" || give_up "$FZ_MNT"
+        FREEZE_N=$((FREEZE_N + 1))
+    done
+    may_go_on || give_up
+    emit ready
+    : >"$S/ready"
+    while [ ! -e "$S/release" ]; do
+        may_go_on || give_up
+        "$SLEEP" 0.05
+    done
+    may_go_on || give_up
+    emit release
+    if recipe_alive; then wind_down released; fi
+    error lock-lost "$STOP_TEXT"
+    wind_down failed
+}

@@ -1,0 +1,164 @@
+# --- mounts: which may be frozen, and on which volumes they lie ---
+
+# The number of the mount that an open directory belongs to (field 1 of mountinfo); this tells mounts apart that share a device.
+mount_id_of() {
+    (
+        while read -r KEY VALUE; do
+            if [ "$KEY" = mnt_id: ]; then printf '%s' "$VALUE"; fi
+        done </proc/self/fdinfo/3
+    ) 3<"$1" 2>/dev/null
+}
+
+# json_volumes "vol-1
+# vol-2": the inside of a JSON array
+json_volumes() {
+    JV=''
+    for V in $1; do JV="$JV${JV:+,}\"$V\""; done
+    printf '%s' "$JV"
+}
+
+# The device number of the superblock that PATH, or its nearest existing ancestor, lies on: SB_DEVICE, SB_MOUNT
+superblock_of() {
+    SB=$(readlink -f "$1" 2>/dev/null) || SB=$1
+    while [ ! -e "$SB" ]; do
+        SB=${SB%/*}
+        if [ -z "$SB" ]; then SB=/; fi
+    done
+    SB_LINE=$("$FINDMNT" -nro MAJ:MIN,TARGET -T "$SB" 2>/dev/null | tail -n 1)
+    SB_DEVICE=${SB_LINE%% *}
+    SB_MOUNT=${SB_LINE#* }
+}
+
+# Superblocks that must never freeze, in FORBIDDEN as " number=code"; the first entry for a number wins.
+forbid() {
+    superblock_of "$2"
+    if [ -n "$SB_DEVICE" ]; then FORBIDDEN="$FORBIDDEN $SB_DEVICE=$1"; fi
+}
+
+AGENT_PATHS='/var/lib/amazon/ssm /var/log/amazon/ssm /etc/amazon/ssm /snap/amazon-ssm-agent'
+
+load_forbidden() {
+    FORBIDDEN=''
+    for P in / /boot /boot/efi /usr /etc /bin /sbin /lib; do forbid root-mount "$P"; done
+    for P in $AGENT_PATHS; do forbid agent-mount "$P"; done
+    forbid agent-mount "$0"
+    forbid agent-mount "${STATE_ROOT:-/run}"
+    for P in "$SH" "$FSFREEZE" "$SLEEP" ${CLIENT:+"$CLIENT"} ${TMPDIR:+"$TMPDIR"}; do forbid agent-mount "$P"; done
+}
+
+asked_for() {
+    case ",$WANTED," in *",$1,"*) return 0 ;; esac
+    return 1
+}
+
+# Judge every mount that sits on a block device. COVERED: one "id|number|mount" per line, in mount order.
+# Emits `mount` for each; for wanted mounts that cannot be frozen, REFUSAL holds "code|mount|text" (the first).
+scan_mounts() {
+    COVERED=''
+    REFUSAL=''
+    COVERED_DEVICES=' '
+    SEEN=','
+    load_volume_map
+    load_forbidden
+    while read -r M_ID M_PARENT M_DEVICE M_ROOT M_AT M_OPTS M_REST; do
+        : "$M_PARENT" "$M_ROOT"
+        M_REST=${M_REST#*- }
+        M_FS=${M_REST%% *}
+        M_REST=${M_REST#* }
+        M_SOURCE=${M_REST%% *}
+        M_SUPER=${M_REST#* }
+        M_NAMES=''
+        if [ -e "/sys/dev/block/$M_DEVICE" ]; then
+            M_NAMES=$(readlink -f "/sys/dev/block/$M_DEVICE")
+            M_NAMES=${M_NAMES##*/}
+        elif [ -b "$M_SOURCE" ]; then
+            M_NAMES=$(readlink -f "$M_SOURCE")
+            M_NAMES=${M_NAMES##*/}
+            # btrfs: every member device counts
+            for P in /sys/fs/btrfs/*/devices; do
+                if [ -e "$P/$M_NAMES" ]; then M_NAMES=$(ls "$P"); fi
+            done
+        else
+            continue
+        fi
+        # Hidden below a later mount at the same place?
+        M_SAFE=yes
+        matches "$M_AT" '^/[A-Za-z0-9._/@+-]*$' || M_SAFE=no
+        if [ "$M_SAFE" = yes ] && [ "$(mount_id_of "$M_AT")" != "$M_ID" ]; then continue; fi
+        SEEN="$SEEN$M_AT,"
+        M_VOLUMES=''
+        M_WHOLE=yes
+        for P in $M_NAMES; do
+            if M_MORE=$(volumes_under "$P" 2>/dev/null); then
+                M_VOLUMES="$M_VOLUMES${M_VOLUMES:+$newline}$M_MORE"
+            else
+                M_WHOLE=no
+            fi
+        done
+        M_CODE=''
+        M_TEXT=''
+        judge_mount
+        M_JSON=",\"mount\":\"$(json_text "$M_AT")\",\"fs\":\"$(json_text "$M_FS")\",\"dev\":\"$(json_text "$M_SOURCE")\",\"volumes\":[$(json_volumes "$M_VOLUMES")]"
+        if [ -z "$M_CODE" ]; then
+            COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
+            COVERED_DEVICES="$COVERED_DEVICES$M_DEVICE "
+            emit mount "$M_JSON,\"covered\":true"
+        else
+            emit mount "$M_JSON,\"covered\":false,\"reason\":\"$(json_text "$M_TEXT")\""
+            if [ "$M_CODE" != skip ] && [ "$WANTED" != auto ] && asked_for "$M_AT" && [ -z "$REFUSAL" ]; then
+                REFUSAL="$M_CODE|$M_AT|$M_TEXT"
+            fi
+        fi
+    done </proc/self/mountinfo
+    if [ "$WANTED" != auto ]; then
+        for P in $(printf '%s' "$WANTED" | tr ',' ' '); do
+            case $SEEN in *",$P,"*) ;; *)
+                if [ "$P" = / ]; then
+                    REFUSAL=${REFUSAL:-"root-mount|$P|the root filesystem is never frozen"}
+                else
+                    REFUSAL=${REFUSAL:-"not-a-mount|$P|it is not a mount point of a block device"}
+                fi
+                ;;
+            esac
+        done
+    fi
+}
+
+judge_mount() {
+    case " $FORBIDDEN" in
+    *" $M_DEVICE="*)
+        M_CODE=${FORBIDDEN#*" $M_DEVICE="}
+        M_CODE=${M_CODE%% *}
+        case $M_CODE in
+        root-mount) M_TEXT='it carries the running system' ;;
+        *) M_TEXT="it carries the agent's or this script's own files" ;;
+        esac
+        return
+        ;;
+    esac
+    if [ "$M_SAFE" = no ]; then
+        M_CODE=not-a-mount M_TEXT='its name holds characters that this document does not handle'
+        return
+    fi
+    case $M_FS in
+    ext2 | ext3 | ext4 | xfs | btrfs | f2fs) ;;
+    *)
+        M_CODE=unsupported-fs M_TEXT="$M_FS is not frozen by this document"
+        return
+        ;;
+    esac
+    case ",$M_OPTS,$M_SUPER," in *,ro,*)
+        M_CODE=unsupported-fs M_TEXT='mounted read-only'
+        return
+        ;;
+    esac
+    if [ "$M_WHOLE" = no ] || [ -z "$M_VOLUMES" ]; then
+        M_CODE=no-volume M_TEXT='not all of it is on a known EBS volume'
+        return
+    fi
+    if [ "$WANTED" != auto ] && ! asked_for "$M_AT"; then
+        M_CODE=skip M_TEXT='not asked for'
+        return
+    fi
+    case $COVERED_DEVICES in *" $M_DEVICE "*) M_CODE=skip M_TEXT='the same filesystem as a mount above' ;; esac
+}

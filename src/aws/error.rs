@@ -1,0 +1,209 @@
+//! From the SDK's errors to [`Problem`]: kind, cause, mend, and whether the call may have happened.
+
+use std::error::Error as StdError;
+
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+
+use crate::domain::problem::{Kind, Problem};
+
+/// Codes by which AWS says "slow down" (aws-facts 8.4 and 4.3).
+const THROTTLED: &[&str] = &[
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "SlowDown",
+    "EC2ThrottledException",
+    "SnapshotCreationPerVolumeRateExceeded",
+    "ConcurrentSnapshotLimitExceeded",
+    "PendingSnapshotLimitExceeded",
+];
+
+/// Codes that say the credentials are no good.
+const CREDENTIALS: &[&str] = &[
+    "AuthFailure",
+    "RequestExpired",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "IncompleteSignature",
+    "OptInRequired",
+];
+
+const DENIED: &[&str] = &[
+    "UnauthorizedOperation",
+    "AccessDenied",
+    "AccessDeniedException",
+    "Blocked",
+];
+
+/// Turns what the SDK returned into a problem. `what` names the call and the thing.
+pub(super) fn problem<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Problem
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            let inner = service.err();
+            let code = inner.code().unwrap_or("Unknown");
+            let message = inner.message().unwrap_or(code);
+            let (kind, mend) = by_code(code);
+            let mut problem = Problem::new(kind, what, message, mend).with_code(code);
+            // A server-side failure, an answer of a proxy without a code, or a success that could not be
+            // read do not say whether the work was done. Being throttled says that it was not.
+            let status = service.raw().status().as_u16();
+            problem.may_have_happened = kind != Kind::Throttled
+                && (!(300..500).contains(&status) || inner.code().is_none());
+            problem
+        }
+        SdkError::TimeoutError(_) => maybe(Problem::new(
+            Kind::Timeout,
+            what,
+            "no answer within the time limit",
+            "check the connection to the endpoint and try again; what may have been done is looked up, never repeated",
+        )),
+        SdkError::DispatchFailure(failure) => {
+            let cause = failure
+                .as_connector_error()
+                .map_or_else(|| "the request could not be sent".to_owned(), |e| chain(e));
+            if cause.contains("credential") || failure.is_user() {
+                return no_credentials(what, &cause);
+            }
+            let refused = cause.contains("refused") || cause.contains("dns error");
+            let mut problem = Problem::new(
+                Kind::Network,
+                what,
+                &cause,
+                "check that the endpoint is right and reachable (--endpoint-url, --region, proxy settings)",
+            );
+            // A connection that was never made carried nothing.
+            problem.may_have_happened = !refused;
+            problem
+        }
+        SdkError::ResponseError(_) => maybe(Problem::new(
+            Kind::Malformed,
+            what,
+            "the answer could not be understood",
+            "check that the endpoint really is AWS or the lab; run again with --log-level debug to record it",
+        )),
+        other => {
+            let cause = chain(other);
+            if cause.to_lowercase().contains("credential") || cause.contains("identity") {
+                return no_credentials(what, &cause);
+            }
+            Problem::new(
+                Kind::Aws,
+                what,
+                cause,
+                "this is a defect of ours; please report it with the text above",
+            )
+        }
+    }
+}
+
+fn maybe(mut problem: Problem) -> Problem {
+    problem.may_have_happened = true;
+    problem
+}
+
+fn no_credentials(what: &str, cause: &str) -> Problem {
+    Problem::new(
+        Kind::Credentials,
+        what,
+        cause,
+        "sign in (`aws sso login`), name a profile (--profile), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; \
+         to try freezeframe without an account use --lab",
+    )
+}
+
+/// The chain of causes in one line, each said once.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !parts.iter().any(|p| p.contains(&text)) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
+}
+
+fn by_code(code: &str) -> (Kind, &'static str) {
+    if THROTTLED.contains(&code) {
+        return (
+            Kind::Throttled,
+            "wait a little and try again; other tools share this account's limits",
+        );
+    }
+    if CREDENTIALS.contains(&code) {
+        return (
+            Kind::Credentials,
+            "renew the credentials (`aws sso login` or a new session), and check the region and this machine's clock",
+        );
+    }
+    if DENIED.contains(&code) {
+        return (
+            Kind::Denied,
+            "ask for this permission; README lists what each feature needs",
+        );
+    }
+    match code {
+        "InvalidDocument" | "InvalidDocumentVersion" | "InvalidDocumentContent" => (
+            Kind::Document,
+            "install the documents with `freezeframe setup documents`",
+        ),
+        "InvalidInstanceId" => (
+            Kind::Agent,
+            "check that the SSM agent runs, that the instance may reach SSM, and that the region is right",
+        ),
+        "InvalidParameterValue"
+        | "InvalidParameters"
+        | "ValidationException"
+        | "InvalidParameter"
+        | "InvalidParameterCombination"
+        | "MissingParameter" => (Kind::Aws, "correct the value that the message names"),
+        _ if code.ends_with(".NotFound")
+            || code.ends_with("NotFound")
+            || code.ends_with("DoesNotExist") =>
+        {
+            (
+                Kind::NotFound,
+                "check the id, the account and the region; something just made may need a moment to be visible",
+            )
+        }
+        _ if code.contains("InUse") || code.contains("State") || code.ends_with("Mismatch") => (
+            Kind::State,
+            "wait until the resource is in a fitting state, or choose another",
+        ),
+        _ => (
+            Kind::Aws,
+            "read the message; if it seems wrong, try again with --log-level debug",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_find_their_kind() {
+        assert_eq!(by_code("RequestLimitExceeded").0, Kind::Throttled);
+        assert_eq!(by_code("ExpiredTokenException").0, Kind::Credentials);
+        assert_eq!(by_code("InvalidSnapshot.NotFound").0, Kind::NotFound);
+        assert_eq!(by_code("InvalidSnapshot.InUse").0, Kind::State);
+        assert_eq!(by_code("InvalidVolume.ZoneMismatch").0, Kind::State);
+        assert_eq!(by_code("UnauthorizedOperation").0, Kind::Denied);
+        assert_eq!(by_code("SomethingNew").0, Kind::Aws);
+    }
+}

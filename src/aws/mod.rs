@@ -1,0 +1,9 @@
+//! The only room that names `aws_sdk_*`. Everything that enters or leaves it is a `domain` type.
+
+pub mod cloudwatch;
+mod convert;
+pub mod ec2;
+mod error;
+mod pages;
+pub mod session;
+pub mod ssm;

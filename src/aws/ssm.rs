@@ -1,0 +1,443 @@
+//! Systems Manager: agents, documents, Run Command.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_ssm::types as sdk;
+
+use super::convert;
+use super::error::problem;
+use super::pages::all_pages;
+use super::session::Session;
+use crate::domain::ids::{CommandId, InstanceId};
+use crate::domain::instance::Agent;
+use crate::domain::machine::{CommandEnd, CommandOutcome};
+use crate::domain::problem::{Kind, Problem};
+
+/// A document as the account has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentFacts {
+    /// Sha256 of its content, in hex.
+    pub hash: String,
+    /// `Creating`, `Active`, `Updating`, `Deleting`, `Failed`.
+    pub status: String,
+    /// The default version's number.
+    pub version: String,
+}
+
+/// One command to send.
+#[derive(Debug, Clone)]
+pub struct Command<'a> {
+    /// Target; always exactly one, by id (aws-facts 3.1).
+    pub instance: &'a InstanceId,
+    /// Document name.
+    pub document: &'a str,
+    /// Sha256 of the document as reviewed; SSM refuses another content.
+    pub hash: Option<&'a str>,
+    /// Parameters.
+    pub parameters: &'a BTreeMap<String, Vec<String>>,
+    /// At most 100 characters; carries the job's id so that a lost reply can be found.
+    pub comment: &'a str,
+    /// Seconds in which it must start, 30 or more.
+    pub delivery_s: i32,
+}
+
+/// A command as SSM knows it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Polled {
+    /// Not visible yet, waiting, or running.
+    Running,
+    /// Over.
+    Ended(CommandOutcome),
+}
+
+/// `Execution Timed Out` and `ExecutionTimedOut` are the same (aws-facts 3.3).
+fn squeeze(details: &str) -> String {
+    details
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// How an invocation ended, or `None` while it runs. Details decide before the coarse status.
+fn ended(status: &str, details: &str, exit: i32) -> Option<CommandEnd> {
+    match squeeze(details).as_str() {
+        "pending" | "inprogress" | "delayed" | "cancelling" => return None,
+        "success" => return Some(CommandEnd::Success),
+        // The total time passed without a report: it may well have run (aws-facts 3.4).
+        "deliverytimedout" => return Some(CommandEnd::TimedOut { may_have_run: true }),
+        // The agent killed it at its own time limit: it has begun and ended, and cannot begin again.
+        "executiontimedout" => {
+            return Some(CommandEnd::Failed {
+                exit: if exit > 0 { exit } else { 137 },
+            });
+        }
+        "failed" => return Some(CommandEnd::Failed { exit }),
+        "cancelled" => return Some(CommandEnd::Cancelled),
+        "undeliverable" | "terminated" | "invalidplatform" | "accessdenied" => {
+            return Some(CommandEnd::NeverDelivered);
+        }
+        _ => {}
+    }
+    match status {
+        "Success" => Some(CommandEnd::Success),
+        "Failed" => Some(CommandEnd::Failed { exit }),
+        "Cancelled" => Some(CommandEnd::Cancelled),
+        "TimedOut" => Some(CommandEnd::TimedOut { may_have_run: true }),
+        _ => None,
+    }
+}
+
+impl Session {
+    /// What Systems Manager knows of agents, by instance. Stopped instances are missing.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn agents(&self) -> Result<HashMap<InstanceId, Agent>, Problem> {
+        let what = &format!("read SSM agents of {}", self.scope());
+        let found = all_pages(what, move |token| async move {
+            let out = self
+                .ssm
+                .describe_instance_information()
+                .max_results(50)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|e| problem(what, &e))?;
+            let rows = out
+                .instance_information_list()
+                .iter()
+                .filter_map(|info| Some((InstanceId::from_api(info.instance_id()?), agent(info))))
+                .collect();
+            Ok((rows, out.next_token().map(str::to_owned)))
+        })
+        .await?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// What Systems Manager knows of one agent now.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn agent(&self, id: &InstanceId) -> Result<Agent, Problem> {
+        let what = format!("ask for the SSM agent of {id}");
+        let filter = sdk::InstanceInformationStringFilter::builder()
+            .key("InstanceIds")
+            .values(id.as_str())
+            .build()
+            .map_err(|e| Problem::new(Kind::Aws, &what, e.to_string(), "please report this"))?;
+        let out = self
+            .ssm
+            .describe_instance_information()
+            .filters(filter)
+            .send()
+            .await
+            .map_err(|e| problem(&what, &e))?;
+        Ok(out
+            .instance_information_list()
+            .first()
+            .map_or(Agent::Absent, agent))
+    }
+
+    /// A document, or `None` when the account has none of that name.
+    ///
+    /// # Errors
+    /// Whatever AWS answered but `InvalidDocument`.
+    pub async fn document(&self, name: &str) -> Result<Option<DocumentFacts>, Problem> {
+        let what = format!("read the SSM document {name}");
+        match self.ssm.describe_document().name(name).send().await {
+            Ok(out) => Ok(out.document().map(|d| DocumentFacts {
+                hash: d.hash().unwrap_or_default().to_lowercase(),
+                status: d.status().map_or("unknown", |s| s.as_str()).to_owned(),
+                version: d.default_version().unwrap_or_default().to_owned(),
+            })),
+            Err(e) => {
+                let p = problem(&what, &e);
+                if p.code.as_deref() == Some("InvalidDocument") {
+                    Ok(None)
+                } else {
+                    Err(p)
+                }
+            }
+        }
+    }
+
+    /// Installs a document, or a new default version of it when the content differs.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn install_document(&self, name: &str, content: &str) -> Result<(), Problem> {
+        let what = format!("install the SSM document {name}");
+        let create = self
+            .ssm_once
+            .create_document()
+            .name(name)
+            .content(content)
+            .document_type(sdk::DocumentType::Command)
+            .document_format(sdk::DocumentFormat::Json)
+            // DLM's managed policy may only send documents that carry this tag (aws-facts 1.3).
+            .tags(
+                sdk::Tag::builder()
+                    .key("DLMScriptsAccess")
+                    .value("true")
+                    .build()
+                    .map_err(|e| {
+                        Problem::new(Kind::Aws, &what, e.to_string(), "please report this")
+                    })?,
+            )
+            .send()
+            .await
+            .map(drop)
+            .map_err(|e| problem(&what, &e));
+        match create {
+            Err(p) if p.code.as_deref() == Some("DocumentAlreadyExists") => {}
+            other => return other,
+        }
+        let updated = self
+            .ssm_once
+            .update_document()
+            .name(name)
+            .content(content)
+            .document_version("$LATEST")
+            .document_format(sdk::DocumentFormat::Json)
+            .send()
+            .await
+            .map_err(|e| problem(&what, &e));
+        let version = match updated {
+            Ok(out) => out
+                .document_description()
+                .and_then(|d| d.document_version())
+                .unwrap_or("1")
+                .to_owned(),
+            // An older version has this very content: that one becomes the default again.
+            Err(p) if p.code.as_deref() == Some("DuplicateDocumentContent") => {
+                self.version_with(name, content).await?.ok_or(p)?
+            }
+            Err(p) => return Err(p),
+        };
+        self.ssm
+            .update_document_default_version()
+            .name(name)
+            .document_version(version)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|e| problem(&what, &e))
+    }
+
+    /// The newest version of a document whose content is this, if there is one.
+    async fn version_with(&self, name: &str, content: &str) -> Result<Option<String>, Problem> {
+        let what = format!("read the versions of the SSM document {name}");
+        let described = self
+            .ssm
+            .describe_document()
+            .name(name)
+            .send()
+            .await
+            .map_err(|e| problem(&what, &e))?;
+        let latest: u32 = described
+            .document()
+            .and_then(|d| d.latest_version())
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0);
+        // Versions count up from 1; one that was deleted is skipped.
+        for version in (1..=latest).rev().map(|n| n.to_string()) {
+            let answer = self
+                .ssm
+                .get_document()
+                .name(name)
+                .document_version(&version)
+                .send()
+                .await
+                .map_err(|e| problem(&what, &e));
+            match answer {
+                Ok(out) if out.content() == Some(content) => return Ok(Some(version)),
+                Ok(_) => {}
+                Err(p) if p.code.as_deref() == Some("InvalidDocumentVersion") => {}
+                Err(p) => return Err(p),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a command to one instance. One attempt: there is no client token.
+    ///
+    /// # Errors
+    /// With `may_have_happened` when no answer came.
+    pub async fn send_command(&self, command: &Command<'_>) -> Result<CommandId, Problem> {
+        self.send_with(&self.ssm_once, command).await
+    }
+
+    /// Sends a command that thaws: safe to repeat, so it is repeated, on its own retry quota.
+    ///
+    /// # Errors
+    /// Whatever the last attempt answered.
+    pub async fn send_rescue(&self, command: &Command<'_>) -> Result<CommandId, Problem> {
+        self.send_with(&self.ssm_rescue, command).await
+    }
+
+    async fn send_with(
+        &self,
+        client: &aws_sdk_ssm::Client,
+        command: &Command<'_>,
+    ) -> Result<CommandId, Problem> {
+        let what = format!("send {} to {}", command.document, command.instance);
+        let mut request = client
+            .send_command()
+            .document_name(command.document)
+            .instance_ids(command.instance.as_str())
+            .comment(command.comment)
+            .timeout_seconds(command.delivery_s)
+            .set_parameters(Some(command.parameters.clone().into_iter().collect()));
+        if let Some(hash) = command.hash {
+            request = request
+                .document_hash(hash)
+                .document_hash_type(sdk::DocumentHashType::Sha256);
+        }
+        let out = request.send().await.map_err(|e| problem(&what, &e))?;
+        out.command()
+            .and_then(|c| c.command_id())
+            .map(CommandId::from_api)
+            .ok_or_else(|| {
+                let mut p = Problem::new(
+                    Kind::Malformed,
+                    &what,
+                    "the answer names no command",
+                    "look at Run Command's history before trying again",
+                );
+                p.may_have_happened = true;
+                p
+            })
+    }
+
+    /// How a command stands on an instance. Output is empty until it has ended.
+    ///
+    /// # Errors
+    /// Whatever AWS answered but "not visible yet", which counts as running.
+    pub async fn poll_command(
+        &self,
+        command: &CommandId,
+        instance: &InstanceId,
+    ) -> Result<Polled, Problem> {
+        let what = format!("ask how command {command} goes on {instance}");
+        let answer = self
+            .ssm
+            .get_command_invocation()
+            .command_id(command.as_str())
+            .instance_id(instance.as_str())
+            .send()
+            .await;
+        let out = match answer {
+            Ok(out) => out,
+            Err(e) => {
+                let p = problem(&what, &e);
+                return if p.code.as_deref() == Some("InvocationDoesNotExist") {
+                    Ok(Polled::Running)
+                } else {
+                    Err(p)
+                };
+            }
+        };
+        let status = out.status().map_or("", |s| s.as_str());
+        let details = out.status_details().unwrap_or_default();
+        Ok(match ended(status, details, out.response_code()) {
+            None => Polled::Running,
+            Some(end) => Polled::Ended(CommandOutcome {
+                command: command.clone(),
+                ended: end,
+                stdout: out.standard_output_content().unwrap_or_default().to_owned(),
+                stderr: out.standard_error_content().unwrap_or_default().to_owned(),
+            }),
+        })
+    }
+
+    /// The command that carries this comment, sent to this instance lately: how a lost reply is found.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn find_command(
+        &self,
+        comment: &str,
+        instance: &InstanceId,
+    ) -> Result<Option<CommandId>, Problem> {
+        let what = format!("look for the command \"{comment}\"");
+        let mut token: Option<String> = None;
+        loop {
+            let out = self
+                .ssm
+                .list_commands()
+                .instance_id(instance.as_str())
+                .max_results(50)
+                .set_next_token(token.take())
+                .send()
+                .await
+                .map_err(|e| problem(&what, &e))?;
+            if let Some(found) = out.commands().iter().find(|c| c.comment() == Some(comment)) {
+                return Ok(found.command_id().map(CommandId::from_api));
+            }
+            match out.next_token() {
+                Some(next) if !next.is_empty() => token = Some(next.to_owned()),
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    /// Asks for a command's end. Best effort, as AWS says.
+    ///
+    /// # Errors
+    /// Whatever the last attempt answered.
+    pub async fn cancel_command(
+        &self,
+        command: &CommandId,
+        instance: &InstanceId,
+    ) -> Result<(), Problem> {
+        self.ssm_rescue
+            .cancel_command()
+            .command_id(command.as_str())
+            .instance_ids(instance.as_str())
+            .send()
+            .await
+            .map(drop)
+            .map_err(|e| problem(&format!("cancel command {command}"), &e))
+    }
+}
+
+fn agent(info: &sdk::InstanceInformation) -> Agent {
+    let last_ping = convert::time(info.last_ping_date_time());
+    match info.ping_status().map(|p| p.as_str()) {
+        Some("Online") => Agent::Online {
+            version: info.agent_version().unwrap_or_default().to_owned(),
+            last_ping,
+        },
+        Some(_) => Agent::Lost { last_ping },
+        None => Agent::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_decide_before_status() {
+        assert_eq!(
+            ended("Failed", "Undeliverable", -1),
+            Some(CommandEnd::NeverDelivered)
+        );
+        assert_eq!(
+            ended("TimedOut", "Delivery Timed Out", -1),
+            Some(CommandEnd::TimedOut { may_have_run: true })
+        );
+        assert_eq!(
+            ended("TimedOut", "Execution Timed Out", -1),
+            Some(CommandEnd::Failed { exit: 137 })
+        );
+        assert_eq!(ended("InProgress", "In Progress", -1), None);
+        assert_eq!(
+            ended("Failed", "Failed", 201),
+            Some(CommandEnd::Failed { exit: 201 })
+        );
+        assert_eq!(ended("Success", "", 0), Some(CommandEnd::Success));
+        assert_eq!(ended("SomethingNew", "Whatever", 0), None);
+    }
+}

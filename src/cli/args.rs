@@ -1,0 +1,328 @@
+//! The command line. Stable: scripts and cron rely on it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::domain::ids::{InstanceId, JobId, SnapshotId};
+use crate::domain::job::{Mode, OnFailure};
+
+/// Proven, application-consistent EBS snapshots: a console, and its headless twin for cron.
+///
+/// Without a command the console opens. To try everything without an AWS account: freezeframe --lab
+#[derive(Debug, Parser)]
+#[command(name = "freezeframe", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Work on the embedded AWS instead of a real account; WORLD is a TOML file (default: the built-in fleet)
+    #[arg(long, global = true, value_name = "WORLD", num_args = 0..=1, default_missing_value = "default", require_equals = true)]
+    pub lab: Option<String>,
+    /// What the lab's instances are made of; `real` needs root on Linux
+    #[arg(long, global = true, value_enum, default_value = "simulated")]
+    pub runtime: RuntimeKind,
+    /// Seed of the lab's world
+    #[arg(long, global = true, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Directory in which the real runtime keeps its volumes
+    #[arg(long, global = true, value_name = "DIR")]
+    pub lab_dir: Option<std::path::PathBuf>,
+    /// Profile of the shared AWS configuration
+    #[arg(long, global = true, value_name = "P")]
+    pub profile: Option<String>,
+    /// AWS region
+    #[arg(long, global = true, value_name = "R")]
+    pub region: Option<String>,
+    /// Endpoint for every service, such as a served lab's
+    #[arg(long, global = true, value_name = "U")]
+    pub endpoint_url: Option<String>,
+    /// Refuse everything that would change something
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<std::path::PathBuf>,
+    /// Colour theme: a name in themes/ or a TOML file
+    #[arg(long, global = true, value_name = "NAME")]
+    pub theme: Option<String>,
+    /// How results are printed
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    pub output: Format,
+    /// How much is written to the log file in the state directory
+    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
+    pub log_level: tracing::Level,
+}
+
+/// What the lab's instances are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RuntimeKind {
+    /// No privileges; instances imitate what documents do.
+    Simulated,
+    /// Loop devices and namespaces; commands really run. Needs root.
+    Real,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object per line.
+    Jsonl,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List what is there
+    List {
+        /// What to list
+        #[arg(value_enum)]
+        what: Listing,
+        /// Only rows that match, such as 'tag:Env=prod !state=stopped web'
+        #[arg(long, default_value = "", value_name = "EXPR")]
+        filter: String,
+    },
+    /// Take consistent snapshots
+    Snapshot(SnapshotArgs),
+    /// Bring a set back beside the data
+    #[command(subcommand)]
+    Restore(RestoreCommand),
+    /// Delete sets that a policy does not keep
+    Prune(PruneArgs),
+    /// Show backup metrics of an instance
+    Metrics {
+        /// The instance
+        #[arg(long, value_name = "ID")]
+        instance: InstanceId,
+        /// How far back, in days (CloudWatch keeps 455)
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=455))]
+        days: u32,
+    },
+    /// Prepare an account
+    #[command(subcommand)]
+    Setup(SetupCommand),
+    /// The embedded AWS
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Listing {
+    /// EC2 instances with their agents
+    Instances,
+    /// EBS volumes
+    Volumes,
+    /// EBS snapshots that the account owns
+    Snapshots,
+    /// Sets that freezeframe made
+    Sets,
+    /// Jobs in this machine's journal
+    Jobs,
+}
+
+/// `snapshot`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["instance", "tag"])))]
+pub struct SnapshotArgs {
+    /// Instance; may be repeated
+    #[arg(long, value_name = "ID", num_args = 1..)]
+    pub instance: Vec<InstanceId>,
+    /// Instances with this tag, KEY=VALUE; several must all match
+    #[arg(long, value_name = "KEY=VALUE", value_parser = tag_pair)]
+    pub tag: Vec<(String, String)>,
+    /// Recipe for every instance, instead of the tag ConsistentSnapshot
+    #[arg(long, value_name = "R")]
+    pub recipe: Option<String>,
+    /// Who calls CreateSnapshots
+    #[arg(long, default_value_t = Mode::Coordinated)]
+    pub mode: Mode,
+    /// Longest freeze: the failsafe thaws after this time, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub max_freeze: Option<u32>,
+    /// Only these mounts; the default is every one that qualifies
+    #[arg(long, value_name = "PATH", value_parser = mount_path)]
+    pub mount: Vec<String>,
+    /// When quiescing fails: take a crash-consistent snapshot, or none
+    #[arg(long)]
+    pub on_failure: Option<OnFailure>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What a restore is made of.
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// The set, by its job id (see `list sets`)
+    #[arg(long, value_name = "ID")]
+    pub set: JobId,
+    /// Only this snapshot of the set; may be repeated
+    #[arg(long, value_name = "ID")]
+    pub snapshot: Vec<SnapshotId>,
+    /// Instance to attach to
+    #[arg(long, value_name = "ID")]
+    pub instance: InstanceId,
+    /// First device name, such as /dev/sdk; the default is the first free one
+    #[arg(long, value_name = "DEV")]
+    pub device: Option<String>,
+    /// Volume type; the default is the source volume's
+    #[arg(long = "type", value_name = "TYPE")]
+    pub volume_type: Option<String>,
+    /// Mount under this directory
+    #[arg(long, value_name = "DIR", value_parser = mount_path)]
+    pub mount_under: Option<String>,
+}
+
+/// `restore`.
+#[derive(Debug, Subcommand)]
+pub enum RestoreCommand {
+    /// Show every call that a restore would make
+    Plan(RestoreArgs),
+    /// Carry it out
+    Run {
+        #[command(flatten)]
+        restore: RestoreArgs,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// A policy of the configuration file
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"])]
+    pub policy: Option<String>,
+    /// Keep the newest N
+    #[arg(long, value_name = "N")]
+    pub keep_last: Option<u32>,
+    /// Keep the newest of each of the last N hours that have one
+    #[arg(long, value_name = "N")]
+    pub keep_hourly: Option<u32>,
+    /// Keep the newest of each of the last N days that have one
+    #[arg(long, value_name = "N")]
+    pub keep_daily: Option<u32>,
+    /// Keep the newest of each of the last N weeks that have one
+    #[arg(long, value_name = "N")]
+    pub keep_weekly: Option<u32>,
+    /// Keep the newest of each of the last N months that have one
+    #[arg(long, value_name = "N")]
+    pub keep_monthly: Option<u32>,
+    /// Keep the newest of each of the last N years that have one
+    #[arg(long, value_name = "N")]
+    pub keep_yearly: Option<u32>,
+    /// Show the plan, and delete nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Delete without asking
+    #[arg(long, conflicts_with = "dry_run")]
+    pub yes: bool,
+}
+
+/// `setup`.
+#[derive(Debug, Subcommand)]
+pub enum SetupCommand {
+    /// Install freezeframe's SSM documents
+    Documents {
+        /// Say what would be done, and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// `lab`.
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// Serve the lab on a loopback port for any AWS client
+    Serve {
+        /// World: a TOML file, or `default`
+        #[arg(long, default_value = "default", value_name = "W")]
+        world: String,
+        /// Port; 0 takes a free one and prints it
+        #[arg(long, default_value_t = 4566, value_name = "N")]
+        port: u16,
+    },
+}
+
+fn tag_pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, such as Env=prod".to_owned()),
+    }
+}
+
+/// `30`, `30s` or `2m`, from 1 to 999 seconds.
+fn seconds(text: &str) -> Result<u32, String> {
+    let (digits, factor) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    digits
+        .parse::<u32>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor))
+        .filter(|n| (1..=999).contains(n))
+        .ok_or_else(|| "expected 1s to 999s, such as 30s or 2m".to_owned())
+}
+
+/// What the documents accept for a path (docs/line-protocol.md).
+fn mount_path(text: &str) -> Result<String, String> {
+    let fits = text.starts_with('/')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/._@+-".contains(&b));
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("expected an absolute path of letters, digits and / . _ @ + -".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lab_takes_a_world_only_with_equals() {
+        let cli = Cli::try_parse_from(["freezeframe", "--lab", "list", "instances"]).unwrap();
+        assert_eq!(cli.global.lab.as_deref(), Some("default"));
+        assert!(matches!(cli.command, Some(Command::List { .. })));
+        let cli = Cli::try_parse_from(["freezeframe", "--lab=w.toml"]).unwrap();
+        assert_eq!(cli.global.lab.as_deref(), Some("w.toml"));
+    }
+
+    #[test]
+    fn times_and_paths_are_bounded() {
+        assert_eq!(seconds("30s"), Ok(30));
+        assert_eq!(seconds("2m"), Ok(120));
+        for bad in ["0", "1000", "s", "-1", "1h", "99999999999m"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+        assert!(mount_path("/data/x-1").is_ok());
+        for bad in ["data", "/da ta", "/a;b", "/$(id)", "/a\n"] {
+            assert!(mount_path(bad).is_err(), "{bad}");
+        }
+    }
+}

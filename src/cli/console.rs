@@ -1,0 +1,99 @@
+//! No command: the console.
+
+use std::io::IsTerminal as _;
+
+use tokio::sync::mpsc;
+
+use super::args::Global;
+use super::{exit, output, session};
+use crate::config::theme::Theme;
+use crate::domain::problem::{Kind, Problem};
+use crate::ops::run::new_id;
+use crate::tui::app::App;
+use crate::tui::effect::Effect;
+use crate::tui::event_loop::{self, Outcome};
+use crate::tui::executor::Executor;
+use crate::tui::style::{Depth, Styles};
+use crate::tui::terminal;
+
+/// Effects and messages that may wait in their queues.
+const QUEUE: usize = 256;
+
+pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return Err(Problem::new(
+            Kind::Usage,
+            "open the console",
+            "this is not a terminal",
+            "run it in one, or use a command: `freezeframe list instances`, `freezeframe snapshot …`, see --help",
+        ));
+    }
+    let theme = theme(&session::configuration(global)?.theme)?;
+    let depth = Depth::detect(|name| std::env::var(name).ok());
+    let opened = session::open(global).await?;
+    let lab = opened.lab.as_ref().map(|lab| lab.runtime().to_owned());
+    let clock = opened.ops.clock;
+    let (effects, effects_in) = mpsc::channel(QUEUE);
+    let (messages, messages_in) = mpsc::channel(QUEUE);
+    let executor = tokio::spawn(Executor::new(opened.ops.clone(), lab, messages).run(effects_in));
+    let failed = |e: std::io::Error| {
+        Problem::new(
+            Kind::Local,
+            "draw on the terminal",
+            e.to_string(),
+            "check the terminal; TERM must name one",
+        )
+    };
+    let shown = async {
+        let (mut terminal, guard) = terminal::take()?;
+        let mut app = App::new(Styles::new(theme, depth), new_id);
+        let outcome = event_loop::run(
+            &mut terminal,
+            &mut app,
+            effects.clone(),
+            messages_in,
+            || clock.now(),
+        )
+        .await;
+        drop(guard);
+        outcome
+    }
+    .await;
+    if matches!(shown, Ok(Outcome::Terminated)) {
+        let _ = effects.send(Effect::CancelAll).await;
+    }
+    drop(effects);
+    if !executor.is_finished() {
+        // On a hang-up nobody reads this, and jobs go on all the same.
+        output::note("finishing what is under way");
+    }
+    let ended = executor.await;
+    opened.close().await;
+    match (shown, ended) {
+        (Err(error), _) => Err(failed(error)),
+        (_, Err(error)) => Err(Problem::new(
+            Kind::Local,
+            "finish what was under way",
+            error.to_string(),
+            "start freezeframe again: it takes up what was left open, thawing first",
+        )),
+        (Ok(Outcome::Terminated), _) => Ok(exit::INTERRUPTED),
+        (Ok(_), _) => Ok(exit::OK),
+    }
+}
+
+/// A theme by its name, or from a file when the name says where one lies.
+fn theme(name: &str) -> Result<Theme, Problem> {
+    if !name.contains('/') && !name.ends_with(".toml") {
+        return Theme::builtin(name);
+    }
+    let text = std::fs::read_to_string(name).map_err(|e| {
+        Problem::new(
+            Kind::Usage,
+            format!("read the theme {name}"),
+            e.to_string(),
+            "name an existing file, or a theme that is built in (freezeframe, freezeframe-light)",
+        )
+    })?;
+    Theme::parse(&text, name)
+}

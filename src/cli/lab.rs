@@ -1,0 +1,172 @@
+//! The lab, in process for `--lab` and on a port for `lab serve`. The only file but `main` that names
+//! [`crate::lab`]; everything else meets it as an endpoint that speaks AWS.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Global, RuntimeKind};
+use super::output::{self, Out};
+use super::{exit, printed};
+use crate::aws::session::Options;
+use crate::domain::problem::{Kind, Problem};
+use crate::lab::clock::Clock;
+use crate::lab::runtime::Runtime;
+use crate::lab::runtime_real::RealRuntime;
+use crate::lab::runtime_simulated::SimulatedRuntime;
+use crate::lab::world::WorldSpec;
+use crate::lab::{Lab, LabOptions};
+
+/// Account of the lab; not one that AWS would give.
+const ACCOUNT: &str = "123456789012";
+/// Home region of its worlds.
+const REGION: &str = "eu-central-1";
+
+/// A lab inside this process.
+pub(super) struct Embedded {
+    lab: Lab,
+    runtime: &'static str,
+}
+
+impl Embedded {
+    /// Points a session's options at the lab.
+    pub(super) fn configure(&self, options: &mut Options, region: Option<&str>) {
+        options.http = Some(SharedHttpClient::new(self.lab.connector()));
+        options.static_credentials = Some(("AKIALAB0000000000000".to_owned(), "lab".to_owned()));
+        options.profile = None;
+        // Never resolved: the connector answers whatever the host is called.
+        options.endpoint_url = Some("http://lab.invalid".to_owned());
+        options.region = Some(region.unwrap_or(REGION).to_owned());
+    }
+
+    /// `simulated` or `real`.
+    pub(super) fn runtime(&self) -> &'static str {
+        self.runtime
+    }
+
+    /// Takes it down.
+    pub(super) async fn stop(self) {
+        self.lab.shutdown().await;
+    }
+}
+
+/// Starts a lab.
+pub(super) async fn start(world: &str, global: &Global) -> Result<Embedded, Problem> {
+    let spec = world_spec(world, global.runtime)?;
+    let clock = Clock::system();
+    let (runtime, label): (Arc<dyn Runtime>, _) = match global.runtime {
+        RuntimeKind::Simulated => (
+            Arc::new(SimulatedRuntime::new(clock.clone(), global.seed)),
+            "simulated",
+        ),
+        RuntimeKind::Real => {
+            let dir = global
+                .lab_dir
+                .clone()
+                .unwrap_or_else(|| PathBuf::from("/var/tmp/freezeframe-lab"));
+            let real = RealRuntime::create(dir, REGION).map_err(|cause| {
+                Problem::new(
+                    Kind::Local,
+                    "start the lab's real runtime",
+                    cause,
+                    "it needs root on Linux, loop devices and btrfs-progs; without them use --runtime simulated",
+                )
+            })?;
+            (Arc::new(real), "real")
+        }
+    };
+    let lab = Lab::start(LabOptions {
+        world: spec,
+        seed: global.seed,
+        clock,
+        runtime,
+        throttling: true,
+        account: ACCOUNT.to_owned(),
+        region: REGION.to_owned(),
+    })
+    .await
+    .map_err(|e| {
+        Problem::new(
+            Kind::Local,
+            "start the lab",
+            e.to_string(),
+            "correct the world, or take another",
+        )
+    })?;
+    Ok(Embedded {
+        lab,
+        runtime: label,
+    })
+}
+
+fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {
+    let wrong = |cause: String| {
+        Problem::new(
+            Kind::Usage,
+            format!("read the lab world {world}"),
+            cause,
+            "correct the file; assets/lab/default.toml shows what a world may say",
+        )
+    };
+    match (world, runtime) {
+        ("default", RuntimeKind::Simulated) => {
+            WorldSpec::default_world().map_err(|e| wrong(e.to_string()))
+        }
+        ("default", RuntimeKind::Real) => {
+            WorldSpec::parse(include_str!("../../assets/lab/real.toml"))
+                .map_err(|e| wrong(e.to_string()))
+        }
+        (file, _) => {
+            let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
+            WorldSpec::parse(&text).map_err(|e| wrong(e.to_string()))
+        }
+    }
+}
+
+/// Serves a lab until interrupted.
+pub(super) async fn serve(global: &Global, world: &str, port: u16) -> Result<u8, Problem> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |e: std::io::Error| {
+        Problem::new(
+            Kind::Local,
+            format!("listen on 127.0.0.1:{port}"),
+            e.to_string(),
+            "choose another port with --port; 0 takes a free one",
+        )
+    };
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let (mut int, mut term) = (
+        signal(SignalKind::interrupt()).map_err(failed)?,
+        signal(SignalKind::terminate()).map_err(failed)?,
+    );
+    let embedded = start(world, global).await?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+        }
+        stopped.cancel();
+    });
+    let mut out = Out::new(global.output);
+    printed(out.line(&format!(
+        "lab ({}) on http://{address} region {REGION} account {ACCOUNT}",
+        embedded.runtime
+    )))?;
+    printed(out.line(&format!(
+        "  AWS_ACCESS_KEY_ID=AKIALAB AWS_SECRET_ACCESS_KEY=lab aws --region {REGION} --endpoint-url http://{address} ec2 describe-instances"
+    )))?;
+    printed(out.line("  stop with ctrl-c"))?;
+    drop(out);
+    let served = embedded.lab.serve(listener, stop).await;
+    embedded.stop().await;
+    served.map_err(failed)?;
+    output::note("lab stopped");
+    Ok(exit::OK)
+}

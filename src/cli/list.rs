@@ -1,0 +1,214 @@
+//! `list`: what is there, for people and for programs.
+
+use serde_json::Value;
+
+use super::args::{Global, Listing};
+use super::output::{Out, Table, with_id};
+use super::{exit, printed};
+use crate::domain::filter::Filter;
+use crate::domain::problem::Problem;
+use crate::ops::{Ops, inventory};
+
+pub(super) async fn run(
+    ops: &Ops,
+    global: &Global,
+    what: Listing,
+    filter: &str,
+) -> Result<u8, Problem> {
+    let filter = Filter::parse(filter)?;
+    let (rows, head, cells): (Vec<Value>, Vec<&'static str>, Vec<&'static str>) = match what {
+        Listing::Instances => {
+            let rows = inventory::instances(ops).await?;
+            let rows = rows.iter().filter(|i| filter.matches_instance(i));
+            (
+                rows.map(|i| with_id(i, &i.state)).collect(),
+                vec![
+                    "INSTANCE", "NAME", "STATE", "PLATFORM", "ZONE", "AGENT", "RECIPE",
+                ],
+                vec![
+                    "id",
+                    "tags.Name",
+                    "state",
+                    "platform",
+                    "zone",
+                    "agent.status",
+                    "tags.ConsistentSnapshot",
+                ],
+            )
+        }
+        Listing::Volumes => {
+            let rows = ops.session.volumes().await?;
+            let rows = rows.iter().filter(|v| filter.matches_volume(v));
+            (
+                rows.map(|v| with_id(v, &v.state)).collect(),
+                vec![
+                    "VOLUME", "NAME", "STATE", "GIB", "TYPE", "ZONE", "INSTANCE", "DEVICE",
+                ],
+                vec![
+                    "id",
+                    "tags.Name",
+                    "state",
+                    "size_gib",
+                    "volume_type",
+                    "zone",
+                    "attachments.0.instance",
+                    "attachments.0.device",
+                ],
+            )
+        }
+        Listing::Snapshots => {
+            let (rows, _) = ops.session.snapshots().await?;
+            let rows = rows.iter().filter(|s| filter.matches_snapshot(s));
+            (
+                rows.map(|s| {
+                    let mut value = with_id(s, &s.state);
+                    if let Value::Object(map) = &mut value {
+                        map.insert("level".to_owned(), serde_json::json!(s.level()));
+                    }
+                    value
+                })
+                .collect(),
+                vec![
+                    "SNAPSHOT",
+                    "STARTED",
+                    "STATE",
+                    "LEVEL",
+                    "BY",
+                    "VOLUME",
+                    "GIB",
+                    "DESCRIPTION",
+                ],
+                vec![
+                    "id",
+                    "started",
+                    "state",
+                    "level",
+                    "origin.by",
+                    "volume",
+                    "volume_gib",
+                    "description",
+                ],
+            )
+        }
+        Listing::Sets => {
+            let (rows, _) = ops.session.snapshots().await?;
+            let sets = crate::domain::set::group(&rows);
+            let sets = sets.iter().filter(|s| filter.matches_set(s));
+            (
+                sets.map(|s| {
+                    let mut value = with_id(
+                        s,
+                        if s.restorable {
+                            "restorable"
+                        } else {
+                            "incomplete"
+                        },
+                    );
+                    if let Value::Object(map) = &mut value {
+                        map.insert("id".to_owned(), serde_json::json!(s.job));
+                    }
+                    value
+                })
+                .collect(),
+                vec![
+                    "SET",
+                    "STARTED",
+                    "STATE",
+                    "LEVEL",
+                    "INSTANCE",
+                    "RECIPE",
+                    "FROZEN MS",
+                    "SNAPSHOTS",
+                ],
+                vec![
+                    "id",
+                    "started",
+                    "state",
+                    "level",
+                    "instance",
+                    "recipe",
+                    "frozen_ms",
+                    "members",
+                ],
+            )
+        }
+        Listing::Jobs => {
+            let rows = ops.journal.jobs(Some(ops.scope()), 10_000)?;
+            let rows = rows.iter().filter(|j| filter.matches_job(j));
+            (
+                rows.map(|j| {
+                    let mut value = with_id(j, &j.phase.to_string());
+                    if let Value::Object(map) = &mut value {
+                        map.insert("id".to_owned(), serde_json::json!(j.spec.job));
+                        map.insert("started".to_owned(), serde_json::json!(j.started()));
+                    }
+                    value
+                })
+                .collect(),
+                vec![
+                    "JOB",
+                    "STARTED",
+                    "INSTANCE",
+                    "NAME",
+                    "RECIPE",
+                    "PHASE",
+                    "VERDICT",
+                    "WINDOW MS",
+                ],
+                vec![
+                    "id",
+                    "started",
+                    "instance",
+                    "instance_name",
+                    "recipe",
+                    "phase",
+                    "verdict",
+                    "freeze_window_ms",
+                ],
+            )
+        }
+    };
+    let empty = rows.is_empty();
+    printed(Out::new(global.output).rows(&rows, |rows| {
+        Table {
+            head,
+            rows: rows
+                .iter()
+                .map(|row| cells.iter().map(|path| cell(row, path)).collect())
+                .collect(),
+        }
+    }))?;
+    Ok(if empty { exit::NOTHING } else { exit::OK })
+}
+
+/// A value by its dotted path, as a person reads it; `-` where there is none.
+fn cell(row: &Value, path: &str) -> String {
+    let mut at = row;
+    for key in path.split('.') {
+        let next = match key.parse::<usize>() {
+            Ok(n) => at.get(n),
+            Err(_) => at.get(key),
+        };
+        match next {
+            Some(value) => at = value,
+            None => return "-".to_owned(),
+        }
+    }
+    match at {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => moment(text).unwrap_or_else(|| text.clone()),
+        Value::Array(list) => list.len().to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A time as a person reads it, if the text is one.
+fn moment(text: &str) -> Option<String> {
+    // Cheap first: ids and names are not worth a parse.
+    if !text.ends_with('Z') || !text.contains('T') {
+        return None;
+    }
+    let at = chrono::DateTime::parse_from_rfc3339(text).ok()?;
+    Some(at.format("%Y-%m-%d %H:%M:%SZ").to_string())
+}

@@ -1,0 +1,134 @@
+//! The command line: one file per command. Everything is printed in [`output`], every exit code is in [`exit`].
+
+pub mod args;
+mod console;
+pub mod exit;
+mod lab;
+mod list;
+mod metrics;
+pub mod output;
+mod prune;
+mod restore;
+mod session;
+mod setup;
+mod snapshot;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command, LabCommand, SetupCommand};
+use clap::{CommandFactory as _, Parser as _};
+use output::Out;
+
+use crate::domain::problem::{Kind, Problem};
+
+/// Parses the command line, does what it says, and returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; anything else is a usage error. Clap prints either well.
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let format = cli.global.output;
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            Problem::new(
+                Kind::Local,
+                "start",
+                e.to_string(),
+                "check the limits on threads and files",
+            )
+        })
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(cli));
+            // A job's task that is still waiting must not hold the exit.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(problem) => {
+            output::problem(&problem, format);
+            ExitCode::from(exit::of_problem(&problem))
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<u8, Problem> {
+    let global = cli.global;
+    match cli.command {
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "freezeframe", &mut script);
+            printed(Out::new(global.output).raw(&script))?;
+            Ok(exit::OK)
+        }
+        Some(Command::Lab(LabCommand::Serve { world, port })) => {
+            lab::serve(&global, &world, port).await
+        }
+        Some(command) => {
+            let opened = session::open(&global).await?;
+            let code = match command {
+                Command::List { what, filter } => {
+                    list::run(&opened.ops, &global, what, &filter).await
+                }
+                Command::Snapshot(args) => snapshot::run(&opened, &global, &args).await,
+                Command::Restore(command) => restore::run(&opened.ops, &global, command).await,
+                Command::Prune(args) => prune::run(&opened, &global, &args).await,
+                Command::Metrics { instance, days } => {
+                    metrics::run(&opened.ops, &global, &instance, days).await
+                }
+                Command::Setup(SetupCommand::Documents { dry_run }) => {
+                    setup::documents(&opened.ops, &global, dry_run).await
+                }
+                Command::Lab(_) | Command::Completions { .. } => Ok(exit::OK),
+            };
+            opened.close().await;
+            code
+        }
+        None => console::run(&global).await,
+    }
+}
+
+/// Output that could not be written, as a problem.
+fn printed(result: std::io::Result<()>) -> Result<(), Problem> {
+    result.map_err(|e| {
+        Problem::new(
+            Kind::Local,
+            "print the result",
+            e.to_string(),
+            "check where standard output goes",
+        )
+    })
+}
+
+/// Asks on standard error for a word that must be typed; anything else is a no.
+async fn typed(question: &str, word: &str) -> Result<bool, Problem> {
+    use std::io::IsTerminal as _;
+    if !std::io::stdin().is_terminal() {
+        return Err(Problem::new(
+            Kind::Usage,
+            "ask for confirmation",
+            "standard input is not a terminal",
+            "review with --dry-run or `plan`, then repeat with --yes",
+        ));
+    }
+    output::note(&format!("{question}\nType `{word}` to go on:"));
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    })
+    .await
+    .map_err(|e| Problem::new(Kind::Local, "read the answer", e.to_string(), "try again"))?
+    .map_err(|e| Problem::new(Kind::Local, "read the answer", e.to_string(), "try again"))?;
+    Ok(line.trim() == word)
+}

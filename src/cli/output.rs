@@ -1,0 +1,193 @@
+//! The only place that prints. Everything that came from elsewhere is made safe first; a pipe that was
+//! closed by its reader is success, not an error.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::args::Format;
+use crate::domain::problem::Problem;
+use crate::domain::text::visible;
+
+/// Standard output, line by line.
+pub struct Out {
+    format: Format,
+    to: io::StdoutLock<'static>,
+}
+
+/// A table: headings and rows.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// Column headings.
+    pub head: Vec<&'static str>,
+    /// Rows, each as long as `head`.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Out {
+    /// Locks standard output for the rest of the program.
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            to: io::stdout().lock(),
+        }
+    }
+
+    /// How results are wanted.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// One line of text, whatever the format.
+    ///
+    /// # Errors
+    /// When standard output cannot be written (a closed pipe is not an error).
+    pub fn line(&mut self, text: &str) -> io::Result<()> {
+        closed_is_fine(writeln!(self.to, "{}", visible(text)))
+    }
+
+    /// Text as it is: our own (completion scripts), never anything from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        closed_is_fine(self.to.write_all(bytes).and_then(|()| self.to.flush()))
+    }
+
+    /// Rows: a table for people, an array (or a line each) for programs.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn rows<T: Serialize>(
+        &mut self,
+        rows: &[T],
+        table: impl FnOnce(&[T]) -> Table,
+    ) -> io::Result<()> {
+        match self.format {
+            Format::Table => self.table(&table(rows)),
+            Format::Json => self.json(&rows),
+            Format::Jsonl => rows.iter().try_for_each(|row| {
+                let text = serde_json::to_string(row).map_err(io::Error::other)?;
+                closed_is_fine(writeln!(self.to, "{}", escape_json(&text)))
+            }),
+        }
+    }
+
+    /// One document: JSON in both JSON formats.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn json<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
+        let text = match self.format {
+            Format::Jsonl => serde_json::to_string(value),
+            _ => serde_json::to_string_pretty(value),
+        }
+        .map_err(io::Error::other)?;
+        closed_is_fine(writeln!(self.to, "{}", escape_json(&text)))
+    }
+
+    /// A table, columns as wide as their widest cell.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn table(&mut self, table: &Table) -> io::Result<()> {
+        let rows: Vec<Vec<String>> = table
+            .rows
+            .iter()
+            .map(|row| row.iter().map(|cell| visible(cell).into_owned()).collect())
+            .collect();
+        let mut widths: Vec<usize> = table.head.iter().map(|h| h.width()).collect();
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.width());
+            }
+        }
+        let head: Vec<String> = table.head.iter().map(|h| (*h).to_owned()).collect();
+        for row in std::iter::once(&head).chain(&rows) {
+            let mut line = String::new();
+            for (n, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                line.push_str(cell);
+                if n + 1 < row.len() {
+                    let gap = width.saturating_sub(cell.width()) + 2;
+                    line.extend(std::iter::repeat_n(' ', gap));
+                }
+            }
+            closed_is_fine(writeln!(self.to, "{}", line.trim_end()))?;
+        }
+        Ok(())
+    }
+}
+
+fn closed_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// JSON escapes C0 already; DEL, C1, bidi and invisible characters are legal in it but not on a terminal.
+fn escape_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && crate::domain::text::is_hostile(c) {
+            let mut units = [0_u16; 2];
+            for unit in c.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A problem on standard error: what and why, then what to do next. One JSON object in the JSON formats.
+pub fn problem(problem: &Problem, format: Format) {
+    let text = match format {
+        Format::Table => format!(
+            "error ({}): {}\n  next: {}",
+            problem.kind,
+            visible(&problem.to_string()),
+            visible(&problem.mend)
+        ),
+        Format::Json | Format::Jsonl => {
+            let value = serde_json::json!({ "error": problem });
+            escape_json(&value.to_string())
+        }
+    };
+    note(&text);
+}
+
+/// A line on standard error.
+pub fn note(text: &str) {
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A row with `id`, `state`, `tags`, `account` and `region` as every listing has them.
+pub fn with_id<T: Serialize>(row: &T, state: &str) -> Value {
+    let mut value = serde_json::to_value(row).unwrap_or(Value::Null);
+    if let Value::Object(map) = &mut value {
+        map.entry("state").or_insert_with(|| state.into());
+        map.entry("tags").or_insert_with(|| serde_json::json!({}));
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_carries_no_raw_controls_and_stays_json() {
+        let text =
+            serde_json::to_string(&serde_json::json!({"a": "x\u{9b}31m\u{202e}\u{7f}\u{e0001}"}))
+                .unwrap();
+        let safe = escape_json(&text);
+        assert!(!safe.chars().any(crate::domain::text::is_hostile), "{safe}");
+        let back: Value = serde_json::from_str(&safe).unwrap();
+        assert_eq!(back["a"], "x\u{9b}31m\u{202e}\u{7f}\u{e0001}");
+    }
+}

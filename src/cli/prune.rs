@@ -1,0 +1,150 @@
+//! `prune`: the plan, and carrying out exactly that plan.
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Format, Global, PruneArgs};
+use super::output::{self, Out, Table};
+use super::session::Opened;
+use super::{exit, printed, typed};
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::retention::{Policy, PrunePlan};
+use crate::ops::prune;
+
+pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> Result<u8, Problem> {
+    let ops = &opened.ops;
+    let policy = policy(opened, args)?;
+    let plan = prune::plan(ops, &policy).await?;
+    let doomed = plan.doomed().len();
+    let mut out = Out::new(global.output);
+    if args.dry_run || global.output == Format::Table {
+        show(&mut out, &plan)?;
+    }
+    if args.dry_run {
+        return Ok(exit::OK);
+    }
+    if doomed == 0 {
+        if global.output != Format::Table {
+            printed(out.json(&serde_json::json!({ "plan": plan, "deleted": [], "failed": [] })))?;
+        }
+        return Ok(exit::NOTHING);
+    }
+    if !args.yes {
+        let word = format!("delete {doomed}");
+        let question = format!(
+            "{doomed} snapshots in {} will be deleted, as shown above.",
+            ops.scope()
+        );
+        if !typed(&question, &word).await? {
+            return Err(Problem::new(
+                Kind::Cancelled,
+                "prune",
+                "it was not confirmed",
+                "nothing was deleted",
+            ));
+        }
+    }
+    let (updates, mut inbox) = mpsc::channel(16);
+    let drain = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let watcher = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            output::note("stopping before the next set");
+            stopped.cancel();
+        }
+    });
+    let result = prune::run(ops, &plan, &updates, &stop).await;
+    drop(updates);
+    let _ = drain.await;
+    watcher.abort();
+    let result = result?;
+    if global.output == Format::Table {
+        printed(out.line(&format!(
+            "deleted {} of {}",
+            result.deleted.len(),
+            result.total
+        )))?;
+    } else {
+        let failed: Vec<_> = result
+            .failed
+            .iter()
+            .map(|(id, problem)| serde_json::json!({ "snapshot": id, "error": problem }))
+            .collect();
+        printed(out.json(&serde_json::json!({
+            "plan": plan, "deleted": result.deleted, "failed": failed, "stopped": result.stopped,
+        })))?;
+    }
+    for (id, problem) in &result.failed {
+        output::note(&format!("{id}: {problem} - {}", problem.mend));
+    }
+    if let Some(stopped) = &result.stopped {
+        output::problem(stopped, global.output);
+    }
+    Ok(match &result.stopped {
+        Some(problem) if problem.kind == Kind::Cancelled => exit::INTERRUPTED,
+        None if result.failed.is_empty() => exit::OK,
+        _ => exit::FAILED,
+    })
+}
+
+fn policy(opened: &Opened, args: &PruneArgs) -> Result<Policy, Problem> {
+    let Some(name) = &args.policy else {
+        return Ok(Policy {
+            keep_last: args.keep_last.unwrap_or(0),
+            keep_hourly: args.keep_hourly.unwrap_or(0),
+            keep_daily: args.keep_daily.unwrap_or(0),
+            keep_weekly: args.keep_weekly.unwrap_or(0),
+            keep_monthly: args.keep_monthly.unwrap_or(0),
+            keep_yearly: args.keep_yearly.unwrap_or(0),
+        });
+    };
+    opened.config.retention.get(name).cloned().ok_or_else(|| {
+        let known: Vec<&str> = opened.config.retention.keys().map(String::as_str).collect();
+        Problem::new(
+            Kind::Usage,
+            format!("find the policy `{name}`"),
+            format!(
+                "the configuration has no such policy (it has: {})",
+                known.join(", ")
+            ),
+            "name one of these, or use --keep-last, --keep-daily, …",
+        )
+    })
+}
+
+fn show(out: &mut Out, plan: &PrunePlan) -> Result<(), Problem> {
+    if out.format() != Format::Table {
+        return printed(out.json(plan));
+    }
+    let rows = plan
+        .decisions
+        .iter()
+        .map(|d| {
+            vec![
+                d.fate.to_string(),
+                d.started.format("%Y-%m-%d %H:%MZ").to_string(),
+                d.instance_name.clone(),
+                d.level.map_or_else(|| "-".to_owned(), |l| l.to_string()),
+                d.snapshots.len().to_string(),
+                d.reasons.join("; "),
+            ]
+        })
+        .collect();
+    printed(out.table(&Table {
+        head: vec![
+            "FATE",
+            "STARTED",
+            "INSTANCE",
+            "LEVEL",
+            "SNAPSHOTS",
+            "BECAUSE",
+        ],
+        rows,
+    }))?;
+    let (keep, delete, blocked) = plan.counts();
+    printed(out.line(&format!(
+        "keep {keep}, delete {delete} ({} snapshots), blocked {blocked}",
+        plan.doomed().len()
+    )))
+}

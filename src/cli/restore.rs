@@ -1,0 +1,100 @@
+//! `restore`: the plan with its equivalent AWS CLI lines, and carrying it out.
+
+use tokio::sync::mpsc;
+
+use super::args::{Format, Global, RestoreArgs, RestoreCommand};
+use super::output::{self, Out};
+use super::{exit, printed, typed};
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
+use crate::ops::{Ops, restore};
+
+pub(super) async fn run(
+    ops: &Ops,
+    global: &Global,
+    command: RestoreCommand,
+) -> Result<u8, Problem> {
+    let (args, go, yes) = match command {
+        RestoreCommand::Plan(args) => (args, false, false),
+        RestoreCommand::Run { restore, yes } => (restore, true, yes),
+    };
+    let plan = restore::plan(ops, &request(args)).await?;
+    let mut out = Out::new(global.output);
+    if global.output == Format::Table {
+        show(&mut out, &plan)?;
+    } else if !go {
+        printed(out.json(&plan))?;
+    }
+    if !go {
+        return Ok(exit::OK);
+    }
+    if !yes {
+        let question = format!(
+            "{} new volumes will be attached to {}.",
+            plan.items.len(),
+            plan.target
+        );
+        if !typed(&question, plan.target.as_str()).await? {
+            return Err(Problem::new(
+                Kind::Cancelled,
+                "restore",
+                "it was not confirmed",
+                "nothing was done",
+            ));
+        }
+    }
+    let (updates, mut inbox) = mpsc::channel(16);
+    let drain = tokio::spawn(async move {
+        let mut last = Vec::new();
+        while let Some(view) = inbox.recv().await {
+            let view: crate::domain::restore::RestoreView = view;
+            for (item, before) in view
+                .items
+                .iter()
+                .zip(last.iter().map(Some).chain(std::iter::repeat(None)))
+            {
+                if before != Some(item) && !item.note.is_empty() {
+                    output::note(&format!("{} {}: {}", item.snapshot, item.state, item.note));
+                }
+            }
+            last = view.items;
+        }
+    });
+    let result = restore::run(ops, plan, &updates).await;
+    drop(updates);
+    let _ = drain.await;
+    let view = result?;
+    if global.output != Format::Table {
+        printed(out.json(&view))?;
+    }
+    let failed = view.items.iter().any(|i| i.state != StepState::Done);
+    Ok(if failed { exit::FAILED } else { exit::OK })
+}
+
+fn request(args: RestoreArgs) -> RestoreRequest {
+    RestoreRequest {
+        set: args.set,
+        only: args.snapshot,
+        target: args.instance,
+        device: args.device,
+        volume_type: args.volume_type,
+        mount_under: args.mount_under,
+    }
+}
+
+fn show(out: &mut Out, plan: &RestorePlan) -> Result<(), Problem> {
+    printed(out.line(&format!(
+        "Restore of {} to {} ({}), beside the data; originals stay as they are.",
+        plan.point_in_time.format("%Y-%m-%d %H:%M:%SZ"),
+        plan.target_name,
+        plan.target
+    )))?;
+    for warning in &plan.warnings {
+        printed(out.line(&format!("Mind: {warning}")))?;
+    }
+    for (n, call) in plan.calls.iter().enumerate() {
+        printed(out.line(&format!("{}. {}: {}", n + 1, call.operation, call.words)))?;
+        printed(out.line(&format!("   {}", call.cli)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! `snapshot`: a run without a screen, for cron and for people in a hurry.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{Format, Global, SnapshotArgs};
+use super::output::{self, Out, Table};
+use super::session::Opened;
+use super::{exit, printed};
+use crate::domain::ids::{InstanceId, RunId};
+use crate::domain::instance::Instance;
+use crate::domain::job::{JobSpec, JobView, Phase};
+use crate::domain::problem::{Kind, Problem};
+use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
+use crate::ops::{inventory, preflight, recover};
+
+pub(super) async fn run(
+    opened: &Opened,
+    global: &Global,
+    args: &SnapshotArgs,
+) -> Result<u8, Problem> {
+    let ops = &opened.ops;
+    let options = RunOptions {
+        run: RunId::from_api(new_id()),
+        recipe: args.recipe.clone(),
+        mode: args.mode,
+        budget_s: args
+            .max_freeze
+            .unwrap_or(opened.config.snapshot.budget_seconds),
+        on_failure: args.on_failure.unwrap_or(opened.config.snapshot.on_failure),
+        mounts: args.mount.clone(),
+    };
+    let mut uncertain = false;
+    if !args.dry_run {
+        ops.session.may_write("take snapshots", ops.scope())?;
+        uncertain = take_up(opened).await?;
+    }
+    let (chosen, missing) = choose(inventory::instances(ops).await?, args);
+    let mut refused: Vec<(InstanceId, String, Problem)> = missing
+        .into_iter()
+        .map(|id| {
+            let problem = Problem::new(
+                Kind::NotFound,
+                format!("find {id}"),
+                format!("there is no such instance in {}", ops.scope()),
+                "check the id, the account (--profile) and the region (--region)",
+            );
+            (id, String::new(), problem)
+        })
+        .collect();
+    let mut specs = Vec::new();
+    for instance in &chosen {
+        match spec_for(ops, instance, &options)
+            .and_then(|spec| preflight::fit(instance).map(|()| spec))
+        {
+            Ok(spec) => specs.push(spec),
+            Err(problem) => {
+                refused.push((instance.id.clone(), instance.name().to_owned(), problem))
+            }
+        }
+    }
+    if args.dry_run {
+        return dry_run(opened, global, &options, specs, refused).await;
+    }
+    if specs.is_empty() && refused.is_empty() {
+        output::note("nothing matched: no instance carries these tags");
+    }
+    let views = drive(opened, global, specs).await;
+    let mut code = exit::of_run(&views);
+    if !refused.is_empty() && matches!(code, exit::OK | exit::NOTHING | exit::CRASH) {
+        code = exit::FAILED;
+    }
+    if uncertain {
+        code = exit::THAW_UNCERTAIN;
+    }
+    report(global, &options, ops.scope(), &views, &refused)?;
+    Ok(code)
+}
+
+/// What an earlier process left open is thawed and settled before anything new begins. Returns whether
+/// one of these may still be frozen.
+async fn take_up(opened: &Opened) -> Result<bool, Problem> {
+    let (updates, mut inbox) = mpsc::channel(16);
+    let drain = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+    let settled = recover::settle(&opened.ops, &updates).await;
+    drop(updates);
+    let _ = drain.await;
+    let settled = settled?;
+    for view in &settled {
+        let what = if view.thaw_uncertain {
+            "THAW UNCERTAIN"
+        } else if view.phase == Phase::Done {
+            "thawed and settled"
+        } else {
+            "nothing is frozen; it is looked at again at the next start"
+        };
+        output::note(&format!(
+            "took up job {} on {}, left open by an earlier console: {what}",
+            view.spec.job, view.spec.instance
+        ));
+    }
+    Ok(settled.iter().any(|view| view.thaw_uncertain))
+}
+
+fn choose(all: Vec<Instance>, args: &SnapshotArgs) -> (Vec<Instance>, Vec<InstanceId>) {
+    let missing = args
+        .instance
+        .iter()
+        .filter(|id| !all.iter().any(|i| i.id == **id))
+        .cloned()
+        .collect();
+    let chosen = all
+        .into_iter()
+        .filter(|i| {
+            args.instance.contains(&i.id)
+                || (!args.tag.is_empty() && args.tag.iter().all(|(k, v)| i.tags.get(k) == Some(v)))
+        })
+        .collect();
+    (chosen, missing)
+}
+
+async fn drive(
+    opened: &Opened,
+    global: &Global,
+    specs: Vec<JobSpec>,
+) -> Vec<Result<JobView, Problem>> {
+    let cancel = CancellationToken::new();
+    let stop = cancel.clone();
+    let watcher = tokio::spawn(async move {
+        let (Ok(mut int), Ok(mut term)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        ) else {
+            return;
+        };
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+        }
+        output::note("stopping: thawing every instance first");
+        stop.cancel();
+    });
+    let (updates, mut inbox) = mpsc::channel::<JobView>(64);
+    let live = global.output == Format::Table;
+    let drain = tokio::spawn(async move {
+        let mut shown: HashMap<_, Phase> = HashMap::new();
+        while let Some(view) = inbox.recv().await {
+            if live && shown.insert(view.spec.job.clone(), view.phase) != Some(view.phase) {
+                output::note(&format!(
+                    "{} {}: {}",
+                    view.spec.instance, view.spec.instance_name, view.phase
+                ));
+            }
+        }
+    });
+    let views = run_all(&opened.ops, specs, updates, |_| cancel.child_token()).await;
+    let _ = drain.await;
+    watcher.abort();
+    views
+}
+
+async fn dry_run(
+    opened: &Opened,
+    global: &Global,
+    options: &RunOptions,
+    specs: Vec<JobSpec>,
+    refused: Vec<(InstanceId, String, Problem)>,
+) -> Result<u8, Problem> {
+    let mut rows: Vec<Value> = specs
+        .iter()
+        .map(|s| {
+            json!({
+                "instance": s.instance, "name": s.instance_name, "recipe": s.recipe, "document": s.document,
+                "mode": s.mode, "budget_s": s.budget_s, "would": "snapshot", "error": null,
+            })
+        })
+        .collect();
+    rows.extend(refused.iter().map(|(id, name, problem)| {
+        json!({ "instance": id, "name": name, "recipe": null, "would": "refuse", "error": problem })
+    }));
+    let mut out = Out::new(global.output);
+    if global.output == Format::Table {
+        printed(
+            out.table(&Table {
+                head: vec!["INSTANCE", "NAME", "WOULD", "RECIPE", "WHY NOT"],
+                rows: rows
+                    .iter()
+                    .map(|r| {
+                        let text = |key: &str| r[key].as_str().unwrap_or("-").to_owned();
+                        let why = match &r["error"] {
+                            Value::Null => "-".to_owned(),
+                            e => format!(
+                                "{}; {}",
+                                e["cause"].as_str().unwrap_or_default(),
+                                e["mend"].as_str().unwrap_or_default()
+                            ),
+                        };
+                        vec![
+                            text("instance"),
+                            text("name"),
+                            text("would"),
+                            text("recipe"),
+                            why,
+                        ]
+                    })
+                    .collect(),
+            }),
+        )?;
+        printed(out.line("The instance's own checks (mounts, database) are made by the job's preflight; nothing was sent."))?;
+    } else {
+        let scope = opened.ops.scope();
+        printed(out.json(&json!({
+            "run": options.run, "account": scope.account, "region": scope.region, "dry_run": true, "jobs": rows,
+        })))?;
+    }
+    Ok(if rows.is_empty() {
+        exit::NOTHING
+    } else if refused.is_empty() {
+        exit::OK
+    } else {
+        exit::FAILED
+    })
+}
+
+fn report(
+    global: &Global,
+    options: &RunOptions,
+    scope: &crate::domain::ids::Scope,
+    views: &[Result<JobView, Problem>],
+    refused: &[(InstanceId, String, Problem)],
+) -> Result<(), Problem> {
+    let mut out = Out::new(global.output);
+    if global.output != Format::Table {
+        let mut jobs: Vec<Value> = views
+            .iter()
+            .map(|view| match view {
+                Ok(view) => json!(view),
+                Err(problem) => json!({ "job": null, "verdict": "failed", "error": problem }),
+            })
+            .collect();
+        jobs.extend(refused.iter().map(|(id, name, problem)| {
+            json!({
+                "job": null, "instance": id, "instance_name": name, "verdict": "skipped", "set": [], "error": problem,
+            })
+        }));
+        return printed(out.json(&json!({
+            "run": options.run, "account": scope.account, "region": scope.region, "jobs": jobs,
+        })));
+    }
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for view in views.iter().flatten() {
+        rows.push(vec![
+            view.spec.instance.to_string(),
+            view.spec.instance_name.clone(),
+            view.spec.recipe.clone(),
+            match view.verdict {
+                _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
+                Some(verdict) => verdict.to_string(),
+                None => "-".to_owned(),
+            },
+            view.freeze_window_ms
+                .map_or_else(|| "-".to_owned(), |ms| format!("{ms} ms")),
+            view.set.len().to_string(),
+            view.spec.job.to_string(),
+        ]);
+    }
+    for (id, name, _) in refused {
+        rows.push(vec![
+            id.to_string(),
+            name.clone(),
+            "-".into(),
+            "skipped".into(),
+            "-".into(),
+            "0".into(),
+            "-".into(),
+        ]);
+    }
+    printed(out.table(&Table {
+        head: vec![
+            "INSTANCE",
+            "NAME",
+            "RECIPE",
+            "VERDICT",
+            "FROZEN",
+            "SNAPSHOTS",
+            "JOB",
+        ],
+        rows,
+    }))?;
+    for problem in views.iter().filter_map(|v| match v {
+        Ok(view) => view.error.as_ref(),
+        Err(problem) => Some(problem),
+    }) {
+        output::problem(problem, global.output);
+    }
+    for (_, _, problem) in refused {
+        output::problem(problem, global.output);
+    }
+    Ok(())
+}

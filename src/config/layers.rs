@@ -1,0 +1,408 @@
+//! The layers of the configuration: defaults < file < environment < flags.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::paths;
+use crate::domain::job::OnFailure;
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::retention::Policy;
+
+/// Names the configuration file, as `--config` does.
+pub const CONFIG: &str = "FREEZEFRAME_CONFIG";
+/// `1` or `true` refuses everything that would change something, as `--read-only` does.
+pub const READ_ONLY: &str = "FREEZEFRAME_READ_ONLY";
+
+/// The configuration after all layers.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Profile of the shared AWS configuration; absent: the SDK's own choice.
+    pub profile: Option<String>,
+    /// AWS region; absent: the profile's.
+    pub region: Option<String>,
+    /// One endpoint for every service.
+    pub endpoint_url: Option<String>,
+    /// Refuse everything that would change something.
+    pub read_only: bool,
+    /// Colour theme: a name in `themes/` or a TOML file.
+    pub theme: String,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Snapshots.
+    pub snapshot: Snapshot,
+    /// Retention policies by name.
+    pub retention: BTreeMap<String, Policy>,
+}
+
+/// Where metrics are published and read.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// CloudWatch namespace.
+    pub namespace: String,
+}
+
+/// How snapshots are taken when the command line does not say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Snapshot {
+    /// The failsafe's budget in seconds, 1 to 999.
+    pub budget_seconds: u32,
+    /// What to do when quiescing fails.
+    pub on_failure: OnFailure,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            profile: None,
+            region: None,
+            endpoint_url: None,
+            read_only: false,
+            theme: "freezeframe".to_owned(),
+            metrics: Metrics::default(),
+            snapshot: Snapshot::default(),
+            retention: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            namespace: "Organization/Backup".to_owned(),
+        }
+    }
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            budget_seconds: 30,
+            on_failure: OnFailure::Skip,
+        }
+    }
+}
+
+/// What the command line said; wins over everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// `--region`.
+    pub region: Option<String>,
+    /// `--endpoint-url`.
+    pub endpoint_url: Option<String>,
+    /// `--read-only`; can only be switched on.
+    pub read_only: bool,
+    /// `--theme`.
+    pub theme: Option<String>,
+}
+
+/// Reads all layers. `named` is `--config`; without it `FREEZEFRAME_CONFIG`, then the user's own file,
+/// which may be absent. A file that was named must exist.
+///
+/// # Errors
+/// A file that cannot be read or understood: file, line, column, and the nearest known key.
+pub fn load(named: Option<&Path>, overrides: &Overrides) -> Result<Config, Problem> {
+    layered(
+        named,
+        overrides,
+        &|key| std::env::var_os(key),
+        paths::config_file(),
+    )
+}
+
+fn layered(
+    named: Option<&Path>,
+    overrides: &Overrides,
+    env: &dyn Fn(&str) -> Option<OsString>,
+    usual: Option<PathBuf>,
+) -> Result<Config, Problem> {
+    let env = |key| env(key).filter(|value| !value.is_empty());
+    let named = named
+        .map(Path::to_path_buf)
+        .or_else(|| env(CONFIG).map(PathBuf::from));
+    let mut config = match (named, usual) {
+        (Some(path), _) => read(&path, true)?,
+        (None, Some(path)) => read(&path, false)?,
+        (None, None) => Config::default(),
+    };
+    if let Some(value) = env(READ_ONLY) {
+        config.read_only = match value.to_str().map(str::to_ascii_lowercase).as_deref() {
+            Some("1" | "true" | "yes") => true,
+            // Switching it off by a variable that somebody forgot would be the dangerous direction.
+            Some("0" | "false" | "no") => config.read_only,
+            _ => {
+                return Err(Problem::new(
+                    Kind::Usage,
+                    format!("read {READ_ONLY}"),
+                    format!("`{}` is neither yes nor no", value.to_string_lossy()),
+                    "set it to 1, or remove it",
+                ));
+            }
+        };
+    }
+    let Overrides {
+        profile,
+        region,
+        endpoint_url,
+        read_only,
+        theme,
+    } = overrides.clone();
+    config.profile = profile.or(config.profile);
+    config.region = region.or(config.region);
+    config.endpoint_url = endpoint_url.or(config.endpoint_url);
+    config.read_only |= read_only;
+    if let Some(theme) = theme {
+        config.theme = theme;
+    }
+    Ok(config)
+}
+
+fn read(path: &Path, must_exist: bool) -> Result<Config, Problem> {
+    let what = || format!("read the configuration {}", path.display());
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+            return Ok(Config::default());
+        }
+        Err(e) => {
+            return Err(Problem::new(
+                Kind::Usage,
+                what(),
+                e.to_string(),
+                "check the name and the permissions of the file",
+            ));
+        }
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|e| {
+        let (line, column) = place(&bytes, e.valid_up_to());
+        Problem::new(
+            Kind::Usage,
+            what(),
+            format!("line {line}, column {column}: not UTF-8"),
+            "save the file as UTF-8",
+        )
+    })?;
+    parse(text, &path.display().to_string())
+}
+
+/// Reads one file's text; `file` is named in errors.
+fn parse(text: &str, file: &str) -> Result<Config, Problem> {
+    let config: Config = toml::from_str(text).map_err(|e| {
+        let at = e.span().map(|span| place(text.as_bytes(), span.start));
+        let place = at.map_or(String::new(), |(line, column)| {
+            format!("line {line}, column {column}: ")
+        });
+        let first = e.message().lines().next().unwrap_or_default();
+        Problem::new(
+            Kind::Usage,
+            format!("read the configuration {file}"),
+            format!("{place}{first}"),
+            mend(first),
+        )
+    })?;
+    if !(1..=999).contains(&config.snapshot.budget_seconds) {
+        return Err(Problem::new(
+            Kind::Usage,
+            format!("read the configuration {file}"),
+            format!(
+                "snapshot.budget_seconds is {}",
+                config.snapshot.budget_seconds
+            ),
+            "choose 1 to 999 seconds",
+        ));
+    }
+    for (name, policy) in &config.retention {
+        policy.check().map_err(|problem| Problem {
+            what: format!(
+                "read the policy `{}` of {file}",
+                crate::domain::text::visible(name)
+            ),
+            ..problem
+        })?;
+    }
+    Ok(config)
+}
+
+/// Line and column, both from 1; columns count characters.
+fn place(text: &[u8], offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
+    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+    let start = before
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |n| n + 1);
+    (
+        line,
+        String::from_utf8_lossy(&before[start..]).chars().count() + 1,
+    )
+}
+
+/// What to do about a message of serde: for an unknown word the nearest known one.
+fn mend(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.as_slice() {
+        [wrong, known @ ..] if message.starts_with("unknown ") && !known.is_empty() => {
+            match nearest(wrong, known) {
+                Some(near) => format!("did you mean `{near}`? known here: {}", known.join(", ")),
+                None => format!("remove it; known here: {}", known.join(", ")),
+            }
+        }
+        _ => "correct that line; every key is explained in assets/config.toml of the sources"
+            .to_owned(),
+    }
+}
+
+/// The known word nearest to a mistyped one, if it is near enough to be meant.
+fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |word: &str| word.to_ascii_lowercase().replace('-', "_");
+    known
+        .iter()
+        .map(|k| (distance(&plain(wrong), &plain(k)), *k))
+        .min()
+        .filter(|(d, k)| *d <= (k.len() / 3).max(1))
+        .map(|(_, k)| k)
+}
+
+/// Levenshtein's distance, over characters.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        if let Some(first) = row.first_mut() {
+            *first = left;
+        }
+        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
+            let cost = (diagonal + usize::from(x != *y))
+                .min(*cell + 1)
+                .min(left + 1);
+            diagonal = std::mem::replace(cell, cost);
+            left = cost;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../assets/config.toml");
+
+    fn none(_: &str) -> Option<OsString> {
+        None
+    }
+
+    #[test]
+    fn the_sample_names_the_defaults_and_every_key() {
+        let as_shipped = parse(SAMPLE, "sample").unwrap();
+        assert_eq!(as_shipped, Config::default());
+        // With the comment signs before keys and tables removed it must still be valid.
+        let all: String = SAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let all = parse(&all, "sample").unwrap();
+        assert!(all.profile.is_some() && all.region.is_some() && all.endpoint_url.is_some());
+        assert!(!all.retention.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_place_and_the_nearest_key() {
+        let error = parse("theme = \"x\"\n[snapshot]\nbudget_secs = 3\n", "c.toml").unwrap_err();
+        assert!(error.what.contains("c.toml"), "{error}");
+        assert!(
+            error.cause.contains("line 3, column 1") && error.cause.contains("budget_secs"),
+            "{error}"
+        );
+        assert!(
+            error.mend.contains("did you mean `budget_seconds`"),
+            "{}",
+            error.mend
+        );
+        assert_eq!(error.kind, Kind::Usage);
+        let error = parse("[retention.nightly]\nkeep_dayly = 3\n", "c.toml").unwrap_err();
+        assert!(
+            error.mend.contains("`keep-daily`"),
+            "{} / {}",
+            error.cause,
+            error.mend
+        );
+        let far = parse("xyzzyplugh = 1\n", "c.toml").unwrap_err();
+        assert!(!far.mend.contains("did you mean"), "{}", far.mend);
+        assert!(far.mend.contains("read_only"), "{}", far.mend);
+    }
+
+    #[test]
+    fn an_empty_policy_and_a_wild_budget_are_errors() {
+        let error = parse("[retention.nightly]\n", "c.toml").unwrap_err();
+        assert!(error.what.contains("nightly"), "{error}");
+        assert!(parse("[retention.n]\nkeep-daily = -1\n", "c.toml").is_err());
+        assert!(parse("[retention.n]\nkeep-daily = \"7d\"\n", "c.toml").is_err());
+        assert!(parse("[snapshot]\nbudget_seconds = 0\n", "c.toml").is_err());
+    }
+
+    #[test]
+    fn layers_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, "profile = \"file\"\nregion = \"eu-west-1\"\n").unwrap();
+        let flags = Overrides {
+            profile: Some("flag".into()),
+            ..Overrides::default()
+        };
+        let config = layered(None, &flags, &none, Some(file.clone())).unwrap();
+        assert_eq!(config.profile.as_deref(), Some("flag"));
+        assert_eq!(config.region.as_deref(), Some("eu-west-1"));
+        assert!(!config.read_only);
+        let read_only = |key: &str| (key == READ_ONLY).then(|| OsString::from("1"));
+        assert!(
+            layered(None, &flags, &read_only, Some(file.clone()))
+                .unwrap()
+                .read_only
+        );
+        let odd = |key: &str| (key == READ_ONLY).then(|| OsString::from("perhaps"));
+        assert!(layered(None, &flags, &odd, Some(file.clone())).is_err());
+        let by_env = |key: &str| (key == CONFIG).then(|| file.clone().into_os_string());
+        assert_eq!(
+            layered(None, &Overrides::default(), &by_env, None)
+                .unwrap()
+                .profile
+                .as_deref(),
+            Some("file")
+        );
+    }
+
+    #[test]
+    fn absence_matters_only_when_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let absent = dir.path().join("none.toml");
+        let flags = Overrides::default();
+        assert_eq!(
+            layered(None, &flags, &none, Some(absent.clone())).unwrap(),
+            Config::default()
+        );
+        assert!(layered(Some(&absent), &flags, &none, None).is_err());
+        assert!(!absent.exists());
+        let latin = dir.path().join("latin.toml");
+        std::fs::write(&latin, b"theme = \"x\"\nprofile = \"gr\xfc\xdfe\"\n").unwrap();
+        let error = layered(Some(&latin), &flags, &none, None).unwrap_err();
+        assert!(error.cause.contains("line 2, column 14"), "{error}");
+    }
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+        assert_eq!(distance("same", "same"), 0);
+    }
+}

@@ -1,0 +1,8 @@
+//! Configuration: layers, theme, paths. Nothing here writes to disk.
+
+pub mod layers;
+pub mod paths;
+pub mod theme;
+
+pub use layers::{Config, Overrides, load};
+pub use paths::{Paths, paths};

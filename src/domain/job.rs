@@ -1,0 +1,264 @@
+//! Jobs as everyone sees them: what was asked, where it stands, what came of it. How a job moves from
+//! phase to phase is [`super::machine`]'s affair; what its trace proves is [`super::evidence`]'s.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
+use super::level::Level;
+use super::problem::Problem;
+
+/// Who calls `CreateSnapshots` while the freeze holds.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    Default,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Mode {
+    /// The console, between `pre-script` and `post-script`.
+    #[default]
+    Coordinated,
+}
+
+/// What to do when the instance cannot be quiesced.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    Default,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum OnFailure {
+    /// Take no snapshot.
+    #[default]
+    Skip,
+    /// Take a crash-consistent one and say so.
+    CrashConsistent,
+}
+
+/// What was asked for one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The job; also `executionId` of the document and id of the set.
+    pub job: JobId,
+    /// The run it belongs to.
+    pub run: RunId,
+    /// Proven account and region.
+    #[serde(flatten)]
+    pub scope: Scope,
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its name, for people.
+    pub instance_name: String,
+    /// Recipe, such as `linux-mysql`.
+    pub recipe: String,
+    /// SSM document that quiesces it.
+    pub document: String,
+    /// Who calls `CreateSnapshots`.
+    pub mode: Mode,
+    /// The failsafe's budget in seconds, 1 to 999.
+    pub budget_s: u32,
+    /// What to do when quiescing fails.
+    pub on_failure: OnFailure,
+    /// Mounts to freeze; empty means every one that qualifies.
+    pub mounts: Vec<String>,
+    /// Metric namespace.
+    pub namespace: String,
+}
+
+/// The phases of a job, in order.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumIter,
+    strum::EnumString,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Phase {
+    /// Waiting for its turn.
+    Queued,
+    /// Checks that may refuse; changes nothing.
+    Preflight,
+    /// `pre-script` is under way: failsafe, lock, sync, freeze.
+    Quiescing,
+    /// `pre-script` ended well: everything covered is frozen.
+    Frozen,
+    /// `CreateSnapshots` is under way.
+    Snapshotting,
+    /// `post-script` is under way.
+    Thawing,
+    /// Evidence is judged and labels are written.
+    Verifying,
+    /// AWS copies the blocks; 0 to 100 %.
+    Completing,
+    /// Ended.
+    Done,
+}
+
+/// How a job ended.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Verdict {
+    /// Every covered volume is proven application-consistent.
+    Application,
+    /// Every covered volume is proven filesystem-consistent.
+    Filesystem,
+    /// Snapshots exist, but no more than crash-consistent ones.
+    Crash,
+    /// Nothing was done, with a reason.
+    Skipped,
+    /// It failed; no usable set.
+    Failed,
+    /// The operator stopped it.
+    Cancelled,
+}
+
+/// One phase as it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseRecord {
+    /// Which.
+    pub phase: Phase,
+    /// When it began, by the console's clock.
+    pub started: DateTime<Utc>,
+    /// When it ended.
+    pub ended: Option<DateTime<Utc>>,
+    /// Set when the phase failed.
+    pub failed: bool,
+}
+
+/// One snapshot of the job's set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its volume.
+    pub volume: VolumeId,
+    /// Device name at the instance.
+    pub device: String,
+    /// `pending` until judged.
+    pub level: Level,
+    /// Why it is that level, in words.
+    pub reason: String,
+    /// 0 to 100.
+    pub progress: u8,
+    /// Size of the volume in GiB.
+    pub volume_gib: u32,
+}
+
+/// One link of the chain of evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Short stable name: `failsafe-armed`, `lock-held`, `frozen`, `one-call`, `within-window`,
+    /// `lock-answered`, `own-thaw`, `failsafe-quiet`.
+    pub name: String,
+    /// Whether it held.
+    pub holds: bool,
+    /// What was seen, in words an auditor accepts.
+    pub seen: String,
+}
+
+/// The recorded facts from which the levels follow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceReport {
+    /// Every link that was examined, in causal order.
+    pub links: Vec<Link>,
+    /// Mounts that were frozen.
+    pub frozen_mounts: Vec<String>,
+    /// SSM command of `pre-script`.
+    pub pre_command: Option<CommandId>,
+    /// SSM command of `post-script`.
+    pub post_command: Option<CommandId>,
+    /// Freeze window as the instance measured it, in milliseconds.
+    pub window_ms: Option<u64>,
+    /// The failsafe thawed before we did.
+    pub failsafe_fired: bool,
+}
+
+/// A job as screens, JSON and the journal show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobView {
+    /// What was asked.
+    #[serde(flatten)]
+    pub spec: JobSpec,
+    /// Where it stands.
+    pub phase: Phase,
+    /// How it ended.
+    pub verdict: Option<Verdict>,
+    /// Nobody could confirm that everything is thawed.
+    pub thaw_uncertain: bool,
+    /// Phases so far.
+    pub phases: Vec<PhaseRecord>,
+    /// Since when the console knows it frozen; gone once thawed.
+    pub frozen_since: Option<DateTime<Utc>>,
+    /// Freeze window in milliseconds, measured on the instance.
+    pub freeze_window_ms: Option<u64>,
+    /// The set.
+    pub set: Vec<Member>,
+    /// The evidence.
+    pub evidence: EvidenceReport,
+    /// What went wrong, if anything.
+    pub error: Option<Problem>,
+}
+
+impl JobView {
+    /// Progress of the set's copying, 0 to 100: the mean over its members.
+    pub fn progress(&self) -> u8 {
+        if self.set.is_empty() {
+            return 0;
+        }
+        let sum: u32 = self.set.iter().map(|m| u32::from(m.progress)).sum();
+        u8::try_from(sum / u32::try_from(self.set.len()).unwrap_or(1)).unwrap_or(100)
+    }
+
+    /// When it was asked for: the start of its first phase.
+    pub fn started(&self) -> Option<DateTime<Utc>> {
+        self.phases.first().map(|p| p.started)
+    }
+
+    /// When its last phase ended, if the job is over.
+    pub fn ended(&self) -> Option<DateTime<Utc>> {
+        if self.phase == Phase::Done {
+            self.phases.last().and_then(|p| p.ended.or(Some(p.started)))
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! How a job moves: `(state, event, now) → (state, effects)`. Pure and deterministic; timeouts are
+//! events; every event is legal in every state, and what does not fit is ignored.
+//!
+//! Three rules stand above all others:
+//! * what may have frozen something is followed by a thaw, unless the script itself proved that it left
+//!   nothing frozen;
+//! * `CreateSnapshots` is asked for at most once, whatever becomes of the answer;
+//! * a level is claimed only after it was judged *and* written.
+//!
+//! Verdicts: a refusal by preflight is `skipped` (nothing was touched), or `crash` when the operator
+//! prefers such a set; not being able to find out, and a quiesce that failed, are `failed` (again
+//! `crash` if preferred); `cancelled` whenever the operator stopped it before its end.
+
+mod facts;
+mod finish;
+mod freeze;
+mod types;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub use facts::{
+    AttachedVolume, CoveredMount, Engine, PreflightFacts, SAME_FILESYSTEM, UncoveredMount,
+};
+pub use types::{
+    CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, Label, SnapshotProgress,
+    Timer,
+};
+
+use super::evidence::{CallOrder, Judged, Told};
+use super::ids::{CommandId, VolumeId};
+use super::job::{
+    EvidenceReport, JobSpec, JobView, Member, OnFailure, Phase, PhaseRecord, Verdict,
+};
+use super::problem::{Kind, Problem};
+
+/// Preflight: delivery and a dry run.
+const PREFLIGHT: Duration = Duration::from_secs(180);
+/// Longest delivery of a command that the console asks for, in seconds.
+const DELIVERY_S: u64 = 30;
+/// What a script may take beyond its delivery and its budget, in seconds.
+const GRACE_S: u64 = 15;
+/// `CreateSnapshots` without a freeze.
+const CALL_UNFROZEN: Duration = Duration::from_secs(60);
+/// The late answer of `CreateSnapshots`.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// How `pre-script` stands.
+#[derive(Debug, Clone, PartialEq)]
+enum Pre {
+    /// Never asked for, or proven never to have run, or proven to have left nothing frozen.
+    Clean,
+    /// Asked for; no end known.
+    Open,
+    /// Ended; what it said. `conclusive` when it can certainly not start or go on any more.
+    Ended { conclusive: bool },
+}
+
+/// How `CreateSnapshots` stands.
+#[derive(Debug, Clone, PartialEq)]
+enum Call {
+    NotMade,
+    UnderWay,
+    Answered,
+    Refused,
+    /// It may have happened: look for the set by its tag.
+    Unknown,
+}
+
+/// How `post-script` stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Post {
+    /// Not asked for.
+    Idle,
+    /// Under way, and whether "no such job" would be a proof.
+    UnderWay { conclusive: bool },
+    /// Waiting before the next.
+    Pausing,
+    /// Everything is thawed, or nobody could find out: no more of them.
+    Over,
+}
+
+/// Where the end of the job stands, from the judgement on.
+#[derive(Debug, Clone, PartialEq)]
+enum Closing {
+    No,
+    /// Looking by tag.
+    Finding,
+    /// Labels are under way or waiting for another attempt.
+    Labelling,
+    /// AWS copies.
+    Copying,
+    /// A failed snapshot's label is being lowered.
+    Lowering(Verdict),
+    /// Metrics are under way; then this verdict.
+    Publishing(Verdict),
+}
+
+/// One job. [`Job::step`] is the only thing that changes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    spec: JobSpec,
+    phase: Phase,
+    phases: Vec<PhaseRecord>,
+    verdict: Option<Verdict>,
+    thaw_uncertain: bool,
+    frozen_since: Option<DateTime<Utc>>,
+    error: Option<Problem>,
+    facts: Option<PreflightFacts>,
+    cancelled: bool,
+    pre: Pre,
+    pre_sent_at: Option<DateTime<Utc>>,
+    pre_command: Option<CommandId>,
+    pre_told: Option<Told>,
+    call: Call,
+    order: CallOrder,
+    post: Post,
+    posts: u32,
+    post_command: Option<CommandId>,
+    post_told: Option<Told>,
+    made: Vec<CreatedSnapshot>,
+    closing: Closing,
+    evidence: EvidenceReport,
+    judged: Vec<Judged>,
+    label_tries: u32,
+    written: bool,
+    set: Vec<Member>,
+    ended_at: HashMap<String, DateTime<Utc>>,
+    errored: Vec<String>,
+}
+
+/// The machine as a function: the state after an event, and what is to be done.
+pub fn step(mut job: Job, event: Event, now: DateTime<Utc>) -> (Job, Vec<Effect>) {
+    let effects = job.step(event, now);
+    (job, effects)
+}
+
+impl Job {
+    /// A job that waits for its turn.
+    pub fn new(spec: JobSpec) -> Self {
+        Self {
+            spec,
+            phase: Phase::Queued,
+            phases: Vec::new(),
+            verdict: None,
+            thaw_uncertain: false,
+            frozen_since: None,
+            error: None,
+            facts: None,
+            cancelled: false,
+            pre: Pre::Clean,
+            pre_sent_at: None,
+            pre_command: None,
+            pre_told: None,
+            call: Call::NotMade,
+            order: CallOrder::default(),
+            post: Post::Idle,
+            posts: 0,
+            post_command: None,
+            post_told: None,
+            made: Vec::new(),
+            closing: Closing::No,
+            evidence: EvidenceReport::default(),
+            judged: Vec::new(),
+            label_tries: 0,
+            written: false,
+            set: Vec::new(),
+            ended_at: HashMap::new(),
+            errored: Vec::new(),
+        }
+    }
+
+    /// Whether it is over. Then no event changes it any more.
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// Device names of the attached volumes, as preflight learned them.
+    pub fn devices(&self) -> HashMap<VolumeId, String> {
+        self.facts
+            .iter()
+            .flat_map(|f| &f.volumes)
+            .map(|v| (v.volume.clone(), v.device.clone()))
+            .collect()
+    }
+
+    /// What everyone may see.
+    pub fn view(&self) -> JobView {
+        let mut evidence = self.evidence.clone();
+        // The commands are known before anything is judged.
+        evidence.pre_command = evidence.pre_command.or_else(|| self.pre_command.clone());
+        evidence.post_command = evidence.post_command.or_else(|| self.post_command.clone());
+        JobView {
+            spec: self.spec.clone(),
+            phase: self.phase,
+            verdict: self.verdict,
+            thaw_uncertain: self.thaw_uncertain,
+            phases: self.phases.clone(),
+            frozen_since: self.frozen_since,
+            freeze_window_ms: self
+                .post_told
+                .as_ref()
+                .and_then(|told| told.trace.window_ms()),
+            set: self.set.clone(),
+            evidence,
+            error: self.error.clone(),
+        }
+    }
+
+    /// Takes one event in and says what is to be done.
+    pub fn step(&mut self, event: Event, now: DateTime<Utc>) -> Vec<Effect> {
+        let mut todo = Vec::new();
+        if self.is_done() {
+            return todo;
+        }
+        match event {
+            Event::Start => self.start(now, &mut todo),
+            Event::Preflight(result) => self.preflight(result, now, &mut todo),
+            Event::PreSent(result) => self.pre_sent(result, now, &mut todo),
+            Event::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
+            Event::SnapshotsAnswered(result) => self.answered(result, now, &mut todo),
+            Event::PostSent(result) => self.post_sent(result, now, &mut todo),
+            Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
+            Event::SnapshotsFound(result) => self.found(result, now, &mut todo),
+            Event::LabelsWritten(result) => self.labels_written(result, now, &mut todo),
+            Event::Progress(list) => self.progress(&list, now, &mut todo),
+            Event::Published(result) => self.published(result, now, &mut todo),
+            Event::TimedOut(timer) => self.timed_out(timer, now, &mut todo),
+            Event::Cancel => self.cancel(now, &mut todo),
+        }
+        todo
+    }
+
+    fn start(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        if self.phase == Phase::Queued {
+            self.enter(Phase::Preflight, now);
+            todo.push(Effect::Preflight);
+            arm(todo, Timer::Preflight, PREFLIGHT);
+        }
+    }
+
+    fn preflight(
+        &mut self,
+        result: Result<PreflightFacts, Problem>,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        if self.phase != Phase::Preflight {
+            return;
+        }
+        todo.push(Effect::Disarm(Timer::Preflight));
+        match result {
+            Ok(facts) if facts.covered.is_empty() => {
+                let problem = Problem::new(
+                    Kind::State,
+                    format!("check {}", self.spec.instance),
+                    "nothing on it qualifies for a freeze",
+                    "name the mounts, or choose a recipe that fits",
+                );
+                self.facts = Some(facts);
+                self.refused(problem, true, now, todo);
+            }
+            Ok(facts) => {
+                self.facts = Some(facts);
+                self.enter(Phase::Quiescing, now);
+                self.pre = Pre::Open;
+                self.pre_sent_at = Some(now);
+                todo.push(Effect::SendPre);
+                let limit = DELIVERY_S + u64::from(self.spec.budget_s) + 2 * GRACE_S;
+                arm(todo, Timer::Quiesce, Duration::from_secs(limit));
+            }
+            Err(problem) => {
+                // A refusal is an answer; not having been able to ask is none.
+                let refusal = matches!(
+                    problem.kind,
+                    Kind::Agent | Kind::Document | Kind::Script | Kind::State | Kind::Usage
+                );
+                self.refused(problem, refusal, now, todo);
+            }
+        }
+    }
+
+    /// Preflight says no. Nothing was touched.
+    fn refused(
+        &mut self,
+        problem: Problem,
+        refusal: bool,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        // Another job there, or an instance that is not in a state for it, is no reason for a lesser set;
+        // that the agent, the document or the script cannot quiesce it is.
+        let cannot_quiesce = matches!(problem.kind, Kind::Agent | Kind::Document | Kind::Script)
+            || self.facts.is_some();
+        self.fail_record(problem);
+        if cannot_quiesce && self.spec.on_failure == OnFailure::CrashConsistent {
+            self.call_unfrozen(now, todo);
+        } else if refusal {
+            self.done(Verdict::Skipped, now);
+        } else {
+            self.publish(Verdict::Failed, now, todo);
+        }
+    }
+
+    fn timed_out(&mut self, timer: Timer, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        match timer {
+            Timer::Preflight if self.phase == Phase::Preflight => {
+                let problem = self.too_long("preflight", "look at the SSM agent on the instance");
+                self.refused(problem, false, now, todo);
+            }
+            Timer::Quiesce if self.phase == Phase::Quiescing => {
+                let problem = self.too_long(
+                    "quiescing",
+                    "the failsafe thaws; look at the command's output",
+                );
+                self.fail_record(problem);
+                self.abandon_pre(now, todo);
+            }
+            Timer::Call if self.phase == Phase::Snapshotting && self.call == Call::UnderWay => {
+                let problem = self.too_long(
+                    "CreateSnapshots",
+                    "thawed first; a late answer is still accepted",
+                );
+                self.fail_record(problem);
+                if self.pre == Pre::Clean {
+                    self.call = Call::Unknown;
+                }
+                self.thaw_or_go_on(now, todo);
+            }
+            Timer::Answer if self.call == Call::UnderWay && self.post == Post::Over => {
+                self.call = Call::Unknown;
+                self.after_thaw(now, todo);
+            }
+            Timer::Thaw => self.thaw_timed_out(now, todo),
+            Timer::ThawRetry if self.post == Post::Pausing => self.send_post(now, todo),
+            Timer::Find => self.find_timed_out(now, todo),
+            Timer::Labels => {
+                let problem = self.too_long(
+                    "writing the labels",
+                    "write them again with `freezeframe jobs resume`",
+                );
+                self.labels_written(Err(problem), now, todo);
+            }
+            Timer::LabelRetry if self.closing == Closing::Labelling => self.write_labels(todo),
+            Timer::Complete if self.closing == Closing::Copying => {
+                let problem = self.too_long(
+                    "copying at AWS",
+                    "look at the snapshots in the Snapshots screen",
+                );
+                self.fail_record(problem);
+                self.publish(Verdict::Failed, now, todo);
+            }
+            Timer::Publish => {
+                let problem =
+                    self.too_long("publishing metrics", "alarms may miss this job's values");
+                self.published(Err(problem), now, todo);
+            }
+            _ => {}
+        }
+    }
+
+    fn cancel(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        if self.cancelled || matches!(self.closing, Closing::Publishing(_) | Closing::Lowering(_)) {
+            return;
+        }
+        self.cancelled = true;
+        match self.phase {
+            Phase::Queued | Phase::Preflight => {
+                todo.push(Effect::Disarm(Timer::Preflight));
+                self.done(Verdict::Cancelled, now);
+            }
+            Phase::Quiescing => self.abandon_pre(now, todo),
+            // A call without a freeze cannot be taken back; its answer still deserves its label.
+            Phase::Snapshotting if self.pre == Pre::Clean => {}
+            Phase::Frozen | Phase::Snapshotting => self.thaw_or_go_on(now, todo),
+            Phase::Completing => {
+                todo.push(Effect::Disarm(Timer::Complete));
+                self.publish(Verdict::Cancelled, now, todo);
+            }
+            // Thawing and labelling are never cut short.
+            Phase::Thawing | Phase::Verifying | Phase::Done => {}
+        }
+    }
+
+    /// Moves on to a phase; the one before ends now.
+    fn enter(&mut self, phase: Phase, now: DateTime<Utc>) {
+        if self.phase == phase && !self.phases.is_empty() {
+            return;
+        }
+        if let Some(last) = self.phases.last_mut()
+            && last.ended.is_none()
+        {
+            last.ended = Some(now);
+        }
+        self.phase = phase;
+        self.phases.push(PhaseRecord {
+            phase,
+            started: now,
+            ended: (phase == Phase::Done).then_some(now),
+            failed: false,
+        });
+    }
+
+    /// Keeps the first problem (the later ones follow from it) and marks the phase.
+    fn fail_record(&mut self, problem: Problem) {
+        if let Some(last) = self.phases.last_mut() {
+            last.failed = true;
+        }
+        self.error.get_or_insert(problem);
+    }
+
+    fn done(&mut self, verdict: Verdict, now: DateTime<Utc>) {
+        self.verdict = Some(verdict);
+        self.enter(Phase::Done, now);
+    }
+
+    fn too_long(&self, doing: &str, mend: &str) -> Problem {
+        Problem::new(
+            Kind::Timeout,
+            format!("{doing} of {}", self.spec.instance),
+            "it took too long",
+            mend,
+        )
+    }
+
+    /// The moment from which the failsafe has certainly acted, however late `pre-script` began.
+    fn failsafe_certain_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let seconds = DELIVERY_S + 2 * GRACE_S + u64::from(self.spec.budget_s);
+        let after = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000_000));
+        self.pre_sent_at
+            .and_then(|at| at.checked_add_signed(after))
+            .unwrap_or(now)
+    }
+}
+
+fn arm(todo: &mut Vec<Effect>, timer: Timer, after: Duration) {
+    todo.push(Effect::Arm { timer, after });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,361 @@
+//! After the thaw: judge, label, watch the copying, publish, end.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Call, Closing, Job, arm};
+use super::{CreatedSnapshot, Datum, Effect, Label, SnapshotProgress, Timer};
+use crate::domain::evidence::{Facts, judge};
+use crate::domain::job::{Member, Phase, Verdict};
+use crate::domain::level::Level;
+use crate::domain::metrics::Metric;
+use crate::domain::problem::{Kind, Problem};
+
+/// Looking for the set by its tag.
+const FIND: Duration = Duration::from_secs(120);
+/// Writing labels, once.
+const LABELS: Duration = Duration::from_secs(60);
+/// Attempts to write them.
+const LABEL_TRIES: u32 = 3;
+/// Pause before the second attempt; doubles.
+const LABEL_PAUSE: Duration = Duration::from_secs(2);
+/// AWS's copying. A full first snapshot of a large volume takes hours.
+const COMPLETE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Publishing metrics.
+const PUBLISH: Duration = Duration::from_secs(30);
+
+impl Job {
+    pub(super) fn find(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        self.enter(Phase::Verifying, now);
+        self.closing = Closing::Finding;
+        todo.push(Effect::FindSnapshots);
+        arm(todo, Timer::Find, FIND);
+    }
+
+    pub(super) fn find_timed_out(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        if self.closing == Closing::Finding {
+            let problem = self.too_long(
+                "looking for the set",
+                "look for the job's tag in the Snapshots screen",
+            );
+            self.found(Err(problem), now, todo);
+        }
+    }
+
+    pub(super) fn found(
+        &mut self,
+        result: Result<Vec<CreatedSnapshot>, Problem>,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        if self.closing != Closing::Finding {
+            return;
+        }
+        todo.push(Effect::Disarm(Timer::Find));
+        match result {
+            Ok(made) if !made.is_empty() => {
+                self.made = made;
+                self.call = Call::Answered;
+                self.verify(now, todo);
+                return;
+            }
+            Ok(_) => self.fail_record(Problem::new(
+                Kind::Aws,
+                format!("find the set of {}", self.spec.instance),
+                "CreateSnapshots did not answer, and no snapshot carries the job's tag",
+                "run the job again",
+            )),
+            Err(problem) => self.fail_record(problem),
+        }
+        self.call = Call::Refused;
+        let verdict = if self.cancelled {
+            Verdict::Cancelled
+        } else {
+            Verdict::Failed
+        };
+        self.publish(verdict, now, todo);
+    }
+
+    pub(super) fn verify(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        self.enter(Phase::Verifying, now);
+        let (report, judged) = judge(&Facts {
+            job: &self.spec.job,
+            preflight: self.facts.as_ref(),
+            pre: self.pre_told.as_ref(),
+            post: self.post_told.as_ref(),
+            call: self.order,
+            snapshots: &self.made,
+        });
+        self.evidence = report;
+        self.judged = judged;
+        self.set = self
+            .made
+            .iter()
+            .map(|made| Member {
+                snapshot: made.snapshot.clone(),
+                volume: made.volume.clone(),
+                device: self
+                    .facts
+                    .as_ref()
+                    .map_or("", |f| f.device(&made.volume))
+                    .to_owned(),
+                level: Level::Pending,
+                reason: "its label is not written yet".to_owned(),
+                progress: 0,
+                volume_gib: made.volume_gib,
+            })
+            .collect();
+        self.closing = Closing::Labelling;
+        self.write_labels(todo);
+    }
+
+    pub(super) fn write_labels(&mut self, todo: &mut Vec<Effect>) {
+        self.label_tries += 1;
+        todo.push(Effect::WriteLabels(self.labels()));
+        arm(todo, Timer::Labels, LABELS);
+    }
+
+    fn labels(&self) -> Vec<Label> {
+        self.judged
+            .iter()
+            .map(|judged| Label {
+                snapshot: judged.snapshot.clone(),
+                volume: judged.volume.clone(),
+                level: judged.level,
+                reason: judged.reason.clone(),
+                frozen_ms: self.evidence.window_ms.filter(|_| judged.covered),
+                set_size: self.judged.len(),
+            })
+            .collect()
+    }
+
+    pub(super) fn labels_written(
+        &mut self,
+        result: Result<(), Problem>,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        if let Closing::Lowering(verdict) = self.closing {
+            todo.push(Effect::Disarm(Timer::Labels));
+            if let Err(problem) = result {
+                // The higher label stands on a snapshot that failed: the operator has to know.
+                self.error.get_or_insert(problem);
+            }
+            self.publish(verdict, now, todo);
+            return;
+        }
+        if self.closing != Closing::Labelling {
+            return;
+        }
+        todo.push(Effect::Disarm(Timer::Labels));
+        match result {
+            Ok(()) => {
+                todo.push(Effect::Disarm(Timer::LabelRetry));
+                self.written = true;
+                for (member, judged) in self.set.iter_mut().zip(&self.judged) {
+                    member.level = judged.level;
+                    member.reason.clone_from(&judged.reason);
+                }
+                self.copy(now, todo);
+            }
+            Err(_) if self.label_tries < LABEL_TRIES => {
+                let pause = LABEL_PAUSE * 2_u32.pow(self.label_tries.saturating_sub(1).min(4));
+                arm(todo, Timer::LabelRetry, pause);
+            }
+            Err(problem) => {
+                self.fail_record(problem);
+                for member in &mut self.set {
+                    member.reason = "its label could not be written".to_owned();
+                }
+                self.copy(now, todo);
+            }
+        }
+    }
+
+    fn copy(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        if self.cancelled {
+            self.publish(Verdict::Cancelled, now, todo);
+        } else if self.set.is_empty() {
+            self.fail_record(Problem::new(
+                Kind::Aws,
+                format!("snapshot {}", self.spec.instance),
+                "CreateSnapshots answered without a single snapshot",
+                "check that volumes are attached to the instance",
+            ));
+            self.publish(Verdict::Failed, now, todo);
+        } else {
+            self.enter(Phase::Completing, now);
+            self.closing = Closing::Copying;
+            todo.push(Effect::WatchProgress);
+            arm(todo, Timer::Complete, COMPLETE);
+        }
+    }
+
+    pub(super) fn progress(
+        &mut self,
+        list: &[SnapshotProgress],
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        if self.closing != Closing::Copying {
+            return;
+        }
+        for seen in list {
+            let id = seen.snapshot.as_str();
+            let Some(member) = self.set.iter_mut().find(|m| m.snapshot == seen.snapshot) else {
+                continue;
+            };
+            if self.ended_at.contains_key(id) {
+                continue;
+            }
+            // Progress never runs backwards on screen, though eventual consistency may show it so.
+            member.progress = member.progress.max(seen.percent.min(100));
+            match seen.state.as_str() {
+                "completed" => {
+                    member.progress = 100;
+                    self.ended_at.insert(id.to_owned(), now);
+                }
+                "error" => {
+                    member.level = member.level.min(Level::Crash);
+                    member.reason = "AWS reports that the snapshot failed".to_owned();
+                    self.ended_at.insert(id.to_owned(), now);
+                    self.errored.push(id.to_owned());
+                }
+                _ => {}
+            }
+        }
+        if !self
+            .set
+            .iter()
+            .all(|m| self.ended_at.contains_key(m.snapshot.as_str()))
+        {
+            return;
+        }
+        todo.push(Effect::Disarm(Timer::Complete));
+        if self.errored.is_empty() {
+            self.publish(self.earned(), now, todo);
+            return;
+        }
+        self.fail_record(Problem::new(
+            Kind::Aws,
+            format!("complete the set of {}", self.spec.instance),
+            format!("AWS reports that {} failed", self.errored.join(", ")),
+            "run the job again; an incomplete set cannot be restored as one",
+        ));
+        for judged in &mut self.judged {
+            if self.errored.iter().any(|id| id == judged.snapshot.as_str()) {
+                judged.level = Level::Crash;
+                judged.reason = "AWS reports that the snapshot failed".to_owned();
+            }
+        }
+        let lowered = self
+            .labels()
+            .into_iter()
+            .filter(|l| self.errored.iter().any(|id| id == l.snapshot.as_str()))
+            .collect();
+        self.closing = Closing::Lowering(Verdict::Failed);
+        todo.push(Effect::WriteLabels(lowered));
+        arm(todo, Timer::Labels, LABELS);
+    }
+
+    /// What the labels that stand on the covered volumes are worth.
+    fn earned(&self) -> Verdict {
+        let covered = self
+            .facts
+            .as_ref()
+            .map(|f| f.covered_volumes())
+            .unwrap_or_default();
+        let level = covered
+            .iter()
+            .map(|volume| {
+                self.set
+                    .iter()
+                    .find(|m| m.volume == **volume)
+                    .map_or(Level::Pending, |m| m.level)
+            })
+            .min();
+        match level {
+            Some(Level::Application) if self.written => Verdict::Application,
+            Some(Level::Filesystem) if self.written => Verdict::Filesystem,
+            _ => Verdict::Crash,
+        }
+    }
+
+    /// Publishes what there is to publish, then ends with that verdict.
+    pub(super) fn publish(&mut self, verdict: Verdict, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        let data = self.data(verdict, now);
+        if data.is_empty() {
+            self.done(verdict, now);
+            return;
+        }
+        self.closing = Closing::Publishing(verdict);
+        todo.push(Effect::Publish(data));
+        arm(todo, Timer::Publish, PUBLISH);
+    }
+
+    /// A job whose metrics are lost is still the job that it was: the verdict stands.
+    pub(super) fn published(
+        &mut self,
+        result: Result<(), Problem>,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        if let Closing::Publishing(verdict) = self.closing {
+            todo.push(Effect::Disarm(Timer::Publish));
+            if let Err(problem) = result {
+                self.error.get_or_insert(problem);
+            }
+            self.done(verdict, now);
+        }
+    }
+
+    fn data(&self, verdict: Verdict, now: DateTime<Utc>) -> Vec<Datum> {
+        let failed = verdict == Verdict::Failed;
+        if verdict == Verdict::Cancelled {
+            return Vec::new();
+        }
+        let datum = |metric, drive: &str, value| Datum {
+            metric,
+            drive: drive.to_owned(),
+            value,
+        };
+        if self.set.is_empty() {
+            return self
+                .facts
+                .iter()
+                .filter(|_| failed)
+                .flat_map(|f| f.covered_volumes().into_iter().map(|v| f.device(v)))
+                .map(|device| datum(Metric::Errors, device, 1.0))
+                .collect();
+        }
+        let started = self.phases.first().map_or(now, |p| p.started);
+        let mut data = Vec::new();
+        for member in self.set.iter().filter(|m| !m.device.is_empty()) {
+            let id = member.snapshot.as_str();
+            let ended = self.ended_at.get(id);
+            let errored = ended.is_none() || self.errored.iter().any(|e| e == id);
+            data.push(datum(
+                Metric::Errors,
+                &member.device,
+                if errored { 1.0 } else { 0.0 },
+            ));
+            if let Some(ended) = ended.filter(|_| !errored) {
+                let seconds = (*ended - started).as_seconds_f64().max(0.0);
+                data.push(datum(Metric::ElapsedTime, &member.device, seconds));
+                let bytes = f64::from(member.volume_gib) * 1_073_741_824.0;
+                data.push(datum(Metric::Size, &member.device, bytes));
+            }
+            let covered = self
+                .judged
+                .iter()
+                .any(|j| j.snapshot == member.snapshot && j.covered);
+            if let Some(ms) = self.evidence.window_ms.filter(|_| covered)
+                && let Ok(ms) = u32::try_from(ms)
+            {
+                data.push(datum(Metric::FreezeDuration, &member.device, f64::from(ms)));
+            }
+        }
+        data
+    }
+}

@@ -1,0 +1,468 @@
+//! From `pre-script` to the thaw: the part in which something may be frozen.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{ANSWER, CALL_UNFROZEN, Call, Closing, DELIVERY_S, GRACE_S, Job, Post, Pre, arm};
+use super::{CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Timer};
+use crate::domain::evidence::Told;
+use crate::domain::ids::CommandId;
+use crate::domain::job::{OnFailure, Phase, Verdict};
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::trace::{self, Trace};
+
+/// `post-script`s in close succession; one more follows when the failsafe has certainly acted.
+const POSTS: u32 = 3;
+/// Pause before the second `post-script`; doubles.
+const THAW_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a `post-script` proved about the freeze.
+enum Thawed {
+    Yes,
+    No,
+    /// Nothing is frozen *yet*: a late `pre-script` could still begin.
+    Later,
+}
+
+impl Job {
+    pub(super) fn pre_sent(
+        &mut self,
+        result: Result<CommandId, Problem>,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(command) => {
+                if self.pre_command.is_none() {
+                    self.pre_command = Some(command.clone());
+                    // Given up in the meantime: keep it from starting if it has not.
+                    if self.pre == Pre::Open && self.phase > Phase::Quiescing {
+                        todo.push(Effect::CancelCommand(command));
+                    }
+                }
+            }
+            Err(problem) if self.pre == Pre::Open && self.pre_command.is_none() => {
+                let may_run = problem.may_have_happened;
+                self.fail_record(problem);
+                if may_run {
+                    if self.phase == Phase::Quiescing {
+                        self.abandon_pre(now, todo);
+                    }
+                } else if self.phase == Phase::Quiescing {
+                    self.pre = Pre::Clean;
+                    todo.push(Effect::Disarm(Timer::Quiesce));
+                    self.not_quiesced(now, todo);
+                } else {
+                    self.pre = Pre::Ended { conclusive: true };
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub(super) fn pre_ended(
+        &mut self,
+        outcome: CommandOutcome,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        if self.pre != Pre::Open {
+            return;
+        }
+        let told = Told {
+            command: outcome.command.clone(),
+            succeeded: outcome.ended == CommandEnd::Success,
+            trace: trace::parse(&outcome.stdout),
+        };
+        let conclusive = matches!(
+            outcome.ended,
+            CommandEnd::Success
+                | CommandEnd::Failed { .. }
+                | CommandEnd::Cancelled
+                | CommandEnd::NeverDelivered
+                | CommandEnd::TimedOut {
+                    may_have_run: false
+                }
+        );
+        self.pre = Pre::Ended { conclusive };
+        self.pre_command
+            .get_or_insert_with(|| outcome.command.clone());
+        let ready = told.succeeded && told.trace.is_ready();
+        // 204 is either another job at work, which is none of ours, or a second delivery of our own
+        // pre-script: then the first one's freeze may stand.
+        let clean = match &outcome.ended {
+            CommandEnd::Failed { exit } => {
+                told.trace.failed_cleanly() && (*exit != 204 || told.trace.has_error("busy"))
+            }
+            CommandEnd::NeverDelivered => true,
+            _ => false,
+        };
+        let problem = (!ready).then(|| self.pre_problem(&outcome, &told.trace));
+        self.pre_told = Some(told);
+        if self.phase != Phase::Quiescing {
+            return;
+        }
+        todo.push(Effect::Disarm(Timer::Quiesce));
+        let Some(problem) = problem else {
+            self.frozen(now, todo);
+            return;
+        };
+        self.fail_record(problem);
+        if clean {
+            self.pre = Pre::Clean;
+            self.not_quiesced(now, todo);
+        } else {
+            self.thaw(now, todo);
+        }
+    }
+
+    fn frozen(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        self.enter(Phase::Frozen, now);
+        self.frozen_since = Some(now);
+        self.enter(Phase::Snapshotting, now);
+        self.call = Call::UnderWay;
+        self.order.frozen_before_request = true;
+        todo.push(Effect::CreateSnapshots);
+        // Half of what is left of the budget; the other half is for the thaw's delivery.
+        let spent = self
+            .pre_told
+            .as_ref()
+            .and_then(|told| told.trace.spent_ms())
+            .unwrap_or(0);
+        let left = (u64::from(self.spec.budget_s) * 1_000).saturating_sub(spent);
+        arm(
+            todo,
+            Timer::Call,
+            Duration::from_millis((left / 2).max(500)),
+        );
+    }
+
+    /// No end of `pre-script` will be waited for: keep it from starting, and thaw.
+    pub(super) fn abandon_pre(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        todo.push(Effect::Disarm(Timer::Quiesce));
+        if let Some(command) = &self.pre_command {
+            todo.push(Effect::CancelCommand(command.clone()));
+        }
+        self.thaw(now, todo);
+    }
+
+    /// Nothing is frozen and nothing was snapshotted.
+    fn not_quiesced(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        if self.cancelled {
+            self.done(Verdict::Cancelled, now);
+        } else if self.spec.on_failure == OnFailure::CrashConsistent {
+            self.call_unfrozen(now, todo);
+        } else {
+            self.publish(Verdict::Failed, now, todo);
+        }
+    }
+
+    pub(super) fn call_unfrozen(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        if self.call == Call::NotMade {
+            self.pre = Pre::Clean;
+            self.enter(Phase::Snapshotting, now);
+            self.call = Call::UnderWay;
+            todo.push(Effect::CreateSnapshots);
+            arm(todo, Timer::Call, CALL_UNFROZEN);
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        result: Result<Vec<CreatedSnapshot>, Problem>,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        // After a search by tag has begun, what was found decides; a later answer adds nothing.
+        let open = match self.call {
+            Call::UnderWay => true,
+            Call::Unknown => self.closing == Closing::No || self.closing == Closing::Finding,
+            _ => false,
+        };
+        if !open {
+            return;
+        }
+        match result {
+            Ok(made) => {
+                self.call = Call::Answered;
+                self.order.answered = true;
+                self.order.answered_before_release =
+                    self.post == Post::Idle && self.order.frozen_before_request;
+                self.made = made;
+            }
+            Err(problem) => {
+                self.call = if problem.may_have_happened {
+                    Call::Unknown
+                } else {
+                    Call::Refused
+                };
+                self.fail_record(problem);
+            }
+        }
+        if self.phase == Phase::Snapshotting {
+            self.thaw_or_go_on(now, todo);
+        } else if self.post == Post::Over {
+            todo.push(Effect::Disarm(Timer::Answer));
+            todo.push(Effect::Disarm(Timer::Find));
+            self.closing = Closing::No;
+            self.after_thaw(now, todo);
+        }
+    }
+
+    /// The call's time is over, whatever came of it.
+    pub(super) fn thaw_or_go_on(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        todo.push(Effect::Disarm(Timer::Call));
+        if self.pre == Pre::Clean {
+            self.post = Post::Over;
+            self.after_thaw(now, todo);
+        } else {
+            self.thaw(now, todo);
+        }
+    }
+
+    fn thaw(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        self.enter(Phase::Thawing, now);
+        if self.post == Post::Idle {
+            self.send_post(now, todo);
+        }
+    }
+
+    pub(super) fn send_post(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        self.posts += 1;
+        let conclusive =
+            self.pre == (Pre::Ended { conclusive: true }) || now >= self.failsafe_certain_at(now);
+        self.post = Post::UnderWay { conclusive };
+        todo.push(Effect::SendPost);
+        arm(
+            todo,
+            Timer::Thaw,
+            Duration::from_secs(DELIVERY_S + 2 * GRACE_S),
+        );
+    }
+
+    pub(super) fn post_sent(
+        &mut self,
+        result: Result<CommandId, Problem>,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        match result {
+            Ok(command) => self.post_command = Some(command),
+            Err(problem) if matches!(self.post, Post::UnderWay { .. }) => {
+                self.fail_record(problem);
+                self.thaw_again(now, todo);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// A `post-script` ended. One that was given up may still bring the proof.
+    pub(super) fn post_ended(
+        &mut self,
+        outcome: CommandOutcome,
+        now: DateTime<Utc>,
+        todo: &mut Vec<Effect>,
+    ) {
+        let conclusive = match self.post {
+            Post::UnderWay { conclusive } => conclusive,
+            Post::Pausing => false,
+            Post::Idle | Post::Over => return,
+        };
+        let told = Told {
+            command: outcome.command.clone(),
+            succeeded: outcome.ended == CommandEnd::Success,
+            trace: trace::parse(&outcome.stdout),
+        };
+        let thawed = self.proves_thawed(&told.trace, conclusive);
+        let problem = post_problem(&self.spec.instance.to_string(), &outcome, &told.trace);
+        // A later one that only says "not frozen" must not hide the one that thawed.
+        let tells = !told.trace.thawed_mounts().is_empty();
+        if tells || self.post_told.is_none() {
+            self.post_command = Some(told.command.clone());
+            self.post_told = Some(told);
+        }
+        match thawed {
+            Thawed::Yes => {
+                if let Some(problem) = problem {
+                    self.fail_record(problem);
+                }
+                self.frozen_since = None;
+                self.thaw_over(now, todo);
+            }
+            // An older one that ended late tells nothing about the pause that is on.
+            Thawed::No | Thawed::Later if self.post == Post::Pausing => {}
+            Thawed::Later => self.thaw_at_last(now, todo),
+            Thawed::No => {
+                if let Some(problem) = problem {
+                    self.fail_record(problem);
+                }
+                self.thaw_again(now, todo);
+            }
+        }
+    }
+
+    pub(super) fn thaw_timed_out(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        if matches!(self.post, Post::UnderWay { .. }) {
+            let problem = self.too_long("thawing", "the failsafe thaws at the end of its budget");
+            self.fail_record(problem);
+            self.thaw_again(now, todo);
+        }
+    }
+
+    fn thaw_again(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        if self.posts < POSTS {
+            todo.push(Effect::Disarm(Timer::Thaw));
+            self.post = Post::Pausing;
+            let pause = THAW_PAUSE * 2_u32.pow(self.posts.saturating_sub(1).min(4));
+            arm(todo, Timer::ThawRetry, pause);
+        } else {
+            self.thaw_at_last(now, todo);
+        }
+    }
+
+    /// One last look when the failsafe has certainly acted; after it there is none.
+    fn thaw_at_last(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        todo.push(Effect::Disarm(Timer::Thaw));
+        let wait = self.failsafe_certain_at(now) - now;
+        if self.posts <= POSTS && wait > chrono::TimeDelta::zero() {
+            self.posts = POSTS;
+            self.post = Post::Pausing;
+            // A second more, so that the timer cannot run out just before the moment.
+            let wait = wait.to_std().unwrap_or_default() + Duration::from_secs(1);
+            arm(todo, Timer::ThawRetry, wait);
+            // From then on `posts` is above the limit: this is the last.
+            self.posts += 1;
+        } else {
+            self.thaw_uncertain = true;
+            self.fail_record(Problem::new(
+                Kind::Agent,
+                format!("thaw {}", self.spec.instance),
+                "nobody could confirm that everything is thawed",
+                "look at the instance now: `fsfreeze -u MOUNT` releases a filesystem; the failsafe should have done so",
+            ));
+            self.thaw_over(now, todo);
+        }
+    }
+
+    fn proves_thawed(&self, post: &Trace, conclusive: bool) -> Thawed {
+        if post.any_probed_frozen() {
+            return Thawed::No;
+        }
+        let was_frozen: Vec<&str> = self
+            .pre_told
+            .as_ref()
+            .map(|told| told.trace.frozen_mounts())
+            .unwrap_or_default();
+        let covered: Vec<&str> = self
+            .facts
+            .iter()
+            .flat_map(|f| &f.covered)
+            .map(|m| m.mount.as_str())
+            .collect();
+        let thawed = post.thawed_mounts();
+        let open = |mount: &str| !thawed.contains(&mount) && post.probed(mount) != Some(false);
+        let not_frozen = post.has_error("not-frozen");
+        let fired = post.fired() == Some(true);
+        if not_frozen && !fired && thawed.is_empty() {
+            // "No such job": with probes of everything, or with nothing ever frozen, and no late start possible.
+            return match (was_frozen.iter().any(|m| open(m)), conclusive) {
+                (true, _) => Thawed::No,
+                (false, true) => Thawed::Yes,
+                (false, false) => Thawed::Later,
+            };
+        }
+        let all = was_frozen.iter().chain(&covered).all(|m| !open(m));
+        // What the failsafe released it did not report mount by mount.
+        if all || (fired && covered.iter().all(|m| post.probed(m) == Some(false))) {
+            Thawed::Yes
+        } else {
+            Thawed::No
+        }
+    }
+
+    fn thaw_over(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        todo.push(Effect::Disarm(Timer::Thaw));
+        todo.push(Effect::Disarm(Timer::ThawRetry));
+        self.post = Post::Over;
+        self.after_thaw(now, todo);
+    }
+
+    /// Nothing is frozen any more, as far as anyone can find out. What came of the call?
+    pub(super) fn after_thaw(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+        match self.call {
+            Call::Answered => self.verify(now, todo),
+            Call::UnderWay => arm(todo, Timer::Answer, ANSWER),
+            Call::Unknown => self.find(now, todo),
+            Call::Refused if self.cancelled => self.done(Verdict::Cancelled, now),
+            Call::Refused => self.publish(Verdict::Failed, now, todo),
+            Call::NotMade => self.not_quiesced(now, todo),
+        }
+    }
+
+    fn pre_problem(&self, outcome: &CommandOutcome, trace: &Trace) -> Problem {
+        let what = format!("quiesce {}", self.spec.instance);
+        if let Some(error) = trace.first_error() {
+            return Problem::new(
+                Kind::Script,
+                what,
+                error.text(),
+                "nothing was changed for good; mend what the message names and try again",
+            )
+            .with_code(error.code());
+        }
+        let mend = "read the command's whole output in Run Command's history";
+        match &outcome.ended {
+            CommandEnd::Success => Problem::new(
+                Kind::Malformed,
+                what,
+                "pre-script ended well but never said ready",
+                mend,
+            ),
+            CommandEnd::Failed { exit } => Problem::new(
+                Kind::Script,
+                what,
+                format!("pre-script ended with exit code {exit}"),
+                mend,
+            ),
+            CommandEnd::TimedOut { .. } => {
+                Problem::new(Kind::Timeout, what, "pre-script took too long", mend)
+            }
+            CommandEnd::NeverDelivered => Problem::new(
+                Kind::Agent,
+                what,
+                "pre-script was never delivered",
+                "look at the SSM agent on the instance",
+            ),
+            CommandEnd::Cancelled => {
+                Problem::new(Kind::Cancelled, what, "pre-script was cancelled", mend)
+            }
+            CommandEnd::Lost(problem) => problem.clone(),
+        }
+    }
+}
+
+/// What a `post-script` complained of, if it did.
+fn post_problem(instance: &str, outcome: &CommandOutcome, trace: &Trace) -> Option<Problem> {
+    let what = format!("thaw {instance}");
+    let mend = "look at the probes in the command's output; `fsfreeze -u MOUNT` releases by hand";
+    if let Some(error) = trace.first_error() {
+        return Some(Problem::new(Kind::Script, what, error.text(), mend).with_code(error.code()));
+    }
+    match &outcome.ended {
+        CommandEnd::Success => None,
+        CommandEnd::Lost(problem) => Some(problem.clone()),
+        CommandEnd::Failed { exit } => {
+            let cause = format!("post-script ended with exit code {exit}");
+            Some(Problem::new(Kind::Script, what, cause, mend))
+        }
+        CommandEnd::TimedOut { .. } | CommandEnd::NeverDelivered | CommandEnd::Cancelled => {
+            Some(Problem::new(
+                Kind::Agent,
+                what,
+                "post-script did not run to its end",
+                mend,
+            ))
+        }
+    }
+}

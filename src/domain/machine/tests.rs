@@ -1,0 +1,671 @@
+//! The machine's rules, one story each. `tests/properties.rs` holds for all stories.
+
+use chrono::{TimeDelta, TimeZone};
+
+use super::*;
+use crate::domain::ids::{InstanceId, JobId, RunId, Scope, SnapshotId};
+use crate::domain::job::Mode;
+use crate::domain::level::Level;
+use crate::domain::metrics::Metric;
+
+const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+const ROOT: &str = "vol-00000000000000001";
+const DATA: &str = "vol-00000000000000002";
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).unwrap() + TimeDelta::seconds(seconds)
+}
+
+fn spec(on_failure: OnFailure) -> JobSpec {
+    JobSpec {
+        job: JobId::from_api(JOB),
+        run: RunId::from_api("0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11"),
+        scope: Scope {
+            account: crate::domain::ids::AccountId::from_api("111122223333"),
+            region: crate::domain::ids::Region::from_api("eu-central-1"),
+        },
+        instance: InstanceId::from_api("i-0123456789abcdef0"),
+        instance_name: "db-1".into(),
+        recipe: "linux-mysql".into(),
+        document: "freezeframe-linux-mysql".into(),
+        mode: Mode::Coordinated,
+        budget_s: 30,
+        on_failure,
+        mounts: Vec::new(),
+        namespace: "Organization/Backup".into(),
+    }
+}
+
+fn facts() -> PreflightFacts {
+    PreflightFacts {
+        covered: vec![CoveredMount {
+            mount: "/data".into(),
+            fs: "xfs".into(),
+            volumes: vec![VolumeId::from_api(DATA)],
+        }],
+        uncovered: vec![UncoveredMount {
+            mount: "/".into(),
+            reason: "the root filesystem".into(),
+            volumes: vec![VolumeId::from_api(ROOT)],
+        }],
+        volumes: vec![
+            AttachedVolume {
+                volume: VolumeId::from_api(ROOT),
+                device: "/dev/xvda".into(),
+                is_root: true,
+            },
+            AttachedVolume {
+                volume: VolumeId::from_api(DATA),
+                device: "/dev/sdf".into(),
+                is_root: false,
+            },
+        ],
+        engine: Some(Engine {
+            name: "mariadb".into(),
+            version: "11.4".into(),
+            datadir: "/data/mysql/".into(),
+            replica: false,
+        }),
+    }
+}
+
+fn ff1(first_seq: u64, lines: &[&str]) -> String {
+    lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| {
+            let (t, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let comma = if rest.is_empty() { "" } else { "," };
+            let seq = first_seq + i as u64;
+            format!(
+                "FF1 {{\"t\":\"{t}\",\"seq\":{seq},\"ms\":{}{comma}{rest}}}\n",
+                seq * 100
+            )
+        })
+        .collect()
+}
+
+fn hello(command: &str) -> String {
+    format!(r#"hello "recipe":"linux-mysql","version":1,"job":"{JOB}","command":"{command}""#)
+}
+
+const ARMED: &str = r#"armed "budget_ms":30000,"guard_pid":11,"holder_pid":12"#;
+const LOCKED: &str = r#"locked "session":7,"how":"ftwrl","tries":1"#;
+const FROZEN: &str = r#"frozen "mount":"/data","took_ms":3"#;
+const THAWED: &str = r#"thawed "mount":"/data","ok":true"#;
+const QUIET: &str = r#"disarmed "fired":false"#;
+const PROBE: &str = r#"probe "mount":"/data","frozen":false"#;
+const OK: &str = r#"end "outcome":"ok","exit":0"#;
+
+fn pre_ok() -> String {
+    ff1(
+        1,
+        &[
+            &hello("pre-script"),
+            ARMED,
+            "flushed",
+            LOCKED,
+            "synced",
+            FROZEN,
+            "ready",
+            OK,
+        ],
+    )
+}
+
+fn post_ok() -> String {
+    let alive = r#"alive "session":7"#;
+    let unlocked = r#"unlocked "session":7"#;
+    let window = r#"window "window_ms":412"#;
+    ff1(
+        9,
+        &[
+            &hello("post-script"),
+            "release",
+            alive,
+            THAWED,
+            unlocked,
+            QUIET,
+            PROBE,
+            window,
+            OK,
+        ],
+    )
+}
+
+fn post_fired() -> String {
+    let by = r#"thawed "mount":"/data","ok":false,"text":"thawed by the failsafe""#;
+    ff1(
+        9,
+        &[
+            &hello("post-script"),
+            by,
+            r#"disarmed "fired":true"#,
+            PROBE,
+            r#"end "outcome":"failed","exit":203"#,
+        ],
+    )
+}
+
+fn not_frozen() -> String {
+    let error = r#"error "code":"not-frozen","text":"no such job""#;
+    ff1(
+        1,
+        &[
+            &hello("post-script"),
+            error,
+            PROBE,
+            r#"end "outcome":"failed","exit":205"#,
+        ],
+    )
+}
+
+fn outcome(ended: CommandEnd, stdout: String) -> CommandOutcome {
+    CommandOutcome {
+        command: CommandId::from_api("11111111-1111-1111-1111-111111111111"),
+        ended,
+        stdout,
+        stderr: String::new(),
+    }
+}
+
+fn snapshots() -> Vec<CreatedSnapshot> {
+    [(ROOT, 8), (DATA, 100)]
+        .into_iter()
+        .map(|(volume, gib)| CreatedSnapshot {
+            snapshot: SnapshotId::from_api(volume.replace("vol", "snap")),
+            volume: VolumeId::from_api(volume),
+            volume_gib: gib,
+        })
+        .collect()
+}
+
+fn all_progress(state: &str) -> Event {
+    Event::Progress(
+        snapshots()
+            .into_iter()
+            .map(|s| SnapshotProgress {
+                snapshot: s.snapshot,
+                state: state.into(),
+                percent: 100,
+            })
+            .collect(),
+    )
+}
+
+fn problem(maybe: bool) -> Problem {
+    let mut p = Problem::new(Kind::Network, "call", "no answer", "wait");
+    p.may_have_happened = maybe;
+    p
+}
+
+/// A job and everything that it ever asked for.
+struct Story {
+    job: Job,
+    asked: Vec<Effect>,
+    second: i64,
+}
+
+impl Story {
+    fn new(on_failure: OnFailure) -> Self {
+        Self {
+            job: Job::new(spec(on_failure)),
+            asked: Vec::new(),
+            second: 0,
+        }
+    }
+
+    fn tell(&mut self, event: Event) -> Vec<Effect> {
+        self.second += 1;
+        let effects = self.job.step(event, at(self.second));
+        self.asked.extend(effects.clone());
+        effects
+    }
+
+    fn count(&self, wanted: &Effect) -> usize {
+        self.asked.iter().filter(|e| *e == wanted).count()
+    }
+
+    fn quiescing(on_failure: OnFailure) -> Self {
+        let mut s = Self::new(on_failure);
+        s.tell(Event::Start);
+        s.tell(Event::Preflight(Ok(facts())));
+        s.tell(Event::PreSent(Ok(CommandId::from_api(
+            "11111111-1111-1111-1111-111111111111",
+        ))));
+        s
+    }
+
+    fn frozen() -> Self {
+        let mut s = Self::quiescing(OnFailure::Skip);
+        s.tell(Event::PreEnded(outcome(CommandEnd::Success, pre_ok())));
+        s
+    }
+
+    fn post(&mut self, stdout: String) -> Vec<Effect> {
+        self.tell(Event::PostEnded(outcome(CommandEnd::Success, stdout)))
+    }
+
+    fn finish(&mut self) -> JobView {
+        self.tell(Event::LabelsWritten(Ok(())));
+        self.tell(all_progress("completed"));
+        self.tell(Event::Published(Ok(())));
+        let view = self.job.view();
+        assert_eq!(view.phase, Phase::Done, "{view:?}");
+        view
+    }
+
+    fn level_of(&self, volume: &str) -> Level {
+        self.job
+            .view()
+            .set
+            .iter()
+            .find(|m| m.volume.as_str() == volume)
+            .unwrap()
+            .level
+    }
+}
+
+#[test]
+fn the_good_story_ends_proven() {
+    let mut s = Story::frozen();
+    assert!(s.job.view().frozen_since.is_some());
+    assert_eq!(s.count(&Effect::CreateSnapshots), 1);
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    assert_eq!(s.count(&Effect::SendPost), 1);
+    let effects = s.post(post_ok());
+    assert!(
+        effects
+            .iter()
+            .any(|e| matches!(e, Effect::WriteLabels(l) if l.len() == 2))
+    );
+    assert!(s.job.view().frozen_since.is_none());
+    assert!(
+        s.job.view().set.iter().all(|m| m.level == Level::Pending),
+        "the label is written last"
+    );
+    let view = s.finish();
+    assert_eq!(
+        view.verdict,
+        Some(Verdict::Application),
+        "{:?}",
+        view.evidence
+    );
+    assert_eq!(view.freeze_window_ms, Some(412));
+    assert!(
+        view.evidence.links.iter().all(|l| l.holds),
+        "{:?}",
+        view.evidence.links
+    );
+    assert_eq!(
+        (s.level_of(DATA), s.level_of(ROOT)),
+        (Level::Application, Level::Crash)
+    );
+    assert!(view.error.is_none() && !view.thaw_uncertain);
+    let phases: Vec<Phase> = view.phases.iter().map(|p| p.phase).collect();
+    use strum::IntoEnumIterator as _;
+    assert_eq!(phases, Phase::iter().skip(1).collect::<Vec<_>>());
+    let data = s
+        .asked
+        .iter()
+        .find_map(|e| {
+            if let Effect::Publish(d) = e {
+                Some(d.clone())
+            } else {
+                None
+            }
+        })
+        .unwrap();
+    let of = |metric, drive: &str| {
+        data.iter()
+            .find(|d| d.metric == metric && d.drive == drive)
+            .map(|d| d.value)
+    };
+    assert_eq!(of(Metric::Size, "/dev/sdf"), Some(107_374_182_400.0));
+    assert_eq!(of(Metric::FreezeDuration, "/dev/sdf"), Some(412.0));
+    assert_eq!(of(Metric::FreezeDuration, "/dev/xvda"), None);
+    assert_eq!(of(Metric::Errors, "/dev/xvda"), Some(0.0));
+    assert!(of(Metric::ElapsedTime, "/dev/sdf").unwrap() > 0.0);
+}
+
+#[test]
+fn a_failsafe_that_fired_makes_it_a_crash_set() {
+    let mut s = Story::frozen();
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(Event::PostEnded(outcome(
+        CommandEnd::Failed { exit: 203 },
+        post_fired(),
+    )));
+    let view = s.finish();
+    assert_eq!(view.verdict, Some(Verdict::Crash));
+    assert!(view.evidence.failsafe_fired && !view.thaw_uncertain);
+    assert_eq!(s.level_of(DATA), Level::Crash);
+}
+
+#[test]
+fn a_hung_call_is_thawed_first_and_its_late_answer_proves_nothing() {
+    let mut s = Story::frozen();
+    let effects = s.tell(Event::TimedOut(Timer::Call));
+    assert!(effects.contains(&Effect::SendPost));
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.post(post_ok());
+    let view = s.finish();
+    assert_eq!(view.verdict, Some(Verdict::Crash));
+    assert_eq!(s.count(&Effect::CreateSnapshots), 1);
+    let broken: Vec<_> = view
+        .evidence
+        .links
+        .iter()
+        .filter(|l| !l.holds)
+        .map(|l| l.name.as_str())
+        .collect();
+    assert_eq!(broken, ["within-window"]);
+}
+
+#[test]
+fn a_lost_answer_is_thawed_then_looked_up_never_repeated() {
+    let mut s = Story::frozen();
+    let effects = s.tell(Event::SnapshotsAnswered(Err(problem(true))));
+    assert!(effects.contains(&Effect::SendPost) && !effects.contains(&Effect::FindSnapshots));
+    assert!(s.post(post_ok()).contains(&Effect::FindSnapshots));
+    s.tell(Event::SnapshotsFound(Ok(snapshots())));
+    assert_eq!(s.finish().verdict, Some(Verdict::Crash));
+    assert_eq!(s.count(&Effect::CreateSnapshots), 1);
+}
+
+#[test]
+fn a_refused_call_is_thawed_and_failed() {
+    let mut s = Story::frozen();
+    assert!(
+        s.tell(Event::SnapshotsAnswered(Err(problem(false))))
+            .contains(&Effect::SendPost)
+    );
+    let effects = s.post(post_ok());
+    assert!(effects.iter().any(
+        |e| matches!(e, Effect::Publish(d) if d.len() == 1 && d[0].metric == Metric::Errors && d[0].value == 1.0)
+    ));
+    s.tell(Event::Published(Ok(())));
+    assert_eq!(s.job.view().verdict, Some(Verdict::Failed));
+}
+
+fn clean_failure() -> CommandOutcome {
+    let error = r#"error "code":"lock-timeout","text":"a long statement runs""#;
+    let end = r#"end "outcome":"failed","exit":201"#;
+    outcome(
+        CommandEnd::Failed { exit: 201 },
+        ff1(1, &[&hello("pre-script"), ARMED, error, QUIET, end]),
+    )
+}
+
+#[test]
+fn a_clean_failure_needs_no_thaw_and_follows_on_failure() {
+    let mut s = Story::quiescing(OnFailure::Skip);
+    s.tell(Event::PreEnded(clean_failure()));
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(view.verdict, Some(Verdict::Failed));
+    assert_eq!(view.error.unwrap().code.as_deref(), Some("lock-timeout"));
+    assert_eq!(
+        (
+            s.count(&Effect::SendPost),
+            s.count(&Effect::CreateSnapshots)
+        ),
+        (0, 0)
+    );
+
+    let mut s = Story::quiescing(OnFailure::CrashConsistent);
+    assert!(
+        s.tell(Event::PreEnded(clean_failure()))
+            .contains(&Effect::CreateSnapshots)
+    );
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    assert_eq!(s.finish().verdict, Some(Verdict::Crash));
+    assert_eq!(s.count(&Effect::SendPost), 0);
+}
+
+#[test]
+fn every_unclear_end_of_pre_script_is_followed_by_a_thaw() {
+    let half = ff1(1, &[&hello("pre-script"), ARMED, FROZEN]);
+    for ended in [
+        CommandEnd::TimedOut { may_have_run: true },
+        CommandEnd::Cancelled,
+        CommandEnd::Lost(problem(true)),
+        CommandEnd::Failed { exit: 201 },
+        CommandEnd::Failed { exit: 137 },
+        // Success that never said ready.
+        CommandEnd::Success,
+    ] {
+        let mut s = Story::quiescing(OnFailure::Skip);
+        let effects = s.tell(Event::PreEnded(outcome(ended.clone(), half.clone())));
+        assert!(effects.contains(&Effect::SendPost), "{ended:?}");
+        assert_eq!(s.count(&Effect::CreateSnapshots), 0, "{ended:?}");
+    }
+    let mut s = Story::quiescing(OnFailure::Skip);
+    assert!(
+        s.tell(Event::TimedOut(Timer::Quiesce))
+            .contains(&Effect::SendPost)
+    );
+    assert!(
+        s.asked
+            .iter()
+            .any(|e| matches!(e, Effect::CancelCommand(_)))
+    );
+    let mut s = Story::quiescing(OnFailure::Skip);
+    s.tell(Event::PreEnded(outcome(
+        CommandEnd::NeverDelivered,
+        String::new(),
+    )));
+    assert_eq!(s.count(&Effect::SendPost), 0);
+}
+
+#[test]
+fn another_job_at_work_is_not_ours_to_thaw_but_a_second_delivery_is() {
+    for (code, posts) in [("busy", 0), ("already-frozen", 1)] {
+        let error = format!(r#"error "code":"{code}","text":"a job is at work""#);
+        let end = r#"end "outcome":"refused","exit":204"#;
+        let said = ff1(1, &[&hello("pre-script"), &error, end]);
+        let mut s = Story::quiescing(OnFailure::Skip);
+        s.tell(Event::PreEnded(outcome(
+            CommandEnd::Failed { exit: 204 },
+            said,
+        )));
+        assert_eq!(s.count(&Effect::SendPost), posts, "{code}");
+    }
+}
+
+#[test]
+fn a_lost_pre_script_is_not_taken_for_absent_before_the_failsafe_is_certain() {
+    let mut s = Story::quiescing(OnFailure::Skip);
+    s.tell(Event::PreEnded(outcome(
+        CommandEnd::Lost(problem(true)),
+        String::new(),
+    )));
+    let effects = s.tell(Event::PostEnded(outcome(
+        CommandEnd::Failed { exit: 205 },
+        not_frozen(),
+    )));
+    let wait = effects.iter().find_map(|e| match e {
+        Effect::Arm {
+            timer: Timer::ThawRetry,
+            after,
+        } => Some(after.as_secs()),
+        _ => None,
+    });
+    assert!(wait.is_some_and(|s| s > 60), "{effects:?}");
+    assert!(!s.job.is_done());
+    s.second += 100;
+    assert!(
+        s.tell(Event::TimedOut(Timer::ThawRetry))
+            .contains(&Effect::SendPost)
+    );
+    s.tell(Event::PostEnded(outcome(
+        CommandEnd::Failed { exit: 205 },
+        not_frozen(),
+    )));
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(
+        (view.verdict, view.thaw_uncertain),
+        (Some(Verdict::Failed), false)
+    );
+}
+
+#[test]
+fn a_thaw_nobody_confirms_is_tried_again_then_said_to_be_uncertain() {
+    let mut s = Story::frozen();
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    for _ in 0..4 {
+        s.tell(Event::TimedOut(Timer::Thaw));
+        s.second += 200;
+        s.tell(Event::TimedOut(Timer::ThawRetry));
+    }
+    assert!(
+        (3..=4).contains(&s.count(&Effect::SendPost)),
+        "{}",
+        s.count(&Effect::SendPost)
+    );
+    assert!(s.job.view().thaw_uncertain && s.job.view().frozen_since.is_some());
+    let view = s.finish();
+    assert_eq!(view.verdict, Some(Verdict::Crash));
+    assert!(view.thaw_uncertain);
+}
+
+#[test]
+fn a_second_post_script_confirms_what_the_first_could_not_say() {
+    let mut s = Story::frozen();
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.post(String::new());
+    assert!(
+        s.tell(Event::TimedOut(Timer::ThawRetry))
+            .contains(&Effect::SendPost)
+    );
+    s.tell(Event::PostEnded(outcome(
+        CommandEnd::Failed { exit: 205 },
+        not_frozen(),
+    )));
+    assert!(!s.job.view().thaw_uncertain);
+    assert_eq!(
+        s.finish().verdict,
+        Some(Verdict::Crash),
+        "thawed, but nobody saw how"
+    );
+}
+
+#[test]
+fn cancelling_thaws_in_every_phase_that_may_be_frozen() {
+    let mut s = Story::quiescing(OnFailure::Skip);
+    let effects = s.tell(Event::Cancel);
+    assert!(effects.contains(&Effect::SendPost));
+    s.tell(Event::PreEnded(outcome(CommandEnd::Success, pre_ok())));
+    assert_eq!(s.count(&Effect::CreateSnapshots), 0);
+    s.post(post_ok());
+    assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
+
+    let mut s = Story::frozen();
+    assert!(s.tell(Event::Cancel).contains(&Effect::SendPost));
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.post(post_ok());
+    s.tell(Event::LabelsWritten(Ok(())));
+    assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
+    assert_eq!(s.level_of(DATA), Level::Crash);
+
+    let mut s = Story::new(OnFailure::Skip);
+    s.tell(Event::Start);
+    s.tell(Event::Cancel);
+    assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
+    assert_eq!(s.count(&Effect::SendPre) + s.count(&Effect::SendPost), 0);
+}
+
+#[test]
+fn labels_that_cannot_be_written_claim_nothing() {
+    let mut s = Story::frozen();
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.post(post_ok());
+    for _ in 0..3 {
+        s.tell(Event::LabelsWritten(Err(problem(false))));
+        s.tell(Event::TimedOut(Timer::LabelRetry));
+    }
+    assert_eq!(
+        s.asked
+            .iter()
+            .filter(|e| matches!(e, Effect::WriteLabels(_)))
+            .count(),
+        3
+    );
+    let view = s.finish();
+    assert_eq!(view.verdict, Some(Verdict::Crash));
+    assert!(view.set.iter().all(|m| m.level == Level::Pending) && view.error.is_some());
+}
+
+#[test]
+fn a_snapshot_that_fails_at_aws_fails_the_set_and_loses_its_label() {
+    let mut s = Story::frozen();
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.post(post_ok());
+    s.tell(Event::LabelsWritten(Ok(())));
+    let effects = s.tell(all_progress("error"));
+    let lowered = effects
+        .iter()
+        .any(|e| matches!(e, Effect::WriteLabels(l) if l.iter().all(|l| l.level == Level::Crash)));
+    assert!(lowered, "{effects:?}");
+    let effects = s.tell(Event::LabelsWritten(Ok(())));
+    assert!(effects.iter().any(
+        |e| matches!(e, Effect::Publish(d) if d.iter().any(|d| d.metric == Metric::Errors && d.value == 1.0))
+    ));
+    s.tell(Event::Published(Err(problem(true))));
+    assert_eq!(s.job.view().verdict, Some(Verdict::Failed));
+}
+
+#[test]
+fn a_refusal_is_skipped_not_knowing_is_failed_and_crash_is_a_choice() {
+    let refuse = |kind, on_failure| {
+        let mut s = Story::new(on_failure);
+        s.tell(Event::Start);
+        s.tell(Event::Preflight(Err(Problem::new(
+            kind, "check", "no", "mend",
+        ))));
+        s
+    };
+    for kind in [Kind::Agent, Kind::Document, Kind::Script, Kind::State] {
+        assert_eq!(
+            refuse(kind, OnFailure::Skip).job.view().verdict,
+            Some(Verdict::Skipped),
+            "{kind}"
+        );
+    }
+    for kind in [
+        Kind::Network,
+        Kind::Credentials,
+        Kind::Denied,
+        Kind::Malformed,
+    ] {
+        assert_eq!(
+            refuse(kind, OnFailure::Skip).job.view().verdict,
+            Some(Verdict::Failed),
+            "{kind}"
+        );
+        assert_eq!(
+            refuse(kind, OnFailure::CrashConsistent).job.view().verdict,
+            Some(Verdict::Failed)
+        );
+    }
+    // Another job there: no set at all.
+    let s = refuse(Kind::State, OnFailure::CrashConsistent);
+    assert_eq!(s.job.view().verdict, Some(Verdict::Skipped));
+    let mut s = refuse(Kind::Agent, OnFailure::CrashConsistent);
+    assert_eq!(s.count(&Effect::CreateSnapshots), 1);
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    assert_eq!(s.finish().verdict, Some(Verdict::Crash));
+}
+
+#[test]
+fn nothing_to_freeze_is_skipped() {
+    let mut s = Story::new(OnFailure::Skip);
+    s.tell(Event::Start);
+    s.tell(Event::Preflight(Ok(PreflightFacts {
+        covered: Vec::new(),
+        ..facts()
+    })));
+    assert_eq!(s.job.view().verdict, Some(Verdict::Skipped));
+    assert_eq!(s.count(&Effect::SendPre), 0);
+}

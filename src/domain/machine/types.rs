@@ -1,0 +1,200 @@
+//! What goes into the machine and what comes out of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::PreflightFacts;
+use crate::domain::ids::{CommandId, SnapshotId, VolumeId};
+use crate::domain::level::Level;
+use crate::domain::metrics::Metric;
+use crate::domain::problem::Problem;
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum CommandEnd {
+    /// Exit code 0.
+    Success,
+    /// Another exit code.
+    Failed {
+        /// It.
+        exit: i32,
+    },
+    /// A time limit of Systems Manager's passed.
+    TimedOut {
+        /// Whether it may have run, or run still.
+        may_have_run: bool,
+    },
+    /// It certainly never reached the instance.
+    NeverDelivered,
+    /// Cancelled; what had run, had run.
+    Cancelled,
+    /// Nobody can say.
+    Lost(Problem),
+}
+
+/// A command's end and what it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandOutcome {
+    /// The command.
+    pub command: CommandId,
+    /// How it ended.
+    pub ended: CommandEnd,
+    /// Standard output, at most 24,000 characters.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// A snapshot that `CreateSnapshots` answered or that its tag found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedSnapshot {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its volume.
+    pub volume: VolumeId,
+    /// Size of the volume in GiB.
+    pub volume_gib: u32,
+}
+
+/// How far AWS is with a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotProgress {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// `pending`, `completed`, `error`, …
+    pub state: String,
+    /// 0 to 100.
+    pub percent: u8,
+}
+
+/// What is to be written on a snapshot once the evidence is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its volume.
+    pub volume: VolumeId,
+    /// What it is worth.
+    pub level: Level,
+    /// Why.
+    pub reason: String,
+    /// Freeze window in milliseconds, for covered volumes of a set that was frozen.
+    pub frozen_ms: Option<u64>,
+    /// How many snapshots the set has.
+    pub set_size: usize,
+}
+
+/// One value of one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Datum {
+    /// Which metric.
+    pub metric: Metric,
+    /// Dimension `Drive`: the device name.
+    pub drive: String,
+    /// In the metric's unit.
+    pub value: f64,
+}
+
+/// What may take too long.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::EnumIter,
+)]
+pub enum Timer {
+    /// Preflight.
+    Preflight,
+    /// `pre-script`, delivery included.
+    Quiesce,
+    /// `CreateSnapshots` while the freeze holds: a share of the budget.
+    Call,
+    /// The late answer of `CreateSnapshots`, after the thaw.
+    Answer,
+    /// One `post-script`.
+    Thaw,
+    /// The pause before the next `post-script`.
+    ThawRetry,
+    /// Looking for the snapshots by their tag.
+    Find,
+    /// Writing labels.
+    Labels,
+    /// The pause before labels are written again.
+    LabelRetry,
+    /// AWS's copying.
+    Complete,
+    /// Publishing metrics.
+    Publish,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Its turn has come.
+    Start,
+    /// Preflight ended.
+    Preflight(Result<PreflightFacts, Problem>),
+    /// `pre-script` was sent, or not.
+    PreSent(Result<CommandId, Problem>),
+    /// `pre-script` ended.
+    PreEnded(CommandOutcome),
+    /// `CreateSnapshots` answered.
+    SnapshotsAnswered(Result<Vec<CreatedSnapshot>, Problem>),
+    /// `post-script` was sent, or not.
+    PostSent(Result<CommandId, Problem>),
+    /// A `post-script` ended.
+    PostEnded(CommandOutcome),
+    /// The search by tag ended; an empty list means that none was made.
+    SnapshotsFound(Result<Vec<CreatedSnapshot>, Problem>),
+    /// Labels were written, all of them or not.
+    LabelsWritten(Result<(), Problem>),
+    /// How far the copying is.
+    Progress(Vec<SnapshotProgress>),
+    /// Metrics were published, or not.
+    Published(Result<(), Problem>),
+    /// A timer that was armed ran out.
+    TimedOut(Timer),
+    /// The operator wants it to stop.
+    Cancel,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Check; answer with [`Event::Preflight`].
+    Preflight,
+    /// Send `pre-script`; answer with [`Event::PreSent`], then [`Event::PreEnded`].
+    SendPre,
+    /// One call for every volume of the instance, root included, tagged `pending`. Never emitted twice.
+    CreateSnapshots,
+    /// Send `post-script`; answer with [`Event::PostSent`], then [`Event::PostEnded`].
+    SendPost,
+    /// Ask for a command's end, best effort.
+    CancelCommand(CommandId),
+    /// Look for the set by its tag; answer with [`Event::SnapshotsFound`].
+    FindSnapshots,
+    /// Write these; answer with [`Event::LabelsWritten`].
+    WriteLabels(Vec<Label>),
+    /// Read the set's progress until every member is `completed` or `error`; [`Event::Progress`] each time.
+    WatchProgress,
+    /// Publish; answer with [`Event::Published`].
+    Publish(Vec<Datum>),
+    /// Send [`Event::TimedOut`] after that long; replaces an older one of the same name.
+    Arm {
+        /// Which.
+        timer: Timer,
+        /// How long.
+        after: Duration,
+    },
+    /// Forget a timer.
+    Disarm(Timer),
+}

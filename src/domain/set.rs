@@ -1,0 +1,95 @@
+//! Sets: the snapshots of one instance that one job took in one call. The unit of everything.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{InstanceId, JobId, Scope, SnapshotId};
+use super::level::Level;
+use super::snapshot::Snapshot;
+use super::tags;
+
+/// A set as its snapshots' tags describe it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotSet {
+    /// Whose it is.
+    #[serde(flatten)]
+    pub scope: Scope,
+    /// The job that made it.
+    pub job: JobId,
+    /// The instance it was taken from, when the tags agree.
+    pub instance: Option<InstanceId>,
+    /// The moment whose data it holds.
+    pub started: DateTime<Utc>,
+    /// Recipe, as tagged.
+    pub recipe: Option<String>,
+    /// Best level among the members that the recipe covered; `pending` while any of ours is pending.
+    pub level: Level,
+    /// Freeze window in milliseconds, as tagged.
+    pub frozen_ms: Option<u64>,
+    /// Members, by device.
+    pub members: Vec<SnapshotId>,
+    /// How many members the job made, as tagged.
+    pub expected: Option<usize>,
+    /// All members are there, completed and in the standard tier.
+    pub restorable: bool,
+}
+
+impl SnapshotSet {
+    /// Whether members are missing.
+    pub fn is_partial(&self) -> bool {
+        self.expected.is_some_and(|n| n != self.members.len())
+    }
+}
+
+/// Groups our snapshots into sets, newest first. Snapshots that are not ours are left out.
+pub fn group(snapshots: &[Snapshot]) -> Vec<SnapshotSet> {
+    let mut by_job: BTreeMap<(Scope, JobId), Vec<&Snapshot>> = BTreeMap::new();
+    for snapshot in snapshots {
+        if let Some(job) = snapshot.job() {
+            by_job
+                .entry((snapshot.scope.clone(), job))
+                .or_default()
+                .push(snapshot);
+        }
+    }
+    let mut sets: Vec<SnapshotSet> = by_job
+        .into_iter()
+        .map(|((scope, job), mut members)| {
+            members.sort_by(|a, b| a.device().cmp(&b.device()).then_with(|| a.id.cmp(&b.id)));
+            one(scope, job, &members)
+        })
+        .collect();
+    sets.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| a.job.cmp(&b.job)));
+    sets
+}
+
+fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
+    let tag = |key: &str| members.iter().find_map(|m| m.tags.get(key));
+    let instances: Vec<InstanceId> = members.iter().filter_map(|m| m.instance()).collect();
+    let instance = instances
+        .first()
+        .filter(|first| instances.iter().all(|i| i == *first))
+        .cloned();
+    let levels = || members.iter().map(|m| m.level().unwrap_or(Level::Pending));
+    let level = if levels().any(|l| l == Level::Pending) {
+        Level::Pending
+    } else {
+        levels().max().unwrap_or(Level::Pending)
+    };
+    let expected = tag(tags::SET_SIZE).and_then(|t| t.parse().ok());
+    SnapshotSet {
+        scope,
+        job,
+        instance,
+        started: members.iter().map(|m| m.started).min().unwrap_or_default(),
+        recipe: tag(tags::RECIPE).map(str::to_owned),
+        level,
+        frozen_ms: tag(tags::FROZEN_MS).and_then(|t| t.parse().ok()),
+        members: members.iter().map(|m| m.id.clone()).collect(),
+        expected,
+        restorable: members.iter().all(|m| m.is_restorable())
+            && expected.is_none_or(|n| n == members.len()),
+    }
+}

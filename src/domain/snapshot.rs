@@ -1,0 +1,133 @@
+//! EBS snapshots as the console knows them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{InstanceId, JobId, Scope, SnapshotId, VolumeId};
+use super::level::{Level, Origin};
+use super::tags::{self, Tags};
+
+/// A snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Whose it is.
+    #[serde(flatten)]
+    pub scope: Scope,
+    /// Its id.
+    pub id: SnapshotId,
+    /// Source volume. Meaningless for copies (aws-facts 4.1).
+    pub volume: VolumeId,
+    /// `pending`, `completed`, `error`, `recoverable`, `recovering`.
+    pub state: String,
+    /// 0 to 100, absent when AWS said nothing.
+    pub progress: Option<u8>,
+    /// When it was initiated: the moment whose data it holds.
+    pub started: DateTime<Utc>,
+    /// When it completed, where known.
+    pub completed: Option<DateTime<Utc>>,
+    /// Size of the volume (not of the data) in GiB.
+    pub volume_gib: u32,
+    /// Full size of written blocks in bytes, where AWS tells; not the increment.
+    pub full_bytes: Option<u64>,
+    /// Encrypted at rest.
+    pub encrypted: bool,
+    /// `standard` or `archive`.
+    pub tier: String,
+    /// Free text.
+    pub description: String,
+    /// Who made and keeps it.
+    pub origin: Origin,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Snapshot {
+    /// The job that made it, when it is ours and the tag is well formed.
+    pub fn job(&self) -> Option<JobId> {
+        self.tags.get(tags::JOB).and_then(|t| t.parse().ok())
+    }
+
+    /// Its level. `None` for snapshots that are not ours; a missing or unknown word on ours is
+    /// `pending`: unknown is never shown as consistent.
+    pub fn level(&self) -> Option<Level> {
+        self.job().map(|_| {
+            self.tags
+                .get(tags::LEVEL)
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(Level::Pending)
+        })
+    }
+
+    /// The instance that it was taken from, as we tagged it.
+    pub fn instance(&self) -> Option<InstanceId> {
+        self.tags.get(tags::INSTANCE).and_then(|t| t.parse().ok())
+    }
+
+    /// The device name that the volume had.
+    pub fn device(&self) -> Option<&str> {
+        self.tags.get(tags::DEVICE)
+    }
+
+    /// Whether data can be restored from it now.
+    pub fn is_restorable(&self) -> bool {
+        self.state == "completed" && self.tier == "standard"
+    }
+}
+
+/// Who made and keeps a snapshot, by its tags (aws-facts 1.6, 4.5). `image` is a machine image that
+/// holds it. What AWS manages comes before what our own tag says.
+pub fn origin(tags: &Tags, image: Option<&str>) -> Origin {
+    if let Some(image) = image {
+        return Origin::Image {
+            image: image.to_owned(),
+        };
+    }
+    if let Some(policy) = tags.get("aws:dlm:lifecycle-policy-id") {
+        return Origin::Dlm {
+            policy: policy.to_owned(),
+        };
+    }
+    if tags.get("dlm:managed") == Some("true") {
+        return Origin::Dlm {
+            policy: "unknown".to_owned(),
+        };
+    }
+    if tags.iter().any(|(key, _)| key.starts_with("aws:backup:")) {
+        return Origin::AwsBackup;
+    }
+    match tags.get(tags::JOB) {
+        Some(job) if job.parse::<JobId>().is_ok() => Origin::Freezeframe,
+        _ => Origin::Manual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_aws_manages_comes_first() {
+        let job = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+        let ours: Tags = [(tags::JOB, job)].into_iter().collect();
+        assert_eq!(origin(&ours, None), Origin::Freezeframe);
+        let garbled: Tags = [(tags::JOB, "yes")].into_iter().collect();
+        assert_eq!(origin(&garbled, None), Origin::Manual);
+        assert_eq!(origin(&ours, Some("ami-01234567")).word(), "ami");
+        let dlm: Tags = [
+            (tags::JOB, job),
+            ("aws:dlm:lifecycle-policy-id", "policy-1"),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(
+            origin(&dlm, None),
+            Origin::Dlm {
+                policy: "policy-1".into()
+            }
+        );
+        let backup: Tags = [("aws:backup:source-resource-arn", "x")]
+            .into_iter()
+            .collect();
+        assert_eq!(origin(&backup, None), Origin::AwsBackup);
+    }
+}

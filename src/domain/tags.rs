@@ -1,0 +1,73 @@
+//! Tags, and the keys that mean something to us.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Recipe of an instance (the seeds' name, kept).
+pub const CONSISTENT_SNAPSHOT: &str = "ConsistentSnapshot";
+/// Job that made a snapshot; also the id of its set.
+pub const JOB: &str = "freezeframe:job";
+/// Level of a snapshot: `pending`, `crash`, `filesystem`, `application`.
+pub const LEVEL: &str = "freezeframe:level";
+/// Recipe that a snapshot was taken with.
+pub const RECIPE: &str = "freezeframe:recipe";
+/// Instance that the volume was attached to.
+pub const INSTANCE: &str = "freezeframe:instance";
+/// Device name at the instance, such as `/dev/sdf`.
+pub const DEVICE: &str = "freezeframe:device";
+/// Freeze window in milliseconds.
+pub const FROZEN_MS: &str = "freezeframe:frozen-ms";
+/// How many snapshots the set has.
+pub const SET_SIZE: &str = "freezeframe:set-size";
+/// Pinned by the operator: never pruned while present.
+pub const PIN: &str = "freezeframe:pin";
+/// On a restored volume: the snapshot it was made from.
+pub const RESTORED_FROM: &str = "freezeframe:restored-from";
+/// On a restored volume: the restore that made it.
+pub const RESTORE: &str = "freezeframe:restore";
+/// Most user tags that one resource may have (aws-facts, section 0).
+pub const MAX_TAGS: usize = 50;
+
+/// The tags of one resource, ordered by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tags(pub BTreeMap<String, String>);
+
+impl Tags {
+    /// The value of a key, if the tag is there.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    /// The `Name` tag, if it says anything.
+    pub fn name(&self) -> Option<&str> {
+        self.get("Name").filter(|name| !name.trim().is_empty())
+    }
+
+    /// Sets a tag, replacing an older value.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
+        self.0.insert(key.into(), value.into());
+    }
+
+    /// All pairs in order of their keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    /// The tags that a person may copy to another resource: those that AWS does not reserve.
+    pub fn copyable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.iter().filter(|(key, _)| !key.starts_with("aws:"))
+    }
+}
+
+impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Tags {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self(
+            pairs
+                .into_iter()
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect(),
+        )
+    }
+}

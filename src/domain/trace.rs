@@ -1,0 +1,426 @@
+//! What an instance's script said: the events of the line protocol FF1 (`docs/line-protocol.md`), typed.
+
+mod parse;
+
+pub use parse::parse;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::VolumeId;
+
+/// One event of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "kebab-case")]
+pub enum Said {
+    /// First line of every command.
+    Hello {
+        /// Recipe of the document.
+        recipe: String,
+        /// The document's own version.
+        version: u64,
+        /// The job, as given in `executionId`.
+        job: String,
+        /// `dry-run`, `pre-script` or `post-script`.
+        command: String,
+    },
+    /// A tool that was looked for.
+    Tool {
+        /// Its name.
+        name: String,
+        /// Where it is, if it is.
+        path: Option<String>,
+    },
+    /// A mount on a block device.
+    Mount {
+        /// Mount point.
+        mount: String,
+        /// Filesystem type.
+        fs: String,
+        /// Device node.
+        dev: String,
+        /// EBS volumes underneath.
+        volumes: Vec<VolumeId>,
+        /// Would be (or is to be) frozen.
+        covered: bool,
+        /// Why not, when not.
+        reason: Option<String>,
+    },
+    /// Where the agent keeps its own files.
+    Agent {
+        /// The directory.
+        path: String,
+        /// The mount that carries it.
+        mount: String,
+    },
+    /// A database that was reached and may be locked.
+    Engine {
+        /// `mysql`, `mariadb` or `percona`.
+        name: String,
+        /// Version of the server.
+        version: String,
+        /// Data directory.
+        datadir: String,
+        /// Whether it replicates from another server.
+        replica: bool,
+    },
+    /// The failsafe is alive.
+    Armed {
+        /// Its budget in milliseconds.
+        budget_ms: u64,
+        /// Process id of the guard.
+        guard_pid: u64,
+        /// Process id of the holder.
+        holder_pid: u64,
+    },
+    /// Preliminary flush, before the lock.
+    Flushed,
+    /// The database's writes are held.
+    Locked {
+        /// Connection id of the session that holds the lock.
+        session: String,
+        /// `ftwrl` or `backup-stage`.
+        how: String,
+        /// Attempts that it took.
+        tries: u64,
+    },
+    /// The lock could not be had in time.
+    LockTimeout {
+        /// Attempts made.
+        tries: u64,
+    },
+    /// Dirty pages are written.
+    Synced,
+    /// FIFREEZE returned 0.
+    Frozen {
+        /// Mount point.
+        mount: String,
+        /// Milliseconds that it took.
+        took_ms: u64,
+    },
+    /// Everything covered is frozen.
+    Ready,
+    /// The release was accepted while everything was still frozen.
+    Release,
+    /// The lock session answered after the snapshot call's answer.
+    Alive {
+        /// Its connection id.
+        session: String,
+    },
+    /// A thaw was tried.
+    Thawed {
+        /// Mount point.
+        mount: String,
+        /// Whether *our own* FITHAW returned 0.
+        ok: bool,
+        /// Why not, when not.
+        text: Option<String>,
+    },
+    /// The lock session was let go.
+    Unlocked {
+        /// Its connection id.
+        session: String,
+    },
+    /// The failsafe is gone.
+    Disarmed {
+        /// Whether it had acted.
+        fired: bool,
+    },
+    /// A mount was asked whether it is frozen now.
+    Probe {
+        /// Mount point.
+        mount: String,
+        /// The answer.
+        frozen: bool,
+    },
+    /// The freeze window as the instance measured it.
+    Window {
+        /// Milliseconds from the first moment a write could block to the last thaw.
+        window_ms: u64,
+    },
+    /// Something was refused or failed.
+    Error {
+        /// A code of the protocol, such as `lock-timeout`.
+        code: String,
+        /// In words.
+        text: String,
+        /// The mount concerned.
+        mount: Option<String>,
+    },
+    /// Last line of every command.
+    End {
+        /// `ok`, `refused` or `failed`.
+        outcome: String,
+        /// Exit code that follows.
+        exit: i64,
+    },
+    /// An event that this version does not know. It proves nothing and hurts nothing.
+    Unknown {
+        /// Its name.
+        event: String,
+    },
+}
+
+/// One well-formed line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Counts up over the life of one job on the instance.
+    pub seq: u64,
+    /// Milliseconds of the instance's monotonic clock.
+    pub ms: u64,
+    /// The event.
+    pub said: Said,
+}
+
+/// A line that called itself FF1 and was not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Malformed {
+    /// Its number in the output, from 1.
+    pub line_no: usize,
+    /// What was wrong, safe to show.
+    pub why: String,
+}
+
+/// A script's error, as it named it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScriptError<'a> {
+    code: &'a str,
+    text: &'a str,
+}
+
+impl<'a> ScriptError<'a> {
+    /// The protocol's code.
+    pub fn code(&self) -> &'a str {
+        self.code
+    }
+
+    /// The words. As the script gave them: pass through `text::visible` before showing.
+    pub fn text(&self) -> &'a str {
+        self.text
+    }
+}
+
+/// Everything one command said, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Well-formed lines.
+    pub lines: Vec<Line>,
+    /// Lines that were not; they raise no level.
+    pub malformed: Vec<Malformed>,
+    /// Set when `seq` did not strictly increase: then the trace proves nothing.
+    pub disorder: Option<String>,
+}
+
+impl Trace {
+    /// The events in order.
+    pub fn events(&self) -> impl Iterator<Item = &Said> {
+        self.lines.iter().map(|line| &line.said)
+    }
+
+    /// The first error that the script reported.
+    pub fn first_error(&self) -> Option<ScriptError<'_>> {
+        self.events().find_map(|said| match said {
+            Said::Error { code, text, .. } => Some(ScriptError { code, text }),
+            _ => None,
+        })
+    }
+
+    /// Whether an error of that code was reported.
+    pub fn has_error(&self, wanted: &str) -> bool {
+        self.events()
+            .any(|said| matches!(said, Said::Error { code, .. } if code == wanted))
+    }
+
+    /// Whether the script said that everything covered is frozen.
+    pub fn is_ready(&self) -> bool {
+        self.events().any(|said| *said == Said::Ready)
+    }
+
+    /// Mounts whose freeze returned 0, in order.
+    pub fn frozen_mounts(&self) -> Vec<&str> {
+        self.events()
+            .filter_map(|said| match said {
+                Said::Frozen { mount, .. } => Some(mount.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Mounts that our own thaw released.
+    pub fn thawed_mounts(&self) -> Vec<&str> {
+        self.events()
+            .filter_map(|said| match said {
+                Said::Thawed {
+                    mount, ok: true, ..
+                } => Some(mount.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The last word of the probes on a mount: `Some(true)` frozen, `Some(false)` not, `None` not asked.
+    pub fn probed(&self, wanted: &str) -> Option<bool> {
+        self.events()
+            .filter_map(|said| match said {
+                Said::Probe { mount, frozen } if mount == wanted => Some(*frozen),
+                _ => None,
+            })
+            .last()
+    }
+
+    /// Whether a mount's last probe found it frozen.
+    pub fn any_probed_frozen(&self) -> bool {
+        self.events().any(
+            |said| matches!(said, Said::Probe { mount, .. } if self.probed(mount) == Some(true)),
+        )
+    }
+
+    /// Whether the failsafe had acted; `None` when nobody said.
+    pub fn fired(&self) -> Option<bool> {
+        let said = self.events().filter_map(|said| match said {
+            Said::Disarmed { fired } => Some(*fired),
+            Said::Error { code, .. } if code == "failsafe-fired" => Some(true),
+            _ => None,
+        });
+        said.reduce(|a, b| a || b)
+    }
+
+    /// The freeze window in milliseconds.
+    pub fn window_ms(&self) -> Option<u64> {
+        self.events().find_map(|said| match said {
+            Said::Window { window_ms } => Some(*window_ms),
+            _ => None,
+        })
+    }
+
+    /// Milliseconds on the instance from arming the failsafe to `ready`: spent of the budget.
+    pub fn spent_ms(&self) -> Option<u64> {
+        let at =
+            |wanted: fn(&Said) -> bool| self.lines.iter().find(|l| wanted(&l.said)).map(|l| l.ms);
+        let armed = at(|s| matches!(s, Said::Armed { .. }))?;
+        let ready = at(|s| matches!(s, Said::Ready))?;
+        Some(ready.saturating_sub(armed))
+    }
+
+    /// Whether `pre-script` failed and undid whatever it had done: everything frozen was thawed by our
+    /// own hand, the lock let go, the failsafe sent home, and the last line was reached.
+    pub fn failed_cleanly(&self) -> bool {
+        let has = |wanted: fn(&Said) -> bool| self.events().any(wanted);
+        let thawed = self.thawed_mounts();
+        let ended = matches!(
+            self.lines.last().map(|l| &l.said),
+            Some(Said::End { outcome, .. }) if outcome == "failed" || outcome == "refused"
+        );
+        ended
+            && self.malformed.is_empty()
+            && self.disorder.is_none()
+            && self.first_error().is_some()
+            && self
+                .frozen_mounts()
+                .iter()
+                .all(|mount| thawed.contains(mount))
+            && !self.any_probed_frozen()
+            && (!has(|s| matches!(s, Said::Locked { .. }))
+                || has(|s| matches!(s, Said::Unlocked { .. })))
+            && (!has(|s| matches!(s, Said::Armed { .. }))
+                || has(|s| matches!(s, Said::Disarmed { .. })))
+    }
+}
+
+/// Place of an event in the protocol's order; `None` for those that may stand anywhere.
+fn rank(said: &Said) -> Option<(u8, &'static str, bool)> {
+    // The last field: whether it may come more than once.
+    Some(match said {
+        Said::Armed { .. } => (1, "armed", false),
+        Said::Flushed => (2, "flushed", false),
+        Said::Locked { .. } => (3, "locked", false),
+        Said::Synced => (4, "synced", false),
+        Said::Frozen { .. } => (5, "frozen", true),
+        Said::Ready => (6, "ready", false),
+        Said::Release => (7, "release", false),
+        Said::Alive { .. } => (8, "alive", false),
+        Said::Thawed { .. } => (9, "thawed", true),
+        Said::Unlocked { .. } => (10, "unlocked", false),
+        Said::Disarmed { .. } => (11, "disarmed", false),
+        _ => return None,
+    })
+}
+
+/// Whether the two commands of one job told one story in the protocol's order: `pre` only quiesces,
+/// `post` only releases, `seq` counts up over both, every mount is frozen and thawed once, in
+/// mirrored order.
+///
+/// # Errors
+/// What stood where it must not, in words.
+pub fn check_order(job: &str, pre: &Trace, post: &Trace) -> Result<(), String> {
+    for (trace, command) in [(pre, "pre-script"), (post, "post-script")] {
+        if let Some(why) = &trace.disorder {
+            return Err(format!("{command}: {why}"));
+        }
+        match trace.lines.first().map(|l| &l.said) {
+            Some(Said::Hello {
+                job: of,
+                command: is,
+                ..
+            }) if of == job && is == command => {}
+            Some(Said::Hello {
+                job: of,
+                command: is,
+                ..
+            }) => {
+                return Err(format!("{command}: the trace is of {is} of job {of}"));
+            }
+            _ => return Err(format!("{command}: hello is not the first line")),
+        }
+    }
+    if let (Some(last), Some(first)) = (pre.lines.last(), post.lines.first())
+        && first.seq <= last.seq
+    {
+        return Err(format!(
+            "post-script began at seq {}, not after {}",
+            first.seq, last.seq
+        ));
+    }
+    let mut highest = (0, "");
+    let marked = pre
+        .events()
+        .map(|s| (s, true))
+        .chain(post.events().map(|s| (s, false)));
+    for (said, in_pre) in marked {
+        let Some((place, name, repeats)) = rank(said) else {
+            continue;
+        };
+        if in_pre != (place <= 6) {
+            return Err(format!("{name} was said by the wrong command"));
+        }
+        if place < highest.0 {
+            return Err(format!("{name} came after {}", highest.1));
+        }
+        if place == highest.0 && !repeats {
+            return Err(format!("{name} came twice"));
+        }
+        highest = (place, name);
+    }
+    let frozen = pre.frozen_mounts();
+    for (i, mount) in frozen.iter().enumerate() {
+        if frozen.iter().skip(i + 1).any(|other| other == mount) {
+            return Err(format!("{mount} was frozen twice"));
+        }
+    }
+    let thawed: Vec<&str> = post
+        .events()
+        .filter_map(|s| {
+            if let Said::Thawed { mount, .. } = s {
+                Some(mount.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
+    if !frozen.iter().rev().copied().eq(thawed) {
+        return Err("the thaws are not the freezes in reverse order".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use super::*;
+
+fn told(first_seq: u64, lines: &[&str]) -> Trace {
+    let text: String = lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| {
+            let (t, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let comma = if rest.is_empty() { "" } else { "," };
+            format!(
+                "FF1 {{\"t\":\"{t}\",\"seq\":{},\"ms\":1{comma}{rest}}}\n",
+                first_seq + i as u64
+            )
+        })
+        .collect();
+    parse(&text)
+}
+
+const HELLO_PRE: &str = r#"hello "recipe":"r","version":1,"job":"j","command":"pre-script""#;
+const HELLO_POST: &str = r#"hello "recipe":"r","version":1,"job":"j","command":"post-script""#;
+const ARMED: &str = r#"armed "budget_ms":1,"guard_pid":2,"holder_pid":3"#;
+const LOCKED: &str = r#"locked "session":7,"how":"ftwrl","tries":1"#;
+const A: &str = r#"frozen "mount":"/a","took_ms":1"#;
+const B: &str = r#"frozen "mount":"/b","took_ms":1"#;
+const TA: &str = r#"thawed "mount":"/a","ok":true"#;
+const TB: &str = r#"thawed "mount":"/b","ok":true"#;
+const QUIET: &str = r#"disarmed "fired":false"#;
+
+#[test]
+fn chatter_is_ignored_and_broken_lines_are_counted() {
+    let text = "hello\nFF1{\"t\":\"ready\"}\nFF1 {\"t\":\"ready\",\"seq\":1,\"ms\":2}\r\nFF1 nonsense\nFF1 [1]\n\
+                FF1 {\"t\":\"frozen\",\"seq\":2,\"ms\":3,\"mount\":7,\"took_ms\":1}\nFF1 {\"t\":\"fro";
+    let trace = parse(text);
+    assert_eq!(
+        trace.lines,
+        [Line {
+            seq: 1,
+            ms: 2,
+            said: Said::Ready
+        }]
+    );
+    let bad: Vec<usize> = trace.malformed.iter().map(|m| m.line_no).collect();
+    assert_eq!(bad, [4, 5, 6, 7]);
+    assert!(trace.disorder.is_none());
+}
+
+#[test]
+fn unknown_events_are_kept_and_long_lines_are_not() {
+    let trace = told(1, &["brew \"tea\":true", "ready"]);
+    assert_eq!(
+        trace.lines[0].said,
+        Said::Unknown {
+            event: "brew".into()
+        }
+    );
+    let long = format!(
+        "FF1 {{\"t\":\"ready\",\"seq\":1,\"ms\":1,\"x\":\"{}\"}}",
+        "y".repeat(1_000)
+    );
+    let trace = parse(&long);
+    assert!(trace.lines.is_empty() && trace.malformed.len() == 1);
+}
+
+#[test]
+fn seq_must_rise() {
+    let line = |seq| format!("FF1 {{\"t\":\"ready\",\"seq\":{seq},\"ms\":1}}\n");
+    assert!(parse(&(line(1) + &line(2))).disorder.is_none());
+    assert!(parse(&(line(2) + &line(2))).disorder.is_some());
+    assert!(parse(&(line(2) + &line(1) + &line(3))).disorder.is_some());
+    assert!(parse(&line(0)).disorder.is_some(), "seq counts from 1");
+}
+
+#[test]
+fn p08_any_other_order_is_refused() {
+    let pre = [HELLO_PRE, ARMED, "flushed", LOCKED, "synced", A, B, "ready"];
+    let post = [
+        HELLO_POST,
+        "release",
+        r#"alive "session":7"#,
+        TB,
+        TA,
+        r#"unlocked "session":7"#,
+        QUIET,
+    ];
+    let good = |pre: &[&str], post: &[&str]| {
+        check_order("j", &told(1, pre), &told(1 + pre.len() as u64, post))
+    };
+    assert_eq!(good(&pre, &post), Ok(()));
+    // Swap every two neighbours, drop nothing: only the two freezes (mirrored by no thaw) and none else may pass.
+    for i in 0..pre.len() - 1 {
+        let mut wrong = pre;
+        wrong.swap(i, i + 1);
+        assert!(good(&wrong, &post).is_err(), "{wrong:?}");
+    }
+    for i in 0..post.len() - 1 {
+        let mut wrong = post;
+        wrong.swap(i, i + 1);
+        assert!(good(&pre, &wrong).is_err(), "{wrong:?}");
+    }
+    for i in [1, 2, 3, 4, 7] {
+        let mut twice = pre.to_vec();
+        twice.insert(i, pre[i]);
+        assert!(good(&twice, &post).is_err(), "{twice:?}");
+    }
+    // One story over both commands, of this job.
+    assert!(check_order("other", &told(1, &pre), &told(20, &post)).is_err());
+    assert!(check_order("j", &told(10, &pre), &told(1, &post)).is_err());
+    assert!(
+        check_order(
+            "j",
+            &told(1, &[&pre[..], &post[1..]].concat()),
+            &told(30, &post)
+        )
+        .is_err()
+    );
+}
+
+#[test]
+fn a_clean_failure_is_told_from_an_unclean_one() {
+    let error = r#"error "code":"freeze-failed","text":"EBUSY""#;
+    let end = r#"end "outcome":"failed","exit":201"#;
+    assert!(told(1, &[HELLO_PRE, error, end]).failed_cleanly());
+    assert!(told(1, &[HELLO_PRE, ARMED, A, error, TA, QUIET, end]).failed_cleanly());
+    for unclean in [
+        &[HELLO_PRE, ARMED, A, error, QUIET, end][..],
+        &[HELLO_PRE, ARMED, A, error, TA, end],
+        &[HELLO_PRE, ARMED, LOCKED, error, QUIET, end],
+        &[HELLO_PRE, ARMED, A, error, TA, QUIET],
+        &[HELLO_PRE, end],
+        &[],
+    ] {
+        assert!(!told(1, unclean).failed_cleanly(), "{unclean:?}");
+    }
+}
+
+#[test]
+fn the_window_is_never_taken_from_the_clock() {
+    assert_eq!(told(1, &[r#"window "window_ms":9"#]).window_ms(), Some(9));
+    let clock_only = told(1, &["window"]);
+    assert_eq!(
+        (clock_only.window_ms(), clock_only.malformed.len()),
+        (None, 1)
+    );
+}

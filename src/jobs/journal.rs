@@ -1,0 +1,342 @@
+//! The journal: intent before each call, outcome after it, in SQLite (WAL, `synchronous=FULL`).
+//!
+//! It is the audit trail and the memory after a crash. A job is *open* until its view says `done`;
+//! what was intended and has no outcome may have happened.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::domain::ids::{JobId, Scope};
+use crate::domain::job::JobView;
+use crate::domain::problem::{Kind, Problem};
+
+/// Version of the schema below.
+const SCHEMA: i64 = 1;
+
+const CREATE: &str = "
+CREATE TABLE IF NOT EXISTS job (
+    id       TEXT PRIMARY KEY,
+    run      TEXT NOT NULL,
+    account  TEXT NOT NULL,
+    region   TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    started  TEXT NOT NULL,
+    open     INTEGER NOT NULL,
+    owner    TEXT NOT NULL,
+    view     TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS job_started ON job (started DESC);
+CREATE TABLE IF NOT EXISTS call (
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject  TEXT NOT NULL,
+    account  TEXT NOT NULL,
+    region   TEXT NOT NULL,
+    who      TEXT NOT NULL,
+    action   TEXT NOT NULL,
+    detail   TEXT NOT NULL,
+    intended TEXT NOT NULL,
+    ended    TEXT,
+    outcome  TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS call_subject ON call (subject, seq);
+CREATE TABLE IF NOT EXISTS restore (
+    id      TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    region  TEXT NOT NULL,
+    started TEXT NOT NULL,
+    open    INTEGER NOT NULL,
+    view    TEXT NOT NULL
+) STRICT;
+";
+
+/// A call that was intended. Ending it records the outcome; dropped without, it stays open on record.
+#[derive(Debug)]
+#[must_use = "record the outcome with `Journal::outcome`"]
+pub struct Intent(i64);
+
+/// One call on record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRow {
+    /// Action, such as `CreateSnapshots`.
+    pub action: String,
+    /// Its parameters, in short.
+    pub detail: String,
+    /// When it was about to be sent (RFC 3339).
+    pub intended: String,
+    /// What came of it; `None` when nobody knows.
+    pub outcome: Option<String>,
+}
+
+/// The journal. Cheap to clone; calls are short and serialised.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    db: Arc<Mutex<Connection>>,
+    path: String,
+}
+
+fn stamp(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+impl Journal {
+    /// Opens (or makes) the journal file.
+    ///
+    /// # Errors
+    /// [`Kind::Local`] naming the file: not writable, not a database, or made by a newer freezeframe.
+    pub fn open(path: &Path) -> Result<Self, Problem> {
+        let shown = path.display().to_string();
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir).map_err(|e| local(&shown, &e))?;
+        }
+        let db = Connection::open(path).map_err(|e| local(&shown, &e))?;
+        Self::prepare(db, shown)
+    }
+
+    /// A journal that lives only in memory, for tests.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn in_memory() -> Result<Self, Problem> {
+        let db = Connection::open_in_memory().map_err(|e| local(":memory:", &e))?;
+        Self::prepare(db, ":memory:".to_owned())
+    }
+
+    fn prepare(db: Connection, path: String) -> Result<Self, Problem> {
+        let setup = || -> rusqlite::Result<i64> {
+            db.busy_timeout(std::time::Duration::from_secs(5))?;
+            db.pragma_update(None, "journal_mode", "WAL")?;
+            db.pragma_update(None, "synchronous", "FULL")?;
+            db.execute_batch(CREATE)?;
+            let version: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0))?;
+            if version == 0 {
+                db.pragma_update(None, "user_version", SCHEMA)?;
+            }
+            Ok(version)
+        };
+        let version = setup().map_err(|e| local(&path, &e))?;
+        if version > SCHEMA {
+            return Err(Problem::new(
+                Kind::Local,
+                format!("open the journal {path}"),
+                format!("it has schema {version}, this freezeframe knows {SCHEMA}"),
+                "use the newer freezeframe that wrote it, or another state directory (FREEZEFRAME_STATE_DIR)",
+            ));
+        }
+        Ok(Self {
+            db: Arc::new(Mutex::new(db)),
+            path,
+        })
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Problem> {
+        // A panic while the lock was held leaves SQLite itself consistent.
+        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        f(&db).map_err(|e| local(&self.path, &e))
+    }
+
+    /// Records that a call is about to be sent. Returns only after it is on disk.
+    ///
+    /// # Errors
+    /// [`Kind::Local`]; then the call must not be sent.
+    pub fn intend(
+        &self,
+        scope: &Scope,
+        who: &str,
+        subject: &str,
+        action: &str,
+        detail: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Intent, Problem> {
+        self.with(|db| {
+            db.execute(
+                "INSERT INTO call (subject, account, region, who, action, detail, intended) VALUES (?,?,?,?,?,?,?)",
+                params![subject, scope.account.as_str(), scope.region.as_str(), who, action, detail, stamp(at)],
+            )?;
+            Ok(Intent(db.last_insert_rowid()))
+        })
+    }
+
+    /// Records what came of a call.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn outcome(&self, intent: Intent, outcome: &str, at: DateTime<Utc>) -> Result<(), Problem> {
+        self.with(|db| {
+            db.execute(
+                "UPDATE call SET ended = ?, outcome = ? WHERE seq = ?",
+                params![stamp(at), outcome, intent.0],
+            )
+            .map(drop)
+        })
+    }
+
+    /// The calls on record for a job or a restore, oldest first.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn calls(&self, subject: &str) -> Result<Vec<CallRow>, Problem> {
+        self.with(|db| {
+            let mut select = db.prepare(
+                "SELECT action, detail, intended, outcome FROM call WHERE subject = ? ORDER BY seq",
+            )?;
+            let rows = select.query_map([subject], |r| {
+                Ok(CallRow {
+                    action: r.get(0)?,
+                    detail: r.get(1)?,
+                    intended: r.get(2)?,
+                    outcome: r.get(3)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Writes a job as it stands. `owner` names the process that drives it.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn save_job(
+        &self,
+        view: &JobView,
+        owner: &str,
+        open: bool,
+        at: DateTime<Utc>,
+    ) -> Result<(), Problem> {
+        let text = to_json(&self.path, view)?;
+        let started = stamp(view.started().unwrap_or(at));
+        self.with(|db| {
+            db.execute(
+                "INSERT INTO job (id, run, account, region, instance, started, open, owner, view)
+                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)
+                 ON CONFLICT (id) DO UPDATE SET open = ?7, owner = ?8, view = ?9",
+                params![
+                    view.spec.job.as_str(),
+                    view.spec.run.as_str(),
+                    view.spec.scope.account.as_str(),
+                    view.spec.scope.region.as_str(),
+                    view.spec.instance.as_str(),
+                    started,
+                    i64::from(open),
+                    owner,
+                    text
+                ],
+            )
+            .map(drop)
+        })
+    }
+
+    /// Jobs of a scope, newest first, at most `limit`. A row that cannot be read is skipped and
+    /// counted in the log, never fatal.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn jobs(&self, scope: Option<&Scope>, limit: u32) -> Result<Vec<JobView>, Problem> {
+        let rows: Vec<String> = self.with(|db| {
+            let mut select = db.prepare(
+                "SELECT view FROM job
+                 WHERE (?1 IS NULL OR account = ?1) AND (?2 IS NULL OR region = ?2)
+                 ORDER BY started DESC, id LIMIT ?3",
+            )?;
+            let account = scope.map(|s| s.account.as_str());
+            let region = scope.map(|s| s.region.as_str());
+            select
+                .query_map(params![account, region, limit], |r| r.get(0))?
+                .collect()
+        })?;
+        Ok(rows
+            .iter()
+            .filter_map(|text| {
+                serde_json::from_str(text)
+                    .map_err(|error| tracing::warn!(%error, "a job in the journal cannot be read"))
+                    .ok()
+            })
+            .collect())
+    }
+
+    /// Jobs of a scope that nobody ended, with the process that drove them, oldest first.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn open_jobs(&self, scope: &Scope) -> Result<Vec<(JobView, String)>, Problem> {
+        let rows: Vec<(String, String)> = self.with(|db| {
+            let mut select = db.prepare(
+                "SELECT view, owner FROM job WHERE open = 1 AND account = ? AND region = ? ORDER BY started",
+            )?;
+            select
+                .query_map(params![scope.account.as_str(), scope.region.as_str()], |r| {
+                    Ok((r.get(0)?, r.get(1)?))
+                })?
+                .collect()
+        })?;
+        // One row of another version must not keep the others frozen.
+        Ok(rows
+            .into_iter()
+            .filter_map(|(text, owner)| match serde_json::from_str(&text) {
+                Ok(view) => Some((view, owner)),
+                Err(error) => {
+                    tracing::error!(%error, "an open job in the journal cannot be read");
+                    None
+                }
+            })
+            .collect())
+    }
+
+    /// Whether a job of ours is open on an instance; its id if so.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn open_job_on(&self, scope: &Scope, instance: &str) -> Result<Option<JobId>, Problem> {
+        self.with(|db| {
+            db.query_row(
+                "SELECT id FROM job WHERE open = 1 AND account = ? AND region = ? AND instance = ?",
+                params![scope.account.as_str(), scope.region.as_str(), instance],
+                |r| r.get::<_, String>(0),
+            )
+            .optional()
+        })
+        .map(|id| id.map(JobId::from_api))
+    }
+
+    /// Writes a restore as it stands.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn save_restore(
+        &self,
+        view: &crate::domain::restore::RestoreView,
+        at: DateTime<Utc>,
+    ) -> Result<(), Problem> {
+        let text = to_json(&self.path, view)?;
+        self.with(|db| {
+            db.execute(
+                "INSERT INTO restore (id, account, region, started, open, view) VALUES (?1,?2,?3,?4,?5,?6)
+                 ON CONFLICT (id) DO UPDATE SET open = ?5, view = ?6",
+                params![
+                    view.plan.id,
+                    view.plan.scope.account.as_str(),
+                    view.plan.scope.region.as_str(),
+                    stamp(at),
+                    i64::from(!view.finished),
+                    text
+                ],
+            )
+            .map(drop)
+        })
+    }
+}
+
+fn to_json<T: serde::Serialize>(path: &str, value: &T) -> Result<String, Problem> {
+    serde_json::to_string(value).map_err(|e| local(path, &e))
+}
+
+fn local(path: &str, error: &dyn std::error::Error) -> Problem {
+    Problem::new(
+        Kind::Local,
+        format!("use the journal {path}"),
+        error.to_string(),
+        "check that the state directory is writable and has space (FREEZEFRAME_STATE_DIR names another)",
+    )
+}

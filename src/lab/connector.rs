@@ -1,0 +1,140 @@
+//! The lab as an HTTP client of the AWS SDK, in process.
+
+use std::io;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+
+use super::{Lab, TransportFault};
+
+/// Hands the SDK's requests to the lab. No socket is opened, whatever the endpoint says.
+#[derive(Debug, Clone)]
+pub struct LabHttpClient {
+    lab: Lab,
+}
+
+impl LabHttpClient {
+    pub(super) fn new(lab: Lab) -> Self {
+        Self { lab }
+    }
+}
+
+impl HttpClient for LabHttpClient {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(LabConnector {
+            lab: self.lab.clone(),
+            read_timeout: settings.read_timeout(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct LabConnector {
+    lab: Lab,
+    read_timeout: Option<std::time::Duration>,
+}
+
+impl HttpConnector for LabConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let lab = self.lab.clone();
+        let read_timeout = self.read_timeout;
+        HttpConnectorFuture::new(async move {
+            let answer = exchange(&lab, request);
+            match read_timeout {
+                // The client's patience is its own time, not the lab's.
+                Some(limit) => tokio::time::timeout(limit, answer)
+                    .await
+                    .unwrap_or_else(|_| {
+                        Err(ConnectorError::timeout(
+                            io::Error::new(
+                                io::ErrorKind::TimedOut,
+                                "the lab did not answer within the read timeout",
+                            )
+                            .into(),
+                        ))
+                    }),
+                None => answer.await,
+            }
+        })
+    }
+}
+
+async fn exchange(lab: &Lab, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    let request = request
+        .try_into_http1x()
+        .map_err(|error| ConnectorError::user(error.into()))?;
+    let (parts, body) = request.into_parts();
+    let body: Bytes = body
+        .collect()
+        .await
+        .map_err(ConnectorError::user)?
+        .to_bytes();
+    let response = lab
+        .handle(http::Request::from_parts(parts, body))
+        .await
+        .map_err(|fault| match fault {
+            TransportFault::Reset | TransportFault::LostResponse => {
+                ConnectorError::io(io::Error::new(io::ErrorKind::ConnectionReset, fault).into())
+            }
+        })?;
+    HttpResponse::try_from(response.map(SdkBody::from))
+        .map_err(|error| ConnectorError::other(error.into(), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::lab::test_support::{lab, request};
+    use crate::lab::{Fault, FaultKind};
+
+    async fn call(
+        lab: &Lab,
+        read_timeout: Option<Duration>,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let request = request("AKIALAB", "eu-central-1", "ec2", "Action=DescribeInstances");
+        let request = HttpRequest::try_from(request.map(SdkBody::from)).unwrap();
+        let connector = LabConnector {
+            lab: lab.clone(),
+            read_timeout,
+        };
+        connector.call(request).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_resets_and_times_out_like_a_network() {
+        let (lab, _) = lab(false).await;
+        let response = call(&lab, None).await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        let body = response.into_body();
+        assert!(String::from_utf8_lossy(body.bytes().unwrap()).contains("i-0000000000000000a"));
+
+        let order = |kind| {
+            lab.faults().inject(Fault {
+                action: "*".into(),
+                skip: 0,
+                times: 1,
+                kind,
+            });
+        };
+        order(FaultKind::Reset);
+        assert!(call(&lab, None).await.unwrap_err().is_io());
+        order(FaultKind::LoseResponse);
+        assert!(call(&lab, None).await.unwrap_err().is_io());
+        order(FaultKind::Delay(Duration::from_secs(20)));
+        let slow = call(&lab, Some(Duration::from_secs(5))).await;
+        assert!(slow.unwrap_err().is_timeout());
+    }
+}

@@ -1,0 +1,434 @@
+//! From an HTTP request to the service that answers it. Account, region and service come from the SigV4 scope,
+//! never from the Host header.
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use http::{Method, Request, Response};
+use serde_json::Value;
+
+use super::faults::FaultKind;
+use super::json::ServiceError;
+use super::wire::query::Params;
+use super::wire::{AppError, member, respond};
+use super::{CallRecord, Lab, REGIONS, TransportFault, cbor, cloudwatch, ec2, ssm, sts};
+
+/// XML namespace of CloudWatch's older protocol.
+const CLOUDWATCH: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
+
+/// Who calls, where, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallContext {
+    pub account: String,
+    pub region: String,
+    pub access_key: String,
+    pub now: DateTime<Utc>,
+    pub request_id: String,
+}
+
+impl CallContext {
+    /// The key may only look.
+    pub fn read_only(&self) -> bool {
+        self.access_key.contains("READONLY")
+    }
+
+    /// The key's session is over.
+    pub fn expired(&self) -> bool {
+        self.access_key.contains("EXPIRED")
+    }
+}
+
+/// How the caller spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `Action=…` in a form, XML back.
+    Query,
+    /// `X-Amz-Target`, JSON both ways; the content type is echoed (`application/x-amz-json-1.0` or `-1.1`).
+    Json(&'static str),
+    /// Smithy RPC v2 over CBOR.
+    Cbor,
+}
+
+struct Call {
+    service: String,
+    action: String,
+    protocol: Protocol,
+    params: Params,
+    body: Bytes,
+}
+
+impl Lab {
+    /// Answers one request of any of the lab's services.
+    ///
+    /// # Errors
+    /// Only what an injected fault orders to happen to the connection.
+    pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportFault> {
+        if request.method() == Method::GET && request.uri().path() == "/_lab" {
+            return Ok(respond(
+                200,
+                "application/json",
+                &self.request_id(),
+                self.describe().to_string(),
+            ));
+        }
+        let request_id = self.request_id();
+        let Some(scope) = Scope::of(&request) else {
+            let error = AppError::with_status(
+                403,
+                "MissingAuthenticationToken",
+                "Request is missing Authentication Token",
+            );
+            return Ok(error.ec2_response(&request_id));
+        };
+        let ctx = CallContext {
+            account: self.account().to_owned(),
+            region: scope.region,
+            access_key: scope.access_key,
+            now: self.clock().now(),
+            request_id,
+        };
+        let call = match Call::read(scope.service, request) {
+            Ok(call) => call,
+            Err(error) => return Ok(error.ec2_response(&ctx.request_id)),
+        };
+        let mut record = CallRecord {
+            at: ctx.now,
+            service: call.service.clone(),
+            action: call.action.clone(),
+            mutating: mutating(&call.action),
+            outcome: "OK".into(),
+        };
+        let fault = self.faults().next(&call.action);
+        match &fault {
+            Some(FaultKind::Reset) => {
+                record.outcome = "(reset)".into();
+                self.record(record);
+                return Err(TransportFault::Reset);
+            }
+            Some(FaultKind::Delay(time)) => self.clock().sleep(*time).await,
+            _ => {}
+        }
+        let ctx = CallContext {
+            now: self.clock().now(),
+            ..ctx
+        };
+        let answered = match &fault {
+            Some(FaultKind::Error {
+                code,
+                message,
+                status,
+            }) => Err(AppError::with_status(*status, code, message)),
+            _ => match self.refusal(&ctx, &call) {
+                Some(refusal) => Err(refusal),
+                None => self.serve_call(&ctx, &call).await,
+            },
+        };
+        let (response, outcome) = match answered {
+            Ok(response) => (response, "OK".to_owned()),
+            Err(error) => {
+                let outcome = error.code.clone();
+                (call.error(&ctx, &error), outcome)
+            }
+        };
+        let lost = fault == Some(FaultKind::LoseResponse);
+        record.outcome = if lost {
+            "(lost response)".into()
+        } else {
+            outcome
+        };
+        self.record(record);
+        if lost {
+            Err(TransportFault::LostResponse)
+        } else {
+            Ok(response)
+        }
+    }
+
+    /// What stops a call before its service sees it: session, region, rights, rate.
+    fn refusal(&self, ctx: &CallContext, call: &Call) -> Option<AppError> {
+        if ctx.expired() {
+            return Some(match call.service.as_str() {
+                "ec2" => AppError::new("RequestExpired", "Request has expired."),
+                "sts" => AppError::with_status(
+                    403,
+                    "ExpiredToken",
+                    "The security token included in the request is expired",
+                ),
+                _ => AppError::new(
+                    "ExpiredTokenException",
+                    "The security token included in the request is expired",
+                ),
+            });
+        }
+        if !REGIONS.contains(&ctx.region.as_str()) {
+            return Some(match call.service.as_str() {
+                "ec2" => AppError::with_status(
+                    401,
+                    "AuthFailure",
+                    "AWS was not able to validate the provided access credentials",
+                ),
+                "ssm" | "monitoring" => AppError::new(
+                    "UnrecognizedClientException",
+                    "The security token included in the request is invalid.",
+                ),
+                _ => AppError::with_status(
+                    403,
+                    "InvalidClientTokenId",
+                    "The security token included in the request is invalid",
+                ),
+            });
+        }
+        if ctx.read_only() && mutating(&call.action) {
+            let who = format!("arn:aws:sts::{}:assumed-role/BackupViewer/you", ctx.account);
+            return Some(if call.service == "ec2" {
+                let message = format!(
+                    "You are not authorized to perform this operation. User: {who} is not authorized to perform: ec2:{}. Encoded authorization failure message: lab-{}",
+                    call.action, ctx.request_id
+                );
+                AppError::with_status(403, "UnauthorizedOperation", message)
+            } else {
+                let service = if call.service == "monitoring" {
+                    "cloudwatch"
+                } else {
+                    &call.service
+                };
+                let code = if call.protocol == Protocol::Query {
+                    "AccessDenied"
+                } else {
+                    "AccessDeniedException"
+                };
+                AppError::with_status(
+                    if call.service == "ssm" { 400 } else { 403 },
+                    code,
+                    format!(
+                        "User: {who} is not authorized to perform: {service}:{}",
+                        call.action
+                    ),
+                )
+            });
+        }
+        let throttle = self
+            .inner
+            .throttle
+            .as_ref()
+            .filter(|_| call.service == "ec2")?;
+        let mut throttle = throttle
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let broad = ec2::is_broad(&call.params);
+        (!throttle.admit(&ctx.account, &ctx.region, &call.action, broad, ctx.now))
+            .then(|| AppError::with_status(503, "RequestLimitExceeded", "Request limit exceeded."))
+    }
+
+    async fn serve_call(
+        &self,
+        ctx: &CallContext,
+        call: &Call,
+    ) -> Result<Response<Bytes>, AppError> {
+        match call.service.as_str() {
+            "ec2" => ec2::handle(self, ctx, &call.action, &call.params).await,
+            "sts" => sts::handle(ctx, &call.action, &call.params),
+            "ssm" => {
+                let input = json_body(&call.body)?;
+                let output = ssm::handle(self, ctx, &call.action, input).await?;
+                Ok(respond(
+                    200,
+                    "application/x-amz-json-1.1",
+                    &ctx.request_id,
+                    output.to_string(),
+                ))
+            }
+            "monitoring" => self.cloudwatch(ctx, call),
+            other => Err(AppError::new(
+                "UnknownService",
+                format!("The lab has no service `{other}`"),
+            )),
+        }
+    }
+}
+
+impl Lab {
+    fn cloudwatch(&self, ctx: &CallContext, call: &Call) -> Result<Response<Bytes>, AppError> {
+        let input = match call.protocol {
+            Protocol::Cbor => cbor::decode(&call.body)?,
+            Protocol::Json(_) => json_body(&call.body)?,
+            Protocol::Query => member::to_value(&call.params),
+        };
+        let output = cloudwatch::handle(self, ctx, &call.action, input)?;
+        Ok(match call.protocol {
+            Protocol::Cbor => cbor_response(200, &ctx.request_id, cbor::encode(&output)),
+            Protocol::Json(kind) => respond(200, kind, &ctx.request_id, output.to_string()),
+            Protocol::Query => member::respond_with(
+                &call.action,
+                CLOUDWATCH,
+                &ctx.request_id,
+                &output,
+                cbor::is_time,
+            ),
+        })
+    }
+}
+
+impl From<ServiceError> for AppError {
+    fn from(error: ServiceError) -> Self {
+        Self::with_status(error.status, error.code, error.message)
+    }
+}
+
+fn cbor_response(status: u16, request_id: &str, body: Vec<u8>) -> Response<Bytes> {
+    let mut response = respond(status, "application/cbor", request_id, body);
+    response.headers_mut().insert(
+        "smithy-protocol",
+        http::HeaderValue::from_static("rpc-v2-cbor"),
+    );
+    response
+}
+
+impl Call {
+    fn read(service: String, request: Request<Bytes>) -> Result<Self, AppError> {
+        let (parts, body) = request.into_parts();
+        let body = decompress(&parts.headers, body)?;
+        let header = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        if header("smithy-protocol") == "rpc-v2-cbor" {
+            let action = parts
+                .uri
+                .path()
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            return Ok(Self {
+                service,
+                action,
+                protocol: Protocol::Cbor,
+                params: Params::default(),
+                body,
+            });
+        }
+        let target = header("x-amz-target");
+        if let Some((_, action)) = target.rsplit_once('.') {
+            let kind = if header("content-type").contains("json-1.0") {
+                "application/x-amz-json-1.0"
+            } else {
+                "application/x-amz-json-1.1"
+            };
+            return Ok(Self {
+                service,
+                action: action.to_owned(),
+                protocol: Protocol::Json(kind),
+                params: Params::default(),
+                body,
+            });
+        }
+        let params = if parts.method == Method::GET {
+            Params::parse(parts.uri.query().unwrap_or_default().as_bytes())
+        } else {
+            Params::parse(&body)
+        };
+        let action = params
+            .get("Action")
+            .ok_or_else(|| AppError::new("MissingAction", "The request is missing an action"))?
+            .to_owned();
+        Ok(Self {
+            service,
+            action,
+            protocol: Protocol::Query,
+            params,
+            body,
+        })
+    }
+
+    /// An error in the envelope of the caller's protocol.
+    fn error(&self, ctx: &CallContext, error: &AppError) -> Response<Bytes> {
+        match (self.service.as_str(), self.protocol) {
+            ("ec2", _) => error.ec2_response(&ctx.request_id),
+            ("sts", _) => error.query_response(&ctx.request_id, sts::NAMESPACE),
+            (_, Protocol::Json(kind)) => {
+                let body = serde_json::json!({ "__type": error.code, "message": error.message });
+                respond(error.http_status, kind, &ctx.request_id, body.to_string())
+            }
+            (_, Protocol::Cbor) => {
+                let error = ServiceError {
+                    code: error.code.clone(),
+                    message: error.message.clone(),
+                    status: error.http_status,
+                };
+                cbor_response(error.status, &ctx.request_id, cbor::error(&error))
+            }
+            (_, Protocol::Query) => error.query_response(&ctx.request_id, CLOUDWATCH),
+        }
+    }
+}
+
+/// The credential scope of a SigV4 signature.
+struct Scope {
+    access_key: String,
+    region: String,
+    service: String,
+}
+
+impl Scope {
+    fn of(request: &Request<Bytes>) -> Option<Self> {
+        let header = request
+            .headers()
+            .get(http::header::AUTHORIZATION)?
+            .to_str()
+            .ok()?;
+        let credential = header
+            .split_once("Credential=")?
+            .1
+            .split([',', ' '])
+            .next()?;
+        let mut parts = credential.rsplit('/');
+        let _terminator = parts.next().filter(|end| *end == "aws4_request")?;
+        let (service, region, _date) = (parts.next()?, parts.next()?, parts.next()?);
+        let access_key = parts.next()?;
+        Some(Self {
+            access_key: access_key.to_owned(),
+            region: region.to_owned(),
+            service: service.to_owned(),
+        })
+    }
+}
+
+/// Whether an action changes anything when it succeeds.
+pub fn mutating(action: &str) -> bool {
+    !["Describe", "Get", "List"]
+        .iter()
+        .any(|prefix| action.starts_with(prefix))
+}
+
+fn json_body(body: &Bytes) -> Result<Value, AppError> {
+    if body.is_empty() {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| AppError::new("SerializationException", error.to_string()))
+}
+
+fn decompress(headers: &http::HeaderMap, body: Bytes) -> Result<Bytes, AppError> {
+    use std::io::Read as _;
+    /// A request that unpacks to more than this is not one of an AWS client.
+    const LIMIT: u64 = 16 << 20;
+    if headers
+        .get(http::header::CONTENT_ENCODING)
+        .is_none_or(|encoding| encoding != "gzip")
+    {
+        return Ok(body);
+    }
+    let mut plain = Vec::new();
+    let unpacked = flate2::read::GzDecoder::new(body.as_ref())
+        .take(LIMIT)
+        .read_to_end(&mut plain);
+    unpacked
+        .map_err(|error| AppError::new("SerializationException", format!("gzip body: {error}")))?;
+    Ok(plain.into())
+}
+
+#[cfg(test)]
+mod tests;

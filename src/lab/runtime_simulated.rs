@@ -1,0 +1,232 @@
+//! The simulated runtime: instances that exist only as books. It imitates what freezeframe's documents would print,
+//! needs no privileges, and says `simulated` wherever it is asked.
+
+mod play;
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use super::Clock;
+use super::runtime::{Invocation, InvocationEnd, Runtime, RuntimeError, VolumeSpec};
+use state::{Machine, Mounted};
+
+/// Instances without insides.
+#[derive(Debug)]
+pub struct SimulatedRuntime {
+    clock: Clock,
+    started: DateTime<Utc>,
+    books: Mutex<Books>,
+}
+
+#[derive(Debug)]
+struct Books {
+    rng: fastrand::Rng,
+    machines: BTreeMap<String, Machine>,
+    /// Filesystem on each volume, if any is known.
+    filesystems: BTreeMap<String, Option<String>>,
+    /// Snapshot → filesystem, and whether it was taken while that filesystem was frozen.
+    snapshots: BTreeMap<String, (Option<String>, bool)>,
+    running: BTreeMap<(String, String), CancellationToken>,
+}
+
+impl SimulatedRuntime {
+    /// Durations come from `seed`, time from `clock`.
+    pub fn new(clock: Clock, seed: u64) -> Self {
+        let started = clock.now();
+        let books = Books {
+            rng: fastrand::Rng::with_seed(seed),
+            machines: BTreeMap::new(),
+            filesystems: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            running: BTreeMap::new(),
+        };
+        Self {
+            clock,
+            started,
+            books: Mutex::new(books),
+        }
+    }
+
+    /// Mount points of the instance that are frozen now, in the order in which they were frozen.
+    pub fn frozen_mounts(&self, instance: &str) -> Vec<String> {
+        let now = self.clock.now();
+        let mut books = self.books();
+        books
+            .machines
+            .get_mut(instance)
+            .map(|machine| machine.frozen(now))
+            .unwrap_or_default()
+    }
+
+    /// Whether a snapshot was taken while its volume's filesystem was frozen; `None` for one that this runtime did not take.
+    pub fn was_frozen(&self, snapshot: &str) -> Option<bool> {
+        self.books()
+            .snapshots
+            .get(snapshot)
+            .map(|(_, frozen)| *frozen)
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, spec: &VolumeSpec) {
+        let mut books = self.books();
+        let inherited =
+            spec.from_snapshot
+                .as_ref()
+                .map(|snapshot| match books.snapshots.get(snapshot) {
+                    Some((filesystem, _)) => filesystem.clone(),
+                    // Snapshots of the world's past hold what most data volumes hold.
+                    None => Some("xfs".to_owned()),
+                });
+        let filesystem = spec.filesystem.clone().or(inherited.flatten());
+        books.filesystems.insert(spec.id.clone(), filesystem);
+    }
+}
+
+impl Runtime for SimulatedRuntime {
+    fn label(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn boot<'a>(
+        &'a self,
+        instance: &'a str,
+        volumes: &'a [(String, VolumeSpec)],
+    ) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        for (_, spec) in volumes {
+            self.put(spec);
+        }
+        let mut machine = Machine::default();
+        for (_, spec) in volumes {
+            let device = machine.attach(&spec.id);
+            if let Some(mount) = &spec.mount {
+                let fs = spec.filesystem.clone().unwrap_or_else(|| "ext4".to_owned());
+                machine.mounts.push(Mounted {
+                    mount: mount.clone(),
+                    fs,
+                    volume: spec.id.clone(),
+                    device,
+                });
+            }
+        }
+        self.books().machines.insert(instance.to_owned(), machine);
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn create_volume<'a>(
+        &'a self,
+        volume: &'a VolumeSpec,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.put(volume);
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn delete_volume<'a>(&'a self, volume: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.books().filesystems.remove(volume);
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn attach<'a>(
+        &'a self,
+        instance: &'a str,
+        volume: &'a str,
+        _device: &'a str,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.books()
+            .machines
+            .entry(instance.to_owned())
+            .or_default()
+            .attach(volume);
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn detach<'a>(
+        &'a self,
+        instance: &'a str,
+        volume: &'a str,
+    ) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        let mut books = self.books();
+        let result = match books.machines.get_mut(instance) {
+            Some(machine) => machine.detach(volume),
+            None => Ok(()),
+        };
+        futures::future::ready(result).boxed()
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        set: &'a [(String, String)],
+    ) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        let now = self.clock.now();
+        let mut books = self.books();
+        let frozen: Vec<String> = books
+            .machines
+            .values_mut()
+            .flat_map(|machine| machine.frozen_volumes(now))
+            .collect();
+        for (volume, snapshot) in set {
+            let filesystem = books.filesystems.get(volume).cloned().flatten();
+            books
+                .snapshots
+                .insert(snapshot.clone(), (filesystem, frozen.contains(volume)));
+        }
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn delete_snapshot<'a>(&'a self, snapshot: &'a str) -> BoxFuture<'a, Result<(), RuntimeError>> {
+        self.books().snapshots.remove(snapshot);
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn run(&self, invocation: Invocation) -> BoxFuture<'_, InvocationEnd> {
+        async move {
+            let began = self.clock.now();
+            let cancel = CancellationToken::new();
+            let key = (invocation.command_id.clone(), invocation.instance.clone());
+            self.books().running.insert(key.clone(), cancel.clone());
+            let mut play = play::Play::new(self, &invocation);
+            let (ending, exit_code) = tokio::select! {
+                exit = play.perform() => (None, exit),
+                () = cancel.cancelled() => (Some("cancelled"), 137),
+                () = self.clock.sleep(invocation.execution_timeout) => (Some("timed out"), 137),
+            };
+            if ending.is_some() {
+                play.killed();
+            }
+            self.books().running.remove(&key);
+            InvocationEnd {
+                exit_code,
+                stdout: play.stdout(),
+                stderr: play.stderr(),
+                timed_out: ending == Some("timed out"),
+                cancelled: ending == Some("cancelled"),
+                elapsed: (self.clock.now() - began).to_std().unwrap_or_default(),
+            }
+        }
+        .boxed()
+    }
+
+    fn cancel<'a>(&'a self, command_id: &'a str, instance: &'a str) -> BoxFuture<'a, ()> {
+        if let Some(token) = self
+            .books()
+            .running
+            .get(&(command_id.to_owned(), instance.to_owned()))
+        {
+            token.cancel();
+        }
+        futures::future::ready(()).boxed()
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        self.books().machines.clear();
+        futures::future::ready(()).boxed()
+    }
+}

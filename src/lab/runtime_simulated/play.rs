@@ -1,0 +1,505 @@
+//! Plays freezeframe's documents: the lines that docs/line-protocol.md defines, with plausible durations.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use super::SimulatedRuntime;
+use super::state::{Hold, Machine, Mounted};
+use crate::lab::runtime::Invocation;
+
+/// Output limits of the agent, in characters.
+const STDOUT_LIMIT: usize = 24_000;
+/// Version of the documents that are imitated.
+const DOCUMENT_VERSION: u32 = 1;
+
+/// One performance of one command.
+pub(super) struct Play<'a> {
+    runtime: &'a SimulatedRuntime,
+    invocation: &'a Invocation,
+    job: String,
+    out: String,
+    err: String,
+    holding: bool,
+}
+
+impl<'a> Play<'a> {
+    pub(super) fn new(runtime: &'a SimulatedRuntime, invocation: &'a Invocation) -> Self {
+        let mut play = Self {
+            runtime,
+            invocation,
+            job: String::new(),
+            out: String::new(),
+            err: String::new(),
+            holding: false,
+        };
+        play.job = match play.parameter("executionId") {
+            "" | "None" => "dlm".to_owned(),
+            id => id.to_owned(),
+        };
+        play
+    }
+
+    pub(super) fn stdout(&self) -> String {
+        self.out.chars().take(STDOUT_LIMIT).collect()
+    }
+
+    pub(super) fn stderr(&self) -> String {
+        self.err.clone()
+    }
+
+    /// Plays to the end and returns the exit code.
+    pub(super) async fn perform(&mut self) -> i32 {
+        match self.invocation.document.strip_prefix("freezeframe-") {
+            Some("linux-mount") => self.mount_document().await,
+            Some(recipe @ ("linux-filesystem" | "linux-mysql")) => self.recipe(recipe).await,
+            _ => self.shell().await,
+        }
+    }
+
+    /// SIGKILL came before `ready`: the holder notices and lets go of everything.
+    pub(super) fn killed(&mut self) {
+        if self.holding {
+            self.machine(|machine| machine.hold = None);
+        }
+    }
+
+    fn parameter(&self, name: &str) -> &str {
+        self.invocation
+            .parameters
+            .get(name)
+            .and_then(|values| values.first())
+            .map_or("", String::as_str)
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.runtime.clock.now()
+    }
+
+    fn machine<T>(&self, act: impl FnOnce(&mut Machine) -> T) -> T {
+        let now = self.now();
+        let mut books = self.runtime.books();
+        let machine = books
+            .machines
+            .entry(self.invocation.instance.clone())
+            .or_default();
+        machine.settle(now);
+        act(machine)
+    }
+
+    async fn pause(&self, low_ms: u64, high_ms: u64) {
+        let ms = self.runtime.books().rng.u64(low_ms..=high_ms);
+        self.runtime.clock.sleep(Duration::from_millis(ms)).await;
+    }
+
+    fn emit(&mut self, name: &str, more: Value) {
+        let seq = self.machine(|machine| machine.next_sequence(&self.job));
+        // An instance that had been up for a while when the lab began.
+        let ms = (self.now() - self.runtime.started).num_milliseconds() + 90_000;
+        let mut event = Map::from_iter([
+            ("t".to_owned(), json!(name)),
+            ("seq".to_owned(), json!(seq)),
+            ("ms".to_owned(), json!(ms)),
+        ]);
+        if let Value::Object(more) = more {
+            event.extend(more);
+        }
+        self.out
+            .push_str(&format!("FF1 {}\n", Value::Object(event)));
+    }
+
+    fn error(&mut self, code: &str, text: &str) {
+        self.emit("error", json!({"code": code, "text": text}));
+    }
+
+    fn end(&mut self, outcome: &str, exit: i32) -> i32 {
+        self.emit("end", json!({"outcome": outcome, "exit": exit}));
+        exit
+    }
+
+    async fn recipe(&mut self, recipe: &str) -> i32 {
+        let command = self.parameter("command").to_owned();
+        let hello = json!({"recipe": recipe, "version": DOCUMENT_VERSION, "job": self.job, "command": command});
+        self.emit("hello", hello);
+        self.pause(40, 160).await;
+        match command.as_str() {
+            "dry-run" => self.dry_run(recipe).await,
+            "pre-script" => self.pre(recipe).await,
+            "post-script" => self.post().await,
+            _ => {
+                self.error(
+                    "unknown-command",
+                    "command is none of pre-script, post-script, dry-run",
+                );
+                self.end("refused", 201)
+            }
+        }
+    }
+
+    /// Emits every mount; returns those that would be frozen, or the exit code of a refusal.
+    fn mounts(&mut self) -> Result<Vec<Mounted>, i32> {
+        let wanted = self.parameter("mounts").to_owned();
+        let wanted: Option<Vec<&str>> =
+            (wanted != "auto" && !wanted.is_empty()).then(|| wanted.split(',').collect());
+        let all = self.machine(|machine| machine.mounts.clone());
+        let mut covered = Vec::new();
+        let mut refusal = None;
+        for mounted in all.iter().filter(|mounted| mounted.mount.starts_with('/')) {
+            let asked = wanted
+                .as_ref()
+                .is_none_or(|wanted| wanted.contains(&mounted.mount.as_str()));
+            let reason = mounted.objection().or((!asked).then_some("not asked for"));
+            let mut event = json!({"mount": mounted.mount, "fs": mounted.fs, "dev": mounted.device, "volumes": [mounted.volume], "covered": reason.is_none()});
+            match reason {
+                None => covered.push(mounted.clone()),
+                Some(reason) => {
+                    event["reason"] = json!(reason);
+                    if wanted.is_some() && asked {
+                        refusal = Some((
+                            if mounted.mount == "/" {
+                                "root-mount"
+                            } else {
+                                "unsupported-fs"
+                            },
+                            reason,
+                        ));
+                    }
+                }
+            }
+            self.emit("mount", event);
+        }
+        let unknown = wanted
+            .iter()
+            .flatten()
+            .any(|path| !all.iter().any(|mounted| mounted.mount == **path));
+        let refusal = match refusal {
+            Some(refusal) => Some(refusal),
+            None if unknown => Some(("not-a-mount", "it is not a mount point of a block device")),
+            None if covered.is_empty() => {
+                Some(("no-mounts", "no mounted filesystem here can be frozen"))
+            }
+            None => None,
+        };
+        match refusal {
+            Some((code, text)) => {
+                self.error(code, text);
+                Err(self.end("refused", 206))
+            }
+            None => Ok(covered),
+        }
+    }
+
+    /// The database's data directory: a mount whose name speaks of it, or the first covered one.
+    fn datadir(covered: &[Mounted]) -> String {
+        let named = covered.iter().find(|mounted| {
+            ["mysql", "maria", "db", "data"]
+                .iter()
+                .any(|word| mounted.mount.contains(word))
+        });
+        named
+            .or(covered.first())
+            .map(|mounted| mounted.mount.clone())
+            .unwrap_or_default()
+    }
+
+    async fn dry_run(&mut self, recipe: &str) -> i32 {
+        for tool in ["findmnt", "fsfreeze", "setsid"] {
+            self.emit(
+                "tool",
+                json!({"name": tool, "path": format!("/usr/sbin/{tool}")}),
+            );
+        }
+        if recipe == "linux-mysql" {
+            self.emit("tool", json!({"name": "mysql", "path": "/usr/bin/mysql"}));
+        }
+        let covered = match self.mounts() {
+            Ok(covered) => covered,
+            Err(exit) => return exit,
+        };
+        self.emit(
+            "agent",
+            json!({"path": "/var/lib/amazon/ssm", "mount": "/"}),
+        );
+        if recipe == "linux-mysql" {
+            self.pause(10, 60).await;
+            self.emit("engine", json!({"name": "mariadb", "version": "10.11.6-MariaDB", "datadir": Self::datadir(&covered), "replica": false}));
+        }
+        self.end("ok", 0)
+    }
+
+    async fn pre(&mut self, recipe: &str) -> i32 {
+        // A failsafe that has fired left nothing held: the next job may begin.
+        let held = self.machine(|machine| {
+            if machine
+                .hold
+                .as_ref()
+                .is_some_and(|hold| hold.fired && hold.job != self.job)
+            {
+                machine.hold = None;
+            }
+            machine.hold.is_some()
+        });
+        if held {
+            self.error("already-frozen", "a job holds this instance already");
+            return self.end("failed", 204);
+        }
+        let covered = match self.mounts() {
+            Ok(covered) => covered,
+            Err(exit) => return exit,
+        };
+        let budget: u32 = self.parameter("budgetSeconds").parse().unwrap_or(30);
+        let (job, deadline) = (
+            self.job.clone(),
+            self.now() + chrono::Duration::seconds(i64::from(budget)),
+        );
+        self.machine(|machine| {
+            machine.hold = Some(Hold {
+                job,
+                deadline,
+                session: None,
+                since: None,
+                frozen: Vec::new(),
+                fired: false,
+            });
+        });
+        self.holding = true;
+        self.emit(
+            "armed",
+            json!({"budget_ms": budget * 1000, "guard_pid": 4211, "holder_pid": 4207}),
+        );
+        self.pause(60, 240).await;
+        self.emit("flushed", json!({}));
+        if recipe == "linux-mysql" {
+            self.pause(5, 300).await;
+            let (now, session) = (self.now(), self.runtime.books().rng.u32(11..900));
+            self.hold(|hold| (hold.session, hold.since) = (Some(session), Some(now)));
+            self.emit(
+                "locked",
+                json!({"session": session, "how": "ftwrl", "tries": 1}),
+            );
+        }
+        self.pause(10, 60).await;
+        self.emit("synced", json!({}));
+        for mounted in &covered {
+            let began = self.now();
+            self.hold(|hold| hold.since = hold.since.or(Some(began)));
+            self.pause(40, 90).await;
+            let mount = mounted.mount.clone();
+            self.hold(|hold| hold.frozen.push(mount));
+            self.emit(
+                "frozen",
+                json!({"mount": mounted.mount, "took_ms": (self.now() - began).num_milliseconds()}),
+            );
+        }
+        if self.machine(|machine| machine.hold.as_ref().is_none_or(|hold| hold.fired)) {
+            self.machine(|machine| machine.hold = None);
+            self.error(
+                "failsafe-fired",
+                "the budget was spent before everything was frozen",
+            );
+            self.emit("disarmed", json!({"fired": true}));
+            return self.end("failed", 201);
+        }
+        self.emit("ready", json!({}));
+        self.holding = false;
+        self.end("ok", 0)
+    }
+
+    fn hold(&self, act: impl FnOnce(&mut Hold)) {
+        self.machine(|machine| {
+            if let Some(hold) = machine.hold.as_mut() {
+                act(hold);
+            }
+        });
+    }
+
+    async fn post(&mut self) -> i32 {
+        let Some(hold) =
+            self.machine(|machine| machine.hold.clone().filter(|hold| hold.job == self.job))
+        else {
+            self.error("not-frozen", "there is no such job on this instance");
+            let frozen = self
+                .machine(|machine| {
+                    machine
+                        .hold
+                        .as_ref()
+                        .filter(|hold| !hold.fired)
+                        .map(|hold| hold.frozen.clone())
+                })
+                .unwrap_or_default();
+            for mounted in self
+                .machine(|machine| machine.mounts.clone())
+                .iter()
+                .filter(|mounted| mounted.objection().is_none())
+            {
+                self.emit(
+                    "probe",
+                    json!({"mount": mounted.mount, "frozen": frozen.contains(&mounted.mount)}),
+                );
+            }
+            return self.end("failed", 205);
+        };
+        let released = !hold.fired;
+        if released {
+            self.emit("release", json!({}));
+            if let Some(session) = hold.session {
+                self.pause(1, 10).await;
+                self.emit("alive", json!({"session": session}));
+            }
+        }
+        for mount in hold.frozen.iter().rev() {
+            if released {
+                self.pause(2, 15).await;
+                self.emit("thawed", json!({"mount": mount, "ok": true}));
+            } else {
+                self.emit("thawed", json!({"mount": mount, "ok": false, "text": "thawed by the failsafe: the budget was spent"}));
+            }
+        }
+        let over = if released { self.now() } else { hold.deadline };
+        self.machine(|machine| machine.hold = None);
+        if let Some(session) = hold.session {
+            self.emit("unlocked", json!({"session": session}));
+        }
+        self.emit("disarmed", json!({"fired": hold.fired}));
+        for mount in &hold.frozen {
+            self.emit("probe", json!({"mount": mount, "frozen": false}));
+        }
+        self.emit(
+            "window",
+            json!({"window_ms": hold.since.map_or(0, |since| (over - since).num_milliseconds())}),
+        );
+        if released {
+            return self.end("ok", 0);
+        }
+        self.error(
+            "failsafe-fired",
+            "the failsafe thawed before this command came",
+        );
+        self.end("failed", 203)
+    }
+
+    async fn mount_document(&mut self) -> i32 {
+        let (command, volume, at) = (
+            self.parameter("command").to_owned(),
+            self.parameter("volumeId").to_owned(),
+            self.parameter("mountPoint").to_owned(),
+        );
+        let hello = json!({"recipe": "linux-mount", "version": DOCUMENT_VERSION, "job": self.job, "command": command});
+        self.emit("hello", hello);
+        self.pause(80, 200).await;
+        let Some(device) = self.machine(|machine| machine.device(&volume).map(str::to_owned))
+        else {
+            self.error(
+                "no-volume",
+                &format!("no device of {volume} on this instance"),
+            );
+            return self.end("refused", 206);
+        };
+        let mounted = self.machine(|machine| {
+            machine
+                .mounts
+                .iter()
+                .find(|mounted| mounted.volume == volume)
+                .cloned()
+        });
+        let refusal = match (command.as_str(), &mounted) {
+            ("mount", Some(mounted)) => Some((
+                "already-mounted",
+                format!("{volume} is already mounted at {}", mounted.mount),
+            )),
+            ("umount", None) => Some(("not-a-mount", format!("{volume} is not mounted"))),
+            ("umount", Some(mounted)) if mounted.mount != at => {
+                Some(("not-a-mount", format!("{volume} is mounted elsewhere")))
+            }
+            ("mount", None)
+                if self.machine(|machine| {
+                    machine.mounts.iter().any(|mounted| mounted.mount == at)
+                }) =>
+            {
+                Some((
+                    "mount-point-busy",
+                    format!("something is mounted at {at} already"),
+                ))
+            }
+            _ => None,
+        };
+        if let Some((code, text)) = refusal {
+            self.error(code, &text);
+            return self.end("refused", 206);
+        }
+        match (command.as_str(), mounted) {
+            ("mount", _) => {
+                self.emit("device", json!({"dev": device, "volume": volume}));
+                let Some(fs) = self
+                    .runtime
+                    .books()
+                    .filesystems
+                    .get(&volume)
+                    .cloned()
+                    .flatten()
+                else {
+                    self.error(
+                        "unsupported-fs",
+                        &format!("no single filesystem found on {device}"),
+                    );
+                    return self.end("refused", 206);
+                };
+                self.pause(60, 400).await;
+                let options = if fs == "xfs" { "rw,nouuid" } else { "rw" };
+                let new = Mounted {
+                    mount: at.clone(),
+                    fs: fs.clone(),
+                    volume: volume.clone(),
+                    device: device.clone(),
+                };
+                self.machine(|machine| machine.mounts.push(new));
+                self.emit("mounted", json!({"mount": at, "fs": fs, "options": options, "dev": device, "volume": volume}));
+            }
+            ("umount", _) => {
+                self.pause(20, 120).await;
+                self.machine(|machine| machine.mounts.retain(|mounted| mounted.volume != volume));
+                self.emit(
+                    "unmounted",
+                    json!({"mount": at, "dev": device, "volume": volume}),
+                );
+            }
+            (_, mounted) => {
+                self.emit("device", json!({"dev": device, "volume": volume}));
+                if let Some(mounted) = mounted {
+                    self.emit("mounted", json!({"mount": mounted.mount, "fs": mounted.fs, "options": "rw", "dev": device, "volume": volume}));
+                }
+            }
+        }
+        self.end("ok", 0)
+    }
+
+    /// The few commands that need no machine to answer.
+    async fn shell(&mut self) -> i32 {
+        self.pause(20, 120).await;
+        let script = self.invocation.script.trim();
+        match script {
+            "true" | ":" => 0,
+            "false" => 1,
+            "hostname" => {
+                self.out
+                    .push_str(&format!("{}\n", self.invocation.instance));
+                0
+            }
+            _ => match script.strip_prefix("echo ").filter(|text| {
+                text.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || " ._-".contains(c))
+            }) {
+                Some(text) => {
+                    self.out.push_str(&format!("{text}\n"));
+                    0
+                }
+                None => {
+                    self.err
+                        .push_str("simulated runtime: commands do not run here\n");
+                    127
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! A command's way to an agent and back: latency, offline agents, the agent's slots, time limits, cancel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+use super::document::Parameters;
+use super::record::{CommandRecord, Detail, Plugin};
+use crate::lab::Lab;
+use crate::lab::dispatch::CallContext;
+use crate::lab::json::{ServiceError, required, strings};
+use crate::lab::runtime::{Invocation, InvocationEnd};
+use crate::lab::world::{AgentStatus, InstanceState};
+
+/// How often an agent that does not answer is looked at again.
+const POLL: Duration = Duration::from_secs(1);
+/// The exit code with which a script asks for a reboot.
+const REBOOT: i32 = 194;
+
+/// How many invocations of a command run at once.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    slots: Arc<Semaphore>,
+    max_errors: usize,
+}
+
+impl Gate {
+    pub(super) fn of(command: &CommandRecord) -> Self {
+        let targets = command.invocations.len();
+        let concurrency =
+            amount(&command.max_concurrency, targets).clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            slots: Arc::new(Semaphore::new(concurrency)),
+            max_errors: amount(&command.max_errors, targets),
+        }
+    }
+}
+
+fn amount(text: &str, targets: usize) -> usize {
+    match text.strip_suffix('%') {
+        Some(percent) => targets * percent.parse::<usize>().unwrap_or(0) / 100,
+        None => text.parse().unwrap_or(0),
+    }
+}
+
+/// One command on one instance, on its way.
+struct Delivery {
+    lab: Lab,
+    region: String,
+    command: String,
+    instance: String,
+    requested: DateTime<Utc>,
+    not_started_by: DateTime<Utc>,
+    expires: DateTime<Utc>,
+    parameters: Parameters,
+    document: String,
+    plugins: Vec<Plugin>,
+    gate: Gate,
+}
+
+/// Sends the command on its way; it goes on by itself.
+pub(super) fn start(lab: &Lab, region: &str, command: &str, instance: &str, gate: Gate) {
+    let world = lab.world_of(region);
+    let Some(record) = world.ssm.commands.get(command) else {
+        return;
+    };
+    let Some(invocation) = record.invocation(instance) else {
+        return;
+    };
+    let delivery = Delivery {
+        lab: lab.clone(),
+        region: region.to_owned(),
+        command: command.to_owned(),
+        instance: instance.to_owned(),
+        requested: record.requested,
+        not_started_by: record.requested
+            + chrono::Duration::from_std(record.delivery).unwrap_or_default(),
+        expires: record.expires(),
+        parameters: record.parameters.clone(),
+        document: record.document.clone(),
+        plugins: invocation.plugins.clone(),
+        gate,
+    };
+    let cancel = invocation.cancel.clone();
+    let stopping = lab.stopping().clone();
+    drop(world);
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = delivery.go(&cancel) => {}
+        }
+    });
+}
+
+impl Delivery {
+    async fn go(self, cancel: &tokio_util::sync::CancellationToken) {
+        let started = tokio::select! {
+            () = cancel.cancelled() => return,
+            started = self.wait_for_agent() => started,
+        };
+        if !started {
+            // The service gives up on a command only when the time for running it is over too.
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = self.until(self.expires) => self.finish(Detail::DeliveryTimedOut),
+            }
+            return;
+        }
+        let slots = self
+            .lab
+            .world_of(&self.region)
+            .ssm
+            .agent_slots(&self.instance);
+        let waiting = async {
+            (
+                Arc::clone(&self.gate.slots).acquire_owned().await,
+                slots.acquire_owned().await,
+            )
+        };
+        let _held = tokio::select! {
+            () = cancel.cancelled() => return,
+            () = self.until(self.expires) => return self.finish(Detail::DeliveryTimedOut),
+            held = waiting => held,
+        };
+        if self.too_many_errors() {
+            return self.finish(Detail::Terminated);
+        }
+        for index in 0..self.plugins.len() {
+            if !self.begin(index) {
+                return;
+            }
+            let Some(end) = self.run(index).await else {
+                return self.finish(Detail::DeliveryTimedOut);
+            };
+            let detail = verdict(&end);
+            self.record(index, end, detail);
+            if detail != Detail::Success {
+                return self.finish(detail);
+            }
+        }
+        self.finish(Detail::Success);
+    }
+
+    /// True when the agent took the command, false when nobody did in time.
+    async fn wait_for_agent(&self) -> bool {
+        let latency = {
+            let world = self.lab.world_of(&self.region);
+            world
+                .instances
+                .get(&self.instance)
+                .map_or(0, |instance| instance.command_latency_ms)
+        };
+        self.lab.clock().sleep(Duration::from_millis(latency)).await;
+        while !self.agent_online() {
+            if self.lab.clock().now() >= self.not_started_by {
+                return false;
+            }
+            self.lab.clock().sleep(POLL).await;
+        }
+        true
+    }
+
+    fn agent_online(&self) -> bool {
+        let world = self.lab.world_of(&self.region);
+        let instance = world.instances.get(&self.instance);
+        instance.is_some_and(|instance| {
+            instance.state == InstanceState::Running && instance.agent.status == AgentStatus::Online
+        })
+    }
+
+    async fn until(&self, at: DateTime<Utc>) {
+        while let Ok(left) = (at - self.lab.clock().now()).to_std() {
+            if left.is_zero() {
+                return;
+            }
+            self.lab.clock().sleep(left).await;
+        }
+    }
+
+    fn too_many_errors(&self) -> bool {
+        let world = self.lab.world_of(&self.region);
+        world
+            .ssm
+            .commands
+            .get(&self.command)
+            .is_some_and(|command| command.count(Detail::is_error) > self.gate.max_errors)
+    }
+
+    /// Runs one step and waits for the agent's report; `None` when none came while the command was valid.
+    async fn run(&self, index: usize) -> Option<InvocationEnd> {
+        let step = &self.plugins[index].step;
+        let invocation = Invocation {
+            command_id: self.command.clone(),
+            instance: self.instance.clone(),
+            document: self.document.clone(),
+            parameters: self.parameters.clone(),
+            script: step.script(&self.parameters),
+            execution_timeout: Duration::from_secs(step.timeout_seconds(&self.parameters)),
+        };
+        let runtime = Arc::clone(self.lab.runtime());
+        // The script runs on even when nobody hears of it any more.
+        let running = tokio::spawn(async move { runtime.run(invocation).await });
+        let reported = async {
+            let end = running.await.ok()?;
+            while !self.agent_online() {
+                self.lab.clock().sleep(POLL).await;
+            }
+            Some(end)
+        };
+        tokio::select! {
+            end = reported => end,
+            () = self.until(self.expires) => None,
+        }
+    }
+
+    /// False when it was cancelled before it began.
+    fn begin(&self, index: usize) -> bool {
+        let mut world = self.lab.world_of(&self.region);
+        let now = world.now.max(self.requested);
+        let Some(invocation) = world
+            .ssm
+            .commands
+            .get_mut(&self.command)
+            .and_then(|command| command.invocation_mut(&self.instance))
+        else {
+            return false;
+        };
+        if invocation.cancel.is_cancelled() {
+            invocation.detail = Detail::Cancelled;
+            return false;
+        }
+        invocation.detail = Detail::InProgress;
+        if let Some(plugin) = invocation.plugins.get_mut(index) {
+            plugin.detail = Detail::InProgress;
+            plugin.started = Some(now);
+        }
+        true
+    }
+
+    fn record(&self, index: usize, end: InvocationEnd, detail: Detail) {
+        let mut world = self.lab.world_of(&self.region);
+        let now = world.now;
+        let invocation = world
+            .ssm
+            .commands
+            .get_mut(&self.command)
+            .and_then(|command| command.invocation_mut(&self.instance));
+        if let Some(plugin) = invocation.and_then(|invocation| invocation.plugins.get_mut(index)) {
+            plugin.detail = detail;
+            plugin.ended = Some(now);
+            plugin.code = end.exit_code;
+            plugin.stdout = end.stdout;
+            plugin.stderr = end.stderr;
+            if end.exit_code == REBOOT {
+                plugin.stderr.push_str("\nlab: exit 194 asks for a reboot, which the lab does not do: counted as failed");
+            }
+        }
+    }
+
+    fn finish(&self, detail: Detail) {
+        let mut world = self.lab.world_of(&self.region);
+        let invocation = world
+            .ssm
+            .commands
+            .get_mut(&self.command)
+            .and_then(|command| command.invocation_mut(&self.instance));
+        if let Some(invocation) = invocation.filter(|invocation| !invocation.detail.terminal()) {
+            invocation.detail = detail;
+            for plugin in invocation
+                .plugins
+                .iter_mut()
+                .filter(|plugin| !plugin.detail.terminal())
+            {
+                plugin.detail = detail;
+            }
+        }
+    }
+}
+
+/// What the agent reports for an end.
+fn verdict(end: &InvocationEnd) -> Detail {
+    match end.exit_code {
+        _ if end.cancelled => Detail::Cancelled,
+        _ if end.timed_out => Detail::ExecutionTimedOut,
+        0 => Detail::Success,
+        137 => Detail::ExecutionTimedOut,
+        _ => Detail::Failed,
+    }
+}
+
+/// CancelCommand: what has not begun never will; what runs gets the agent's SIGKILL, best effort.
+pub(super) async fn cancel(
+    lab: &Lab,
+    ctx: &CallContext,
+    body: &Value,
+) -> Result<Value, ServiceError> {
+    let id = required(body, "CommandId")?;
+    let only = strings(body, "InstanceIds");
+    let mut running = Vec::new();
+    {
+        let mut world = lab.world_of(&ctx.region);
+        let command = world.ssm.commands.get_mut(id);
+        let command = command.ok_or_else(|| {
+            ServiceError::new("InvalidCommandId", format!("There is no command {id}"))
+        })?;
+        if let Some(unknown) = only.iter().find(|id| command.invocation(id).is_none()) {
+            return Err(ServiceError::new(
+                "InvalidInstanceId",
+                format!("The command was not sent to {unknown}"),
+            ));
+        }
+        let chosen = command
+            .invocations
+            .iter_mut()
+            .filter(|invocation| only.is_empty() || only.contains(&invocation.instance));
+        for invocation in chosen {
+            match invocation.detail {
+                Detail::Pending => {
+                    invocation.cancel.cancel();
+                    invocation.detail = Detail::Cancelled;
+                }
+                Detail::InProgress => {
+                    invocation.detail = Detail::Cancelling;
+                    running.push(invocation.instance.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+    for instance in running {
+        let reachable = {
+            let world = lab.world_of(&ctx.region);
+            world
+                .instances
+                .get(&instance)
+                .is_some_and(|instance| instance.agent.status == AgentStatus::Online)
+        };
+        if reachable {
+            lab.runtime().cancel(id, &instance).await;
+        }
+    }
+    Ok(json!({}))
+}

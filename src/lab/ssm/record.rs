@@ -1,0 +1,160 @@
+//! A command that was sent, and what became of it on each instance.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::document::{Parameters, Step};
+
+/// The detailed state of an invocation; `Display` spells it as the API does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+pub enum Detail {
+    Pending,
+    #[strum(serialize = "In Progress")]
+    InProgress,
+    Success,
+    #[strum(serialize = "Delivery Timed Out")]
+    DeliveryTimedOut,
+    #[strum(serialize = "Execution Timed Out")]
+    ExecutionTimedOut,
+    Failed,
+    Cancelling,
+    Cancelled,
+    Terminated,
+    #[strum(serialize = "Invalid Platform")]
+    InvalidPlatform,
+}
+
+impl Detail {
+    /// The coarse status.
+    pub fn status(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::InProgress => "InProgress",
+            Self::Success => "Success",
+            Self::DeliveryTimedOut | Self::ExecutionTimedOut => "TimedOut",
+            Self::Failed | Self::Terminated | Self::InvalidPlatform => "Failed",
+            Self::Cancelling => "Cancelling",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+
+    /// Nothing changes any more.
+    pub fn terminal(self) -> bool {
+        !matches!(self, Self::Pending | Self::InProgress | Self::Cancelling)
+    }
+
+    /// Counts towards `MaxErrors`.
+    pub fn is_error(self) -> bool {
+        matches!(self, Self::Failed | Self::ExecutionTimedOut)
+    }
+}
+
+/// One step on one instance.
+#[derive(Debug, Clone)]
+pub(super) struct Plugin {
+    pub step: Step,
+    pub detail: Detail,
+    /// -1 until it has ended.
+    pub code: i32,
+    pub started: Option<DateTime<Utc>>,
+    pub ended: Option<DateTime<Utc>>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A command on one instance.
+#[derive(Debug, Clone)]
+pub(super) struct InvocationRecord {
+    pub instance: String,
+    pub instance_name: String,
+    pub detail: Detail,
+    pub plugins: Vec<Plugin>,
+    pub cancel: CancellationToken,
+}
+
+/// A command.
+#[derive(Debug, Clone)]
+pub(super) struct CommandRecord {
+    pub id: String,
+    pub document: String,
+    /// As the request said it.
+    pub version: String,
+    pub comment: String,
+    pub parameters: Parameters,
+    pub instance_ids: Vec<String>,
+    pub targets: Value,
+    pub requested: DateTime<Utc>,
+    /// From when the invocations can be read.
+    pub visible: DateTime<Utc>,
+    /// Delivery timeout.
+    pub delivery: Duration,
+    /// Sum of the steps' time limits.
+    pub execution: Duration,
+    pub max_concurrency: String,
+    pub max_errors: String,
+    pub invocations: Vec<InvocationRecord>,
+}
+
+impl CommandRecord {
+    pub(super) fn invocation(&self, instance: &str) -> Option<&InvocationRecord> {
+        self.invocations
+            .iter()
+            .find(|invocation| invocation.instance == instance)
+    }
+
+    pub(super) fn invocation_mut(&mut self, instance: &str) -> Option<&mut InvocationRecord> {
+        self.invocations
+            .iter_mut()
+            .find(|invocation| invocation.instance == instance)
+    }
+
+    /// When everything about it is over.
+    pub(super) fn expires(&self) -> DateTime<Utc> {
+        self.requested
+            + chrono::Duration::from_std(self.delivery + self.execution)
+                .unwrap_or(chrono::Duration::MAX)
+    }
+
+    pub(super) fn count(&self, fits: impl Fn(Detail) -> bool) -> usize {
+        self.invocations
+            .iter()
+            .filter(|invocation| fits(invocation.detail))
+            .count()
+    }
+
+    /// Status and details of the command as a whole.
+    pub(super) fn summary(&self) -> (&'static str, &'static str) {
+        let any = |detail: Detail| {
+            self.invocations
+                .iter()
+                .any(|invocation| invocation.detail == detail)
+        };
+        if self.invocations.is_empty() {
+            return ("Success", "No Instances In Tag");
+        }
+        if self.count(|detail| !detail.terminal()) > 0 {
+            return match () {
+                () if any(Detail::Cancelling) => ("Cancelling", "Cancelling"),
+                () if self.count(|detail| detail == Detail::Pending) == self.invocations.len() => {
+                    ("Pending", "Pending")
+                }
+                () => ("InProgress", "In Progress"),
+            };
+        }
+        match () {
+            () if any(Detail::Failed)
+                || any(Detail::Terminated)
+                || any(Detail::InvalidPlatform) =>
+            {
+                ("Failed", "Failed")
+            }
+            () if any(Detail::ExecutionTimedOut) => ("TimedOut", "Execution Timed Out"),
+            () if any(Detail::DeliveryTimedOut) => ("TimedOut", "Delivery Timed Out"),
+            () if any(Detail::Cancelled) => ("Cancelled", "Cancelled"),
+            () => ("Success", "Success"),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! awsQuery for services that think in JSON (CloudWatch's older clients): parameters to a value, a value to XML.
+//! Lists are `Name.member.N`.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use chrono::DateTime;
+use http::Response;
+use serde_json::{Map, Value};
+
+use super::query::Params;
+use super::xml::Xml;
+use super::{respond, timestamp};
+
+#[derive(Default)]
+struct Node {
+    text: Option<String>,
+    children: BTreeMap<String, Node>,
+}
+
+/// The parameters as a nested value; every leaf is text, as awsQuery cannot say more.
+pub fn to_value(params: &Params) -> Value {
+    let mut root = Node::default();
+    for (key, value) in params
+        .iter()
+        .filter(|(key, _)| !matches!(*key, "Action" | "Version"))
+    {
+        let mut node = &mut root;
+        for part in key.split('.') {
+            node = node.children.entry(part.to_owned()).or_default();
+        }
+        node.text = Some(value.to_owned());
+    }
+    match value_of(root) {
+        Value::Object(object) => Value::Object(object),
+        // No parameters at all.
+        _ => Value::Object(Map::new()),
+    }
+}
+
+fn value_of(mut node: Node) -> Value {
+    if node.children.is_empty() {
+        return Value::String(node.text.unwrap_or_default());
+    }
+    if let Some(list) = node.children.remove("member") {
+        let mut items: Vec<(u32, Node)> = list
+            .children
+            .into_iter()
+            .filter_map(|(n, item)| Some((n.parse().ok()?, item)))
+            .collect();
+        items.sort_by_key(|(n, _)| *n);
+        return Value::Array(items.into_iter().map(|(_, item)| value_of(item)).collect());
+    }
+    Value::Object(
+        node.children
+            .into_iter()
+            .map(|(key, child)| (key, value_of(child)))
+            .collect(),
+    )
+}
+
+/// The answer of an awsQuery call. `is_time` tells which members hold epoch seconds.
+pub fn respond_with(
+    action: &str,
+    namespace: &str,
+    request_id: &str,
+    output: &Value,
+    is_time: fn(&str) -> bool,
+) -> Response<Bytes> {
+    let mut xml = Xml::bare();
+    xml.inside_ns(&format!("{action}Response"), namespace, |xml| {
+        if let Some(members) = output.as_object().filter(|members| !members.is_empty()) {
+            xml.inside(&format!("{action}Result"), |xml| {
+                for (key, value) in members {
+                    write(xml, key, value, is_time(key), is_time);
+                }
+            });
+        }
+        xml.inside("ResponseMetadata", |xml| xml.text("RequestId", request_id));
+    });
+    respond(200, "text/xml", request_id, xml.finish())
+}
+
+fn write(xml: &mut Xml, name: &str, value: &Value, time: bool, is_time: fn(&str) -> bool) {
+    match value {
+        Value::Null => {}
+        Value::Bool(flag) => xml.text(name, flag),
+        Value::Number(number) => match number.as_f64().filter(|_| time) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "out of range saturates and is then refused by chrono"
+            )]
+            Some(seconds) => xml.maybe(
+                name,
+                DateTime::from_timestamp_millis((seconds * 1000.0).round() as i64).map(timestamp),
+            ),
+            None => xml.text(name, number),
+        },
+        Value::String(text) => xml.text(name, text),
+        Value::Array(items) => xml.inside(name, |xml| {
+            for item in items {
+                write(xml, "member", item, time, is_time);
+            }
+        }),
+        Value::Object(members) => xml.inside(name, |xml| {
+            for (key, value) in members {
+                write(xml, key, value, is_time(key), is_time);
+            }
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn members_become_lists_in_their_order() {
+        let params =
+            Params::parse(b"Action=X&N=ns&D.member.10.V=b&D.member.2.V=a&D.member.2.T.member.1=t");
+        assert_eq!(
+            to_value(&params),
+            json!({"N": "ns", "D": [{"V": "a", "T": ["t"]}, {"V": "b"}]})
+        );
+        assert_eq!(to_value(&Params::default()), json!({}));
+    }
+
+    #[test]
+    fn answers_nest_and_times_are_iso() {
+        let response = respond_with(
+            "X",
+            "ns",
+            "id",
+            &json!({"A": [{"Timestamp": 0.5, "V": 2}]}),
+            |name| name == "Timestamp",
+        );
+        let text = String::from_utf8(response.body().to_vec()).unwrap();
+        assert!(
+            text.contains(
+                "<A><member><Timestamp>1970-01-01T00:00:00.500Z</Timestamp><V>2</V></member></A>"
+            ),
+            "{text}"
+        );
+    }
+}

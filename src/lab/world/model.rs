@@ -1,0 +1,278 @@
+//! The things of the world: instances, volumes, snapshots and images, as the lab keeps their books.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+/// Tags of one resource, by key.
+pub type Tags = BTreeMap<String, String>;
+
+/// Where an instance is in its life (the lab never terminates one).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum InstanceState {
+    Pending,
+    Running,
+    Stopping,
+    Stopped,
+}
+
+impl InstanceState {
+    /// EC2's numeric state code.
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Pending => 0,
+            Self::Running => 16,
+            Self::Stopping => 64,
+            Self::Stopped => 80,
+        }
+    }
+}
+
+/// Operating system family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Platform {
+    Linux,
+    Windows,
+}
+
+/// What the SSM agent's heartbeat says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentStatus {
+    Online,
+    ConnectionLost,
+    None,
+}
+
+/// The SSM agent on an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSpec {
+    pub status: AgentStatus,
+    pub version: String,
+    /// How long before "now" it pinged last.
+    pub last_ping_age: Duration,
+}
+
+/// A database engine that the simulated runtime can play.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::Display)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Engine {
+    Mysql,
+    Mariadb,
+    Postgresql,
+}
+
+/// A filesystem of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountSpec {
+    /// `/var/lib/mysql`, or a drive such as `D:` on Windows.
+    pub mount: String,
+    /// `vol-…`
+    pub volume: String,
+    /// `xfs`, `ext4`, `ntfs`
+    pub fs: String,
+}
+
+/// State of an attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
+pub enum AttachmentState {
+    Attaching,
+    Attached,
+    Detaching,
+    Busy,
+}
+
+/// A volume's place on an instance; the instance is the only owner of this fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockDevice {
+    pub device: String,
+    pub volume: String,
+    pub delete_on_termination: bool,
+    pub state: AttachmentState,
+    pub attach_time: DateTime<Utc>,
+}
+
+/// An EC2 instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    pub id: String,
+    pub reservation: String,
+    pub state: InstanceState,
+    pub platform: Platform,
+    pub instance_type: String,
+    pub image: String,
+    pub region: String,
+    pub az: String,
+    pub launch_time: DateTime<Utc>,
+    pub private_ip: String,
+    pub tags: Tags,
+    pub root_device_name: String,
+    pub block_devices: Vec<BlockDevice>,
+    pub agent: AgentSpec,
+    pub mounts: Vec<MountSpec>,
+    pub engine: Option<Engine>,
+    /// How long a command takes from SendCommand to its start on this instance (simulated runtime).
+    pub command_latency_ms: u64,
+}
+
+impl Instance {
+    /// The volume under the root device, if it is attached.
+    pub fn root_volume(&self) -> Option<&str> {
+        self.block_devices
+            .iter()
+            .find(|device| device.device == self.root_device_name)
+            .map(|device| device.volume.as_str())
+    }
+}
+
+/// State of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
+pub enum VolumeState {
+    Creating,
+    Available,
+    InUse,
+    Deleting,
+}
+
+/// Performance class of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, strum::Display, strum::EnumString)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum VolumeType {
+    Standard,
+    Io1,
+    Io2,
+    Gp2,
+    Gp3,
+    Sc1,
+    St1,
+}
+
+/// An EBS volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    pub id: String,
+    pub state: VolumeState,
+    pub size_gib: u32,
+    pub volume_type: VolumeType,
+    pub iops: Option<u32>,
+    /// MiB/s; gp3 only.
+    pub throughput: Option<u32>,
+    pub encrypted: bool,
+    pub kms_key: Option<String>,
+    pub az: String,
+    pub created: DateTime<Utc>,
+    pub snapshot: Option<String>,
+    pub tags: Tags,
+    /// Instance that has it in its block devices.
+    pub attached_to: Option<String>,
+    /// Last accepted snapshot request, for the 15 second rule.
+    pub last_snapshot: Option<DateTime<Utc>>,
+    /// Filesystem made at the world's beginning.
+    pub filesystem: Option<String>,
+    /// Client token of its creation and a fingerprint of what was asked.
+    pub client_token: Option<(String, String)>,
+}
+
+/// State of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
+pub enum SnapshotState {
+    Pending,
+    Completed,
+    Error,
+}
+
+/// A snapshot lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// `governance` or `compliance`.
+    pub mode: String,
+    pub created: DateTime<Utc>,
+    pub days: u32,
+}
+
+impl Lock {
+    /// When it ends.
+    pub fn expires(&self) -> DateTime<Utc> {
+        self.created + chrono::Duration::days(i64::from(self.days))
+    }
+
+    /// Its mode while it holds, then `expired`.
+    pub fn state(&self, now: DateTime<Utc>) -> &str {
+        if now < self.expires() {
+            &self.mode
+        } else {
+            "expired"
+        }
+    }
+}
+
+/// An EBS snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub id: String,
+    pub volume: String,
+    pub volume_size_gib: u32,
+    pub state: SnapshotState,
+    pub state_message: Option<String>,
+    pub start: DateTime<Utc>,
+    /// When it was, or will be, completed.
+    pub completes: DateTime<Utc>,
+    pub owner: String,
+    pub owner_alias: Option<String>,
+    pub description: String,
+    pub encrypted: bool,
+    pub kms_key: Option<String>,
+    pub full_size_bytes: u64,
+    pub tags: Tags,
+    /// Everybody may make volumes from it.
+    pub public: bool,
+    /// Accounts that may make volumes from it.
+    pub shared_with: Vec<String>,
+    pub lock: Option<Lock>,
+    /// Zones in which fast restore is on.
+    pub fast_restore: Vec<String>,
+    /// Deleted while pending: it goes when it completes.
+    pub deleted_while_pending: bool,
+}
+
+impl Snapshot {
+    /// Percent done at `now`: 100 when completed, less while pending.
+    pub fn progress(&self, now: DateTime<Utc>) -> u8 {
+        match self.state {
+            SnapshotState::Completed => 100,
+            SnapshotState::Error => 0,
+            SnapshotState::Pending => {
+                let total = (self.completes - self.start).num_milliseconds().max(1);
+                let done = (now - self.start).num_milliseconds().clamp(0, total);
+                u8::try_from(done * 100 / total).unwrap_or(99).min(99)
+            }
+        }
+    }
+}
+
+/// An AMI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    pub id: String,
+    pub name: String,
+    pub owner: String,
+    pub created: DateTime<Utc>,
+    /// `available`, `disabled` or `deregistered`.
+    pub state: String,
+    pub deprecated: bool,
+    pub root_device_name: String,
+    /// Device name and snapshot.
+    pub mappings: Vec<(String, String)>,
+    pub tags: Tags,
+    pub source_instance: Option<String>,
+}

@@ -1,0 +1,475 @@
+//! One job, driven: the machine's effects become calls, their answers become its events.
+//!
+//! The machine decides, this file only carries out. A thaw goes through the rescue client; nothing that is
+//! not idempotent is sent before the journal has it, and nothing is repeated blind.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Ops, preflight, recover};
+use crate::aws::cloudwatch;
+use crate::aws::ssm::{Command, Polled};
+use crate::domain::ids::CommandId;
+use crate::domain::job::{JobSpec, JobView};
+use crate::domain::machine::{
+    CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Event, Job, Label, SnapshotProgress, Timer,
+};
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::tags::{self, Tags};
+use crate::recipe::document;
+
+/// Seconds in which a command must have started, SSM's least (aws-facts 3.1).
+const DELIVERY_S: i32 = 30;
+/// First and longest pause between two looks at a command. The first is short because every
+/// millisecond of it may be a millisecond of freeze.
+const POLL_FIRST: Duration = Duration::from_millis(150);
+const POLL_LONGEST: Duration = Duration::from_millis(1_000);
+/// Pause between two looks at a set's progress, growing.
+const PROGRESS_FIRST: Duration = Duration::from_secs(1);
+const PROGRESS_LONGEST: Duration = Duration::from_secs(15);
+/// How long a job that is over waits for somebody to take its last view.
+const LAST_VIEW: Duration = Duration::from_secs(30);
+/// How long polling goes on although asking fails, before the command counts as lost.
+const POLL_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Which of a document's commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `dry-run`: looks, changes nothing.
+    Look,
+    /// `pre-script`.
+    Pre,
+    /// `post-script`.
+    Post,
+}
+
+impl Step {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Look => "dry-run",
+            Self::Pre => "pre-script",
+            Self::Post => "post-script",
+        }
+    }
+}
+
+/// Runs one job to its end. Every change of its view is sent on `updates`; cancelling thaws first.
+///
+/// # Errors
+/// [`Kind::Local`] when the journal refuses the job's first line: then nothing was done.
+pub async fn run_job(
+    ops: Ops,
+    spec: JobSpec,
+    updates: mpsc::Sender<JobView>,
+    cancel: CancellationToken,
+) -> Result<JobView, Problem> {
+    let mut job = Job::new(spec);
+    ops.session
+        .may_write("start a job", &job.view().spec.scope)?;
+    let owner = recover::owner_of_this_process();
+    ops.journal
+        .save_job(&job.view(), &owner, true, ops.clock.now())?;
+    let (events, mut inbox) = mpsc::channel(64);
+    let mut driver = Driver {
+        ops,
+        events,
+        timers: HashMap::new(),
+        spec: job.view().spec,
+    };
+    let mut saved = None;
+    driver.send(Event::Start);
+    let mut cancelled = false;
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = cancel.cancelled(), if !cancelled => {
+                cancelled = true;
+                Event::Cancel
+            }
+            event = inbox.recv() => match event {
+                Some(event) => event,
+                None => break,
+            },
+        };
+        let effects = job.step(event, driver.ops.clock.now());
+        let view = job.view();
+        let done = job.is_done();
+        // Progress is sampled, state changes are on record before the effect that follows from them.
+        let state = (
+            view.phase,
+            view.verdict,
+            view.thaw_uncertain,
+            view.set.len(),
+            view.error.clone(),
+        );
+        let mut unsaved = None;
+        if saved.as_ref() != Some(&state) || done {
+            match driver
+                .ops
+                .journal
+                .save_job(&view, &owner, !done, driver.ops.clock.now())
+            {
+                Ok(()) => saved = Some(state),
+                Err(problem) => {
+                    tracing::error!(%problem, "the job's state could not be recorded");
+                    unsaved = Some(problem);
+                }
+            }
+        }
+        for effect in effects {
+            match (&unsaved, effect) {
+                // Nothing is frozen that the next start would not know of.
+                (Some(problem), Effect::SendPre) => {
+                    driver.send(Event::PreSent(Err(problem.clone())))
+                }
+                (_, effect) => driver.carry_out(effect, &job),
+            }
+        }
+        // Views are whole: one that finds the queue full is made up for by the next. A screen that
+        // stands still (a stalled SSH session) must not hold up a thaw.
+        if done {
+            let _ = tokio::time::timeout(LAST_VIEW, updates.send(view)).await;
+            break;
+        }
+        let _ = updates.try_send(view);
+    }
+    driver.stop_timers();
+    Ok(job.view())
+}
+
+struct Driver {
+    ops: Ops,
+    events: mpsc::Sender<Event>,
+    timers: HashMap<Timer, JoinHandle<()>>,
+    spec: JobSpec,
+}
+
+impl Driver {
+    fn send(&self, event: Event) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let _ = events.send(event).await;
+        });
+    }
+
+    fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let _ = events.send(work.await).await;
+        });
+    }
+
+    fn stop_timers(&mut self) {
+        for (_, timer) in self.timers.drain() {
+            timer.abort();
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect, job: &Job) {
+        let ops = self.ops.clone();
+        let spec = self.spec.clone();
+        match effect {
+            Effect::Preflight => {
+                self.spawn(async move { Event::Preflight(preflight::check(&ops, &spec).await) });
+            }
+            Effect::SendPre => {
+                let events = self.events.clone();
+                tokio::spawn(async move { send_and_follow(ops, spec, Step::Pre, events).await });
+            }
+            Effect::SendPost => {
+                let events = self.events.clone();
+                tokio::spawn(async move { send_and_follow(ops, spec, Step::Post, events).await });
+            }
+            Effect::CancelCommand(command) => {
+                tokio::spawn(async move {
+                    if let Err(problem) = ops.session.cancel_command(&command, &spec.instance).await
+                    {
+                        tracing::warn!(%problem, "cancelling a command failed; the failsafe still holds");
+                    }
+                });
+            }
+            Effect::CreateSnapshots => {
+                self.spawn(async move { Event::SnapshotsAnswered(create(&ops, &spec).await) });
+            }
+            Effect::FindSnapshots => {
+                self.spawn(async move { Event::SnapshotsFound(find(&ops, &spec).await) });
+            }
+            Effect::WriteLabels(labels) => {
+                let devices = job.devices();
+                self.spawn(async move {
+                    Event::LabelsWritten(label(&ops, &spec, &devices, labels).await)
+                });
+            }
+            Effect::WatchProgress => {
+                let events = self.events.clone();
+                let ids: Vec<_> = job.view().set.iter().map(|m| m.snapshot.clone()).collect();
+                tokio::spawn(async move { watch_progress(ops, ids, events).await });
+            }
+            Effect::Publish(data) => {
+                let data: Vec<cloudwatch::Datum> = data
+                    .into_iter()
+                    .map(|d| cloudwatch::Datum {
+                        metric: d.metric,
+                        drive: d.drive,
+                        value: d.value,
+                    })
+                    .collect();
+                self.spawn(async move {
+                    let now = ops.clock.now();
+                    Event::Published(
+                        ops.session
+                            .publish(&spec.namespace, &spec.instance, now, &data)
+                            .await,
+                    )
+                });
+            }
+            Effect::Arm { timer, after } => {
+                let events = self.events.clone();
+                let handle = tokio::spawn(async move {
+                    tokio::time::sleep(after).await;
+                    let _ = events.send(Event::TimedOut(timer)).await;
+                });
+                if let Some(old) = self.timers.insert(timer, handle) {
+                    old.abort();
+                }
+            }
+            Effect::Disarm(timer) => {
+                if let Some(handle) = self.timers.remove(&timer) {
+                    handle.abort();
+                }
+            }
+        }
+    }
+}
+
+/// What a command's comment says: ours, which job, which step. At most 100 characters.
+pub(super) fn comment(spec: &JobSpec, step: Step) -> String {
+    format!("freezeframe {} {}", step.word(), spec.job)
+}
+
+/// Sends one of the document's commands. A lost reply is looked up by the comment, never repeated,
+/// except for the thaw, which may be sent as often as it takes.
+pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<CommandId, Problem> {
+    let ours = document::by_name(&spec.document)?;
+    let parameters = document::parameters(spec, step.word());
+    let comment = comment(spec, step);
+    let command = Command {
+        instance: &spec.instance,
+        document: &spec.document,
+        // Whatever happened to the document meanwhile, the thaw is not refused for it.
+        hash: (step != Step::Post).then_some(ours.hash.as_str()),
+        parameters: &parameters,
+        comment: &comment,
+        delivery_s: DELIVERY_S,
+    };
+    let detail = format!("{} {} on {}", spec.document, step.word(), spec.instance);
+    let subject = spec.job.as_str();
+    if step == Step::Post {
+        let call = ops.session.send_rescue(&command);
+        return ops
+            .rescued(subject, "SendCommand", &detail, call, ToString::to_string)
+            .await;
+    }
+    let call = async {
+        match ops.session.send_command(&command).await {
+            Err(problem) if problem.may_have_happened => {
+                match ops.session.find_command(&comment, &spec.instance).await {
+                    Ok(Some(found)) => Ok(found),
+                    // Not visible now is not proof that it never was sent.
+                    Ok(None) | Err(_) => Err(problem),
+                }
+            }
+            other => other,
+        }
+    };
+    ops.recorded(subject, "SendCommand", &detail, call, ToString::to_string)
+        .await
+}
+
+async fn send_and_follow(ops: Ops, spec: JobSpec, step: Step, events: mpsc::Sender<Event>) {
+    let sent = send(&ops, &spec, step).await;
+    let command = sent.as_ref().ok().cloned();
+    let told = match step {
+        Step::Post => Event::PostSent(sent),
+        Step::Look | Step::Pre => Event::PreSent(sent),
+    };
+    if events.send(told).await.is_err() {
+        return;
+    }
+    if let Some(command) = command {
+        let outcome = follow(&ops, &spec, &command).await;
+        let ended = match step {
+            Step::Post => Event::PostEnded(outcome),
+            Step::Look | Step::Pre => Event::PreEnded(outcome),
+        };
+        let _ = events.send(ended).await;
+    }
+}
+
+/// Follows a command to its end. Asking that fails for long makes the command *lost*, which proves nothing.
+pub(super) async fn follow(ops: &Ops, spec: &JobSpec, command: &CommandId) -> CommandOutcome {
+    let mut pause = POLL_FIRST;
+    let begun = tokio::time::Instant::now();
+    let mut last_answer = begun;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f32(1.3).min(POLL_LONGEST);
+        match ops.session.poll_command(command, &spec.instance).await {
+            Ok(Polled::Ended(outcome)) => return outcome,
+            Ok(Polled::Running) => last_answer = tokio::time::Instant::now(),
+            Err(problem) if last_answer.elapsed() > POLL_PATIENCE => {
+                return CommandOutcome {
+                    command: command.clone(),
+                    ended: CommandEnd::Lost(problem),
+                    stdout: String::new(),
+                    stderr: String::new(),
+                };
+            }
+            Err(problem) => tracing::warn!(%problem, "asking for a command failed, asking again"),
+        }
+    }
+}
+
+async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
+    let tags: Tags = [
+        (tags::JOB, spec.job.as_str()),
+        (tags::LEVEL, "pending"),
+        (tags::RECIPE, spec.recipe.as_str()),
+        (tags::INSTANCE, spec.instance.as_str()),
+    ]
+    .into_iter()
+    .collect();
+    let description = format!(
+        "freezeframe {} of {} job {}",
+        spec.recipe, spec.instance, spec.job
+    );
+    let call = ops
+        .session
+        .create_snapshots(&spec.instance, &description, &tags);
+    let detail = format!("all volumes of {}", spec.instance);
+    let made = ops
+        .recorded(
+            spec.job.as_str(),
+            "CreateSnapshots",
+            &detail,
+            call,
+            |made| {
+                made.iter()
+                    .map(|(id, _, _)| id.as_str())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            },
+        )
+        .await?;
+    Ok(made
+        .into_iter()
+        .map(|(snapshot, volume, volume_gib)| CreatedSnapshot {
+            snapshot,
+            volume,
+            volume_gib,
+        })
+        .collect())
+}
+
+/// The set by its tag. Something just made may need a moment to be visible, so an empty answer is
+/// asked again a few times before it is believed (aws-facts 8.3).
+async fn find(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
+    let mut pause = Duration::from_secs(2);
+    for _ in 0..4 {
+        let found = ops.session.snapshots_of_job(&spec.job).await?;
+        if !found.is_empty() {
+            return Ok(found
+                .into_iter()
+                .map(|s| CreatedSnapshot {
+                    snapshot: s.id,
+                    volume: s.volume,
+                    volume_gib: s.volume_gib,
+                })
+                .collect());
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Ok(Vec::new())
+}
+
+async fn label(
+    ops: &Ops,
+    spec: &JobSpec,
+    devices: &HashMap<crate::domain::ids::VolumeId, String>,
+    labels: Vec<Label>,
+) -> Result<(), Problem> {
+    let writes = labels.into_iter().map(|label| {
+        let device = devices.get(&label.volume).cloned();
+        async move {
+            let mut tags = Tags::default();
+            tags.set(tags::SET_SIZE, label.set_size.to_string());
+            if let Some(ms) = label.frozen_ms {
+                tags.set(tags::FROZEN_MS, ms.to_string());
+            }
+            if let Some(device) = device {
+                tags.set(tags::DEVICE, device);
+            }
+            tags.set(tags::LEVEL, label.level.to_string());
+            let detail = format!("{} {}", label.snapshot, label.level);
+            ops.recorded(
+                spec.job.as_str(),
+                "CreateTags",
+                &detail,
+                ops.session.set_tags(label.snapshot.as_str(), &tags),
+                |()| "tagged".to_owned(),
+            )
+            .await
+        }
+    });
+    for result in futures::future::join_all(writes).await {
+        result?;
+    }
+    Ok(())
+}
+
+async fn watch_progress(
+    ops: Ops,
+    ids: Vec<crate::domain::ids::SnapshotId>,
+    events: mpsc::Sender<Event>,
+) {
+    let mut pause = PROGRESS_FIRST;
+    loop {
+        match ops.session.snapshots_by_id(&ids).await {
+            Ok(now) => {
+                let progress: Vec<SnapshotProgress> = now
+                    .into_iter()
+                    .map(|s| SnapshotProgress {
+                        percent: if s.state == "completed" {
+                            100
+                        } else {
+                            s.progress.unwrap_or(0)
+                        },
+                        snapshot: s.id,
+                        state: s.state,
+                    })
+                    .collect();
+                let over = progress.len() == ids.len()
+                    && progress
+                        .iter()
+                        .all(|p| matches!(p.state.as_str(), "completed" | "error"));
+                if events.send(Event::Progress(progress)).await.is_err() || over {
+                    return;
+                }
+            }
+            Err(problem) if problem.kind == Kind::Credentials => {
+                tracing::warn!(%problem, "progress cannot be read any more");
+            }
+            Err(problem) => tracing::warn!(%problem, "reading progress failed, reading again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f32(1.3).min(PROGRESS_LONGEST);
+        if events.is_closed() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Preflight: everything that can be checked before anything is touched. It refuses with a reason and a mend.
+
+use super::Ops;
+use super::backup::{self, Step};
+use crate::domain::instance::{Agent, Instance, Platform};
+use crate::domain::job::JobSpec;
+use crate::domain::machine::{CommandEnd, PreflightFacts};
+use crate::domain::problem::{Kind, Problem};
+use crate::recipe::{document, events};
+
+/// Checks an instance for a job: state, platform, agent, document, other jobs, and what the instance
+/// itself says of its mounts and its database. Changes nothing.
+///
+/// # Errors
+/// The first reason not to go on.
+pub async fn check(ops: &Ops, spec: &JobSpec) -> Result<PreflightFacts, Problem> {
+    let (instance, agent, there) = tokio::join!(
+        ops.session.instance(&spec.instance),
+        ops.session.agent(&spec.instance),
+        ops.session.document(&spec.document)
+    );
+    let mut instance = instance?;
+    instance.agent = agent?;
+    fit(&instance)?;
+    let ours = document::by_name(&spec.document)?;
+    match there? {
+        None => {
+            return Err(Problem::new(
+                Kind::Document,
+                format!("check document {}", spec.document),
+                format!("there is no such SSM document in {}", ops.scope()),
+                "install the documents with `freezeframe setup documents`",
+            ));
+        }
+        Some(facts) if facts.hash != ours.hash => {
+            return Err(Problem::new(
+                Kind::Document,
+                format!("check document {}", spec.document),
+                format!(
+                    "its content is not this freezeframe's (version {}, sha256 {})",
+                    facts.version,
+                    facts.hash.get(..12).unwrap_or(&facts.hash)
+                ),
+                "review the difference, then update it with `freezeframe setup documents`",
+            ));
+        }
+        Some(facts) if facts.status != "Active" => {
+            return Err(Problem::new(
+                Kind::Document,
+                format!("check document {}", spec.document),
+                format!("its status is {}", facts.status),
+                "wait until it is Active, or install it again",
+            ));
+        }
+        Some(_) => {}
+    }
+    if let Some(other) = other_job(ops, spec)? {
+        return Err(Problem::new(
+            Kind::State,
+            format!("check {}", spec.instance),
+            format!("job {other} is under way there"),
+            "wait for its end, or stop it in the Jobs screen",
+        ));
+    }
+    let command = backup::send(ops, spec, Step::Look).await?;
+    let outcome = backup::follow(ops, spec, &command).await;
+    let trace = events::parse(&outcome.stdout);
+    let what = format!("dry run of {} on {}", spec.document, spec.instance);
+    if let Some(refusal) = trace.first_error() {
+        return Err(script_problem(&what, refusal.code(), refusal.text()));
+    }
+    match outcome.ended {
+        CommandEnd::Success => {}
+        CommandEnd::Failed { exit } => {
+            return Err(Problem::new(
+                Kind::Script,
+                what,
+                format!(
+                    "it ended with exit code {exit}: {}",
+                    last_line(&outcome.stderr)
+                ),
+                "look at the command's output in Run Command's history",
+            ));
+        }
+        CommandEnd::Lost(problem) => return Err(problem),
+        other => {
+            return Err(Problem::new(
+                Kind::Agent,
+                what,
+                format!("the command did not run to its end ({other:?})"),
+                "check the SSM agent on the instance",
+            ));
+        }
+    }
+    PreflightFacts::from_dry_run(&trace, &instance).map_err(|cause| {
+        Problem::new(
+            Kind::Malformed,
+            what,
+            cause,
+            "check that the document is freezeframe's own",
+        )
+    })
+}
+
+fn other_job(ops: &Ops, spec: &JobSpec) -> Result<Option<crate::domain::ids::JobId>, Problem> {
+    Ok(ops
+        .journal
+        .open_job_on(ops.scope(), spec.instance.as_str())?
+        .filter(|other| *other != spec.job))
+}
+
+/// What EC2 and SSM alone can tell.
+///
+/// # Errors
+/// Not running, not Linux, or the agent is not online.
+pub fn fit(instance: &Instance) -> Result<(), Problem> {
+    let what = format!("check {} ({})", instance.name(), instance.id);
+    if instance.state != "running" {
+        return Err(Problem::new(
+            Kind::State,
+            what,
+            format!("it is {}", instance.state),
+            "start it, or take an ordinary snapshot: a stopped instance needs no freeze",
+        ));
+    }
+    if instance.platform == Platform::Windows {
+        return Err(Problem::new(
+            Kind::State,
+            what,
+            "it runs Windows, which this version cannot quiesce",
+            "use AWS's own AWSEC2-VssInstallAndSnapshot document until the VSS recipe arrives",
+        ));
+    }
+    match &instance.agent {
+        Agent::Online { .. } => Ok(()),
+        Agent::Lost { .. } => Err(Problem::new(
+            Kind::Agent,
+            what,
+            "its SSM agent has lost the connection",
+            "check amazon-ssm-agent on the instance and its way to the SSM endpoints",
+        )),
+        Agent::Absent => Err(Problem::new(
+            Kind::Agent,
+            what,
+            "Systems Manager does not know it",
+            "install the SSM agent and attach a role with AmazonSSMManagedInstanceCore",
+        )),
+        Agent::Unknown => Err(Problem::new(
+            Kind::Agent,
+            what,
+            "the state of its SSM agent is unknown",
+            "allow ssm:DescribeInstanceInformation, or try again",
+        )),
+    }
+}
+
+fn last_line(text: &str) -> String {
+    text.lines()
+        .rfind(|l| !l.trim().is_empty())
+        .unwrap_or("no message")
+        .to_owned()
+}
+
+/// A problem from what a script on the instance said.
+pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
+    let mend = match code {
+        "no-mounts" => {
+            "name the mounts, or choose a recipe that fits; nothing on this instance qualifies for a freeze"
+        }
+        "not-a-mount" | "device-changed" => "mount the filesystem, or correct the list of mounts",
+        "agent-mount" | "root-mount" => {
+            "leave this mount out: freezing it would stop the agent that must thaw it"
+        }
+        "unsupported-fs" => "leave this mount out; its filesystem cannot freeze",
+        "no-volume" => {
+            "check that the device is an EBS volume with its NVMe id visible in /dev/disk/by-id"
+        }
+        "already-frozen" => {
+            "someone else holds a freeze there; wait for its end or thaw it by hand with fsfreeze -u"
+        }
+        "db-unreachable" => "start the server, or name its socket and defaults file",
+        "db-denied" => "grant RELOAD to the account that the recipe uses",
+        "lock-timeout" => {
+            "a long statement is running; try again at a quieter time or raise lockWaitSeconds"
+        }
+        "no-tool" => "install the tool that the message names",
+        "not-root" => "the SSM agent must run as root",
+        "busy" => "another freezeframe job is under way on the instance; wait for its end",
+        _ => "read the message; the command's whole output is in Run Command's history",
+    };
+    Problem::new(Kind::Script, what, text, mend).with_code(code)
+}

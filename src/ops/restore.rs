@@ -1,0 +1,299 @@
+//! Restoring beside the data: volumes made, attached and mounted as planned; originals untouched.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::{Ops, inventory, run};
+use crate::aws::ssm::{Command, Polled};
+use crate::domain::ids::VolumeId;
+use crate::domain::machine::CommandEnd;
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::restore::{
+    self, ItemStatus, RestoreItem, RestorePlan, RestoreRequest, RestoreView, StepState,
+};
+use crate::recipe::{document, events, mount};
+
+/// Pause between two looks at a volume or a command.
+const POLL: Duration = Duration::from_millis(500);
+/// Looks before a volume that does not arrive is given up: ten minutes.
+const LOOKS: u32 = 1_200;
+
+/// Plans a restore from a fresh reading.
+///
+/// # Errors
+/// Whatever reading answered, or what [`restore::plan`] refuses.
+pub async fn plan(ops: &Ops, request: &RestoreRequest) -> Result<RestorePlan, Problem> {
+    let inventory = inventory::read(ops).await?;
+    let mut plan = restore::plan(request, &inventory, &run::new_id())?;
+    // The lines must reach the same account when they are pasted into a shell.
+    let flags = ops.session.cli_flags();
+    for call in &mut plan.calls {
+        for service in ["ec2", "ssm"] {
+            call.cli = call.cli.replace(
+                &format!("aws {service} "),
+                &format!("aws{flags} {service} "),
+            );
+        }
+    }
+    Ok(plan)
+}
+
+/// Carries out a plan, item by item. A failing item does not stop the others; nothing is undone and
+/// nothing existing is touched. Views are sent on `updates` as they change.
+///
+/// # Errors
+/// The plan is of another account or region, the session is read-only, or the journal refuses.
+pub async fn run(
+    ops: &Ops,
+    plan: RestorePlan,
+    updates: &mpsc::Sender<RestoreView>,
+) -> Result<RestoreView, Problem> {
+    ops.session.may_write("restore", &plan.scope)?;
+    let items = plan
+        .items
+        .iter()
+        .map(|item| ItemStatus {
+            snapshot: item.snapshot.clone(),
+            volume: None,
+            state: StepState::Waiting,
+            note: String::new(),
+        })
+        .collect();
+    let mut view = RestoreView {
+        plan,
+        items,
+        finished: false,
+    };
+    ops.journal.save_restore(&view, ops.clock.now())?;
+    for n in 0..view.items.len() {
+        let Some(item) = view.plan.items.get(n).cloned() else {
+            break;
+        };
+        let mut step = Stepper {
+            ops,
+            updates,
+            view: &mut view,
+            n,
+        };
+        if let Err(problem) = step.one(&item).await {
+            let volume = step.volume();
+            let kept = volume.map_or(String::new(), |v| {
+                format!(" (volume {v} exists and is kept)")
+            });
+            step.tell(
+                StepState::Failed,
+                format!("{problem}{kept}; {}", problem.mend),
+            )
+            .await;
+        }
+    }
+    view.finished = true;
+    ops.journal.save_restore(&view, ops.clock.now())?;
+    let _ = updates.send(view.clone()).await;
+    Ok(view)
+}
+
+/// Creates an item's volume; a lost reply is asked for again with the same token, which makes one
+/// volume however often it is sent.
+async fn created(ops: &Ops, item: &RestoreItem) -> Result<VolumeId, Problem> {
+    let mut tries = 3;
+    loop {
+        tries -= 1;
+        match ops.session.create_volume(item).await {
+            Err(problem) if problem.may_have_happened && tries > 0 => {
+                tokio::time::sleep(POLL).await
+            }
+            other => return other,
+        }
+    }
+}
+
+struct Stepper<'a> {
+    ops: &'a Ops,
+    updates: &'a mpsc::Sender<RestoreView>,
+    view: &'a mut RestoreView,
+    n: usize,
+}
+
+impl Stepper<'_> {
+    fn volume(&self) -> Option<VolumeId> {
+        self.view.items.get(self.n).and_then(|i| i.volume.clone())
+    }
+
+    async fn tell(&mut self, state: StepState, note: String) {
+        if let Some(item) = self.view.items.get_mut(self.n) {
+            item.state = state;
+            item.note = crate::domain::text::visible(&note).into_owned();
+        }
+        if let Err(problem) = self
+            .ops
+            .journal
+            .save_restore(self.view, self.ops.clock.now())
+        {
+            tracing::error!(%problem, "the restore's state could not be recorded");
+        }
+        let _ = self.updates.send(self.view.clone()).await;
+    }
+
+    async fn one(&mut self, item: &RestoreItem) -> Result<(), Problem> {
+        let ops = self.ops;
+        let id = self.view.plan.id.clone();
+        let target = self.view.plan.target.clone();
+        self.tell(
+            StepState::Creating,
+            format!("creating a volume from {}", item.snapshot),
+        )
+        .await;
+        let detail = format!(
+            "{} {} GiB {} in {}",
+            item.snapshot, item.size_gib, item.volume_type, item.zone
+        );
+        let volume = ops
+            .recorded(
+                &id,
+                "CreateVolume",
+                &detail,
+                created(ops, item),
+                ToString::to_string,
+            )
+            .await?;
+        if let Some(status) = self.view.items.get_mut(self.n) {
+            status.volume = Some(volume.clone());
+        }
+        self.wait(&volume, "available", |v| v.state == "available")
+            .await?;
+        self.tell(
+            StepState::Attaching,
+            format!("attaching {volume} as {}", item.device),
+        )
+        .await;
+        let detail = format!("{volume} to {target} as {}", item.device);
+        let attached = ops
+            .recorded(
+                &id,
+                "AttachVolume",
+                &detail,
+                ops.session.attach_volume(&volume, &target, &item.device),
+                |()| "attaching".to_owned(),
+            )
+            .await;
+        match attached {
+            // A lost reply: whether it attached is seen at the volume itself.
+            Err(problem) if !problem.may_have_happened => return Err(problem),
+            _ => {}
+        }
+        self.wait(&volume, "attached", |v| {
+            v.attachments
+                .iter()
+                .any(|a| a.instance == target && a.state == "attached")
+        })
+        .await?;
+        if let Some(at) = &item.mount {
+            self.tell(StepState::Mounting, format!("mounting {volume} at {at}"))
+                .await;
+            let words = self.mount(&id, &volume, at).await?;
+            self.tell(StepState::Done, words).await;
+        } else {
+            self.tell(
+                StepState::Done,
+                format!("{volume} attached as {}", item.device),
+            )
+            .await;
+        }
+        Ok(())
+    }
+
+    async fn wait(
+        &self,
+        volume: &VolumeId,
+        word: &str,
+        ready: impl Fn(&crate::domain::volume::Volume) -> bool,
+    ) -> Result<(), Problem> {
+        for _ in 0..LOOKS {
+            let now = self
+                .ops
+                .session
+                .volumes_by_id(std::slice::from_ref(volume))
+                .await?;
+            match now.get(volume) {
+                Some(v) if ready(v) => return Ok(()),
+                Some(v) if v.state == "error" => {
+                    return Err(Problem::new(
+                        Kind::State,
+                        format!("wait for {volume}"),
+                        "its state is error",
+                        "check that the snapshot's encryption key is enabled; then delete the volume and restore again",
+                    ));
+                }
+                // Not visible yet is not gone (aws-facts 8.3).
+                _ => {}
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Err(Problem::new(
+            Kind::Timeout,
+            format!("wait for {volume}"),
+            format!("it did not become {word} in ten minutes"),
+            "look at the volume in EC2; it is kept",
+        ))
+    }
+
+    async fn mount(&self, id: &str, volume: &VolumeId, at: &str) -> Result<String, Problem> {
+        let ops = self.ops;
+        let target = &self.view.plan.target;
+        let ours = document::by_name(mount::DOCUMENT)?;
+        let parameters = mount::parameters(id, volume, at);
+        let comment = format!("freezeframe mount {volume}");
+        let command = Command {
+            instance: target,
+            document: mount::DOCUMENT,
+            hash: Some(ours.hash.as_str()),
+            parameters: &parameters,
+            comment: &comment,
+            delivery_s: 60,
+        };
+        let detail = format!("{} {volume} at {at} on {target}", mount::DOCUMENT);
+        let sent = ops
+            .recorded(
+                id,
+                "SendCommand",
+                &detail,
+                ops.session.send_command(&command),
+                ToString::to_string,
+            )
+            .await?;
+        let what = format!("mount {volume} at {at}");
+        for _ in 0..LOOKS {
+            tokio::time::sleep(POLL).await;
+            if let Polled::Ended(outcome) = ops.session.poll_command(&sent, target).await? {
+                let trace = events::parse(&outcome.stdout);
+                if let Some(refusal) = trace.first_error() {
+                    return Err(super::preflight::script_problem(
+                        &what,
+                        refusal.code(),
+                        refusal.text(),
+                    ));
+                }
+                return match (outcome.ended, mount::mounted(&outcome.stdout)) {
+                    (CommandEnd::Success, Some(there)) => Ok(format!(
+                        "{volume} mounted at {} ({}, {})",
+                        there.mount, there.fs, there.options
+                    )),
+                    (ended, _) => Err(Problem::new(
+                        Kind::Script,
+                        what,
+                        format!("the command ended without mounting ({ended:?})"),
+                        "look at the command's output in Run Command's history; the volume is attached and kept",
+                    )),
+                };
+            }
+        }
+        Err(Problem::new(
+            Kind::Timeout,
+            what,
+            "the command did not end in ten minutes",
+            "look at Run Command's history; the volume is attached and kept",
+        ))
+    }
+}

@@ -1,0 +1,216 @@
+//! The recipes that this version knows, and what the values of the tag `ConsistentSnapshot` mean.
+
+use crate::domain::ids::InstanceId;
+use crate::domain::instance::Platform;
+use crate::domain::level::Level;
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::tags::CONSISTENT_SNAPSHOT;
+
+/// How one kind of instance is quiesced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recipe {
+    /// Its name, as in tags and on the command line.
+    pub name: &'static str,
+    /// SSM document, as named in an account.
+    pub document: &'static str,
+    /// What it runs on.
+    pub platform: Platform,
+    /// What it does, in one line.
+    pub what: &'static str,
+    /// The best level that it can prove.
+    pub level: Level,
+}
+
+static RECIPES: [Recipe; 2] = [
+    Recipe {
+        name: "linux-filesystem",
+        document: "freezeframe-linux-filesystem",
+        platform: Platform::Linux,
+        what: "freeze every data filesystem",
+        level: Level::Filesystem,
+    },
+    Recipe {
+        name: "linux-mysql",
+        document: "freezeframe-linux-mysql",
+        platform: Platform::Linux,
+        what: "hold the writes of MySQL, MariaDB or Percona Server, then freeze its filesystems",
+        level: Level::Application,
+    },
+];
+
+/// Older names that keep working.
+const ALIASES: [(&str, &str); 1] = [("AmazonLinuxMySQL", "linux-mysql")];
+/// Names that mean something, but not to this version.
+const LATER: [(&str, &str); 6] = [
+    ("WindowsVSS", VSS),
+    ("windows-vss", VSS),
+    ("windows-diskshadow", VSS),
+    ("linux-postgresql", FILESYSTEM),
+    ("linux-mongodb", FILESYSTEM),
+    ("linux-redis", FILESYSTEM),
+];
+const VSS: &str =
+    "use AWS's own AWSEC2-VssInstallAndSnapshot document for it, or leave the instance out";
+const FILESYSTEM: &str = "take it with --recipe linux-filesystem, which promises no more than the filesystem, or leave the instance out";
+
+/// Every recipe, in the order in which they are offered.
+pub fn all() -> &'static [Recipe] {
+    &RECIPES
+}
+
+/// The recipe of that name or older name. Names are case-sensitive, as tag values are.
+pub fn find(name: &str) -> Option<&'static Recipe> {
+    let name = ALIASES
+        .iter()
+        .find(|(old, _)| *old == name)
+        .map_or(name, |(_, new)| new);
+    RECIPES.iter().find(|r| r.name == name)
+}
+
+/// The recipe that a tag value (or a flag) asks for on an instance.
+///
+/// # Errors
+/// [`Kind::State`] for a recipe that this version lacks, [`Kind::Usage`] for any other value; both name
+/// the value and the instance, the latter the nearest name that is known.
+pub fn lookup(value: &str, instance: &InstanceId) -> Result<&'static Recipe, Problem> {
+    if let Some(recipe) = find(value) {
+        return Ok(recipe);
+    }
+    let what = format!("choose a recipe for {instance}");
+    if let Some((_, mend)) = LATER.iter().find(|(name, _)| *name == value) {
+        return Err(Problem::new(
+            Kind::State,
+            what,
+            format!("{CONSISTENT_SNAPSHOT}={value} asks for a recipe that is not in this version"),
+            mend,
+        ));
+    }
+    let nearest = nearest(value);
+    Err(Problem::new(
+        Kind::Usage,
+        what,
+        format!("{CONSISTENT_SNAPSHOT}={value} names no recipe; the nearest known is {nearest}"),
+        format!("correct the tag, or choose with --recipe {nearest}"),
+    ))
+}
+
+/// The known name with the fewest edits; the first one when several are as near.
+fn nearest(value: &str) -> &'static str {
+    // A tag value may be 256 characters long; what lies beyond 64 brings it no nearer.
+    let lower: Vec<char> = value
+        .chars()
+        .take(64)
+        .flat_map(char::to_lowercase)
+        .collect();
+    RECIPES
+        .iter()
+        .map(|r| (r.name, r.name))
+        .chain(ALIASES)
+        .min_by_key(|(name, _)| {
+            let name: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
+            edits(&lower, &name)
+        })
+        .map_or(RECIPES[0].name, |(_, target)| target)
+}
+
+/// Levenshtein's distance.
+fn edits(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b) {
+            let above = *cell;
+            let here = (diagonal + usize::from(x != y))
+                .min(above + 1)
+                .min(left + 1);
+            diagonal = above;
+            *cell = here;
+            left = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::document;
+
+    fn instance() -> InstanceId {
+        InstanceId::from_api("i-0123456789abcdef0")
+    }
+
+    #[test]
+    fn every_recipe_has_its_document() {
+        for recipe in all() {
+            assert!(
+                document::by_name(recipe.document).is_ok(),
+                "{}",
+                recipe.name
+            );
+            assert_eq!(
+                recipe.document,
+                format!("{}{}", document::PREFIX, recipe.name)
+            );
+            assert!(recipe.level.is_proven());
+        }
+    }
+
+    #[test]
+    fn the_seeds_tag_value_keeps_working_and_names_are_case_sensitive() {
+        assert_eq!(
+            lookup("AmazonLinuxMySQL", &instance()).unwrap().name,
+            "linux-mysql"
+        );
+        assert_eq!(
+            lookup("linux-filesystem", &instance()).unwrap().level,
+            Level::Filesystem
+        );
+        assert!(lookup("Linux-MySQL", &instance()).is_err());
+    }
+
+    #[test]
+    fn windows_is_known_and_not_here_yet() {
+        for value in ["WindowsVSS", "windows-vss"] {
+            let problem = lookup(value, &instance()).unwrap_err();
+            assert_eq!(problem.kind, Kind::State);
+            assert!(problem.cause.contains("not in this version") && !problem.mend.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_unknown_value_is_named_with_the_nearest() {
+        for (value, near) in [
+            ("linux-mysq", "linux-mysql"),
+            ("Linux-Filesystem", "linux-filesystem"),
+            ("AmazonLinuxMySql", "linux-mysql"),
+        ] {
+            let problem = lookup(value, &instance()).unwrap_err();
+            assert_eq!(problem.kind, Kind::Usage);
+            assert!(problem.what.contains("i-0123456789abcdef0"), "{problem:?}");
+            assert!(
+                problem.cause.contains(value) && problem.mend.contains(near),
+                "{problem:?}"
+            );
+        }
+        let hostile = lookup("\u{1b}[2J", &instance()).unwrap_err();
+        assert!(!hostile.to_string().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        let of = |a: &str, b: &str| {
+            edits(
+                &a.chars().collect::<Vec<_>>(),
+                &b.chars().collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(of("", "abc"), 3);
+        assert_eq!(of("kitten", "sitting"), 3);
+        assert_eq!(of("same", "same"), 0);
+    }
+}

@@ -1,0 +1,6 @@
+//! Recipes: how one kind of instance is quiesced.
+
+pub mod catalogue;
+pub mod document;
+pub mod events;
+pub mod mount;

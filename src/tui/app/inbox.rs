@@ -1,0 +1,159 @@
+//! Messages, taken in.
+
+use chrono::{DateTime, Utc};
+use strum::IntoEnumIterator;
+
+use super::{App, Notice};
+use crate::domain::ids::Scope;
+use crate::domain::job::{JobView, Phase};
+use crate::domain::problem::{Kind, Problem};
+use crate::tui::message::{Identity, Message, Part};
+use crate::tui::screen::{Request, ScreenId};
+
+impl App {
+    /// Takes a message in; `None` when it was stale and nothing changed.
+    pub(super) fn message(&mut self, message: Message, now: DateTime<Utc>) -> Option<Vec<Request>> {
+        if self.is_stale(&message) {
+            return None;
+        }
+        match message {
+            Message::Fleet { part, .. } => {
+                self.part(part, now);
+                self.world.derive();
+                self.tell_screens(now);
+                Some(Vec::new())
+            }
+            Message::Jobs { result, .. } => {
+                self.world.jobs.answer(result, now);
+                self.tell_screens(now);
+                Some(Vec::new())
+            }
+            Message::Job(job) => Some(self.job(*job, now)),
+            Message::Notice(problem) => {
+                self.notice = Some(Notice::Problem(problem));
+                Some(Vec::new())
+            }
+            Message::Metrics { .. } => Some(self.give(ScreenId::Metrics, &message, now)),
+            Message::PrunePlanned { .. } => Some(self.give(ScreenId::Retention, &message, now)),
+            Message::RestorePlanned { .. } => Some(self.give(ScreenId::Restore, &message, now)),
+            Message::Prune(ref progress) => {
+                let ended = self.prune_runs && progress.finished;
+                self.prune_runs = !progress.finished;
+                let mut requests = self.give(ScreenId::Retention, &message, now);
+                requests.extend(ended.then_some(Request::Refresh));
+                Some(requests)
+            }
+            Message::Restore(ref restore) => {
+                let ended = self.restore_runs && restore.finished;
+                self.restore_runs = !restore.finished;
+                let mut requests = self.give(ScreenId::Restore, &message, now);
+                requests.extend(ended.then_some(Request::Refresh));
+                Some(requests)
+            }
+        }
+    }
+
+    fn give(&mut self, to: ScreenId, message: &Message, now: DateTime<Utc>) -> Vec<Request> {
+        self.with_screen(to, now, |screen, cx| screen.receive(message, cx))
+    }
+
+    pub(super) fn tell_screens(&mut self, now: DateTime<Utc>) {
+        for id in ScreenId::iter() {
+            self.with_screen(id, now, |screen, cx| screen.world_changed(cx));
+        }
+    }
+
+    /// A changed job. When the last running one ends, what it made is read.
+    fn job(&mut self, job: JobView, now: DateTime<Utc>) -> Vec<Request> {
+        let ends = job.phase == Phase::Done
+            && self
+                .world
+                .job(&job.spec.job)
+                .is_none_or(|old| old.phase != Phase::Done);
+        self.world.put_job(job);
+        self.tell_screens(now);
+        if ends && self.world.running().next().is_none() {
+            vec![Request::Refresh]
+        } else {
+            Vec::new()
+        }
+    }
+
+    fn part(&mut self, part: Part, now: DateTime<Utc>) {
+        match part {
+            Part::Identity(result) => {
+                if let Ok(identity) = &result {
+                    self.forget_other_scopes(identity);
+                } else {
+                    // Without knowing who we are nothing else is asked.
+                    self.world.instances.loading = false;
+                    self.world.volumes.loading = false;
+                    self.world.snapshots.loading = false;
+                }
+                self.world.identity.answer(result, now);
+            }
+            Part::Instances(result) => {
+                let checked = self.only_ours(result, "instances", |row| &row.scope);
+                self.world.instances.answer(checked, now);
+            }
+            Part::Volumes(result) => {
+                let checked = self.only_ours(result, "volumes", |row| &row.scope);
+                self.world.volumes.answer(checked, now);
+            }
+            Part::Snapshots(result) => {
+                let mut images = Vec::new();
+                let rows = result.map(|(rows, held)| {
+                    images = held;
+                    rows
+                });
+                let checked = self.only_ours(rows, "snapshots", |row| &row.scope);
+                if checked.is_ok() {
+                    self.world.images = images;
+                }
+                self.world.snapshots.answer(checked, now);
+            }
+        }
+    }
+
+    /// Rows of another account or region than the header's are not mixed in.
+    fn forget_other_scopes(&mut self, identity: &Identity) {
+        let other = self
+            .world
+            .identity
+            .data
+            .as_ref()
+            .is_some_and(|old| old.scope != identity.scope);
+        if other {
+            self.world.instances.data = None;
+            self.world.volumes.data = None;
+            self.world.snapshots.data = None;
+            self.world.images.clear();
+        }
+    }
+
+    fn only_ours<T>(
+        &self,
+        result: Result<Vec<T>, Problem>,
+        what: &str,
+        scope: impl Fn(&T) -> &Scope,
+    ) -> Result<Vec<T>, Problem> {
+        let rows = result?;
+        let ours = self
+            .world
+            .identity
+            .data
+            .as_ref()
+            .map(|identity| &identity.scope);
+        match rows.iter().map(scope).find(|scope| Some(*scope) != ours) {
+            None => Ok(rows),
+            Some(foreign) => Err(Problem::new(
+                Kind::Malformed,
+                format!("read {what}"),
+                format!(
+                    "the answer holds rows of {foreign}, which is not the account and region above"
+                ),
+                "press ctrl-r to read again; if it stays, leave and start with --profile and --region",
+            )),
+        }
+    }
+}

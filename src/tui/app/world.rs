@@ -1,0 +1,223 @@
+//! Everything that was read from AWS and the journal, each pane loading and failing by itself.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::ids::{InstanceId, JobId, VolumeId};
+use crate::domain::instance::Instance;
+use crate::domain::inventory::Image;
+use crate::domain::job::{JobView, Phase};
+use crate::domain::level::Level;
+use crate::domain::problem::Problem;
+use crate::domain::set::{self, SnapshotSet};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::volume::Volume;
+use crate::tui::message::Identity;
+
+/// One part of the world. Old data stays while new data loads, and when loading fails.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pane<T> {
+    /// What was read last.
+    pub data: Option<T>,
+    /// A question is out.
+    pub loading: bool,
+    /// The last question failed.
+    pub error: Option<Problem>,
+    /// When `data` arrived.
+    pub read_at: Option<DateTime<Utc>>,
+}
+
+impl<T> Default for Pane<T> {
+    fn default() -> Self {
+        Self {
+            data: None,
+            loading: false,
+            error: None,
+            read_at: None,
+        }
+    }
+}
+
+impl<T> Pane<T> {
+    /// Takes an answer in.
+    pub fn answer(&mut self, result: Result<T, Problem>, now: DateTime<Utc>) {
+        self.loading = false;
+        match result {
+            Ok(data) => {
+                self.data = Some(data);
+                self.error = None;
+                self.read_at = Some(now);
+            }
+            Err(problem) => self.error = Some(problem),
+        }
+    }
+}
+
+/// Snapshots of one volume, in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeBackups {
+    /// How many there are, ours and others'.
+    pub count: usize,
+    /// When the newest was started.
+    pub newest: DateTime<Utc>,
+    /// Level of the newest; `None` when it is not ours.
+    pub level: Option<Level>,
+}
+
+/// The world.
+#[derive(Debug, Default)]
+pub struct World {
+    /// Who we are.
+    pub identity: Pane<Identity>,
+    /// Instances.
+    pub instances: Pane<Vec<Instance>>,
+    /// Volumes.
+    pub volumes: Pane<Vec<Volume>>,
+    /// Snapshots.
+    pub snapshots: Pane<Vec<Snapshot>>,
+    /// Images that hold snapshots.
+    pub images: Vec<Image>,
+    /// Jobs, newest first.
+    pub jobs: Pane<Vec<JobView>>,
+    /// Our sets, newest first (derived).
+    pub sets: Vec<SnapshotSet>,
+    /// For each instance its newest proven set (derived; index into `sets`).
+    last_proven: HashMap<InstanceId, usize>,
+    /// For each volume its snapshots in short (derived).
+    by_volume: HashMap<VolumeId, VolumeBackups>,
+    /// Row of each instance (derived).
+    instance_rows: HashMap<InstanceId, usize>,
+}
+
+impl World {
+    /// The instances, empty while nothing was read.
+    pub fn instances(&self) -> &[Instance] {
+        self.instances.data.as_deref().unwrap_or_default()
+    }
+
+    /// The volumes, empty while nothing was read.
+    pub fn volumes(&self) -> &[Volume] {
+        self.volumes.data.as_deref().unwrap_or_default()
+    }
+
+    /// The snapshots, empty while nothing was read.
+    pub fn snapshots(&self) -> &[Snapshot] {
+        self.snapshots.data.as_deref().unwrap_or_default()
+    }
+
+    /// The jobs, empty while nothing was read.
+    pub fn jobs(&self) -> &[JobView] {
+        self.jobs.data.as_deref().unwrap_or_default()
+    }
+
+    /// The instance of that id.
+    pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instance_rows
+            .get(id)
+            .and_then(|i| self.instances().get(*i))
+    }
+
+    /// The instance's name, or its id when it is not (or no longer) there.
+    pub fn instance_name<'a>(&'a self, id: &'a InstanceId) -> &'a str {
+        self.instance(id).map_or(id.as_str(), Instance::name)
+    }
+
+    /// The instance's newest set with a proven level.
+    pub fn last_proven(&self, id: &InstanceId) -> Option<&SnapshotSet> {
+        self.last_proven.get(id).and_then(|i| self.sets.get(*i))
+    }
+
+    /// The set of that job.
+    pub fn set(&self, job: &JobId) -> Option<&SnapshotSet> {
+        self.sets.iter().find(|s| s.job == *job)
+    }
+
+    /// The volume's snapshots in short.
+    pub fn backups(&self, volume: &VolumeId) -> Option<&VolumeBackups> {
+        self.by_volume.get(volume)
+    }
+
+    /// The job of that id.
+    pub fn job(&self, id: &JobId) -> Option<&JobView> {
+        self.jobs().iter().find(|j| j.spec.job == *id)
+    }
+
+    /// Jobs that have not ended.
+    pub fn running(&self) -> impl Iterator<Item = &JobView> {
+        self.jobs().iter().filter(|j| j.phase != Phase::Done)
+    }
+
+    /// Why writes are refused now, if they are.
+    pub fn writes_refused(&self) -> Option<&'static str> {
+        match &self.identity.data {
+            None => Some("account and region are not proven yet"),
+            Some(identity) if identity.read_only => Some("read-only"),
+            Some(_) => None,
+        }
+    }
+
+    /// The ARN of a resource of this account and region: `instance`, `volume`.
+    /// Snapshots' ARNs carry no account.
+    pub fn arn(&self, kind: &str, id: &str) -> Option<String> {
+        let identity = self.identity.data.as_ref()?;
+        let partition = identity.arn.split(':').nth(1).unwrap_or("aws");
+        let region = &identity.scope.region;
+        let account = if kind == "snapshot" {
+            ""
+        } else {
+            identity.scope.account.as_str()
+        };
+        Some(format!(
+            "arn:{partition}:ec2:{region}:{account}:{kind}/{id}"
+        ))
+    }
+
+    /// Takes in a changed job: replaces it, or puts a new one first.
+    pub(super) fn put_job(&mut self, job: JobView) {
+        let jobs = self.jobs.data.get_or_insert_with(Vec::new);
+        match jobs.iter_mut().find(|j| j.spec.job == job.spec.job) {
+            Some(old) => *old = job,
+            None => jobs.insert(0, job),
+        }
+    }
+
+    /// Works out again what follows from instances and snapshots.
+    pub(super) fn derive(&mut self) {
+        self.instance_rows = self
+            .instances()
+            .iter()
+            .enumerate()
+            .map(|(i, row)| (row.id.clone(), i))
+            .collect();
+        self.sets = set::group(self.snapshots());
+        let mut last_proven = HashMap::new();
+        for (i, set) in self.sets.iter().enumerate() {
+            if set.level.is_proven()
+                && let Some(instance) = &set.instance
+            {
+                last_proven.entry(instance.clone()).or_insert(i);
+            }
+        }
+        let mut by_volume: HashMap<VolumeId, VolumeBackups> = HashMap::new();
+        for snapshot in self.snapshots() {
+            let new = VolumeBackups {
+                count: 1,
+                newest: snapshot.started,
+                level: snapshot.level(),
+            };
+            by_volume
+                .entry(snapshot.volume.clone())
+                .and_modify(|old| {
+                    old.count += 1;
+                    if new.newest > old.newest {
+                        old.newest = new.newest;
+                        old.level = new.level;
+                    }
+                })
+                .or_insert(new);
+        }
+        self.last_proven = last_proven;
+        self.by_volume = by_volume;
+    }
+}

@@ -1,0 +1,63 @@
+//! What the screens ask the world to do. Carried out by the executor; answers come back as messages.
+
+use crate::domain::ids::{InstanceId, JobId, RunId};
+use crate::domain::job::OnFailure;
+use crate::domain::restore::{RestorePlan, RestoreRequest};
+use crate::domain::retention::{Policy, PrunePlan};
+
+/// Numbers each question; an answer that carries an older number than the last question is dropped.
+pub type Generation = u64;
+
+/// A run to start, as reviewed in the dialog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRequest {
+    /// The run's id, so that the screen can show it before the first answer.
+    pub run: RunId,
+    /// Instances, as marked.
+    pub instances: Vec<InstanceId>,
+    /// Failsafe budget in seconds, 1 to 999.
+    pub budget_s: u32,
+    /// What to do when quiescing fails.
+    pub on_failure: OnFailure,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Ask STS who we are, then read instances (with agents), volumes and snapshots, each answering by itself.
+    LoadFleet(Generation),
+    /// Read the jobs in the journal.
+    LoadJobs(Generation),
+    /// Read the backup metrics of one instance over the last `days` days.
+    LoadMetrics {
+        generation: Generation,
+        instance: InstanceId,
+        days: u32,
+    },
+    /// Start a run.
+    StartRun(RunRequest),
+    /// Thaw and stop one job.
+    CancelJob(JobId),
+    /// Thaw and stop every job.
+    CancelAll,
+    /// Make a prune plan from a fresh reading of the account.
+    PlanPrune {
+        generation: Generation,
+        policy: Policy,
+    },
+    /// Carry out exactly this plan.
+    RunPrune(Box<PrunePlan>),
+    /// Make a restore plan.
+    PlanRestore {
+        generation: Generation,
+        request: RestoreRequest,
+    },
+    /// Carry out exactly this plan.
+    RunRestore(Box<RestorePlan>),
+    /// Put text on the clipboard of the terminal (OSC 52).
+    Copy(String),
+    /// Leave the screen; what runs goes on until it ends, then the program ends.
+    Detach,
+    /// Leave.
+    Quit,
+}

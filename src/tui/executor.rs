@@ -1,0 +1,339 @@
+//! Effects become use cases; their results become messages. The only file of the console that does
+//! anything at all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::effect::{Effect, Generation, RunRequest};
+use super::message::{Identity, Message, Part};
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobView, Mode, Phase};
+use crate::domain::problem::{Kind, Problem};
+use crate::ops::run::{RunOptions, run_all, spec_for};
+use crate::ops::{Ops, inventory, metrics, preflight, prune, recover, restore};
+
+/// Jobs of the journal that the Jobs screen shows.
+const HISTORY: u32 = 500;
+
+/// Pause before a job that an earlier console left open is looked at again.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Carries out effects until the console closes its end, then lets what changes something finish.
+pub struct Executor {
+    ops: Ops,
+    lab: Option<String>,
+    messages: mpsc::Sender<Message>,
+    tokens: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
+    /// Stops a prune before its next set.
+    stop: CancellationToken,
+    /// Reads; dropped when the console closes.
+    reads: JoinSet<()>,
+    /// Jobs, prunes, restores; waited for.
+    work: JoinSet<()>,
+}
+
+impl Executor {
+    /// An executor that answers on `messages`. `lab` names the lab's runtime when the lab answers.
+    pub fn new(ops: Ops, lab: Option<String>, messages: mpsc::Sender<Message>) -> Self {
+        Self {
+            ops,
+            lab,
+            messages,
+            tokens: Arc::default(),
+            stop: CancellationToken::new(),
+            reads: JoinSet::new(),
+            work: JoinSet::new(),
+        }
+    }
+
+    /// Thaws and settles what an earlier console left open, then serves effects until the console
+    /// closes its end. Returns when every job, prune and restore has ended.
+    pub async fn run(mut self, mut effects: mpsc::Receiver<Effect>) {
+        self.take_up();
+        while let Some(effect) = effects.recv().await {
+            self.carry_out(effect);
+            // Finished tasks are collected as we go.
+            while self.reads.try_join_next().is_some() {}
+            while let Some(ended) = self.work.try_join_next() {
+                self.told(ended).await;
+            }
+        }
+        self.reads.abort_all();
+        while let Some(ended) = self.work.join_next().await {
+            self.told(ended).await;
+        }
+    }
+
+    /// Work that panicked is said, not lost: what it held is thawed by its failsafe.
+    async fn told(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            tracing::error!(%error, "work under way ended by a defect");
+            let problem = Problem::new(
+                Kind::Local,
+                "carry out what was asked",
+                error.to_string(),
+                "leave and start again: what is open is thawed and settled first; please report this",
+            );
+            let _ = self.messages.send(Message::Notice(problem)).await;
+        }
+    }
+
+    /// Before anything else: what was left frozen is thawed.
+    fn take_up(&mut self) {
+        let (ops, messages) = (self.ops.clone(), self.messages.clone());
+        self.work.spawn(async move {
+            loop {
+                let (updates, inbox) = mpsc::channel(16);
+                let (settled, ()) = tokio::join!(
+                    async {
+                        let settled = recover::settle(&ops, &updates).await;
+                        drop(updates);
+                        settled
+                    },
+                    forward(inbox, messages.clone())
+                );
+                match settled {
+                    // What could not be settled yet is looked at again while somebody looks on.
+                    Ok(views) if views.iter().any(|view| view.phase != Phase::Done) => {
+                        tokio::select! {
+                            () = messages.closed() => return,
+                            () = tokio::time::sleep(AGAIN) => {}
+                        }
+                    }
+                    Ok(_) => return,
+                    Err(problem) => {
+                        let _ = messages.send(Message::Notice(problem)).await;
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    fn read(&mut self, work: impl Future<Output = Message> + Send + 'static) {
+        let messages = self.messages.clone();
+        self.reads.spawn(async move {
+            let _ = messages.send(work.await).await;
+        });
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let ops = self.ops.clone();
+        match effect {
+            Effect::LoadFleet(generation) => self.load_fleet(generation),
+            Effect::LoadJobs(generation) => self.read(async move {
+                Message::Jobs {
+                    generation,
+                    result: ops.journal.jobs(Some(ops.scope()), HISTORY),
+                }
+            }),
+            Effect::LoadMetrics {
+                generation,
+                instance,
+                days,
+            } => self.read(async move {
+                Message::Metrics {
+                    generation,
+                    result: metrics::read(&ops, &instance, days).await,
+                }
+            }),
+            Effect::StartRun(request) => self.start(request),
+            Effect::CancelJob(job) => {
+                let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(token) = tokens.get(&job) {
+                    token.cancel();
+                }
+            }
+            Effect::CancelAll => {
+                // A prune that is started later has a token of its own.
+                std::mem::take(&mut self.stop).cancel();
+                for token in self
+                    .tokens
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .values()
+                {
+                    token.cancel();
+                }
+            }
+            Effect::PlanPrune { generation, policy } => self.read(async move {
+                let result = prune::plan(&ops, &policy).await.map(Box::new);
+                Message::PrunePlanned { generation, result }
+            }),
+            Effect::RunPrune(plan) => {
+                let messages = self.messages.clone();
+                let stop = self.stop.clone();
+                self.work.spawn(async move {
+                    let (updates, mut inbox) = mpsc::channel(16);
+                    let forward = async {
+                        while let Some(progress) = inbox.recv().await {
+                            let _ = messages.send(Message::Prune(progress)).await;
+                        }
+                    };
+                    let (result, ()) = tokio::join!(
+                        async {
+                            let result = prune::run(&ops, &plan, &updates, &stop).await;
+                            drop(updates);
+                            result
+                        },
+                        forward
+                    );
+                    if let Err(problem) = result {
+                        let _ = messages.send(Message::Notice(problem)).await;
+                    }
+                });
+            }
+            Effect::PlanRestore {
+                generation,
+                request,
+            } => self.read(async move {
+                let result = restore::plan(&ops, &request).await.map(Box::new);
+                Message::RestorePlanned { generation, result }
+            }),
+            Effect::RunRestore(plan) => {
+                let messages = self.messages.clone();
+                self.work.spawn(async move {
+                    let (updates, mut inbox) = mpsc::channel(16);
+                    let forward = async {
+                        while let Some(view) = inbox.recv().await {
+                            let _ = messages.send(Message::Restore(Box::new(view))).await;
+                        }
+                    };
+                    let (result, ()) = tokio::join!(
+                        async {
+                            let result = restore::run(&ops, *plan, &updates).await;
+                            drop(updates);
+                            result
+                        },
+                        forward
+                    );
+                    if let Err(problem) = result {
+                        let _ = messages.send(Message::Notice(problem)).await;
+                    }
+                });
+            }
+            // The event loop takes these itself.
+            Effect::Copy(_) | Effect::Detach | Effect::Quit => {}
+        }
+    }
+
+    fn load_fleet(&mut self, generation: Generation) {
+        let identity = Identity {
+            scope: self.ops.scope().clone(),
+            arn: self.ops.session.arn().to_owned(),
+            profile: self.ops.session.profile().map(str::to_owned),
+            read_only: self.ops.session.read_only(),
+            lab: self.lab.clone(),
+        };
+        let (ops, messages) = (self.ops.clone(), self.messages.clone());
+        self.reads.spawn(async move {
+            let tell = |part| messages.send(Message::Fleet { generation, part });
+            // Whose the rows are comes before the rows: those of nobody are refused.
+            if tell(Part::Identity(Ok(identity))).await.is_err() {
+                return;
+            }
+            let _ = tokio::join!(
+                async { tell(Part::Instances(inventory::instances(&ops).await)).await },
+                async { tell(Part::Volumes(ops.session.volumes().await)).await },
+                async { tell(Part::Snapshots(ops.session.snapshots().await)).await },
+            );
+        });
+    }
+
+    fn start(&mut self, request: RunRequest) {
+        let (ops, messages, tokens) = (
+            self.ops.clone(),
+            self.messages.clone(),
+            Arc::clone(&self.tokens),
+        );
+        self.work.spawn(async move {
+            if let Err(problem) = start_run(&ops, request, &messages, &tokens).await {
+                let _ = messages.send(Message::Notice(problem)).await;
+            }
+        });
+    }
+}
+
+async fn start_run(
+    ops: &Ops,
+    request: RunRequest,
+    messages: &mpsc::Sender<Message>,
+    tokens: &Mutex<HashMap<JobId, CancellationToken>>,
+) -> Result<(), Problem> {
+    let options = RunOptions {
+        run: request.run,
+        recipe: None,
+        mode: Mode::Coordinated,
+        budget_s: request.budget_s,
+        on_failure: request.on_failure,
+        mounts: Vec::new(),
+    };
+    let all = inventory::instances(ops).await?;
+    let mut specs = Vec::new();
+    for id in &request.instances {
+        let spec = all
+            .iter()
+            .find(|i| i.id == *id)
+            .ok_or_else(|| {
+                Problem::new(
+                    Kind::NotFound,
+                    format!("find {id}"),
+                    format!("there is no such instance in {} any more", ops.scope()),
+                    "refresh the fleet with ctrl-r",
+                )
+            })
+            .and_then(|instance| {
+                preflight::fit(instance).and_then(|()| spec_for(ops, instance, &options))
+            });
+        match spec {
+            Ok(spec) => {
+                let token = CancellationToken::new();
+                tokens
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .insert(spec.job.clone(), token);
+                specs.push(spec);
+            }
+            Err(problem) => {
+                let _ = messages.send(Message::Notice(problem)).await;
+            }
+        }
+    }
+    let mine: Vec<JobId> = specs.iter().map(|s| s.job.clone()).collect();
+    let (updates, inbox) = mpsc::channel(64);
+    let token_of = |job: &JobId| {
+        tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(job)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let (results, ()) = tokio::join!(
+        run_all(ops, specs, updates, token_of),
+        forward(inbox, messages.clone())
+    );
+    forget(tokens, &mine);
+    for problem in results.into_iter().filter_map(Result::err) {
+        let _ = messages.send(Message::Notice(problem)).await;
+    }
+    Ok(())
+}
+
+fn forget(tokens: &Mutex<HashMap<JobId, CancellationToken>>, jobs: &[JobId]) {
+    let mut tokens = tokens.lock().unwrap_or_else(PoisonError::into_inner);
+    for job in jobs {
+        tokens.remove(job);
+    }
+}
+
+async fn forward(mut inbox: mpsc::Receiver<JobView>, messages: mpsc::Sender<Message>) {
+    while let Some(view) = inbox.recv().await {
+        // The console may be gone; jobs go on without it.
+        let _ = messages.send(Message::Job(Box::new(view))).await;
+    }
+}

@@ -1,0 +1,77 @@
+//! What reaches the screens: answers with the generation that asked, job state, progress, notices.
+
+use super::effect::Generation;
+use crate::domain::ids::Scope;
+use crate::domain::instance::Instance;
+use crate::domain::inventory::Image;
+use crate::domain::job::JobView;
+use crate::domain::metrics::Series;
+use crate::domain::problem::Problem;
+pub use crate::domain::prune::PruneProgress;
+use crate::domain::restore::{RestorePlan, RestoreView};
+use crate::domain::retention::PrunePlan;
+use crate::domain::snapshot::Snapshot;
+use crate::domain::volume::Volume;
+
+/// Who and where we are, as STS and the session told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Proven account and region.
+    pub scope: Scope,
+    /// ARN of the caller.
+    pub arn: String,
+    /// Profile in use, if one was named.
+    pub profile: Option<String>,
+    /// Writes are refused.
+    pub read_only: bool,
+    /// `simulated` or `real` when the lab answers; `None` at AWS.
+    pub lab: Option<String>,
+}
+
+/// One part of the fleet; each pane loads and fails by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Who we are.
+    Identity(Result<Identity, Problem>),
+    /// Instances joined with their agents.
+    Instances(Result<Vec<Instance>, Problem>),
+    /// Volumes.
+    Volumes(Result<Vec<Volume>, Problem>),
+    /// Snapshots, and the images that hold some.
+    Snapshots(Result<(Vec<Snapshot>, Vec<Image>), Problem>),
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// A part of the fleet.
+    Fleet { generation: Generation, part: Part },
+    /// The journal's jobs, newest first.
+    Jobs {
+        generation: Generation,
+        result: Result<Vec<JobView>, Problem>,
+    },
+    /// A job changed; every state change is delivered.
+    Job(Box<JobView>),
+    /// Metrics of one instance.
+    Metrics {
+        generation: Generation,
+        result: Result<Vec<Series>, Problem>,
+    },
+    /// A prune plan.
+    PrunePlanned {
+        generation: Generation,
+        result: Result<Box<PrunePlan>, Problem>,
+    },
+    /// A prune goes on.
+    Prune(PruneProgress),
+    /// A restore plan.
+    RestorePlanned {
+        generation: Generation,
+        result: Result<Box<RestorePlan>, Problem>,
+    },
+    /// A restore goes on.
+    Restore(Box<RestoreView>),
+    /// Something that a person should read.
+    Notice(Problem),
+}

@@ -1,0 +1,262 @@
+//! Help for the screen below, and the `a` menu. Both are made from what works there.
+
+use std::cell::Cell as Slot;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Clear;
+
+use super::{Cx, MenuItem, Reaction, Request, Screen};
+use crate::config::theme::Role;
+use crate::tui::action::Action;
+use crate::tui::keymap::{self, Key};
+use crate::tui::widget::dialog::{self, pane};
+use crate::tui::widget::text;
+
+/// What words in tables and titles mean, told at the end of the help.
+const LEGEND: &[&str] = &[
+    "Levels: ● application > ◐ filesystem > ○ crash; ? pending means not proven yet.",
+    "A level stands only on recorded evidence; · not ours means that we cannot vouch for it.",
+    "> is the cursor, * a mark, + a row of the range being marked.",
+];
+
+/// The help page.
+pub struct Help {
+    of: String,
+    keys: Vec<(Vec<Key>, Action)>,
+    offset: usize,
+    height: Slot<usize>,
+}
+
+impl Help {
+    /// Help for a screen of that title where these keys work.
+    pub fn new(of: String, keys: Vec<(Vec<Key>, Action)>) -> Self {
+        Self {
+            of,
+            keys,
+            offset: 0,
+            height: Slot::new(0),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.keys.len() + 1 + LEGEND.len()
+    }
+}
+
+impl Screen for Help {
+    fn title(&self, _cx: &Cx<'_>) -> String {
+        format!("Help: {}", self.of)
+    }
+
+    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+        matches!(
+            action,
+            Action::Back
+                | Action::Leave
+                | Action::Help
+                | Action::Down
+                | Action::Up
+                | Action::PageDown
+                | Action::PageUp
+                | Action::Top
+                | Action::Bottom
+        )
+    }
+
+    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+        if !self.handles(action, cx) {
+            return Reaction::Ignored;
+        }
+        let end = self.len().saturating_sub(self.height.get());
+        let page = self.height.get().saturating_sub(1).max(1);
+        self.offset = match action {
+            Action::Down => (self.offset + 1).min(end),
+            Action::Up => self.offset.saturating_sub(1),
+            Action::PageDown => (self.offset + page).min(end),
+            Action::PageUp => self.offset.saturating_sub(page),
+            Action::Top => 0,
+            Action::Bottom => end,
+            _ => return Reaction::ask(Request::Close),
+        };
+        Reaction::done()
+    }
+
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+        frame.render_widget(Clear, area);
+        let block = pane(&self.title(cx), cx.styles);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        self.height.set(usize::from(inner.height));
+        let labels: Vec<String> = self
+            .keys
+            .iter()
+            .map(|(keys, _)| {
+                keys.iter()
+                    .map(|k| k.label())
+                    .collect::<Vec<_>>()
+                    .join("  ")
+            })
+            .collect();
+        let column = labels.iter().map(|l| text::width(l)).max().unwrap_or(0);
+        let refused = cx.world.writes_refused().is_some();
+        let mut lines: Vec<Line<'_>> = Vec::with_capacity(self.len());
+        for (label, (_, action)) in labels.iter().zip(&self.keys) {
+            let dim = action.writes() && refused;
+            let role = if dim { Role::Muted } else { Role::Text };
+            let suffix = if dim { " (refused now)" } else { "" };
+            lines.push(Line::from(vec![
+                Span::styled(
+                    format!(" {}  ", text::pad(label, column, false)),
+                    cx.styles.get(Role::Key),
+                ),
+                Span::styled(format!("{}{suffix}", action.help()), cx.styles.get(role)),
+            ]));
+        }
+        lines.push(Line::default());
+        for words in LEGEND {
+            lines.push(Line::styled(
+                format!(" {words}"),
+                cx.styles.get(Role::Muted),
+            ));
+        }
+        let offset = self
+            .offset
+            .min(self.len().saturating_sub(usize::from(inner.height)));
+        for (line, row) in lines.into_iter().skip(offset).zip(inner.rows()) {
+            frame.render_widget(line, row);
+        }
+    }
+}
+
+/// The `a` menu.
+pub struct Menu {
+    items: Vec<MenuItem>,
+    cursor: usize,
+}
+
+impl Menu {
+    /// A menu of what the screen below offers.
+    pub fn new(items: Vec<MenuItem>) -> Self {
+        Self { items, cursor: 0 }
+    }
+
+    fn choose(&self, item: &MenuItem, cx: &Cx<'_>) -> Vec<Request> {
+        let refused = item.refused.as_deref().or_else(|| {
+            if item.action.writes() {
+                cx.world.writes_refused()
+            } else {
+                None
+            }
+        });
+        match refused {
+            Some(reason) => vec![Request::Say(format!("refused: {reason}"))],
+            None => vec![Request::Close, Request::Deliver(item.action)],
+        }
+    }
+}
+
+impl Screen for Menu {
+    fn title(&self, _cx: &Cx<'_>) -> String {
+        "Actions".to_owned()
+    }
+
+    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+        matches!(
+            action,
+            Action::Open | Action::Back | Action::Down | Action::Up
+        )
+    }
+
+    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+        let last = self.items.len().saturating_sub(1);
+        match action {
+            Action::Down => self.cursor = (self.cursor + 1).min(last),
+            Action::Up => self.cursor = self.cursor.saturating_sub(1),
+            Action::Back => return Reaction::ask(Request::Close),
+            Action::Open => {
+                let chosen = self.items.get(self.cursor);
+                return Reaction::Done(chosen.map(|i| self.choose(i, cx)).unwrap_or_default());
+            }
+            _ => return Reaction::Ignored,
+        }
+        Reaction::done()
+    }
+
+    /// Letters pick items; they are not bindings.
+    fn typing(&self) -> bool {
+        true
+    }
+
+    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+        let KeyCode::Char(letter) = key.code else {
+            return Vec::new();
+        };
+        if !key.modifiers.difference(KeyModifiers::SHIFT).is_empty() {
+            return Vec::new();
+        }
+        let item = self
+            .items
+            .iter()
+            .find(|i| keymap::menu_key(i.action) == Some(letter));
+        match item {
+            Some(item) => self.choose(item, cx),
+            None => Vec::new(),
+        }
+    }
+
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+        let words = |item: &MenuItem| {
+            let refused = item.refused.as_deref().or_else(|| {
+                if item.action.writes() {
+                    cx.world.writes_refused()
+                } else {
+                    None
+                }
+            });
+            match refused {
+                Some(reason) => (format!("{} — {reason}", item.label), true),
+                None => (item.label.clone(), false),
+            }
+        };
+        let width = self
+            .items
+            .iter()
+            .map(|i| text::width(&words(i).0))
+            .max()
+            .unwrap_or(0)
+            + 5;
+        let size = (
+            u16::try_from(width.max(24)).unwrap_or(u16::MAX),
+            u16::try_from(self.items.len()).unwrap_or(1),
+        );
+        let inner = dialog::open(frame, area, "Actions", size, cx.styles);
+        for ((i, item), row) in self.items.iter().enumerate().zip(inner.rows()) {
+            let key = keymap::menu_key(item.action)
+                .map(String::from)
+                .unwrap_or_default();
+            let (label, dim) = words(item);
+            let here = i == self.cursor;
+            let role = match (here, dim) {
+                (true, _) => Role::Selected,
+                (false, true) => Role::Muted,
+                (false, false) => Role::Text,
+            };
+            let room = usize::from(inner.width).saturating_sub(5);
+            frame.render_widget(
+                Line::from(vec![
+                    Span::styled(if here { "> " } else { "  " }, cx.styles.get(Role::Marked)),
+                    Span::styled(format!("{key}  "), cx.styles.get(Role::Key)),
+                    Span::styled(text::pad(&label, room, false), cx.styles.get(role)),
+                ]),
+                row,
+            );
+        }
+    }
+
+    fn is_dialog(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,484 @@
+//! Jobs: a lane for each, live and past; `Enter` opens one.
+
+mod describe;
+mod questions;
+
+use std::cell::Cell as Slot;
+use std::cmp::Reverse;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use crossterm::event::KeyEvent;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+
+use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
+use crate::config::theme::Role;
+use crate::domain::ids::{JobId, RunId};
+use crate::domain::job::{JobView, Phase, Verdict};
+use crate::tui::action::Action;
+use crate::tui::widget::dialog::pane;
+use crate::tui::widget::narrow::Narrow;
+use crate::tui::widget::scroll::Scroll;
+use crate::tui::widget::{details, lane, text, trouble};
+
+/// Jobs that failed stay above the other ended ones for this long.
+const FRESH: TimeDelta = TimeDelta::hours(24);
+
+/// One job in full, scrolled.
+struct Open {
+    job: JobId,
+    scroll: Scroll,
+}
+
+/// The screen.
+pub struct Jobs {
+    /// Ids in the order shown.
+    rows: Vec<JobId>,
+    cursor: usize,
+    offset: Slot<usize>,
+    /// Lanes that fit, as last drawn.
+    fits: Slot<usize>,
+    narrow: Narrow,
+    /// The run that was just started: the cursor goes to its first lane when it appears.
+    awaited: Option<RunId>,
+    open: Option<Open>,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Jobs {
+    /// The screen, empty.
+    pub fn new() -> Self {
+        Self {
+            rows: Vec::new(),
+            cursor: 0,
+            offset: Slot::new(0),
+            fits: Slot::new(1),
+            narrow: Narrow::default(),
+            awaited: None,
+            open: None,
+        }
+    }
+
+    fn chosen<'a>(&self, cx: &Cx<'a>) -> Option<&'a JobView> {
+        let id = match &self.open {
+            Some(open) => &open.job,
+            None => self.rows.get(self.cursor)?,
+        };
+        cx.world.job(id)
+    }
+
+    /// The rows again: uncertain thaws first, then what runs, then what failed within a day, then the
+    /// newest. The cursor stays on its job.
+    fn arrange(&mut self, cx: &Cx<'_>) {
+        let current = self.rows.get(self.cursor).cloned();
+        let mut jobs: Vec<&JobView> = cx
+            .world
+            .jobs()
+            .iter()
+            .filter(|job| self.narrow.lets(&words(job)))
+            .collect();
+        jobs.sort_by_cached_key(|job| {
+            let begun = Reverse(job.started());
+            (
+                rank(job, cx.now),
+                begun,
+                job.spec.instance_name.clone(),
+                job.spec.job.clone(),
+            )
+        });
+        self.rows = jobs.iter().map(|job| job.spec.job.clone()).collect();
+        let awaited = self
+            .awaited
+            .as_ref()
+            .and_then(|run| jobs.iter().position(|job| job.spec.run == *run));
+        if let Some(row) = awaited {
+            self.awaited = None;
+            self.cursor = row;
+            return;
+        }
+        self.cursor = current
+            .and_then(|id| self.rows.iter().position(|row| *row == id))
+            .unwrap_or(self.cursor)
+            .min(self.rows.len().saturating_sub(1));
+    }
+
+    fn step(&mut self, action: Action) -> bool {
+        let last = self.rows.len().saturating_sub(1);
+        let page = self.fits.get().saturating_sub(1).max(1);
+        self.cursor = match action {
+            Action::Down => self.cursor.saturating_add(1).min(last),
+            Action::Up => self.cursor.saturating_sub(1),
+            Action::Top => 0,
+            Action::Bottom => last,
+            Action::PageDown => self.cursor.saturating_add(page).min(last),
+            Action::PageUp => self.cursor.saturating_sub(page),
+            _ => return false,
+        };
+        true
+    }
+
+    fn view_open(&self, open: &Open, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+        let block = pane(&self.title(cx), cx.styles);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let Some(job) = cx.world.job(&open.job) else {
+            let gone = "this job is no longer in the journal";
+            frame.render_widget(Line::styled(gone, cx.styles.get(Role::Muted)), inner);
+            return;
+        };
+        let lines = details::lines(
+            &describe::entries(job, cx.now),
+            usize::from(inner.width),
+            cx,
+        );
+        open.scroll.view(frame, inner, lines);
+    }
+
+    /// Lines above the lanes: counts, uncertain thaws, a journal that cannot be read.
+    fn head(&self, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
+        let mut lines = vec![lane::fitted(self.summary(cx), width)];
+        let uncertain: Vec<&str> = cx
+            .world
+            .jobs()
+            .iter()
+            .filter(|job| job.thaw_uncertain)
+            .map(|job| job.spec.instance_name.as_str())
+            .collect();
+        if !uncertain.is_empty() {
+            let style = cx
+                .styles
+                .get(Role::Error)
+                .add_modifier(Modifier::REVERSED | Modifier::BOLD);
+            let words = format!(
+                "!!! THAW UNCERTAIN on {}: look at it now, its filesystems may be frozen",
+                uncertain.join(", ")
+            );
+            lines.push(Line::styled(text::pad(&words, width, false), style));
+        }
+        if let Some(problem) = &cx.world.jobs.error {
+            lines.extend(trouble::lines(problem, width, cx.styles));
+        }
+        if self.narrow.is_active() {
+            lines.push(self.narrow.line(width, cx.styles));
+        }
+        lines
+    }
+
+    fn summary(&self, cx: &Cx<'_>) -> Vec<Span<'static>> {
+        let jobs = cx.world.jobs();
+        let count = |test: &dyn Fn(&JobView) -> bool| jobs.iter().filter(|job| test(job)).count();
+        let failed = count(&|j| j.verdict == Some(Verdict::Failed));
+        let parts = [
+            (count(&|j| j.phase != Phase::Done), "running", Role::Accent),
+            (count(&lane::is_frozen), "frozen", Role::Frozen),
+            (
+                count(&|j| j.phase == Phase::Done) - failed,
+                "done",
+                Role::Text,
+            ),
+            (failed, "failed", Role::Error),
+        ];
+        let mut spans = Vec::new();
+        for (n, word, role) in parts {
+            if !spans.is_empty() {
+                spans.push(Span::styled(" · ", cx.styles.get(Role::Border)));
+            }
+            let role = if n == 0 { Role::Muted } else { role };
+            spans.push(Span::styled(format!("{n} {word}"), cx.styles.get(role)));
+        }
+        if cx.world.jobs.loading {
+            spans.push(Span::styled(
+                "  reading the journal…",
+                cx.styles.get(Role::Muted),
+            ));
+        }
+        spans
+    }
+
+    fn emptiness(&self, cx: &Cx<'_>) -> &'static str {
+        let pane = &cx.world.jobs;
+        if pane.data.is_none() && (pane.loading || pane.error.is_some()) {
+            // The line above says what keeps it.
+            ""
+        } else if self.narrow.is_active() && !cx.world.jobs().is_empty() {
+            "no job matches the filter; Esc clears it"
+        } else if self.awaited.is_some() {
+            "starting…"
+        } else {
+            "no job yet: mark instances in Fleet (1), then press a and s to take a snapshot"
+        }
+    }
+}
+
+fn rank(job: &JobView, now: DateTime<Utc>) -> u8 {
+    let fresh = job.ended().is_some_and(|ended| now - ended < FRESH);
+    match job.verdict {
+        _ if job.thaw_uncertain => 0,
+        _ if job.phase != Phase::Done => 1,
+        Some(Verdict::Failed) if fresh => 2,
+        _ => 3,
+    }
+}
+
+/// What the filter looks at.
+fn words(job: &JobView) -> String {
+    let spec = &job.spec;
+    let (_, word, _) = lane::standing(job);
+    format!(
+        "{} {} {} {} {word} {} {}",
+        spec.instance_name, spec.instance, spec.recipe, job.phase, spec.job, spec.run
+    )
+}
+
+impl Screen for Jobs {
+    fn title(&self, cx: &Cx<'_>) -> String {
+        match &self.open {
+            Some(_) => {
+                let name = self
+                    .chosen(cx)
+                    .map_or("?", |job| job.spec.instance_name.as_str());
+                format!("Job of {name}")
+            }
+            None => format!("Jobs ({})", self.rows.len()),
+        }
+    }
+
+    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+        if self.narrow.typing() {
+            return Narrow::takes(action);
+        }
+        let job = self.chosen(cx);
+        match action {
+            Action::Down
+            | Action::Up
+            | Action::Top
+            | Action::Bottom
+            | Action::PageDown
+            | Action::PageUp => self.open.is_some() || !self.rows.is_empty(),
+            Action::Open | Action::Describe => self.open.is_none() && job.is_some(),
+            Action::Back | Action::Leave => self.open.is_some() || self.narrow.is_active(),
+            Action::Filter => self.open.is_none(),
+            Action::CopyId | Action::Metrics => job.is_some(),
+            Action::CancelJob => job.is_some_and(|job| job.phase != Phase::Done),
+            Action::CancelAll => cx.world.running().next().is_some(),
+            Action::ShowSet | Action::Restore => job.is_some_and(|job| !job.set.is_empty()),
+            _ => false,
+        }
+    }
+
+    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+        if !self.handles(action, cx) {
+            return Reaction::Ignored;
+        }
+        if self.narrow.typing() {
+            self.narrow.act(action);
+            self.arrange(cx);
+            return Reaction::done();
+        }
+        let moved = match &mut self.open {
+            Some(open) => open.scroll.act(action),
+            None => self.step(action),
+        };
+        if moved {
+            self.awaited = None;
+            return Reaction::done();
+        }
+        match action {
+            Action::Back | Action::Leave => {
+                if self.open.take().is_none() {
+                    self.narrow.clear();
+                    self.arrange(cx);
+                }
+                return Reaction::done();
+            }
+            Action::Filter => {
+                self.narrow.begin();
+                return Reaction::done();
+            }
+            Action::CancelAll => {
+                let frozen = cx
+                    .world
+                    .running()
+                    .filter(|job| lane::is_frozen(job))
+                    .count();
+                let question = questions::cancel_all(cx.world.running().count(), frozen);
+                return Reaction::ask(Request::Open(Box::new(question)));
+            }
+            _ => {}
+        }
+        let Some(job) = self.chosen(cx) else {
+            return Reaction::Ignored;
+        };
+        let id = job.spec.job.clone();
+        match action {
+            Action::Open | Action::Describe => {
+                self.open = Some(Open {
+                    job: id,
+                    scroll: Scroll::default(),
+                });
+                Reaction::done()
+            }
+            Action::CopyId => Reaction::ask(Request::Copy(id.to_string())),
+            Action::CancelJob => Reaction::ask(Request::Open(Box::new(questions::cancel(job)))),
+            Action::ShowSet => Reaction::ask(Request::Go(ScreenId::Snapshots, Subject::Set(id))),
+            Action::Restore => Reaction::ask(Request::Go(ScreenId::Restore, Subject::Set(id))),
+            Action::Metrics => Reaction::ask(Request::Go(
+                ScreenId::Metrics,
+                Subject::Instance(job.spec.instance.clone()),
+            )),
+            _ => Reaction::Ignored,
+        }
+    }
+
+    fn typing(&self) -> bool {
+        self.narrow.typing()
+    }
+
+    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+        self.narrow.type_key(key);
+        self.arrange(cx);
+        Vec::new()
+    }
+
+    fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+        self.narrow.paste(pasted);
+        self.arrange(cx);
+    }
+
+    fn enter(&mut self, subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+        match subject {
+            Subject::Run(run) => {
+                self.open = None;
+                self.narrow.clear();
+                self.awaited = Some(run);
+            }
+            Subject::Anything => {
+                self.open = None;
+                self.narrow.clear();
+            }
+            _ => {}
+        }
+        self.arrange(cx);
+        Vec::new()
+    }
+
+    fn world_changed(&mut self, cx: &Cx<'_>) {
+        self.arrange(cx);
+    }
+
+    fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
+        let item = |action, label: String| MenuItem {
+            action,
+            label,
+            refused: None,
+        };
+        let mut items = Vec::new();
+        if let Some(job) = self.chosen(cx) {
+            let name = &job.spec.instance_name;
+            if job.phase != Phase::Done {
+                items.push(item(
+                    Action::CancelJob,
+                    format!("thaw and stop the job of {name}"),
+                ));
+            }
+            if !job.set.is_empty() {
+                items.push(item(
+                    Action::ShowSet,
+                    format!("snapshots of this set ({})", job.set.len()),
+                ));
+                items.push(MenuItem {
+                    refused: cx.world.writes_refused().map(str::to_owned),
+                    ..item(
+                        Action::Restore,
+                        "restore this set beside the data".to_owned(),
+                    )
+                });
+            }
+            items.push(item(Action::Metrics, format!("backup metrics of {name}")));
+        }
+        let running = cx.world.running().count();
+        if running > 0 {
+            items.push(item(
+                Action::CancelAll,
+                format!("thaw and stop every job ({running})"),
+            ));
+        }
+        items
+    }
+
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+        if let Some(open) = &self.open {
+            return self.view_open(open, frame, area, cx);
+        }
+        let block = pane(&self.title(cx), cx.styles);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let width = usize::from(inner.width);
+        let head = self.head(cx, width);
+        let used = u16::try_from(head.len())
+            .unwrap_or(u16::MAX)
+            .min(inner.height);
+        for (line, row) in head.into_iter().zip(inner.rows()) {
+            frame.render_widget(line, row);
+        }
+        let list = Rect {
+            y: inner.y + used,
+            height: inner.height - used,
+            ..inner
+        };
+        if self.rows.is_empty() {
+            let style = cx.styles.get(Role::Muted);
+            for (line, row) in text::wrap(self.emptiness(cx), width)
+                .into_iter()
+                .zip(list.rows())
+            {
+                frame.render_widget(Line::styled(line, style), row);
+            }
+            return;
+        }
+        // Two cells at the left show the cursor without colour.
+        let lane_width = width.saturating_sub(2);
+        let height = lane::height(lane_width);
+        let fits = usize::from(list.height) / height;
+        self.fits.set(fits.max(1));
+        let mut offset = self.offset.get().min(self.cursor);
+        if self.cursor >= offset + fits.max(1) {
+            offset = self.cursor + 1 - fits.max(1);
+        }
+        offset = offset.min(self.rows.len().saturating_sub(fits.max(1)));
+        self.offset.set(offset);
+        let mut rows = list.rows();
+        for (n, id) in self.rows.iter().enumerate().skip(offset).take(fits) {
+            let Some(job) = cx.world.job(id) else {
+                continue;
+            };
+            let here = n == self.cursor;
+            for (i, mut line) in lane::lines(job, cx.now, lane_width, cx.styles)
+                .into_iter()
+                .enumerate()
+            {
+                let Some(row) = rows.next() else { return };
+                let gutter = if here && i == 0 { "> " } else { "  " };
+                line.spans
+                    .insert(0, Span::styled(gutter, cx.styles.get(Role::Marked)));
+                frame.render_widget(line, row);
+                if here && !job.thaw_uncertain {
+                    frame
+                        .buffer_mut()
+                        .set_style(row, cx.styles.get(Role::Selected));
+                }
+            }
+        }
+    }
+
+    fn moves(&self, cx: &Cx<'_>) -> bool {
+        cx.world.running().next().is_some()
+    }
+}

@@ -1,0 +1,210 @@
+//! One job in full: what was asked, its phases, its set, the evidence, what went wrong.
+
+use chrono::{DateTime, Utc};
+
+use crate::config::theme::Role;
+use crate::domain::job::{JobView, Link, Member, Phase};
+use crate::tui::style;
+use crate::tui::widget::details::Entry;
+use crate::tui::widget::{lane, text};
+
+/// The job as sections of names and values; live while it runs.
+pub fn entries(job: &JobView, now: DateTime<Utc>) -> Vec<Entry> {
+    let mut out = Vec::new();
+    outcome(job, now, &mut out);
+    phases(job, now, &mut out);
+    set(job, &mut out);
+    evidence(job, &mut out);
+    asked(job, &mut out);
+    out
+}
+
+fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
+    let (symbol, word, role) = lane::standing(job);
+    out.push(Entry::Section(format!(
+        "{} {word}",
+        if job.thaw_uncertain { "!!!" } else { symbol }
+    )));
+    if job.thaw_uncertain {
+        out.push(Entry::Words(
+            format!(
+                "Nobody could confirm that the filesystems of {} are thawed. The failsafe on the instance \
+                 thaws by itself when its {} s are spent. Look at the instance now: writes may hang.",
+                job.spec.instance_name, job.spec.budget_s
+            ),
+            role,
+        ));
+    }
+    if let Some(ms) = lane::frozen_ms(job, now) {
+        let budget = u64::from(job.spec.budget_s) * 1000;
+        out.push(Entry::Pair(
+            "frozen for".into(),
+            format!(
+                "{} {} of {} s",
+                lane::millis(ms),
+                lane::bar(ms, budget, 20),
+                job.spec.budget_s
+            ),
+            lane::budget_role(ms, budget),
+        ));
+    }
+    if let Some(problem) = &job.error {
+        out.push(Entry::Pair(
+            "failed to".into(),
+            problem.what.clone(),
+            Role::Error,
+        ));
+        out.push(Entry::Pair(
+            "because".into(),
+            problem.cause.clone(),
+            Role::Error,
+        ));
+        if let Some(code) = &problem.code {
+            out.push(Entry::pair("AWS code", code));
+        }
+        if problem.may_have_happened {
+            out.push(Entry::Pair(
+                "note".into(),
+                "no answer came; it may have been carried out all the same".into(),
+                Role::Warn,
+            ));
+        }
+        out.push(Entry::Pair(
+            "next".into(),
+            problem.mend.clone(),
+            Role::Accent,
+        ));
+    }
+    if let Some(ms) = job.freeze_window_ms {
+        out.push(Entry::pair(
+            "freeze window",
+            format!(
+                "{}, measured on the instance (budget {} s)",
+                lane::millis(ms),
+                job.spec.budget_s
+            ),
+        ));
+    }
+}
+
+fn asked(job: &JobView, out: &mut Vec<Entry>) {
+    let spec = &job.spec;
+    out.push(Entry::Section("Asked for".into()));
+    out.push(Entry::pair(
+        "instance",
+        format!("{} ({})", spec.instance_name, spec.instance),
+    ));
+    out.push(Entry::pair("account", spec.scope.to_string()));
+    out.push(Entry::pair(
+        "recipe",
+        format!("{} by document {}", spec.recipe, spec.document),
+    ));
+    out.push(Entry::pair("mode", spec.mode.to_string()));
+    out.push(Entry::pair(
+        "budget",
+        format!("{} s, on failure {}", spec.budget_s, spec.on_failure),
+    ));
+    let mounts = if spec.mounts.is_empty() {
+        "every one that qualifies".to_owned()
+    } else {
+        spec.mounts.join(" ")
+    };
+    out.push(Entry::pair("mounts", mounts));
+    out.push(Entry::pair("job", spec.job.as_str()));
+    out.push(Entry::pair("run", spec.run.as_str()));
+}
+
+fn phases(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
+    out.push(Entry::Section("Phases".into()));
+    for record in &job.phases {
+        let current = record.phase == job.phase && job.phase != Phase::Done;
+        let (symbol, role) = match (record.failed, current) {
+            (true, _) => ("✘", Role::Error),
+            (false, true) => ("▶", Role::Accent),
+            (false, false) => ("✔", Role::Text),
+        };
+        let time = lane::lasted(record, job, now)
+            .map(lane::took)
+            .unwrap_or_default();
+        let mut value = format!(
+            "{symbol} {} from {}",
+            text::pad(&time, 7, true),
+            style::moment(record.started)
+        );
+        if current && record.phase == Phase::Completing {
+            value.push_str(&format!(
+                "  {} % {}",
+                job.progress(),
+                lane::bar(job.progress().into(), 100, 10)
+            ));
+        }
+        out.push(Entry::Pair(record.phase.to_string(), value, role));
+    }
+}
+
+fn set(job: &JobView, out: &mut Vec<Entry>) {
+    out.push(Entry::Section(format!("Set ({} snapshots)", job.set.len())));
+    if job.set.is_empty() {
+        out.push(Entry::Words("no snapshot was made".into(), Role::Muted));
+    }
+    for member in &job.set {
+        let Member {
+            snapshot,
+            volume,
+            device,
+            level,
+            reason,
+            progress,
+            volume_gib,
+        } = member;
+        let (symbol, word, role) = style::level(Some(*level));
+        out.push(Entry::Pair(
+            snapshot.to_string(),
+            format!("{symbol} {word} · {device} · {volume} · {volume_gib} GiB · {progress} %"),
+            role,
+        ));
+        if !reason.is_empty() {
+            out.push(Entry::Pair(String::new(), reason.clone(), Role::Muted));
+        }
+    }
+}
+
+fn evidence(job: &JobView, out: &mut Vec<Entry>) {
+    let evidence = &job.evidence;
+    out.push(Entry::Section("Evidence".into()));
+    if evidence.links.is_empty() {
+        out.push(Entry::Words(
+            "none recorded: nothing is proven".into(),
+            Role::Muted,
+        ));
+    }
+    for Link { name, holds, seen } in &evidence.links {
+        let (symbol, role) = if *holds {
+            ("✔ held:", Role::Ok)
+        } else {
+            ("✘ did not hold:", Role::Error)
+        };
+        out.push(Entry::Pair(name.clone(), format!("{symbol} {seen}"), role));
+    }
+    if evidence.failsafe_fired {
+        out.push(Entry::Pair(
+            "failsafe".into(),
+            "✘ it thawed before we did, so the snapshots are no more than crash-consistent".into(),
+            Role::Error,
+        ));
+    }
+    if !evidence.frozen_mounts.is_empty() {
+        out.push(Entry::pair(
+            "frozen mounts",
+            evidence.frozen_mounts.join(" "),
+        ));
+    }
+    for (name, command) in [
+        ("pre-script", &evidence.pre_command),
+        ("post-script", &evidence.post_command),
+    ] {
+        if let Some(command) = command {
+            out.push(Entry::pair(name, format!("SSM command {command}")));
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Step 1: the point in time. A timeline above, the sets below, newest first.
+
+use crossterm::event::KeyEvent;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+
+use crate::config::theme::Role;
+use crate::domain::ids::{InstanceId, JobId};
+use crate::domain::set::SnapshotSet;
+use crate::domain::snapshot::Snapshot;
+use crate::tui::action::Action;
+use crate::tui::screen::Cx;
+use crate::tui::style;
+use crate::tui::widget::narrow::Narrow;
+use crate::tui::widget::table::{self, Cell, Column, TableState};
+use crate::tui::widget::timeline::{self, Mark};
+use crate::tui::widget::{lane, text, trouble};
+
+/// From this height on the timeline is shown above the list.
+const TIMELINE_FROM: u16 = 13;
+
+/// The columns; the instance's own is left out where all rows are of one instance.
+const COLUMNS: [Column; 6] = [
+    Column::new("taken", 20, 20, 0),
+    Column::new("age", 4, 5, 0).right(),
+    Column::new("worth", 21, 22, 0),
+    Column::new("volumes", 11, 12, 2).right(),
+    Column::new("note", 8, u16::MAX, 3),
+    Column::new("instance", 10, u16::MAX, 1),
+];
+
+/// The list of sets.
+pub struct Choose {
+    /// Only the sets of this instance.
+    pub instance: Option<InstanceId>,
+    narrow: Narrow,
+    rows: Vec<JobId>,
+    table: TableState,
+}
+
+impl Default for Choose {
+    fn default() -> Self {
+        Self {
+            instance: None,
+            narrow: Narrow::default(),
+            rows: Vec::new(),
+            table: TableState::sorted_by(usize::MAX, false),
+        }
+    }
+}
+
+impl Choose {
+    /// The list of one instance's sets, or of all.
+    pub fn of(instance: Option<InstanceId>) -> Self {
+        Self {
+            instance,
+            ..Self::default()
+        }
+    }
+
+    /// Works the rows out again.
+    pub fn arrange(&mut self, cx: &Cx<'_>) {
+        self.rows = cx
+            .world
+            .sets
+            .iter()
+            .filter(|set| self.instance.is_none() || set.instance == self.instance)
+            .filter(|set| self.narrow.lets(&words(set, cx)))
+            .map(|set| set.job.clone())
+            .collect();
+        self.table
+            .set_rows(self.rows.iter().map(ToString::to_string).collect());
+    }
+
+    /// Puts the cursor on a set.
+    pub fn select(&mut self, job: &JobId) {
+        self.table.select(job.as_str());
+    }
+
+    /// The set under the cursor.
+    pub fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a SnapshotSet> {
+        cx.world.set(self.rows.get(self.table.cursor())?)
+    }
+
+    /// Whether keys go to the filter.
+    pub fn typing(&self) -> bool {
+        self.narrow.typing()
+    }
+
+    /// Whether [`Choose::act`] has a use for the action.
+    pub fn handles(&self, action: Action) -> bool {
+        if self.narrow.typing() {
+            return Narrow::takes(action);
+        }
+        match action {
+            Action::Filter => true,
+            Action::Back | Action::Leave => self.narrow.is_active() || self.instance.is_some(),
+            _ => !self.rows.is_empty() && TableState::handles(action, false),
+        }
+    }
+
+    /// Moves, filters, widens.
+    pub fn act(&mut self, action: Action, cx: &Cx<'_>) {
+        if self.narrow.typing() {
+            self.narrow.act(action);
+            return self.arrange(cx);
+        }
+        match action {
+            Action::Filter => self.narrow.begin(),
+            Action::Back | Action::Leave => {
+                if self.narrow.is_active() {
+                    self.narrow.clear();
+                } else {
+                    self.instance = None;
+                }
+                self.arrange(cx);
+            }
+            _ => {
+                self.table.act(action);
+            }
+        }
+    }
+
+    /// A character for the filter.
+    pub fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) {
+        self.narrow.type_key(key);
+        self.arrange(cx);
+    }
+
+    /// Pasted text for the filter.
+    pub fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+        self.narrow.paste(pasted);
+        self.arrange(cx);
+    }
+
+    fn emptiness(&self, cx: &Cx<'_>) -> String {
+        let pane = &cx.world.snapshots;
+        if pane.data.is_none() {
+            return if pane.error.is_some() {
+                String::new()
+            } else {
+                "reading the snapshots…".to_owned()
+            };
+        }
+        if self.narrow.is_active() {
+            return "no set matches the filter; Esc clears it".to_owned();
+        }
+        match &self.instance {
+            Some(id) => format!(
+                "there is no set of {} to restore from; take a snapshot in Fleet (1), or Esc for all sets",
+                cx.world.instance_name(id)
+            ),
+            None => "there is no set to restore from; take a snapshot in Fleet (1)".to_owned(),
+        }
+    }
+
+    /// Draws timeline and list.
+    pub fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+        let width = usize::from(area.width);
+        let mut head: Vec<Line<'static>> = Vec::new();
+        if let Some(problem) = &cx.world.snapshots.error {
+            head.extend(trouble::lines(problem, width, cx.styles));
+        }
+        let current = self.current(cx);
+        if area.height >= TIMELINE_FROM {
+            // A timeline of many instances at once says nothing: it is the current one's.
+            let whose = current.and_then(|set| set.instance.as_ref());
+            let marks: Vec<Mark> = cx
+                .world
+                .sets
+                .iter()
+                .filter(|set| set.instance.as_ref() == whose && whose.is_some())
+                .map(|set| Mark {
+                    at: set.started,
+                    level: set.level,
+                })
+                .collect();
+            head.extend(timeline::timeline(
+                &marks,
+                current.map(|s| s.started),
+                cx.now,
+                width,
+                cx.styles,
+            ));
+        }
+        if self.narrow.is_active() {
+            head.push(self.narrow.line(width, cx.styles));
+        }
+        let used = u16::try_from(head.len())
+            .unwrap_or(u16::MAX)
+            .min(area.height);
+        for (line, row) in head.into_iter().zip(area.rows()) {
+            frame.render_widget(line, row);
+        }
+        let area = Rect {
+            y: area.y + used,
+            height: area.height - used,
+            ..area
+        };
+        if self.rows.is_empty() {
+            let style = cx.styles.get(Role::Muted);
+            for (line, row) in text::wrap(&self.emptiness(cx), width)
+                .into_iter()
+                .zip(area.rows())
+            {
+                frame.render_widget(Line::styled(line, style), row);
+            }
+            return;
+        }
+        let columns = if self.instance.is_some() {
+            &COLUMNS[..5]
+        } else {
+            &COLUMNS[..]
+        };
+        table::view(frame, area, columns, &self.table, cx.styles, &|row| {
+            let Some(set) = self.rows.get(row).and_then(|job| cx.world.set(job)) else {
+                return Vec::new();
+            };
+            cells(set, cx)
+        });
+    }
+}
+
+fn cells(set: &SnapshotSet, cx: &Cx<'_>) -> Vec<Cell> {
+    let (symbol, word, role) = style::level(Some(set.level));
+    let proven = if set.level.is_proven() {
+        ""
+    } else {
+        ", NOT PROVEN"
+    };
+    let gib: u32 = members(set, cx)
+        .map(|s| s.volume_gib)
+        .fold(0, u32::saturating_add);
+    let note = match (refusal(set), set.frozen_ms) {
+        (Some(refusal), _) => Cell::styled(refusal, Role::Warn),
+        (None, Some(ms)) => Cell::styled(format!("froze {}", lane::millis(ms)), Role::Muted),
+        (None, None) => Cell::styled(set.recipe.clone().unwrap_or_default(), Role::Muted),
+    };
+    vec![
+        Cell::new(style::moment(set.started)),
+        Cell::new(style::age(set.started, cx.now)),
+        Cell::styled(format!("{symbol} {word}{proven}"), role),
+        Cell::new(format!("{} · {gib} GiB", set.members.len())),
+        note,
+        Cell::new(
+            set.instance
+                .as_ref()
+                .map_or("?", |id| cx.world.instance_name(id)),
+        ),
+    ]
+}
+
+/// The set's snapshots that were read.
+pub fn members<'a>(set: &'a SnapshotSet, cx: &Cx<'a>) -> impl Iterator<Item = &'a Snapshot> {
+    cx.world
+        .snapshots()
+        .iter()
+        .filter(|s| set.members.contains(&s.id))
+}
+
+/// Why the set cannot be restored now.
+pub fn refusal(set: &SnapshotSet) -> Option<String> {
+    if let Some(expected) = set.expected.filter(|_| set.is_partial()) {
+        return Some(format!(
+            "only {} of {expected} members are left",
+            set.members.len()
+        ));
+    }
+    (!set.restorable).then(|| "a member is not completed, or archived".to_owned())
+}
+
+fn words(set: &SnapshotSet, cx: &Cx<'_>) -> String {
+    let (name, id) = set
+        .instance
+        .as_ref()
+        .map_or(("", ""), |id| (cx.world.instance_name(id), id.as_str()));
+    let proven = if set.level.is_proven() { "proven" } else { "" };
+    format!(
+        "{} {} {proven} {name} {id} {} {}",
+        style::moment(set.started),
+        set.level,
+        set.recipe.as_deref().unwrap_or(""),
+        set.job
+    )
+}

@@ -1,0 +1,419 @@
+//! Snapshots: what each is worth, who made it, and the set that it belongs to.
+
+use std::cmp::Ordering;
+
+use crossterm::event::KeyEvent;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::list::{List, Listed, Words, reaction};
+use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
+use crate::config::theme::Role;
+use crate::domain::ids::{InstanceId, JobId, VolumeId};
+use crate::domain::level::Origin;
+use crate::domain::snapshot::Snapshot;
+use crate::domain::tags;
+use crate::tui::action::Action;
+use crate::tui::app::world::World;
+use crate::tui::style::{age, ago, level, moment};
+use crate::tui::widget::details::{Details, Entry};
+use crate::tui::widget::table::{Cell, Column};
+
+const COLUMNS: &[Column] = &[
+    Column::new("Snapshot", 22, 22, 0),
+    Column::new("Started", 8, 8, 2),
+    Column::new("State", 11, 11, 3),
+    Column::new("Level", 13, 13, 1),
+    Column::new("Origin", 11, 11, 5),
+    Column::new("Volume", 21, 21, 7),
+    Column::new("Size", 9, 9, 6).right(),
+    Column::new("Instance", 8, 20, 4),
+    Column::new("Description", 11, u16::MAX, 8),
+];
+
+/// Which snapshots are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Only {
+    All,
+    Volume(VolumeId),
+    Instance(InstanceId),
+    Set(JobId),
+}
+
+impl Only {
+    fn keeps(&self, snapshot: &Snapshot, world: &World) -> bool {
+        match self {
+            Self::All => true,
+            Self::Volume(id) => snapshot.volume == *id,
+            Self::Set(job) => snapshot.job().as_ref() == Some(job),
+            Self::Instance(id) => match snapshot.instance() {
+                Some(tagged) => tagged == *id,
+                None => world
+                    .instance(id)
+                    .is_some_and(|i| i.devices.iter().any(|d| d.volume == snapshot.volume)),
+            },
+        }
+    }
+}
+
+/// The screen.
+pub struct Snapshots {
+    list: List,
+    only: Only,
+    /// What was shown before `ShowSet` narrowed it here; `Esc` brings it back.
+    before: Option<Only>,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self {
+            list: List::new(COLUMNS, 1, true, false),
+            only: Only::All,
+            before: None,
+        }
+    }
+}
+
+impl Snapshots {
+    fn rebuild(&mut self, cx: &Cx<'_>) {
+        let (world, only) = (cx.world, &self.only);
+        self.list.rebuild(
+            world.snapshots(),
+            |row| row.id.as_str(),
+            |row, filter| only.keeps(row, world) && filter.is_none_or(|f| f.matches_snapshot(row)),
+            |a, b, column| compare(world, a, b, column),
+        );
+    }
+
+    fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a Snapshot> {
+        cx.world.snapshots().get(self.list.current()?)
+    }
+}
+
+fn instance_name(snapshot: &Snapshot, world: &World) -> String {
+    match snapshot.instance() {
+        Some(id) => world.instance_name(&id).to_owned(),
+        None => String::new(),
+    }
+}
+
+fn compare(world: &World, a: &Snapshot, b: &Snapshot, column: usize) -> Ordering {
+    match column {
+        0 => a.id.cmp(&b.id),
+        1 => a.started.cmp(&b.started),
+        2 => (&a.state, a.progress).cmp(&(&b.state, b.progress)),
+        3 => a.level().cmp(&b.level()),
+        4 => a.origin.word().cmp(b.origin.word()),
+        5 => a.volume.cmp(&b.volume),
+        6 => a.volume_gib.cmp(&b.volume_gib),
+        7 => instance_name(a, world).cmp(&instance_name(b, world)),
+        _ => a.description.cmp(&b.description),
+    }
+}
+
+fn state(snapshot: &Snapshot) -> (String, Role) {
+    match (snapshot.state.as_str(), snapshot.progress) {
+        ("pending", Some(done)) => (format!("pending {done}%"), Role::Warn),
+        ("completed", _) if snapshot.tier != "standard" => ("archived".to_owned(), Role::Muted),
+        ("completed", _) => ("completed".to_owned(), Role::Text),
+        ("error", _) => ("error".to_owned(), Role::Error),
+        (other, _) => (other.to_owned(), Role::Warn),
+    }
+}
+
+fn cells(snapshot: &Snapshot, cx: &Cx<'_>) -> Vec<Cell> {
+    let (state, state_role) = state(snapshot);
+    let (symbol, word, role) = level(snapshot.level());
+    let instance = instance_name(snapshot, cx.world);
+    vec![
+        Cell::new(snapshot.id.as_str()),
+        Cell::new(format!("{:>4}", age(snapshot.started, cx.now))),
+        Cell::styled(state, state_role),
+        Cell::styled(format!("{symbol} {word}"), role),
+        Cell::styled(snapshot.origin.word(), Role::Muted),
+        Cell::styled(snapshot.volume.as_str(), Role::Muted),
+        Cell::new(format!("{} GiB", snapshot.volume_gib)),
+        if instance.is_empty() {
+            Cell::styled("—", Role::Muted)
+        } else {
+            Cell::new(instance)
+        },
+        Cell::styled(snapshot.description.as_str(), Role::Muted),
+    ]
+}
+
+fn describe(snapshot: &Snapshot, cx: &Cx<'_>) -> Details {
+    let world = cx.world;
+    let (symbol, word, role) = level(snapshot.level());
+    let (state, state_role) = state(snapshot);
+    let mut out = vec![
+        Entry::Section("Snapshot".into()),
+        Entry::pair("Id", snapshot.id.as_str()),
+        Entry::pair("Scope", snapshot.scope.to_string()),
+        Entry::Pair("Level".into(), format!("{symbol} {word}"), role),
+        Entry::pair("Origin", origin_words(&snapshot.origin)),
+        Entry::pair(
+            "Started",
+            format!(
+                "{} ({})",
+                moment(snapshot.started),
+                ago(snapshot.started, cx.now)
+            ),
+        ),
+        Entry::Pair("State".into(), state, state_role),
+        Entry::pair("Tier", &*snapshot.tier),
+        Entry::pair("Volume", snapshot.volume.as_str()),
+        Entry::pair("Volume size", format!("{} GiB", snapshot.volume_gib)),
+        Entry::pair("Encrypted", if snapshot.encrypted { "yes" } else { "no" }),
+        Entry::pair("Description", &*snapshot.description),
+    ];
+    if let Some(at) = snapshot.completed {
+        out.insert(6, Entry::pair("Completed", moment(at)));
+    }
+    if let Some(bytes) = snapshot.full_bytes {
+        out.push(Entry::pair(
+            "Written blocks",
+            format!("{} MiB", bytes / (1024 * 1024)),
+        ));
+    }
+    if let Some(set) = snapshot.job().and_then(|job| world.set(&job)) {
+        let (symbol, word, role) = level(Some(set.level));
+        let size = match set.expected {
+            Some(n) if n != set.members.len() => {
+                format!("{} of {n} snapshots: PARTIAL", set.members.len())
+            }
+            _ => format!("{} snapshots", set.members.len()),
+        };
+        out.push(Entry::Section("Set".into()));
+        out.push(Entry::pair("Job", set.job.as_str()));
+        out.push(Entry::Pair(
+            "Level".into(),
+            format!("{symbol} {word}"),
+            role,
+        ));
+        let instance = set.instance.as_ref().map_or("unknown".to_owned(), |id| {
+            format!("{id} ({})", world.instance_name(id))
+        });
+        out.push(Entry::pair("Instance", instance));
+        out.push(Entry::pair("Recipe", set.recipe.as_deref().unwrap_or("—")));
+        if let Some(ms) = set.frozen_ms {
+            out.push(Entry::pair("Freeze window", format!("{ms} ms")));
+        }
+        out.push(Entry::pair("Size", size));
+        let (words, role) = if set.restorable {
+            ("yes", Role::Ok)
+        } else {
+            (
+                "not now: members are missing, not completed, or archived",
+                Role::Warn,
+            )
+        };
+        out.push(Entry::Pair("Restorable".into(), words.into(), role));
+        for member in world
+            .snapshots()
+            .iter()
+            .filter(|s| set.members.contains(&s.id))
+        {
+            let (symbol, word, role) = level(member.level());
+            let here = if member.id == snapshot.id {
+                " (this one)"
+            } else {
+                ""
+            };
+            let words = format!("{} of {}, {symbol} {word}{here}", member.id, member.volume);
+            out.push(Entry::Pair(
+                member.device().unwrap_or("—").to_owned(),
+                words,
+                role,
+            ));
+        }
+    }
+    out.push(Entry::Section(format!("Tags ({})", snapshot.tags.0.len())));
+    for (key, value) in snapshot.tags.iter() {
+        let role = if key == tags::PIN {
+            Role::Accent
+        } else {
+            Role::Text
+        };
+        out.push(Entry::Pair(key.to_owned(), value.to_owned(), role));
+    }
+    Details::new(
+        format!("Snapshot {}", snapshot.id),
+        snapshot.id.as_str(),
+        world.arn("snapshot", snapshot.id.as_str()),
+        out,
+    )
+}
+
+fn origin_words(origin: &Origin) -> String {
+    match origin {
+        Origin::Freezeframe => "freezeframe".to_owned(),
+        Origin::Dlm { policy } => format!("Data Lifecycle Manager, policy {policy}"),
+        Origin::AwsBackup => "AWS Backup, which keeps it; EC2 refuses to delete it".to_owned(),
+        Origin::Image { image } => format!("held by image {image}"),
+        Origin::Manual => "made by hand or by another tool".to_owned(),
+    }
+}
+
+impl Screen for Snapshots {
+    fn title(&self, cx: &Cx<'_>) -> String {
+        match &self.only {
+            Only::All => "Snapshots".to_owned(),
+            Only::Volume(id) => format!("Snapshots of {id}"),
+            Only::Instance(id) => format!("Snapshots of {}", cx.world.instance_name(id)),
+            Only::Set(job) => format!("Snapshots of set {job}"),
+        }
+    }
+
+    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+        if self.list.handles(action) {
+            return true;
+        }
+        if self.list.typing() {
+            return false;
+        }
+        let Some(snapshot) = self.current(cx) else {
+            return false;
+        };
+        match action {
+            Action::Open | Action::Describe | Action::CopyId => true,
+            Action::Metrics => snapshot.instance().is_some(),
+            Action::Restore | Action::ShowSet => snapshot.job().is_some(),
+            Action::CopyArn => cx.world.identity.data.is_some(),
+            _ => false,
+        }
+    }
+
+    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+        match self.list.act(action) {
+            Listed::No => {}
+            Listed::Back if self.before.is_some() => {
+                self.only = self.before.take().unwrap_or(Only::All);
+                self.rebuild(cx);
+                return Reaction::done();
+            }
+            listed => {
+                if matches!(listed, Listed::Rebuild) {
+                    self.rebuild(cx);
+                }
+                return reaction(&listed);
+            }
+        }
+        let Some(snapshot) = self.current(cx) else {
+            return Reaction::Ignored;
+        };
+        Reaction::ask(match (action, snapshot.job(), snapshot.instance()) {
+            (Action::Open | Action::Describe, _, _) => {
+                Request::Open(Box::new(describe(snapshot, cx)))
+            }
+            (Action::CopyId, _, _) => Request::Copy(snapshot.id.to_string()),
+            (Action::CopyArn, _, _) => match cx.world.arn("snapshot", snapshot.id.as_str()) {
+                Some(arn) => Request::Copy(arn),
+                None => return Reaction::Ignored,
+            },
+            (Action::Metrics, _, Some(id)) => Request::Go(ScreenId::Metrics, Subject::Instance(id)),
+            (Action::Restore, Some(job), _) => Request::Go(ScreenId::Restore, Subject::Set(job)),
+            (Action::ShowSet, Some(job), _) => {
+                let before = std::mem::replace(&mut self.only, Only::Set(job));
+                self.before.get_or_insert(before);
+                self.rebuild(cx);
+                return Reaction::done();
+            }
+            _ => return Reaction::Ignored,
+        })
+    }
+
+    fn typing(&self) -> bool {
+        self.list.typing()
+    }
+
+    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+        self.list.type_key(key);
+        self.rebuild(cx);
+        Vec::new()
+    }
+
+    fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+        self.list.paste(pasted);
+        self.rebuild(cx);
+    }
+
+    fn enter(&mut self, subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+        if subject != Subject::Same {
+            self.before = None;
+        }
+        self.only = match subject {
+            Subject::Same => return Vec::new(),
+            Subject::Instance(id) => Only::Instance(id),
+            Subject::Volume(id) => Only::Volume(id),
+            Subject::Set(job) => Only::Set(job),
+            Subject::Snapshot(id) => {
+                self.only = Only::All;
+                self.rebuild(cx);
+                self.list.table.select(id.as_str());
+                return Vec::new();
+            }
+            Subject::Anything | Subject::Run(_) => Only::All,
+        };
+        self.rebuild(cx);
+        Vec::new()
+    }
+
+    fn world_changed(&mut self, cx: &Cx<'_>) {
+        self.rebuild(cx);
+    }
+
+    fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
+        let Some(snapshot) = self.current(cx) else {
+            return Vec::new();
+        };
+        let set = snapshot.job().and_then(|job| cx.world.set(&job));
+        let refused = match set {
+            None => Some("it is not part of one of our sets".to_owned()),
+            Some(set) if !set.restorable => Some("the set is not complete yet".to_owned()),
+            Some(_) => None,
+        };
+        let mut items = vec![MenuItem {
+            action: Action::Restore,
+            label: "restore this set beside the data…".to_owned(),
+            refused,
+        }];
+        let item = |action, label: String| MenuItem {
+            action,
+            label,
+            refused: None,
+        };
+        if set.is_some() {
+            items.push(item(Action::ShowSet, "show only this set".to_owned()));
+        }
+        if let Some(id) = snapshot.instance() {
+            let label = format!("backup metrics of {}", cx.world.instance_name(&id));
+            items.push(item(Action::Metrics, label));
+        }
+        items.push(item(Action::Describe, format!("describe {}", snapshot.id)));
+        items
+    }
+
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+        let pane = &cx.world.snapshots;
+        let title = self.title(cx);
+        let count =
+            |rows: &Vec<Snapshot>| rows.iter().filter(|s| self.only.keeps(s, cx.world)).count();
+        let words = Words {
+            title: &title,
+            loading: pane.loading,
+            error: cx.world.identity.error.as_ref().or(pane.error.as_ref()),
+            total: pane.data.as_ref().map(count),
+            empty: "No snapshots here. Mark instances on the Fleet (1) with space, then a and s take \
+                    consistent ones; press 3 for all snapshots.",
+        };
+        let row = |at: usize| {
+            cx.world
+                .snapshots()
+                .get(at)
+                .map(|s| cells(s, cx))
+                .unwrap_or_default()
+        };
+        self.list.view(frame, area, cx, &words, &row);
+    }
+}

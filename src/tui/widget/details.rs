@@ -1,0 +1,169 @@
+//! Everything that is known about one thing: pairs in sections, scrolled.
+
+use std::cell::Cell as Slot;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Clear;
+
+use super::dialog::pane;
+use super::text;
+use crate::config::theme::Role;
+use crate::tui::action::Action;
+use crate::tui::screen::{Cx, Reaction, Request, Screen};
+
+/// One line of a description.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Begins a section.
+    Section(String),
+    /// A name and what it is.
+    Pair(String, String, Role),
+    /// A sentence, wrapped.
+    Words(String, Role),
+}
+
+impl Entry {
+    /// A pair in plain text.
+    pub fn pair(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::Pair(name.into(), value.into(), Role::Text)
+    }
+}
+
+/// The description as a screen of its own.
+pub struct Details {
+    title: String,
+    id: String,
+    arn: Option<String>,
+    entries: Vec<Entry>,
+    offset: usize,
+    height: Slot<usize>,
+    lines: Slot<usize>,
+}
+
+impl Details {
+    /// A description; `id` and `arn` are what `y` and `Y` copy.
+    pub fn new(
+        title: impl Into<String>,
+        id: impl Into<String>,
+        arn: Option<String>,
+        entries: Vec<Entry>,
+    ) -> Self {
+        Self {
+            title: title.into(),
+            id: id.into(),
+            arn,
+            entries,
+            offset: 0,
+            height: Slot::new(0),
+            lines: Slot::new(0),
+        }
+    }
+}
+
+/// Entries as lines of at most `cells`; names stand in one column, long values are wrapped.
+pub fn lines(entries: &[Entry], cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+    let names = entries
+        .iter()
+        .filter_map(|e| match e {
+            Entry::Pair(name, _, _) => Some(text::width(name)),
+            _ => None,
+        })
+        .max()
+        .unwrap_or(0)
+        .clamp(8, (cells / 3).max(8));
+    let mut out = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::Section(title) => {
+                if !out.is_empty() {
+                    out.push(Line::default());
+                }
+                out.push(Line::styled(
+                    text::fit(title, cells),
+                    cx.styles.get(Role::Title),
+                ));
+            }
+            Entry::Pair(name, value, role) => {
+                let room = cells.saturating_sub(names + 4);
+                for (n, part) in text::wrap(value, room).into_iter().enumerate() {
+                    let name = if n == 0 { name.as_str() } else { "" };
+                    out.push(Line::from(vec![
+                        Span::styled(
+                            format!("  {}  ", text::pad(name, names, false)),
+                            cx.styles.get(Role::Muted),
+                        ),
+                        Span::styled(part, cx.styles.get(*role)),
+                    ]));
+                }
+            }
+            Entry::Words(words, role) => {
+                for part in text::wrap(words, cells.saturating_sub(2)) {
+                    out.push(Line::styled(format!("  {part}"), cx.styles.get(*role)));
+                }
+            }
+        }
+    }
+    out
+}
+
+impl Screen for Details {
+    fn title(&self, _cx: &Cx<'_>) -> String {
+        self.title.clone()
+    }
+
+    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+        match action {
+            Action::Down
+            | Action::Up
+            | Action::Top
+            | Action::Bottom
+            | Action::PageDown
+            | Action::PageUp
+            | Action::CopyId
+            | Action::Back
+            | Action::Leave => true,
+            Action::CopyArn => self.arn.is_some(),
+            _ => false,
+        }
+    }
+
+    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+        if !self.handles(action, cx) {
+            return Reaction::Ignored;
+        }
+        let end = self.lines.get().saturating_sub(self.height.get());
+        let page = self.height.get().saturating_sub(1).max(1);
+        match action {
+            Action::Down => self.offset = (self.offset + 1).min(end),
+            Action::Up => self.offset = self.offset.saturating_sub(1),
+            Action::Top => self.offset = 0,
+            Action::Bottom => self.offset = end,
+            Action::PageDown => self.offset = (self.offset + page).min(end),
+            Action::PageUp => self.offset = self.offset.saturating_sub(page),
+            Action::CopyId => return Reaction::ask(Request::Copy(self.id.clone())),
+            Action::CopyArn => {
+                return Reaction::Done(self.arn.clone().map(Request::Copy).into_iter().collect());
+            }
+            _ => return Reaction::ask(Request::Close),
+        }
+        Reaction::done()
+    }
+
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+        frame.render_widget(Clear, area);
+        let block = pane(&self.title, cx.styles);
+        let inner = block.inner(area);
+        frame.render_widget(block, area);
+        let lines = lines(&self.entries, usize::from(inner.width), cx);
+        self.lines.set(lines.len());
+        self.height.set(usize::from(inner.height));
+        let offset = self
+            .offset
+            .min(lines.len().saturating_sub(usize::from(inner.height)));
+        for (line, row) in lines.into_iter().skip(offset).zip(inner.rows()) {
+            frame.render_widget(line, row);
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! Fields and buttons in one ring of focus.
+
+use crossterm::event::{Event, KeyEvent};
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+use tui_input::Input;
+use tui_input::backend::crossterm::EventHandler;
+
+use super::text;
+use crate::config::theme::Role;
+use crate::domain::text::is_hostile;
+use crate::tui::action::Action;
+use crate::tui::style::Styles;
+
+/// Most characters that a one-line field takes.
+const MAX_INPUT: usize = 1024;
+
+/// Adds pasted text to a field: control characters and line ends are left out.
+pub fn paste_into(input: &mut Input, pasted: &str) {
+    let clean = pasted.chars().filter(|c| !is_hostile(*c));
+    for c in clean.take(MAX_INPUT.saturating_sub(input.value().chars().count())) {
+        input.handle(tui_input::InputRequest::InsertChar(c));
+    }
+}
+
+/// Gives a key to a field; characters that could act on a terminal are refused.
+pub fn type_into(input: &mut Input, key: KeyEvent) {
+    if let crossterm::event::KeyCode::Char(c) = key.code
+        && (is_hostile(c) || input.value().chars().count() >= MAX_INPUT)
+        && key.modifiers.is_empty()
+    {
+        return;
+    }
+    input.handle_event(&Event::Key(key));
+}
+
+/// Draws a one-line field with its cursor when it has the focus.
+pub fn view_input(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    input: &Input,
+    focused: bool,
+    styles: &Styles,
+) {
+    if area.width == 0 || area.height == 0 {
+        return;
+    }
+    let cells = usize::from(area.width.saturating_sub(1));
+    let scroll = input.visual_scroll(cells);
+    let mut skipped = 0;
+    let rest: String = input
+        .value()
+        .chars()
+        .skip_while(|c| {
+            let here = skipped;
+            skipped += text::width(&c.to_string());
+            here < scroll
+        })
+        .collect();
+    let role = if focused { Role::Accent } else { Role::Text };
+    let line = Line::styled(
+        text::pad(&rest, usize::from(area.width), false),
+        styles.get(role),
+    );
+    frame.render_widget(line, area);
+    if focused {
+        let x = u16::try_from(input.visual_cursor().saturating_sub(scroll)).unwrap_or(0);
+        let x = area.x + x.min(area.width - 1);
+        frame.set_cursor_position(Position { x, y: area.y });
+    }
+}
+
+/// A field.
+#[derive(Debug, Clone)]
+pub enum Field {
+    /// One line of text.
+    Text {
+        /// What it is.
+        label: String,
+        /// What was typed.
+        input: Input,
+    },
+    /// One of several.
+    Choice {
+        /// What it is.
+        label: String,
+        /// The options.
+        options: Vec<String>,
+        /// Index of the chosen one.
+        chosen: usize,
+    },
+}
+
+impl Field {
+    /// A text field with a first value.
+    pub fn text(label: impl Into<String>, value: impl Into<String>) -> Self {
+        Self::Text {
+            label: label.into(),
+            input: Input::new(value.into()),
+        }
+    }
+
+    /// A choice, the first option chosen.
+    pub fn choice(label: impl Into<String>, options: Vec<String>) -> Self {
+        Self::Choice {
+            label: label.into(),
+            options,
+            chosen: 0,
+        }
+    }
+
+    fn label(&self) -> &str {
+        match self {
+            Self::Text { label, .. } | Self::Choice { label, .. } => label,
+        }
+    }
+}
+
+/// Where the focus is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// On the field of that index.
+    Field(usize),
+    /// On the button of that index.
+    Button(usize),
+}
+
+/// A form: fields above, buttons below.
+#[derive(Debug, Clone)]
+pub struct Form {
+    fields: Vec<Field>,
+    buttons: Vec<String>,
+    focus: usize,
+}
+
+impl Form {
+    /// A form whose focus is on that button (the safe one).
+    pub fn new(fields: Vec<Field>, buttons: Vec<String>, safe: usize) -> Self {
+        let focus = fields.len() + safe.min(buttons.len().saturating_sub(1));
+        Self {
+            fields,
+            buttons,
+            focus,
+        }
+    }
+
+    /// Where the focus is.
+    pub fn focus(&self) -> Focus {
+        match self.focus.checked_sub(self.fields.len()) {
+            Some(button) => Focus::Button(button),
+            None => Focus::Field(self.focus),
+        }
+    }
+
+    /// Puts the focus somewhere.
+    pub fn set_focus(&mut self, focus: Focus) {
+        self.focus = match focus {
+            Focus::Field(i) => i.min(self.fields.len().saturating_sub(1)),
+            Focus::Button(i) => self.fields.len() + i.min(self.buttons.len().saturating_sub(1)),
+        };
+    }
+
+    /// What was typed into the text field of that index; empty for a choice.
+    pub fn value(&self, field: usize) -> &str {
+        match self.fields.get(field) {
+            Some(Field::Text { input, .. }) => input.value(),
+            _ => "",
+        }
+    }
+
+    /// Index of the option chosen in the choice of that index; 0 for a text field.
+    pub fn chosen(&self, field: usize) -> usize {
+        match self.fields.get(field) {
+            Some(Field::Choice { chosen, .. }) => *chosen,
+            _ => 0,
+        }
+    }
+
+    /// Whether a text field has the focus.
+    pub fn typing(&self) -> bool {
+        matches!(self.fields.get(self.focus), Some(Field::Text { .. }))
+    }
+
+    /// Whether [`Form::act`] has a use for the action now.
+    pub fn handles(&self, action: Action) -> bool {
+        match action {
+            Action::NextField | Action::PreviousField | Action::Open => true,
+            Action::Left | Action::Right => !self.typing(),
+            _ => false,
+        }
+    }
+
+    /// Moves the focus, changes choices; the index of a button when one is pressed.
+    pub fn act(&mut self, action: Action) -> Option<usize> {
+        let places = self.fields.len() + self.buttons.len();
+        let next = (self.focus + 1) % places.max(1);
+        let previous = (self.focus + places.saturating_sub(1)) % places.max(1);
+        let step = match action {
+            Action::Open => match self.focus() {
+                Focus::Button(button) => return Some(button),
+                Focus::Field(_) => {
+                    self.focus = next;
+                    return None;
+                }
+            },
+            Action::NextField => {
+                self.focus = next;
+                return None;
+            }
+            Action::PreviousField => {
+                self.focus = previous;
+                return None;
+            }
+            Action::Left => -1,
+            Action::Right => 1,
+            _ => return None,
+        };
+        match self.fields.get_mut(self.focus) {
+            Some(Field::Choice {
+                options, chosen, ..
+            }) => {
+                let last = options.len().saturating_sub(1);
+                *chosen = chosen.saturating_add_signed(step).min(last);
+            }
+            Some(Field::Text { .. }) => {}
+            None => {
+                let first = self.fields.len();
+                let last = places.saturating_sub(1);
+                self.focus = self
+                    .focus
+                    .saturating_add_signed(step)
+                    .clamp(first.min(last), last);
+            }
+        }
+        None
+    }
+
+    /// A character for the focused text field.
+    pub fn type_key(&mut self, key: KeyEvent) {
+        if let Some(Field::Text { input, .. }) = self.fields.get_mut(self.focus) {
+            type_into(input, key);
+        }
+    }
+
+    /// Pasted text for the focused text field.
+    pub fn paste(&mut self, pasted: &str) {
+        if let Some(Field::Text { input, .. }) = self.fields.get_mut(self.focus) {
+            paste_into(input, pasted);
+        }
+    }
+
+    /// Lines that the form takes: one per field, a blank one, one for the buttons.
+    pub fn height(&self) -> u16 {
+        let fields = u16::try_from(self.fields.len()).unwrap_or(u16::MAX);
+        fields.saturating_add(if self.fields.is_empty() { 1 } else { 2 })
+    }
+
+    /// Draws it; `errors` holds what is wrong with a field, by index. `dim` buttons cannot be pressed
+    /// with success now (the caller refuses and says why).
+    pub fn view(
+        &self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        styles: &Styles,
+        errors: &[(usize, String)],
+        dim: &[usize],
+    ) {
+        let labels = self
+            .fields
+            .iter()
+            .map(|f| text::width(f.label()))
+            .max()
+            .unwrap_or(0);
+        for (i, field) in self.fields.iter().enumerate() {
+            let Some(y) = u16::try_from(i).ok().filter(|y| *y < area.height) else {
+                return;
+            };
+            let at = Rect {
+                y: area.y + y,
+                height: 1,
+                ..area
+            };
+            self.view_field(frame, at, i, field, labels, styles, errors);
+        }
+        let y = self.height() - 1;
+        if y >= area.height {
+            return;
+        }
+        let mut spans = Vec::new();
+        for (i, label) in self.buttons.iter().enumerate() {
+            let focused = self.focus() == Focus::Button(i);
+            let role = match (focused, dim.contains(&i)) {
+                (true, _) => Role::Focus,
+                (false, true) => Role::Muted,
+                (false, false) => Role::Text,
+            };
+            // The brackets say which button has the focus where colours do not.
+            let shown = if focused {
+                format!("[> {label} <]")
+            } else {
+                format!("[  {label}  ]")
+            };
+            spans.push(Span::styled(shown, styles.get(role)));
+            spans.push(Span::raw(" "));
+        }
+        frame.render_widget(
+            Line::from(spans),
+            Rect {
+                y: area.y + y,
+                height: 1,
+                ..area
+            },
+        );
+    }
+
+    fn view_field(
+        &self,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        i: usize,
+        field: &Field,
+        labels: usize,
+        styles: &Styles,
+        errors: &[(usize, String)],
+    ) {
+        let focused = self.focus == i;
+        let mark = if focused { "> " } else { "  " };
+        let label = format!("{mark}{} ", text::pad(field.label(), labels, false));
+        let role = if focused { Role::Accent } else { Role::Text };
+        let used = u16::try_from(text::width(&label))
+            .unwrap_or(u16::MAX)
+            .min(area.width);
+        frame.render_widget(Line::styled(label, styles.get(role)), area);
+        let rest = Rect {
+            x: area.x + used,
+            width: area.width - used,
+            ..area
+        };
+        let error = errors
+            .iter()
+            .find(|(n, _)| *n == i)
+            .map(|(_, e)| e.as_str());
+        match field {
+            Field::Text { input, .. } => {
+                let room = if error.is_some() {
+                    12.min(rest.width)
+                } else {
+                    rest.width
+                };
+                view_input(
+                    frame,
+                    Rect {
+                        width: room,
+                        ..rest
+                    },
+                    input,
+                    focused,
+                    styles,
+                );
+                if let Some(error) = error {
+                    let at = Rect {
+                        x: rest.x + room,
+                        width: rest.width - room,
+                        ..rest
+                    };
+                    let shown = text::fit(&format!("! {error}"), usize::from(at.width));
+                    frame.render_widget(Line::styled(shown, styles.get(Role::Error)), at);
+                }
+            }
+            Field::Choice {
+                options, chosen, ..
+            } => {
+                let mut spans = Vec::new();
+                for (n, option) in options.iter().enumerate() {
+                    let (shown, role) = if n == *chosen {
+                        (
+                            format!("(•) {option}  "),
+                            if focused { Role::Accent } else { Role::Text },
+                        )
+                    } else {
+                        (format!("( ) {option}  "), Role::Muted)
+                    };
+                    spans.push(Span::styled(shown, styles.get(role)));
+                }
+                frame.render_widget(Line::from(spans), rest);
+            }
+        }
+    }
+}
+
+/// Draws lines at the top of an area and says where a form of that height goes below them. The form
+/// stays visible when there is too little room for the words.
+pub fn below(frame: &mut Frame<'_>, lines: Vec<Line<'_>>, area: Rect, height: u16) -> Rect {
+    let height = height.min(area.height);
+    let above = (area.height - height).min(u16::try_from(lines.len() + 1).unwrap_or(u16::MAX));
+    for (line, row) in lines.into_iter().zip(area.rows().take(usize::from(above))) {
+        frame.render_widget(line, row);
+    }
+    Rect {
+        y: area.y + above,
+        height,
+        ..area
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossterm::event::{KeyCode, KeyModifiers};
+
+    use super::*;
+
+    fn form() -> Form {
+        Form::new(
+            vec![
+                Field::text("budget", "30"),
+                Field::choice("on failure", vec!["skip".into(), "crash-consistent".into()]),
+            ],
+            vec!["Cancel".into(), "Start".into()],
+            0,
+        )
+    }
+
+    #[test]
+    fn focus_begins_on_the_safe_button_and_goes_round() {
+        let mut form = form();
+        assert_eq!(form.focus(), Focus::Button(0));
+        assert_eq!(form.act(Action::Open), Some(0));
+        form.act(Action::Right);
+        assert_eq!(form.act(Action::Open), Some(1));
+        form.act(Action::NextField);
+        assert_eq!(form.focus(), Focus::Field(0));
+        form.act(Action::PreviousField);
+        assert_eq!(form.focus(), Focus::Button(1));
+        form.act(Action::Left);
+        form.act(Action::Left);
+        assert_eq!(form.focus(), Focus::Button(0));
+    }
+
+    #[test]
+    fn typing_and_pasting_stay_in_the_field() {
+        let mut form = form();
+        form.set_focus(Focus::Field(0));
+        assert!(form.typing() && !form.handles(Action::Left));
+        form.type_key(KeyEvent::new(KeyCode::Char('5'), KeyModifiers::NONE));
+        form.paste("1\u{1b}[A\n2");
+        assert_eq!(form.value(0), "3051[A2");
+        form.act(Action::Open);
+        assert_eq!(form.focus(), Focus::Field(1));
+        form.act(Action::Right);
+        form.act(Action::Right);
+        assert_eq!(form.chosen(1), 1);
+    }
+}

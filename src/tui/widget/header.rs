@@ -1,0 +1,161 @@
+//! The top lines: whose account this is, and where one can go.
+
+use chrono::{DateTime, Utc};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::text;
+use crate::config::theme::Role;
+use crate::tui::app::world::World;
+use crate::tui::message::Identity;
+use crate::tui::style::{Styles, ago};
+
+/// The role or user that an ARN names: the last part that a person would know it by.
+pub fn role_of(arn: &str) -> &str {
+    let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
+    let mut parts = resource.split('/');
+    let kind = parts.next().unwrap_or(resource);
+    match kind {
+        "assumed-role" | "federated-user" => parts.next().unwrap_or(resource),
+        "user" | "role" => parts.next_back().unwrap_or(resource),
+        _ => resource,
+    }
+}
+
+/// When the oldest part of the fleet was read; `None` until every part was.
+pub fn read_at(world: &World) -> Option<DateTime<Utc>> {
+    let parts = [
+        world.instances.read_at,
+        world.volumes.read_at,
+        world.snapshots.read_at,
+    ];
+    parts
+        .into_iter()
+        .collect::<Option<Vec<_>>>()?
+        .into_iter()
+        .min()
+}
+
+/// Draws the first line. What matters most stays longest when it gets narrow: where we are, that
+/// nothing can be written, that this is the lab.
+pub fn view_identity(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    world: &World,
+    styles: &Styles,
+    now: DateTime<Utc>,
+) {
+    // Each part with its priority: the highest number goes first.
+    let mut parts: Vec<(u8, String, Role)> = vec![(6, "freezeframe".to_owned(), Role::Muted)];
+    match &world.identity.data {
+        Some(identity) => parts.extend(identity_parts(identity)),
+        None if world.identity.error.is_some() => {
+            parts.push((0, "no identity".to_owned(), Role::Error));
+        }
+        None => parts.push((0, "asking who we are…".to_owned(), Role::Muted)),
+    }
+    let loading = world.instances.loading || world.volumes.loading || world.snapshots.loading;
+    let data = match (read_at(world), loading) {
+        (_, true) => "reading…".to_owned(),
+        (Some(at), false) => format!("read {}", ago(at, now)),
+        (None, false) => "nothing read".to_owned(),
+    };
+    parts.push((3, data, Role::Muted));
+    let width = |parts: &[(u8, String, Role)]| {
+        parts
+            .iter()
+            .map(|(_, t, _)| text::width(t) + 2)
+            .sum::<usize>()
+    };
+    while width(&parts) > usize::from(area.width) && parts.len() > 1 {
+        let Some(worst) = (0..parts.len()).max_by_key(|i| parts[*i].0) else {
+            break;
+        };
+        if parts[worst].0 == 0 {
+            break;
+        }
+        parts.remove(worst);
+    }
+    let mut spans = Vec::new();
+    for (_, part, role) in parts {
+        let shown = text::fit(&part, usize::from(area.width));
+        spans.push(Span::styled(format!(" {shown} "), styles.get(role)));
+    }
+    frame.render_widget(Line::from(spans), area);
+}
+
+fn identity_parts(identity: &Identity) -> Vec<(u8, String, Role)> {
+    let mut parts = Vec::new();
+    if let Some(lab) = &identity.lab {
+        parts.push((0, format!("LAB·{lab}"), Role::Lab));
+    }
+    if identity.read_only {
+        parts.push((0, "READ-ONLY".to_owned(), Role::Warn));
+    }
+    parts.push((1, identity.scope.account.to_string(), Role::Header));
+    parts.push((0, identity.scope.region.to_string(), Role::Header));
+    if let Some(profile) = &identity.profile {
+        parts.push((4, format!("profile {profile}"), Role::Text));
+    }
+    parts.push((5, format!("role {}", role_of(&identity.arn)), Role::Text));
+    parts
+}
+
+/// Draws the second line: the screens with their keys, the current one in brackets.
+pub fn view_tabs(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    tabs: &[(String, String, bool)],
+    jobs: usize,
+    styles: &Styles,
+) {
+    let long: usize = tabs
+        .iter()
+        .map(|(key, name, _)| text::width(key) + text::width(name) + 4)
+        .sum();
+    let short = long > usize::from(area.width);
+    let mut spans = Vec::new();
+    for (key, name, here) in tabs {
+        let name = if *here || !short { name.as_str() } else { "" };
+        let running = if jobs > 0 && name == "Jobs" {
+            format!("({jobs})")
+        } else {
+            String::new()
+        };
+        let (open, close, role) = if *here {
+            ("[", "]", Role::Accent)
+        } else {
+            (" ", " ", Role::Muted)
+        };
+        spans.push(Span::styled(open, styles.get(role)));
+        spans.push(Span::styled(key.clone(), styles.get(Role::Key)));
+        let gap = if name.is_empty() { "" } else { " " };
+        spans.push(Span::styled(
+            format!("{gap}{name}{running}{close}"),
+            styles.get(role),
+        ));
+    }
+    frame.render_widget(Line::from(spans), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::role_of;
+
+    #[test]
+    fn roles_are_read_from_arns() {
+        for (arn, role) in [
+            (
+                "arn:aws:sts::123456789012:assumed-role/BackupOperator/anna",
+                "BackupOperator",
+            ),
+            ("arn:aws:iam::123456789012:user/ops/anna", "anna"),
+            ("arn:aws:iam::123456789012:root", "root"),
+            ("arn:aws:sts::123456789012:federated-user/anna", "anna"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(role_of(arn), role);
+        }
+    }
+}

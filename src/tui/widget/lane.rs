@@ -1,0 +1,378 @@
+//! A job as a lane: who, which recipe, where it stands, how long each phase took, how much of the
+//! freeze budget is spent. Pure: job, now and width in, lines out.
+
+use chrono::{DateTime, Duration, Utc};
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
+
+use super::text;
+use crate::config::theme::Role;
+use crate::domain::job::{JobView, Phase, PhaseRecord, Verdict};
+use crate::tui::style::{self, Styles};
+
+/// From this width on a lane has two lines.
+pub const WIDE: usize = 100;
+
+/// Share of the budget (in percent) from which the bar warns, and from which it alarms.
+const WARN_AT: u64 = 50;
+const ERROR_AT: u64 = 80;
+
+/// Where a job stands: symbol, word, role. Uncertain thaws come before everything.
+pub fn standing(job: &JobView) -> (&'static str, &'static str, Role) {
+    if job.thaw_uncertain {
+        return ("!", "THAW UNCERTAIN", Role::Error);
+    }
+    match job.verdict {
+        Some(verdict) => verdict_look(verdict),
+        None if job.phase == Phase::Done => ("?", "ended without a verdict", Role::Warn),
+        None if is_frozen(job) => ("❄", "FROZEN", Role::Frozen),
+        None => ("▶", phase_word(job.phase), Role::Accent),
+    }
+}
+
+/// Symbol, word and role of a verdict.
+pub fn verdict_look(verdict: Verdict) -> (&'static str, &'static str, Role) {
+    match verdict {
+        Verdict::Application => ("✔", "application", Role::LevelApplication),
+        Verdict::Filesystem => ("✔", "filesystem", Role::LevelFilesystem),
+        Verdict::Crash => ("▲", "crash", Role::LevelCrash),
+        Verdict::Skipped => ("○", "skipped", Role::Muted),
+        Verdict::Failed => ("✘", "failed", Role::Error),
+        Verdict::Cancelled => ("■", "cancelled", Role::Warn),
+    }
+}
+
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Queued => "queued",
+        Phase::Preflight => "preflight",
+        Phase::Quiescing => "quiescing",
+        Phase::Frozen => "frozen",
+        Phase::Snapshotting => "snapshotting",
+        Phase::Thawing => "thawing",
+        Phase::Verifying => "verifying",
+        Phase::Completing => "completing",
+        Phase::Done => "done",
+    }
+}
+
+/// Whether the job holds a freeze now, as far as the console knows.
+pub fn is_frozen(job: &JobView) -> bool {
+    job.phase != Phase::Done && job.frozen_since.is_some()
+}
+
+/// Milliseconds since the freeze began; `None` when nothing is frozen.
+pub fn frozen_ms(job: &JobView, now: DateTime<Utc>) -> Option<u64> {
+    let since = job.frozen_since.filter(|_| is_frozen(job))?;
+    Some(u64::try_from((now - since).num_milliseconds()).unwrap_or(0))
+}
+
+/// Milliseconds for people, thousands apart: `412 ms`, `12,345 ms`.
+pub fn millis(ms: u64) -> String {
+    let digits = ms.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    format!("{out} ms")
+}
+
+/// A duration for people: `0.8s`, `59.9s`, `1m12s`, `2h03m`; negative ones (clock set back) are `0.0s`.
+pub fn took(duration: Duration) -> String {
+    let ms = duration.num_milliseconds().max(0);
+    let s = ms / 1000;
+    match s {
+        ..=59 => format!("{s}.{}s", ms % 1000 / 100),
+        60..=3599 => format!("{}m{:02}s", s / 60, s % 60),
+        _ => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// A bar of `cells`, filled to `part` of `whole`.
+pub fn bar(part: u64, whole: u64, cells: usize) -> String {
+    let full = u64::try_from(cells).unwrap_or(0);
+    // The last cell fills when all is spent, the first as soon as anything is.
+    let filled = (part.min(whole) * full / whole.max(1))
+        .max(u64::from(part.min(whole) > 0))
+        .min(full);
+    let filled = usize::try_from(filled).unwrap_or(cells);
+    format!(
+        "{}{}",
+        "▮".repeat(filled),
+        "▯".repeat(cells.saturating_sub(filled))
+    )
+}
+
+/// The role of a freeze that has used `ms` of a budget of `budget_ms`.
+pub fn budget_role(ms: u64, budget_ms: u64) -> Role {
+    match ms.saturating_mul(100) / budget_ms.max(1) {
+        ERROR_AT.. => Role::Error,
+        WARN_AT.. => Role::Warn,
+        _ => Role::Frozen,
+    }
+}
+
+/// How long a phase lasted, or has lasted; queued and done have no time of their own.
+pub fn lasted(record: &PhaseRecord, job: &JobView, now: DateTime<Utc>) -> Option<Duration> {
+    match (record.phase, record.ended) {
+        (Phase::Done, _) => None,
+        (_, Some(ended)) => Some(ended - record.started),
+        (phase, None) => (phase == job.phase).then(|| now - record.started),
+    }
+}
+
+/// The lane, one line below [`WIDE`] cells, two from there on.
+pub fn lines(
+    job: &JobView,
+    now: DateTime<Utc>,
+    width: usize,
+    styles: &Styles,
+) -> Vec<Line<'static>> {
+    let mut lines = vec![headline(job, now, width, styles)];
+    if width >= WIDE {
+        lines.push(phases(job, now, width, styles));
+    }
+    lines
+}
+
+/// How many lines a lane takes at that width.
+pub fn height(width: usize) -> usize {
+    if width >= WIDE { 2 } else { 1 }
+}
+
+fn loud(job: &JobView, style: Style) -> Style {
+    if job.thaw_uncertain {
+        style.add_modifier(Modifier::REVERSED | Modifier::BOLD)
+    } else {
+        style
+    }
+}
+
+fn headline(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) -> Line<'static> {
+    let (symbol, word, role) = standing(job);
+    let look = loud(job, styles.get(role));
+    let (names, recipes) = match width {
+        ..50 => (12, 0),
+        50..WIDE => (16, 11),
+        _ => (28, 18),
+    };
+    let mut spans = vec![
+        Span::styled(format!("{symbol} "), look),
+        Span::styled(
+            text::pad(&job.spec.instance_name, names, false),
+            styles.get(Role::Text),
+        ),
+        Span::raw(" "),
+    ];
+    if recipes > 0 {
+        spans.push(Span::styled(
+            text::pad(&job.spec.recipe, recipes, false),
+            styles.get(Role::Muted),
+        ));
+        spans.push(Span::raw(" "));
+    }
+    spans.push(Span::styled(word.to_owned(), look));
+    rest(job, now, width, styles, &mut spans);
+    fitted(spans, width)
+}
+
+/// What follows the word of the standing.
+fn rest(
+    job: &JobView,
+    now: DateTime<Utc>,
+    width: usize,
+    styles: &Styles,
+    spans: &mut Vec<Span<'static>>,
+) {
+    let text = styles.get(Role::Text);
+    let muted = styles.get(Role::Muted);
+    if let Some(ms) = frozen_ms(job, now) {
+        let budget = u64::from(job.spec.budget_s) * 1000;
+        let role = styles.get(budget_role(ms, budget));
+        let cells = if width >= WIDE { 20 } else { 6 };
+        spans.push(Span::styled(format!(" {} ", millis(ms)), role));
+        spans.push(Span::styled(bar(ms, budget, cells), role));
+        let percent = ms.saturating_mul(100) / budget.max(1);
+        let of = if percent > 100 {
+            format!(" past {} s!", job.spec.budget_s)
+        } else {
+            format!(" of {} s", job.spec.budget_s)
+        };
+        spans.push(Span::styled(of, role));
+        if job.phase > Phase::Frozen {
+            spans.push(Span::styled(format!(" · {}", phase_word(job.phase)), text));
+        }
+        return;
+    }
+    if job.thaw_uncertain {
+        spans.push(Span::styled(
+            " look at the instance now",
+            styles.get(Role::Error),
+        ));
+        return;
+    }
+    if job.phase != Phase::Done {
+        if job.phase == Phase::Completing {
+            let done = job.progress();
+            spans.push(Span::styled(
+                format!(" {done:>3} % {}", bar(done.into(), 100, 10)),
+                styles.get(Role::Accent),
+            ));
+        }
+        let running = job.phases.iter().rev().find(|r| r.phase == job.phase);
+        if let Some(time) = running.and_then(|r| lasted(r, job, now)) {
+            spans.push(Span::styled(format!(" {}", took(time)), text));
+        }
+        if let Some(ms) = job.freeze_window_ms {
+            spans.push(Span::styled(format!(" · froze {}", millis(ms)), muted));
+        }
+        return;
+    }
+    if let Some(ended) = job.ended() {
+        spans.push(Span::styled(
+            format!(" {} ago", style::age(ended, now)),
+            muted,
+        ));
+    }
+    if let Some(ms) = job.freeze_window_ms {
+        spans.push(Span::styled(format!(" · froze {}", millis(ms)), text));
+    }
+    match (&job.error, job.started(), job.ended()) {
+        (Some(problem), _, _) => spans.push(Span::styled(
+            format!(" · {}", problem.cause),
+            styles.get(if job.verdict == Some(Verdict::Failed) {
+                Role::Error
+            } else {
+                Role::Warn
+            }),
+        )),
+        (None, Some(started), Some(ended)) => {
+            spans.push(Span::styled(
+                format!(" · took {}", took(ended - started)),
+                muted,
+            ));
+        }
+        _ => {}
+    }
+}
+
+/// Whether a phase says anything in the row of phases: the end is in the headline, and waiting for less
+/// than a second is not worth a word.
+fn tells(record: &PhaseRecord, job: &JobView) -> bool {
+    let waited = record
+        .ended
+        .is_some_and(|ended| ended - record.started >= Duration::seconds(1));
+    match record.phase {
+        Phase::Done => false,
+        Phase::Queued => waited || record.failed || job.phase == Phase::Queued,
+        _ => true,
+    }
+}
+
+/// The phases with their times; when there is too little room, the first ones give way.
+fn phases(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) -> Line<'static> {
+    let indent = 4;
+    let mut segments: Vec<Vec<Span<'static>>> = Vec::new();
+    for record in job.phases.iter().filter(|r| tells(r, job)) {
+        let current = record.phase == job.phase && job.phase != Phase::Done;
+        let role = match (record.failed, current, record.phase) {
+            (true, ..) => Role::Error,
+            (_, true, Phase::Frozen | Phase::Snapshotting | Phase::Thawing) => Role::Frozen,
+            (_, true, _) => Role::Accent,
+            _ => Role::Muted,
+        };
+        let mut words = String::new();
+        if record.failed {
+            words.push_str("✘ ");
+        }
+        words.push_str(phase_word(record.phase));
+        // Of the freeze one number counts: the window, not how long the console stood in this phase.
+        let window = (record.phase == Phase::Frozen)
+            .then(|| frozen_ms(job, now).or(job.freeze_window_ms))
+            .flatten();
+        match (window, lasted(record, job, now)) {
+            (Some(ms), _) => words.push_str(&format!(" {}", millis(ms))),
+            (None, Some(time)) => words.push_str(&format!(" {}", took(time))),
+            (None, None) => {}
+        }
+        if record.phase == Phase::Completing && current {
+            words.push_str(&format!(" {} %", job.progress()));
+        }
+        if current {
+            words = format!("[{words}]");
+        }
+        segments.push(vec![Span::styled(words, styles.get(role))]);
+    }
+    let size = |s: &[Vec<Span<'_>>]| -> usize {
+        s.iter()
+            .flatten()
+            .map(|s| text::width(&s.content))
+            .sum::<usize>()
+            + s.len().saturating_sub(1) * 3
+    };
+    let mut dropped = false;
+    while segments.len() > 1 && size(&segments) + indent + 2 > width {
+        segments.remove(0);
+        dropped = true;
+    }
+    let mut spans = vec![Span::raw(" ".repeat(indent))];
+    if dropped {
+        spans.push(Span::styled("… ", styles.get(Role::Muted)));
+    }
+    for (n, segment) in segments.into_iter().enumerate() {
+        if n > 0 {
+            spans.push(Span::styled(" · ", styles.get(Role::Border)));
+        }
+        spans.extend(segment);
+    }
+    fitted(spans, width)
+}
+
+/// The spans made safe and cut to `width` cells; the cut is shown as `…`.
+pub fn fitted(spans: Vec<Span<'static>>, width: usize) -> Line<'static> {
+    let mut left = width;
+    let mut out = Vec::new();
+    for span in spans {
+        if left == 0 {
+            break;
+        }
+        let shown = text::fit(&span.content, left);
+        left = left.saturating_sub(text::width(&shown));
+        let cut = text::width(&span.content) > text::width(&shown);
+        out.push(Span::styled(shown, span.style));
+        if cut {
+            break;
+        }
+    }
+    Line::from(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_well() {
+        assert_eq!(millis(412), "412 ms");
+        assert_eq!(millis(1_234_567), "1,234,567 ms");
+        assert_eq!(took(Duration::milliseconds(840)), "0.8s");
+        assert_eq!(took(Duration::seconds(72)), "1m12s");
+        assert_eq!(took(Duration::seconds(7380)), "2h03m");
+        assert_eq!(took(Duration::seconds(-5)), "0.0s");
+    }
+
+    #[test]
+    fn the_budget_warns_past_half_and_alarms_past_four_fifths() {
+        assert_eq!(budget_role(412, 30_000), Role::Frozen);
+        assert_eq!(budget_role(15_000, 30_000), Role::Warn);
+        assert_eq!(budget_role(24_000, 30_000), Role::Error);
+        assert_eq!(budget_role(u64::MAX, 0), Role::Error);
+        assert_eq!(bar(412, 30_000, 8), "▮▯▯▯▯▯▯▯");
+        assert_eq!(bar(0, 30_000, 4), "▯▯▯▯");
+        assert_eq!(bar(99_000, 30_000, 4), "▮▮▮▮");
+        assert_eq!(bar(1, 0, 3), "▯▯▯");
+    }
+}

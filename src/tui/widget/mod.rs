@@ -1,0 +1,15 @@
+//! Parts that screens are made of.
+
+pub mod details;
+pub mod dialog;
+pub mod form;
+pub mod header;
+pub mod table;
+pub mod text;
+
+pub mod chart;
+pub mod lane;
+pub mod narrow;
+pub mod scroll;
+pub mod timeline;
+pub mod trouble;

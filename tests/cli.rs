@@ -1,0 +1,508 @@
+//! The command line as scripts meet it: exit codes, JSON keys, error texts. On the embedded lab, without
+//! network, credentials or privileges.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails the test"
+)]
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Result {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Result {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|e| panic!("{e}: {}\n{}", self.out, self.err))
+    }
+}
+
+fn command(state: &Path) -> Command {
+    let mut command = Command::cargo_bin("freezeframe").unwrap();
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", state)
+        .env("FREEZEFRAME_STATE_DIR", state)
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+fn run(state: &TempDir, args: &[&str]) -> Result {
+    let output = command(state.path()).args(args).output().unwrap();
+    Result {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn state() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn mysql_instance(state: &TempDir) -> String {
+    let rows = run(
+        state,
+        &[
+            "--lab",
+            "list",
+            "instances",
+            "--filter",
+            "tag:ConsistentSnapshot=linux-mysql agent=online state=running",
+            "-o",
+            "json",
+        ],
+    )
+    .json();
+    rows[0]["id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn listings_have_the_promised_keys() {
+    let state = state();
+    for what in ["instances", "volumes", "snapshots", "sets"] {
+        let result = run(&state, &["--lab", "list", what, "-o", "json"]);
+        assert_eq!(result.code, 0, "{what}: {}", result.err);
+        let rows = result.json();
+        let rows = rows.as_array().unwrap();
+        assert!(!rows.is_empty(), "{what}");
+        for row in rows {
+            for key in ["id", "state", "tags", "account", "region"] {
+                assert!(row.get(key).is_some(), "{what} lacks {key}: {row}");
+            }
+            assert!(row["tags"].is_object());
+        }
+    }
+    let lines = run(&state, &["--lab", "list", "volumes", "-o", "jsonl"]).out;
+    assert!(
+        lines.lines().count() > 10
+            && lines
+                .lines()
+                .all(|l| serde_json::from_str::<Value>(l).is_ok())
+    );
+}
+
+#[test]
+fn nothing_matched_is_three_and_bad_usage_two() {
+    let state = state();
+    assert_eq!(
+        run(
+            &state,
+            &["--lab", "list", "instances", "--filter", "tag:Env=nowhere"]
+        )
+        .code,
+        3
+    );
+    assert_eq!(run(&state, &["--lab", "list", "jobs"]).code, 3);
+    assert_eq!(
+        run(&state, &["--lab", "snapshot", "--tag", "Env=nowhere"]).code,
+        3
+    );
+    let wrong = run(
+        &state,
+        &["--lab", "list", "instances", "--filter", "colour=red"],
+    );
+    assert_eq!(wrong.code, 2);
+    assert!(
+        wrong.err.contains("colour") && wrong.err.contains("next:"),
+        "{}",
+        wrong.err
+    );
+    assert_eq!(run(&state, &["--lab", "snapshot"]).code, 2);
+    assert_eq!(
+        run(&state, &["--lab", "snapshot", "--instance", "i-nonsense"]).code,
+        2
+    );
+    assert_eq!(run(&state, &["--lab", "prune", "--dry-run"]).code, 2);
+    assert_eq!(
+        run(
+            &state,
+            &[
+                "--lab",
+                "snapshot",
+                "--instance",
+                "i-01234567",
+                "--max-freeze",
+                "0s"
+            ]
+        )
+        .code,
+        2
+    );
+    assert_eq!(run(&state, &["frobnicate"]).code, 2);
+    assert_eq!(run(&state, &["--version"]).code, 0);
+}
+
+#[test]
+fn the_console_needs_a_terminal_and_says_so() {
+    let state = state();
+    let result = run(&state, &["--lab"]);
+    assert_eq!(result.code, 2);
+    assert!(result.err.contains("not a terminal"), "{}", result.err);
+}
+
+#[test]
+fn a_snapshot_run_prints_what_scripts_rely_on() {
+    let state = state();
+    let instance = mysql_instance(&state);
+    let result = run(
+        &state,
+        &["--lab", "snapshot", "--instance", &instance, "-o", "json"],
+    );
+    assert_eq!(result.code, 0, "{}\n{}", result.out, result.err);
+    let run_json = result.json();
+    for key in ["run", "account", "region", "jobs"] {
+        assert!(run_json.get(key).is_some(), "{key}");
+    }
+    let job = &run_json["jobs"][0];
+    for key in [
+        "job",
+        "instance",
+        "recipe",
+        "mode",
+        "verdict",
+        "freeze_window_ms",
+        "phases",
+        "evidence",
+        "set",
+        "error",
+    ] {
+        assert!(job.get(key).is_some(), "{key}");
+    }
+    assert_eq!(job["verdict"], "application");
+    for member in job["set"].as_array().unwrap() {
+        for key in ["snapshot", "volume", "device", "level", "reason"] {
+            assert!(member.get(key).is_some(), "{key}");
+        }
+    }
+    // History survives the process.
+    let jobs = run(&state, &["--lab", "list", "jobs", "-o", "json"]).json();
+    assert_eq!(jobs[0]["id"], job["job"]);
+    assert_eq!(jobs[0]["verdict"], "application");
+}
+
+#[test]
+fn refusals_are_one_with_the_reason() {
+    let state = state();
+    let missing = run(
+        &state,
+        &[
+            "--lab",
+            "snapshot",
+            "--instance",
+            "i-0aaaaaaaaaaaaaaa0",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(missing.code, 1);
+    assert_eq!(missing.json()["jobs"][0]["error"]["kind"], "not-found");
+    let lost = run(
+        &state,
+        &[
+            "--lab",
+            "list",
+            "instances",
+            "--filter",
+            "agent=lost",
+            "-o",
+            "json",
+        ],
+    )
+    .json();
+    let lost = lost[0]["id"].as_str().unwrap();
+    let refused = run(
+        &state,
+        &[
+            "--lab",
+            "snapshot",
+            "--instance",
+            lost,
+            "--recipe",
+            "linux-filesystem",
+        ],
+    );
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("agent"), "{}", refused.err);
+    let unknown = run(
+        &state,
+        &[
+            "--lab",
+            "snapshot",
+            "--instance",
+            &mysql_instance(&state),
+            "--recipe",
+            "linux-mysq",
+        ],
+    );
+    assert_ne!(unknown.code, 0);
+    assert!(
+        unknown.err.contains("linux-mysq") && unknown.err.contains("linux-mysql"),
+        "{}",
+        unknown.err
+    );
+}
+
+#[test]
+fn dry_runs_change_nothing() {
+    let state = state();
+    let instance = mysql_instance(&state);
+    let dry = run(
+        &state,
+        &[
+            "--lab",
+            "snapshot",
+            "--instance",
+            &instance,
+            "--dry-run",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(dry.code, 0, "{}", dry.err);
+    assert_eq!(dry.json()["jobs"][0]["would"], "snapshot");
+    assert_eq!(run(&state, &["--lab", "list", "jobs"]).code, 3);
+    let prune = run(
+        &state,
+        &[
+            "--lab",
+            "prune",
+            "--keep-last",
+            "2",
+            "--dry-run",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(prune.code, 0, "{}", prune.err);
+    let plan = prune.json();
+    assert!(
+        plan["decisions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|d| !d["reasons"].as_array().unwrap().is_empty())
+    );
+    // Without a terminal nobody can confirm: refused, not done.
+    let unconfirmed = run(&state, &["--lab", "prune", "--keep-last", "2"]);
+    assert_eq!(unconfirmed.code, 2, "{}", unconfirmed.err);
+    assert!(unconfirmed.err.contains("--yes"));
+    let read_only = run(
+        &state,
+        &["--lab", "--read-only", "snapshot", "--instance", &instance],
+    );
+    assert_eq!(read_only.code, 1);
+    assert!(read_only.err.contains("read-only"), "{}", read_only.err);
+}
+
+#[test]
+fn restore_plan_shows_every_call_as_a_cli_line() {
+    let state = state();
+    let sets = run(
+        &state,
+        &[
+            "--lab",
+            "list",
+            "sets",
+            "--filter",
+            "state=restorable level=application",
+            "-o",
+            "json",
+        ],
+    )
+    .json();
+    let set = sets
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|s| s["instance"].as_str() == Some(mysql_instance(&state).as_str()))
+        .expect("the default world has a proven set of a MySQL instance")
+        .clone();
+    let id = set["id"].as_str().unwrap();
+    let instance = set["instance"].as_str().unwrap();
+    let plan = run(
+        &state,
+        &[
+            "--lab",
+            "restore",
+            "plan",
+            "--set",
+            id,
+            "--instance",
+            instance,
+        ],
+    );
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    assert!(plan.out.contains(" ec2 create-volume "), "{}", plan.out);
+    assert!(plan.out.contains(" ec2 attach-volume "), "{}", plan.out);
+    let done = run(
+        &state,
+        &[
+            "--lab",
+            "restore",
+            "run",
+            "--set",
+            id,
+            "--instance",
+            instance,
+            "--yes",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.json()["items"][0]["state"], "done");
+    let gone = "00000000-0000-4000-8000-000000000000";
+    let missing = run(
+        &state,
+        &[
+            "--lab",
+            "restore",
+            "plan",
+            "--set",
+            gone,
+            "--instance",
+            instance,
+        ],
+    );
+    assert_eq!(missing.code, 1);
+    assert!(missing.err.contains(gone), "{}", missing.err);
+}
+
+#[test]
+fn metrics_are_listed() {
+    let state = state();
+    let result = run(
+        &state,
+        &[
+            "--lab",
+            "metrics",
+            "--instance",
+            &mysql_instance(&state),
+            "--days",
+            "90",
+            "-o",
+            "json",
+        ],
+    );
+    assert_eq!(result.code, 0, "{}", result.err);
+    let names: Vec<String> = result
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["metric"].as_str().unwrap().to_owned())
+        .collect();
+    for name in ["ElapsedTime", "Size", "Errors", "FreezeDuration"] {
+        assert!(names.iter().any(|n| n == name), "{name} of {names:?}");
+    }
+}
+
+#[test]
+fn no_credentials_no_endpoint_and_a_wrong_region_are_told_apart() {
+    let state = state();
+    let none = run(&state, &["--region", "eu-central-1", "list", "instances"]);
+    assert_eq!(none.code, 1, "{}", none.err);
+    assert!(none.err.contains("credential"), "{}", none.err);
+    assert!(
+        none.err.contains("--lab"),
+        "the mend names the way to try: {}",
+        none.err
+    );
+    let no_region = run(&state, &["list", "instances"]);
+    assert_eq!(no_region.code, 2, "{}", no_region.err);
+    assert!(no_region.err.contains("--region"), "{}", no_region.err);
+    let mut unreachable = command(state.path());
+    let output = unreachable
+        .env("AWS_ACCESS_KEY_ID", "AKIALAB")
+        .env("AWS_SECRET_ACCESS_KEY", "lab")
+        // Port 1 of loopback: nobody listens there.
+        .args([
+            "--region",
+            "eu-central-1",
+            "--endpoint-url",
+            "http://127.0.0.1:1",
+            "list",
+            "instances",
+        ])
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("endpoint"), "{err}");
+    let elsewhere = run(
+        &state,
+        &["--lab", "--region", "us-west-2", "list", "instances"],
+    );
+    assert_eq!(
+        elsewhere.code, 3,
+        "another region is simply empty: {}",
+        elsewhere.err
+    );
+}
+
+#[test]
+fn configuration_errors_name_the_line() {
+    let state = state();
+    let file = state.path().join("config.toml");
+    std::fs::write(&file, "profile = \"p\"\nreadonly = true\n").unwrap();
+    let result = run(
+        &state,
+        &[
+            "--config",
+            file.to_str().unwrap(),
+            "--lab",
+            "list",
+            "instances",
+        ],
+    );
+    assert_eq!(result.code, 2, "{}", result.err);
+    assert!(
+        result.err.contains("readonly") && result.err.contains('2'),
+        "{}",
+        result.err
+    );
+    let absent = run(
+        &state,
+        &[
+            "--config",
+            "/nonexistent/c.toml",
+            "--lab",
+            "list",
+            "instances",
+        ],
+    );
+    assert_eq!(absent.code, 2, "{}", absent.err);
+    assert!(absent.err.contains("/nonexistent/c.toml"), "{}", absent.err);
+}
+
+#[test]
+fn nothing_printed_carries_a_control_character() {
+    let state = state();
+    for format in ["table", "json", "jsonl"] {
+        for what in ["instances", "volumes", "snapshots"] {
+            let out = run(&state, &["--lab", "list", what, "-o", format]).out;
+            let bad = out
+                .chars()
+                .find(|c| *c != '\n' && freezeframe::domain::text::is_hostile(*c));
+            assert_eq!(bad, None, "{what} as {format}");
+        }
+    }
+}
+
+#[test]
+fn completions_are_a_script() {
+    let state = state();
+    let result = run(&state, &["completions", "bash"]);
+    assert_eq!(result.code, 0);
+    assert!(result.out.contains("_freezeframe"));
+}

@@ -1,0 +1,33 @@
+#!/bin/bash
+# The documents that run on the instances, really run: own loop images, own mount namespace, own database server.
+# Prints `ok NAME`, `FAIL NAME: why` or `SKIPPED NAME: why`; fails when any test fails. Usage: [FF_SH=bash] tests/documents.sh [NAME-PATTERN]
+set -u
+HERE=$(cd "$(dirname "$0")" && pwd)
+DOCS=$HERE/../assets/documents
+FILTER=${1:-}
+
+if [ "${FF_INSIDE:-}" != yes ]; then
+    if [ "$(id -u)" != 0 ]; then
+        # shellcheck source=tests/documents/static.sh
+        . "$HERE/documents/lib.sh"; . "$HERE/documents/static.sh"
+        run_tests
+        echo "SKIPPED real: not root"
+        exit $((FAILED > 0))
+    fi
+    MADE_DISK=no
+    if [ ! -d /dev/disk ]; then mkdir /dev/disk && MADE_DISK=yes; fi
+    FF_INSIDE=yes unshare -m --propagation private bash "$0" "$@"
+    CODE=$?
+    if [ "$MADE_DISK" = yes ]; then rmdir /dev/disk 2>/dev/null; fi
+    exit $CODE
+fi
+
+. "$HERE/documents/lib.sh"
+. "$HERE/documents/static.sh"
+. "$HERE/documents/filesystem.sh"
+. "$HERE/documents/mysql.sh"
+. "$HERE/documents/mount.sh"
+set_up
+trap tear_down EXIT
+run_tests
+exit $((FAILED > 0))

@@ -1,0 +1,354 @@
+# shellcheck shell=bash
+FS=linux-filesystem
+MOUNTED_BOTH() { printf '%s' "mounts=$W/data,$W/logs"; }
+
+test_fs_dry_run_says_what_would_freeze_and_changes_nothing() {
+    run $FS dry-run || return 1
+    expect 0 || return 1
+    [ "$(events "[.[] | select(.t==\"mount\" and .covered) | .mount] | sort == [\"$W/data\",\"$W/logs\"]")" = true ] || { fail 'covered mounts'; return 1; }
+    [ "$(events ".[] | select(.mount==\"$W/data\") | .volumes[0]")" = vol-0aaaaaaaaaaaaaaa1 ] || { fail 'volume id'; return 1; }
+    [ "$(events '.[] | select(.t=="mount" and .mount=="/") | .covered')" = false ] || { fail 'the root is covered'; return 1; }
+    [ ! -e /run/freezeframe ] || fail 'left state behind'
+}
+
+test_fs_happy_path() {
+    outer
+    run $FS pre-script "executionId=$JOB1" || return 1
+    expect 0 || return 1
+    [ "$(order | sed 's/^hello \(mount \)*//')" = 'armed flushed synced frozen frozen ready end' ] || { fail "pre: $(order)"; return 1; }
+    frozen "$W/data" && frozen "$W/logs" || { fail 'not frozen'; return 1; }
+    local last; last=$(events last.seq)
+    (: >"$W/data/written") &
+    local writer=$!
+    run $FS post-script "executionId=$JOB1" || return 1
+    expect 0 || return 1
+    [ "$(order)" = 'hello release thawed thawed disarmed probe probe window end' ] || { fail "post: $(order)"; return 1; }
+    [ "$(events first.seq)" -gt "$last" ] || { fail 'seq does not go on over both commands'; return 1; }
+    [ "$(events '[.[] | select(.t=="thawed") | .ok] | all')" = true ] || { fail 'thaw not ours'; return 1; }
+    [ "$(events '[.[] | select(.t=="thawed") | .mount] | join(" ")')" = "$W/logs $W/data" ] || { fail 'not in reverse order'; return 1; }
+    [ "$(events '.[] | select(.t=="window") | .window_ms > 0')" = true ] || { fail 'no window'; return 1; }
+    [ "$(events '[.[] | select(.t=="disarmed") | .fired] | any')" = false ] || { fail 'fired'; return 1; }
+    [ "$(events '[.[] | select(.t=="probe") | .frozen] | any')" = false ] || { fail 'probe says frozen'; return 1; }
+    thawed "$W/data" && thawed "$W/logs" || { fail 'still frozen'; return 1; }
+    await 5 gone $writer || { fail 'the writer still waits'; return 1; }
+    [ "$(ls -A /run/freezeframe)" = mutex ] || { fail "state left: $(ls -A /run/freezeframe)"; return 1; }
+    # nothing pins the mounts any more
+    await 5 no_pins || fail 'a process still holds a mount'
+}
+no_pins() { [ -z "$(find /proc/[0-9]*/fd -maxdepth 1 -lname "$W/data" 2>/dev/null)" ]; }
+
+test_fs_failsafe_fires_when_post_script_never_comes() {
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=2 || return 1
+    expect 0 || return 1
+    frozen "$W/data" || { fail 'not frozen'; return 1; }
+    await 4 thawed "$W/data" && await 1 thawed "$W/logs" || { fail 'not thawed by the budget'; return 1; }
+    run $FS post-script "executionId=$JOB1" || return 1
+    expect 203 failsafe-fired || return 1
+    [ "$(events '[.[] | select(.t=="thawed") | .ok] | any')" = false ] || { fail 'claims a thaw of its own'; return 1; }
+    [ "$(events '[.[] | select(.t=="disarmed") | .fired] | all')" = true ] || fail 'does not say fired'
+}
+
+test_fs_killed_holder_is_thawed_at_once() {
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=60 || return 1
+    expect 0 || return 1
+    kill -KILL "$(events '.[] | select(.t=="armed") | .holder_pid')"
+    await 3 thawed "$W/data" && await 3 thawed "$W/logs" || { fail 'still frozen'; return 1; }
+    run $FS post-script "executionId=$JOB1" || return 1
+    expect 203 failsafe-fired
+}
+
+test_fs_killed_guard_is_thawed_at_once() {
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=60 || return 1
+    expect 0 || return 1
+    kill -KILL "$(events '.[] | select(.t=="armed") | .guard_pid')"
+    await 3 thawed "$W/data" && await 3 thawed "$W/logs" || { fail 'still frozen'; return 1; }
+    run $FS post-script "executionId=$JOB1" || return 1
+    expect 202 arm-failed
+}
+
+test_fs_guard_and_holder_killed_post_script_thaws() {
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=60 || return 1
+    expect 0 || return 1
+    # shellcheck disable=SC2046
+    kill -KILL $(events '.[] | select(.t=="armed") | "\(.guard_pid) \(.holder_pid)"')
+    run $FS post-script "executionId=$JOB1" || return 1
+    expect 202 release-lost || return 1
+    thawed "$W/data" && thawed "$W/logs" || fail 'still frozen'
+}
+
+test_fs_stale_freeze_is_swept_by_the_next_job() {
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=60 || return 1
+    expect 0 || return 1
+    # shellcheck disable=SC2046
+    kill -KILL $(events '.[] | select(.t=="armed") | "\(.guard_pid) \(.holder_pid)"')
+    frozen "$W/data" || { fail 'not frozen'; return 1; }
+    run $FS pre-script "executionId=$JOB2" || return 1
+    expect 0 || return 1
+    run $FS post-script "executionId=$JOB2" || return 1
+    expect 0
+}
+
+# The agent kills the whole process group at every step that it can be told apart by: nothing stays frozen.
+test_fs_process_group_killed_at_each_step() {
+    local mark
+    for mark in guard.up holder.up events st.1 window.start ready pre.done; do
+        outer
+        start $FS pre-script "executionId=$JOB1" budgetSeconds=3
+        await 10 test -e "/run/freezeframe/$JOB1/$mark" || { fail "never reached $mark"; return 1; }
+        kill -KILL -- "-$GROUP" 2>/dev/null
+        wait "$GROUP" 2>/dev/null
+        await 6 thawed_and_quiet || { fail "frozen after a kill at $mark"; return 1; }
+        after_test
+    done
+    return 0
+}
+thawed_and_quiet() {
+    thawed "$W/data" && thawed "$W/logs" && {
+        [ ! -s "/run/freezeframe/$JOB1/holder.up" ] || gone "$(cut -d' ' -f1 "/run/freezeframe/$JOB1/holder.up")"
+    } && { [ ! -s "/run/freezeframe/$JOB1/guard.up" ] || gone "$(cut -d' ' -f1 "/run/freezeframe/$JOB1/guard.up")"; }
+}
+
+test_fs_another_owners_freeze_is_refused_and_left() {
+    outer
+    fsfreeze -f "$W/logs" || return 1
+    run $FS pre-script "executionId=$JOB1" || return 1
+    expect 206 already-frozen || return 1
+    frozen "$W/logs" || { fail "thawed another owner's"; return 1; }
+    thawed "$W/data" || fail 'left ours frozen'
+}
+
+# The other owner comes between the preflight and our freeze: the first mount is thawed, the other owner's is not.
+test_fs_partial_freeze_is_undone() {
+    outer
+    start $FS pre-script "executionId=$JOB1"
+    await 10 test -s "/run/freezeframe/$JOB1/foreground" || { fail 'never started'; return 1; }
+    fsfreeze -f "$W/logs" || { fail 'came too late to freeze it'; return 1; }
+    await 20 gone "$GROUP" || { fail 'pre-script does not end'; return 1; }
+    wait "$GROUP"; RC=$?
+    expect 201 already-frozen || return 1
+    [ "$(events '[.[] | select(.t=="frozen" or .t=="thawed") | .t + " " + .mount] | join(",")')" = "frozen $W/data,thawed $W/data" ] || { fail "$(order)"; return 1; }
+    thawed "$W/data" || { fail 'ours left frozen'; return 1; }
+    frozen "$W/logs" || fail "thawed another owner's"
+}
+
+test_fs_mounts_that_are_none_are_refused() {
+    mkdir -p "$W/plain" "$W/data/sub"; ln -sfn "$W/data" "$W/link"
+    local m
+    for m in plain data/sub link missing; do
+        run $FS pre-script "mounts=$W/$m" || return 1
+        expect 206 not-a-mount || { WHY="$m: $WHY"; return 1; }
+    done
+    thawed "$W/data"
+}
+
+test_fs_root_is_refused() {
+    run $FS pre-script mounts=/ || return 1
+    expect 206 root-mount || return 1
+    run $FS pre-script "mounts=$W/data,/" || return 1
+    expect 206 root-mount
+}
+
+test_fs_bind_mount_of_the_root_is_refused() {
+    mkdir -p "$W/bindroot"
+    mount --bind "$W/agent" "$W/bindroot" || return 1
+    run $FS pre-script "mounts=$W/bindroot"
+    umount "$W/bindroot"
+    expect 206 root-mount
+}
+
+test_fs_bind_mount_freezes_once() {
+    outer
+    mkdir -p "$W/bound"
+    mount --bind "$W/data" "$W/bound" || return 1
+    run $FS pre-script "mounts=$W/data,$W/bound,$W/logs" && expect 0 && run $FS post-script && expect 0
+    local rc=$?
+    umount "$W/bound"
+    [ $rc = 0 ] && [ "$(events '[.[] | select(.t=="thawed")] | length')" = 2 ] || { fail "rc $rc: $WHY $(order)"; return 1; }
+}
+
+test_fs_the_mount_with_the_scripts_own_files_is_refused() {
+    local SCRIPT_DIR=$W/data
+    run $FS pre-script "mounts=$W/data" || return 1
+    rm -f "$W"/data/*.sh
+    expect 206 agent-mount
+}
+
+test_fs_a_mount_without_a_volume_is_refused() {
+    run $FS pre-script "mounts=$W/other" || return 1
+    expect 206 no-volume
+}
+
+test_fs_read_only_is_refused() {
+    mount -o remount,ro "$W/logs" || return 1
+    run $FS pre-script "mounts=$W/logs"
+    mount -o remount,rw "$W/logs"
+    expect 206 unsupported-fs
+}
+
+test_fs_garbled_volume_links_are_not_volumes() {
+    rm /dev/disk/by-id/*aaa1
+    ln -s "$LOOP_data" '/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0$(id)'
+    ln -s "$LOOP_data" '/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0aa'
+    ln -s "$LOOP_data" '/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0aaaaaaaaaaaaaaa1-part1'
+    run $FS pre-script "mounts=$W/data"
+    rm /dev/disk/by-id/*vol0\$* /dev/disk/by-id/*vol0aa /dev/disk/by-id/*-part1
+    ln -s "$LOOP_data" /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0aaaaaaaaaaaaaaa1
+    expect 206 no-volume
+}
+
+test_fs_second_pre_script_is_204_and_two_jobs_are_busy() {
+    outer
+    run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
+    local last; last=$(events last.seq)
+    run $FS pre-script "executionId=$JOB1" && expect 204 already-frozen || return 1
+    [ "$(events first.seq)" -gt "$last" ] || { fail 'seq started anew'; return 1; }
+    run $FS pre-script "executionId=$JOB2" && expect 204 busy || return 1
+    frozen "$W/data" || { fail 'disturbed the first job'; return 1; }
+    run $FS post-script "executionId=$JOB2" && expect 205 not-frozen || return 1
+    [ "$(events '[.[] | select(.t=="probe") | .frozen] | all')" = true ] || { fail 'probe'; return 1; }
+    run $FS post-script "executionId=$JOB1" && expect 0
+}
+
+test_fs_post_script_without_pre_script_is_205() {
+    run $FS post-script || return 1
+    expect 205 not-frozen
+}
+
+# The service refuses what the pattern does not allow, before the agent writes the value into the script; what gets by is checked again.
+test_fs_values_never_run() {
+    local v
+    for v in "auto'; touch $W/pwned; '" '/$(id)' '/a;b' '/a b' '-f' $'/a\n/b' '/`id`'; do
+        jq -e --arg v "$v" '.parameters.mounts.allowedPattern as $p | $v | test($p) | not' "$DOCS/$FS.json" >/dev/null || { fail "the pattern allows $v"; return 1; }
+        case $v in *\'*) continue ;; esac
+        run $FS pre-script "mounts=$v" && expect 206 bad-parameter || { WHY="$v: $WHY"; return 1; }
+    done
+    run $FS pre-script budgetSeconds=0 && expect 206 bad-parameter || return 1
+    run $FS nonsense && expect 201 unknown-command || return 1
+    run $FS pre-script 'executionId=../../etc' && expect 206 bad-parameter
+}
+
+test_fs_state_not_in_memory_is_refused() {
+    mkdir -p "$W/shm"
+    mount --bind "$W/shm" /run && mount --bind "$W/shm" /dev/shm || return 1
+    run $FS pre-script
+    umount /run; umount /dev/shm
+    expect 206 arm-failed || return 1
+    thawed "$W/data"
+}
+
+# The failsafe cannot be armed: its state directory is full, so its sign of life never comes. Nothing is frozen.
+test_fs_nothing_freezes_when_the_failsafe_cannot_be_armed() {
+    mkdir -p "$W/bin"
+    printf '#!/bin/sh\nfor a; do [ "$a" = --guard ] && exit 1; done\nexec /usr/bin/setsid.real "$@"\n' >"$W/bin/setsid"
+    chmod 755 "$W/bin/setsid"
+    local real; real=$(command -v setsid)
+    cp "$real" "$W/bin/setsid.real"
+    sed -i "s,/usr/bin/setsid.real,$W/bin/setsid.real," "$W/bin/setsid"
+    mount --bind "$W/bin/setsid" "$real" || return 1
+    RUN=$((RUN + 1)); render $FS "$W/agent/$RUN.sh" command=pre-script "executionId=$JOB1"
+    "$W/agent/$RUN.sh" >"$W/out" 2>"$W/err"; RC=$?
+    umount "$real"
+    expect 201 arm-failed || return 1
+    [ "$(events '[.[] | select(.t=="frozen" or .t=="armed")] | length')" = 0 ] || { fail "$(order)"; return 1; }
+    thawed "$W/data"
+}
+
+says() { grep -q "$1" "/run/freezeframe/$JOB1/$2" 2>/dev/null; }
+
+# The holder alone is killed at every step that it leaves a sign of, the middle of a slow freeze among them.
+test_fs_holder_killed_at_each_step() {
+    local step file word
+    for step in holder.up:. events:synced st.1:freezing st.1:frozen st.2:freezing st.2:frozen ready:; do
+        file=${step%%:*}; word=${step#*:}
+        outer
+        dd if=/dev/zero of="$W/data/dirt" bs=1M count=60 status=none
+        start $FS pre-script "executionId=$JOB1" budgetSeconds=20
+        await 15 says "$word" "$file" || [ -e "/run/freezeframe/$JOB1/ready" ] || { fail "never reached $step"; return 1; }
+        kill -KILL "$(cut -d' ' -f1 "/run/freezeframe/$JOB1/holder.up")"
+        await 8 thawed_and_quiet || { fail "frozen after the holder's death at $step"; return 1; }
+        await 8 gone "$GROUP" || { fail "pre-script hangs at $step"; return 1; }
+        after_test
+    done
+    rm -f "$W/data/dirt"
+    return 0
+}
+
+# LVM and md look like this to the kernel: one device over two volumes. Both must be named, or the mount is not covered.
+test_fs_stacked_device_names_every_volume() {
+    local a b size
+    if ! command -v dmsetup >/dev/null || ! dmsetup version >/dev/null 2>&1; then WHY='SKIPPED no device mapper'; return 0; fi
+    make_volume pv1 none 0aaaaaaaaaaaaaa11 40M && make_volume pv2 none 0aaaaaaaaaaaaaa12 40M || return 1
+    a=$LOOP_pv1 b=$LOOP_pv2 size=$((40 * 2048))
+    printf '0 %s linear %s 0\n%s %s linear %s 0\n' $size "$a" $size $size "$b" | dmsetup create --noudevsync "ff-test-$$" || { WHY='SKIPPED dmsetup cannot create'; return 0; }
+    mkdir -p "$W/stacked"
+    mkfs.ext4 -q "/dev/mapper/ff-test-$$" && mount "/dev/mapper/ff-test-$$" "$W/stacked"
+    run $FS dry-run
+    local both one
+    both=$(events ".[] | select(.mount==\"$W/stacked\") | [.covered, .volumes]")
+    rm /dev/disk/by-id/*aa12
+    run $FS dry-run
+    one=$(events ".[] | select(.t==\"mount\" and .mount==\"$W/stacked\") | .covered")
+    umount "$W/stacked"; dmsetup remove --noudevsync "ff-test-$$"; rm -f /dev/disk/by-id/*aa11
+    [ "$(printf '%s' "$both" | tr -d ' \n')" = '[true,["vol-0aaaaaaaaaaaaaa11","vol-0aaaaaaaaaaaaaa12"]]' ] || { fail "both: $both"; return 1; }
+    [ "$one" = false ] || fail "covered with an unknown part: $one"
+}
+
+test_fs_partition_leads_to_its_disk() {
+    local loop
+    make_volume disk none 0aaaaaaaaaaaaaa21 60M || return 1
+    loop=$LOOP_disk
+    # one MBR entry: type 83, sectors 2048 to the end
+    python3 -c 'import struct, sys
+with open(sys.argv[1], "r+b") as f:
+    f.seek(446); f.write(struct.pack("<B3sB3sII", 0, b"\0\0\0", 0x83, b"\0\0\0", 2048, 60 * 2048 - 2048)); f.seek(510); f.write(b"\x55\xaa")' "$W/disk.img"
+    losetup -d "$loop"; losetup -P "$loop" "$W/disk.img" || return 1
+    if [ ! -b "${loop}p1" ]; then WHY='SKIPPED no partitions on loop devices here'; return 0; fi
+    mkfs.ext4 -q "${loop}p1" && mkdir -p "$W/part" && mount "${loop}p1" "$W/part" || return 1
+    run $FS dry-run
+    umount "$W/part"
+    [ "$(events ".[] | select(.mount==\"$W/part\") | .volumes[0]")" = vol-0aaaaaaaaaaaaaa21 ] || { fail 'not mapped'; return 1; }
+    run linux-mount mount volumeId=vol-0aaaaaaaaaaaaaa21 "mountPoint=$W/part" && expect 0 || return 1
+    run linux-mount umount volumeId=vol-0aaaaaaaaaaaaaa21 "mountPoint=$W/part" && expect 0
+}
+
+test_fs_btrfs_names_every_member_and_freezes() {
+    command -v mkfs.btrfs >/dev/null || { WHY='SKIPPED no mkfs.btrfs'; return 0; }
+    make_volume bt1 none 0aaaaaaaaaaaaaa31 130M && make_volume bt2 none 0aaaaaaaaaaaaaa32 130M || return 1
+    mkfs.btrfs -q -d single "$LOOP_bt1" "$LOOP_bt2" >/dev/null 2>&1 && mkdir -p "$W/bt" || { fail mkfs; return 1; }
+    mount -o "device=$LOOP_bt1,device=$LOOP_bt2" "$LOOP_bt1" "$W/bt" || { WHY='SKIPPED btrfs does not mount here'; return 0; }
+    setsid sh -c "sleep 20; fsfreeze -u '$W/bt'" </dev/null >/dev/null 2>&1 &
+    OUTER=$!; disown $OUTER
+    run $FS pre-script "mounts=$W/bt" && expect 0 && run $FS post-script && expect 0
+    local rc=$? why=$WHY both one
+    run $FS dry-run
+    both=$(events ".[] | select(.t==\"mount\" and .mount==\"$W/bt\") | [.covered, (.volumes | sort)]" | tr -d ' \n')
+    rm /dev/disk/by-id/*aa32
+    run $FS dry-run
+    one=$(events ".[] | select(.t==\"mount\" and .mount==\"$W/bt\") | .covered")
+    fsfreeze -u "$W/bt" 2>/dev/null
+    umount "$W/bt"; rm -f /dev/disk/by-id/*aa31
+    [ $rc = 0 ] || { fail "freeze and thaw: $why"; return 1; }
+    [ "$both" = '[true,["vol-0aaaaaaaaaaaaaa31","vol-0aaaaaaaaaaaaaa32"]]' ] || { fail "both: $both"; return 1; }
+    [ "$one" = false ] || fail "covered with an unknown member: $one"
+}
+
+# Two jobs at the same moment: exactly one gets the instance.
+test_fs_two_pre_scripts_at_once() {
+    outer
+    local first second rc1 rc2
+    start $FS pre-script "executionId=$JOB1"; first=$GROUP
+    start $FS pre-script "executionId=$JOB2"; second=$GROUP
+    await 20 gone "$first" && await 20 gone "$second" || { fail 'they hang'; return 1; }
+    wait "$first"; rc1=$?
+    wait "$second"; rc2=$?
+    case $rc1/$rc2 in
+    0/204) run $FS post-script "executionId=$JOB1" && expect 0 ;;
+    204/0) run $FS post-script "executionId=$JOB2" && expect 0 ;;
+    *) fail "exits $rc1 and $rc2" ;;
+    esac
+}

@@ -1,0 +1,156 @@
+# Helpers of tests/documents.sh. A test is a function test_NAME; it returns 0, or calls `fail WHY` (which sets WHY and returns 1).
+# shellcheck shell=bash disable=SC2034
+FAILED=0
+PIDS=''
+JOB1=11111111-2222-3333-4444-555555555555
+JOB2=99999999-8888-7777-6666-555555555555
+
+fail() { WHY=$*; return 1; }
+
+run_tests() {
+    local name
+    for name in $(declare -F | sed -n 's/^declare -f test_//p'); do
+        case $name in *$FILTER*) ;; *) continue ;; esac
+        WHY=''
+        if "test_$name"; then
+            case $WHY in SKIPPED*) echo "SKIPPED $name: ${WHY#SKIPPED }" ;; *) echo "ok $name" ;; esac
+        else
+            FAILED=$((FAILED + 1))
+            echo "FAIL $name: ${WHY:-no reason given}"
+            if [ -s "${W:-/nonexistent}/out" ]; then sed 's/^/    | /' "$W/out"; fi
+        fi
+        if declare -F after_test >/dev/null && [ -n "${W:-}" ]; then after_test; fi
+    done
+}
+
+# await SECONDS COMMAND…: until it succeeds
+await() {
+    local end=$((SECONDS + $1 + 1))
+    shift
+    until "$@"; do
+        if [ "$SECONDS" -ge "$end" ]; then return 1; fi
+        sleep 0.05
+    done
+}
+not() { ! "$@"; }
+gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.[ZX]' "/proc/$1/status" 2>/dev/null; }
+
+frozen() { python3 "$HERE/documents/frozen.py" "$1"; }
+thawed() { not frozen "$1"; }
+
+make_volume() { # NAME FSTYPE VOLUME-HEX: $W/NAME mounted, LOOP_NAME
+    local image=$W/$1.img loop
+    truncate -s "${4:-400M}" "$image"
+    loop=$(losetup -f --show "$image") || return 1
+    LOOPS="$LOOPS $loop"
+    printf -v "LOOP_$1" %s "$loop"
+    if [ "$2" != none ]; then
+        "mkfs.$2" -q "$loop" >/dev/null || return 1
+        mkdir -p "$W/$1"
+        mount "$loop" "$W/$1" || return 1
+    fi
+    if [ -n "$3" ]; then ln -s "$loop" "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol$3"; fi
+}
+
+set_up() {
+    LOOPS=''
+    mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /dev/disk || exit 1
+    mkdir /dev/disk/by-id
+    # FF_SH=bash: the suite under another /bin/sh, as on Amazon Linux
+    if [ -n "${FF_SH:-}" ]; then mount --bind "$(command -v "$FF_SH")" "$(readlink -f /bin/sh)" || exit 1; fi
+    W=$(mktemp -d /tmp/ff-documents.XXXXXX)
+    mkdir "$W/agent"
+    make_volume data ext4 0aaaaaaaaaaaaaaa1 && make_volume logs xfs 0aaaaaaaaaaaaaaa2 && make_volume other ext4 '' || exit 1
+    OUTER=''
+}
+
+# Whatever a test leaves behind: the state of its jobs, the outer thaw, a frozen filesystem.
+after_test() {
+    local m p
+    if [ -n "$OUTER" ]; then kill -KILL -- "-$OUTER" 2>/dev/null; OUTER=''; fi
+    for m in data logs other; do
+        if frozen "$W/$m"; then fsfreeze -u "$W/$m"; fi
+    done
+    for p in /run/freezeframe/*/guard.up /run/freezeframe/*/holder.up /run/freezeframe/*/pin.*; do
+        if [ -s "$p" ]; then kill -KILL "$(cut -d' ' -f1 "$p")" 2>/dev/null; fi
+    done
+    for p in $PIDS; do
+        kill -KILL "$p" 2>/dev/null
+        wait "$p" 2>/dev/null
+    done
+    PIDS=''
+    rm -rf /run/freezeframe
+}
+
+tear_down() {
+    local m l
+    after_test
+    if [ -s "$W/db.pid" ]; then stop_server; fi
+    for m in restored data logs other; do
+        if mountpoint -q "$W/$m"; then umount "$W/$m" || umount -l "$W/$m"; fi
+    done
+    for l in $LOOPS; do losetup -d "$l"; done
+    rm -rf "$W"
+}
+
+# An outer thaw, armed before anything freezes, in a session of its own.
+outer() {
+    setsid sh -c "sleep 25; fsfreeze -u '$W/data'; fsfreeze -u '$W/logs'; fsfreeze -u '$W/other'" </dev/null >/dev/null 2>&1 &
+    OUTER=$!
+    disown $OUTER
+}
+
+# render DOCUMENT FILE NAME=VALUE…: what the agent would write to disk, defaults filled in
+render() {
+    local doc=$1 file=$2 text name value pair
+    shift 2
+    text=$(jq -r '.mainSteps[0].inputs.runCommand | join("\n")' "$DOCS/$doc.json")
+    for pair in "$@"; do text=${text//"{{ ${pair%%=*} }}"/"${pair#*=}"}; done
+    while IFS=$'\t' read -r name value; do
+        text=${text//"{{ $name }}"/"$value"}
+    done < <(jq -r '.parameters | to_entries[] | [.key, .value.default // ""] | @tsv' "$DOCS/$doc.json")
+    printf '%s\n' "$text" >"$file"
+    chmod 700 "$file"
+}
+
+RUN=0
+# run DOCUMENT COMMAND NAME=VALUE…: as the agent runs it, in a process group of its own, until its output pipes are closed. RC, $W/out, $W/err
+run() {
+    local doc=$1 command=$2 script
+    shift 2
+    RUN=$((RUN + 1))
+    script=${SCRIPT_DIR:-$W/agent}/$RUN.sh
+    render "$doc" "$script" "command=$command" "$@"
+    # cat ends only when nothing holds the pipe any more
+    { timeout 60 setsid -w "$script" 2>"$W/err" </dev/null; echo $? >"$W/rc"; } | timeout 70 cat >"$W/out"
+    RC=$(cat "$W/rc")
+    if [ -s "$W/err" ]; then WHY="stderr: $(head -c 300 "$W/err")"; fi
+    if [ "$(wc -c <"$W/out")" -gt 24000 ]; then fail "output longer than the agent keeps"; fi
+}
+
+# start DOCUMENT COMMAND …: in the background, GROUP is its process group
+start() {
+    local doc=$1 command=$2 script
+    shift 2
+    RUN=$((RUN + 1))
+    script=$W/agent/$RUN.sh
+    render "$doc" "$script" "command=$command" "$@"
+    setsid "$script" </dev/null >"$W/out" 2>"$W/err" &
+    GROUP=$!
+    PIDS="$PIDS $GROUP"
+}
+
+# events FILTER: jq over the FF1 lines of the last run
+events() { sed -n 's/^FF1 //p' "$W/out" | jq -rs "$1"; }
+# order: the events' names on one line
+order() { events '[.[] | .t] | join(" ")'; }
+has_error() { [ "$(events "[.[] | select(.t==\"error\") | .code] | index(\"$1\") != null")" = true ]; }
+# expect RC [ERROR-CODE]
+expect() {
+    if [ "$RC" != "$1" ]; then fail "exit $RC, not $1 $WHY"; return 1; fi
+    if [ -n "${2:-}" ] && ! has_error "$2"; then fail "no error $2"; return 1; fi
+    if [ -s "$W/err" ]; then fail "wrote to stderr: $(head -c 300 "$W/err")"; return 1; fi
+    if [ "$(events 'last.t')" != end ] || [ "$(events 'first.t')" != hello ]; then fail "not from hello to end: $(order)"; return 1; fi
+    if [ "$(events 'last.exit')" != "$1" ]; then fail "end says $(events 'last.exit')"; return 1; fi
+    if [ "$(events '[.[].seq] | . == (unique)')" != true ]; then fail "seq does not count up"; return 1; fi
+}

@@ -1,0 +1,394 @@
+//! Properties of the pure floor that hold for every story: the parser over any input, the machine over
+//! any order of events, each with the timers that it armed running out in the end.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+use freezeframe::domain::ids::{
+    AccountId, CommandId, InstanceId, JobId, Region, RunId, Scope, SnapshotId, VolumeId,
+};
+use freezeframe::domain::job::{JobSpec, Mode, OnFailure, Phase, Verdict};
+use freezeframe::domain::level::Level;
+use freezeframe::domain::machine::{
+    AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Effect, Event, Job,
+    PreflightFacts, SnapshotProgress, Timer, step,
+};
+use freezeframe::domain::problem::{Kind, Problem};
+use freezeframe::domain::trace;
+use proptest::prelude::*;
+
+const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+const ID: &str = "11111111-1111-1111-1111-111111111111";
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).unwrap() + TimeDelta::seconds(seconds)
+}
+
+fn new_job(on_failure: OnFailure) -> Job {
+    Job::new(JobSpec {
+        job: JobId::from_api(JOB),
+        run: RunId::from_api(ID),
+        scope: Scope {
+            account: AccountId::from_api("111122223333"),
+            region: Region::from_api("eu-central-1"),
+        },
+        instance: InstanceId::from_api("i-0123456789abcdef0"),
+        instance_name: "web-1".into(),
+        recipe: "linux-filesystem".into(),
+        document: "freezeframe-linux-filesystem".into(),
+        mode: Mode::Coordinated,
+        budget_s: 30,
+        on_failure,
+        mounts: Vec::new(),
+        namespace: "Organization/Backup".into(),
+    })
+}
+
+fn facts() -> PreflightFacts {
+    let volume = VolumeId::from_api("vol-00000000000000002");
+    PreflightFacts {
+        covered: vec![CoveredMount {
+            mount: "/data".into(),
+            fs: "xfs".into(),
+            volumes: vec![volume.clone()],
+        }],
+        uncovered: Vec::new(),
+        volumes: vec![AttachedVolume {
+            volume,
+            device: "/dev/sdf".into(),
+            is_root: false,
+        }],
+        engine: None,
+    }
+}
+
+fn made() -> Vec<CreatedSnapshot> {
+    vec![CreatedSnapshot {
+        snapshot: SnapshotId::from_api("snap-00000000000000002"),
+        volume: VolumeId::from_api("vol-00000000000000002"),
+        volume_gib: 8,
+    }]
+}
+
+fn lines(first: usize, list: &[&str]) -> String {
+    list.iter()
+        .enumerate()
+        .map(|(i, l)| {
+            let (t, rest) = l.split_once(' ').unwrap_or((l, ""));
+            let comma = if rest.is_empty() { "" } else { "," };
+            format!(
+                "FF1 {{\"t\":\"{t}\",\"seq\":{},\"ms\":{}{comma}{rest}}}\n",
+                first + i,
+                (first + i) * 10
+            )
+        })
+        .collect()
+}
+
+/// Texts that scripts may leave: all good, half, failed, fired, not frozen, still frozen, nothing.
+fn stdouts() -> Vec<String> {
+    let hello =
+        |c: &str| format!(r#"hello "recipe":"r","version":1,"job":"{JOB}","command":"{c}""#);
+    let (pre, post) = (hello("pre-script"), hello("post-script"));
+    let armed = r#"armed "budget_ms":30000,"guard_pid":2,"holder_pid":3"#;
+    let frozen = r#"frozen "mount":"/data","took_ms":1"#;
+    let thawed = r#"thawed "mount":"/data","ok":true"#;
+    let quiet = r#"disarmed "fired":false"#;
+    let probe = r#"probe "mount":"/data","frozen":false"#;
+    let end = r#"end "outcome":"ok","exit":0"#;
+    let failed = r#"end "outcome":"failed","exit":201"#;
+    let error = r#"error "code":"freeze-failed","text":"EBUSY""#;
+    vec![
+        lines(1, &[&pre, armed, "flushed", "synced", frozen, "ready", end]),
+        lines(
+            10,
+            &[
+                &post,
+                "release",
+                thawed,
+                quiet,
+                probe,
+                r#"window "window_ms":99"#,
+                end,
+            ],
+        ),
+        lines(1, &[&pre, armed, frozen]),
+        lines(1, &[&pre, armed, frozen, error, thawed, quiet, failed]),
+        lines(10, &[&post, r#"disarmed "fired":true"#, probe, failed]),
+        lines(
+            1,
+            &[
+                &post,
+                r#"error "code":"not-frozen","text":"none""#,
+                probe,
+                failed,
+            ],
+        ),
+        lines(
+            10,
+            &[&post, r#"probe "mount":"/data","frozen":true"#, failed],
+        ),
+        String::new(),
+    ]
+}
+
+fn problem() -> impl Strategy<Value = Problem> {
+    (
+        any::<bool>(),
+        prop_oneof![Just(Kind::Network), Just(Kind::Agent), Just(Kind::State)],
+    )
+        .prop_map(|(maybe, kind)| {
+            let mut p = Problem::new(kind, "call", "it failed", "mend it");
+            p.may_have_happened = maybe;
+            p
+        })
+}
+
+fn outcome() -> impl Strategy<Value = CommandOutcome> {
+    let ended = prop_oneof![
+        4 => Just(CommandEnd::Success),
+        2 => prop_oneof![Just(201), Just(204), Just(205)].prop_map(|exit| CommandEnd::Failed { exit }),
+        1 => any::<bool>().prop_map(|may_have_run| CommandEnd::TimedOut { may_have_run }),
+        1 => Just(CommandEnd::NeverDelivered),
+        1 => Just(CommandEnd::Cancelled),
+        1 => problem().prop_map(CommandEnd::Lost),
+    ];
+    (ended, prop::sample::select(stdouts())).prop_map(|(ended, stdout)| CommandOutcome {
+        command: CommandId::from_api(ID),
+        ended,
+        stdout,
+        stderr: String::new(),
+    })
+}
+
+fn timer() -> impl Strategy<Value = Timer> {
+    prop::sample::select(vec![
+        Timer::Preflight,
+        Timer::Quiesce,
+        Timer::Call,
+        Timer::Answer,
+        Timer::Thaw,
+        Timer::ThawRetry,
+        Timer::Find,
+        Timer::Labels,
+        Timer::LabelRetry,
+        Timer::Complete,
+        Timer::Publish,
+    ])
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let answers = || prop_oneof![3 => Just(Ok(made())), 1 => Just(Ok(Vec::new())), 2 => problem().prop_map(Err)];
+    let unit = || prop_oneof![2 => Just(Ok(())), 1 => problem().prop_map(Err)];
+    let sent = || prop_oneof![3 => Just(Ok(CommandId::from_api(ID))), 1 => problem().prop_map(Err)];
+    let state = prop::sample::select(vec!["pending", "completed", "error", "what"]);
+    prop_oneof![
+        2 => Just(Event::Start),
+        4 => Just(Event::Preflight(Ok(facts()))),
+        1 => problem().prop_map(|p| Event::Preflight(Err(p))),
+        3 => sent().prop_map(Event::PreSent),
+        5 => outcome().prop_map(Event::PreEnded),
+        4 => answers().prop_map(Event::SnapshotsAnswered),
+        2 => sent().prop_map(Event::PostSent),
+        5 => outcome().prop_map(Event::PostEnded),
+        2 => answers().prop_map(Event::SnapshotsFound),
+        3 => unit().prop_map(Event::LabelsWritten),
+        3 => (state, any::<u8>()).prop_map(|(state, percent)| Event::Progress(vec![SnapshotProgress {
+            snapshot: made()[0].snapshot.clone(),
+            state: state.to_owned(),
+            percent,
+        }])),
+        2 => unit().prop_map(Event::Published),
+        2 => timer().prop_map(Event::TimedOut),
+        1 => Just(Event::Cancel),
+    ]
+}
+
+/// The way a good job goes; random events are strewn in between.
+fn good_way() -> Vec<Event> {
+    let said = stdouts();
+    let ended = |stdout: &String| CommandOutcome {
+        command: CommandId::from_api(ID),
+        ended: CommandEnd::Success,
+        stdout: stdout.clone(),
+        stderr: String::new(),
+    };
+    vec![
+        Event::Start,
+        Event::Preflight(Ok(facts())),
+        Event::PreSent(Ok(CommandId::from_api(ID))),
+        Event::PreEnded(ended(&said[0])),
+        Event::SnapshotsAnswered(Ok(made())),
+        Event::PostSent(Ok(CommandId::from_api(ID))),
+        Event::PostEnded(ended(&said[1])),
+        Event::LabelsWritten(Ok(())),
+        Event::Progress(vec![SnapshotProgress {
+            snapshot: made()[0].snapshot.clone(),
+            state: "completed".into(),
+            percent: 100,
+        }]),
+        Event::Published(Ok(())),
+    ]
+}
+
+fn story() -> impl Strategy<Value = Vec<Event>> {
+    prop_oneof![
+        prop::collection::vec(event(), 0..40),
+        prop::collection::vec((0_usize..11, event()), 0..6).prop_map(|strewn| {
+            let mut way = good_way();
+            for (place, event) in strewn {
+                way.insert(place.min(way.len()), event);
+            }
+            way
+        }),
+    ]
+}
+
+/// Whether a trace of `pre-script` proves by itself that nothing was left frozen: the test's own reading.
+fn proves_clean(event: &Event) -> bool {
+    match event {
+        Event::PreSent(Err(p)) => !p.may_have_happened,
+        Event::PreEnded(o) => match o.ended {
+            CommandEnd::NeverDelivered => true,
+            CommandEnd::Failed { .. } => o.stdout.contains("\"failed\""),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn the_parser_takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+        let text = String::from_utf8_lossy(&bytes);
+        let seen = text.lines().filter(|l| l.starts_with("FF1 ")).count();
+        let trace = trace::parse(&text);
+        prop_assert_eq!(trace.lines.len() + trace.malformed.len(), seen);
+    }
+
+    #[test]
+    fn the_parser_takes_any_line_that_calls_itself_ff1(json in "[ -~\\u{0}-\\u{1f}]{0,200}", cut in 0_usize..400) {
+        let good = stdouts().concat();
+        let cut = good.get(..cut).unwrap_or(&good).to_owned();
+        let trace = trace::parse(&format!("{cut}\nFF1 {json}\nFF1 {{\"t\":{json}}}"));
+        let safe = trace.malformed.iter().all(|m| !m.why.contains(char::is_control));
+        prop_assert!(safe, "{:?}", trace.malformed);
+    }
+
+    #[test]
+    fn p10_a_truncated_trace_never_proves_more(cut in 0_usize..700) {
+        let said = stdouts();
+        let short = said[1].get(..cut).unwrap_or(&said[1]).to_owned();
+        let whole = short.contains("disarmed\",") && short.contains("\"fired\":false}");
+        let mut job = new_job(OnFailure::Skip);
+        for event in good_way() {
+            let event = match event {
+                Event::PostEnded(mut o) => {
+                    o.stdout = short.clone();
+                    Event::PostEnded(o)
+                }
+                other => other,
+            };
+            job.step(event, at(1));
+        }
+        // One that could not be confirmed goes on to thaw again; nothing above crash is claimed meanwhile.
+        let proven = job.view().set.iter().any(|m| m.level.is_proven());
+        prop_assert!(!proven || whole, "{short}");
+    }
+
+    #[test]
+    fn any_story_keeps_the_rules_and_ends(story in story(), crash in any::<bool>(), tick in 0_i64..40) {
+        let on_failure = if crash { OnFailure::CrashConsistent } else { OnFailure::Skip };
+        let mut job = new_job(on_failure);
+        let mut armed: HashSet<Timer> = HashSet::new();
+        let mut asked: Vec<Effect> = Vec::new();
+        let (mut clean, mut now) = (false, 0);
+        let mut pending: Vec<Event> = story.into_iter().rev().collect();
+        let mut steps = 0;
+        loop {
+            // When the story is told out, the timers that are armed run out, one after another.
+            let event = match pending.pop() {
+                Some(event) => event,
+                None if job.is_done() => break,
+                None if job.view().phase == Phase::Queued => Event::Start,
+                None => {
+                    let Some(timer) = armed.iter().min().copied() else {
+                        return Err(TestCaseError::fail(format!("stuck without a timer: {:?}", job.view())));
+                    };
+                    now += 200;
+                    Event::TimedOut(timer)
+                }
+            };
+            steps += 1;
+            prop_assert!(steps < 200, "no end: {:?}", job.view());
+            now += tick;
+            let pre_was_asked = asked.contains(&Effect::SendPre);
+            if let Event::TimedOut(timer) = &event {
+                armed.remove(timer);
+            }
+            clean |= pre_was_asked && proves_clean(&event);
+            let was_done = job.is_done();
+            let before = job.clone();
+            let (after, effects) = step(job, event.clone(), at(now));
+            let (again, effects_again) = step(before.clone(), event, at(now));
+            prop_assert_eq!(&after, &again);
+            prop_assert_eq!(&effects, &effects_again);
+            if was_done {
+                prop_assert_eq!(&before, &after);
+                prop_assert!(effects.is_empty());
+            }
+            for effect in &effects {
+                match effect {
+                    Effect::Arm { timer, .. } => { armed.insert(*timer); }
+                    Effect::Disarm(timer) => { armed.remove(timer); }
+                    _ => {}
+                }
+            }
+            asked.extend(effects);
+            job = after;
+        }
+        let count = |wanted: &Effect| asked.iter().filter(|e| *e == wanted).count();
+        let view = job.view();
+        prop_assert!(view.verdict.is_some());
+        prop_assert!(count(&Effect::CreateSnapshots) <= 1);
+        prop_assert!(count(&Effect::SendPre) <= 1);
+        prop_assert!(count(&Effect::SendPost) <= 6);
+        if count(&Effect::SendPre) == 1 && !clean {
+            prop_assert!(count(&Effect::SendPost) >= 1, "never thawed: {view:?}");
+        }
+        if let (Some(call), Some(post)) = (
+            asked.iter().position(|e| *e == Effect::CreateSnapshots),
+            asked.iter().position(|e| *e == Effect::SendPost),
+        ) && post < call {
+            prop_assert!(view.set.iter().all(|m| !m.level.is_proven()), "snapshotted after the thaw");
+        }
+        if view.set.iter().any(|m| m.level.is_proven()) {
+            prop_assert!(view.evidence.links.iter().all(|l| l.holds), "{:?}", view.evidence);
+            prop_assert!(!view.evidence.failsafe_fired && !view.thaw_uncertain);
+        }
+        if matches!(view.verdict, Some(Verdict::Filesystem | Verdict::Application)) {
+            prop_assert!(view.set.iter().any(|m| m.level >= Level::Filesystem));
+        }
+        // Written before claimed.
+        for member in view.set.iter().filter(|m| m.level.is_proven()) {
+            prop_assert!(asked.iter().any(|e| matches!(e, Effect::WriteLabels(l)
+                if l.iter().any(|l| l.snapshot == member.snapshot && l.level == member.level))));
+        }
+        // Phases are closed, and the last one is the end.
+        prop_assert!(view.phases.iter().all(|p| p.ended.is_some()));
+        prop_assert_eq!(view.phases.last().map(|p| p.phase), Some(Phase::Done));
+    }
+}
+
+#[test]
+fn the_good_way_is_proven() {
+    let mut job = new_job(OnFailure::Skip);
+    for (i, event) in good_way().into_iter().enumerate() {
+        job.step(event, at(i64::try_from(i).unwrap()));
+    }
+    let view = job.view();
+    assert_eq!(view.verdict, Some(Verdict::Filesystem), "{view:?}");
+    assert_eq!(view.freeze_window_ms, Some(99));
+}

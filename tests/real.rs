@@ -1,0 +1,36 @@
+//! End to end on the lab's real runtime: real filesystems are frozen, a real MariaDB is locked, snapshotted, restored
+//! and checked, and the program is killed at the worst moments. Root only; elsewhere each test says that it was skipped.
+//! The numbers in the names are the promises that the tests prove.
+
+#[cfg(test)]
+#[path = "real/console.rs"]
+mod console;
+#[cfg(test)]
+#[path = "real/freezes.rs"]
+mod freezes;
+#[cfg(test)]
+#[path = "real/lab.rs"]
+mod lab;
+#[cfg(test)]
+#[path = "real/mariadb.rs"]
+mod mariadb;
+#[cfg(test)]
+#[path = "real/probe.rs"]
+mod probe;
+#[cfg(test)]
+#[path = "real/proof.rs"]
+mod proof;
+#[cfg(test)]
+#[path = "real/work.rs"]
+mod work;
+
+#[test]
+fn zz_nothing_is_left_behind() {
+    if !lab::able("zz_nothing_is_left_behind", &[]) {
+        return;
+    }
+    let _alone = lab::alone();
+    let mark = format!("/{}", lab::mark());
+    let left = lab::traces_of(&[std::path::Path::new(&mark)]);
+    assert!(left.is_empty(), "left behind: {left:#?}");
+}

@@ -1,0 +1,478 @@
+//! The served lab on its real runtime: started as the program, ended by SIGTERM, and nothing left behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far beyond anything that a healthy run takes; reaching it is a failure, not a measurement.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Programs and the instances' commands find theirs here.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Marks everything that this run of these tests makes on the machine.
+pub fn mark() -> String {
+    format!("ff-real-{}-", std::process::id())
+}
+
+/// The database server of the world below.
+pub const DB: &str = "i-0fea1000000000001";
+/// A file server: two data volumes, no database.
+pub const FILES: &str = "i-0fea1000000000002";
+
+/// The volume with the database, XFS at `/data/db`.
+pub const DB_XFS: &str = "vol-0fea1000000000011";
+/// The volume with files, ext4 at `/data/files`.
+pub const DB_EXT4: &str = "vol-0fea1000000000012";
+
+const WORLD: &str = r#"
+name = "proof"
+
+[[instance]]
+id = "i-0fea1000000000001"
+name = "db-proof"
+command_latency_ms = 100
+tags = { ConsistentSnapshot = "linux-mysql", Env = "proof" }
+[[instance.volume]]
+id = "vol-0fea1000000000010"
+device = "/dev/xvda"
+size = 1
+[[instance.volume]]
+id = "vol-0fea1000000000011"
+device = "/dev/sdf"
+size = 1
+fs = "xfs"
+mount = "/data/db"
+tags = { Name = "db data" }
+[[instance.volume]]
+id = "vol-0fea1000000000012"
+device = "/dev/sdg"
+size = 1
+fs = "ext4"
+mount = "/data/files"
+tags = { Name = "db files" }
+
+[[instance]]
+id = "i-0fea1000000000002"
+name = "files-proof"
+command_latency_ms = 100
+tags = { ConsistentSnapshot = "linux-filesystem", Env = "proof" }
+[[instance.volume]]
+id = "vol-0fea1000000000020"
+device = "/dev/xvda"
+size = 1
+[[instance.volume]]
+id = "vol-0fea1000000000021"
+device = "/dev/sdf"
+size = 1
+fs = "ext4"
+mount = "/data/a"
+[[instance.volume]]
+id = "vol-0fea1000000000022"
+device = "/dev/sdg"
+size = 1
+fs = "xfs"
+mount = "/data/b"
+"#;
+
+/// One lab at a time: they share the machine's loop devices and its two processors.
+static ALONE: Mutex<()> = Mutex::new(());
+
+pub fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// False, and said so, where a test cannot run.
+pub fn able(name: &str, tools: &[&str]) -> bool {
+    let mut missing: Vec<&str> = Vec::new();
+    if !rustix::process::geteuid().is_root() {
+        missing.push("root");
+    }
+    if !Path::new("/dev/loop-control").exists() {
+        missing.push("loop devices");
+    }
+    let base = [
+        "nsenter", "unshare", "fsfreeze", "losetup", "setsid", "python3",
+    ];
+    let disks = ["mkfs.btrfs", "btrfs", "mkfs.xfs", "mkfs.ext4", "pivot_root"];
+    let there = |tool: &&&str| {
+        PATH.split(':')
+            .any(|dir| Path::new(dir).join(tool).exists())
+    };
+    missing.extend(
+        base.iter()
+            .chain(&disks)
+            .chain(tools)
+            .filter(|tool| !there(tool)),
+    );
+    if !missing.is_empty() {
+        eprintln!("SKIPPED (needs {}): {name}", missing.join(", "));
+    }
+    missing.is_empty()
+}
+
+/// Waits for a condition; the limit is there to fail on *never*.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// Milliseconds of the clock that the instances' scripts read (10 ms steps).
+pub fn uptime_ms() -> u64 {
+    let text = fs::read_to_string("/proc/uptime").unwrap();
+    let (seconds, hundredths) = text.split(' ').next().unwrap().split_once('.').unwrap();
+    seconds.parse::<u64>().unwrap() * 1_000 + hundredths.parse::<u64>().unwrap() * 10
+}
+
+pub fn pid(raw: u32) -> Pid {
+    Pid::from_raw(i32::try_from(raw).unwrap()).unwrap()
+}
+
+/// Waits for a child's end and returns its exit code, -1 after a signal.
+pub fn wait(child: &mut Child, what: &str) -> i32 {
+    let mut status = None;
+    wait_for(what, || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.and_then(|status| status.code()).unwrap_or(-1)
+}
+
+/// The served lab.
+pub struct Lab {
+    child: Child,
+    /// `http://127.0.0.1:PORT`
+    pub url: String,
+    /// Not below `/tmp`, which the instances share with this machine.
+    dir: TempDir,
+    /// Below `/tmp`: what the instances must see of the test.
+    shared: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Lab {
+    pub fn start() -> Self {
+        let alone = alone();
+        let dir = tempfile::Builder::new()
+            .prefix(&mark())
+            .tempdir_in("/var/tmp")
+            .unwrap();
+        let shared = tempfile::Builder::new()
+            .prefix(&mark())
+            .tempdir_in("/tmp")
+            .unwrap();
+        fs::write(dir.path().join("world.toml"), WORLD).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_freezeframe"))
+            .args(["lab", "serve", "--runtime", "real", "--port", "0"])
+            .arg("--world")
+            .arg(dir.path().join("world.toml"))
+            .arg("--lab-dir")
+            .arg(dir.path().join("lab"))
+            .env_clear()
+            .env("PATH", PATH)
+            .env("HOME", dir.path())
+            .env("FREEZEFRAME_STATE_DIR", dir.path().join("served"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(fs::File::create(dir.path().join("lab.err")).unwrap())
+            .spawn()
+            .unwrap();
+        let out = child.stdout.take().unwrap();
+        let (lines, inbox) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        let mut lab = Self {
+            child,
+            url: String::new(),
+            dir,
+            shared,
+            _alone: alone,
+        };
+        let line = inbox
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("the lab does not start: {}", lab.complaints()));
+        lab.url = line
+            .split(' ')
+            .find(|word| word.starts_with("http://"))
+            .unwrap_or_else(|| panic!("no address: {line}"))
+            .to_owned();
+        lab
+    }
+
+    fn complaints(&self) -> String {
+        fs::read_to_string(self.dir.path().join("lab.err")).unwrap_or_default()
+    }
+
+    fn inits(&self) -> Vec<u32> {
+        let record = fs::read(self.dir.path().join("lab/record.json")).unwrap_or_default();
+        let record: Value = serde_json::from_slice(&record).unwrap_or_default();
+        let inits = record["inits"].as_array().cloned().unwrap_or_default();
+        inits
+            .iter()
+            .filter_map(|init| u32::try_from(init["pid"].as_u64()?).ok())
+            .collect()
+    }
+
+    /// The instance's first process: the one whose root is the overlay made for it.
+    pub fn init(&self, instance: &str) -> u32 {
+        let mine = format!("/{instance}/upper");
+        self.inits()
+            .into_iter()
+            .find(|init| {
+                fs::read_to_string(format!("/proc/{init}/mountinfo"))
+                    .is_ok_and(|text| text.contains(&mine))
+            })
+            .unwrap_or_else(|| panic!("{instance} has no first process"))
+    }
+
+    /// A path of the instance as this machine sees it.
+    pub fn path(&self, instance: &str, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.init(instance)))
+    }
+
+    /// A program inside the instance: its mounts and its processes, so that it ends with the instance.
+    pub fn inside(&self, instance: &str, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args([
+                "-t",
+                &self.init(instance).to_string(),
+                "-m",
+                "-p",
+                "--",
+                program,
+            ])
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LC_ALL", "C")
+            .env("HOME", "/nonexistent")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a shell command inside to its end: success, and everything it said.
+    pub fn sh(&self, instance: &str, script: &str) -> (bool, String) {
+        let output = self
+            .inside(instance, "sh")
+            .args(["-c", script])
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&text).trim().to_owned(),
+        )
+    }
+
+    /// As [`Self::sh`], which must succeed.
+    pub fn must(&self, instance: &str, script: &str) -> String {
+        let (well, said) = self.sh(instance, script);
+        assert!(well, "{script}: {said}");
+        said
+    }
+
+    /// Image of a volume below the lab's own directory. Read only, and never handed to anything that writes.
+    pub fn image(&self, volume: &str) -> PathBuf {
+        self.dir
+            .path()
+            .join("lab/store/live")
+            .join(format!("{volume}.img"))
+    }
+
+    /// How many sets of snapshots the lab has stored, the one under way included.
+    pub fn sets(&self) -> usize {
+        fs::read_dir(self.dir.path().join("lab/store/sets"))
+            .unwrap()
+            .count()
+    }
+
+    /// Nothing holds these mounts any more: no descriptor, no process of a job.
+    pub fn released(&self, instance: &str, mounts: &[&str]) {
+        let mut said = String::new();
+        wait_for(&format!("{mounts:?} without a holder"), || {
+            let (well, words) = self.sh(instance, &format!("umount {}", mounts.join(" ")));
+            // A second attempt finds the first ones gone already.
+            said = words;
+            well || said.lines().all(|line| line.contains("not mounted"))
+        });
+        let jobs = self.must(instance, "find /run -path '/run/freezeframe/*' -type d");
+        assert_eq!(jobs, "", "jobs left on {instance}");
+    }
+
+    /// A directory that the instances see under the same path.
+    pub fn shared(&self) -> &Path {
+        self.shared.path()
+    }
+
+    /// Arms a thaw of our own, outside everything that is tested: it acts after a minute unless dropped before.
+    pub fn outer_thaw(&self, instance: &str, mounts: &[&str]) -> OuterThaw {
+        // Its exit code says whether there was anything to thaw.
+        let script = format!(
+            "sleep 60; acted=1; for m in {}; do fsfreeze -u $m && acted=0; done; exit $acted",
+            mounts.join(" ")
+        );
+        let child = Command::new("setsid")
+            .args([
+                "nsenter",
+                "-t",
+                &self.init(instance).to_string(),
+                "-m",
+                "sh",
+                "-c",
+            ])
+            .arg(script)
+            .env("PATH", PATH)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // In a session of its own, or a kill of our group would reach it.
+        let sid = pid(child.id());
+        wait_for("the outer thaw", || {
+            rustix::process::getsid(Some(sid)) == Ok(sid)
+        });
+        OuterThaw(child)
+    }
+
+    /// Process group of the `pre-script` that the agent is running on the instance, if it is: started by this very
+    /// lab, and by its own script file a `pre-script`.
+    pub fn pre_script_group(&self, instance: &str) -> Option<Pid> {
+        let init = self.init(instance).to_string();
+        let ours = format!("/var/lib/amazon/ssm/{instance}/document/orchestration/");
+        processes().into_iter().find_map(|process| {
+            let args = arguments(process);
+            let fits = args.first()? == "nsenter" && args.get(2) == Some(&init);
+            let directory = args.last().filter(|last| fits && last.starts_with(&ours))?;
+            let script = self.path(instance, &format!("{directory}/_script.sh"));
+            let pre =
+                fs::read_to_string(script).is_ok_and(|text| text.contains("COMMAND='pre-script'"));
+            let group = rustix::process::getpgid(Some(pid(process))).ok()?;
+            (pre && parent(process) == Some(self.child.id()) && group == pid(process))
+                .then_some(group)
+        })
+    }
+
+    /// Ends the lab and checks that the machine is as it was.
+    pub fn finish(mut self) {
+        let volumes = self.dir.path().to_owned();
+        kill_process(pid(self.child.id()), Signal::TERM).unwrap();
+        let code = wait(&mut self.child, "the lab's end");
+        assert_eq!(code, 0, "lab serve: {}", self.complaints());
+        let left = traces_of(&[&volumes, self.shared.path()]);
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // Only after a test has failed is there anything to end here; the lab thaws what it made.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = kill_process(pid(self.child.id()), Signal::TERM);
+            let began = Instant::now();
+            while matches!(self.child.try_wait(), Ok(None)) {
+                if began.elapsed() > PATIENCE {
+                    let _ = self.child.kill();
+                }
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        }
+        if std::thread::panicking() {
+            eprintln!("the lab said: {}", self.complaints());
+        }
+    }
+}
+
+/// See [`Lab::outer_thaw`].
+pub struct OuterThaw(Child);
+
+impl OuterThaw {
+    /// Takes it down. It must not have thawed anything, or the test would have proved nothing.
+    pub fn unused(mut self) {
+        let acted = self
+            .0
+            .try_wait()
+            .unwrap()
+            .is_some_and(|status| status.success());
+        assert!(
+            !acted,
+            "the outer thaw had to act, or the test was too slow"
+        );
+    }
+}
+
+impl Drop for OuterThaw {
+    fn drop(&mut self) {
+        let _ = kill_process_group(pid(self.0.id()), Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+fn processes() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").unwrap();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+fn arguments(process: u32) -> Vec<String> {
+    let text = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&text)
+        .trim_end_matches('\0')
+        .split('\0')
+        .map(str::to_owned)
+        .collect()
+}
+
+fn parent(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
+}
+
+/// Loop devices, mounts and processes that still belong to these places.
+pub fn traces_of(places: &[&Path]) -> BTreeSet<String> {
+    let ours = |text: &str| {
+        places
+            .iter()
+            .any(|place| text.contains(&*place.to_string_lossy()))
+    };
+    let mut left = BTreeSet::new();
+    let losetup = Command::new("losetup")
+        .arg("-a")
+        .env("PATH", PATH)
+        .output()
+        .unwrap();
+    for line in String::from_utf8_lossy(&losetup.stdout)
+        .lines()
+        .filter(|line| ours(line))
+    {
+        left.insert(line.to_owned());
+    }
+    for process in processes() {
+        let line = arguments(process).join(" ");
+        if ours(&line) {
+            left.insert(format!("process {process}: {line}"));
+        }
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    left.extend(mounts.lines().filter(|line| ours(line)).map(str::to_owned));
+    left
+}

@@ -1,0 +1,234 @@
+//! Promise 13, end to end: what is labelled application-consistent is, and the check can fail.
+
+use serde_json::Value;
+
+use super::console::{Console, text};
+use super::lab::{DB, DB_EXT4, DB_XFS, Lab, able, uptime_ms};
+use super::proof::{Expected, examine, slow_copy};
+use super::work::{self, Ack, Load, Server, database};
+
+const DATABASE: [&str; 2] = ["mariadbd", "mariadb-install-db"];
+
+/// Milliseconds at which the first of these events happened.
+fn at(events: &[Value], name: &str) -> u64 {
+    let event = events.iter().find(|event| event["t"] == name);
+    event
+        .and_then(|event| event["ms"].as_u64())
+        .unwrap_or_else(|| panic!("no {name} in {events:#?}"))
+}
+
+/// The longest time between two acknowledgements in a row, of all writers together.
+fn longest_silence(acks: &[Ack]) -> u64 {
+    let pairs = acks
+        .windows(2)
+        .map(|pair| pair[1].acked_ms - pair[0].acked_ms);
+    pairs.max().unwrap_or_default()
+}
+
+#[test]
+fn p13_mariadb_end_to_end() {
+    if !able("p13_mariadb_end_to_end", &DATABASE) {
+        return;
+    }
+    let lab = Lab::start();
+    let console = Console::new(&lab);
+    let server = database(&lab, "/data/db/mysql");
+    let rows = Load::rows(&lab, 4);
+    let files = Load::files(&lab.path(DB, "/data/files"), 3);
+    rows.advance(100);
+    files.advance(20);
+
+    let outer = lab.outer_thaw(DB, &["/data/db", "/data/files"]);
+    let answer = console.snapshot(DB, &[]).wait();
+    outer.unused();
+    // Everybody goes on.
+    rows.advance(3);
+    files.advance(3);
+    let (rows, files) = (rows.stop(), files.stop());
+
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let job = answer.job();
+    assert_eq!(job["verdict"], "application", "{job:#}");
+    assert_eq!(job["thaw_uncertain"], false);
+    for link in job["evidence"]["links"].as_array().unwrap() {
+        assert_eq!(link["holds"], true, "{link:#}");
+    }
+    let mut restore = Vec::new();
+    for member in job["set"].as_array().unwrap() {
+        let data = member["volume"] == DB_XFS || member["volume"] == DB_EXT4;
+        let level = if data { "application" } else { "crash" };
+        assert_eq!(member["level"], level, "{member:#}");
+        assert_eq!(
+            console.level(&text(&member["snapshot"])),
+            level,
+            "the tag of {member:#}"
+        );
+        if data {
+            restore.extend(["--snapshot".to_owned(), text(&member["snapshot"])]);
+        }
+    }
+    assert_eq!(
+        (job["set"].as_array().unwrap().len(), restore.len()),
+        (3, 4),
+        "{job:#}"
+    );
+
+    let set = text(&job["job"]);
+    let mut args = vec![
+        "restore",
+        "run",
+        "--set",
+        &set,
+        "--instance",
+        DB,
+        "--mount-under",
+        "/restore",
+        "--yes",
+    ];
+    args.extend(restore.iter().map(String::as_str));
+    let restored = console.run(&args);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    let place_of = |volume: &str| {
+        let plan = restored.json()["plan"]["items"].clone();
+        let item = plan
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|item| item["source"] == volume)
+            .cloned();
+        text(&item.unwrap_or_else(|| panic!("{volume} is not in {plan:#}"))["mount"])
+    };
+    let (xfs, ext4) = (place_of(DB_XFS), place_of(DB_EXT4));
+    let options = lab.must(DB, &format!("findmnt -nro FSTYPE,OPTIONS {xfs}"));
+    assert!(
+        options.starts_with("xfs") && options.contains("nouuid"),
+        "{options}"
+    );
+    assert_eq!(lab.must(DB, &format!("findmnt -nro FSTYPE {ext4}")), "ext4");
+
+    let pre = console.said(&job["evidence"]["pre_command"], DB);
+    let post = console.said(&job["evidence"]["post_command"], DB);
+    let release = at(&post, "release");
+    let expected = Expected {
+        rows: &rows,
+        files: &files,
+        before_ms: release,
+        after_ms: release,
+    };
+    let complaints = examine(&lab, "copy", &xfs, &ext4, &expected);
+    assert!(complaints.is_empty(), "{complaints:#?}");
+
+    let before = |acks: &[Ack]| acks.iter().filter(|ack| ack.acked_ms <= release).count();
+    let stall = |acks: &[Ack]| {
+        acks.iter()
+            .map(|ack| ack.took)
+            .max()
+            .unwrap_or_default()
+            .as_millis()
+    };
+    println!(
+        "freeze_window_ms {} | lock to release {} ms | longest client stall {} ms, longest silence of all clients {} ms \
+         | longest file stall {} ms | {} rows and {} files acknowledged before the release, all in the copy; {} and {} in all",
+        job["freeze_window_ms"],
+        release - at(&pre, "locked"),
+        stall(&rows),
+        longest_silence(&rows),
+        stall(&files),
+        before(&rows),
+        before(&files),
+        rows.len(),
+        files.len(),
+    );
+    server.stop(&lab);
+    lab.released(DB, &["/data/db", "/data/files", &xfs, &ext4]);
+    lab.finish();
+}
+
+/// Clients and file writers at work, on empty tables and in a directory of their own.
+fn load(lab: &Lab, server: &Server, number: u64) -> (Load, Load) {
+    for table in work::TABLES {
+        server.must(lab, &format!("TRUNCATE proof.{table}"));
+    }
+    let rows = Load::rows(lab, 4);
+    let files = Load::files(&lab.path(DB, &format!("/data/files/{number}")), 2);
+    rows.advance(50);
+    files.advance(10);
+    (rows, files)
+}
+
+/// Copies both data volumes slowly, mounts the copies, and examines them: everything that is wrong with them.
+fn copied(lab: &Lab, number: u64, stop: impl FnOnce() -> (Vec<Ack>, Vec<Ack>)) -> Vec<String> {
+    let began = uptime_ms();
+    for (volume, name) in [(DB_XFS, "xfs"), (DB_EXT4, "ext4")] {
+        slow_copy(&lab.image(volume), &lab.shared().join(name), number);
+    }
+    let (rows, files) = stop();
+    let shared = lab.shared().display();
+    let (mounted, said) = lab.sh(
+        DB,
+        &format!(
+            "mkdir -p /control/xfs /control/ext4 && mount -o loop,nouuid {shared}/xfs /control/xfs && \
+             mount -o loop {shared}/ext4 /control/ext4"
+        ),
+    );
+    let found = if mounted {
+        let expected = Expected {
+            rows: &rows,
+            files: &files,
+            before_ms: began,
+            after_ms: u64::MAX,
+        };
+        let files = format!("/control/ext4/{number}");
+        examine(
+            lab,
+            &format!("control{number}"),
+            "/control/xfs",
+            &files,
+            &expected,
+        )
+    } else {
+        vec![format!("the copy cannot be mounted: {said}")]
+    };
+    // Whatever of it was mounted; the loop devices go with it.
+    lab.sh(DB, "umount /control/xfs; umount /control/ext4");
+    found
+}
+
+#[test]
+fn p13_negative_control_slow_copy_without_freeze_fails() {
+    if !able(
+        "p13_negative_control_slow_copy_without_freeze_fails",
+        &DATABASE,
+    ) {
+        return;
+    }
+    let lab = Lab::start();
+    let server = database(&lab, "/data/db/mysql");
+    let mut torn = Vec::new();
+    // One copy may be lucky.
+    for attempt in 0..4 {
+        let (rows, files) = load(&lab, &server, attempt);
+        torn = copied(&lab, attempt, || (rows.stop(), files.stop()));
+        if !torn.is_empty() {
+            break;
+        }
+    }
+    println!("the control fails, as it must: {torn:#?}");
+    assert!(
+        !torn.is_empty(),
+        "four torn copies passed every check: the check proves nothing"
+    );
+
+    // And it fails for that reason: the same copy of the same volumes at rest passes.
+    let (rows, files) = load(&lab, &server, 9);
+    let written = (rows.stop(), files.stop());
+    server.stop(&lab);
+    lab.must(DB, "sync -f /data/db; sync -f /data/files");
+    let found = copied(&lab, 9, || written);
+    assert!(
+        found.is_empty(),
+        "a copy at rest is found wanting: {found:#?}"
+    );
+    lab.released(DB, &["/data/db", "/data/files"]);
+    lab.finish();
+}

@@ -1,0 +1,110 @@
+//! Is a filesystem frozen? Asked of the kernel, independently of everything that is tested: a reconfigure without
+//! changes (`fspick`, `fsconfig`) answers EBUSY on a frozen filesystem, at once and without changing it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use super::lab::{Lab, PATH, PATIENCE};
+
+/// Prints a line for each change of state, the first at once.
+const PROBE: &str = r#"
+import ctypes, errno, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+last = None
+while True:
+    fd = libc.syscall(433, -100, sys.argv[1].encode(), 0)
+    if fd < 0:
+        sys.exit("fspick: " + errno.errorcode[ctypes.get_errno()])
+    if libc.syscall(431, fd, 7, None, None, 0) == 0:
+        now = "thawed"
+    elif ctypes.get_errno() == errno.EBUSY:
+        now = "frozen"
+    else:
+        sys.exit("fsconfig: " + errno.errorcode[ctypes.get_errno()])
+    libc.close(fd)
+    if now != last:
+        print(now, flush=True)
+        last = now
+    if len(sys.argv) > 2:
+        break
+    time.sleep(0.004)
+"#;
+
+fn python(lab: &Lab, instance: &str, mount: &str) -> Command {
+    let mut command = Command::new("python3");
+    command
+        .args(["-c", PROBE])
+        .arg(lab.path(instance, mount))
+        .env_clear()
+        .env("PATH", PATH)
+        .stdin(Stdio::null());
+    command
+}
+
+/// Once.
+pub fn frozen(lab: &Lab, instance: &str, mount: &str) -> bool {
+    let output = python(lab, instance, mount).arg("once").output().unwrap();
+    match String::from_utf8_lossy(&output.stdout).trim() {
+        "frozen" => true,
+        "thawed" => false,
+        _ => panic!(
+            "probe of {mount}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ),
+    }
+}
+
+/// All the time.
+pub struct Probe {
+    child: Child,
+    changes: Receiver<String>,
+    mount: String,
+}
+
+impl Probe {
+    /// Starts watching a mount that is not frozen now.
+    pub fn start(lab: &Lab, instance: &str, mount: &str) -> Self {
+        let mut child = python(lab, instance, mount)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = child.stdout.take().unwrap();
+        let (lines, changes) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let _ = lines.send(line);
+            }
+        });
+        let probe = Self {
+            child,
+            changes,
+            mount: mount.to_owned(),
+        };
+        probe.wait("thawed");
+        probe
+    }
+
+    /// Waits for the next change, which must be this one.
+    pub fn wait(&self, state: &str) {
+        let change = self.changes.recv_timeout(PATIENCE);
+        assert_eq!(
+            change.as_deref(),
+            Ok(state),
+            "{} did not become {state}",
+            self.mount
+        );
+    }
+
+    /// Whether it was seen frozen since the last look, without waiting.
+    pub fn seen_frozen(&self) -> bool {
+        self.changes.try_iter().any(|change| change == "frozen")
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,148 @@
+//! Is a copy of both data volumes what it claims to be? The same questions to the restored snapshots, which must pass,
+//! and to the negative control, which must not.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{Read, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::lab::{DB, Lab};
+use super::work::{Ack, Server, TABLES, content};
+
+/// What a copy is held against.
+pub struct Expected<'a> {
+    pub rows: &'a [Ack],
+    pub files: &'a [Ack],
+    /// What was acknowledged before this must be there.
+    pub before_ms: u64,
+    /// What was asked for after this cannot be there: the copy would be of no single moment.
+    pub after_ms: u64,
+}
+
+impl Expected<'_> {
+    fn must(&self, acks: &[Ack]) -> BTreeSet<u64> {
+        // Both clocks go in steps of 10 ms.
+        acks.iter()
+            .filter(|ack| ack.acked_ms + 10 <= self.before_ms)
+            .map(|ack| ack.n)
+            .collect()
+    }
+
+    fn must_not(&self, acks: &[Ack]) -> BTreeSet<u64> {
+        acks.iter()
+            .filter(|ack| ack.sent_ms >= self.after_ms.saturating_add(10))
+            .map(|ack| ack.n)
+            .collect()
+    }
+
+    fn compare(
+        &self,
+        what: &str,
+        acks: &[Ack],
+        there: &BTreeSet<u64>,
+        complaints: &mut Vec<String>,
+    ) {
+        let (must, must_not) = (self.must(acks), self.must_not(acks));
+        let missing: Vec<_> = must.difference(there).collect();
+        if !missing.is_empty() {
+            complaints.push(format!(
+                "{what}: {} of {} acknowledged are missing: {:?} …",
+                missing.len(),
+                must.len(),
+                &missing[..missing.len().min(5)]
+            ));
+        }
+        let later = must_not.intersection(there).count();
+        if later > 0 {
+            complaints.push(format!("{what}: {later} from after the moment are there"));
+        }
+    }
+}
+
+/// Everything that is wrong with the copies mounted at these places of the database instance.
+pub fn examine(
+    lab: &Lab,
+    name: &str,
+    database: &str,
+    files: &str,
+    expected: &Expected<'_>,
+) -> Vec<String> {
+    let mut complaints = examine_files(&lab.path(DB, files), expected);
+    let mut server = Server::start(lab, &format!("{database}/mysql"), name);
+    if server.is_up(lab) {
+        examine_rows(lab, &server, expected, &mut complaints);
+    } else {
+        complaints.push(format!(
+            "the server does not start on the copy: {}",
+            server.log()
+        ));
+    }
+    server.stop(lab);
+    complaints
+}
+
+fn examine_rows(lab: &Lab, server: &Server, expected: &Expected<'_>, complaints: &mut Vec<String>) {
+    let mut there = BTreeSet::new();
+    for table in TABLES {
+        // Before anything else opens it, so that nothing can have been mended.
+        let (well, said) = server.ask(lab, &format!("CHECK TABLE proof.{table} EXTENDED"));
+        let healthy = said.lines().all(|line| line.ends_with("\tstatus\tOK"));
+        if !well || !healthy || said.is_empty() {
+            complaints.push(format!("CHECK TABLE {table}: {said}"));
+        }
+        let (well, said) = server.ask(lab, &format!("SELECT n FROM proof.{table} WHERE payload = REPEAT(CONCAT(LPAD(n, 8, '0'), ' '), 30)"));
+        if well {
+            there.extend(said.lines().map(|line| line.parse::<u64>().unwrap()));
+        } else {
+            complaints.push(format!("SELECT from {table}: {said}"));
+        }
+    }
+    expected.compare("rows", expected.rows, &there, complaints);
+}
+
+fn examine_files(root: &Path, expected: &Expected<'_>) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let must = expected.must(expected.files);
+    let mut there = BTreeSet::new();
+    for writer in fs::read_dir(root).into_iter().flatten().flatten() {
+        for file in fs::read_dir(writer.path()).into_iter().flatten().flatten() {
+            let Some(n) = file.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            there.insert(n);
+            // One that was still being written may be short.
+            if must.contains(&n) && fs::read_to_string(file.path()).ok() != Some(content(n)) {
+                complaints.push(format!("file {n} has another content"));
+            }
+        }
+    }
+    expected.compare("files", expected.files, &there, &mut complaints);
+    complaints
+}
+
+/// Copies a volume's image as a naive backup would: block by block, in no order, with pauses, while it is in use.
+pub fn slow_copy(from: &Path, to: &Path, seed: u64) {
+    const CHUNK: u64 = 4 << 20;
+    let mut from = File::open(from).unwrap();
+    let size = from.metadata().unwrap().len();
+    let mut to = File::create(to).unwrap();
+    to.set_len(size).unwrap();
+    let mut chunks: Vec<u64> = (0..size.div_ceil(CHUNK)).collect();
+    fastrand::Rng::with_seed(seed).shuffle(&mut chunks);
+    let mut buffer = Vec::new();
+    for chunk in chunks {
+        from.seek(SeekFrom::Start(chunk * CHUNK)).unwrap();
+        buffer.clear();
+        Read::by_ref(&mut from)
+            .take(CHUNK)
+            .read_to_end(&mut buffer)
+            .unwrap();
+        if buffer.iter().any(|byte| *byte != 0) {
+            to.seek(SeekFrom::Start(chunk * CHUNK)).unwrap();
+            to.write_all(&buffer).unwrap();
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+    to.sync_all().unwrap();
+}

@@ -1,0 +1,618 @@
+//! Keys in, effects out.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use freezeframe::domain::ids::{InstanceId, RunId};
+use freezeframe::domain::job::{OnFailure, Phase};
+use freezeframe::tui::action::Action;
+use freezeframe::tui::app::{Input, Notice};
+use freezeframe::tui::effect::{Effect, RunRequest};
+use freezeframe::tui::message::{Message, Part};
+use freezeframe::tui::screen::ScreenId;
+use freezeframe::tui::style::Depth;
+use ratatui::style::Color;
+use strum::IntoEnumIterator;
+
+use super::support::{DB, Hands, RUN, WEB, identity, instances, job, problem, snapshots, volumes};
+
+fn said(hands: &Hands) -> String {
+    match hands.app.notice() {
+        Some(Notice::Info(words)) => words.clone(),
+        Some(Notice::Problem(problem)) => format!("{problem} {}", problem.mend),
+        None => String::new(),
+    }
+}
+
+#[test]
+fn marked_instances_become_a_run_that_was_reviewed() {
+    let mut hands = Hands::loaded();
+    // Sorted by name: the long one, batch, db-primary, erp, evil, web-1, the wide one.
+    hands.press("/db-primary<Enter> <Esc>/web<Enter> <Esc>a");
+    assert!(hands.screen(80, 24).contains("snapshot 2 marked instances"));
+    hands.press("s");
+    // Enter on the safe button starts nothing.
+    let mut cancelled = Hands::loaded();
+    cancelled.press("as");
+    assert_eq!(cancelled.press("<Enter>"), []);
+    assert_eq!(cancelled.app.current(), ScreenId::Fleet);
+    // Tab: to Start, then round to the budget, then to the choice, and back to Start.
+    hands.press("<Tab><Tab><BS><BS>45<Tab><Right><Tab><Tab>");
+    let effects = hands.press("<Enter>");
+    let request = RunRequest {
+        run: RunId::from_api(RUN),
+        instances: vec![InstanceId::from_api(DB), InstanceId::from_api(WEB)],
+        budget_s: 45,
+        on_failure: OnFailure::CrashConsistent,
+    };
+    assert_eq!(effects, [Effect::StartRun(request)]);
+    assert_eq!(hands.app.current(), ScreenId::Jobs);
+}
+
+#[test]
+fn a_run_that_would_be_refused_as_a_whole_is_not_started() {
+    let mut hands = Hands::loaded();
+    hands.press("/batch<Enter>as<Tab>");
+    assert_eq!(hands.press("<Enter>"), []);
+    assert!(said(&hands).contains("refused"), "{}", said(&hands));
+    let screen = hands.screen(80, 24);
+    assert!(screen.contains("it is stopped; only a running"), "{screen}");
+}
+
+#[test]
+fn a_bad_budget_starts_nothing() {
+    for bad in ["0", "1000", "", "3x", "-1"] {
+        let mut hands = Hands::loaded();
+        hands.press("/db-primary<Enter>as<Tab><Tab><BS><BS>");
+        hands.press(bad);
+        hands.press("<BackTab>");
+        assert_eq!(hands.press("<Enter>"), [], "{bad:?}");
+        assert!(said(&hands).contains("1 to 999"), "{bad:?}");
+    }
+}
+
+#[test]
+fn read_only_refuses_and_says_why() {
+    let mut hands = Hands::loaded();
+    let mut who = identity();
+    who.read_only = true;
+    hands.part(Part::Identity(Ok(who)));
+    hands.press("/db-primary<Enter>a");
+    assert!(hands.screen(80, 24).contains("read-only"));
+    assert_eq!(hands.press("s"), []);
+    assert!(said(&hands).contains("read-only"), "{}", said(&hands));
+}
+
+#[test]
+fn nothing_is_written_before_the_account_is_proven() {
+    let mut hands = Hands::new(Depth::Truecolor);
+    let generation = hands.generation();
+    let part = Part::Identity(Err(problem()));
+    hands.message(Message::Fleet { generation, part });
+    assert!(hands.app.world().writes_refused().is_some());
+}
+
+#[test]
+fn rows_of_another_scope_are_not_mixed_in() {
+    let mut hands = Hands::loaded();
+    let mut rows = instances();
+    rows[1].scope.account = freezeframe::domain::ids::AccountId::from_api("999999999999");
+    hands.part(Part::Instances(Ok(rows)));
+    let screen = hands.screen(120, 40);
+    assert!(screen.contains("999999999999/eu-central-1"), "{screen}");
+    assert_eq!(
+        hands.app.world().instances().len(),
+        instances().len(),
+        "the old rows stay"
+    );
+    let mut other = identity();
+    other.scope.region = freezeframe::domain::ids::Region::from_api("us-east-1");
+    hands.part(Part::Identity(Ok(other)));
+    assert!(
+        hands.app.world().instances().is_empty(),
+        "rows of the region before are gone"
+    );
+    assert!(hands.app.world().snapshots().is_empty());
+}
+
+#[test]
+fn stale_answers_fall() {
+    let mut hands = Hands::loaded();
+    let old = hands.generation();
+    let before = hands.screen(80, 24);
+    hands.press("<C-r>");
+    assert!(hands.generation() > old);
+    hands.message(Message::Fleet {
+        generation: old,
+        part: Part::Instances(Ok(Vec::new())),
+    });
+    assert_eq!(hands.app.world().instances().len(), instances().len());
+    assert!(
+        hands.app.world().instances.loading,
+        "the newer question is still out"
+    );
+    hands.load();
+    assert_eq!(hands.screen(80, 24), before);
+}
+
+#[test]
+fn cursor_and_marks_survive_reading_again() {
+    let mut hands = Hands::loaded();
+    hands.press("/web<Enter> <Esc>gj<C-r>");
+    let before = hands.screen(80, 24).replace(" · loading…", "");
+    hands.load();
+    let mut rows = instances();
+    rows.reverse();
+    hands.part(Part::Instances(Ok(rows)));
+    let after = hands.screen(80, 24);
+    let row = |screen: &str| {
+        screen
+            .lines()
+            .find(|l| l.contains("│> "))
+            .map(str::to_owned)
+    };
+    assert_eq!(row(&before), row(&after));
+    assert!(after.contains("1 marked"));
+}
+
+#[test]
+fn enter_goes_down_from_instance_to_snapshot_and_back_again() {
+    let mut hands = Hands::loaded();
+    hands.press("/db-primary<Enter><Enter>");
+    assert_eq!(hands.app.current(), ScreenId::Volumes);
+    assert!(hands.screen(80, 24).contains("Volumes of db-primary 1/2"));
+    hands.press("j<Enter>");
+    assert_eq!(hands.app.current(), ScreenId::Snapshots);
+    assert!(
+        hands
+            .screen(80, 24)
+            .contains("Snapshots of vol-0a000000000000002 1/2")
+    );
+    hands.press("<Enter>");
+    assert!(
+        hands
+            .screen(80, 24)
+            .contains("Snapshot snap-0b000000000000004")
+    );
+    hands.press("q");
+    hands.press("q");
+    assert_eq!(hands.app.current(), ScreenId::Volumes);
+    assert!(
+        hands.screen(80, 24).contains("Volumes of db-primary 2/2"),
+        "as it was left"
+    );
+    hands.press("q");
+    assert_eq!(hands.app.current(), ScreenId::Fleet);
+    assert_eq!(hands.press("q"), [], "q never leaves the program");
+    assert!(said(&hands).contains(":q"));
+}
+
+#[test]
+fn ids_and_arns_are_copied() {
+    let mut hands = Hands::loaded();
+    hands.press("/db-primary<Enter>");
+    assert_eq!(hands.press("y"), [Effect::Copy(DB.into())]);
+    let arn = format!("arn:aws:ec2:eu-central-1:123456789012:instance/{DB}");
+    assert_eq!(hands.press("Y"), [Effect::Copy(arn)]);
+    let arn = "arn:aws:ec2:eu-central-1::snapshot/snap-0b000000000000006".to_owned();
+    assert_eq!(hands.press("3GY"), [Effect::Copy(arn)]);
+    assert_eq!(
+        hands.press("dy"),
+        [Effect::Copy("snap-0b000000000000006".into())]
+    );
+}
+
+#[test]
+fn ctrl_c_leaves_at_once_when_nothing_runs() {
+    let mut hands = Hands::loaded();
+    assert_eq!(hands.press("<C-c>"), [Effect::Quit]);
+    assert_eq!(Hands::loaded().press(":q<Enter>"), [Effect::Quit]);
+    assert_eq!(
+        Hands::loaded().press("/x<C-c>"),
+        [Effect::Quit],
+        "also while typing"
+    );
+}
+
+#[test]
+fn ctrl_c_asks_while_a_job_runs_and_twice_cancels() {
+    let busy = || {
+        let mut hands = Hands::loaded();
+        hands.message(Message::Job(Box::new(job(Phase::Frozen))));
+        hands
+    };
+    let mut hands = busy();
+    assert_eq!(hands.press("<C-c>"), []);
+    assert_eq!(hands.press("<Enter>"), [], "the safe button stays");
+    assert_eq!(hands.press("<C-c><C-c>"), [Effect::CancelAll, Effect::Quit]);
+
+    let mut slow = busy();
+    slow.press("<C-c>");
+    slow.now += TimeDelta::seconds(3);
+    assert_eq!(slow.press("<C-c>"), [], "too late for twice");
+    slow.now += TimeDelta::seconds(1);
+    assert_eq!(slow.press("<C-c>"), [Effect::CancelAll, Effect::Quit]);
+
+    assert_eq!(busy().press(":q<Enter><Right><Enter>"), [Effect::Detach]);
+    assert_eq!(
+        busy().press("<C-c><Tab><Tab><Enter>"),
+        [Effect::CancelAll, Effect::Quit]
+    );
+    assert_eq!(busy().press("<C-c><Esc>qqq"), []);
+}
+
+#[test]
+fn the_end_of_the_last_job_reads_the_fleet_again() {
+    let mut hands = Hands::loaded();
+    assert_eq!(
+        hands.message(Message::Job(Box::new(job(Phase::Frozen)))),
+        []
+    );
+    let effects = hands.message(Message::Job(Box::new(job(Phase::Done))));
+    assert!(
+        effects.iter().any(|e| matches!(e, Effect::LoadFleet(_))),
+        "{effects:?}"
+    );
+    assert_eq!(
+        hands.message(Message::Job(Box::new(job(Phase::Done)))),
+        [],
+        "once"
+    );
+}
+
+#[test]
+fn the_prompt_goes_by_name() {
+    for (typed, screen) in [
+        ("volumes", ScreenId::Volumes),
+        ("vo", ScreenId::Volumes),
+        ("snap<Tab>", ScreenId::Snapshots),
+        ("jobs", ScreenId::Jobs),
+        ("metrics", ScreenId::Metrics),
+        ("retention", ScreenId::Retention),
+    ] {
+        let mut hands = Hands::loaded();
+        hands.press(&format!(":{typed}<Enter>"));
+        assert_eq!(hands.app.current(), screen, "{typed}");
+    }
+    let mut hands = Hands::loaded();
+    hands.press(":nonsense<Enter>");
+    assert!(hands.screen(80, 24).contains("there is no `nonsense`"));
+    hands.press("<Esc>:help<Enter>");
+    assert!(hands.screen(80, 24).contains("Help: Fleet"));
+}
+
+#[test]
+fn filters_narrow_while_typing_and_esc_undoes() {
+    let mut hands = Hands::loaded();
+    hands.press("/db-pri");
+    assert!(hands.screen(80, 24).contains("1/1 of 7"));
+    hands.press("<Esc>");
+    assert!(!hands.screen(80, 24).contains(" of 7"));
+    hands.press("/db-pri<Enter>");
+    assert!(hands.screen(80, 24).contains("1/1 of 7"));
+    hands.press("/<BS><BS><BS><BS><BS><BS>zzz<Esc>");
+    assert!(
+        hands.screen(80, 24).contains("1/1 of 7"),
+        "the filter before comes back"
+    );
+    hands.press("<Esc>");
+    assert!(!hands.screen(80, 24).contains(" of 7"));
+}
+
+#[test]
+fn pasting_never_acts() {
+    let mut hands = Hands::loaded();
+    assert_eq!(hands.input(Input::Paste(":q\n\u{3}".into())), []);
+    assert_eq!(hands.app.current(), ScreenId::Fleet);
+    hands.press("/");
+    hands.input(Input::Paste("db-\u{1b}[2J\nprimary".into()));
+    let screen = hands.screen(80, 24);
+    assert!(screen.contains("/db-[2Jprimary"), "{screen}");
+}
+
+/// In each place: what is shown works, and what works is shown.
+#[test]
+fn shown_keys_and_working_keys_are_the_same() {
+    let places: &[&str] = &[
+        "",
+        "2",
+        "3",
+        "4",
+        "5",
+        "7",
+        "/",
+        "/db",
+        ":",
+        "?",
+        "a",
+        "as",
+        "as<Tab>",
+        "d",
+        "2d",
+        "3d",
+        "2a",
+        "3a",
+        "v",
+        "/zzzz<Enter>",
+        "/db-primary<Enter>ar",
+        "/db-primary<Enter>m",
+        "<C-c>",
+    ];
+    for place in places {
+        let arrive = || {
+            let mut hands = Hands::loaded();
+            hands.message(Message::Job(Box::new(job(Phase::Quiescing))));
+            hands.press(place);
+            hands
+        };
+        let hands = arrive();
+        let shown = hands.app.shown_keys(hands.now);
+        assert!(
+            shown.iter().any(|(_, action)| *action == Action::Interrupt),
+            "{place:?}"
+        );
+        for (keys, action) in &shown {
+            for key in keys {
+                let mut hands = arrive();
+                let effects = hands.input(Input::Key(key.event()));
+                assert!(
+                    !said(&hands).contains("has no use"),
+                    "{place:?}: {} ({action}) does nothing: {effects:?}",
+                    key.label()
+                );
+            }
+        }
+        // Typed characters aside, a key that is not shown changes nothing.
+        let bound: Vec<_> = freezeframe::tui::keymap::BINDINGS
+            .iter()
+            .flat_map(|b| b.keys)
+            .collect();
+        for key in bound {
+            let is_shown = shown.iter().any(|(keys, _)| keys.contains(key));
+            let mut hands = arrive();
+            let before = hands.screen(80, 24);
+            if !is_shown && !key.is_text() {
+                assert_eq!(
+                    hands.input(Input::Key(key.event())),
+                    [],
+                    "{place:?}: {}",
+                    key.label()
+                );
+                let after = hands.screen(80, 24);
+                let typing = ["/", "/db", ":", "as<Tab>"].contains(place);
+                assert!(
+                    typing || before == after,
+                    "{place:?}: {} works unseen",
+                    key.label()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn ctrl_d_does_nothing_anywhere() {
+    for place in ["", "2", "3", "4", "7", "a", "as"] {
+        let mut hands = Hands::loaded();
+        hands.press(place);
+        let before = hands.screen(80, 24);
+        assert_eq!(hands.press("<C-d>"), []);
+        assert_eq!(hands.screen(80, 24), before, "{place:?}");
+    }
+}
+
+#[test]
+fn every_action_has_words() {
+    for action in Action::iter() {
+        assert!(
+            !action.help().is_empty() && !action.word().is_empty(),
+            "{action}"
+        );
+    }
+}
+
+#[test]
+fn any_size_survives_on_every_screen() {
+    for place in [
+        "",
+        "2",
+        "3",
+        "4",
+        "5",
+        "7",
+        "?",
+        ":",
+        "/x",
+        "a",
+        "as",
+        "d",
+        "3d",
+        "/db-primary<Enter>ar",
+        "<C-c>",
+    ] {
+        let mut hands = Hands::loaded();
+        hands.message(Message::Job(Box::new(job(Phase::Frozen))));
+        hands.press(place);
+        hands.message(Message::Notice(problem()));
+        for (width, height) in [
+            (1, 1),
+            (2, 2),
+            (1, 24),
+            (80, 1),
+            (3, 5),
+            (40, 10),
+            (13, 13),
+            (300, 3),
+        ] {
+            hands.screen(width, height);
+        }
+    }
+}
+
+#[test]
+fn nothing_hostile_reaches_the_screen() {
+    let mut hands = Hands::loaded();
+    for place in [
+        "1",
+        "2",
+        "3",
+        "/evil<Enter>d",
+        "<Esc><Esc>",
+        "3G",
+        "d",
+        "<Esc>2Gd",
+        "<Esc>1/evil<Enter>as",
+    ] {
+        hands.press(place);
+        for (width, height) in [(80, 24), (120, 40), (200, 50)] {
+            let screen = hands.screen(width, height);
+            let hostile = screen
+                .chars()
+                .find(|c| *c != '\n' && freezeframe::domain::text::is_hostile(*c));
+            assert_eq!(hostile, None, "{place:?}");
+        }
+    }
+    assert!(hands.screen(120, 40).contains("evil\\u{1b}]52"));
+}
+
+#[test]
+fn without_colours_cursor_marks_and_levels_can_be_read() {
+    let mut hands = Hands::new(Depth::None);
+    hands.load();
+    hands.press(" ");
+    for place in ["1", "2", "3", "4", "7", "?"] {
+        hands.press(place);
+        let buffer = hands.buffer(120, 40);
+        let coloured = buffer
+            .content()
+            .iter()
+            .any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
+        assert!(!coloured, "{place}");
+    }
+    hands.press("<Esc>1");
+    let screen = hands.screen(120, 40);
+    assert!(screen.contains("│> ") && screen.contains("│ *"), "{screen}");
+    assert!(screen.contains("● application"), "{screen}");
+}
+
+#[test]
+fn sixteen_colours_never_use_more() {
+    let mut hands = Hands::new(Depth::Sixteen);
+    hands.load();
+    for place in ["1", "2", "3", "4", "7", "?"] {
+        hands.press(place);
+        let rich = |c: Color| matches!(c, Color::Rgb(..) | Color::Indexed(_));
+        assert!(
+            !hands
+                .buffer(120, 40)
+                .content()
+                .iter()
+                .any(|cell| rich(cell.fg) || rich(cell.bg))
+        );
+    }
+}
+
+#[test]
+fn nothing_ticks_when_nothing_moves() {
+    let mut hands = Hands::new(Depth::Truecolor);
+    assert_eq!(
+        hands.app.next_tick(hands.now),
+        None,
+        "nothing was read, nothing ages"
+    );
+    hands.load();
+    hands.now += TimeDelta::milliseconds(300);
+    assert_eq!(
+        hands.app.next_tick(hands.now),
+        Some(Duration::from_millis(700))
+    );
+    hands.now += TimeDelta::seconds(90);
+    assert_eq!(
+        hands.app.next_tick(hands.now),
+        Some(Duration::from_millis(29_700)),
+        "minutes"
+    );
+}
+
+#[test]
+fn only_what_changes_something_is_drawn() {
+    let mut hands = Hands::loaded();
+    assert!(hands.app.take_dirty());
+    assert!(!hands.app.take_dirty());
+    hands.message(Message::Fleet {
+        generation: 0,
+        part: Part::Instances(Ok(Vec::new())),
+    });
+    assert!(!hands.app.take_dirty(), "a stale answer draws nothing");
+    hands.press("j");
+    assert!(hands.app.take_dirty());
+}
+
+#[test]
+fn sorting_turns_round_and_goes_on() {
+    let mut hands = Hands::loaded();
+    let first = |hands: &Hands| {
+        let screen = hands.screen(120, 40);
+        screen.lines().nth(4).map(str::to_owned).unwrap_or_default()
+    };
+    assert!(hands.screen(120, 40).contains("Name▲"));
+    assert!(first(&hands).contains("a-very-long"), "{}", first(&hands));
+    hands.press("O");
+    assert!(hands.screen(120, 40).contains("Name▼"));
+    assert!(first(&hands).contains("数据库"), "{}", first(&hands));
+    hands.press("O");
+    assert!(hands.screen(120, 40).contains("Instance▲"));
+    assert!(first(&hands).contains("db-primary"), "{}", first(&hands));
+}
+
+#[test]
+fn large_fleets_stay_quick_because_only_visible_rows_are_built() {
+    let mut hands = Hands::new(Depth::Truecolor);
+    hands.part(Part::Identity(Ok(identity())));
+    let template = snapshots().remove(3);
+    let many: Vec<_> = (0..20_000)
+        .map(|n| {
+            let mut row = template.clone();
+            row.id = freezeframe::domain::ids::SnapshotId::from_api(format!("snap-{n:017x}"));
+            row
+        })
+        .collect();
+    hands.part(Part::Volumes(Ok(volumes())));
+    hands.part(Part::Snapshots(Ok((many, Vec::new()))));
+    hands.press("3G");
+    assert!(hands.screen(80, 24).contains("20000/20000"));
+    assert!(hands.screen(80, 24).contains("> snap-"));
+}
+
+#[test]
+fn one_set_is_shown_and_esc_brings_the_others_back() {
+    let mut hands = Hands::loaded();
+    hands.press("3jjat");
+    let screen = hands.screen(80, 24);
+    assert!(
+        screen.contains("Snapshots of set 0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10 1/2"),
+        "{screen}"
+    );
+    hands.press("<Esc>");
+    assert!(hands.screen(80, 24).contains("Snapshots 3/6"));
+    hands.press("<Esc>");
+    assert_eq!(hands.app.current(), ScreenId::Fleet);
+}
+
+#[test]
+fn filters_speak_the_language_of_the_command_line() {
+    let mut hands = Hands::loaded();
+    hands.press("/tag:Env=prod !name=db-primary state=running<Enter>");
+    assert!(hands.screen(80, 24).contains("of 7"));
+    assert!(!hands.screen(80, 24).contains("> db-primary"));
+    hands.press("<Esc>/");
+    hands.input(Input::Paste("nonsense=x".into()));
+    let screen = hands.screen(120, 40);
+    assert!(
+        screen.contains("1/7"),
+        "the rows stay while the expression cannot be read: {screen}"
+    );
+    assert!(screen.contains(" ! "), "{screen}");
+    hands.press("<Esc>");
+    assert!(!hands.screen(120, 40).contains(" ! "));
+}

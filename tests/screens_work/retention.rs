@@ -1,0 +1,155 @@
+//! Retention: policy, review, typed confirmation, result.
+
+use crate::fixtures::prune_plan;
+use crate::hands::{in_review, notice, planned, shown};
+use crate::support::{Hands, identity, problem};
+use freezeframe::domain::retention::{Fate, Policy};
+use freezeframe::tui::effect::Effect;
+use freezeframe::tui::message::{Message, Part, PruneProgress};
+
+#[test]
+fn a_policy_is_written_and_asked_for() {
+    let mut hands = Hands::loaded();
+    hands.press("7");
+    shows!("retention_policy", hands);
+    let mut edited = Hands::loaded();
+    let effects = edited.press("7<Tab><BS>9<Tab><BS>24<BackTab><BackTab><Enter>");
+    let wanted = Policy {
+        keep_last: 9,
+        keep_hourly: 24,
+        keep_daily: 7,
+        keep_weekly: 4,
+        keep_monthly: 6,
+        keep_yearly: 0,
+    };
+    match effects.as_slice() {
+        [Effect::PlanPrune { policy, .. }] => assert_eq!(*policy, wanted),
+        other => panic!("{other:?}"),
+    }
+    insta::assert_snapshot!("retention_planning_80x24", edited.screen(80, 24));
+    planned(&mut edited, Err(problem()));
+    insta::assert_snapshot!("retention_no_plan_80x24", edited.screen(80, 24));
+}
+
+#[test]
+fn p15_an_empty_or_mistyped_policy_asks_for_nothing() {
+    let mut hands = Hands::loaded();
+    let clear = "<Tab><BS><Tab><BS><Tab><BS><Tab><BS><Tab><BS><Tab><BS><Tab>";
+    assert_eq!(hands.press(&format!("7{clear}<Enter>")), []);
+    insta::assert_snapshot!("retention_empty_policy_80x24", hands.screen(80, 24));
+    assert_eq!(hands.press("<Tab>7d<BackTab><Enter>"), []);
+    insta::assert_snapshot!("retention_mistyped_80x24", hands.screen(80, 24));
+}
+
+#[test]
+fn the_review_explains_each_decision() {
+    let mut hands = in_review();
+    shows!("retention_review", hands);
+    hands.press("<Tab><Tab><Tab>");
+    insta::assert_snapshot!("retention_blocked_80x24", hands.screen(80, 24));
+    hands.press("<Tab>g<Enter>");
+    insta::assert_snapshot!("retention_why_80x24", hands.screen(80, 24));
+    hands.press("<Esc> ");
+    assert!(
+        notice(&hands).contains("only deletions"),
+        "{}",
+        notice(&hands)
+    );
+}
+
+#[test]
+fn p17_nothing_is_deleted_without_the_typed_word() {
+    let mut hands = in_review();
+    assert_eq!(hands.press("p"), []);
+    insta::assert_snapshot!("retention_confirm_80x24", hands.screen(80, 24));
+    assert_eq!(hands.press("<Enter>"), [], "the safe button has the focus");
+    assert_eq!(hands.press("p<Right><Enter>"), [], "no word");
+    assert!(notice(&hands).contains("delete 4"));
+    for wrong in ["delete", "delete 2", "delete 40", "Delete 4", "yes"] {
+        assert_eq!(
+            hands.press(&format!("<Esc>p<Tab><Tab>{wrong}<Tab><Tab><Enter>")),
+            [],
+            "{wrong}"
+        );
+    }
+    let effects = hands.press("<Esc>p<Tab><Tab>delete 4<Tab><Tab><Enter>");
+    assert_eq!(
+        effects,
+        [Effect::RunPrune(Box::new(prune_plan()))],
+        "exactly the reviewed plan"
+    );
+}
+
+#[test]
+fn p17_what_is_kept_by_hand_is_not_in_the_plan_that_runs() {
+    let mut hands = in_review();
+    hands.press("<Tab> ");
+    insta::assert_snapshot!("retention_kept_by_hand_80x24", hands.screen(80, 24));
+    let effects = hands.press("p<Tab><Tab>delete 2<Tab><Tab><Enter>");
+    let [Effect::RunPrune(plan)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    let kept = &plan.decisions[2];
+    assert_eq!(
+        (kept.fate, kept.reasons.as_slice()),
+        (Fate::Keep, ["kept by hand".to_owned()].as_slice())
+    );
+    assert_eq!(plan.doomed(), prune_plan().doomed()[2..]);
+    let mut undone = in_review();
+    undone.press("<Tab> k ");
+    let effects = undone.press("p<Tab><Tab>delete 4<Tab><Tab><Enter>");
+    assert_eq!(
+        effects,
+        [Effect::RunPrune(Box::new(prune_plan()))],
+        "put back, nothing is left of it"
+    );
+    let mut all = in_review();
+    all.press("<Tab>  ");
+    assert_eq!(
+        all.press("p<Tab><Tab>delete 0<Tab><Tab><Enter>"),
+        [],
+        "nothing left to delete"
+    );
+}
+
+#[test]
+fn read_only_refuses_to_prune_and_says_why() {
+    let mut hands = in_review();
+    let mut who = identity();
+    who.read_only = true;
+    hands.part(Part::Identity(Ok(who)));
+    assert_eq!(hands.press("p"), []);
+    assert!(notice(&hands).contains("read-only"), "{}", notice(&hands));
+    assert_eq!(hands.press("<Tab><Tab>delete 4<Tab><Tab><Enter>"), []);
+}
+
+#[test]
+fn a_plan_that_was_given_up_does_not_come_back() {
+    let mut hands = Hands::loaded();
+    hands.press("7<Enter><Esc>");
+    planned(&mut hands, Ok(prune_plan()));
+    assert!(shown(&hands).contains("Retention: policy"));
+}
+
+#[test]
+fn the_prune_is_followed_to_its_end() {
+    let mut hands = in_review();
+    let doomed = prune_plan().doomed();
+    let mut progress = PruneProgress {
+        total: 4,
+        deleted: doomed[..1].to_vec(),
+        failed: Vec::new(),
+        stopped: None,
+        finished: false,
+    };
+    hands.message(Message::Prune(progress.clone()));
+    insta::assert_snapshot!("retention_deleting_80x24", hands.screen(80, 24));
+    progress.deleted = doomed[..2].to_vec();
+    progress.failed = vec![(doomed[2].clone(), problem())];
+    progress.stopped = Some(problem());
+    progress.finished = true;
+    hands.message(Message::Prune(progress));
+    shows!("retention_result", hands);
+    hands.press("<Esc>");
+    assert!(shown(&hands).contains("Retention: policy"));
+}
