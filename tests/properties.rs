@@ -41,6 +41,10 @@ fn new_job(on_failure: OnFailure) -> Job {
         on_failure,
         mounts: Vec::new(),
         namespace: "Organization/Backup".into(),
+        freeze_root: false,
+        parameters: std::collections::BTreeMap::new(),
+        group: None,
+        foreign: false,
     })
 }
 

@@ -1,6 +1,8 @@
 //! Jobs as everyone sees them: what was asked, where it stands, what came of it. How a job moves from
 //! phase to phase is [`super::machine`]'s affair; what its trace proves is [`super::evidence`]'s.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,8 @@ pub enum Mode {
     /// The console, between `pre-script` and `post-script`.
     #[default]
     Coordinated,
+    /// The instance itself, in one command; nothing of ours need be reachable while it is frozen.
+    Autonomous,
 }
 
 /// What to do when the instance cannot be quiesced.
@@ -80,6 +84,18 @@ pub struct JobSpec {
     pub mounts: Vec<String>,
     /// Metric namespace.
     pub namespace: String,
+    /// Freeze `/` too, last in, first out. Autonomous mode only, never the default.
+    #[serde(default)]
+    pub freeze_root: bool,
+    /// Parameters of the document beyond those of the contract, by name.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// Group whose simultaneous freezes are capped, such as a replication group.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// The document is not one of ours: it keeps Data Lifecycle Manager's contract and speaks no FF1.
+    #[serde(default)]
+    pub foreign: bool,
 }
 
 /// The phases of a job, in order.

@@ -1,5 +1,7 @@
 //! A run: the jobs started together.
 
+use std::collections::BTreeMap;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +64,10 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
         on_failure: options.on_failure,
         mounts: options.mounts.clone(),
         namespace: ops.namespace.to_string(),
+        freeze_root: false,
+        parameters: BTreeMap::new(),
+        group: None,
+        foreign: false,
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-use crate::domain::job::JobSpec;
+use crate::domain::job::{JobSpec, Mode};
 use crate::domain::problem::{Kind, Problem};
 
 /// What the names of our documents begin with in an account.
@@ -76,15 +76,29 @@ pub fn parameters(spec: &JobSpec, command: &str) -> BTreeMap<String, Vec<String>
     } else {
         spec.mounts.join(",")
     };
-    [
+    let mut pairs = vec![
         ("executionId", spec.job.to_string()),
         ("command", command.to_owned()),
         ("budgetSeconds", spec.budget_s.to_string()),
         ("mounts", mounts),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), vec![value]))
-    .collect()
+    ];
+    if spec.mode == Mode::Autonomous {
+        pairs.push(("mode", spec.mode.to_string()));
+        let root = if spec.freeze_root { "yes" } else { "no" };
+        pairs.push(("freezeRoot", root.to_owned()));
+    }
+    // What the contract says wins over what was configured.
+    let mut all: BTreeMap<String, Vec<String>> = spec
+        .parameters
+        .iter()
+        .map(|(key, value)| (key.clone(), vec![value.clone()]))
+        .collect();
+    all.extend(
+        pairs
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), vec![value])),
+    );
+    all
 }
 
 /// Whether the documents accept a mount point as parameter (their `allowedPattern`): absolute, and

@@ -134,6 +134,15 @@ pub fn uptime_ms() -> u64 {
     seconds.parse::<u64>().unwrap() * 1_000 + hundredths.parse::<u64>().unwrap() * 10
 }
 
+/// The process group and the session of a process (fields 5 and 6 of its `stat`). From /proc and not by
+/// `getsid`: one that lies outside this process namespace is 0, which rustix does not foresee.
+fn group_and_session(process: u32) -> Option<(u32, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    let mut fields = rest.split(' ').skip(2).map(str::parse);
+    Some((fields.next()?.ok()?, fields.next()?.ok()?))
+}
+
 pub fn pid(raw: u32) -> Pid {
     Pid::from_raw(i32::try_from(raw).unwrap()).unwrap()
 }
@@ -341,9 +350,9 @@ impl Lab {
             .spawn()
             .unwrap();
         // In a session of its own, or a kill of our group would reach it.
-        let sid = pid(child.id());
+        let me = child.id();
         wait_for("the outer thaw", || {
-            rustix::process::getsid(Some(sid)) == Ok(sid)
+            group_and_session(me).is_some_and(|(_, session)| session == me)
         });
         OuterThaw(child)
     }
@@ -360,9 +369,9 @@ impl Lab {
             let script = self.path(instance, &format!("{directory}/_script.sh"));
             let pre =
                 fs::read_to_string(script).is_ok_and(|text| text.contains("COMMAND='pre-script'"));
-            let group = rustix::process::getpgid(Some(pid(process))).ok()?;
-            (pre && parent(process) == Some(self.child.id()) && group == pid(process))
-                .then_some(group)
+            let (group, _) = group_and_session(process)?;
+            (pre && parent(process) == Some(self.child.id()) && group == process)
+                .then(|| pid(group))
         })
     }
 

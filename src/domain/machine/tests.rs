@@ -33,6 +33,10 @@ fn spec(on_failure: OnFailure) -> JobSpec {
         on_failure,
         mounts: Vec::new(),
         namespace: "Organization/Backup".into(),
+        freeze_root: false,
+        parameters: std::collections::BTreeMap::new(),
+        group: None,
+        foreign: false,
     }
 }
 
