@@ -27,6 +27,7 @@ fi
 . "$HERE/documents/filesystem.sh"
 . "$HERE/documents/mysql.sh"
 . "$HERE/documents/mount.sh"
+. "$HERE/documents/autonomous.sh"
 set_up
 trap tear_down EXIT
 run_tests

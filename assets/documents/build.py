@@ -24,7 +24,9 @@ def text(default, description, pattern=None, values=None):
 EXECUTION_ID = text("None", "The job: a UUID. Data Lifecycle Manager gives its own.", f"^(None|{UUID})$")
 QUIESCE = {
     "executionId": EXECUTION_ID,
-    "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run"]),
+    "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run", "snapshot"]),
+    "mode": text("coordinated", "What dry-run prepares for: pre-script and post-script, or snapshot, which calls EC2 from the instance.", values=["coordinated", "autonomous"]),
+    "freezeRoot": text("no", "Also freeze / and what carries the agent's files; only with snapshot.", values=["no", "yes"]),
     "budgetSeconds": text("30", "The failsafe thaws by itself this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
@@ -66,9 +68,22 @@ def lines(name):
     return out
 
 
+def shrink(script):
+    """A document may have 64 KB: without blank lines, whole-line comments (but the head and ShellCheck's words) and most of the indentation."""
+    out = script[:1]
+    head = True
+    for line in script[1:]:
+        bare = line.lstrip(" ")
+        head = head and bare.startswith("#")
+        if not bare or (bare.startswith("#") and not head and not bare.startswith("# shellcheck ")):
+            continue
+        out.append(" " * ((len(line) - len(bare)) // 4) + bare)
+    return out
+
+
 def document(name):
     description, parameters = DOCUMENTS[name]
-    script = lines(f"{name}.sh")
+    script = shrink(lines(f"{name}.sh"))
     used = re.findall(r"\{\{\s*(\w+)\s*\}\}", "\n".join(script))
     if sorted(used) != sorted(parameters):
         sys.exit(f"{name}: parameters used once each must be {sorted(parameters)}, found {sorted(used)}")
@@ -80,7 +95,7 @@ def document(name):
     }
     content = json.dumps(
         {"schemaVersion": "2.2", "description": description, "parameters": parameters, "mainSteps": [step]},
-        indent=1, ensure_ascii=True,
+        indent=0, ensure_ascii=True,
     ) + "\n"
     if len(content.encode()) >= 65536:
         sys.exit(f"{name}: {len(content)} bytes, the limit is 65,536")
