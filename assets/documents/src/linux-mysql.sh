@@ -91,7 +91,7 @@ recipe_preflight() {
     ANSWER=$(ask 'SHOW REPLICA STATUS')
     case $ANSWER in *ERROR*) ANSWER=$(ask 'SHOW SLAVE STATUS') ;; esac
     case $ANSWER in '' | *ERROR*) ;; *) REPLICA=true ;; esac
-    emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(json_text "$DATADIR")\",\"replica\":$REPLICA"
+    emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES).
     if ! ask 'SHOW GRANTS' | grep -E ' ON \*\.\* TO ' | grep -Eq 'ALL PRIVILEGES|RELOAD|FLUSH_TABLES'; then
         refuse db-denied 'the account lacks RELOAD on *.*'
