@@ -243,5 +243,6 @@ test_auto_mysql() {
     case " $(story) " in *' locked '*'synced prepared frozen frozen ready request answer release alive thawed thawed unlocked snapshot '*'disarmed probe probe window end ') ;; *) fail "$(story)"; return 1 ;; esac
     [ "$(events '[.[] | select(.t=="locked" or .t=="alive" or .t=="unlocked") | .session] | unique | length')" = 1 ] || { fail 'not one session'; return 1; }
     [ "$(sql 'INSERT INTO t.m VALUES (11); SELECT 1')" = 1 ] || { fail 'still locked'; return 1; }
+    stop_server
     called_once && clean
 }

@@ -286,8 +286,12 @@ begin() {
         finish failed 201
     fi
     if [ "$AUTONOMOUS" = yes ]; then
-        give_credentials | "$SETSID" "$SH" "$S/script" --holder "$S" >/dev/null 2>&1 &
-        HOLDER=$!
+        # Not a job of this shell: some shells report the end of theirs.
+        (
+            give_credentials | "$SETSID" "$SH" "$S/script" --holder "$S" >/dev/null 2>&1 &
+            printf '%s\n' $! >"$S/holder.pid"
+        )
+        read -r HOLDER <"$S/holder.pid"
         KEY_SECRET='' KEY_TOKEN=''
     else
         "$SETSID" "$SH" "$S/script" --holder "$S" </dev/null >/dev/null 2>&1 &

@@ -38,13 +38,16 @@ place_of() {
     PLACE=$1
     superblock_of "$1"
     PO=$(readlink -f "$1" 2>/dev/null) || return 0
-    case $PO/ in "${SB_MOUNT%/}"/*) ;; *) return 0 ;; esac
-    PO_INSIDE=${SB_ROOT%/}${PO#"${SB_MOUNT%/}"}
+    SB_MOUNT=${SB_MOUNT%/}
+    case $PO/ in "$SB_MOUNT"/*) ;; *) return 0 ;; esac
+    PO_INSIDE=${SB_ROOT%/}${PO#"$SB_MOUNT"}
     while IFS='|' read -r PO_DEVICE PO_ROOT PO_AT; do
         if [ "$PO_DEVICE" != "$SB_DEVICE" ]; then continue; fi
         # Another part of the same filesystem freezes with it.
         PLACE=$PO_AT
-        case $PO_INSIDE/ in "${PO_ROOT%/}"/*) PLACE=${PO_AT%/}${PO_INSIDE#"${PO_ROOT%/}"} ;; esac
+        # Some shells do not take an expansion within a pattern.
+        PO_ROOT=${PO_ROOT%/}
+        case $PO_INSIDE/ in "$PO_ROOT"/*) PLACE=${PO_AT%/}${PO_INSIDE#"$PO_ROOT"} ;; esac
         case $1 in */) PLACE=${PLACE%/}/ ;; esac
     done <<END
 $COVERED_ROOTS
