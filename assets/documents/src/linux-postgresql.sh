@@ -149,10 +149,10 @@ END
 backup_words() {
     if [ "$NUMBER" -ge 150000 ]; then
         START_NAME='pg_backup_start(text,boolean)' STOP_NAME='pg_backup_stop(boolean)'
-        START_CALL="pg_backup_start('freezeframe $JOB', true)" STOP_CALL='pg_backup_stop(false)'
+        START_CALL="pg_backup_start('freezeframe ${S##*/}', true)" STOP_CALL='pg_backup_stop(false)'
     else
         START_NAME='pg_start_backup(text,boolean,boolean)' STOP_NAME='pg_stop_backup(boolean,boolean)'
-        START_CALL="pg_start_backup('freezeframe $JOB', true, false)" STOP_CALL='pg_stop_backup(false, false)'
+        START_CALL="pg_start_backup('freezeframe ${S##*/}', true, false)" STOP_CALL='pg_stop_backup(false, false)'
         # 9.6 cannot be asked not to wait for the archive; our time limit ends that wait.
         if [ "$NUMBER" -lt 100000 ]; then STOP_NAME='pg_stop_backup(boolean)' STOP_CALL='pg_stop_backup(false)'; fi
     fi
