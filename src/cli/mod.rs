@@ -10,6 +10,7 @@ pub mod output;
 mod prune;
 mod restore;
 mod session;
+mod sets;
 mod setup;
 mod snapshot;
 
