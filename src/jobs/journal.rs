@@ -407,6 +407,29 @@ impl Journal {
             .collect())
     }
 
+    /// One job of a scope, however old; `None` when this journal does not have it (or cannot read its row,
+    /// which is logged).
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn job(&self, scope: &Scope, job: &JobId) -> Result<Option<JobView>, Problem> {
+        let text: Option<String> = self.with(|db| {
+            db.query_row(
+                "SELECT view FROM job WHERE id = ? AND account = ? AND region = ?",
+                params![job.as_str(), scope.account.as_str(), scope.region.as_str()],
+                |r| r.get(0),
+            )
+            .optional()
+        })?;
+        Ok(text.and_then(|text| {
+            serde_json::from_str(&text)
+                .map_err(
+                    |error| tracing::warn!(%error, %job, "a job in the journal cannot be read"),
+                )
+                .ok()
+        }))
+    }
+
     /// Jobs of a scope that nobody ended, with the process that drove them, oldest first.
     ///
     /// # Errors
