@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use file::set_aside;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::ids::{JobId, Scope};
 use crate::domain::job::{JobView, Phase};
