@@ -62,7 +62,7 @@ fn facts() -> PreflightFacts {
             device: "/dev/sdf".into(),
             is_root: false,
         }],
-        engine: None,
+        ..PreflightFacts::default()
     }
 }
 

@@ -70,6 +70,7 @@ fn facts() -> PreflightFacts {
             datadir: "/data/mysql/".into(),
             replica: false,
         }),
+        ..PreflightFacts::default()
     }
 }
 
