@@ -50,10 +50,11 @@ impl Job {
         let trace = self.pre_told.as_ref().map_or(&empty, |told| &told.trace);
         let call = call_of(trace, ended);
         let open = match ended {
+            // What has said something has run, whatever Systems Manager believes.
             CommandEnd::NeverDelivered
             | CommandEnd::TimedOut {
                 may_have_run: false,
-            } => false,
+            } => !trace.lines.is_empty() && !trace.left_nothing_held(),
             // 204 is either another job at work, which is none of ours, or a second delivery of our own
             // command: then the first one's freeze may stand.
             CommandEnd::Failed { exit: 204 } => {
@@ -113,7 +114,7 @@ fn call_of(trace: &Trace, ended: &CommandEnd) -> Call {
             | CommandEnd::TimedOut {
                 may_have_run: false
             }
-    );
+    ) && trace.lines.is_empty();
     let asked = trace.events().any(|said| *said == Said::Request);
     let refused = match trace.answer() {
         Some(Said::Answer {
@@ -138,3 +139,6 @@ fn call_of(trace: &Trace, ended: &CommandEnd) -> Call {
         Call::Unknown
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -391,7 +391,13 @@ impl Job {
         let fired = post.fired() == Some(true);
         if not_frozen && !fired && thawed.is_empty() {
             // "No such job": with probes of everything, or with nothing ever frozen, and no late start possible.
-            return match (was_frozen.iter().any(|m| open(m)), conclusive) {
+            // The other command may have ended meanwhile, and say itself that it holds nothing.
+            let ended_open = self.pre == (Pre::Ended { conclusive: true })
+                && self
+                    .pre_told
+                    .as_ref()
+                    .is_some_and(|told| told.trace.left_nothing_held());
+            return match (was_frozen.iter().any(|m| open(m)), conclusive || ended_open) {
                 (true, _) => Thawed::No,
                 (false, true) => Thawed::Yes,
                 (false, false) => Thawed::Later,
