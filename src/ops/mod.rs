@@ -18,6 +18,7 @@ use crate::aws::session::Session;
 use crate::domain::ids::Scope;
 use crate::domain::problem::Problem;
 use crate::jobs::journal::{Intent, Journal};
+use crate::recipe::chosen::Catalogue;
 use clock::Clock;
 
 /// What every use case needs. Cheap to clone.
@@ -31,6 +32,8 @@ pub struct Ops {
     pub clock: Clock,
     /// Metric namespace, `Organization/Backup` by default.
     pub namespace: Arc<str>,
+    /// The recipes that can be chosen.
+    pub recipes: Catalogue,
 }
 
 impl Ops {
