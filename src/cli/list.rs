@@ -7,6 +7,7 @@ use super::output::{Out, Table, with_id};
 use super::{exit, printed};
 use crate::domain::filter::Filter;
 use crate::domain::problem::Problem;
+use crate::ops::owner::{Driver, driver};
 use crate::ops::{Ops, inventory};
 
 pub(super) async fn run(
@@ -122,10 +123,20 @@ pub(super) async fn run(
         }
         Listing::Jobs => {
             let rows = ops.journal.jobs(Some(ops.scope()), 10_000)?;
+            // What nobody drives any more is said so: it is not under way, whatever its phase.
+            let left: Vec<_> = ops
+                .journal
+                .open_jobs(ops.scope())?
+                .into_iter()
+                .filter(|(_, owner)| driver(owner) == Driver::Gone)
+                .map(|(view, _)| view.spec.job)
+                .collect();
             let rows = rows.iter().filter(|j| filter.matches_job(j));
             (
                 rows.map(|j| {
-                    let mut value = with_id(j, &j.phase.to_string());
+                    let left = left.contains(&j.spec.job);
+                    let phase = j.phase.to_string();
+                    let mut value = with_id(j, if left { "left-open" } else { &phase });
                     if let Value::Object(map) = &mut value {
                         map.insert("id".to_owned(), serde_json::json!(j.spec.job));
                         map.insert("started".to_owned(), serde_json::json!(j.started()));
@@ -139,7 +150,7 @@ pub(super) async fn run(
                     "INSTANCE",
                     "NAME",
                     "RECIPE",
-                    "PHASE",
+                    "STATE",
                     "VERDICT",
                     "WINDOW MS",
                 ],
@@ -149,7 +160,7 @@ pub(super) async fn run(
                     "instance",
                     "instance_name",
                     "recipe",
-                    "phase",
+                    "state",
                     "verdict",
                     "freeze_window_ms",
                 ],

@@ -397,7 +397,7 @@ async fn find(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem
     Ok(Vec::new())
 }
 
-async fn label(
+pub(super) async fn label(
     ops: &Ops,
     spec: &JobSpec,
     devices: &HashMap<crate::domain::ids::VolumeId, String>,

@@ -4,7 +4,10 @@
 pub mod backup;
 pub mod clock;
 pub mod inventory;
+pub(crate) mod lease;
 pub mod metrics;
+pub mod orphans;
+pub mod owner;
 pub mod preflight;
 pub mod prune;
 pub mod recover;
@@ -83,6 +86,7 @@ impl Ops {
         match intent {
             Ok(intent) => self.outcome(intent, &result, action, detail, words),
             Err(problem) => {
+                self.journal.disorder(subject);
                 tracing::error!(%problem, action, detail, "a thaw was sent without a record");
             }
         }
