@@ -454,7 +454,7 @@ async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
     }
 }
 
-async fn label(
+pub(super) async fn label(
     ops: &Ops,
     spec: &JobSpec,
     devices: &HashMap<crate::domain::ids::VolumeId, String>,
