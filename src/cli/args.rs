@@ -153,6 +153,9 @@ pub struct SnapshotArgs {
     /// Recipe for every instance, instead of the tag ConsistentSnapshot
     #[arg(long, value_name = "R")]
     pub recipe: Option<String>,
+    /// SSM document instead of a recipe, anybody's that keeps Data Lifecycle Manager's pre/post script contract
+    #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
+    pub document: Option<String>,
     /// Who calls CreateSnapshots
     #[arg(long, default_value_t = Mode::Coordinated)]
     pub mode: Mode,

@@ -238,7 +238,7 @@ fn may_have_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
     }
     let calls = ops.journal.calls(view.spec.job.as_str())?;
     Ok(view.phase >= Phase::Quiescing
-        || calls
-            .iter()
-            .any(|c| c.action == "SendCommand" && c.detail.contains(Step::Pre.word())))
+        || calls.iter().any(|c| {
+            c.action == "SendCommand" && c.detail.contains(Step::Pre.word(view.spec.mode))
+        }))
 }
