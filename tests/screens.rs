@@ -88,7 +88,52 @@ fn snapshots() {
     hands.press("3");
     shows!("snapshots", hands);
     hands.press("jjd");
+    hands.found(Some(support::proven_job()));
     shows!("snapshot_details", hands);
+}
+
+#[test]
+fn a_set_tells_its_evidence_as_sentences() {
+    let mut hands = Hands::loaded();
+    hands.press("3jj<Enter>");
+    insta::assert_snapshot!("set_looked_up_80x24", hands.screen(80, 24));
+    hands.found(None);
+    shows!("set_by_tag", hands);
+    let mut hands = Hands::loaded();
+    hands.press("3jj<Enter>");
+    hands.found(Some(support::proven_job()));
+    shows!("set_proven", hands);
+    hands.screen(80, 24);
+    hands.press("G");
+    insta::assert_snapshot!("set_proven_end_80x24", hands.screen(80, 24));
+    for (width, height) in [(1, 1), (2, 2), (10, 3), (40, 10)] {
+        hands.screen(width, height);
+    }
+    hands.press("?");
+    let help = hands.screen(120, 40);
+    assert!(
+        help.contains("copy the id") && help.contains("page down"),
+        "{help}"
+    );
+}
+
+#[test]
+fn a_lowered_set_names_the_broken_link_first() {
+    let mut hands = Hands::loaded();
+    hands.press("3jj<Enter>");
+    hands.found(Some(support::broken_job()));
+    shows!("set_broken", hands);
+    let page = hands.screen(80, 24);
+    let broke = page.find("The chain broke at own-thaw").unwrap();
+    assert!(
+        broke < page.find("1. The failsafe was armed").unwrap(),
+        "{page}"
+    );
+    // The tag says application; nobody is shown more than the journal bears out.
+    assert!(
+        page.contains("○ crash") && !page.contains("● application"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -29,6 +29,7 @@ QUIESCE = {
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
 FILE = "^(auto|/[A-Za-z0-9._/@+-]+)$"
+NAME = "^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$"
 DOCUMENTS = {
     "linux-filesystem": (
         "freezeframe: freeze the filesystems on EBS volumes before a snapshot and thaw them after it, with a failsafe armed first.",
@@ -42,6 +43,18 @@ DOCUMENTS = {
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
             "socket": text("auto", "The server's socket; auto: the usual places.", FILE),
             "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf when there is one.", FILE),
+        },
+    ),
+    "linux-postgresql": (
+        "freezeframe: keep a base backup of PostgreSQL open in one live session and freeze its filesystems before a snapshot, release both after it and hand out the label, with a failsafe armed first.",
+        {
+            **QUIESCE,
+            "lockWaitSeconds": text("10", "How long one attempt to begin the backup, and with it its checkpoint, may take.", "^[1-9][0-9]?$"),
+            "lockRetries": text("1", "Further attempts after the first.", "^[0-9]$"),
+            "socketDirectory": text("auto", "Where the server's socket is; auto: the usual places.", FILE),
+            "port": text("5432", "The port that the socket's name carries.", "^[1-9][0-9]{0,4}$"),
+            "user": text("auto", "The database role; auto: the name of the user that the server runs as. A password is read from that user's .pgpass.", NAME),
+            "database": text("postgres", "The database to connect to; any will do.", NAME),
         },
     ),
     "linux-mount": (
@@ -62,7 +75,11 @@ def lines(name):
     out = []
     for line in (HERE / "src" / name).read_text().splitlines():
         include = re.fullmatch(r"#@include (\S+)", line)
-        out.extend(lines(include.group(1)) if include else [line])
+        if include:
+            out.extend(lines(include.group(1)))
+        elif not out or not re.match(r"\s*(#(?! shellcheck )|$)", line) or line.startswith("# freezeframe ") or line.startswith("# Generated "):
+            # Comments stay in the sources: a document must be shorter than 64 KB.
+            out.append(line)
     return out
 
 

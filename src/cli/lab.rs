@@ -52,8 +52,27 @@ impl Embedded {
     }
 }
 
-/// Starts a lab.
+/// Starts a lab in this process. With the real runtime it also listens on a loopback port, because its instances
+/// are processes of their own that must find their metadata service and EC2.
 pub(super) async fn start(world: &str, global: &Global) -> Result<Embedded, Problem> {
+    let embedded = make(world, global).await?;
+    if global.runtime == RuntimeKind::Real {
+        let listening = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
+        match listening {
+            Ok(listener) => {
+                let lab = embedded.lab.clone();
+                let stop = lab.stopping().clone();
+                tokio::spawn(async move { lab.serve(listener, stop).await });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no port for the lab's instances: autonomous mode will refuse");
+            }
+        }
+    }
+    Ok(embedded)
+}
+
+async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
     let spec = world_spec(world, global.runtime)?;
     let clock = Clock::system();
     let (runtime, label): (Arc<dyn Runtime>, _) = match global.runtime {
@@ -144,7 +163,7 @@ pub(super) async fn serve(global: &Global, world: &str, port: u16) -> Result<u8,
         signal(SignalKind::interrupt()).map_err(failed)?,
         signal(SignalKind::terminate()).map_err(failed)?,
     );
-    let embedded = start(world, global).await?;
+    let embedded = make(world, global).await?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {

@@ -93,29 +93,16 @@ pub(super) async fn run(
         }
         Listing::Sets => {
             let (rows, _) = ops.session.snapshots().await?;
-            let sets = crate::domain::set::group(&rows);
-            let sets = sets.iter().filter(|s| filter.matches_set(s));
+            let sets = super::sets::accounts(ops, &rows)?;
+            let sets = sets.iter().filter(|s| filter.matches_set(&s.set));
             (
-                sets.map(|s| {
-                    let mut value = with_id(
-                        s,
-                        if s.restorable {
-                            "restorable"
-                        } else {
-                            "incomplete"
-                        },
-                    );
-                    if let Value::Object(map) = &mut value {
-                        map.insert("id".to_owned(), serde_json::json!(s.job));
-                    }
-                    value
-                })
-                .collect(),
+                sets.map(super::sets::Account::json).collect(),
                 vec![
                     "SET",
                     "STARTED",
                     "STATE",
                     "LEVEL",
+                    "EVIDENCE",
                     "INSTANCE",
                     "RECIPE",
                     "FROZEN MS",
@@ -126,6 +113,7 @@ pub(super) async fn run(
                     "started",
                     "state",
                     "level",
+                    "evidence.summary",
                     "instance",
                     "recipe",
                     "frozen_ms",

@@ -11,6 +11,7 @@ pub mod output;
 mod prune;
 mod restore;
 mod session;
+mod sets;
 mod setup;
 mod signals;
 mod snapshot;

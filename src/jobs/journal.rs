@@ -9,12 +9,13 @@ mod lease;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use file::set_aside;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::ids::{JobId, Scope};
 use crate::domain::job::{JobView, Phase};
@@ -91,13 +92,29 @@ pub struct CallRow {
     pub known: Option<i64>,
 }
 
+/// Asked before each write, with the write's name; false ends the writing for good.
+#[derive(Clone)]
+struct Hook {
+    asked: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    dead: Arc<AtomicBool>,
+}
+
 /// The journal. Cheap to clone; calls are short and serialised.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Journal {
     db: Arc<Mutex<Connection>>,
     path: String,
     /// Subjects of which a call was sent without a record: nothing proves an order of theirs any more.
     disordered: Arc<Mutex<HashSet<String>>>,
+    hook: Option<Hook>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 fn stamp(at: DateTime<Utc>) -> String {
@@ -150,7 +167,44 @@ impl Journal {
             db: Arc::new(Mutex::new(db)),
             path,
             disordered: Arc::default(),
+            hook: None,
         })
+    }
+
+    /// The same journal for a process that may die: `hook` is called before each write with its name
+    /// (`intend`, `outcome`, `save-job`, `save-restore`). Once it has answered false, that write and all
+    /// later ones of this handle and its clones fail with [`Kind::Local`]: the dead write no more.
+    #[must_use]
+    pub fn observed(self, hook: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Self {
+        Self {
+            hook: Some(Hook {
+                asked: hook,
+                dead: Arc::new(AtomicBool::new(false)),
+            }),
+            ..self
+        }
+    }
+
+    fn write<T>(
+        &self,
+        name: &str,
+        f: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Problem> {
+        let dead = self.hook.as_ref().is_some_and(|hook| {
+            if !hook.dead.load(Ordering::SeqCst) && !(hook.asked)(name) {
+                hook.dead.store(true, Ordering::SeqCst);
+            }
+            hook.dead.load(Ordering::SeqCst)
+        });
+        if dead {
+            return Err(Problem::new(
+                Kind::Local,
+                format!("write {name} to the journal {}", self.path),
+                "this process writes no more",
+                "start freezeframe again: it takes up what is open",
+            ));
+        }
+        self.with(f)
     }
 
     /// Reads every page.
@@ -200,7 +254,7 @@ impl Journal {
         detail: &str,
         at: DateTime<Utc>,
     ) -> Result<Intent, Problem> {
-        self.with(|db| {
+        self.write("intend", |db| {
             db.execute(
                 "INSERT INTO call (subject, account, region, who, action, detail, intended) VALUES (?,?,?,?,?,?,?)",
                 params![subject, scope.account.as_str(), scope.region.as_str(), who, action, detail, stamp(at)],
@@ -219,7 +273,7 @@ impl Journal {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        self.with(|db| {
+        self.write("outcome", |db| {
             let subject: String =
                 db.query_row("SELECT subject FROM call WHERE seq = ?", [intent.0], |r| {
                     r.get(0)
@@ -272,7 +326,7 @@ impl Journal {
         let text = to_json(&self.path, view)?;
         let started = stamp(view.started().unwrap_or(at));
         let thawed = view.phase >= Phase::Verifying && !view.thaw_uncertain;
-        self.with(|db| {
+        self.write("save-job", |db| {
             let write = db.unchecked_transaction()?;
             write.execute(
                 "INSERT INTO job (id, run, account, region, instance, started, open, owner, view)
@@ -353,6 +407,29 @@ impl Journal {
             .collect())
     }
 
+    /// One job of a scope, however old; `None` when this journal does not have it (or cannot read its row,
+    /// which is logged).
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn job(&self, scope: &Scope, job: &JobId) -> Result<Option<JobView>, Problem> {
+        let text: Option<String> = self.with(|db| {
+            db.query_row(
+                "SELECT view FROM job WHERE id = ? AND account = ? AND region = ?",
+                params![job.as_str(), scope.account.as_str(), scope.region.as_str()],
+                |r| r.get(0),
+            )
+            .optional()
+        })?;
+        Ok(text.and_then(|text| {
+            serde_json::from_str(&text)
+                .map_err(
+                    |error| tracing::warn!(%error, %job, "a job in the journal cannot be read"),
+                )
+                .ok()
+        }))
+    }
+
     /// Jobs of a scope that nobody ended, with the process that drove them, oldest first.
     ///
     /// # Errors
@@ -391,7 +468,7 @@ impl Journal {
         at: DateTime<Utc>,
     ) -> Result<(), Problem> {
         let text = to_json(&self.path, view)?;
-        self.with(|db| {
+        self.write("save-restore", |db| {
             db.execute(
                 "INSERT INTO restore (id, account, region, started, open, view) VALUES (?1,?2,?3,?4,?5,?6)
                  ON CONFLICT (id) DO UPDATE SET open = ?5, view = ?6",
@@ -420,4 +497,37 @@ fn local(path: &str, error: &dyn std::error::Error) -> Problem {
         error.to_string(),
         "check that the state directory is writable and has space (FREEZEFRAME_STATE_DIR names another)",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dead_write_no_more_and_the_next_process_reads_what_they_wrote() {
+        let journal = Journal::in_memory().unwrap();
+        let scope = Scope {
+            account: crate::domain::ids::AccountId::from_api("123456789012"),
+            region: crate::domain::ids::Region::from_api("eu-central-1"),
+        };
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        // Dies at its second write, and is not asked again.
+        let dying = journal.clone().observed(Arc::new(move |name| {
+            let mut seen = seen.lock().unwrap();
+            seen.push(name.to_owned());
+            seen.len() < 2
+        }));
+        let intend = |journal: &Journal| {
+            journal.intend(&scope, "me", "job", "Act", "", DateTime::UNIX_EPOCH)
+        };
+        let intent = intend(&dying).unwrap();
+        let failed = dying.outcome(intent, "ok", DateTime::UNIX_EPOCH);
+        assert_eq!(failed.unwrap_err().kind, Kind::Local);
+        assert!(intend(&dying.clone()).is_err());
+        assert_eq!(*asked.lock().unwrap(), ["intend", "outcome"]);
+        let calls = journal.calls("job").unwrap();
+        assert_eq!((calls.len(), calls[0].outcome.clone()), (1, None));
+        assert!(intend(&journal).is_ok());
+    }
 }

@@ -7,7 +7,9 @@ use http::{Method, Request, Response};
 use serde_json::Value;
 
 use super::faults::FaultKind;
+use super::imds::RoleSession;
 use super::json::ServiceError;
+use super::sigv4::Authorization;
 use super::wire::query::Params;
 use super::wire::{AppError, member, respond};
 use super::{CallRecord, Lab, REGIONS, TransportFault, cbor, cloudwatch, ec2, ssm, sts};
@@ -21,11 +23,23 @@ pub struct CallContext {
     pub account: String,
     pub region: String,
     pub access_key: String,
+    /// Set when an instance's role signed.
+    pub role: Option<RoleSession>,
     pub now: DateTime<Utc>,
     pub request_id: String,
 }
 
 impl CallContext {
+    /// Who calls, as STS names it.
+    pub fn arn(&self) -> String {
+        let who = match &self.role {
+            Some(session) => session.principal(),
+            None if self.read_only() => "assumed-role/BackupViewer/you".to_owned(),
+            None => "assumed-role/BackupOperator/you".to_owned(),
+        };
+        format!("arn:aws:sts::{}:{who}", self.account)
+    }
+
     /// The key may only look.
     pub fn read_only(&self) -> bool {
         self.access_key.contains("READONLY")
@@ -34,6 +48,10 @@ impl CallContext {
     /// The key's session is over.
     pub fn expired(&self) -> bool {
         self.access_key.contains("EXPIRED")
+            || self
+                .role
+                .as_ref()
+                .is_some_and(|session| session.expires <= self.now)
     }
 }
 
@@ -70,8 +88,11 @@ impl Lab {
                 self.describe().to_string(),
             ));
         }
+        if let Some(answer) = self.metadata(&request) {
+            return Ok(answer);
+        }
         let request_id = self.request_id();
-        let Some(scope) = Scope::of(&request) else {
+        let Some(scope) = Authorization::of(&request) else {
             let error = AppError::with_status(
                 403,
                 "MissingAuthenticationToken",
@@ -79,10 +100,15 @@ impl Lab {
             );
             return Ok(error.ec2_response(&request_id));
         };
+        let role = match self.role_of(&request, &scope) {
+            Ok(role) => role,
+            Err(error) => return Ok(error.ec2_response(&request_id)),
+        };
         let ctx = CallContext {
             account: self.account().to_owned(),
             region: scope.region,
             access_key: scope.access_key,
+            role,
             now: self.clock().now(),
             request_id,
         };
@@ -177,8 +203,12 @@ impl Lab {
                 ),
             });
         }
-        if ctx.read_only() && mutating(&call.action) {
-            let who = format!("arn:aws:sts::{}:assumed-role/BackupViewer/you", ctx.account);
+        let denied = match &ctx.role {
+            Some(session) => !session.role.may(&call.service, &call.action),
+            None => ctx.read_only() && mutating(&call.action),
+        };
+        if denied {
+            let who = ctx.arn();
             return Some(if call.service == "ec2" {
                 let message = format!(
                     "You are not authorized to perform this operation. User: {who} is not authorized to perform: ec2:{}. Encoded authorization failure message: lab-{}",
@@ -362,37 +392,6 @@ impl Call {
             }
             (_, Protocol::Query) => error.query_response(&ctx.request_id, CLOUDWATCH),
         }
-    }
-}
-
-/// The credential scope of a SigV4 signature.
-struct Scope {
-    access_key: String,
-    region: String,
-    service: String,
-}
-
-impl Scope {
-    fn of(request: &Request<Bytes>) -> Option<Self> {
-        let header = request
-            .headers()
-            .get(http::header::AUTHORIZATION)?
-            .to_str()
-            .ok()?;
-        let credential = header
-            .split_once("Credential=")?
-            .1
-            .split([',', ' '])
-            .next()?;
-        let mut parts = credential.rsplit('/');
-        let _terminator = parts.next().filter(|end| *end == "aws4_request")?;
-        let (service, region, _date) = (parts.next()?, parts.next()?, parts.next()?);
-        let access_key = parts.next()?;
-        Some(Self {
-            access_key: access_key.to_owned(),
-            region: region.to_owned(),
-            service: service.to_owned(),
-        })
     }
 }
 

@@ -9,11 +9,13 @@ pub mod dispatch;
 pub mod ec2;
 pub mod faults;
 pub mod generate;
+pub mod imds;
 pub mod json;
 pub mod runtime;
 pub mod runtime_real;
 pub mod runtime_simulated;
 pub mod server;
+mod sigv4;
 pub mod ssm;
 pub mod sts;
 #[cfg(test)]
@@ -24,7 +26,7 @@ pub mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -120,6 +122,26 @@ struct Inner {
     calls: Mutex<VecDeque<CallRecord>>,
     requests: AtomicU64,
     stopping: CancellationToken,
+    imds: imds::Imds,
+    /// `http://127.0.0.1:PORT`, once it is served.
+    endpoint: Mutex<Option<String>>,
+}
+
+/// A handle that does not keep the lab alive, for the runtime inside it.
+#[derive(Clone)]
+pub struct WeakLab(Weak<Inner>);
+
+impl WeakLab {
+    /// The lab, while it exists.
+    pub fn upgrade(&self) -> Option<Lab> {
+        self.0.upgrade().map(|inner| Lab { inner })
+    }
+}
+
+impl std::fmt::Debug for WeakLab {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WeakLab")
+    }
 }
 
 impl std::fmt::Debug for Lab {
@@ -162,7 +184,7 @@ impl Lab {
             })
             .collect();
         worlds.insert(options.region.clone(), Mutex::new(home));
-        Ok(Self {
+        let lab = Self {
             inner: Arc::new(Inner {
                 name: options.world.name,
                 seed: options.seed,
@@ -176,8 +198,12 @@ impl Lab {
                 calls: Mutex::new(VecDeque::new()),
                 requests: AtomicU64::new(0),
                 stopping: CancellationToken::new(),
+                imds: imds::Imds::default(),
+                endpoint: Mutex::new(None),
             }),
-        })
+        };
+        lab.runtime().meet(WeakLab(Arc::downgrade(&lab.inner)));
+        Ok(lab)
     }
 
     /// An in-process HTTP client for the AWS SDK.
@@ -220,6 +246,28 @@ impl Lab {
     /// Cancelled when the lab is shut down; background work watches it.
     pub fn stopping(&self) -> &CancellationToken {
         &self.inner.stopping
+    }
+
+    /// Where this lab is served, such as `http://127.0.0.1:4566`; `None` as long as it is only in this process.
+    pub fn endpoint(&self) -> Option<String> {
+        self.inner
+            .endpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn served_at(&self, endpoint: Option<String>) {
+        *self
+            .inner
+            .endpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = endpoint;
+    }
+
+    /// Ends all role credentials that were handed out so far; the metadata service then has new ones.
+    pub fn expire_role_credentials(&self) {
+        self.inner.imds.expire(self.clock().now());
     }
 
     /// The account that every access key belongs to.

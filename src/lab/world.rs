@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 
 pub use model::{
     AgentSpec, AgentStatus, AttachmentState, BlockDevice, Engine, Image, Instance, InstanceState,
-    Lock, MountSpec, Platform, Snapshot, SnapshotState, Tags, Volume, VolumeState, VolumeType,
+    Lock, MountSpec, Platform, Role, Snapshot, SnapshotState, Tags, Volume, VolumeState,
+    VolumeType,
 };
 pub use spec::WorldSpec;
 

@@ -21,7 +21,7 @@ pub struct Recipe {
     pub level: Level,
 }
 
-static RECIPES: [Recipe; 2] = [
+static RECIPES: [Recipe; 3] = [
     Recipe {
         name: "linux-filesystem",
         document: "freezeframe-linux-filesystem",
@@ -36,16 +36,22 @@ static RECIPES: [Recipe; 2] = [
         what: "hold the writes of MySQL, MariaDB or Percona Server, then freeze its filesystems",
         level: Level::Application,
     },
+    Recipe {
+        name: "linux-postgresql",
+        document: "freezeframe-linux-postgresql",
+        platform: Platform::Linux,
+        what: "keep a base backup of PostgreSQL open, freeze its filesystems, keep the label with the set",
+        level: Level::Application,
+    },
 ];
 
 /// Older names that keep working.
 const ALIASES: [(&str, &str); 1] = [("AmazonLinuxMySQL", "linux-mysql")];
 /// Names that mean something, but not to this version.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 5] = [
     ("WindowsVSS", VSS),
     ("windows-vss", VSS),
     ("windows-diskshadow", VSS),
-    ("linux-postgresql", FILESYSTEM),
     ("linux-mongodb", FILESYSTEM),
     ("linux-redis", FILESYSTEM),
 ];

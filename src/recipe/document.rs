@@ -34,6 +34,10 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
             include_str!("../../assets/documents/linux-mysql.json"),
         ),
         (
+            "linux-postgresql",
+            include_str!("../../assets/documents/linux-postgresql.json"),
+        ),
+        (
             "linux-mount",
             include_str!("../../assets/documents/linux-mount.json"),
         ),

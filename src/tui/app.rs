@@ -444,7 +444,11 @@ impl App {
             Message::Metrics { generation, .. } => *generation != self.asked.metrics,
             Message::PrunePlanned { generation, .. } => *generation != self.asked.prune,
             Message::RestorePlanned { generation, .. } => *generation != self.asked.restore,
-            Message::Job(_) | Message::Prune(_) | Message::Restore(_) | Message::Notice(_) => false,
+            Message::JobRead { .. }
+            | Message::Job(_)
+            | Message::Prune(_)
+            | Message::Restore(_)
+            | Message::Notice(_) => false,
         }
     }
 }

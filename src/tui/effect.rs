@@ -28,6 +28,8 @@ pub enum Effect {
     LoadFleet(Generation),
     /// Read the jobs in the journal.
     LoadJobs(Generation),
+    /// Look one job up in the journal.
+    LoadJob(JobId),
     /// Read the backup metrics of one instance over the last `days` days.
     LoadMetrics {
         generation: Generation,

@@ -141,6 +141,13 @@ impl Executor {
                     result: ops.journal.jobs(Some(ops.scope()), HISTORY),
                 }
             }),
+            Effect::LoadJob(job) => self.read(async move {
+                let result = ops.journal.job(ops.scope(), &job);
+                Message::JobRead {
+                    job,
+                    result: result.map(|found| found.map(Box::new)),
+                }
+            }),
             Effect::LoadMetrics {
                 generation,
                 instance,

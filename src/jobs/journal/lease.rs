@@ -23,7 +23,7 @@ impl Journal {
         until: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<JobId>, Problem> {
-        let holder: String = self.with(|db| {
+        let holder: String = self.write("lease", |db| {
             db.query_row(
                 "INSERT INTO lease (account, region, instance, job, until) VALUES (?1,?2,?3,?4,?5)
                  ON CONFLICT (account, region, instance) DO UPDATE SET
