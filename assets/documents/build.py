@@ -45,6 +45,9 @@ DOCUMENTS = {
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
             "socket": text("auto", "The server's socket; auto: the usual places.", FILE),
             "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf when there is one.", FILE),
+            "lockMethod": text("auto", "How writes are held: FLUSH TABLES WITH READ LOCK, or MariaDB's BACKUP STAGE; auto: the stages where all tables are InnoDB.", values=["auto", "ftwrl", "backup-stage"]),
+            "stop": text("no", "yes: stop the service before the freeze and start it after the thaw, instead of a lock.", values=["no", "yes"]),
+            "service": text("auto", "The service to stop; auto: mariadb, mysql or mysqld, whichever is the server that answers.", NAME),
         },
     ),
     "linux-postgresql": (
