@@ -450,6 +450,7 @@ impl Session {
         token: Option<String>,
         filters: Vec<sdk::CommandFilter>,
     ) -> Result<(Vec<Listed>, Option<String>), Problem> {
+        self.pace.take(Bucket::AskSsm).await;
         let out = self
             .ssm
             .list_commands()

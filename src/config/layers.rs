@@ -10,6 +10,7 @@ use super::paths;
 use crate::domain::job::OnFailure;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
+use crate::domain::run::Limits;
 
 /// Names the configuration file, as `--config` does.
 pub const CONFIG: &str = "FREEZEFRAME_CONFIG";
@@ -34,6 +35,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Snapshots.
     pub snapshot: Snapshot,
+    /// Limits of a run.
+    pub run: Limits,
     /// Retention policies by name.
     pub retention: BTreeMap<String, Policy>,
 }
@@ -66,6 +69,7 @@ impl Default for Config {
             theme: "freezeframe".to_owned(),
             metrics: Metrics::default(),
             snapshot: Snapshot::default(),
+            run: Limits::default(),
             retention: BTreeMap::new(),
         }
     }
@@ -218,6 +222,10 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
             "choose 1 to 999 seconds",
         ));
     }
+    config.run.check().map_err(|problem| Problem {
+        what: format!("read [run] of the configuration {file}"),
+        ..problem
+    })?;
     for (name, policy) in &config.retention {
         policy.check().map_err(|problem| Problem {
             what: format!(
@@ -348,6 +356,8 @@ mod tests {
         assert!(parse("[retention.n]\nkeep-daily = -1\n", "c.toml").is_err());
         assert!(parse("[retention.n]\nkeep-daily = \"7d\"\n", "c.toml").is_err());
         assert!(parse("[snapshot]\nbudget_seconds = 0\n", "c.toml").is_err());
+        let error = parse("[run]\nat_once = 5000\n", "c.toml").unwrap_err();
+        assert!(error.cause.contains("at_once is 5000"), "{error}");
     }
 
     #[test]
