@@ -19,7 +19,7 @@ note() {
         FOUND="${P#/proc/} $5 $4 $2 $OPEN"
     done
     printf '%s %s %s\n' "${UP%.*}${UP#*.}0" "$1" "$FOUND" >>/run/chronicle
-}
+} 2>/dev/null
 "#;
 
 /// `fsfreeze`: notes `freeze DEVICE` or `thaw DEVICE`. With `/run/fault` holding `-f DEVICE KIND` (or `-u`): `busy` makes
