@@ -26,7 +26,9 @@ fi
 . "$HERE/documents/static.sh"
 . "$HERE/documents/filesystem.sh"
 . "$HERE/documents/mysql.sh"
+. "$HERE/documents/postgresql.sh"
 . "$HERE/documents/mount.sh"
+. "$HERE/documents/autonomous.sh"
 set_up
 trap tear_down EXIT
 run_tests

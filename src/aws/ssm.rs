@@ -50,6 +50,15 @@ pub enum Polled {
     Ended(CommandOutcome),
 }
 
+/// A command as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: CommandId,
+    /// Its comment, empty when there is none. As it came: pass through `text::visible` before showing.
+    pub comment: String,
+}
+
 /// `Execution Timed Out` and `ExecutionTimedOut` are the same (aws-facts 3.3).
 fn squeeze(details: &str) -> String {
     details
@@ -363,23 +372,93 @@ impl Session {
         let what = format!("look for the command \"{comment}\"");
         let mut token: Option<String> = None;
         loop {
-            let out = self
-                .ssm
-                .list_commands()
-                .instance_id(instance.as_str())
-                .max_results(50)
-                .set_next_token(token.take())
-                .send()
-                .await
-                .map_err(|e| problem(&what, &e))?;
-            if let Some(found) = out.commands().iter().find(|c| c.comment() == Some(comment)) {
-                return Ok(found.command_id().map(CommandId::from_api));
+            let (page, next) = self
+                .commands_page(&what, instance, token.take(), Vec::new())
+                .await?;
+            if let Some(found) = page.into_iter().find(|c| c.comment == comment) {
+                return Ok(Some(found.id));
             }
-            match out.next_token() {
-                Some(next) if !next.is_empty() => token = Some(next.to_owned()),
-                _ => return Ok(None),
+            match next {
+                Some(next) => token = Some(next),
+                None => return Ok(None),
             }
         }
+    }
+
+    /// Every command that was sent to this instance at or after a moment.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn commands_since(
+        &self,
+        instance: &InstanceId,
+        since: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Vec<Listed>, Problem> {
+        let after = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        self.commands(instance, sdk::CommandFilterKey::InvokedAfter, &after)
+            .await
+    }
+
+    /// Commands of this instance that have not ended.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn running_commands(&self, instance: &InstanceId) -> Result<Vec<Listed>, Problem> {
+        self.commands(instance, sdk::CommandFilterKey::ExecutionStage, "Executing")
+            .await
+    }
+
+    async fn commands(
+        &self,
+        instance: &InstanceId,
+        key: sdk::CommandFilterKey,
+        value: &str,
+    ) -> Result<Vec<Listed>, Problem> {
+        let what = &format!("read the commands of {instance}");
+        let filters = vec![
+            sdk::CommandFilter::builder()
+                .key(key)
+                .value(value)
+                .build()
+                .map_err(|e| Problem::new(Kind::Aws, what, e.to_string(), "please report this"))?,
+        ];
+        let filters = &filters;
+        all_pages(what, move |token| async move {
+            self.commands_page(what, instance, token, filters.clone())
+                .await
+        })
+        .await
+    }
+
+    async fn commands_page(
+        &self,
+        what: &str,
+        instance: &InstanceId,
+        token: Option<String>,
+        filters: Vec<sdk::CommandFilter>,
+    ) -> Result<(Vec<Listed>, Option<String>), Problem> {
+        let out = self
+            .ssm
+            .list_commands()
+            .instance_id(instance.as_str())
+            .set_filters(Some(filters).filter(|f| !f.is_empty()))
+            .max_results(50)
+            .set_next_token(token)
+            .send()
+            .await
+            .map_err(|e| problem(what, &e))?;
+        let page = out
+            .commands()
+            .iter()
+            .filter_map(|c| {
+                Some(Listed {
+                    id: CommandId::from_api(c.command_id()?),
+                    comment: c.comment().unwrap_or_default().to_owned(),
+                })
+            })
+            .collect();
+        let next = out.next_token().filter(|next| !next.is_empty());
+        Ok((page, next.map(str::to_owned)))
     }
 
     /// Asks for a command's end. Best effort, as AWS says.

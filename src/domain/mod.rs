@@ -10,6 +10,7 @@ pub mod level;
 pub mod machine;
 pub mod metrics;
 pub mod problem;
+pub mod proof;
 pub mod prune;
 pub mod restore;
 pub mod retention;

@@ -4,7 +4,10 @@
 pub mod backup;
 pub mod clock;
 pub mod inventory;
+pub(crate) mod lease;
 pub mod metrics;
+pub mod orphans;
+pub mod owner;
 pub mod preflight;
 pub mod prune;
 pub mod recover;
@@ -18,6 +21,7 @@ use crate::aws::session::Session;
 use crate::domain::ids::Scope;
 use crate::domain::problem::Problem;
 use crate::jobs::journal::{Intent, Journal};
+use crate::recipe::chosen::Catalogue;
 use clock::Clock;
 
 /// What every use case needs. Cheap to clone.
@@ -31,6 +35,8 @@ pub struct Ops {
     pub clock: Clock,
     /// Metric namespace, `Organization/Backup` by default.
     pub namespace: Arc<str>,
+    /// The recipes that can be chosen.
+    pub recipes: Catalogue,
 }
 
 impl Ops {
@@ -80,6 +86,7 @@ impl Ops {
         match intent {
             Ok(intent) => self.outcome(intent, &result, action, detail, words),
             Err(problem) => {
+                self.journal.disorder(subject);
                 tracing::error!(%problem, action, detail, "a thaw was sent without a record");
             }
         }

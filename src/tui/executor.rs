@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::effect::{Effect, Generation, RunRequest};
 use super::message::{Identity, Message, Part};
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobView, Mode, Phase};
+use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::ops::run::{RunOptions, run_all, spec_for};
 use crate::ops::{Ops, inventory, metrics, preflight, prune, recover, restore};
@@ -28,6 +28,8 @@ pub struct Executor {
     lab: Option<String>,
     messages: mpsc::Sender<Message>,
     tokens: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
+    /// Stops everything.
+    brake: CancellationToken,
     /// Stops a prune before its next set.
     stop: CancellationToken,
     /// Reads; dropped when the console closes.
@@ -37,14 +39,22 @@ pub struct Executor {
 }
 
 impl Executor {
+    /// Thaws and stops every job, now or later begun, and stops prunes before their next set, when
+    /// it is cancelled. It keeps its hold after the console has gone.
+    pub fn brake(&self) -> CancellationToken {
+        self.brake.clone()
+    }
+
     /// An executor that answers on `messages`. `lab` names the lab's runtime when the lab answers.
     pub fn new(ops: Ops, lab: Option<String>, messages: mpsc::Sender<Message>) -> Self {
+        let brake = CancellationToken::new();
         Self {
             ops,
             lab,
             messages,
             tokens: Arc::default(),
-            stop: CancellationToken::new(),
+            stop: brake.child_token(),
+            brake,
             reads: JoinSet::new(),
             work: JoinSet::new(),
         }
@@ -131,6 +141,13 @@ impl Executor {
                     result: ops.journal.jobs(Some(ops.scope()), HISTORY),
                 }
             }),
+            Effect::LoadJob(job) => self.read(async move {
+                let result = ops.journal.job(ops.scope(), &job);
+                Message::JobRead {
+                    job,
+                    result: result.map(|found| found.map(Box::new)),
+                }
+            }),
             Effect::LoadMetrics {
                 generation,
                 instance,
@@ -150,7 +167,7 @@ impl Executor {
             }
             Effect::CancelAll => {
                 // A prune that is started later has a token of its own.
-                std::mem::take(&mut self.stop).cancel();
+                std::mem::replace(&mut self.stop, self.brake.child_token()).cancel();
                 for token in self
                     .tokens
                     .lock()
@@ -250,8 +267,9 @@ impl Executor {
             self.messages.clone(),
             Arc::clone(&self.tokens),
         );
+        let brake = self.brake.clone();
         self.work.spawn(async move {
-            if let Err(problem) = start_run(&ops, request, &messages, &tokens).await {
+            if let Err(problem) = start_run(&ops, request, &messages, &tokens, &brake).await {
                 let _ = messages.send(Message::Notice(problem)).await;
             }
         });
@@ -263,11 +281,13 @@ async fn start_run(
     request: RunRequest,
     messages: &mpsc::Sender<Message>,
     tokens: &Mutex<HashMap<JobId, CancellationToken>>,
+    brake: &CancellationToken,
 ) -> Result<(), Problem> {
     let options = RunOptions {
         run: request.run,
-        recipe: None,
-        mode: Mode::Coordinated,
+        recipe: request.recipe,
+        document: None,
+        mode: request.mode,
         budget_s: request.budget_s,
         on_failure: request.on_failure,
         mounts: Vec::new(),
@@ -291,7 +311,7 @@ async fn start_run(
             });
         match spec {
             Ok(spec) => {
-                let token = CancellationToken::new();
+                let token = brake.child_token();
                 tokens
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
