@@ -51,6 +51,14 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
     start_log(&paths.state, global.log_level)?;
     let lab = match &global.lab {
         Some(world) => Some(lab::start(world, global).await?),
+        None if global.faults.is_some() => {
+            return Err(Problem::new(
+                Kind::Usage,
+                "follow a fault plan",
+                "--faults is for the lab, and this is none",
+                "add --lab",
+            ));
+        }
         None => None,
     };
     let mut options = Options {
