@@ -36,6 +36,16 @@ pub const MAX_VALUE: usize = 256;
 /// Most user tags that one resource may have (aws-facts, section 0).
 pub const MAX_TAGS: usize = 50;
 
+/// Positions of an engine's logs as tags: those that a tag can carry, at most `room` of them.
+pub fn of_positions(positions: &BTreeMap<String, String>, room: usize) -> Vec<(String, String)> {
+    positions
+        .iter()
+        .filter(|(_, value)| value.chars().count() <= MAX_VALUE)
+        .map(|(name, value)| (format!("{POSITION}{name}"), value.clone()))
+        .take(room)
+        .collect()
+}
+
 /// The tags of one resource, ordered by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
