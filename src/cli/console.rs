@@ -64,6 +64,10 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         )
         .await;
         drop(guard);
+        // Dropped on a terminal that is gone, it would panic over what it cannot print, and take the jobs along.
+        if terminal.show_cursor().is_err() {
+            std::mem::forget(terminal);
+        }
         outcome
     }
     .await;
