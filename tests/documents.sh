@@ -26,6 +26,7 @@ fi
 . "$HERE/documents/static.sh"
 . "$HERE/documents/filesystem.sh"
 . "$HERE/documents/mysql.sh"
+. "$HERE/documents/postgresql.sh"
 . "$HERE/documents/mount.sh"
 . "$HERE/documents/autonomous.sh"
 . "$HERE/documents/root.sh"

@@ -31,6 +31,7 @@ QUIESCE = {
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
 FILE = "^(auto|/[A-Za-z0-9._/@+-]+)$"
+NAME = "^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$"
 DOCUMENTS = {
     "linux-filesystem": (
         "freezeframe: freeze the filesystems on EBS volumes before a snapshot and thaw them after it, with a failsafe armed first.",
@@ -44,6 +45,21 @@ DOCUMENTS = {
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
             "socket": text("auto", "The server's socket; auto: the usual places.", FILE),
             "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf when there is one.", FILE),
+            "lockMethod": text("auto", "How writes are held: FLUSH TABLES WITH READ LOCK, or MariaDB's BACKUP STAGE; auto: the stages where all tables are InnoDB.", values=["auto", "ftwrl", "backup-stage"]),
+            "stop": text("no", "yes: stop the service before the freeze and start it after the thaw, instead of a lock.", values=["no", "yes"]),
+            "service": text("auto", "The service to stop; auto: mariadb, mysql or mysqld, whichever is the server that answers.", NAME),
+        },
+    ),
+    "linux-postgresql": (
+        "freezeframe: keep a base backup of PostgreSQL open in one live session and freeze its filesystems before a snapshot, release both after it and hand out the label, with a failsafe armed first.",
+        {
+            **QUIESCE,
+            "lockWaitSeconds": text("10", "How long one attempt to begin the backup, and with it its checkpoint, may take.", "^[1-9][0-9]?$"),
+            "lockRetries": text("1", "Further attempts after the first.", "^[0-9]$"),
+            "socketDirectory": text("auto", "Where the server's socket is; auto: the usual places.", FILE),
+            "port": text("5432", "The port that the socket's name carries.", "^[1-9][0-9]{0,4}$"),
+            "user": text("auto", "The database role; auto: the name of the user that the server runs as. A password is read from that user's .pgpass.", NAME),
+            "database": text("postgres", "The database to connect to; any will do.", NAME),
         },
     ),
     "linux-mount": (
@@ -69,7 +85,8 @@ def lines(name):
 
 
 def shrink(script):
-    """A document may have 64 KB: without blank lines, whole-line comments (but the head and ShellCheck's words) and most of the indentation."""
+    """A document may have 64 KB: without blank lines, whole-line comments (but the head and ShellCheck's words) and indentation,
+    and with a whole function in one element, since the end of an element costs more than that of a line in it."""
     out = script[:1]
     head = True
     for line in script[1:]:
@@ -77,7 +94,10 @@ def shrink(script):
         head = head and bare.startswith("#")
         if not bare or (bare.startswith("#") and not head and not bare.startswith("# shellcheck ")):
             continue
-        out.append(" " * ((len(line) - len(bare)) // 4) + bare)
+        if head or "{{" in bare or len(out) == 1 or "{{" in out[-1] or re.match(r"\w+\(\) ", line):
+            out.append(bare)
+        else:
+            out[-1] += "\n" + bare
     return out
 
 

@@ -21,7 +21,7 @@ pub struct Recipe {
     pub level: Level,
 }
 
-static RECIPES: [Recipe; 2] = [
+static RECIPES: [Recipe; 3] = [
     Recipe {
         name: "linux-filesystem",
         document: "freezeframe-linux-filesystem",
@@ -36,16 +36,22 @@ static RECIPES: [Recipe; 2] = [
         what: "hold the writes of MySQL, MariaDB or Percona Server, then freeze its filesystems",
         level: Level::Application,
     },
+    Recipe {
+        name: "linux-postgresql",
+        document: "freezeframe-linux-postgresql",
+        platform: Platform::Linux,
+        what: "keep a base backup of PostgreSQL open, freeze its filesystems, keep the label with the set",
+        level: Level::Application,
+    },
 ];
 
 /// Older names that keep working.
 const ALIASES: [(&str, &str); 1] = [("AmazonLinuxMySQL", "linux-mysql")];
 /// Names that mean something, but not to this version.
-const LATER: [(&str, &str); 6] = [
+const LATER: [(&str, &str); 5] = [
     ("WindowsVSS", VSS),
     ("windows-vss", VSS),
     ("windows-diskshadow", VSS),
-    ("linux-postgresql", FILESYSTEM),
     ("linux-mongodb", FILESYSTEM),
     ("linux-redis", FILESYSTEM),
 ];
@@ -85,32 +91,45 @@ pub fn lookup(value: &str, instance: &InstanceId) -> Result<&'static Recipe, Pro
             mend,
         ));
     }
-    let nearest = nearest(value);
-    Err(Problem::new(
+    Err(unknown(value, instance, nearest(value)))
+}
+
+/// A value that names no recipe, and the nearest that does.
+pub(super) fn unknown(value: &str, instance: &InstanceId, nearest: &str) -> Problem {
+    Problem::new(
         Kind::Usage,
-        what,
+        format!("choose a recipe for {instance}"),
         format!("{CONSISTENT_SNAPSHOT}={value} names no recipe; the nearest known is {nearest}"),
         format!("correct the tag, or choose with --recipe {nearest}"),
-    ))
+    )
 }
 
 /// The known name with the fewest edits; the first one when several are as near.
 fn nearest(value: &str) -> &'static str {
-    // A tag value may be 256 characters long; what lies beyond 64 brings it no nearer.
-    let lower: Vec<char> = value
-        .chars()
-        .take(64)
-        .flat_map(char::to_lowercase)
-        .collect();
-    RECIPES
-        .iter()
-        .map(|r| (r.name, r.name))
-        .chain(ALIASES)
-        .min_by_key(|(name, _)| {
-            let name: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
-            edits(&lower, &name)
-        })
+    names()
+        .min_by_key(|(name, _)| distance(value, name))
         .map_or(RECIPES[0].name, |(_, target)| target)
+}
+
+/// Every name and older name, with the name that it means.
+fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    RECIPES.iter().map(|r| (r.name, r.name)).chain(ALIASES)
+}
+
+/// How far the nearest of [`names`] is.
+pub(super) fn nearest_distance(value: &str) -> usize {
+    names()
+        .map(|(name, _)| distance(value, name))
+        .min()
+        .unwrap_or(usize::MAX)
+}
+
+/// How many edits part two names, whatever their case.
+pub(super) fn distance(value: &str, name: &str) -> usize {
+    // A tag value may be 256 characters long; what lies beyond 64 brings it no nearer.
+    let lower =
+        |text: &str| -> Vec<char> { text.chars().take(64).flat_map(char::to_lowercase).collect() };
+    edits(&lower(value), &lower(name))
 }
 
 /// Levenshtein's distance.

@@ -1,11 +1,13 @@
 # shellcheck shell=bash
+documents() { (cd "$DOCS" && printf '%s\n' *.json | sed 's/\.json$//'); }
+
 test_documents_are_in_sync_with_their_sources() {
     if ! WHY=$(python3 "$DOCS/build.py" --check 2>&1); then return 1; fi
 }
 
 test_documents_are_valid_command_documents() {
     local d
-    for d in linux-filesystem linux-mysql linux-mount; do
+    for d in $(documents); do
         jq -e '.schemaVersion == "2.2" and (.mainSteps | length) == 1 and .mainSteps[0].action == "aws:runShellScript"
             and .mainSteps[0].name == "run_pre_post_scripts" and .mainSteps[0].precondition.StringEquals == ["platformType", "Linux"]
             and .mainSteps[0].inputs.runCommand[0] == "#!/bin/sh"
@@ -17,7 +19,7 @@ test_documents_are_valid_command_documents() {
 
 test_parameters_appear_only_as_single_quoted_assignments() {
     local d bad
-    for d in linux-filesystem linux-mysql linux-mount; do
+    for d in $(documents); do
         bad=$(jq -r '.mainSteps[0].inputs.runCommand[]' "$DOCS/$d.json" | grep -F '{{' | grep -Evx "[A-Z_]+='\{\{ [a-zA-Z]+ \}\}'")
         if [ -n "$bad" ]; then fail "$d: $bad"; return 1; fi
     done
@@ -26,7 +28,7 @@ test_parameters_appear_only_as_single_quoted_assignments() {
 test_scripts_are_shellcheck_clean() {
     local d
     if ! command -v shellcheck >/dev/null; then WHY='SKIPPED no shellcheck'; return 0; fi
-    for d in linux-filesystem linux-mysql linux-mount; do
+    for d in $(documents); do
         WHY=$(jq -r '.mainSteps[0].inputs.runCommand | join("\n")' "$DOCS/$d.json" | shellcheck -s sh - 2>&1) || { WHY="$d: $WHY"; return 1; }
     done
 }

@@ -56,6 +56,14 @@ take_lock() {
     return $TL_RC
 }
 
+# A service that the job in S stopped, where there is one, is told to start. Here and not in its recipe, because the document that finds
+# an abandoned job may be another. A second order does nothing.
+order_start() {
+    { read -r UNIT <"$S/stopped"; } 2>/dev/null || return 0
+    OS_TOOL=$(tool_path systemctl) || return 0
+    if "$OS_TOOL" start --no-block "$UNIT" >/dev/null 2>&1; then rm -f "$S/stopped"; fi
+}
+
 # A job in S whose processes are gone: thaw what it recorded as its own, then forget it.
 sweep() {
     SW_RC=0
@@ -74,6 +82,7 @@ sweep() {
     done
     if [ $SW_RC -ne 0 ]; then return 1; fi
     recipe_kill
+    order_start
     end_pins
     rm -rf "$S"
 }
