@@ -148,5 +148,7 @@ pub fn options(budget_s: u32, on_failure: OnFailure) -> RunOptions {
         budget_s: Some(budget_s),
         on_failure,
         mounts: Vec::new(),
+        freeze_root: false,
+        parameters: std::collections::BTreeMap::new(),
     }
 }

@@ -185,6 +185,8 @@ async fn write_labels(
                 reason: reason.unwrap_or_default(),
                 frozen_ms: proof.window_ms.filter(|_| covered),
                 set_size: set.len(),
+                // Whether tags have room is not known any more.
+                positions: Vec::new(),
             })
         })
         .collect();

@@ -76,6 +76,8 @@ pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Resul
         .collect();
     let (report, mut judged) = judge(&Facts {
         job: &view.spec.job,
+        mode: view.spec.mode,
+        foreign: view.spec.foreign,
         preflight: facts.as_ref(),
         pre: told.pre.as_ref(),
         post: told.post.as_ref(),
@@ -226,7 +228,10 @@ fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrd
             !answer.is_empty() && answer == made.iter().map(|m| m.snapshot.as_str()).collect()
         });
     let is = |call: &&CallRow, step: Step| {
-        call.action == "SendCommand" && call.detail.contains(&format!(" {} on ", step.word()))
+        call.action == "SendCommand"
+            && call
+                .detail
+                .contains(&format!(" {} on ", step.word(view.spec.mode)))
     };
     let pre_first = calls
         .iter()
