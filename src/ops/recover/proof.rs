@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::evidence::{CallOrder, Facts, Judged, Told, judge};
 use crate::domain::ids::CommandId;
-use crate::domain::job::{EvidenceReport, JobView, Phase};
+use crate::domain::job::{EvidenceReport, JobView, Mode, Phase};
 use crate::domain::level::Level;
 use crate::domain::machine::{CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts};
 use crate::domain::problem::{Kind, Problem};
@@ -231,7 +231,7 @@ fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrd
         call.action == "SendCommand"
             && call
                 .detail
-                .contains(&format!(" {} on ", step.word(view.spec.mode)))
+                .contains(&format!(" {} on ", step.word(Mode::Coordinated)))
     };
     let pre_first = calls
         .iter()
