@@ -281,7 +281,7 @@ async fn a_volume_without_room_for_our_tags_is_refused_and_one_with_little_is_no
 }
 
 /// The shape of the sample that AWS published for Data Lifecycle Manager, with our own words.
-fn dlm_document(commands: &[&str]) -> String {
+fn dlm_document(commands: &[&str], script: &str) -> String {
     json!({
         "schemaVersion": "2.2",
         "description": "pre/post scripts of an operator",
@@ -294,7 +294,7 @@ fn dlm_document(commands: &[&str]) -> String {
             "action": "aws:runShellScript",
             "name": "run_pre_post_scripts",
             "precondition": {"StringEquals": ["platformType", "Linux"]},
-            "inputs": {"runCommand": ["#!/bin/sh", "case {{ command }} in pre-script) sync ;; esac"]},
+            "inputs": {"runCommand": [script]},
         }],
     })
     .to_string()
@@ -305,7 +305,7 @@ async fn anybodys_document_of_the_contract_runs_and_earns_a_crash() {
     let every: &[&str] = &["pre-script", "post-script", "dry-run"];
     for (commands, sent) in [(every, 3), (&every[..2], 2)] {
         let bench = bench().await;
-        let content = dlm_document(commands);
+        let content = dlm_document(commands, "echo {{ command }}");
         bench
             .ops
             .session
@@ -335,13 +335,46 @@ async fn anybodys_document_of_the_contract_runs_and_earns_a_crash() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_whose_scripts_fail_is_thawed_all_the_same_and_never_snapshotted() {
+    let bench = bench().await;
+    let content = dlm_document(&["pre-script", "post-script"], "false");
+    bench
+        .ops
+        .session
+        .install_document("ops-broken", &content)
+        .await
+        .unwrap();
+    let spec = JobSpec {
+        document: "ops-broken".to_owned(),
+        foreign: true,
+        ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
+    };
+    let view = bench.run(spec).await;
+    assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
+    assert!(
+        view.thaw_uncertain,
+        "its post-script never said that it thawed"
+    );
+    assert_eq!(bench.calls("CreateSnapshots"), 0);
+    assert!(
+        bench.calls("SendCommand") >= 4,
+        "one pre-script, and post-script until it is hopeless"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_document_outside_the_contract_is_refused_with_what_it_lacks() {
     let bench = bench().await;
     for (name, content, lacks) in [
-        ("no-post", dlm_document(&["pre-script"]), "post-script"),
+        (
+            "no-post",
+            dlm_document(&["pre-script"], "true"),
+            "post-script",
+        ),
         (
             "no-id",
-            dlm_document(&["pre-script", "post-script"]).replace("executionId", "executionID"),
+            dlm_document(&["pre-script", "post-script"], "true")
+                .replace("executionId", "executionID"),
             "executionId",
         ),
     ] {
