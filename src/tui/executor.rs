@@ -303,6 +303,8 @@ async fn start_run(
         budget_s: request.budget_s,
         on_failure: request.on_failure,
         mounts: Vec::new(),
+        freeze_root: request.freeze_root,
+        parameters: std::collections::BTreeMap::new(),
         limits,
     };
     let all = inventory::instances(ops).await?;
