@@ -463,7 +463,9 @@ impl Screen for Jobs {
         }
         // Two cells at the left show the cursor without colour.
         let lane_width = width.saturating_sub(2);
-        let height = lane::height(lane_width);
+        // Where many lanes compete for few lines, each makes do with one.
+        let crowded = self.rows.len() * lane::height(lane_width) > usize::from(list.height);
+        let height = if crowded { 1 } else { lane::height(lane_width) };
         let fits = usize::from(list.height) / height;
         self.fits.set(fits.max(1));
         let mut offset = self.offset.get().min(self.cursor);
@@ -480,6 +482,7 @@ impl Screen for Jobs {
             let here = n == self.cursor;
             for (i, mut line) in lane::lines(job, cx.now, lane_width, cx.styles)
                 .into_iter()
+                .take(height)
                 .enumerate()
             {
                 let Some(row) = rows.next() else { return };

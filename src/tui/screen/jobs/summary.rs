@@ -27,16 +27,23 @@ pub(super) fn lines(cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
         .iter()
         .filter(|job| live.is_empty() || live.contains(&job.spec.run))
         .collect();
-    let mut lines = vec![lane::fitted(going_on(&counted, cx), width)];
-    let ended = ended(&counted, !live.is_empty(), cx);
+    let mut lines = vec![lane::fitted(
+        going_on(&counted, !live.is_empty(), cx, width),
+        width,
+    )];
+    let ended = ended(&counted, cx);
     if !ended.is_empty() {
         lines.push(lane::fitted(ended, width));
     }
     lines
 }
 
-fn going_on(jobs: &[&JobView], cx: &Cx<'_>) -> Vec<Span<'static>> {
+fn going_on(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>, width: usize) -> Vec<Span<'static>> {
     let mut parts: Vec<(String, Role)> = Vec::new();
+    if of_a_run && jobs.len() > 1 {
+        let over = jobs.iter().filter(|j| j.phase == Phase::Done).count();
+        parts.push((format!("{over} of {} done", jobs.len()), Role::Text));
+    }
     let frozen: Vec<u64> = jobs
         .iter()
         .filter_map(|job| lane::frozen_ms(job, cx.now))
@@ -45,19 +52,21 @@ fn going_on(jobs: &[&JobView], cx: &Cx<'_>) -> Vec<Span<'static>> {
         let together: u64 = frozen.iter().sum();
         let words = if frozen.len() == 1 {
             format!("1 frozen for {}", lane::millis(*longest))
+        } else if width < lane::WIDE {
+            format!(
+                "{} frozen, longest {}",
+                frozen.len(),
+                lane::millis(*longest)
+            )
         } else {
             format!(
-                "{} frozen for {} at most, {} together",
+                "{} frozen (longest {}, sum {})",
                 frozen.len(),
                 lane::millis(*longest),
                 lane::millis(together)
             )
         };
         parts.push((words, Role::Frozen));
-    }
-    let alone = jobs.iter().filter(|job| lane::alone(job)).count();
-    if alone > 0 {
-        parts.push((format!("{alone} at work alone"), Role::Accent));
     }
     for phase in Phase::iter().filter(|phase| *phase != Phase::Done) {
         let n = jobs
@@ -73,6 +82,10 @@ fn going_on(jobs: &[&JobView], cx: &Cx<'_>) -> Vec<Span<'static>> {
             parts.push((format!("{n} {phase}"), role));
         }
     }
+    let alone = jobs.iter().filter(|job| lane::alone(job)).count();
+    if alone > 0 {
+        parts.push((format!("{alone} at work alone"), Role::Accent));
+    }
     if parts.is_empty() {
         parts.push(("0 running".to_owned(), Role::Muted));
     }
@@ -82,7 +95,7 @@ fn going_on(jobs: &[&JobView], cx: &Cx<'_>) -> Vec<Span<'static>> {
     joined(parts, cx)
 }
 
-fn ended(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>) -> Vec<Span<'static>> {
+fn ended(jobs: &[&JobView], cx: &Cx<'_>) -> Vec<Span<'static>> {
     let mut parts: Vec<(String, Role)> = VERDICTS
         .iter()
         .filter_map(|verdict| {
@@ -96,11 +109,6 @@ fn ended(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>) -> Vec<Span<'static>> {
         .collect();
     if parts.is_empty() {
         return Vec::new();
-    }
-    if of_a_run {
-        let over = jobs.iter().filter(|j| j.phase == Phase::Done).count();
-        let words = format!("{over} of {} done", jobs.len());
-        parts.insert(0, (words, Role::Text));
     }
     if let Some(ms) = jobs.iter().filter_map(|job| job.freeze_window_ms).max() {
         parts.push((format!("longest window {}", lane::millis(ms)), Role::Text));
