@@ -29,6 +29,9 @@ pub struct Global {
     /// Seed of the lab's world
     #[arg(long, global = true, default_value_t = 1, value_name = "N")]
     pub seed: u64,
+    /// What goes wrong in the lab: a plan's name (agents, expiring, forgetful, lossy, slow, throttled) or a TOML file
+    #[arg(long, global = true, value_name = "PLAN")]
+    pub faults: Option<String>,
     /// Directory in which the real runtime keeps its volumes
     #[arg(long, global = true, value_name = "DIR")]
     pub lab_dir: Option<std::path::PathBuf>,
@@ -150,6 +153,9 @@ pub struct SnapshotArgs {
     /// Recipe for every instance, instead of the tag ConsistentSnapshot
     #[arg(long, value_name = "R")]
     pub recipe: Option<String>,
+    /// SSM document instead of a recipe, anybody's that keeps Data Lifecycle Manager's pre/post script contract
+    #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
+    pub document: Option<String>,
     /// Who calls CreateSnapshots
     #[arg(long, default_value_t = Mode::Coordinated)]
     pub mode: Mode,

@@ -17,7 +17,7 @@ use crate::lab::runtime::Runtime;
 use crate::lab::runtime_real::RealRuntime;
 use crate::lab::runtime_simulated::SimulatedRuntime;
 use crate::lab::world::WorldSpec;
-use crate::lab::{Lab, LabOptions};
+use crate::lab::{Lab, LabOptions, Plan};
 
 /// Account of the lab; not one that AWS would give.
 const ACCOUNT: &str = "123456789012";
@@ -74,6 +74,7 @@ pub(super) async fn start(world: &str, global: &Global) -> Result<Embedded, Prob
 
 async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
     let spec = world_spec(world, global.runtime)?;
+    let plan = global.faults.as_deref().map(fault_plan).transpose()?;
     let clock = Clock::system();
     let (runtime, label): (Arc<dyn Runtime>, _) = match global.runtime {
         RuntimeKind::Simulated => (
@@ -114,10 +115,32 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
             "correct the world, or take another",
         )
     })?;
+    if let Some(plan) = plan {
+        plan.apply(&lab, global.seed);
+    }
     Ok(Embedded {
         lab,
         runtime: label,
     })
+}
+
+fn fault_plan(name: &str) -> Result<Plan, Problem> {
+    let wrong = |cause: String| {
+        Problem::new(
+            Kind::Usage,
+            format!("read the fault plan {name}"),
+            cause,
+            "name one that docs/lab.md lists, or correct the file",
+        )
+    };
+    match Plan::named(name) {
+        Some(plan) => plan,
+        None => {
+            let text = std::fs::read_to_string(name).map_err(|e| wrong(e.to_string()))?;
+            Plan::parse(&text)
+        }
+    }
+    .map_err(|e| wrong(e.to_string()))
 }
 
 fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {

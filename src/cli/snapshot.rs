@@ -26,10 +26,9 @@ pub(super) async fn run(
     let options = RunOptions {
         run: RunId::from_api(new_id()),
         recipe: args.recipe.clone(),
+        document: args.document.clone(),
         mode: args.mode,
-        budget_s: args
-            .max_freeze
-            .unwrap_or(opened.config.snapshot.budget_seconds),
+        budget_s: args.max_freeze,
         on_failure: args.on_failure.unwrap_or(opened.config.snapshot.on_failure),
         mounts: args.mount.clone(),
     };

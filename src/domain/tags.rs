@@ -26,6 +26,13 @@ pub const PIN: &str = "freezeframe:pin";
 pub const RESTORED_FROM: &str = "freezeframe:restored-from";
 /// On a restored volume: the restore that made it.
 pub const RESTORE: &str = "freezeframe:restore";
+/// Where a log of the engine stood, and the log's name after it: `freezeframe:position-gtid`.
+pub const POSITION: &str = "freezeframe:position-";
+/// How many tags a job writes on a snapshot besides positions: job, level, recipe, instance, device,
+/// frozen-ms, set-size.
+pub const OF_A_JOB: usize = 7;
+/// Longest value of a tag, in characters (aws-facts, section 0).
+pub const MAX_VALUE: usize = 256;
 /// Most user tags that one resource may have (aws-facts, section 0).
 pub const MAX_TAGS: usize = 50;
 

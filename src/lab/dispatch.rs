@@ -118,6 +118,9 @@ impl Lab {
         };
         let mut record = CallRecord {
             at: ctx.now,
+            ended: ctx.now,
+            caller: ctx.arn(),
+            subject: call.subject(),
             service: call.service.clone(),
             action: call.action.clone(),
             mutating: mutating(&call.action),
@@ -143,11 +146,17 @@ impl Lab {
                 message,
                 status,
             }) => Err(AppError::with_status(*status, code, message)),
+            Some(FaultKind::Expired) => Err(call.expired()),
+            Some(FaultKind::Skewed) => Err(call.skewed()),
             _ => match self.refusal(&ctx, &call) {
                 Some(refusal) => Err(refusal),
                 None => self.serve_call(&ctx, &call).await,
             },
         };
+        if let Some(FaultKind::Slow(time)) = &fault {
+            self.clock().sleep(*time).await;
+        }
+        record.ended = self.clock().now();
         let (response, outcome) = match answered {
             Ok(response) => (response, "OK".to_owned()),
             Err(error) => {
@@ -172,18 +181,7 @@ impl Lab {
     /// What stops a call before its service sees it: session, region, rights, rate.
     fn refusal(&self, ctx: &CallContext, call: &Call) -> Option<AppError> {
         if ctx.expired() {
-            return Some(match call.service.as_str() {
-                "ec2" => AppError::new("RequestExpired", "Request has expired."),
-                "sts" => AppError::with_status(
-                    403,
-                    "ExpiredToken",
-                    "The security token included in the request is expired",
-                ),
-                _ => AppError::new(
-                    "ExpiredTokenException",
-                    "The security token included in the request is expired",
-                ),
-            });
+            return Some(call.expired());
         }
         if !REGIONS.contains(&ctx.region.as_str()) {
             return Some(match call.service.as_str() {
@@ -371,6 +369,55 @@ impl Call {
             params,
             body,
         })
+    }
+
+    /// What the service says to a session that is over.
+    fn expired(&self) -> AppError {
+        match self.service.as_str() {
+            "ec2" => AppError::new("RequestExpired", "Request has expired."),
+            "sts" => AppError::with_status(
+                403,
+                "ExpiredToken",
+                "The security token included in the request is expired",
+            ),
+            _ => AppError::new(
+                "ExpiredTokenException",
+                "The security token included in the request is expired",
+            ),
+        }
+    }
+
+    /// What the service says to a caller whose clock is far off.
+    fn skewed(&self) -> AppError {
+        match self.service.as_str() {
+            "ec2" => AppError::new("RequestExpired", "Request has expired."),
+            "sts" => AppError::with_status(403, "SignatureDoesNotMatch", "Signature expired"),
+            _ => AppError::new("InvalidSignatureException", "Signature expired"),
+        }
+    }
+
+    /// What it is about, for [`CallRecord::subject`].
+    fn subject(&self) -> String {
+        if self.protocol == Protocol::Query {
+            let job = self
+                .params
+                .structures("TagSpecification")
+                .iter()
+                .flat_map(|specification| specification.structures("Tag"))
+                .find(|tag| tag.get("Key") == Some("freezeframe:job"))
+                .and_then(|tag| tag.get("Value").map(str::to_owned));
+            let first = |name: &str| self.params.list(name).first().map(|id| (*id).to_owned());
+            return job
+                .or_else(|| first("ResourceId"))
+                .or_else(|| self.params.get("SnapshotId").map(str::to_owned))
+                .or_else(|| self.params.get("VolumeId").map(str::to_owned))
+                .unwrap_or_default();
+        }
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let word = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+        word("Comment")
+            .or_else(|| word("CommandId"))
+            .unwrap_or_default()
     }
 
     /// An error in the envelope of the caller's protocol.

@@ -32,7 +32,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 pub use clock::Clock;
-pub use faults::{Fault, FaultKind, Faults};
+pub use faults::{Fault, FaultKind, Faults, Mishap, Plan, Weather};
 pub use world::{World, WorldSpec};
 
 use runtime::{Runtime, VolumeSpec};
@@ -73,6 +73,8 @@ pub struct LabOptions {
 pub enum LabError {
     #[error("world file, line {line}: {message}")]
     World { line: usize, message: String },
+    #[error("fault plan, line {line}: {message}")]
+    Faults { line: usize, message: String },
     #[error("the lab has no region `{0}`")]
     Region(String),
     #[error("instance {instance} did not boot: {message}")]
@@ -93,7 +95,15 @@ pub enum TransportFault {
 /// One request that the lab saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
+    /// When the request came.
     pub at: DateTime<Utc>,
+    /// When its answer left, or would have left.
+    pub ended: DateTime<Utc>,
+    /// ARN of the caller.
+    pub caller: String,
+    /// What it was about: the tag `freezeframe:job` of new snapshots, the comment of a command, else the first
+    /// resource's id; empty when it was about none.
+    pub subject: String,
     /// `ec2`, `ssm`, `monitoring`, `sts`
     pub service: String,
     pub action: String,
@@ -231,6 +241,13 @@ impl Lab {
     /// Orders for things to go wrong.
     pub fn faults(&self) -> &Faults {
         &self.inner.faults
+    }
+
+    /// How soon the world shows what was done to it, in every region.
+    pub fn set_weather(&self, weather: Weather) {
+        for region in self.inner.worlds.keys() {
+            self.world_of(region).weather = weather;
+        }
     }
 
     /// The lab's clock.

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Ops, preflight, recover};
 use crate::aws::cloudwatch;
 use crate::aws::ssm::{Command, Polled};
-use crate::domain::ids::CommandId;
-use crate::domain::job::{JobSpec, JobView};
+use crate::domain::ids::{CommandId, SnapshotId};
+use crate::domain::job::{JobSpec, JobView, Mode};
 use crate::domain::machine::{
     CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Event, Job, Label, SnapshotProgress, Timer,
 };
@@ -31,6 +31,9 @@ const POLL_LONGEST: Duration = Duration::from_millis(1_000);
 /// Pause between two looks at a set's progress, growing.
 const PROGRESS_FIRST: Duration = Duration::from_secs(1);
 const PROGRESS_LONGEST: Duration = Duration::from_secs(15);
+/// Pause between two looks for an autonomous job's set, growing.
+const SET_FIRST: Duration = Duration::from_secs(2);
+const SET_LONGEST: Duration = Duration::from_secs(10);
 /// How long a job that is over waits for somebody to take its last view.
 const LAST_VIEW: Duration = Duration::from_secs(30);
 /// How long polling goes on although asking fails, before the command counts as lost.
@@ -41,16 +44,18 @@ const POLL_PATIENCE: Duration = Duration::from_secs(120);
 pub(super) enum Step {
     /// `dry-run`: looks, changes nothing.
     Look,
-    /// `pre-script`.
+    /// The one that freezes: `pre-script`, or `snapshot` in autonomous mode.
     Pre,
     /// `post-script`.
     Post,
 }
 
 impl Step {
-    pub(super) fn word(self) -> &'static str {
+    /// The value of the document's parameter `command`.
+    pub(super) fn word(self, mode: Mode) -> &'static str {
         match self {
             Self::Look => "dry-run",
+            Self::Pre if mode == Mode::Autonomous => "snapshot",
             Self::Pre => "pre-script",
             Self::Post => "post-script",
         }
@@ -123,7 +128,7 @@ pub async fn run_job(
         for effect in effects {
             match (&unsaved, effect) {
                 // Nothing is frozen that the next start would not know of.
-                (Some(problem), Effect::SendPre) => {
+                (Some(problem), Effect::SendPre | Effect::SendSnapshot) => {
                     driver.send(Event::PreSent(Err(problem.clone())))
                 }
                 (_, effect) => driver.carry_out(effect, &job),
@@ -180,6 +185,17 @@ impl Driver {
                 let events = self.events.clone();
                 tokio::spawn(async move { send_and_follow(ops, spec, Step::Pre, events).await });
             }
+            Effect::SendSnapshot => {
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    // Looking for the set ends with the command.
+                    tokio::select! {
+                        biased;
+                        () = send_and_follow(ops.clone(), spec.clone(), Step::Pre, events.clone()) => {}
+                        () = watch_for_set(ops, spec, events) => {}
+                    }
+                });
+            }
             Effect::SendPost => {
                 let events = self.events.clone();
                 tokio::spawn(async move { send_and_follow(ops, spec, Step::Post, events).await });
@@ -196,7 +212,10 @@ impl Driver {
                 self.spawn(async move { Event::SnapshotsAnswered(create(&ops, &spec).await) });
             }
             Effect::FindSnapshots => {
-                self.spawn(async move { Event::SnapshotsFound(find(&ops, &spec).await) });
+                let expected = job.expected();
+                self.spawn(
+                    async move { Event::SnapshotsFound(find(&ops, &spec, &expected).await) },
+                );
             }
             Effect::WriteLabels(labels) => {
                 let devices = job.devices();
@@ -248,14 +267,14 @@ impl Driver {
 
 /// What a command's comment says: ours, which job, which step. At most 100 characters.
 pub(super) fn comment(spec: &JobSpec, step: Step) -> String {
-    format!("freezeframe {} {}", step.word(), spec.job)
+    format!("freezeframe {} {}", step.word(spec.mode), spec.job)
 }
 
 /// Sends one of the document's commands. A lost reply is looked up by the comment, never repeated,
 /// except for the thaw, which may be sent as often as it takes.
 pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<CommandId, Problem> {
     let ours = document::by_name(&spec.document)?;
-    let parameters = document::parameters(spec, step.word());
+    let parameters = document::parameters(spec, step.word(spec.mode));
     let comment = comment(spec, step);
     let command = Command {
         instance: &spec.instance,
@@ -266,7 +285,12 @@ pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<Comman
         comment: &comment,
         delivery_s: DELIVERY_S,
     };
-    let detail = format!("{} {} on {}", spec.document, step.word(), spec.instance);
+    let detail = format!(
+        "{} {} on {}",
+        spec.document,
+        step.word(spec.mode),
+        spec.instance
+    );
     let subject = spec.job.as_str();
     if step == Step::Post {
         let call = ops.session.send_rescue(&command);
@@ -375,26 +399,59 @@ async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Probl
         .collect())
 }
 
-/// The set by its tag. Something just made may need a moment to be visible, so an empty answer is
-/// asked again a few times before it is believed (aws-facts 8.3).
-async fn find(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
+/// The set by its tag. Something just made may need a moment to be visible, so an answer that is empty, or
+/// lacks what is expected, is asked again a few times before it is believed (aws-facts 8.3).
+async fn find(
+    ops: &Ops,
+    spec: &JobSpec,
+    expected: &[SnapshotId],
+) -> Result<Vec<CreatedSnapshot>, Problem> {
     let mut pause = Duration::from_secs(2);
+    let mut last = Vec::new();
     for _ in 0..4 {
-        let found = ops.session.snapshots_of_job(&spec.job).await?;
-        if !found.is_empty() {
-            return Ok(found
-                .into_iter()
-                .map(|s| CreatedSnapshot {
-                    snapshot: s.id,
-                    volume: s.volume,
-                    volume_gib: s.volume_gib,
-                })
-                .collect());
+        last = set_of(ops, spec).await?;
+        let whole = expected.iter().all(|id| {
+            last.iter()
+                .any(|made: &CreatedSnapshot| made.snapshot == *id)
+        });
+        if !last.is_empty() && whole {
+            break;
         }
         tokio::time::sleep(pause).await;
         pause *= 2;
     }
-    Ok(Vec::new())
+    Ok(last)
+}
+
+/// What EC2 shows under the job's tag now.
+async fn set_of(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
+    let found = ops.session.snapshots_of_job(&spec.job).await?;
+    Ok(found
+        .into_iter()
+        .map(|s| CreatedSnapshot {
+            snapshot: s.id,
+            volume: s.volume,
+            volume_gib: s.volume_gib,
+        })
+        .collect())
+}
+
+/// Autonomous mode: tells when the set appears, once, and then waits to be dropped. A look that fails is
+/// only a look that fails.
+async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
+    let mut pause = SET_FIRST;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f32(1.5).min(SET_LONGEST);
+        match set_of(&ops, &spec).await {
+            Ok(set) if !set.is_empty() => {
+                let _ = events.send(Event::SetAppeared(set)).await;
+                return std::future::pending().await;
+            }
+            Ok(_) => {}
+            Err(problem) => tracing::debug!(%problem, "the set could not be looked for"),
+        }
+    }
 }
 
 pub(super) async fn label(
@@ -413,6 +470,9 @@ pub(super) async fn label(
             }
             if let Some(device) = device {
                 tags.set(tags::DEVICE, device);
+            }
+            for (key, value) in label.positions {
+                tags.set(key, value);
             }
             tags.set(tags::LEVEL, label.level.to_string());
             let detail = format!("{} {}", label.snapshot, label.level);

@@ -21,6 +21,7 @@ use crate::aws::session::Session;
 use crate::domain::ids::Scope;
 use crate::domain::problem::Problem;
 use crate::jobs::journal::{Intent, Journal};
+use crate::recipe::chosen::Catalogue;
 use clock::Clock;
 
 /// What every use case needs. Cheap to clone.
@@ -34,6 +35,8 @@ pub struct Ops {
     pub clock: Clock,
     /// Metric namespace, `Organization/Backup` by default.
     pub namespace: Arc<str>,
+    /// The recipes that can be chosen.
+    pub recipes: Catalogue,
 }
 
 impl Ops {

@@ -14,7 +14,7 @@ use super::backup::{self, Step};
 use super::owner::{Driver, driver, owner_of_no_process};
 use crate::aws::ssm::Polled;
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobView, Phase};
+use crate::domain::job::{JobView, Mode, Phase};
 use crate::domain::machine::CommandEnd;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Said, Trace};
@@ -252,7 +252,8 @@ fn never_arrived(ops: &Ops, view: &JobView) -> bool {
 /// A call that could make the instance freeze something.
 fn freezes(call: &CallRow) -> bool {
     call.action == "SendCommand"
-        && [Step::Pre.word(), "snapshot"]
+        && [Mode::Coordinated, Mode::Autonomous]
+            .map(|mode| Step::Pre.word(mode))
             .iter()
             .any(|word| call.detail.contains(&format!(" {word} on ")))
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::effect::{Effect, Generation, RunRequest};
 use super::message::{Identity, Message, Part};
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobView, Mode, Phase};
+use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::ops::run::{RunOptions, run_all, spec_for};
 use crate::ops::{Ops, inventory, metrics, preflight, prune, recover, restore};
@@ -285,8 +285,9 @@ async fn start_run(
 ) -> Result<(), Problem> {
     let options = RunOptions {
         run: request.run,
-        recipe: None,
-        mode: Mode::Coordinated,
+        recipe: request.recipe,
+        document: None,
+        mode: request.mode,
         budget_s: request.budget_s,
         on_failure: request.on_failure,
         mounts: Vec::new(),

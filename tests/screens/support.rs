@@ -5,13 +5,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use freezeframe::config::theme::Theme;
 use freezeframe::domain::ids::{
-    AccountId, CommandId, InstanceId, JobId, Region, RunId, Scope, SnapshotId, VolumeId,
+    AccountId, InstanceId, JobId, Region, RunId, Scope, SnapshotId, VolumeId,
 };
 use freezeframe::domain::instance::{Agent, BlockDevice, Instance, Platform};
 use freezeframe::domain::job::{
-    EvidenceReport, JobSpec, JobView, Link, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
+    EvidenceReport, JobSpec, JobView, Mode, OnFailure, Phase, PhaseRecord,
 };
-use freezeframe::domain::level::Level;
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::domain::snapshot::{Snapshot, origin};
 use freezeframe::domain::tags::{self, Tags};
@@ -309,95 +308,6 @@ pub fn job(phase: Phase) -> JobView {
     }
 }
 
-/// The job behind the proven set, as its journal tells it.
-pub fn proven_job() -> JobView {
-    let mut job = job(Phase::Done);
-    job.spec.job = JobId::from_api(JOB_1);
-    job.verdict = Some(Verdict::Application);
-    job.freeze_window_ms = Some(812);
-    let member = |snapshot: &str, volume: &str, device: &str, level, reason: &str| Member {
-        snapshot: SnapshotId::from_api(snapshot),
-        volume: VolumeId::from_api(volume),
-        device: device.into(),
-        level,
-        reason: reason.into(),
-        progress: 100,
-        volume_gib: 8,
-    };
-    job.set = vec![
-        member(
-            "snap-0b000000000000001",
-            "vol-0a000000000000001",
-            "/dev/xvda",
-            Level::Crash,
-            "not covered by the recipe: the root volume is not frozen",
-        ),
-        member(
-            "snap-0b000000000000002",
-            "vol-0a000000000000002",
-            "/dev/sdf",
-            Level::Application,
-            "locked and frozen from before the call until after its answer",
-        ),
-    ];
-    let link = |name: &str, seen: &str| Link {
-        name: name.into(),
-        holds: true,
-        seen: seen.into(),
-    };
-    job.evidence = EvidenceReport {
-        links: vec![
-            link(
-                "failsafe-armed",
-                "armed for 30000 ms before anything else, guard 4711",
-            ),
-            link("lock-held", "session 12 held the lock (ftwrl)"),
-            link("frozen", "FIFREEZE returned 0 for /data"),
-            link("one-call", "2 volumes in one answer of CreateSnapshots"),
-            link(
-                "within-window",
-                "frozen confirmed, request, answer, release accepted while still frozen: in this order",
-            ),
-            link(
-                "lock-answered",
-                "session 12 answered after the snapshots' answer, before the thaw",
-            ),
-            link("own-thaw", "our own FITHAW returned 0 for /data"),
-            link(
-                "failsafe-quiet",
-                "the failsafe was disarmed before it acted",
-            ),
-        ],
-        frozen_mounts: vec!["/data".into()],
-        pre_command: Some(CommandId::from_api("11111111-1111-4111-8111-111111111111")),
-        post_command: Some(CommandId::from_api("22222222-2222-4222-8222-222222222222")),
-        window_ms: Some(812),
-        ..EvidenceReport::default()
-    };
-    job
-}
-
-/// The same job, had somebody else thawed first: the journal says `crash` although a tag says more.
-pub fn broken_job() -> JobView {
-    let mut job = proven_job();
-    job.verdict = Some(Verdict::Crash);
-    let reason = "own-thaw: our own thaw of /data failed: Invalid argument";
-    for link in job
-        .evidence
-        .links
-        .iter_mut()
-        .filter(|l| l.name == "own-thaw")
-    {
-        link.holds = false;
-        link.seen = "our own thaw of /data failed: Invalid argument".into();
-    }
-    for member in job.set.iter_mut().skip(1) {
-        member.level = Level::Crash;
-        member.reason = reason.into();
-    }
-    job
-}
-
 pub fn problem() -> Problem {
     Problem::new(
         Kind::Denied,
@@ -459,18 +369,6 @@ impl Hands {
             _ => None,
         });
         last.unwrap()
-    }
-
-    /// Answers the last question for a job of the journal.
-    pub fn found(&mut self, view: Option<JobView>) {
-        let job = self.asked.iter().rev().find_map(|e| match e {
-            Effect::LoadJob(job) => Some(job.clone()),
-            _ => None,
-        });
-        self.message(Message::JobRead {
-            job: job.unwrap(),
-            result: Ok(view.map(Box::new)),
-        });
     }
 
     pub fn part(&mut self, part: Part) {

@@ -1,5 +1,7 @@
 //! Run Command over the simulated runtime, on tokio's paused clock.
 
+mod mishaps;
+
 use std::sync::Arc;
 use std::time::Duration;
 

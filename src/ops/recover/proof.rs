@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
+use super::certain_at;
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::evidence::{CallOrder, Facts, Judged, Told, judge};
 use crate::domain::ids::CommandId;
@@ -76,6 +77,8 @@ pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Resul
         .collect();
     let (report, mut judged) = judge(&Facts {
         job: &view.spec.job,
+        mode: view.spec.mode,
+        foreign: view.spec.foreign,
         preflight: facts.as_ref(),
         pre: told.pre.as_ref(),
         post: told.post.as_ref(),
@@ -123,7 +126,19 @@ async fn commands(ops: &Ops, view: &JobView) -> Result<Commands, Problem> {
         _ => None,
     };
     let pre = match of(Step::Pre).as_slice() {
-        [one] => ended(ops, view, &one.id).await?.map(told),
+        [one] => match ended(ops, view, &one.id).await? {
+            Some(outcome) => Some(told(outcome)),
+            // In autonomous mode it may still be telling: what it says last is the proof.
+            None if certain_at(view).is_some_and(|at| ops.clock.now() < at) => {
+                return Err(Problem::new(
+                    Kind::State,
+                    format!("judge job {}", view.spec.job),
+                    "its command on the instance has not reported its end yet",
+                    "it is looked at again at the next start, or with `freezeframe jobs resume`",
+                ));
+            }
+            None => None,
+        },
         _ => None,
     };
     Ok(Commands {
@@ -226,7 +241,10 @@ fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrd
             !answer.is_empty() && answer == made.iter().map(|m| m.snapshot.as_str()).collect()
         });
     let is = |call: &&CallRow, step: Step| {
-        call.action == "SendCommand" && call.detail.contains(&format!(" {} on ", step.word()))
+        call.action == "SendCommand"
+            && call
+                .detail
+                .contains(&format!(" {} on ", step.word(view.spec.mode)))
     };
     let pre_first = calls
         .iter()

@@ -7,12 +7,13 @@ use chrono::{DateTime, Utc};
 use crate::domain::ids::{InstanceId, JobId, VolumeId};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
-use crate::domain::job::{JobView, Phase};
+use crate::domain::job::{JobView, Mode, OnFailure, Phase};
 use crate::domain::level::Level;
 use crate::domain::problem::Problem;
 use crate::domain::set::{self, SnapshotSet};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::volume::Volume;
+use crate::recipe::chosen::Catalogue;
 use crate::tui::message::Identity;
 
 /// One part of the world. Old data stays while new data loads, and when loading fails.
@@ -79,6 +80,12 @@ pub enum Remembered<'a> {
 /// The world.
 #[derive(Debug, Default)]
 pub struct World {
+    /// The recipes that can be chosen.
+    pub recipes: Catalogue,
+    /// What a run does when it cannot quiesce, unless a person says another.
+    pub on_failure: OnFailure,
+    /// Who calls `CreateSnapshots`, unless a person says another.
+    pub mode: Mode,
     /// Who we are.
     pub identity: Pane<Identity>,
     /// Instances.

@@ -88,7 +88,7 @@ impl Screen for Page {
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
         match action {
-            Action::CopyId | Action::Back | Action::Leave => true,
+            Action::CopyId | Action::Back | Action::Leave | Action::Help => true,
             Action::CopyArn => self.set.is_none() && cx.world.identity.data.is_some(),
             _ => Scroll::handles(action),
         }
@@ -102,6 +102,7 @@ impl Screen for Page {
             return Reaction::done();
         }
         match (action, &self.set) {
+            (Action::Help, _) => Reaction::ask(Request::Help),
             (Action::CopyId, Some(job)) => Reaction::ask(Request::Copy(job.to_string())),
             (Action::CopyId, None) => Reaction::ask(Request::Copy(self.snapshot.to_string())),
             (Action::CopyArn, _) => {
