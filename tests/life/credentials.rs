@@ -1,5 +1,6 @@
-//! Credentials that expire while the instance is frozen: thawed by the failsafe, told as uncertain, no
-//! label; with fresh ones everything is cleared up.
+//! Credentials that expire while the instance is frozen: thawed by the failsafe, no label; a start without
+//! credentials says so, one with fresh ones clears everything up. (What the console itself says when it
+//! lives through it is in `flows.rs`.)
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use freezeframe::lab::FaultKind;
 use super::served::{Home, served, until};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p22_credentials_that_expire_mid_freeze_end_thawed_uncertain_and_unlabelled() {
+async fn p22_credentials_that_expire_mid_freeze_end_thawed_and_are_cleared_up_with_fresh_ones() {
     let served = served(2).await;
     for (n, during) in ["snapshotting", "thawing"].into_iter().enumerate() {
         let instance = served.id(&format!("db-{n}"));
