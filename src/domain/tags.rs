@@ -20,6 +20,8 @@ pub const DEVICE: &str = "freezeframe:device";
 pub const FROZEN_MS: &str = "freezeframe:frozen-ms";
 /// How many snapshots the set has.
 pub const SET_SIZE: &str = "freezeframe:set-size";
+/// Group of an instance whose members are never frozen together, such as a primary and its replica.
+pub const GROUP: &str = "freezeframe:group";
 /// Pinned by the operator: never pruned while present.
 pub const PIN: &str = "freezeframe:pin";
 /// On a restored volume: the snapshot it was made from.
