@@ -207,14 +207,7 @@ async fn write_labels(
 /// three (device, window, size of the set) that come with a label.
 fn positions(snapshot: &Snapshot, proof: &Proof) -> Vec<(String, String)> {
     let room = tags::MAX_TAGS.saturating_sub(snapshot.tags.copyable().count() + 3);
-    proof
-        .report
-        .positions
-        .iter()
-        .filter(|(_, value)| value.chars().count() <= tags::MAX_VALUE)
-        .map(|(name, value)| (format!("{}{name}", tags::POSITION), value.clone()))
-        .take(room)
-        .collect()
+    tags::of_positions(&proof.report.positions, room)
 }
 
 fn keep(view: &mut JobView, snapshot: &Snapshot, proof: Option<&Proof>) {
