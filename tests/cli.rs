@@ -506,3 +506,94 @@ fn completions_are_a_script() {
     assert_eq!(result.code, 0);
     assert!(result.out.contains("_freezeframe"));
 }
+
+fn configured(state: &TempDir, text: &str) -> String {
+    let file = state.path().join("c.toml");
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_set_has_its_evidence_on_the_host_that_took_it_and_says_so_elsewhere() {
+    let state = state();
+    let sets = run(&state, &["--lab", "list", "sets", "-o", "json"]).json();
+    let past = &sets[0];
+    assert_eq!(past["evidence"]["source"], "tags");
+    assert_eq!(
+        past["evidence"]["note"],
+        "not on this machine; level by tag"
+    );
+    for member in past["set"].as_array().unwrap() {
+        for key in ["snapshot", "volume", "device", "level", "reason"] {
+            assert!(member.get(key).is_some(), "{member}");
+        }
+    }
+    assert!(past["created"].is_string() && past["instance"].is_string());
+    let table = run(&state, &["--lab", "list", "sets"]);
+    assert!(
+        table.out.contains("EVIDENCE") && table.out.contains("by tag"),
+        "{}",
+        table.out
+    );
+}
+
+#[test]
+fn own_recipes_and_documents_are_chosen_by_name() {
+    let state = state();
+    let instance = mysql_instance(&state);
+    let file = configured(
+        &state,
+        "[recipes.my-app]\ndocument = \"MyCompany-App\"\nbudget_seconds = 45\n",
+    );
+    let dry = |extra: &[&str]| {
+        let mut args = vec![
+            "--lab",
+            "--config",
+            &file,
+            "snapshot",
+            "--instance",
+            &instance,
+        ];
+        args.extend(["--dry-run", "-o", "json"]);
+        args.extend(extra);
+        run(&state, &args)
+    };
+    let job = dry(&["--recipe", "my-app"]).json()["jobs"][0].clone();
+    assert_eq!(job["document"], "MyCompany-App");
+    assert_eq!(job["recipe"], "my-app");
+    assert_eq!(job["budget_s"], 45);
+    let job = dry(&["--recipe", "my-app", "--max-freeze", "10s"]).json()["jobs"][0].clone();
+    assert_eq!(job["budget_s"], 10);
+    let job = dry(&["--document", "Theirs-PrePost"]).json()["jobs"][0].clone();
+    assert_eq!(job["document"], "Theirs-PrePost");
+    assert_eq!(dry(&["--document", "x", "--recipe", "y"]).code, 2);
+    let refused = dry(&["--document", "Theirs-PrePost", "--mode", "autonomous"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.out.contains("coordinated"), "{}", refused.out);
+}
+
+#[test]
+fn a_recipe_that_cannot_be_is_an_error_with_its_line() {
+    let state = state();
+    for (text, word) in [
+        (
+            "\n[recipes.linux-mysql]\ndocument = \"Other\"\n",
+            "built in",
+        ),
+        (
+            "\n[recipes.linux-mysql.parameters]\nlockWaitSecond = \"9\"\n",
+            "lockWaitSeconds",
+        ),
+        ("\n[recipes.mine]\ndocumnet = \"Other\"\n", "`document`"),
+        ("\n[recipes.mine]\nwhat = \"x\"\n", "document"),
+    ] {
+        let file = configured(&state, text);
+        let result = run(&state, &["--lab", "--config", &file, "list", "instances"]);
+        assert_eq!(result.code, 2, "{text}");
+        assert!(
+            result.err.contains("line ") && result.err.contains(word),
+            "{}",
+            result.err
+        );
+    }
+}

@@ -24,7 +24,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).unwrap() + TimeDelta::seconds(seconds)
 }
 
-fn new_job(on_failure: OnFailure) -> Job {
+fn new_job(on_failure: OnFailure, mode: Mode, foreign: bool) -> Job {
     Job::new(JobSpec {
         job: JobId::from_api(JOB),
         run: RunId::from_api(ID),
@@ -36,7 +36,7 @@ fn new_job(on_failure: OnFailure) -> Job {
         instance_name: "web-1".into(),
         recipe: "linux-filesystem".into(),
         document: "freezeframe-linux-filesystem".into(),
-        mode: Mode::Coordinated,
+        mode,
         budget_s: 30,
         on_failure,
         mounts: Vec::new(),
@@ -44,7 +44,7 @@ fn new_job(on_failure: OnFailure) -> Job {
         freeze_root: false,
         parameters: std::collections::BTreeMap::new(),
         group: None,
-        foreign: false,
+        foreign,
     })
 }
 
@@ -62,7 +62,7 @@ fn facts() -> PreflightFacts {
             device: "/dev/sdf".into(),
             is_root: false,
         }],
-        engine: None,
+        ..PreflightFacts::default()
     }
 }
 
@@ -93,7 +93,7 @@ fn lines(first: usize, list: &[&str]) -> String {
 fn stdouts() -> Vec<String> {
     let hello =
         |c: &str| format!(r#"hello "recipe":"r","version":1,"job":"{JOB}","command":"{c}""#);
-    let (pre, post) = (hello("pre-script"), hello("post-script"));
+    let (pre, post, one) = (hello("pre-script"), hello("post-script"), hello("snapshot"));
     let armed = r#"armed "budget_ms":30000,"guard_pid":2,"holder_pid":3"#;
     let frozen = r#"frozen "mount":"/data","took_ms":1"#;
     let thawed = r#"thawed "mount":"/data","ok":true"#;
@@ -102,6 +102,10 @@ fn stdouts() -> Vec<String> {
     let end = r#"end "outcome":"ok","exit":0"#;
     let failed = r#"end "outcome":"failed","exit":201"#;
     let error = r#"error "code":"freeze-failed","text":"EBUSY""#;
+    let answer = r#"answer "ok":true,"status":200,"took_ms":50"#;
+    let refused = r#"answer "ok":false,"status":403,"took_ms":50,"code":"UnauthorizedOperation""#;
+    let snapshot =
+        r#"snapshot "snapshot":"snap-00000000000000002","volume":"vol-00000000000000002","gib":8"#;
     vec![
         lines(1, &[&pre, armed, "flushed", "synced", frozen, "ready", end]),
         lines(
@@ -133,8 +137,54 @@ fn stdouts() -> Vec<String> {
             &[&post, r#"probe "mount":"/data","frozen":true"#, failed],
         ),
         String::new(),
+        lines(
+            1,
+            &[
+                &one,
+                armed,
+                "synced",
+                frozen,
+                "ready",
+                "request",
+                answer,
+                "release",
+                thawed,
+                snapshot,
+                quiet,
+                probe,
+                r#"window "window_ms":61"#,
+                end,
+            ],
+        ),
+        lines(1, &[&one, armed, "synced", frozen, "ready", "request"]),
+        lines(
+            1,
+            &[
+                &one, armed, frozen, "ready", "request", refused, error, "release", thawed, quiet,
+                probe, failed,
+            ],
+        ),
+        lines(
+            1,
+            &[
+                &one,
+                armed,
+                frozen,
+                "ready",
+                "request",
+                answer,
+                r#"thawed "mount":"/data","ok":false"#,
+                r#"disarmed "fired":true"#,
+                probe,
+                failed,
+            ],
+        ),
+        "SUCCESS: pre-script of somebody else\n".to_owned(),
     ]
 }
+
+/// Which of [`stdouts`] is the whole good story of the one command.
+const ONE: usize = 8;
 
 fn problem() -> impl Strategy<Value = Problem> {
     (
@@ -192,6 +242,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => problem().prop_map(|p| Event::Preflight(Err(p))),
         3 => sent().prop_map(Event::PreSent),
         5 => outcome().prop_map(Event::PreEnded),
+        2 => prop_oneof![Just(made()), Just(Vec::new())].prop_map(Event::SetAppeared),
         4 => answers().prop_map(Event::SnapshotsAnswered),
         2 => sent().prop_map(Event::PostSent),
         5 => outcome().prop_map(Event::PostEnded),
@@ -235,23 +286,59 @@ fn good_way() -> Vec<Event> {
     ]
 }
 
+/// The way a good autonomous job goes.
+fn good_way_alone() -> Vec<Event> {
+    let mut way = good_way();
+    way.splice(
+        3..7,
+        [
+            Event::SetAppeared(made()),
+            Event::PreEnded(CommandOutcome {
+                command: CommandId::from_api(ID),
+                ended: CommandEnd::Success,
+                stdout: stdouts()[ONE].clone(),
+                stderr: String::new(),
+            }),
+            Event::SnapshotsFound(Ok(made())),
+        ],
+    );
+    way
+}
+
 fn story() -> impl Strategy<Value = Vec<Event>> {
     prop_oneof![
         prop::collection::vec(event(), 0..40),
-        prop::collection::vec((0_usize..11, event()), 0..6).prop_map(|strewn| {
-            let mut way = good_way();
-            for (place, event) in strewn {
-                way.insert(place.min(way.len()), event);
-            }
-            way
-        }),
+        (
+            any::<bool>(),
+            prop::collection::vec((0_usize..11, event()), 0..6)
+        )
+            .prop_map(|(alone, strewn)| {
+                let mut way = if alone { good_way_alone() } else { good_way() };
+                for (place, event) in strewn {
+                    way.insert(place.min(way.len()), event);
+                }
+                way
+            }),
     ]
 }
 
-/// Whether a trace of `pre-script` proves by itself that nothing was left frozen: the test's own reading.
-fn proves_clean(event: &Event) -> bool {
+/// Whether the command that freezes proves by itself that nothing was left frozen: the test's own reading.
+fn proves_clean(event: &Event, mode: Mode) -> bool {
     match event {
         Event::PreSent(Err(p)) => !p.may_have_happened,
+        Event::PreEnded(o) if mode == Mode::Autonomous => {
+            let said = |what: &str| o.stdout.contains(what);
+            let whole = said("\"end\"");
+            let open = !said("\"took_ms\":1") || said("\"frozen\":false") || said("\"thawed\"");
+            match o.ended {
+                CommandEnd::NeverDelivered
+                | CommandEnd::TimedOut {
+                    may_have_run: false,
+                } => !said("FF1") || whole && open,
+                CommandEnd::TimedOut { .. } | CommandEnd::Lost(_) => false,
+                _ => whole && open,
+            }
+        }
         Event::PreEnded(o) => match o.ended {
             CommandEnd::NeverDelivered => true,
             CommandEnd::Failed { .. } => o.stdout.contains("\"failed\""),
@@ -282,11 +369,33 @@ proptest! {
     }
 
     #[test]
+    fn p10_a_truncated_trace_of_the_one_command_never_proves_more(cut in 0_usize..1_200) {
+        let whole = stdouts()[ONE].clone();
+        let short = whole.get(..cut).unwrap_or(&whole).to_owned();
+        let told = short.contains("disarmed\",") && short.contains("\"fired\":false}");
+        let mut job = new_job(OnFailure::Skip, Mode::Autonomous, false);
+        let mut thawed = false;
+        for event in good_way_alone() {
+            let event = match event {
+                Event::PreEnded(mut o) => {
+                    o.stdout = short.clone();
+                    Event::PreEnded(o)
+                }
+                other => other,
+            };
+            thawed |= job.step(event, at(1)).contains(&Effect::SendPost);
+        }
+        let proven = job.view().set.iter().any(|m| m.level.is_proven());
+        prop_assert!(!proven || told, "{}", short);
+        prop_assert!(thawed || short.contains("\"end\""), "{}", short);
+    }
+
+    #[test]
     fn p10_a_truncated_trace_never_proves_more(cut in 0_usize..700) {
         let said = stdouts();
         let short = said[1].get(..cut).unwrap_or(&said[1]).to_owned();
         let whole = short.contains("disarmed\",") && short.contains("\"fired\":false}");
-        let mut job = new_job(OnFailure::Skip);
+        let mut job = new_job(OnFailure::Skip, Mode::Coordinated, false);
         for event in good_way() {
             let event = match event {
                 Event::PostEnded(mut o) => {
@@ -303,9 +412,16 @@ proptest! {
     }
 
     #[test]
-    fn any_story_keeps_the_rules_and_ends(story in story(), crash in any::<bool>(), tick in 0_i64..40) {
+    fn any_story_keeps_the_rules_and_ends(
+        story in story(),
+        crash in any::<bool>(),
+        kind in 0_u8..3,
+        tick in 0_i64..40,
+    ) {
         let on_failure = if crash { OnFailure::CrashConsistent } else { OnFailure::Skip };
-        let mut job = new_job(on_failure);
+        let mode = if kind == 1 { Mode::Autonomous } else { Mode::Coordinated };
+        let foreign = kind == 2;
+        let mut job = new_job(on_failure, mode, foreign);
         let mut armed: HashSet<Timer> = HashSet::new();
         let mut asked: Vec<Effect> = Vec::new();
         let (mut clean, mut now) = (false, 0);
@@ -328,11 +444,11 @@ proptest! {
             steps += 1;
             prop_assert!(steps < 200, "no end: {:?}", job.view());
             now += tick;
-            let pre_was_asked = asked.contains(&Effect::SendPre);
+            let pre_was_asked = asked.iter().any(|e| matches!(e, Effect::SendPre | Effect::SendSnapshot));
             if let Event::TimedOut(timer) = &event {
                 armed.remove(timer);
             }
-            clean |= pre_was_asked && proves_clean(&event);
+            clean |= pre_was_asked && proves_clean(&event, mode);
             let was_done = job.is_done();
             let before = job.clone();
             let (after, effects) = step(job, event.clone(), at(now));
@@ -357,9 +473,11 @@ proptest! {
         let view = job.view();
         prop_assert!(view.verdict.is_some());
         prop_assert!(count(&Effect::CreateSnapshots) <= 1);
-        prop_assert!(count(&Effect::SendPre) <= 1);
+        let sent = count(&Effect::SendPre) + count(&Effect::SendSnapshot);
+        prop_assert!(sent <= 1);
+        prop_assert_eq!(count(&Effect::SendSnapshot) == 1, sent == 1 && mode == Mode::Autonomous);
         prop_assert!(count(&Effect::SendPost) <= 6);
-        if count(&Effect::SendPre) == 1 && !clean {
+        if sent == 1 && !clean {
             prop_assert!(count(&Effect::SendPost) >= 1, "never thawed: {view:?}");
         }
         if let (Some(call), Some(post)) = (
@@ -367,6 +485,11 @@ proptest! {
             asked.iter().position(|e| *e == Effect::SendPost),
         ) && post < call {
             prop_assert!(view.set.iter().all(|m| !m.level.is_proven()), "snapshotted after the thaw");
+        }
+        if mode == Mode::Autonomous && view.set.iter().any(|m| m.level.is_proven()) {
+            prop_assert_eq!(count(&Effect::CreateSnapshots), 0, "two sets: {:?}", view);
+            // Not even for a moment: what nobody saw is not said.
+            prop_assert!(view.frozen_since.is_none());
         }
         if view.set.iter().any(|m| m.level.is_proven()) {
             prop_assert!(view.evidence.links.iter().all(|l| l.holds), "{:?}", view.evidence);
@@ -387,8 +510,19 @@ proptest! {
 }
 
 #[test]
+fn the_good_way_alone_is_proven() {
+    let mut job = new_job(OnFailure::Skip, Mode::Autonomous, false);
+    for (i, event) in good_way_alone().into_iter().enumerate() {
+        job.step(event, at(i64::try_from(i).unwrap()));
+    }
+    let view = job.view();
+    assert_eq!(view.verdict, Some(Verdict::Filesystem), "{view:?}");
+    assert_eq!(view.freeze_window_ms, Some(61));
+}
+
+#[test]
 fn the_good_way_is_proven() {
-    let mut job = new_job(OnFailure::Skip);
+    let mut job = new_job(OnFailure::Skip, Mode::Coordinated, false);
     for (i, event) in good_way().into_iter().enumerate() {
         job.step(event, at(i64::try_from(i).unwrap()));
     }

@@ -1,9 +1,19 @@
 //! What the screens show, at the sizes that matter, with a fixed clock and a small fixed world.
 
+/// One snapshot per size.
+macro_rules! shows {
+    ($name:literal, $hands:expr) => {
+        insta::assert_snapshot!(concat!($name, "_80x24"), $hands.screen(80, 24));
+        insta::assert_snapshot!(concat!($name, "_120x40"), $hands.screen(120, 40));
+    };
+}
+
 #[path = "screens/flows.rs"]
 mod flows;
 #[path = "screens/looped.rs"]
 mod looped;
+#[path = "screens/sets.rs"]
+mod sets;
 #[path = "screens/support.rs"]
 mod support;
 
@@ -12,14 +22,6 @@ use freezeframe::tui::app::Input;
 use freezeframe::tui::message::{Message, Part};
 use freezeframe::tui::style::Depth;
 use support::{Hands, identity, problem};
-
-/// One snapshot per size.
-macro_rules! shows {
-    ($name:literal, $hands:expr) => {
-        insta::assert_snapshot!(concat!($name, "_80x24"), $hands.screen(80, 24));
-        insta::assert_snapshot!(concat!($name, "_120x40"), $hands.screen(120, 40));
-    };
-}
 
 #[test]
 fn fleet() {
@@ -88,6 +90,7 @@ fn snapshots() {
     hands.press("3");
     shows!("snapshots", hands);
     hands.press("jjd");
+    sets::found(&mut hands, Some(sets::proven_job()));
     shows!("snapshot_details", hands);
 }
 
@@ -106,8 +109,13 @@ fn menu_and_snapshot_dialog() {
     hands.press("s");
     shows!("snapshot_dialog", hands);
     insta::assert_snapshot!("snapshot_dialog_40x10", hands.screen(40, 10));
-    hands.press("<Tab><Tab>00");
+    hands.press("<BackTab><BackTab>00");
     insta::assert_snapshot!("snapshot_dialog_bad_budget_80x24", hands.screen(80, 24));
+    hands.press("<BackTab><Right><Tab><Right>");
+    shows!("snapshot_dialog_root", hands);
+    for (width, height) in [(1, 1), (5, 4), (20, 8), (80, 12)] {
+        hands.screen(width, height);
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Systems Manager: agents, documents, Run Command.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_ssm::types as sdk;
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::convert;
 use super::error::problem;
@@ -11,6 +12,7 @@ use super::session::Session;
 use crate::domain::ids::{CommandId, InstanceId};
 use crate::domain::instance::Agent;
 use crate::domain::machine::{CommandEnd, CommandOutcome};
+use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 
 /// A document as the account has it.
@@ -48,6 +50,15 @@ pub enum Polled {
     Running,
     /// Over.
     Ended(CommandOutcome),
+}
+
+/// A command as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: CommandId,
+    /// Its comment, empty when there is none. As it came: pass through `text::visible` before showing.
+    pub comment: String,
 }
 
 /// `Execution Timed Out` and `ExecutionTimedOut` are the same (aws-facts 3.3).
@@ -121,6 +132,7 @@ impl Session {
     /// Whatever AWS answered.
     pub async fn agent(&self, id: &InstanceId) -> Result<Agent, Problem> {
         let what = format!("ask for the SSM agent of {id}");
+        self.pace.take(Bucket::AskSsm).await;
         let filter = sdk::InstanceInformationStringFilter::builder()
             .key("InstanceIds")
             .values(id.as_str())
@@ -145,6 +157,7 @@ impl Session {
     /// Whatever AWS answered but `InvalidDocument`.
     pub async fn document(&self, name: &str) -> Result<Option<DocumentFacts>, Problem> {
         let what = format!("read the SSM document {name}");
+        self.pace.take(Bucket::AskSsm).await;
         match self.ssm.describe_document().name(name).send().await {
             Ok(out) => Ok(out.document().map(|d| DocumentFacts {
                 hash: d.hash().unwrap_or_default().to_lowercase(),
@@ -265,14 +278,23 @@ impl Session {
     /// # Errors
     /// With `may_have_happened` when no answer came.
     pub async fn send_command(&self, command: &Command<'_>) -> Result<CommandId, Problem> {
-        self.send_with(&self.ssm_once, command).await
+        self.pace.take(Bucket::SendCommand).await;
+        let sent = self.send_with(&self.ssm_once, command).await;
+        let sent = self.pace.learn(Bucket::SendCommand, sent)?;
+        let word = command.parameters.get("command").and_then(|v| v.first());
+        if word.is_some_and(|word| word == "pre-script") {
+            self.poller.hasten(&sent);
+        }
+        Ok(sent)
     }
 
-    /// Sends a command that thaws: safe to repeat, so it is repeated, on its own retry quota.
+    /// Sends a command that thaws: safe to repeat, so it is repeated, on its own retry quota. It waits for
+    /// no token.
     ///
     /// # Errors
     /// Whatever the last attempt answered.
     pub async fn send_rescue(&self, command: &Command<'_>) -> Result<CommandId, Problem> {
+        self.pace.take_now(Bucket::SendCommand);
         self.send_with(&self.ssm_rescue, command).await
     }
 
@@ -363,23 +385,148 @@ impl Session {
         let what = format!("look for the command \"{comment}\"");
         let mut token: Option<String> = None;
         loop {
+            let (page, next) = self
+                .commands_page(&what, instance, token.take(), Vec::new())
+                .await?;
+            if let Some(found) = page.into_iter().find(|c| c.comment == comment) {
+                return Ok(Some(found.id));
+            }
+            match next {
+                Some(next) => token = Some(next),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Every command that was sent to this instance at or after a moment.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn commands_since(
+        &self,
+        instance: &InstanceId,
+        since: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Vec<Listed>, Problem> {
+        let after = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+        self.commands(instance, sdk::CommandFilterKey::InvokedAfter, &after)
+            .await
+    }
+
+    /// Commands of this instance that have not ended.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn running_commands(&self, instance: &InstanceId) -> Result<Vec<Listed>, Problem> {
+        self.commands(instance, sdk::CommandFilterKey::ExecutionStage, "Executing")
+            .await
+    }
+
+    async fn commands(
+        &self,
+        instance: &InstanceId,
+        key: sdk::CommandFilterKey,
+        value: &str,
+    ) -> Result<Vec<Listed>, Problem> {
+        let what = &format!("read the commands of {instance}");
+        let filters = vec![
+            sdk::CommandFilter::builder()
+                .key(key)
+                .value(value)
+                .build()
+                .map_err(|e| Problem::new(Kind::Aws, what, e.to_string(), "please report this"))?,
+        ];
+        let filters = &filters;
+        all_pages(what, move |token| async move {
+            self.commands_page(what, instance, token, filters.clone())
+                .await
+        })
+        .await
+    }
+
+    async fn commands_page(
+        &self,
+        what: &str,
+        instance: &InstanceId,
+        token: Option<String>,
+        filters: Vec<sdk::CommandFilter>,
+    ) -> Result<(Vec<Listed>, Option<String>), Problem> {
+        self.pace.take(Bucket::AskSsm).await;
+        let out = self
+            .ssm
+            .list_commands()
+            .instance_id(instance.as_str())
+            .set_filters(Some(filters).filter(|f| !f.is_empty()))
+            .max_results(50)
+            .set_next_token(token)
+            .send()
+            .await
+            .map_err(|e| problem(what, &e))?;
+        let page = out
+            .commands()
+            .iter()
+            .filter_map(|c| {
+                Some(Listed {
+                    id: CommandId::from_api(c.command_id()?),
+                    comment: c.comment().unwrap_or_default().to_owned(),
+                })
+            })
+            .collect();
+        let next = out.next_token().filter(|next| !next.is_empty());
+        Ok((page, next.map(str::to_owned)))
+    }
+
+    /// Of these commands, the ones that have ended, by a listing of what was sent after that time; at most
+    /// `pages` pages of 50. A command that is not visible yet, or lies behind the last page, is missing.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub(super) async fn ended_commands(
+        &self,
+        after: DateTime<Utc>,
+        wanted: &BTreeSet<CommandId>,
+        pages: usize,
+    ) -> Result<BTreeSet<CommandId>, Problem> {
+        let what = "list the commands that were sent lately";
+        let after = sdk::CommandFilter::builder()
+            .key(sdk::CommandFilterKey::InvokedAfter)
+            .value(after.to_rfc3339_opts(SecondsFormat::Secs, true))
+            .build()
+            .map_err(|e| Problem::new(Kind::Aws, what, e.to_string(), "please report this"))?;
+        let mut found = BTreeSet::new();
+        let mut seen = 0;
+        let mut token: Option<String> = None;
+        for _ in 0..pages {
+            self.pace.take(Bucket::AskSsm).await;
             let out = self
                 .ssm
                 .list_commands()
-                .instance_id(instance.as_str())
+                .filters(after.clone())
                 .max_results(50)
                 .set_next_token(token.take())
                 .send()
                 .await
-                .map_err(|e| problem(&what, &e))?;
-            if let Some(found) = out.commands().iter().find(|c| c.comment() == Some(comment)) {
-                return Ok(found.command_id().map(CommandId::from_api));
+                .map_err(|e| problem(what, &e))?;
+            for command in out.commands() {
+                let Some(id) = command.command_id().map(CommandId::from_api) else {
+                    continue;
+                };
+                if !wanted.contains(&id) {
+                    continue;
+                }
+                seen += 1;
+                let status = command.status().map_or("", |s| s.as_str());
+                if !matches!(status, "Pending" | "InProgress" | "Cancelling" | "") {
+                    found.insert(id);
+                }
             }
             match out.next_token() {
-                Some(next) if !next.is_empty() => token = Some(next.to_owned()),
-                _ => return Ok(None),
+                Some(next) if !next.is_empty() && seen < wanted.len() => {
+                    token = Some(next.to_owned());
+                }
+                _ => break,
             }
         }
+        Ok(found)
     }
 
     /// Asks for a command's end. Best effort, as AWS says.

@@ -29,6 +29,9 @@ pub struct Global {
     /// Seed of the lab's world
     #[arg(long, global = true, default_value_t = 1, value_name = "N")]
     pub seed: u64,
+    /// What goes wrong in the lab: a plan's name (agents, expiring, forgetful, lossy, slow, throttled) or a TOML file
+    #[arg(long, global = true, value_name = "PLAN")]
+    pub faults: Option<String>,
     /// Directory in which the real runtime keeps its volumes
     #[arg(long, global = true, value_name = "DIR")]
     pub lab_dir: Option<std::path::PathBuf>,
@@ -92,6 +95,9 @@ pub enum Command {
     },
     /// Take consistent snapshots
     Snapshot(SnapshotArgs),
+    /// What an earlier process left behind: settle it, thaw it, show it
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Bring a set back beside the data
     #[command(subcommand)]
     Restore(RestoreCommand),
@@ -147,6 +153,9 @@ pub struct SnapshotArgs {
     /// Recipe for every instance, instead of the tag ConsistentSnapshot
     #[arg(long, value_name = "R")]
     pub recipe: Option<String>,
+    /// SSM document instead of a recipe, anybody's that keeps Data Lifecycle Manager's pre/post script contract
+    #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
+    pub document: Option<String>,
     /// Who calls CreateSnapshots
     #[arg(long, default_value_t = Mode::Coordinated)]
     pub mode: Mode,
@@ -159,6 +168,12 @@ pub struct SnapshotArgs {
     /// When quiescing fails: take a crash-consistent snapshot, or none
     #[arg(long)]
     pub on_failure: Option<OnFailure>,
+    /// Instances under way at once, 1 to 200 (default 10)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub at_once: Option<u32>,
+    /// How often an instance is tried again that was left untouched, 0 to 10 (default 0)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub retries: Option<u32>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -196,6 +211,46 @@ pub enum RestoreCommand {
     Run {
         #[command(flatten)]
         restore: RestoreArgs,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// `jobs`.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// Thaw and settle every job that an earlier process left open
+    Resume {
+        /// Stay until each is over, AWS's copying included
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Thaw the instances of open jobs now, whoever drives them
+    Abort {
+        /// This job; may be repeated
+        #[arg(
+            long,
+            value_name = "ID",
+            required_unless_present = "all",
+            conflicts_with = "all"
+        )]
+        job: Vec<JobId>,
+        /// Every job of this account and region that is open in the journal
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show sets that were never judged and volumes of restores that no job on record accounts for
+    Orphans {
+        /// Label these sets `crash`; nothing is ever deleted
+        #[arg(long)]
+        label: bool,
+        /// Do not ask
+        #[arg(long, requires = "label")]
+        yes: bool,
+    },
+    /// Move a damaged journal out of the way and keep it
+    SetAside {
         /// Do not ask
         #[arg(long)]
         yes: bool,

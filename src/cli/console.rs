@@ -5,8 +5,9 @@ use std::io::IsTerminal as _;
 use tokio::sync::mpsc;
 
 use super::args::Global;
-use super::{exit, output, session};
+use super::{exit, output, session, signals};
 use crate::config::theme::Theme;
+use crate::domain::job::Mode;
 use crate::domain::problem::{Kind, Problem};
 use crate::ops::run::new_id;
 use crate::tui::app::App;
@@ -35,7 +36,10 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     let clock = opened.ops.clock;
     let (effects, effects_in) = mpsc::channel(QUEUE);
     let (messages, messages_in) = mpsc::channel(QUEUE);
-    let executor = tokio::spawn(Executor::new(opened.ops.clone(), lab, messages).run(effects_in));
+    let executor =
+        Executor::new(opened.ops.clone(), lab, messages).with_limits(opened.config.run.clone());
+    let brake = executor.brake();
+    let executor = tokio::spawn(executor.run(effects_in));
     let failed = |e: std::io::Error| {
         Problem::new(
             Kind::Local,
@@ -46,7 +50,11 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     };
     let shown = async {
         let (mut terminal, guard) = terminal::take()?;
-        let mut app = App::new(Styles::new(theme, depth), new_id);
+        let mut app = App::new(Styles::new(theme, depth), new_id).configured(
+            opened.ops.recipes.clone(),
+            Mode::default(),
+            opened.config.snapshot.on_failure,
+        );
         let outcome = event_loop::run(
             &mut terminal,
             &mut app,
@@ -56,6 +64,10 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         )
         .await;
         drop(guard);
+        // Dropped on a terminal that is gone, it would panic over what it cannot print, and take the jobs along.
+        if terminal.show_cursor().is_err() {
+            std::mem::forget(terminal);
+        }
         outcome
     }
     .await;
@@ -63,11 +75,15 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         let _ = effects.send(Effect::CancelAll).await;
     }
     drop(effects);
+    // Without a screen the signals are ours again: a hang-up changes nothing, the others thaw and stop.
+    signals::survive_hangup()?;
+    let watcher = signals::stop_on_signals(brake.clone())?;
     if !executor.is_finished() {
         // On a hang-up nobody reads this, and jobs go on all the same.
         output::note("finishing what is under way");
     }
     let ended = executor.await;
+    watcher.abort();
     opened.close().await;
     match (shown, ended) {
         (Err(error), _) => Err(failed(error)),
@@ -78,6 +94,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             "start freezeframe again: it takes up what was left open, thawing first",
         )),
         (Ok(Outcome::Terminated), _) => Ok(exit::INTERRUPTED),
+        (Ok(_), _) if brake.is_cancelled() => Ok(exit::INTERRUPTED),
         (Ok(_), _) => Ok(exit::OK),
     }
 }

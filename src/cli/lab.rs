@@ -17,7 +17,7 @@ use crate::lab::runtime::Runtime;
 use crate::lab::runtime_real::RealRuntime;
 use crate::lab::runtime_simulated::SimulatedRuntime;
 use crate::lab::world::WorldSpec;
-use crate::lab::{Lab, LabOptions};
+use crate::lab::{Lab, LabOptions, Plan};
 
 /// Account of the lab; not one that AWS would give.
 const ACCOUNT: &str = "123456789012";
@@ -52,9 +52,29 @@ impl Embedded {
     }
 }
 
-/// Starts a lab.
+/// Starts a lab in this process. With the real runtime it also listens on a loopback port, because its instances
+/// are processes of their own that must find their metadata service and EC2.
 pub(super) async fn start(world: &str, global: &Global) -> Result<Embedded, Problem> {
+    let embedded = make(world, global).await?;
+    if global.runtime == RuntimeKind::Real {
+        let listening = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
+        match listening {
+            Ok(listener) => {
+                let lab = embedded.lab.clone();
+                let stop = lab.stopping().clone();
+                tokio::spawn(async move { lab.serve(listener, stop).await });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no port for the lab's instances: autonomous mode will refuse");
+            }
+        }
+    }
+    Ok(embedded)
+}
+
+async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
     let spec = world_spec(world, global.runtime)?;
+    let plan = global.faults.as_deref().map(fault_plan).transpose()?;
     let clock = Clock::system();
     let (runtime, label): (Arc<dyn Runtime>, _) = match global.runtime {
         RuntimeKind::Simulated => (
@@ -95,10 +115,32 @@ pub(super) async fn start(world: &str, global: &Global) -> Result<Embedded, Prob
             "correct the world, or take another",
         )
     })?;
+    if let Some(plan) = plan {
+        plan.apply(&lab, global.seed);
+    }
     Ok(Embedded {
         lab,
         runtime: label,
     })
+}
+
+fn fault_plan(name: &str) -> Result<Plan, Problem> {
+    let wrong = |cause: String| {
+        Problem::new(
+            Kind::Usage,
+            format!("read the fault plan {name}"),
+            cause,
+            "name one that docs/lab.md lists, or correct the file",
+        )
+    };
+    match Plan::named(name) {
+        Some(plan) => plan,
+        None => {
+            let text = std::fs::read_to_string(name).map_err(|e| wrong(e.to_string()))?;
+            Plan::parse(&text)
+        }
+    }
+    .map_err(|e| wrong(e.to_string()))
 }
 
 fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {
@@ -144,7 +186,7 @@ pub(super) async fn serve(global: &Global, world: &str, port: u16) -> Result<u8,
         signal(SignalKind::interrupt()).map_err(failed)?,
         signal(SignalKind::terminate()).map_err(failed)?,
     );
-    let embedded = start(world, global).await?;
+    let embedded = make(world, global).await?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {

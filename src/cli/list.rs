@@ -7,6 +7,7 @@ use super::output::{Out, Table, with_id};
 use super::{exit, printed};
 use crate::domain::filter::Filter;
 use crate::domain::problem::Problem;
+use crate::ops::owner::{Driver, driver};
 use crate::ops::{Ops, inventory};
 
 pub(super) async fn run(
@@ -92,29 +93,16 @@ pub(super) async fn run(
         }
         Listing::Sets => {
             let (rows, _) = ops.session.snapshots().await?;
-            let sets = crate::domain::set::group(&rows);
-            let sets = sets.iter().filter(|s| filter.matches_set(s));
+            let sets = super::sets::accounts(ops, &rows)?;
+            let sets = sets.iter().filter(|s| filter.matches_set(&s.set));
             (
-                sets.map(|s| {
-                    let mut value = with_id(
-                        s,
-                        if s.restorable {
-                            "restorable"
-                        } else {
-                            "incomplete"
-                        },
-                    );
-                    if let Value::Object(map) = &mut value {
-                        map.insert("id".to_owned(), serde_json::json!(s.job));
-                    }
-                    value
-                })
-                .collect(),
+                sets.map(super::sets::Account::json).collect(),
                 vec![
                     "SET",
                     "STARTED",
                     "STATE",
                     "LEVEL",
+                    "EVIDENCE",
                     "INSTANCE",
                     "RECIPE",
                     "FROZEN MS",
@@ -125,6 +113,7 @@ pub(super) async fn run(
                     "started",
                     "state",
                     "level",
+                    "evidence.summary",
                     "instance",
                     "recipe",
                     "frozen_ms",
@@ -134,10 +123,20 @@ pub(super) async fn run(
         }
         Listing::Jobs => {
             let rows = ops.journal.jobs(Some(ops.scope()), 10_000)?;
+            // What nobody drives any more is said so: it is not under way, whatever its phase.
+            let left: Vec<_> = ops
+                .journal
+                .open_jobs(ops.scope())?
+                .into_iter()
+                .filter(|(_, owner)| driver(owner) == Driver::Gone)
+                .map(|(view, _)| view.spec.job)
+                .collect();
             let rows = rows.iter().filter(|j| filter.matches_job(j));
             (
                 rows.map(|j| {
-                    let mut value = with_id(j, &j.phase.to_string());
+                    let left = left.contains(&j.spec.job);
+                    let phase = j.phase.to_string();
+                    let mut value = with_id(j, if left { "left-open" } else { &phase });
                     if let Value::Object(map) = &mut value {
                         map.insert("id".to_owned(), serde_json::json!(j.spec.job));
                         map.insert("started".to_owned(), serde_json::json!(j.started()));
@@ -151,7 +150,7 @@ pub(super) async fn run(
                     "INSTANCE",
                     "NAME",
                     "RECIPE",
-                    "PHASE",
+                    "STATE",
                     "VERDICT",
                     "WINDOW MS",
                 ],
@@ -161,7 +160,7 @@ pub(super) async fn run(
                     "instance",
                     "instance_name",
                     "recipe",
-                    "phase",
+                    "state",
                     "verdict",
                     "freeze_window_ms",
                 ],

@@ -3,19 +3,23 @@
 pub mod args;
 mod console;
 pub mod exit;
+mod jobs;
 mod lab;
 mod list;
 mod metrics;
 pub mod output;
+mod progress;
 mod prune;
 mod restore;
 mod session;
+mod sets;
 mod setup;
+mod signals;
 mod snapshot;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command, LabCommand, SetupCommand};
+use args::{Cli, Command, JobsCommand, LabCommand, SetupCommand};
 use clap::{CommandFactory as _, Parser as _};
 use output::Out;
 
@@ -75,13 +79,22 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
         Some(Command::Lab(LabCommand::Serve { world, port })) => {
             lab::serve(&global, &world, port).await
         }
+        // A journal that cannot be opened must not be in the way of this.
+        Some(Command::Jobs(JobsCommand::SetAside { yes })) => jobs::set_aside(&global, yes).await,
         Some(command) => {
+            if matches!(
+                command,
+                Command::Snapshot(_) | Command::Restore(_) | Command::Prune(_) | Command::Jobs(_)
+            ) {
+                signals::survive_hangup()?;
+            }
             let opened = session::open(&global).await?;
             let code = match command {
                 Command::List { what, filter } => {
                     list::run(&opened.ops, &global, what, &filter).await
                 }
                 Command::Snapshot(args) => snapshot::run(&opened, &global, &args).await,
+                Command::Jobs(command) => jobs::run(&opened, &global, &command).await,
                 Command::Restore(command) => restore::run(&opened.ops, &global, command).await,
                 Command::Prune(args) => prune::run(&opened, &global, &args).await,
                 Command::Metrics { instance, days } => {

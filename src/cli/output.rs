@@ -1,5 +1,5 @@
 //! The only place that prints. Everything that came from elsewhere is made safe first; a pipe that was
-//! closed by its reader is success, not an error.
+//! closed by its reader is success, not an error, and so is a terminal that hung up.
 
 use std::io::{self, Write};
 
@@ -123,8 +123,19 @@ impl Out {
 fn closed_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        // A job's result is in the journal; its exit code must not change because nobody looks on.
+        Err(error) if error.raw_os_error() == Some(EIO) && is_device() => Ok(()),
         other => other,
     }
+}
+
+/// What writing to a terminal that hung up fails with.
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+
+/// A terminal that is gone is no terminal any more, but it is still a character device.
+fn is_device() -> bool {
+    rustix::fs::fstat(rustix::stdio::stdout())
+        .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device())
 }
 
 /// JSON escapes C0 already; DEL, C1, bidi and invisible characters are legal in it but not on a terminal.

@@ -10,6 +10,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal::Journal;
 use crate::ops::Ops;
 use crate::ops::clock::Clock;
+use crate::recipe::chosen::Catalogue;
 
 /// Everything that a command works with.
 pub(super) struct Opened {
@@ -45,10 +46,19 @@ pub(super) fn configuration(global: &Global) -> Result<Config, Problem> {
 /// starts the log.
 pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
     let config = configuration(global)?;
+    let recipes = Catalogue::new(&config)?;
     let paths = config::paths()?;
     start_log(&paths.state, global.log_level)?;
     let lab = match &global.lab {
         Some(world) => Some(lab::start(world, global).await?),
+        None if global.faults.is_some() => {
+            return Err(Problem::new(
+                Kind::Usage,
+                "follow a fault plan",
+                "--faults is for the lab, and this is none",
+                "add --lab",
+            ));
+        }
         None => None,
     };
     let mut options = Options {
@@ -73,6 +83,7 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
             journal,
             clock: Clock::system(),
             namespace: Arc::from(config.metrics.namespace.as_str()),
+            recipes,
         })
     }
     .await;

@@ -1,22 +1,21 @@
 //! `snapshot`: a run without a screen, for cron and for people in a hurry.
 
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, Global, SnapshotArgs};
 use super::output::{self, Out, Table};
+use super::progress::Progress;
 use super::session::Opened;
-use super::{exit, printed};
+use super::{exit, jobs, printed, signals};
 use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
-use crate::domain::job::{JobSpec, JobView, Phase};
+use crate::domain::job::{JobSpec, JobView};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
-use crate::ops::{inventory, preflight, recover};
+use crate::ops::{inventory, preflight};
 
 pub(super) async fn run(
     opened: &Opened,
@@ -27,17 +26,22 @@ pub(super) async fn run(
     let options = RunOptions {
         run: RunId::from_api(new_id()),
         recipe: args.recipe.clone(),
+        document: args.document.clone(),
         mode: args.mode,
-        budget_s: args
-            .max_freeze
-            .unwrap_or(opened.config.snapshot.budget_seconds),
+        budget_s: args.max_freeze,
         on_failure: args.on_failure.unwrap_or(opened.config.snapshot.on_failure),
         mounts: args.mount.clone(),
+        limits: Limits {
+            at_once: args.at_once.unwrap_or(opened.config.run.at_once),
+            retries: args.retries.unwrap_or(opened.config.run.retries),
+            ..opened.config.run.clone()
+        },
     };
     let mut uncertain = false;
     if !args.dry_run {
         ops.session.may_write("take snapshots", ops.scope())?;
-        uncertain = take_up(opened).await?;
+        // What an earlier process left open comes first; it may still be frozen.
+        uncertain = jobs::take_up(ops).await?.iter().any(|v| v.thaw_uncertain);
     }
     let (chosen, missing) = choose(inventory::instances(ops).await?, args);
     let mut refused: Vec<(InstanceId, String, Problem)> = missing
@@ -69,7 +73,7 @@ pub(super) async fn run(
     if specs.is_empty() && refused.is_empty() {
         output::note("nothing matched: no instance carries these tags");
     }
-    let views = drive(opened, global, specs).await;
+    let views = drive(opened, global, specs, &options.limits).await?;
     let mut code = exit::of_run(&views);
     if !refused.is_empty() && matches!(code, exit::OK | exit::NOTHING | exit::CRASH) {
         code = exit::FAILED;
@@ -79,31 +83,6 @@ pub(super) async fn run(
     }
     report(global, &options, ops.scope(), &views, &refused)?;
     Ok(code)
-}
-
-/// What an earlier process left open is thawed and settled before anything new begins. Returns whether
-/// one of these may still be frozen.
-async fn take_up(opened: &Opened) -> Result<bool, Problem> {
-    let (updates, mut inbox) = mpsc::channel(16);
-    let drain = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-    let settled = recover::settle(&opened.ops, &updates).await;
-    drop(updates);
-    let _ = drain.await;
-    let settled = settled?;
-    for view in &settled {
-        let what = if view.thaw_uncertain {
-            "THAW UNCERTAIN"
-        } else if view.phase == Phase::Done {
-            "thawed and settled"
-        } else {
-            "nothing is frozen; it is looked at again at the next start"
-        };
-        output::note(&format!(
-            "took up job {} on {}, left open by an earlier console: {what}",
-            view.spec.job, view.spec.instance
-        ));
-    }
-    Ok(settled.iter().any(|view| view.thaw_uncertain))
 }
 
 fn choose(all: Vec<Instance>, args: &SnapshotArgs) -> (Vec<Instance>, Vec<InstanceId>) {
@@ -127,40 +106,27 @@ async fn drive(
     opened: &Opened,
     global: &Global,
     specs: Vec<JobSpec>,
-) -> Vec<Result<JobView, Problem>> {
+    limits: &Limits,
+) -> Result<Vec<Result<JobView, Problem>>, Problem> {
     let cancel = CancellationToken::new();
-    let stop = cancel.clone();
-    let watcher = tokio::spawn(async move {
-        let (Ok(mut int), Ok(mut term)) = (
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::terminate()),
-        ) else {
-            return;
-        };
-        tokio::select! {
-            _ = int.recv() => {}
-            _ = term.recv() => {}
-        }
-        output::note("stopping: thawing every instance first");
-        stop.cancel();
-    });
+    let watcher = signals::stop_on_signals(cancel.clone())?;
     let (updates, mut inbox) = mpsc::channel::<JobView>(64);
     let live = global.output == Format::Table;
+    let mut progress = Progress::of(specs.len());
     let drain = tokio::spawn(async move {
-        let mut shown: HashMap<_, Phase> = HashMap::new();
         while let Some(view) = inbox.recv().await {
-            if live && shown.insert(view.spec.job.clone(), view.phase) != Some(view.phase) {
-                output::note(&format!(
-                    "{} {}: {}",
-                    view.spec.instance, view.spec.instance_name, view.phase
-                ));
+            if let Some(line) = progress.line(&view).filter(|_| live) {
+                output::note(&line);
             }
         }
     });
-    let views = run_all(&opened.ops, specs, updates, |_| cancel.child_token()).await;
+    let views = run_all(&opened.ops, specs, limits, updates, |_| {
+        cancel.child_token()
+    })
+    .await;
     let _ = drain.await;
     watcher.abort();
-    views
+    Ok(views)
 }
 
 async fn dry_run(

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::paths;
+use super::recipes::{self, Recipe};
 use crate::domain::job::OnFailure;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
+use crate::domain::run::Limits;
 
 /// Names the configuration file, as `--config` does.
 pub const CONFIG: &str = "FREEZEFRAME_CONFIG";
@@ -34,8 +36,12 @@ pub struct Config {
     pub metrics: Metrics,
     /// Snapshots.
     pub snapshot: Snapshot,
+    /// Limits of a run.
+    pub run: Limits,
     /// Retention policies by name.
     pub retention: BTreeMap<String, Policy>,
+    /// The user's own recipes by name, and parameters for built-in ones.
+    pub recipes: BTreeMap<String, Recipe>,
 }
 
 /// Where metrics are published and read.
@@ -66,7 +72,9 @@ impl Default for Config {
             theme: "freezeframe".to_owned(),
             metrics: Metrics::default(),
             snapshot: Snapshot::default(),
+            run: Limits::default(),
             retention: BTreeMap::new(),
+            recipes: BTreeMap::new(),
         }
     }
 }
@@ -194,7 +202,7 @@ fn read(path: &Path, must_exist: bool) -> Result<Config, Problem> {
 
 /// Reads one file's text; `file` is named in errors.
 fn parse(text: &str, file: &str) -> Result<Config, Problem> {
-    let config: Config = toml::from_str(text).map_err(|e| {
+    let mut config: Config = toml::from_str(text).map_err(|e| {
         let at = e.span().map(|span| place(text.as_bytes(), span.start));
         let place = at.map_or(String::new(), |(line, column)| {
             format!("line {line}, column {column}: ")
@@ -218,6 +226,11 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
             "choose 1 to 999 seconds",
         ));
     }
+    recipes::check(&mut config.recipes, text, file)?;
+    config.run.check().map_err(|problem| Problem {
+        what: format!("read [run] of the configuration {file}"),
+        ..problem
+    })?;
     for (name, policy) in &config.retention {
         policy.check().map_err(|problem| Problem {
             what: format!(
@@ -231,7 +244,7 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
 }
 
 /// Line and column, both from 1; columns count characters.
-fn place(text: &[u8], offset: usize) -> (usize, usize) {
+pub(super) fn place(text: &[u8], offset: usize) -> (usize, usize) {
     let before = &text[..offset.min(text.len())];
     let line = before.iter().filter(|b| **b == b'\n').count() + 1;
     let start = before
@@ -292,8 +305,13 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// [`super::parse`], for the tests of this module's siblings.
+    pub fn parse(text: &str, file: &str) -> Result<Config, Problem> {
+        super::parse(text, file)
+    }
 
     const SAMPLE: &str = include_str!("../../assets/config.toml");
 
@@ -348,6 +366,8 @@ mod tests {
         assert!(parse("[retention.n]\nkeep-daily = -1\n", "c.toml").is_err());
         assert!(parse("[retention.n]\nkeep-daily = \"7d\"\n", "c.toml").is_err());
         assert!(parse("[snapshot]\nbudget_seconds = 0\n", "c.toml").is_err());
+        let error = parse("[run]\nat_once = 5000\n", "c.toml").unwrap_err();
+        assert!(error.cause.contains("at_once is 5000"), "{error}");
     }
 
     #[test]

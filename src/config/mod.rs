@@ -2,6 +2,7 @@
 
 pub mod layers;
 pub mod paths;
+pub mod recipes;
 pub mod theme;
 
 pub use layers::{Config, Overrides, load};

@@ -121,13 +121,14 @@ pub enum Phase {
     Queued,
     /// Checks that may refuse; changes nothing.
     Preflight,
-    /// `pre-script` is under way: failsafe, lock, sync, freeze.
+    /// `pre-script` is under way: failsafe, lock, sync, freeze. In autonomous mode `snapshot` is, and
+    /// nobody can say how far it is until its set appears or it ends.
     Quiescing,
-    /// `pre-script` ended well: everything covered is frozen.
+    /// `pre-script` ended well: everything covered is frozen. Never seen in autonomous mode.
     Frozen,
-    /// `CreateSnapshots` is under way.
+    /// `CreateSnapshots` is under way. In autonomous mode: the set has appeared at EC2.
     Snapshotting,
-    /// `post-script` is under way.
+    /// `post-script` is under way. In autonomous mode only when the one command did not say that all is thawed.
     Thawing,
     /// Evidence is judged and labels are written.
     Verifying,
@@ -218,14 +219,29 @@ pub struct EvidenceReport {
     pub links: Vec<Link>,
     /// Mounts that were frozen.
     pub frozen_mounts: Vec<String>,
-    /// SSM command of `pre-script`.
+    /// SSM command of `pre-script`, or of `snapshot` in autonomous mode.
     pub pre_command: Option<CommandId>,
-    /// SSM command of `post-script`.
+    /// SSM command of `post-script`; in autonomous mode only when one was needed.
     pub post_command: Option<CommandId>,
     /// Freeze window as the instance measured it, in milliseconds.
     pub window_ms: Option<u64>,
     /// The failsafe thawed before we did.
     pub failsafe_fired: bool,
+    /// Where the engine's logs stood while the lock was held, by name (`binlog`, `gtid`, `lsn`, …).
+    #[serde(default)]
+    pub positions: BTreeMap<String, String>,
+    /// Files that belong to the set, such as PostgreSQL's `backup_label`; at most 64 KB together.
+    #[serde(default)]
+    pub files: Vec<KeptFile>,
+}
+
+/// A file that a recipe keeps with its set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptFile {
+    /// Its name.
+    pub name: String,
+    /// Its text; control characters other than the ends of lines are made visible.
+    pub text: String,
 }
 
 /// A job as screens, JSON and the journal show it.
@@ -242,7 +258,8 @@ pub struct JobView {
     pub thaw_uncertain: bool,
     /// Phases so far.
     pub phases: Vec<PhaseRecord>,
-    /// Since when the console knows it frozen; gone once thawed.
+    /// Since when the console knows it frozen; gone once thawed. Never known in autonomous mode: what
+    /// the one command does is seen only when it has ended.
     pub frozen_since: Option<DateTime<Utc>>,
     /// Freeze window in milliseconds, measured on the instance.
     pub freeze_window_ms: Option<u64>,
@@ -252,6 +269,9 @@ pub struct JobView {
     pub evidence: EvidenceReport,
     /// What went wrong, if anything.
     pub error: Option<Problem>,
+    /// Why it waits for its turn, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
 }
 
 impl JobView {

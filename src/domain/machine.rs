@@ -4,26 +4,31 @@
 //! Three rules stand above all others:
 //! * what may have frozen something is followed by a thaw, unless the script itself proved that it left
 //!   nothing frozen;
-//! * `CreateSnapshots` is asked for at most once, whatever becomes of the answer;
+//! * `CreateSnapshots` is asked for at most once, whatever becomes of the answer, and by one side only;
 //! * a level is claimed only after it was judged *and* written.
 //!
 //! Verdicts: a refusal by preflight is `skipped` (nothing was touched), or `crash` when the operator
 //! prefers such a set; not being able to find out, and a quiesce that failed, are `failed` (again
 //! `crash` if preferred); `cancelled` whenever the operator stopped it before its end.
 
+mod autonomous;
 mod facts;
+mod failsafe;
 mod finish;
+mod foreign;
 mod freeze;
 mod types;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 pub use facts::{
-    AttachedVolume, CoveredMount, Engine, PreflightFacts, SAME_FILESYSTEM, UncoveredMount,
+    AttachedVolume, CoveredMount, Engine, EnginePath, PreflightFacts, SAME_FILESYSTEM,
+    UncoveredMount,
 };
+pub use failsafe::Began;
 pub use types::{
     CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, Label, SnapshotProgress,
     Timer,
@@ -32,22 +37,19 @@ pub use types::{
 use super::evidence::{CallOrder, Judged, Told};
 use super::ids::{CommandId, VolumeId};
 use super::job::{
-    EvidenceReport, JobSpec, JobView, Member, OnFailure, Phase, PhaseRecord, Verdict,
+    EvidenceReport, JobSpec, JobView, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
 };
 use super::problem::{Kind, Problem};
+use failsafe::{DELIVERY_S, GRACE_S};
 
 /// Preflight: delivery and a dry run.
 const PREFLIGHT: Duration = Duration::from_secs(180);
-/// Longest delivery of a command that the console asks for, in seconds.
-const DELIVERY_S: u64 = 30;
-/// What a script may take beyond its delivery and its budget, in seconds.
-const GRACE_S: u64 = 15;
 /// `CreateSnapshots` without a freeze.
 const CALL_UNFROZEN: Duration = Duration::from_secs(60);
 /// The late answer of `CreateSnapshots`.
 const ANSWER: Duration = Duration::from_secs(60);
 
-/// How `pre-script` stands.
+/// How the command that freezes stands: `pre-script`, or `snapshot` in autonomous mode.
 #[derive(Debug, Clone, PartialEq)]
 enum Pre {
     /// Never asked for, or proven never to have run, or proven to have left nothing frozen.
@@ -111,7 +113,7 @@ pub struct Job {
     facts: Option<PreflightFacts>,
     cancelled: bool,
     pre: Pre,
-    pre_sent_at: Option<DateTime<Utc>>,
+    began: Option<Began>,
     pre_command: Option<CommandId>,
     pre_told: Option<Told>,
     call: Call,
@@ -121,6 +123,8 @@ pub struct Job {
     post_command: Option<CommandId>,
     post_told: Option<Told>,
     made: Vec<CreatedSnapshot>,
+    /// Autonomous mode: the set as it appeared while the command was under way.
+    seen: Vec<CreatedSnapshot>,
     closing: Closing,
     evidence: EvidenceReport,
     judged: Vec<Judged>,
@@ -151,7 +155,7 @@ impl Job {
             facts: None,
             cancelled: false,
             pre: Pre::Clean,
-            pre_sent_at: None,
+            began: None,
             pre_command: None,
             pre_told: None,
             call: Call::NotMade,
@@ -161,6 +165,7 @@ impl Job {
             post_command: None,
             post_told: None,
             made: Vec::new(),
+            seen: Vec::new(),
             closing: Closing::No,
             evidence: EvidenceReport::default(),
             judged: Vec::new(),
@@ -199,13 +204,14 @@ impl Job {
             thaw_uncertain: self.thaw_uncertain,
             phases: self.phases.clone(),
             frozen_since: self.frozen_since,
-            freeze_window_ms: self
-                .post_told
-                .as_ref()
-                .and_then(|told| told.trace.window_ms()),
+            freeze_window_ms: [&self.post_told, &self.pre_told]
+                .into_iter()
+                .flatten()
+                .find_map(|told| told.trace.window_ms()),
             set: self.set.clone(),
             evidence,
             error: self.error.clone(),
+            waiting: None,
         }
     }
 
@@ -220,6 +226,7 @@ impl Job {
             Event::Preflight(result) => self.preflight(result, now, &mut todo),
             Event::PreSent(result) => self.pre_sent(result, now, &mut todo),
             Event::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
+            Event::SetAppeared(set) => self.set_appeared(set, now),
             Event::SnapshotsAnswered(result) => self.answered(result, now, &mut todo),
             Event::PostSent(result) => self.post_sent(result, now, &mut todo),
             Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
@@ -252,7 +259,19 @@ impl Job {
         }
         todo.push(Effect::Disarm(Timer::Preflight));
         match result {
-            Ok(facts) if facts.covered.is_empty() => {
+            Ok(facts) if self.freezes_root_unasked(&facts) => {
+                let problem = Problem::new(
+                    Kind::Script,
+                    format!("check {}", self.spec.instance),
+                    "the script would freeze /, and nobody asked for that",
+                    "only autonomous mode may freeze it, with --freeze-root",
+                )
+                .with_code("root-mount");
+                self.facts = Some(facts);
+                self.refused(problem, true, now, todo);
+            }
+            // Somebody else's document need not say what it freezes.
+            Ok(facts) if facts.covered.is_empty() && !self.spec.foreign => {
                 let problem = Problem::new(
                     Kind::State,
                     format!("check {}", self.spec.instance),
@@ -266,9 +285,14 @@ impl Job {
                 self.facts = Some(facts);
                 self.enter(Phase::Quiescing, now);
                 self.pre = Pre::Open;
-                self.pre_sent_at = Some(now);
-                todo.push(Effect::SendPre);
-                let limit = DELIVERY_S + u64::from(self.spec.budget_s) + 2 * GRACE_S;
+                self.began = Some(Began::sent(now));
+                todo.push(match self.spec.mode {
+                    Mode::Coordinated => Effect::SendPre,
+                    Mode::Autonomous => Effect::SendSnapshot,
+                });
+                // Where no failsafe of ours watches, the console keeps the budget itself.
+                let grace = if self.spec.foreign { 0 } else { 2 * GRACE_S };
+                let limit = DELIVERY_S + u64::from(self.spec.budget_s) + grace;
                 arm(todo, Timer::Quiesce, Duration::from_secs(limit));
             }
             Err(problem) => {
@@ -310,7 +334,7 @@ impl Job {
                 let problem = self.too_long("preflight", "look at the SSM agent on the instance");
                 self.refused(problem, false, now, todo);
             }
-            Timer::Quiesce if self.phase == Phase::Quiescing => {
+            Timer::Quiesce if self.waits_for_pre() => {
                 let problem = self.too_long(
                     "quiescing",
                     "the failsafe thaws; look at the command's output",
@@ -371,10 +395,10 @@ impl Job {
                 todo.push(Effect::Disarm(Timer::Preflight));
                 self.done(Verdict::Cancelled, now);
             }
-            Phase::Quiescing => self.abandon_pre(now, todo),
+            _ if self.waits_for_pre() => self.abandon_pre(now, todo),
             // A call without a freeze cannot be taken back; its answer still deserves its label.
             Phase::Snapshotting if self.pre == Pre::Clean => {}
-            Phase::Frozen | Phase::Snapshotting => self.thaw_or_go_on(now, todo),
+            Phase::Quiescing | Phase::Frozen | Phase::Snapshotting => self.thaw_or_go_on(now, todo),
             Phase::Completing => {
                 todo.push(Effect::Disarm(Timer::Complete));
                 self.publish(Verdict::Cancelled, now, todo);
@@ -425,13 +449,21 @@ impl Job {
         )
     }
 
-    /// The moment from which the failsafe has certainly acted, however late `pre-script` began.
+    /// The moment from which the failsafe has certainly acted, however late the command began.
     fn failsafe_certain_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let seconds = DELIVERY_S + 2 * GRACE_S + u64::from(self.spec.budget_s);
-        let after = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000_000));
-        self.pre_sent_at
-            .and_then(|at| at.checked_add_signed(after))
-            .unwrap_or(now)
+        self.began
+            .map_or(now, |began| began.failsafe_certain_at(self.spec.budget_s))
+    }
+
+    /// Whether the end of the command that freezes is what the job waits for. In autonomous mode the set
+    /// may have appeared meanwhile.
+    fn waits_for_pre(&self) -> bool {
+        self.pre == Pre::Open && matches!(self.phase, Phase::Quiescing | Phase::Snapshotting)
+    }
+
+    fn freezes_root_unasked(&self, facts: &PreflightFacts) -> bool {
+        let asked = self.spec.freeze_root && self.spec.mode == Mode::Autonomous;
+        !asked && facts.covered.iter().any(|m| m.mount == "/")
     }
 }
 

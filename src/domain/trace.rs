@@ -1,12 +1,14 @@
 //! What an instance's script said: the events of the line protocol FF1 (`docs/line-protocol.md`), typed.
 
+mod order;
 mod parse;
 
+pub use order::{check_one, check_order};
 pub use parse::parse;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::VolumeId;
+use super::ids::{SnapshotId, VolumeId};
 
 /// One event of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +22,7 @@ pub enum Said {
         version: u64,
         /// The job, as given in `executionId`.
         job: String,
-        /// `dry-run`, `pre-script` or `post-script`.
+        /// `dry-run`, `pre-script`, `post-script` or `snapshot`.
         command: String,
     },
     /// A tool that was looked for.
@@ -40,6 +42,9 @@ pub enum Said {
         dev: String,
         /// EBS volumes underneath.
         volumes: Vec<VolumeId>,
+        /// Kernel names of the disks underneath (`xvdf`), where the kernel does not know the volumes.
+        #[serde(default)]
+        disks: Vec<String>,
         /// Would be (or is to be) frozen.
         covered: bool,
         /// Why not, when not.
@@ -54,7 +59,7 @@ pub enum Said {
     },
     /// A database that was reached and may be locked.
     Engine {
-        /// `mysql`, `mariadb` or `percona`.
+        /// Such as `mysql`, `mariadb`, `postgresql`.
         name: String,
         /// Version of the server.
         version: String,
@@ -78,7 +83,7 @@ pub enum Said {
     Locked {
         /// Connection id of the session that holds the lock.
         session: String,
-        /// `ftwrl` or `backup-stage`.
+        /// How, such as `ftwrl`, `backup-stage`, `stopped`.
         how: String,
         /// Attempts that it took.
         tries: u64,
@@ -99,6 +104,39 @@ pub enum Said {
     },
     /// Everything covered is frozen.
     Ready,
+    /// Autonomous mode: everything that the request needs is at hand.
+    Prepared {
+        /// `curl` or `aws-cli`.
+        how: String,
+        /// Region that the request goes to.
+        region: String,
+        /// When the role's credentials expire, RFC 3339.
+        credentials_until: Option<String>,
+    },
+    /// Autonomous mode: the request goes out, once.
+    Request,
+    /// Autonomous mode: what came of the request.
+    Answer {
+        /// The snapshots were made.
+        ok: bool,
+        /// HTTP status; 0 when there was no answer.
+        status: u64,
+        /// Milliseconds that it took.
+        took_ms: u64,
+        /// AWS's code, when not ok.
+        code: Option<String>,
+        /// AWS's words, when not ok.
+        text: Option<String>,
+    },
+    /// Autonomous mode: one snapshot of the answer.
+    Snapshot {
+        /// It.
+        snapshot: SnapshotId,
+        /// Its volume.
+        volume: VolumeId,
+        /// Size of the volume in GiB.
+        gib: u64,
+    },
     /// The release was accepted while everything was still frozen.
     Release,
     /// The lock session answered after the snapshot call's answer.
@@ -136,6 +174,31 @@ pub enum Said {
     Window {
         /// Milliseconds from the first moment a write could block to the last thaw.
         window_ms: u64,
+    },
+    /// A directory besides the data directory that the engine needs.
+    Path {
+        /// What it is for: `wal`, `tablespace`, `binlog`, …
+        what: String,
+        /// The directory.
+        path: String,
+    },
+    /// Where a log of the engine stood while the lock was held.
+    Position {
+        /// Which: `binlog`, `gtid`, `lsn`, …
+        name: String,
+        /// Where.
+        value: String,
+    },
+    /// A part of a file that belongs to the set.
+    File {
+        /// The file's name.
+        name: String,
+        /// Which part, from 1.
+        part: u64,
+        /// Of how many.
+        parts: u64,
+        /// Its text.
+        text: String,
     },
     /// Something was refused or failed.
     Error {
@@ -301,6 +364,52 @@ impl Trace {
         Some(ready.saturating_sub(armed))
     }
 
+    /// What came of the request of autonomous mode, if the trace says it exactly once.
+    pub fn answer(&self) -> Option<&Said> {
+        let mut answers = self.events().filter(|s| matches!(s, Said::Answer { .. }));
+        answers.next().filter(|_| answers.next().is_none())
+    }
+
+    /// The snapshots of the instance's own answer, in order: snapshot, volume, size in GiB.
+    pub fn answered_snapshots(&self) -> Vec<(&SnapshotId, &VolumeId, u64)> {
+        self.events()
+            .filter_map(|said| match said {
+                Said::Snapshot {
+                    snapshot,
+                    volume,
+                    gib,
+                } => Some((snapshot, volume, *gib)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Whether the script reached its last line, and every line of it was understood.
+    pub fn is_whole(&self) -> bool {
+        self.malformed.is_empty()
+            && self.disorder.is_none()
+            && matches!(self.lines.last().map(|l| &l.said), Some(Said::End { .. }))
+    }
+
+    /// Whether one command that froze says of itself that it left nothing held: it reached its last line,
+    /// every mount that it froze was thawed or found open, the lock let go, the failsafe gone.
+    pub fn left_nothing_held(&self) -> bool {
+        let has = |wanted: fn(&Said) -> bool| self.events().any(wanted);
+        let thawed = self.thawed_mounts();
+        self.is_whole()
+            && !self.any_probed_frozen()
+            && !self.has_error("thaw-failed")
+            && self
+                .frozen_mounts()
+                .iter()
+                .all(|m| thawed.contains(m) || self.probed(m) == Some(false))
+            && (!has(|s| matches!(s, Said::Locked { .. }))
+                || has(|s| matches!(s, Said::Unlocked { .. }))
+                || self.has_error("lock-lost")
+                || self.fired() == Some(true))
+            && (!has(|s| matches!(s, Said::Armed { .. })) || self.fired().is_some())
+    }
+
     /// Whether `pre-script` failed and undid whatever it had done: everything frozen was thawed by our
     /// own hand, the lock let go, the failsafe sent home, and the last line was reached.
     pub fn failed_cleanly(&self) -> bool {
@@ -324,102 +433,6 @@ impl Trace {
             && (!has(|s| matches!(s, Said::Armed { .. }))
                 || has(|s| matches!(s, Said::Disarmed { .. })))
     }
-}
-
-/// Place of an event in the protocol's order; `None` for those that may stand anywhere.
-fn rank(said: &Said) -> Option<(u8, &'static str, bool)> {
-    // The last field: whether it may come more than once.
-    Some(match said {
-        Said::Armed { .. } => (1, "armed", false),
-        Said::Flushed => (2, "flushed", false),
-        Said::Locked { .. } => (3, "locked", false),
-        Said::Synced => (4, "synced", false),
-        Said::Frozen { .. } => (5, "frozen", true),
-        Said::Ready => (6, "ready", false),
-        Said::Release => (7, "release", false),
-        Said::Alive { .. } => (8, "alive", false),
-        Said::Thawed { .. } => (9, "thawed", true),
-        Said::Unlocked { .. } => (10, "unlocked", false),
-        Said::Disarmed { .. } => (11, "disarmed", false),
-        _ => return None,
-    })
-}
-
-/// Whether the two commands of one job told one story in the protocol's order: `pre` only quiesces,
-/// `post` only releases, `seq` counts up over both, every mount is frozen and thawed once, in
-/// mirrored order.
-///
-/// # Errors
-/// What stood where it must not, in words.
-pub fn check_order(job: &str, pre: &Trace, post: &Trace) -> Result<(), String> {
-    for (trace, command) in [(pre, "pre-script"), (post, "post-script")] {
-        if let Some(why) = &trace.disorder {
-            return Err(format!("{command}: {why}"));
-        }
-        match trace.lines.first().map(|l| &l.said) {
-            Some(Said::Hello {
-                job: of,
-                command: is,
-                ..
-            }) if of == job && is == command => {}
-            Some(Said::Hello {
-                job: of,
-                command: is,
-                ..
-            }) => {
-                return Err(format!("{command}: the trace is of {is} of job {of}"));
-            }
-            _ => return Err(format!("{command}: hello is not the first line")),
-        }
-    }
-    if let (Some(last), Some(first)) = (pre.lines.last(), post.lines.first())
-        && first.seq <= last.seq
-    {
-        return Err(format!(
-            "post-script began at seq {}, not after {}",
-            first.seq, last.seq
-        ));
-    }
-    let mut highest = (0, "");
-    let marked = pre
-        .events()
-        .map(|s| (s, true))
-        .chain(post.events().map(|s| (s, false)));
-    for (said, in_pre) in marked {
-        let Some((place, name, repeats)) = rank(said) else {
-            continue;
-        };
-        if in_pre != (place <= 6) {
-            return Err(format!("{name} was said by the wrong command"));
-        }
-        if place < highest.0 {
-            return Err(format!("{name} came after {}", highest.1));
-        }
-        if place == highest.0 && !repeats {
-            return Err(format!("{name} came twice"));
-        }
-        highest = (place, name);
-    }
-    let frozen = pre.frozen_mounts();
-    for (i, mount) in frozen.iter().enumerate() {
-        if frozen.iter().skip(i + 1).any(|other| other == mount) {
-            return Err(format!("{mount} was frozen twice"));
-        }
-    }
-    let thawed: Vec<&str> = post
-        .events()
-        .filter_map(|s| {
-            if let Said::Thawed { mount, .. } = s {
-                Some(mount.as_str())
-            } else {
-                None
-            }
-        })
-        .collect();
-    if !frozen.iter().rev().copied().eq(thawed) {
-        return Err("the thaws are not the freezes in reverse order".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

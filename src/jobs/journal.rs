@@ -1,20 +1,28 @@
 //! The journal: intent before each call, outcome after it, in SQLite (WAL, `synchronous=FULL`).
 //!
 //! It is the audit trail and the memory after a crash. A job is *open* until its view says `done`;
-//! what was intended and has no outcome may have happened.
+//! what was intended and has no outcome may have happened. Every write is on disk when its method
+//! returns; the thread of the async executor that waits for it lends its other tasks to another.
 
+mod file;
+mod lease;
+
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use file::set_aside;
+
 use chrono::{DateTime, SecondsFormat, Utc};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::domain::ids::{JobId, Scope};
-use crate::domain::job::JobView;
+use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 
-/// Version of the schema below.
-const SCHEMA: i64 = 1;
+/// Version of the schema below. 2 added `call.known` and `lease`.
+const SCHEMA: i64 = 2;
 
 const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS job (
@@ -39,7 +47,8 @@ CREATE TABLE IF NOT EXISTS call (
     detail   TEXT NOT NULL,
     intended TEXT NOT NULL,
     ended    TEXT,
-    outcome  TEXT
+    outcome  TEXT,
+    known    INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS call_subject ON call (subject, seq);
 CREATE TABLE IF NOT EXISTS restore (
@@ -49,6 +58,14 @@ CREATE TABLE IF NOT EXISTS restore (
     started TEXT NOT NULL,
     open    INTEGER NOT NULL,
     view    TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS lease (
+    account  TEXT NOT NULL,
+    region   TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    job      TEXT NOT NULL,
+    until    TEXT NOT NULL,
+    PRIMARY KEY (account, region, instance)
 ) STRICT;
 ";
 
@@ -68,13 +85,36 @@ pub struct CallRow {
     pub intended: String,
     /// What came of it; `None` when nobody knows.
     pub outcome: Option<String>,
+    /// Its place among all intents on record: a later intent has a higher one.
+    pub seq: i64,
+    /// The last intent that was on record when the outcome was recorded: an intent with a higher place
+    /// came after the outcome. `None` when the order is not known.
+    pub known: Option<i64>,
+}
+
+/// Asked before each write, with the write's name; false ends the writing for good.
+#[derive(Clone)]
+struct Hook {
+    asked: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    dead: Arc<AtomicBool>,
 }
 
 /// The journal. Cheap to clone; calls are short and serialised.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Journal {
     db: Arc<Mutex<Connection>>,
     path: String,
+    /// Subjects of which a call was sent without a record: nothing proves an order of theirs any more.
+    disordered: Arc<Mutex<HashSet<String>>>,
+    hook: Option<Hook>,
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 fn stamp(at: DateTime<Utc>) -> String {
@@ -82,17 +122,25 @@ fn stamp(at: DateTime<Utc>) -> String {
 }
 
 impl Journal {
-    /// Opens (or makes) the journal file.
+    /// Opens (or makes) the journal file. What an unclean end left in its `-wal` file is read up to the
+    /// last write that is whole.
     ///
     /// # Errors
-    /// [`Kind::Local`] naming the file: not writable, not a database, or made by a newer freezeframe.
+    /// [`Kind::Local`] naming the file: not writable, torn or not a database (it is left as it is; see
+    /// [`set_aside`]), or made by a newer freezeframe.
     pub fn open(path: &Path) -> Result<Self, Problem> {
         let shown = path.display().to_string();
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(|e| local(&shown, &e))?;
         }
-        let db = Connection::open(path).map_err(|e| local(&shown, &e))?;
-        Self::prepare(db, shown)
+        file::whole(path)?;
+        let unclean = file::left_open(path);
+        let db = Connection::open(path).map_err(|e| file::problem(&shown, &e))?;
+        let journal = Self::prepare(db, shown)?;
+        if unclean {
+            journal.check()?;
+        }
+        Ok(journal)
     }
 
     /// A journal that lives only in memory, for tests.
@@ -105,18 +153,8 @@ impl Journal {
     }
 
     fn prepare(db: Connection, path: String) -> Result<Self, Problem> {
-        let setup = || -> rusqlite::Result<i64> {
-            db.busy_timeout(std::time::Duration::from_secs(5))?;
-            db.pragma_update(None, "journal_mode", "WAL")?;
-            db.pragma_update(None, "synchronous", "FULL")?;
-            db.execute_batch(CREATE)?;
-            let version: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-            if version == 0 {
-                db.pragma_update(None, "user_version", SCHEMA)?;
-            }
-            Ok(version)
-        };
-        let version = setup().map_err(|e| local(&path, &e))?;
+        let version = file::patiently(|| file::set_up(&db, CREATE, SCHEMA))
+            .map_err(|e| file::problem(&path, &e))?;
         if version > SCHEMA {
             return Err(Problem::new(
                 Kind::Local,
@@ -128,13 +166,79 @@ impl Journal {
         Ok(Self {
             db: Arc::new(Mutex::new(db)),
             path,
+            disordered: Arc::default(),
+            hook: None,
         })
     }
 
+    /// The same journal for a process that may die: `hook` is called before each write with its name
+    /// (`intend`, `outcome`, `save-job`, `save-restore`). Once it has answered false, that write and all
+    /// later ones of this handle and its clones fail with [`Kind::Local`]: the dead write no more.
+    #[must_use]
+    pub fn observed(self, hook: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Self {
+        Self {
+            hook: Some(Hook {
+                asked: hook,
+                dead: Arc::new(AtomicBool::new(false)),
+            }),
+            ..self
+        }
+    }
+
+    fn write<T>(
+        &self,
+        name: &str,
+        f: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Problem> {
+        let dead = self.hook.as_ref().is_some_and(|hook| {
+            if !hook.dead.load(Ordering::SeqCst) && !(hook.asked)(name) {
+                hook.dead.store(true, Ordering::SeqCst);
+            }
+            hook.dead.load(Ordering::SeqCst)
+        });
+        if dead {
+            return Err(Problem::new(
+                Kind::Local,
+                format!("write {name} to the journal {}", self.path),
+                "this process writes no more",
+                "start freezeframe again: it takes up what is open",
+            ));
+        }
+        self.with(f)
+    }
+
+    /// Reads every page.
+    fn check(&self) -> Result<(), Problem> {
+        let found: String =
+            self.with(|db| db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)))?;
+        if found == "ok" {
+            Ok(())
+        } else {
+            Err(file::torn(&self.path, &found))
+        }
+    }
+
     fn with<T>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Problem> {
-        // A panic while the lock was held leaves SQLite itself consistent.
-        let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        f(&db).map_err(|e| local(&self.path, &e))
+        use tokio::runtime::{Handle, RuntimeFlavor};
+        let work = || {
+            // A panic while the lock was held leaves SQLite itself consistent.
+            let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+            f(&db).map_err(|e| file::problem(&self.path, &e))
+        };
+        // Waiting for the disk must not hold up the other tasks of this thread, a thaw above all.
+        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+            _ => work(),
+        }
+    }
+
+    /// From now on no outcome of this subject says anything about order: a call of it was sent that the
+    /// journal could not record.
+    pub fn disorder(&self, subject: &str) {
+        self.disordered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(subject.to_owned());
     }
 
     /// Records that a call is about to be sent. Returns only after it is on disk.
@@ -150,7 +254,7 @@ impl Journal {
         detail: &str,
         at: DateTime<Utc>,
     ) -> Result<Intent, Problem> {
-        self.with(|db| {
+        self.write("intend", |db| {
             db.execute(
                 "INSERT INTO call (subject, account, region, who, action, detail, intended) VALUES (?,?,?,?,?,?,?)",
                 params![subject, scope.account.as_str(), scope.region.as_str(), who, action, detail, stamp(at)],
@@ -164,10 +268,21 @@ impl Journal {
     /// # Errors
     /// [`Kind::Local`].
     pub fn outcome(&self, intent: Intent, outcome: &str, at: DateTime<Utc>) -> Result<(), Problem> {
-        self.with(|db| {
+        let disordered = self
+            .disordered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        self.write("outcome", |db| {
+            let subject: String =
+                db.query_row("SELECT subject FROM call WHERE seq = ?", [intent.0], |r| {
+                    r.get(0)
+                })?;
             db.execute(
-                "UPDATE call SET ended = ?, outcome = ? WHERE seq = ?",
-                params![stamp(at), outcome, intent.0],
+                "UPDATE call SET ended = ?1, outcome = ?2,
+                     known = CASE WHEN ?3 THEN (SELECT max(seq) FROM call) END
+                 WHERE seq = ?4",
+                params![stamp(at), outcome, !disordered.contains(&subject), intent.0],
             )
             .map(drop)
         })
@@ -180,7 +295,7 @@ impl Journal {
     pub fn calls(&self, subject: &str) -> Result<Vec<CallRow>, Problem> {
         self.with(|db| {
             let mut select = db.prepare(
-                "SELECT action, detail, intended, outcome FROM call WHERE subject = ? ORDER BY seq",
+                "SELECT action, detail, intended, outcome, seq, known FROM call WHERE subject = ? ORDER BY seq",
             )?;
             let rows = select.query_map([subject], |r| {
                 Ok(CallRow {
@@ -188,13 +303,16 @@ impl Journal {
                     detail: r.get(1)?,
                     intended: r.get(2)?,
                     outcome: r.get(3)?,
+                    seq: r.get(4)?,
+                    known: r.get(5)?,
                 })
             })?;
             rows.collect()
         })
     }
 
-    /// Writes a job as it stands. `owner` names the process that drives it.
+    /// Writes a job as it stands. `owner` names the process that drives it. Once it is known to hold no
+    /// freeze any more, its lease on the instance is let go in the same write.
     ///
     /// # Errors
     /// [`Kind::Local`].
@@ -207,8 +325,10 @@ impl Journal {
     ) -> Result<(), Problem> {
         let text = to_json(&self.path, view)?;
         let started = stamp(view.started().unwrap_or(at));
-        self.with(|db| {
-            db.execute(
+        let thawed = view.phase >= Phase::Verifying && !view.thaw_uncertain;
+        self.write("save-job", |db| {
+            let write = db.unchecked_transaction()?;
+            write.execute(
                 "INSERT INTO job (id, run, account, region, instance, started, open, owner, view)
                  VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)
                  ON CONFLICT (id) DO UPDATE SET open = ?7, owner = ?8, view = ?9",
@@ -223,8 +343,39 @@ impl Journal {
                     owner,
                     text
                 ],
+            )?;
+            if thawed {
+                write.execute("DELETE FROM lease WHERE job = ?", [view.spec.job.as_str()])?;
+            }
+            write.commit()
+        })
+    }
+
+    /// Takes an open job over from the process `from`: of several that try, exactly one is told `true`.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn claim_job(&self, job: &JobId, from: &str, to: &str) -> Result<bool, Problem> {
+        self.with(|db| {
+            db.execute(
+                "UPDATE job SET owner = ?3 WHERE id = ?1 AND owner = ?2 AND open = 1",
+                params![job.as_str(), from, to],
             )
-            .map(drop)
+        })
+        .map(|rows| rows == 1)
+    }
+
+    /// Ids of the restores of a scope that nobody finished.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn open_restores(&self, scope: &Scope) -> Result<Vec<String>, Problem> {
+        self.with(|db| {
+            db.prepare("SELECT id FROM restore WHERE open = 1 AND account = ? AND region = ?")?
+                .query_map([scope.account.as_str(), scope.region.as_str()], |r| {
+                    r.get(0)
+                })?
+                .collect()
         })
     }
 
@@ -256,6 +407,29 @@ impl Journal {
             .collect())
     }
 
+    /// One job of a scope, however old; `None` when this journal does not have it (or cannot read its row,
+    /// which is logged).
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn job(&self, scope: &Scope, job: &JobId) -> Result<Option<JobView>, Problem> {
+        let text: Option<String> = self.with(|db| {
+            db.query_row(
+                "SELECT view FROM job WHERE id = ? AND account = ? AND region = ?",
+                params![job.as_str(), scope.account.as_str(), scope.region.as_str()],
+                |r| r.get(0),
+            )
+            .optional()
+        })?;
+        Ok(text.and_then(|text| {
+            serde_json::from_str(&text)
+                .map_err(
+                    |error| tracing::warn!(%error, %job, "a job in the journal cannot be read"),
+                )
+                .ok()
+        }))
+    }
+
     /// Jobs of a scope that nobody ended, with the process that drove them, oldest first.
     ///
     /// # Errors
@@ -284,20 +458,28 @@ impl Journal {
             .collect())
     }
 
-    /// Whether a job of ours is open on an instance; its id if so.
+    /// Jobs of a group that nobody ended, whoever drives them.
     ///
     /// # Errors
     /// [`Kind::Local`].
-    pub fn open_job_on(&self, scope: &Scope, instance: &str) -> Result<Option<JobId>, Problem> {
-        self.with(|db| {
-            db.query_row(
-                "SELECT id FROM job WHERE open = 1 AND account = ? AND region = ? AND instance = ?",
-                params![scope.account.as_str(), scope.region.as_str(), instance],
-                |r| r.get::<_, String>(0),
-            )
-            .optional()
-        })
-        .map(|id| id.map(JobId::from_api))
+    pub fn open_jobs_in_group(&self, scope: &Scope, group: &str) -> Result<Vec<JobView>, Problem> {
+        let rows: Vec<String> = self.with(|db| {
+            let mut select = db.prepare(
+                "SELECT view FROM job WHERE open = 1 AND account = ? AND region = ?
+                 AND json_extract(view, '$.group') = ?",
+            )?;
+            select
+                .query_map(
+                    params![scope.account.as_str(), scope.region.as_str(), group],
+                    |r| r.get(0),
+                )?
+                .collect()
+        })?;
+        // A row of another version cannot be judged; the settling at the start has looked at it.
+        Ok(rows
+            .iter()
+            .filter_map(|text| serde_json::from_str(text).ok())
+            .collect())
     }
 
     /// Writes a restore as it stands.
@@ -310,7 +492,7 @@ impl Journal {
         at: DateTime<Utc>,
     ) -> Result<(), Problem> {
         let text = to_json(&self.path, view)?;
-        self.with(|db| {
+        self.write("save-restore", |db| {
             db.execute(
                 "INSERT INTO restore (id, account, region, started, open, view) VALUES (?1,?2,?3,?4,?5,?6)
                  ON CONFLICT (id) DO UPDATE SET open = ?5, view = ?6",
@@ -339,4 +521,37 @@ fn local(path: &str, error: &dyn std::error::Error) -> Problem {
         error.to_string(),
         "check that the state directory is writable and has space (FREEZEFRAME_STATE_DIR names another)",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dead_write_no_more_and_the_next_process_reads_what_they_wrote() {
+        let journal = Journal::in_memory().unwrap();
+        let scope = Scope {
+            account: crate::domain::ids::AccountId::from_api("123456789012"),
+            region: crate::domain::ids::Region::from_api("eu-central-1"),
+        };
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        // Dies at its second write, and is not asked again.
+        let dying = journal.clone().observed(Arc::new(move |name| {
+            let mut seen = seen.lock().unwrap();
+            seen.push(name.to_owned());
+            seen.len() < 2
+        }));
+        let intend = |journal: &Journal| {
+            journal.intend(&scope, "me", "job", "Act", "", DateTime::UNIX_EPOCH)
+        };
+        let intent = intend(&dying).unwrap();
+        let failed = dying.outcome(intent, "ok", DateTime::UNIX_EPOCH);
+        assert_eq!(failed.unwrap_err().kind, Kind::Local);
+        assert!(intend(&dying.clone()).is_err());
+        assert_eq!(*asked.lock().unwrap(), ["intend", "outcome"]);
+        let calls = journal.calls("job").unwrap();
+        assert_eq!((calls.len(), calls[0].outcome.clone()), (1, None));
+        assert!(intend(&journal).is_ok());
+    }
 }

@@ -7,7 +7,9 @@ use http::{Method, Request, Response};
 use serde_json::Value;
 
 use super::faults::FaultKind;
+use super::imds::RoleSession;
 use super::json::ServiceError;
+use super::sigv4::Authorization;
 use super::wire::query::Params;
 use super::wire::{AppError, member, respond};
 use super::{CallRecord, Lab, REGIONS, TransportFault, cbor, cloudwatch, ec2, ssm, sts};
@@ -21,11 +23,23 @@ pub struct CallContext {
     pub account: String,
     pub region: String,
     pub access_key: String,
+    /// Set when an instance's role signed.
+    pub role: Option<RoleSession>,
     pub now: DateTime<Utc>,
     pub request_id: String,
 }
 
 impl CallContext {
+    /// Who calls, as STS names it.
+    pub fn arn(&self) -> String {
+        let who = match &self.role {
+            Some(session) => session.principal(),
+            None if self.read_only() => "assumed-role/BackupViewer/you".to_owned(),
+            None => "assumed-role/BackupOperator/you".to_owned(),
+        };
+        format!("arn:aws:sts::{}:{who}", self.account)
+    }
+
     /// The key may only look.
     pub fn read_only(&self) -> bool {
         self.access_key.contains("READONLY")
@@ -34,6 +48,10 @@ impl CallContext {
     /// The key's session is over.
     pub fn expired(&self) -> bool {
         self.access_key.contains("EXPIRED")
+            || self
+                .role
+                .as_ref()
+                .is_some_and(|session| session.expires <= self.now)
     }
 }
 
@@ -70,8 +88,11 @@ impl Lab {
                 self.describe().to_string(),
             ));
         }
+        if let Some(answer) = self.metadata(&request) {
+            return Ok(answer);
+        }
         let request_id = self.request_id();
-        let Some(scope) = Scope::of(&request) else {
+        let Some(scope) = Authorization::of(&request) else {
             let error = AppError::with_status(
                 403,
                 "MissingAuthenticationToken",
@@ -79,10 +100,15 @@ impl Lab {
             );
             return Ok(error.ec2_response(&request_id));
         };
+        let role = match self.role_of(&request, &scope) {
+            Ok(role) => role,
+            Err(error) => return Ok(error.ec2_response(&request_id)),
+        };
         let ctx = CallContext {
             account: self.account().to_owned(),
             region: scope.region,
             access_key: scope.access_key,
+            role,
             now: self.clock().now(),
             request_id,
         };
@@ -92,6 +118,9 @@ impl Lab {
         };
         let mut record = CallRecord {
             at: ctx.now,
+            ended: ctx.now,
+            caller: ctx.arn(),
+            subject: call.subject(),
             service: call.service.clone(),
             action: call.action.clone(),
             mutating: mutating(&call.action),
@@ -117,11 +146,17 @@ impl Lab {
                 message,
                 status,
             }) => Err(AppError::with_status(*status, code, message)),
+            Some(FaultKind::Expired) => Err(call.expired()),
+            Some(FaultKind::Skewed) => Err(call.skewed()),
             _ => match self.refusal(&ctx, &call) {
                 Some(refusal) => Err(refusal),
                 None => self.serve_call(&ctx, &call).await,
             },
         };
+        if let Some(FaultKind::Slow(time)) = &fault {
+            self.clock().sleep(*time).await;
+        }
+        record.ended = self.clock().now();
         let (response, outcome) = match answered {
             Ok(response) => (response, "OK".to_owned()),
             Err(error) => {
@@ -146,18 +181,7 @@ impl Lab {
     /// What stops a call before its service sees it: session, region, rights, rate.
     fn refusal(&self, ctx: &CallContext, call: &Call) -> Option<AppError> {
         if ctx.expired() {
-            return Some(match call.service.as_str() {
-                "ec2" => AppError::new("RequestExpired", "Request has expired."),
-                "sts" => AppError::with_status(
-                    403,
-                    "ExpiredToken",
-                    "The security token included in the request is expired",
-                ),
-                _ => AppError::new(
-                    "ExpiredTokenException",
-                    "The security token included in the request is expired",
-                ),
-            });
+            return Some(call.expired());
         }
         if !REGIONS.contains(&ctx.region.as_str()) {
             return Some(match call.service.as_str() {
@@ -177,8 +201,12 @@ impl Lab {
                 ),
             });
         }
-        if ctx.read_only() && mutating(&call.action) {
-            let who = format!("arn:aws:sts::{}:assumed-role/BackupViewer/you", ctx.account);
+        let denied = match &ctx.role {
+            Some(session) => !session.role.may(&call.service, &call.action),
+            None => ctx.read_only() && mutating(&call.action),
+        };
+        if denied {
+            let who = ctx.arn();
             return Some(if call.service == "ec2" {
                 let message = format!(
                     "You are not authorized to perform this operation. User: {who} is not authorized to perform: ec2:{}. Encoded authorization failure message: lab-{}",
@@ -343,6 +371,55 @@ impl Call {
         })
     }
 
+    /// What the service says to a session that is over.
+    fn expired(&self) -> AppError {
+        match self.service.as_str() {
+            "ec2" => AppError::new("RequestExpired", "Request has expired."),
+            "sts" => AppError::with_status(
+                403,
+                "ExpiredToken",
+                "The security token included in the request is expired",
+            ),
+            _ => AppError::new(
+                "ExpiredTokenException",
+                "The security token included in the request is expired",
+            ),
+        }
+    }
+
+    /// What the service says to a caller whose clock is far off.
+    fn skewed(&self) -> AppError {
+        match self.service.as_str() {
+            "ec2" => AppError::new("RequestExpired", "Request has expired."),
+            "sts" => AppError::with_status(403, "SignatureDoesNotMatch", "Signature expired"),
+            _ => AppError::new("InvalidSignatureException", "Signature expired"),
+        }
+    }
+
+    /// What it is about, for [`CallRecord::subject`].
+    fn subject(&self) -> String {
+        if self.protocol == Protocol::Query {
+            let job = self
+                .params
+                .structures("TagSpecification")
+                .iter()
+                .flat_map(|specification| specification.structures("Tag"))
+                .find(|tag| tag.get("Key") == Some("freezeframe:job"))
+                .and_then(|tag| tag.get("Value").map(str::to_owned));
+            let first = |name: &str| self.params.list(name).first().map(|id| (*id).to_owned());
+            return job
+                .or_else(|| first("ResourceId"))
+                .or_else(|| self.params.get("SnapshotId").map(str::to_owned))
+                .or_else(|| self.params.get("VolumeId").map(str::to_owned))
+                .unwrap_or_default();
+        }
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let word = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+        word("Comment")
+            .or_else(|| word("CommandId"))
+            .unwrap_or_default()
+    }
+
     /// An error in the envelope of the caller's protocol.
     fn error(&self, ctx: &CallContext, error: &AppError) -> Response<Bytes> {
         match (self.service.as_str(), self.protocol) {
@@ -362,37 +439,6 @@ impl Call {
             }
             (_, Protocol::Query) => error.query_response(&ctx.request_id, CLOUDWATCH),
         }
-    }
-}
-
-/// The credential scope of a SigV4 signature.
-struct Scope {
-    access_key: String,
-    region: String,
-    service: String,
-}
-
-impl Scope {
-    fn of(request: &Request<Bytes>) -> Option<Self> {
-        let header = request
-            .headers()
-            .get(http::header::AUTHORIZATION)?
-            .to_str()
-            .ok()?;
-        let credential = header
-            .split_once("Credential=")?
-            .1
-            .split([',', ' '])
-            .next()?;
-        let mut parts = credential.rsplit('/');
-        let _terminator = parts.next().filter(|end| *end == "aws4_request")?;
-        let (service, region, _date) = (parts.next()?, parts.next()?, parts.next()?);
-        let access_key = parts.next()?;
-        Some(Self {
-            access_key: access_key.to_owned(),
-            region: region.to_owned(),
-            service: service.to_owned(),
-        })
     }
 }
 

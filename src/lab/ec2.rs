@@ -56,7 +56,9 @@ pub async fn handle(
         "DeleteVolume" => volumes_create::delete(lab, ctx, params).await,
         "AttachVolume" => volumes_attach::attach(lab, ctx, params).await,
         "DetachVolume" => volumes_attach::detach(lab, ctx, params).await,
-        "DescribeSnapshots" => snapshots::describe(&lab.world_of(&ctx.region), ctx, params),
+        "DescribeSnapshots" => lab
+            .world_of(&ctx.region)
+            .as_shown(|world| snapshots::describe(world, ctx, params)),
         "DescribeSnapshotAttribute" => {
             snapshots::describe_attribute(&lab.world_of(&ctx.region), ctx, params)
         }

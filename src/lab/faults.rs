@@ -1,7 +1,12 @@
-//! Faults that the lab can be told to commit, by action, after some calls, a number of times.
+//! Faults that the lab can be told to commit: on calls, on the way of a command to an agent and back, and in how soon
+//! the world shows what was done to it. One by one ([`Faults::inject`]), or as a plan with a name ([`plan`]).
+
+pub mod plan;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+pub use plan::{Plan, Weather};
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,16 +19,42 @@ pub enum FaultKind {
     },
     /// The call takes this much longer (before it is handled).
     Delay(Duration),
+    /// The call is handled at once, its answer comes this much later.
+    Slow(Duration),
     /// The connection breaks before the request is handled.
     Reset,
     /// The request is handled, its answer never arrives.
     LoseResponse,
+    /// The caller's credentials have expired, in the words of each service.
+    Expired,
+    /// The caller's clock is too far off, in the words of each service.
+    Skewed,
+    /// What befalls a command on its way; `action` then names the document's command, such as `pre-script`.
+    Command(Mishap),
+}
+
+/// What befalls a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mishap {
+    /// The agent takes it up this long after it was sent, whatever the service says of it by then.
+    Late(Duration),
+    /// It is delivered again this long after its start, and runs twice; the second end is never heard of.
+    Twice(Duration),
+    /// Somebody else cancels it this long after its start.
+    Cancelled(Duration),
+    /// Its process group is killed this long after its start.
+    Killed(Duration),
+    /// The agent loses its connection when it starts, for this long.
+    AgentLost(Duration),
+    /// Only so many characters of its output arrive.
+    Truncated(usize),
 }
 
 /// One order to fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Operation name such as `CreateSnapshots`, or `*` for every one.
+    /// Operation name such as `CreateSnapshots`, or `*` for every one. For [`FaultKind::Command`] the `command`
+    /// parameter of the document.
     pub action: String,
     /// How many matching calls pass before the first failure.
     pub skip: u32,
@@ -32,41 +63,99 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
+#[derive(Debug)]
+struct Order {
+    fault: Fault,
+    /// How many of a hundred matching calls it hits.
+    percent: u8,
+}
+
 /// The orders that are still open.
 #[derive(Debug, Default)]
-pub struct Faults(Mutex<Vec<Fault>>);
+pub struct Faults(Mutex<Book>);
+
+#[derive(Debug)]
+struct Book {
+    orders: Vec<Order>,
+    rng: fastrand::Rng,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            orders: Vec::new(),
+            rng: fastrand::Rng::with_seed(0),
+        }
+    }
+}
 
 impl Faults {
     /// Adds an order; orders for the same action are obeyed in the order of their coming.
     pub fn inject(&self, fault: Fault) {
-        self.open().push(fault);
+        self.add(fault, 100);
+    }
+
+    /// Adds an order that hits only so many percent of the matching calls.
+    pub fn add(&self, fault: Fault, percent: u8) {
+        self.book().orders.push(Order { fault, percent });
+    }
+
+    /// From here the dice of orders in percent are thrown.
+    pub fn seed(&self, seed: u64) {
+        self.book().rng = fastrand::Rng::with_seed(seed);
     }
 
     /// Forgets all orders.
     pub fn clear(&self) {
-        self.open().clear();
+        self.book().orders.clear();
     }
 
     /// What shall happen to this call.
     pub fn next(&self, action: &str) -> Option<FaultKind> {
-        let mut open = self.open();
-        let at = open
-            .iter()
-            .position(|fault| fault.times > 0 && (fault.action == "*" || fault.action == action))?;
-        let fault = open.get_mut(at)?;
-        if fault.skip > 0 {
-            fault.skip -= 1;
-            return None;
-        }
-        fault.times -= 1;
-        let kind = fault.kind.clone();
-        if fault.times == 0 {
-            open.remove(at);
-        }
-        Some(kind)
+        self.take(|fault| {
+            !matches!(fault.kind, FaultKind::Command(_))
+                && (fault.action == "*" || fault.action == action)
+        })
     }
 
-    fn open(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {
+    /// What shall befall this command of a document.
+    pub fn befalls(&self, command: &str) -> Option<Mishap> {
+        let kind = self.take(|fault| {
+            matches!(fault.kind, FaultKind::Command(_))
+                && (fault.action == "*" || fault.action == command)
+        })?;
+        match kind {
+            FaultKind::Command(mishap) => Some(mishap),
+            _ => None,
+        }
+    }
+
+    /// The first order that fits decides, unless its dice spare this call.
+    fn take(&self, fits: impl Fn(&Fault) -> bool) -> Option<FaultKind> {
+        let mut book = self.book();
+        let Book { orders, rng } = &mut *book;
+        for at in 0..orders.len() {
+            let Some(order) = orders.get_mut(at).filter(|order| fits(&order.fault)) else {
+                continue;
+            };
+            if order.fault.skip > 0 {
+                order.fault.skip -= 1;
+                return None;
+            }
+            if order.percent < 100 && rng.u8(0..100) >= order.percent {
+                continue;
+            }
+            order.fault.times -= 1;
+            let kind = order.fault.kind.clone();
+            if order.fault.times == 0 {
+                orders.remove(at);
+            }
+            return Some(kind);
+        }
+        None
+    }
+
+    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,5 +182,29 @@ mod tests {
             kind: FaultKind::LoseResponse,
         });
         assert_eq!(faults.next("anything"), Some(FaultKind::LoseResponse));
+    }
+
+    #[test]
+    fn mishaps_are_for_commands_and_percents_hit_some() {
+        let faults = Faults::default();
+        let twice = Mishap::Twice(Duration::from_secs(1));
+        faults.inject(Fault {
+            action: "*".into(),
+            skip: 0,
+            times: 1,
+            kind: FaultKind::Command(twice),
+        });
+        assert_eq!(faults.next("SendCommand"), None);
+        assert_eq!(faults.befalls("pre-script"), Some(twice));
+        let some = Fault {
+            action: "A".into(),
+            skip: 0,
+            times: 1000,
+            kind: FaultKind::Reset,
+        };
+        faults.seed(4);
+        faults.add(some, 30);
+        let hit = (0..1000).filter(|_| faults.next("A").is_some()).count();
+        assert!((200..400).contains(&hit), "{hit}");
     }
 }

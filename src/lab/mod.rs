@@ -9,11 +9,13 @@ pub mod dispatch;
 pub mod ec2;
 pub mod faults;
 pub mod generate;
+pub mod imds;
 pub mod json;
 pub mod runtime;
 pub mod runtime_real;
 pub mod runtime_simulated;
 pub mod server;
+mod sigv4;
 pub mod ssm;
 pub mod sts;
 #[cfg(test)]
@@ -24,13 +26,13 @@ pub mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 pub use clock::Clock;
-pub use faults::{Fault, FaultKind, Faults};
+pub use faults::{Fault, FaultKind, Faults, Mishap, Plan, Weather};
 pub use world::{World, WorldSpec};
 
 use runtime::{Runtime, VolumeSpec};
@@ -71,6 +73,8 @@ pub struct LabOptions {
 pub enum LabError {
     #[error("world file, line {line}: {message}")]
     World { line: usize, message: String },
+    #[error("fault plan, line {line}: {message}")]
+    Faults { line: usize, message: String },
     #[error("the lab has no region `{0}`")]
     Region(String),
     #[error("instance {instance} did not boot: {message}")]
@@ -91,7 +95,15 @@ pub enum TransportFault {
 /// One request that the lab saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
+    /// When the request came.
     pub at: DateTime<Utc>,
+    /// When its answer left, or would have left.
+    pub ended: DateTime<Utc>,
+    /// ARN of the caller.
+    pub caller: String,
+    /// What it was about: the tag `freezeframe:job` of new snapshots, the comment of a command, else the first
+    /// resource's id; empty when it was about none.
+    pub subject: String,
     /// `ec2`, `ssm`, `monitoring`, `sts`
     pub service: String,
     pub action: String,
@@ -120,6 +132,26 @@ struct Inner {
     calls: Mutex<VecDeque<CallRecord>>,
     requests: AtomicU64,
     stopping: CancellationToken,
+    imds: imds::Imds,
+    /// `http://127.0.0.1:PORT`, once it is served.
+    endpoint: Mutex<Option<String>>,
+}
+
+/// A handle that does not keep the lab alive, for the runtime inside it.
+#[derive(Clone)]
+pub struct WeakLab(Weak<Inner>);
+
+impl WeakLab {
+    /// The lab, while it exists.
+    pub fn upgrade(&self) -> Option<Lab> {
+        self.0.upgrade().map(|inner| Lab { inner })
+    }
+}
+
+impl std::fmt::Debug for WeakLab {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WeakLab")
+    }
 }
 
 impl std::fmt::Debug for Lab {
@@ -162,7 +194,7 @@ impl Lab {
             })
             .collect();
         worlds.insert(options.region.clone(), Mutex::new(home));
-        Ok(Self {
+        let lab = Self {
             inner: Arc::new(Inner {
                 name: options.world.name,
                 seed: options.seed,
@@ -176,8 +208,12 @@ impl Lab {
                 calls: Mutex::new(VecDeque::new()),
                 requests: AtomicU64::new(0),
                 stopping: CancellationToken::new(),
+                imds: imds::Imds::default(),
+                endpoint: Mutex::new(None),
             }),
-        })
+        };
+        lab.runtime().meet(WeakLab(Arc::downgrade(&lab.inner)));
+        Ok(lab)
     }
 
     /// An in-process HTTP client for the AWS SDK.
@@ -207,6 +243,13 @@ impl Lab {
         &self.inner.faults
     }
 
+    /// How soon the world shows what was done to it, in every region.
+    pub fn set_weather(&self, weather: Weather) {
+        for region in self.inner.worlds.keys() {
+            self.world_of(region).weather = weather;
+        }
+    }
+
     /// The lab's clock.
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
@@ -220,6 +263,28 @@ impl Lab {
     /// Cancelled when the lab is shut down; background work watches it.
     pub fn stopping(&self) -> &CancellationToken {
         &self.inner.stopping
+    }
+
+    /// Where this lab is served, such as `http://127.0.0.1:4566`; `None` as long as it is only in this process.
+    pub fn endpoint(&self) -> Option<String> {
+        self.inner
+            .endpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn served_at(&self, endpoint: Option<String>) {
+        *self
+            .inner
+            .endpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = endpoint;
+    }
+
+    /// Ends all role credentials that were handed out so far; the metadata service then has new ones.
+    pub fn expire_role_credentials(&self) {
+        self.inner.imds.expire(self.clock().now());
     }
 
     /// The account that every access key belongs to.

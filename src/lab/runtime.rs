@@ -64,6 +64,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// `simulated` or `real`; shown on screen and answered by `GET /_lab`.
     fn label(&self) -> &'static str;
 
+    /// Told once, when the lab around it stands: instances that speak to AWS themselves find it there.
+    fn meet(&self, lab: super::WeakLab) {
+        drop(lab);
+    }
+
     /// Brings an instance of the world's beginning to life with its volumes (device name, volume).
     fn boot<'a>(
         &'a self,

@@ -10,12 +10,13 @@ mod store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use super::WeakLab;
 use super::runtime::{Invocation, InvocationEnd, Runtime, RuntimeError, VolumeSpec};
 use instance::Namespace;
 use record::Record;
@@ -32,6 +33,7 @@ struct Inner {
     store: Store,
     books: Mutex<Books>,
     running: Mutex<BTreeMap<(String, String), CancellationToken>>,
+    lab: OnceLock<WeakLab>,
     /// Held as long as this runtime owns its state directory.
     _lock: File,
 }
@@ -77,6 +79,7 @@ impl RealRuntime {
             store,
             books: Mutex::new(books),
             running: Mutex::new(BTreeMap::new()),
+            lab: OnceLock::new(),
             _lock: lock,
         };
         Ok(Self {
@@ -124,6 +127,16 @@ impl Inner {
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<(String, String), CancellationToken>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where commands find AWS: the lab's port. Without one it is a port where nobody listens, so that no
+    /// command of a lab ever speaks to the metadata service of the machine that the lab runs on.
+    fn endpoint(&self) -> String {
+        self.lab
+            .get()
+            .and_then(WeakLab::upgrade)
+            .and_then(|lab| lab.endpoint())
+            .unwrap_or_else(|| "http://127.0.0.1:1".to_owned())
     }
 
     fn boot(&self, instance: &str, volumes: &[(String, VolumeSpec)]) -> Result<(), RuntimeError> {
@@ -271,6 +284,11 @@ impl Runtime for RealRuntime {
         "real"
     }
 
+    fn meet(&self, lab: WeakLab) {
+        // A runtime belongs to one lab.
+        self.inner.lab.set(lab).ok();
+    }
+
     fn boot<'a>(
         &'a self,
         instance: &'a str,
@@ -347,7 +365,12 @@ impl Runtime for RealRuntime {
             let cancel = CancellationToken::new();
             let key = (invocation.command_id.clone(), invocation.instance.clone());
             self.inner.running().insert(key.clone(), cancel.clone());
-            let end = agent::run(pid, &self.inner.region, &invocation, &cancel).await;
+            let place = agent::Place {
+                init: pid,
+                region: self.inner.region.clone(),
+                endpoint: self.inner.endpoint(),
+            };
+            let end = agent::run(&place, &invocation, &cancel).await;
             self.inner.running().remove(&key);
             end
         }

@@ -4,16 +4,18 @@
 mod play;
 mod state;
 
+pub use state::{By, Happening, What};
+
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::Clock;
 use super::runtime::{Invocation, InvocationEnd, Runtime, RuntimeError, VolumeSpec};
+use super::{Clock, WeakLab};
 use state::{Machine, Mounted};
 
 /// Instances without insides.
@@ -22,6 +24,7 @@ pub struct SimulatedRuntime {
     clock: Clock,
     started: DateTime<Utc>,
     books: Mutex<Books>,
+    lab: OnceLock<WeakLab>,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,7 @@ impl SimulatedRuntime {
             clock,
             started,
             books: Mutex::new(books),
+            lab: OnceLock::new(),
         }
     }
 
@@ -62,6 +66,27 @@ impl SimulatedRuntime {
             .get_mut(instance)
             .map(|machine| machine.frozen(now))
             .unwrap_or_default()
+    }
+
+    /// Sets an instance's clock ahead of the lab's, or behind it.
+    pub fn skew_clock(&self, instance: &str, ahead: chrono::Duration) {
+        let mut books = self.books();
+        books
+            .machines
+            .entry(instance.to_owned())
+            .or_default()
+            .clock_skew = ahead;
+    }
+
+    /// Everything that was armed, locked, frozen and released on an instance, in the order in which it happened.
+    pub fn history(&self, instance: &str) -> Vec<Happening> {
+        let now = self.clock.now();
+        let mut books = self.books();
+        let Some(machine) = books.machines.get_mut(instance) else {
+            return Vec::new();
+        };
+        machine.settle(now);
+        machine.history.clone()
     }
 
     /// Whether a snapshot was taken while its volume's filesystem was frozen; `None` for one that this runtime did not take.
@@ -94,6 +119,11 @@ impl SimulatedRuntime {
 impl Runtime for SimulatedRuntime {
     fn label(&self) -> &'static str {
         "simulated"
+    }
+
+    fn meet(&self, lab: WeakLab) {
+        // A runtime belongs to one lab.
+        self.lab.set(lab).ok();
     }
 
     fn boot<'a>(
@@ -194,6 +224,7 @@ impl Runtime for SimulatedRuntime {
             self.books().running.insert(key.clone(), cancel.clone());
             let mut play = play::Play::new(self, &invocation);
             let (ending, exit_code) = tokio::select! {
+                biased;
                 exit = play.perform() => (None, exit),
                 () = cancel.cancelled() => (Some("cancelled"), 137),
                 () = self.clock.sleep(invocation.execution_timeout) => (Some("timed out"), 137),
@@ -230,3 +261,6 @@ impl Runtime for SimulatedRuntime {
         futures::future::ready(()).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,9 +27,18 @@ impl Lab {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
+        self.served_at(
+            listener
+                .local_addr()
+                .ok()
+                .map(|address| format!("http://{address}")),
+        );
         loop {
             let accepted = tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
+                () = shutdown.cancelled() => {
+                    self.served_at(None);
+                    return Ok(());
+                }
                 accepted = listener.accept() => accepted,
             };
             let stream = match accepted {

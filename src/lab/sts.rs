@@ -24,19 +24,12 @@ pub fn handle(
             format!("Could not find operation {action} for version 2011-06-15"),
         ));
     }
-    let role = if ctx.read_only() {
-        "BackupViewer"
-    } else {
-        "BackupOperator"
-    };
     let mut xml = Xml::bare();
     xml.inside_ns("GetCallerIdentityResponse", NAMESPACE, |xml| {
         xml.inside("GetCallerIdentityResult", |xml| {
-            xml.text(
-                "Arn",
-                format!("arn:aws:sts::{}:assumed-role/{role}/you", ctx.account),
-            );
-            xml.text("UserId", "AROALABLABLABLABLABLA:you");
+            xml.text("Arn", ctx.arn());
+            let session = ctx.role.as_ref().map_or("you", |role| &role.instance);
+            xml.text("UserId", format!("AROALABLABLABLABLABLA:{session}"));
             xml.text("Account", &ctx.account);
         });
         xml.inside("ResponseMetadata", |xml| {

@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 
 pub use model::{
     AgentSpec, AgentStatus, AttachmentState, BlockDevice, Engine, Image, Instance, InstanceState,
-    Lock, MountSpec, Platform, Snapshot, SnapshotState, Tags, Volume, VolumeState, VolumeType,
+    Lock, MountSpec, Platform, Role, Snapshot, SnapshotState, Tags, Volume, VolumeState,
+    VolumeType,
 };
 pub use spec::WorldSpec;
 
@@ -47,6 +48,9 @@ pub struct World {
     pub images: BTreeMap<String, Image>,
     pub ssm: SsmState,
     pub cloudwatch: CloudWatchState,
+    pub weather: super::faults::Weather,
+    /// Tags as they were, of what has new ones that are not shown yet; and until when.
+    stale: BTreeMap<String, (DateTime<Utc>, Tags)>,
     /// Every id and every duration of this world comes from here, so that a seed replays it.
     pub rng: fastrand::Rng,
     events: BTreeMap<(DateTime<Utc>, u64), Event>,
@@ -66,6 +70,8 @@ impl World {
             images: BTreeMap::new(),
             ssm: SsmState::default(),
             cloudwatch: CloudWatchState::default(),
+            weather: super::faults::Weather::default(),
+            stale: BTreeMap::new(),
             rng: fastrand::Rng::with_seed(seed),
             events: BTreeMap::new(),
             scheduled: 0,
@@ -178,6 +184,70 @@ impl World {
             volume.attached_to = None;
             volume.state = VolumeState::Available;
         }
+    }
+
+    /// Remembers a resource's tags before they change, where the weather hides the new ones for a while.
+    pub fn remember_tags(&mut self, id: &str) {
+        let lag = i64::from(self.weather.tag_lag_ms);
+        if lag == 0 {
+            return;
+        }
+        let now = self.now;
+        self.stale.retain(|_, (until, _)| *until > now);
+        let Some(tags) = self.tags_mut(id).map(|tags| tags.clone()) else {
+            return;
+        };
+        let until = now + chrono::Duration::milliseconds(lag);
+        self.stale
+            .entry(id.to_owned())
+            .and_modify(|old| old.0 = until)
+            .or_insert((until, tags));
+    }
+
+    /// Looks at the snapshots as the weather shows them: new ones are hidden, new tags are not there yet.
+    pub fn as_shown<T>(&mut self, look: impl FnOnce(&Self) -> T) -> T {
+        let weather = self.weather;
+        if weather.snapshot_lag_ms == 0 && self.stale.is_empty() {
+            return look(self);
+        }
+        let flicker = |rng: &mut fastrand::Rng| rng.u8(0..100) < weather.flicker_percent;
+        let shown_from = self.now - chrono::Duration::milliseconds(weather.snapshot_lag_ms.into());
+        let young: Vec<String> = self
+            .snapshots
+            .values()
+            .filter(|snapshot| snapshot.start > shown_from)
+            .map(|snapshot| snapshot.id.clone())
+            .collect();
+        let mut hidden = Vec::new();
+        for id in young {
+            if !flicker(&mut self.rng) {
+                hidden.extend(self.snapshots.remove(&id));
+            }
+        }
+        let now = self.now;
+        let stale: Vec<(String, Tags)> = self
+            .stale
+            .iter()
+            .filter(|(_, (until, _))| *until > now)
+            .map(|(id, (_, tags))| (id.clone(), tags.clone()))
+            .collect();
+        let mut present = Vec::new();
+        for (id, old) in stale {
+            if !flicker(&mut self.rng)
+                && let Some(tags) = self.tags_mut(&id)
+            {
+                present.push((id, std::mem::replace(tags, old)));
+            }
+        }
+        let seen = look(self);
+        for (id, tags) in present {
+            if let Some(shown) = self.tags_mut(&id) {
+                *shown = tags;
+            }
+        }
+        self.snapshots
+            .extend(hidden.into_iter().map(|gone| (gone.id.clone(), gone)));
+        seen
     }
 
     /// Tags of a resource of any kind, to change.

@@ -4,53 +4,52 @@
 //! not idempotent is sent before the journal has it, and nothing is repeated blind.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ops, preflight, recover};
+pub(super) use super::poll::follow;
+use super::poll::watch_progress;
+use super::{Ops, groups::Pass, ready, recover};
 use crate::aws::cloudwatch;
-use crate::aws::ssm::{Command, Polled};
-use crate::domain::ids::CommandId;
-use crate::domain::job::{JobSpec, JobView};
-use crate::domain::machine::{
-    CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Event, Job, Label, SnapshotProgress, Timer,
-};
-use crate::domain::problem::{Kind, Problem};
+use crate::aws::ssm::Command;
+use crate::domain::ids::{CommandId, SnapshotId};
+use crate::domain::job::{JobSpec, JobView, Mode};
+use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Label, Timer};
+use crate::domain::pace::Bucket;
+use crate::domain::problem::Problem;
 use crate::domain::tags::{self, Tags};
 use crate::recipe::document;
 
 /// Seconds in which a command must have started, SSM's least (aws-facts 3.1).
 const DELIVERY_S: i32 = 30;
-/// First and longest pause between two looks at a command. The first is short because every
-/// millisecond of it may be a millisecond of freeze.
-const POLL_FIRST: Duration = Duration::from_millis(150);
-const POLL_LONGEST: Duration = Duration::from_millis(1_000);
-/// Pause between two looks at a set's progress, growing.
-const PROGRESS_FIRST: Duration = Duration::from_secs(1);
-const PROGRESS_LONGEST: Duration = Duration::from_secs(15);
+/// Pause between two looks for an autonomous job's set, growing.
+const SET_FIRST: Duration = Duration::from_secs(2);
+const SET_LONGEST: Duration = Duration::from_secs(10);
 /// How long a job that is over waits for somebody to take its last view.
 const LAST_VIEW: Duration = Duration::from_secs(30);
-/// How long polling goes on although asking fails, before the command counts as lost.
-const POLL_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Which of a document's commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// `dry-run`: looks, changes nothing.
     Look,
-    /// `pre-script`.
+    /// The one that freezes: `pre-script`, or `snapshot` in autonomous mode.
     Pre,
     /// `post-script`.
     Post,
 }
 
 impl Step {
-    pub(super) fn word(self) -> &'static str {
+    /// The value of the document's parameter `command`.
+    pub(super) fn word(self, mode: Mode) -> &'static str {
         match self {
             Self::Look => "dry-run",
+            Self::Pre if mode == Mode::Autonomous => "snapshot",
             Self::Pre => "pre-script",
             Self::Post => "post-script",
         }
@@ -67,6 +66,17 @@ pub async fn run_job(
     updates: mpsc::Sender<JobView>,
     cancel: CancellationToken,
 ) -> Result<JobView, Problem> {
+    run_with(ops, spec, updates, cancel, Pass::default()).await
+}
+
+/// Like [`run_job`]; what `pass` holds is given back as the job needs it no more.
+pub(super) async fn run_with(
+    ops: Ops,
+    spec: JobSpec,
+    updates: mpsc::Sender<JobView>,
+    cancel: CancellationToken,
+    mut pass: Pass,
+) -> Result<JobView, Problem> {
     let mut job = Job::new(spec);
     ops.session
         .may_write("start a job", &job.view().spec.scope)?;
@@ -79,6 +89,8 @@ pub async fn run_job(
         events,
         timers: HashMap::new(),
         spec: job.view().spec,
+        per_group: pass.per_group(),
+        reserved: Arc::default(),
     };
     let mut saved = None;
     driver.send(Event::Start);
@@ -123,12 +135,13 @@ pub async fn run_job(
         for effect in effects {
             match (&unsaved, effect) {
                 // Nothing is frozen that the next start would not know of.
-                (Some(problem), Effect::SendPre) => {
+                (Some(problem), Effect::SendPre | Effect::SendSnapshot) => {
                     driver.send(Event::PreSent(Err(problem.clone())))
                 }
                 (_, effect) => driver.carry_out(effect, &job),
             }
         }
+        pass.advance(&view);
         // Views are whole: one that finds the queue full is made up for by the next. A screen that
         // stands still (a stalled SSH session) must not hold up a thaw.
         if done {
@@ -146,6 +159,10 @@ struct Driver {
     events: mpsc::Sender<Event>,
     timers: HashMap<Timer, JoinHandle<()>>,
     spec: JobSpec,
+    /// Freezes that the job's group allows at once.
+    per_group: u32,
+    /// A token for `CreateSnapshots` is ours already.
+    reserved: Arc<AtomicBool>,
 }
 
 impl Driver {
@@ -174,11 +191,25 @@ impl Driver {
         let spec = self.spec.clone();
         match effect {
             Effect::Preflight => {
-                self.spawn(async move { Event::Preflight(preflight::check(&ops, &spec).await) });
+                let (per_group, reserved) = (self.per_group, Arc::clone(&self.reserved));
+                self.spawn(async move {
+                    Event::Preflight(ready::check(&ops, &spec, per_group, &reserved).await)
+                });
             }
             Effect::SendPre => {
                 let events = self.events.clone();
                 tokio::spawn(async move { send_and_follow(ops, spec, Step::Pre, events).await });
+            }
+            Effect::SendSnapshot => {
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    // Looking for the set ends with the command.
+                    tokio::select! {
+                        biased;
+                        () = send_and_follow(ops.clone(), spec.clone(), Step::Pre, events.clone()) => {}
+                        () = watch_for_set(ops, spec, events) => {}
+                    }
+                });
             }
             Effect::SendPost => {
                 let events = self.events.clone();
@@ -193,10 +224,21 @@ impl Driver {
                 });
             }
             Effect::CreateSnapshots => {
-                self.spawn(async move { Event::SnapshotsAnswered(create(&ops, &spec).await) });
+                // Nothing stands between a freeze and this call. Without a freeze it waits for its turn.
+                let reserved = self.reserved.swap(false, Ordering::Relaxed);
+                let wait = !reserved && job.view().frozen_since.is_none();
+                self.spawn(async move {
+                    if wait {
+                        ops.session.pace().take(Bucket::CreateSnapshots).await;
+                    }
+                    Event::SnapshotsAnswered(create(&ops, &spec).await)
+                });
             }
             Effect::FindSnapshots => {
-                self.spawn(async move { Event::SnapshotsFound(find(&ops, &spec).await) });
+                let expected = job.expected();
+                self.spawn(
+                    async move { Event::SnapshotsFound(find(&ops, &spec, &expected).await) },
+                );
             }
             Effect::WriteLabels(labels) => {
                 let devices = job.devices();
@@ -248,14 +290,14 @@ impl Driver {
 
 /// What a command's comment says: ours, which job, which step. At most 100 characters.
 pub(super) fn comment(spec: &JobSpec, step: Step) -> String {
-    format!("freezeframe {} {}", step.word(), spec.job)
+    format!("freezeframe {} {}", step.word(spec.mode), spec.job)
 }
 
 /// Sends one of the document's commands. A lost reply is looked up by the comment, never repeated,
 /// except for the thaw, which may be sent as often as it takes.
 pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<CommandId, Problem> {
     let ours = document::by_name(&spec.document)?;
-    let parameters = document::parameters(spec, step.word());
+    let parameters = document::parameters(spec, step.word(spec.mode));
     let comment = comment(spec, step);
     let command = Command {
         instance: &spec.instance,
@@ -266,7 +308,12 @@ pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<Comman
         comment: &comment,
         delivery_s: DELIVERY_S,
     };
-    let detail = format!("{} {} on {}", spec.document, step.word(), spec.instance);
+    let detail = format!(
+        "{} {} on {}",
+        spec.document,
+        step.word(spec.mode),
+        spec.instance
+    );
     let subject = spec.job.as_str();
     if step == Step::Post {
         let call = ops.session.send_rescue(&command);
@@ -307,30 +354,6 @@ async fn send_and_follow(ops: Ops, spec: JobSpec, step: Step, events: mpsc::Send
             Step::Look | Step::Pre => Event::PreEnded(outcome),
         };
         let _ = events.send(ended).await;
-    }
-}
-
-/// Follows a command to its end. Asking that fails for long makes the command *lost*, which proves nothing.
-pub(super) async fn follow(ops: &Ops, spec: &JobSpec, command: &CommandId) -> CommandOutcome {
-    let mut pause = POLL_FIRST;
-    let begun = tokio::time::Instant::now();
-    let mut last_answer = begun;
-    loop {
-        tokio::time::sleep(pause).await;
-        pause = pause.mul_f32(1.3).min(POLL_LONGEST);
-        match ops.session.poll_command(command, &spec.instance).await {
-            Ok(Polled::Ended(outcome)) => return outcome,
-            Ok(Polled::Running) => last_answer = tokio::time::Instant::now(),
-            Err(problem) if last_answer.elapsed() > POLL_PATIENCE => {
-                return CommandOutcome {
-                    command: command.clone(),
-                    ended: CommandEnd::Lost(problem),
-                    stdout: String::new(),
-                    stderr: String::new(),
-                };
-            }
-            Err(problem) => tracing::warn!(%problem, "asking for a command failed, asking again"),
-        }
     }
 }
 
@@ -375,29 +398,62 @@ async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Probl
         .collect())
 }
 
-/// The set by its tag. Something just made may need a moment to be visible, so an empty answer is
-/// asked again a few times before it is believed (aws-facts 8.3).
-async fn find(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
+/// The set by its tag. Something just made may need a moment to be visible, so an answer that is empty, or
+/// lacks what is expected, is asked again a few times before it is believed (aws-facts 8.3).
+async fn find(
+    ops: &Ops,
+    spec: &JobSpec,
+    expected: &[SnapshotId],
+) -> Result<Vec<CreatedSnapshot>, Problem> {
     let mut pause = Duration::from_secs(2);
+    let mut last = Vec::new();
     for _ in 0..4 {
-        let found = ops.session.snapshots_of_job(&spec.job).await?;
-        if !found.is_empty() {
-            return Ok(found
-                .into_iter()
-                .map(|s| CreatedSnapshot {
-                    snapshot: s.id,
-                    volume: s.volume,
-                    volume_gib: s.volume_gib,
-                })
-                .collect());
+        last = set_of(ops, spec).await?;
+        let whole = expected.iter().all(|id| {
+            last.iter()
+                .any(|made: &CreatedSnapshot| made.snapshot == *id)
+        });
+        if !last.is_empty() && whole {
+            break;
         }
         tokio::time::sleep(pause).await;
         pause *= 2;
     }
-    Ok(Vec::new())
+    Ok(last)
 }
 
-async fn label(
+/// What EC2 shows under the job's tag now.
+async fn set_of(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
+    let found = ops.session.snapshots_of_job(&spec.job).await?;
+    Ok(found
+        .into_iter()
+        .map(|s| CreatedSnapshot {
+            snapshot: s.id,
+            volume: s.volume,
+            volume_gib: s.volume_gib,
+        })
+        .collect())
+}
+
+/// Autonomous mode: tells when the set appears, once, and then waits to be dropped. A look that fails is
+/// only a look that fails.
+async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
+    let mut pause = SET_FIRST;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = pause.mul_f32(1.5).min(SET_LONGEST);
+        match set_of(&ops, &spec).await {
+            Ok(set) if !set.is_empty() => {
+                let _ = events.send(Event::SetAppeared(set)).await;
+                return std::future::pending().await;
+            }
+            Ok(_) => {}
+            Err(problem) => tracing::debug!(%problem, "the set could not be looked for"),
+        }
+    }
+}
+
+pub(super) async fn label(
     ops: &Ops,
     spec: &JobSpec,
     devices: &HashMap<crate::domain::ids::VolumeId, String>,
@@ -413,6 +469,9 @@ async fn label(
             }
             if let Some(device) = device {
                 tags.set(tags::DEVICE, device);
+            }
+            for (key, value) in label.positions {
+                tags.set(key, value);
             }
             tags.set(tags::LEVEL, label.level.to_string());
             let detail = format!("{} {}", label.snapshot, label.level);
@@ -430,46 +489,4 @@ async fn label(
         result?;
     }
     Ok(())
-}
-
-async fn watch_progress(
-    ops: Ops,
-    ids: Vec<crate::domain::ids::SnapshotId>,
-    events: mpsc::Sender<Event>,
-) {
-    let mut pause = PROGRESS_FIRST;
-    loop {
-        match ops.session.snapshots_by_id(&ids).await {
-            Ok(now) => {
-                let progress: Vec<SnapshotProgress> = now
-                    .into_iter()
-                    .map(|s| SnapshotProgress {
-                        percent: if s.state == "completed" {
-                            100
-                        } else {
-                            s.progress.unwrap_or(0)
-                        },
-                        snapshot: s.id,
-                        state: s.state,
-                    })
-                    .collect();
-                let over = progress.len() == ids.len()
-                    && progress
-                        .iter()
-                        .all(|p| matches!(p.state.as_str(), "completed" | "error"));
-                if events.send(Event::Progress(progress)).await.is_err() || over {
-                    return;
-                }
-            }
-            Err(problem) if problem.kind == Kind::Credentials => {
-                tracing::warn!(%problem, "progress cannot be read any more");
-            }
-            Err(problem) => tracing::warn!(%problem, "reading progress failed, reading again"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = pause.mul_f32(1.3).min(PROGRESS_LONGEST);
-        if events.is_closed() {
-            return;
-        }
-    }
 }

@@ -3,10 +3,16 @@
 
 pub mod backup;
 pub mod clock;
+mod groups;
 pub mod inventory;
+pub(crate) mod lease;
 pub mod metrics;
+pub mod orphans;
+pub mod owner;
+mod poll;
 pub mod preflight;
 pub mod prune;
+mod ready;
 pub mod recover;
 pub mod restore;
 pub mod run;
@@ -18,6 +24,7 @@ use crate::aws::session::Session;
 use crate::domain::ids::Scope;
 use crate::domain::problem::Problem;
 use crate::jobs::journal::{Intent, Journal};
+use crate::recipe::chosen::Catalogue;
 use clock::Clock;
 
 /// What every use case needs. Cheap to clone.
@@ -31,6 +38,8 @@ pub struct Ops {
     pub clock: Clock,
     /// Metric namespace, `Organization/Backup` by default.
     pub namespace: Arc<str>,
+    /// The recipes that can be chosen.
+    pub recipes: Catalogue,
 }
 
 impl Ops {
@@ -80,6 +89,7 @@ impl Ops {
         match intent {
             Ok(intent) => self.outcome(intent, &result, action, detail, words),
             Err(problem) => {
+                self.journal.disorder(subject);
                 tracing::error!(%problem, action, detail, "a thaw was sent without a record");
             }
         }

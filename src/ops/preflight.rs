@@ -2,6 +2,7 @@
 
 use super::Ops;
 use super::backup::{self, Step};
+use super::lease;
 use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::job::JobSpec;
 use crate::domain::machine::{CommandEnd, PreflightFacts};
@@ -54,14 +55,7 @@ pub async fn check(ops: &Ops, spec: &JobSpec) -> Result<PreflightFacts, Problem>
         }
         Some(_) => {}
     }
-    if let Some(other) = other_job(ops, spec)? {
-        return Err(Problem::new(
-            Kind::State,
-            format!("check {}", spec.instance),
-            format!("job {other} is under way there"),
-            "wait for its end, or stop it in the Jobs screen",
-        ));
-    }
+    lease::claim(ops, spec).await?;
     let command = backup::send(ops, spec, Step::Look).await?;
     let outcome = backup::follow(ops, spec, &command).await;
     let trace = events::parse(&outcome.stdout);
@@ -100,13 +94,6 @@ pub async fn check(ops: &Ops, spec: &JobSpec) -> Result<PreflightFacts, Problem>
             "check that the document is freezeframe's own",
         )
     })
-}
-
-fn other_job(ops: &Ops, spec: &JobSpec) -> Result<Option<crate::domain::ids::JobId>, Problem> {
-    Ok(ops
-        .journal
-        .open_job_on(ops.scope(), spec.instance.as_str())?
-        .filter(|other| *other != spec.job))
 }
 
 /// What EC2 and SSM alone can tell.

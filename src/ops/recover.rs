@@ -1,6 +1,9 @@
-//! Taking up what an earlier console left open: thaw first, then settle.
+//! Taking up what an earlier console left open: thaw first, then settle. A job is taken up by exactly
+//! one process: the journal hands it over in one write.
 
-use std::fs;
+mod close;
+mod proof;
+
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,73 +11,27 @@ use tokio::sync::mpsc;
 
 use super::Ops;
 use super::backup::{self, Step};
+use super::owner::{Driver, driver, owner_of_no_process};
 use crate::aws::ssm::Polled;
-use crate::domain::job::JobView;
-use crate::domain::job::{Member, Phase, PhaseRecord, Verdict};
-use crate::domain::level::Level;
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobView, Mode, Phase};
 use crate::domain::machine::CommandEnd;
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::snapshot::Snapshot;
-use crate::domain::tags::{self, Tags};
 use crate::domain::trace::{Said, Trace};
+use crate::jobs::journal::CallRow;
 use crate::recipe::events;
+
+pub use super::owner::owner_of_this_process;
 
 /// Seconds, beyond the budget, after which a `pre-script` that was sent can neither begin nor hold a
 /// freeze any more: delivery, a lost attempt's time limit, and grace for both ends.
 const SETTLED_AFTER_S: i64 = 30 + 60 + 60;
+/// Seconds after which a request of a process that is gone is no longer under way, and what it did is
+/// visible: its time limit, and the time until AWS shows everywhere what it has taken in.
+const UNDER_WAY_S: i64 = 60 + 30;
 /// How often a `post-script` that met a `pre-script` at work is sent again.
 const BUSY_TRIES: u32 = 30;
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
-
-/// Names this process so that a later one can tell whether it still lives: host, boot and process
-/// namespace, pid, and the start time of the process, because pids are used again.
-pub fn owner_of_this_process() -> String {
-    let pid = std::process::id();
-    format!("{}:{pid}:{}", place(), started(pid).unwrap_or_default())
-}
-
-/// Where pids mean what they mean here.
-fn place() -> String {
-    let read = |file: &str| fs::read_to_string(file).map(|text| text.trim().to_owned());
-    let host = read("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".to_owned());
-    let boot = read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let pids = fs::read_link("/proc/self/ns/pid")
-        .map(|link| link.to_string_lossy().replace(':', ""))
-        .unwrap_or_default();
-    format!("{host}/{boot}/{pids}")
-}
-
-/// Field 22 of `/proc/PID/stat`, in clock ticks since boot; fields are counted after the last `)`.
-fn started(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19).map(str::to_owned)
-}
-
-/// What can be said of the process that drove a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Driver {
-    /// It lives.
-    Alive,
-    /// It is gone.
-    Gone,
-    /// It ran where we cannot look; it counts as gone once its budget is certainly spent.
-    Elsewhere,
-}
-
-fn driver(owner: &str) -> Driver {
-    let mut parts = owner.rsplitn(3, ':');
-    let (Some(start), Some(pid), Some(on)) = (parts.next(), parts.next(), parts.next()) else {
-        return Driver::Elsewhere;
-    };
-    if on != place() || start.is_empty() {
-        return Driver::Elsewhere;
-    }
-    match pid.parse::<u32>().ok().and_then(started) {
-        Some(now) if now == start => Driver::Alive,
-        _ => Driver::Gone,
-    }
-}
 
 /// From when on the failsafe has certainly acted, however late `pre-script` began.
 fn certain_at(view: &JobView) -> Option<DateTime<Utc>> {
@@ -100,31 +57,51 @@ enum Thaw {
 }
 
 /// Settles every job of this scope that an earlier process left open. Each is thawed before anything
-/// else is done for any of them; then its set is found by tag, labelled `crash` where it was still
-/// pending, and the job is closed with what is known. A job that cannot be settled yet stays open, and
-/// the next start tries again. Views are sent on `updates`.
+/// else is done for any of them; then its set is found by tag and labelled by what can still be proven
+/// (`crash` where it cannot), and the job is closed with what is known. A job that cannot be settled yet,
+/// or whose set AWS still copies, stays open, and the next look goes on. Views are sent on `updates`.
 ///
 /// # Errors
 /// [`Kind::Local`] when the journal cannot be read or written.
 pub async fn settle(ops: &Ops, updates: &mpsc::Sender<JobView>) -> Result<Vec<JobView>, Problem> {
+    take_up(ops, updates, None).await
+}
+
+/// As [`settle`], for these jobs only.
+///
+/// # Errors
+/// As [`settle`].
+pub async fn settle_only(
+    ops: &Ops,
+    updates: &mpsc::Sender<JobView>,
+    jobs: &[JobId],
+) -> Result<Vec<JobView>, Problem> {
+    take_up(ops, updates, Some(jobs)).await
+}
+
+async fn take_up(
+    ops: &Ops,
+    updates: &mpsc::Sender<JobView>,
+    only: Option<&[JobId]>,
+) -> Result<Vec<JobView>, Problem> {
     if ops.session.read_only() {
         return Ok(Vec::new());
     }
-    let open: Vec<JobView> = ops
-        .journal
-        .open_jobs(ops.scope())?
-        .into_iter()
-        .filter(|(view, owner)| match driver(owner) {
-            Driver::Alive => false,
-            Driver::Gone => true,
-            Driver::Elsewhere => certain_at(view).is_none_or(|at| ops.clock.now() >= at),
-        })
-        .map(|(view, _)| view)
-        .collect();
+    let me = owner_of_this_process();
+    let mut open = Vec::new();
+    for (view, owner) in ops.journal.open_jobs(ops.scope())? {
+        let wanted = only.is_none_or(|jobs| jobs.contains(&view.spec.job));
+        if wanted
+            && left(&view, &owner, ops.clock.now())
+            && ops.journal.claim_job(&view.spec.job, &owner, &me)?
+        {
+            open.push(view);
+        }
+    }
     let thaws = futures::future::join_all(open.iter().map(|view| thaw(ops, view))).await;
     let mut settled = Vec::new();
     for (mut view, thawed) in open.into_iter().zip(thaws) {
-        let over = close(ops, &mut view, thawed).await;
+        let over = close::close(ops, &mut view, thawed).await;
         ops.journal
             .save_job(&view, &owner_of_no_process(), !over, ops.clock.now())?;
         let _ = updates.send(view.clone()).await;
@@ -133,9 +110,27 @@ pub async fn settle(ops: &Ops, updates: &mpsc::Sender<JobView>) -> Result<Vec<Jo
     Ok(settled)
 }
 
-/// An open job that nobody drives: the next start, of whatever process, takes it up at once.
-fn owner_of_no_process() -> String {
-    format!("{}:0:0", place())
+/// Whether nobody drives that open job any more.
+fn left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
+    match driver(owner) {
+        Driver::Alive => false,
+        Driver::Gone => true,
+        Driver::Elsewhere => certain_at(view).is_none_or(|at| now >= at),
+    }
+}
+
+/// Thaws the instance of one job, whoever drives it: sends `post-script` and waits for what it says. Whether
+/// another process is at work on the job makes no difference: it will see the freeze end, and claim nothing.
+///
+/// # Errors
+/// Why nobody can say that it is thawed.
+pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
+    ops.session
+        .may_write("thaw an instance", &view.spec.scope)?;
+    match send_thaw(ops, view).await {
+        Thaw::Done | Thaw::Later => Ok(()),
+        Thaw::Uncertain(problem) => Err(problem),
+    }
 }
 
 /// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed.
@@ -145,6 +140,10 @@ async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
         Ok(true) => {}
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
     }
+    send_thaw(ops, view).await
+}
+
+async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
     for _ in 0..BUSY_TRIES {
         let command = match backup::send(ops, &view.spec, Step::Post).await {
             Ok(command) => command,
@@ -213,15 +212,18 @@ fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
     }
 }
 
-/// Whether Systems Manager says that this job's `pre-script` has ended: then it cannot begin any more.
+/// Whether `pre-script` can certainly not begin any more: Systems Manager says that it has ended, or does
+/// not know of it although whoever sent it is gone for longer than a request can be under way.
 async fn pre_script_ended(ops: &Ops, view: &JobView) -> bool {
     let comment = backup::comment(&view.spec, Step::Pre);
     let found = ops
         .session
         .find_command(&comment, &view.spec.instance)
         .await;
-    let Ok(Some(command)) = found else {
-        return false;
+    let command = match found {
+        Ok(Some(command)) => command,
+        Ok(None) => return never_arrived(ops, view),
+        Err(_) => return false,
     };
     match ops
         .session
@@ -236,154 +238,40 @@ async fn pre_script_ended(ops: &Ops, view: &JobView) -> bool {
     }
 }
 
-/// By the phase, and by the calls on record: the phase may be older than the call.
+fn never_arrived(ops: &Ops, view: &JobView) -> bool {
+    let Ok(calls) = ops.journal.calls(view.spec.job.as_str()) else {
+        return false;
+    };
+    let limit = ops.clock.now() - TimeDelta::seconds(UNDER_WAY_S);
+    calls
+        .iter()
+        .filter(|call| freezes(call))
+        .all(|call| DateTime::parse_from_rfc3339(&call.intended).is_ok_and(|at| at <= limit))
+}
+
+/// A call that could make the instance freeze something.
+fn freezes(call: &CallRow) -> bool {
+    call.action == "SendCommand"
+        && [Mode::Coordinated, Mode::Autonomous]
+            .into_iter()
+            .any(|mode| {
+                call.detail
+                    .contains(&format!(" {} on ", Step::Pre.word(mode)))
+            })
+}
+
+/// By the calls on record: what could freeze is never sent before its intent is on disk. One that was
+/// refused was not carried out.
 fn may_have_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
     if view.phase >= Phase::Verifying {
         return Ok(false);
     }
     let calls = ops.journal.calls(view.spec.job.as_str())?;
-    Ok(view.phase >= Phase::Quiescing
-        || calls
-            .iter()
-            .any(|c| c.action == "SendCommand" && c.detail.contains(Step::Pre.word())))
-}
-
-/// Brings a job's record to its end as far as it goes. Returns whether the job is over.
-async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
-    let interrupted = Problem::new(
-        Kind::Cancelled,
-        format!("finish job {}", view.spec.job),
-        "the console that drove it ended before the job did",
-        "its set, if any, is labelled by what was proven; start a new job for a proven one",
-    );
-    match thawed {
-        Thaw::Done => view.thaw_uncertain = false,
-        Thaw::Later => {
-            view.frozen_since = None;
-            view.error = Some(interrupted);
-            return false;
-        }
-        Thaw::Uncertain(problem) => {
-            view.thaw_uncertain = true;
-            view.error = Some(problem);
-            // After that the failsafe has acted or is gone with the instance: no later try knows more.
-            if certain_at(view).is_some_and(|at| ops.clock.now() < at) {
-                return false;
-            }
-        }
-    }
-    let found = match ops.session.snapshots_of_job(&view.spec.job).await {
-        Ok(found) => found,
-        Err(problem) => {
-            view.error = Some(problem);
-            return false;
-        }
-    };
-    let size = found.len();
-    let (mut unjudged, mut failed) = (false, false);
-    for snapshot in found {
-        let level = snapshot.level().unwrap_or(Level::Pending);
-        unjudged |= level == Level::Pending;
-        failed |= snapshot.state == "error";
-        // Nothing stands behind a label that was never judged, or of a snapshot that failed.
-        if level == Level::Pending || (snapshot.state == "error" && level != Level::Crash) {
-            let mut tags = Tags::default();
-            tags.set(tags::LEVEL, Level::Crash.to_string());
-            tags.set(tags::SET_SIZE, size.to_string());
-            let detail = format!("{} {}", snapshot.id, Level::Crash);
-            let written = ops
-                .recorded(
-                    view.spec.job.as_str(),
-                    "CreateTags",
-                    &detail,
-                    ops.session.set_tags(snapshot.id.as_str(), &tags),
-                    |()| "tagged".to_owned(),
-                )
-                .await;
-            if let Err(problem) = written {
-                view.error = Some(problem);
-                return false;
-            }
-            keep(
-                view,
-                &snapshot,
-                Level::Crash,
-                "the console ended before the evidence was complete",
-            );
-        } else {
-            keep(view, &snapshot, level, "");
-        }
-    }
-    let now = ops.clock.now();
-    for phase in &mut view.phases {
-        if phase.ended.is_none() {
-            phase.ended = Some(now);
-            phase.failed = unjudged || failed;
-        }
-    }
-    view.phases.push(PhaseRecord {
-        phase: Phase::Done,
-        started: now,
-        ended: Some(now),
-        failed: false,
-    });
-    view.phase = Phase::Done;
-    view.frozen_since = None;
-    view.verdict = Some(match view.set.iter().map(|m| m.level).max() {
-        _ if failed => Verdict::Failed,
-        // A set of which a part was never judged is no proven set.
-        Some(_) if unjudged => Verdict::Crash,
-        Some(Level::Application) => Verdict::Application,
-        Some(Level::Filesystem) => Verdict::Filesystem,
-        Some(Level::Crash) => Verdict::Crash,
-        Some(Level::Pending) | None => Verdict::Failed,
-    });
-    if !view.thaw_uncertain && (unjudged || failed || view.set.is_empty()) {
-        view.error = Some(interrupted);
-    }
-    true
-}
-
-fn keep(view: &mut JobView, snapshot: &Snapshot, level: Level, reason: &str) {
-    let n = match view.set.iter().position(|m| m.snapshot == snapshot.id) {
-        Some(n) => n,
-        None => {
-            view.set.push(Member {
-                snapshot: snapshot.id.clone(),
-                volume: snapshot.volume.clone(),
-                device: snapshot.device().unwrap_or_default().to_owned(),
-                level: Level::Pending,
-                reason: String::new(),
-                progress: snapshot.progress.unwrap_or(0),
-                volume_gib: snapshot.volume_gib,
-            });
-            view.set.len() - 1
-        }
-    };
-    if let Some(member) = view.set.get_mut(n) {
-        member.level = level;
-        if !reason.is_empty() {
-            reason.clone_into(&mut member.reason);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_very_process_counts_as_alive() {
-        let me = owner_of_this_process();
-        assert_eq!(driver(&me), Driver::Alive);
-        let (rest, _) = me.rsplit_once(':').unwrap();
-        assert_eq!(
-            driver(&format!("{rest}:1")),
-            Driver::Gone,
-            "same pid, another start"
-        );
-        assert_eq!(driver(&owner_of_no_process()), Driver::Gone);
-        assert_eq!(driver("elsewhere:1:1"), Driver::Elsewhere);
-        assert_eq!(driver("nonsense"), Driver::Elsewhere);
-    }
+    Ok(calls.iter().any(|call| {
+        let refused = call
+            .outcome
+            .as_deref()
+            .is_some_and(|o| o.starts_with("failed"));
+        freezes(call) && !refused
+    }))
 }

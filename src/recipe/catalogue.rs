@@ -102,32 +102,45 @@ pub fn lookup(value: &str, instance: &InstanceId) -> Result<&'static Recipe, Pro
             mend,
         ));
     }
-    let nearest = nearest(value);
-    Err(Problem::new(
+    Err(unknown(value, instance, nearest(value)))
+}
+
+/// A value that names no recipe, and the nearest that does.
+pub(super) fn unknown(value: &str, instance: &InstanceId, nearest: &str) -> Problem {
+    Problem::new(
         Kind::Usage,
-        what,
+        format!("choose a recipe for {instance}"),
         format!("{CONSISTENT_SNAPSHOT}={value} names no recipe; the nearest known is {nearest}"),
         format!("correct the tag, or choose with --recipe {nearest}"),
-    ))
+    )
 }
 
 /// The known name with the fewest edits; the first one when several are as near.
 fn nearest(value: &str) -> &'static str {
-    // A tag value may be 256 characters long; what lies beyond 64 brings it no nearer.
-    let lower: Vec<char> = value
-        .chars()
-        .take(64)
-        .flat_map(char::to_lowercase)
-        .collect();
-    RECIPES
-        .iter()
-        .map(|r| (r.name, r.name))
-        .chain(ALIASES)
-        .min_by_key(|(name, _)| {
-            let name: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
-            edits(&lower, &name)
-        })
+    names()
+        .min_by_key(|(name, _)| distance(value, name))
         .map_or(RECIPES[0].name, |(_, target)| target)
+}
+
+/// Every name and older name, with the name that it means.
+fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
+    RECIPES.iter().map(|r| (r.name, r.name)).chain(ALIASES)
+}
+
+/// How far the nearest of [`names`] is.
+pub(super) fn nearest_distance(value: &str) -> usize {
+    names()
+        .map(|(name, _)| distance(value, name))
+        .min()
+        .unwrap_or(usize::MAX)
+}
+
+/// How many edits part two names, whatever their case.
+pub(super) fn distance(value: &str, name: &str) -> usize {
+    // A tag value may be 256 characters long; what lies beyond 64 brings it no nearer.
+    let lower =
+        |text: &str| -> Vec<char> { text.chars().take(64).flat_map(char::to_lowercase).collect() };
+    edits(&lower(value), &lower(name))
 }
 
 /// Levenshtein's distance.

@@ -81,7 +81,8 @@ pub fn by_name(name: &str) -> Result<&'static Document, Problem> {
 }
 
 /// The parameters of one command (`dry-run`, `pre-script`, `post-script`) of a quiescing document.
-/// Nothing secret is among them. Locks wait and retry as the document's defaults say.
+/// Nothing secret is among them. Locks wait and retry as the document's defaults say. Somebody else's
+/// document gets what Data Lifecycle Manager would give it, because SSM refuses what a document does not declare.
 pub fn parameters(spec: &JobSpec, command: &str) -> BTreeMap<String, Vec<String>> {
     let mounts = if spec.mounts.is_empty() {
         "auto".to_owned()
@@ -91,10 +92,12 @@ pub fn parameters(spec: &JobSpec, command: &str) -> BTreeMap<String, Vec<String>
     let mut pairs = vec![
         ("executionId", spec.job.to_string()),
         ("command", command.to_owned()),
-        ("budgetSeconds", spec.budget_s.to_string()),
-        ("mounts", mounts),
     ];
-    if spec.mode == Mode::Autonomous {
+    if !spec.foreign {
+        pairs.push(("budgetSeconds", spec.budget_s.to_string()));
+        pairs.push(("mounts", mounts));
+    }
+    if spec.mode == Mode::Autonomous && !spec.foreign {
         pairs.push(("mode", spec.mode.to_string()));
         let root = if spec.freeze_root { "yes" } else { "no" };
         pairs.push(("freezeRoot", root.to_owned()));
@@ -241,6 +244,20 @@ mod tests {
             parameters(&spec(&[]), "post-script")["command"],
             ["post-script"]
         );
+    }
+
+    #[test]
+    fn somebody_elses_document_gets_the_contract_and_what_was_configured() {
+        let mut spec = spec(&["/data"]);
+        spec.foreign = true;
+        spec.parameters = [("port", "80"), ("command", "evil")]
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        let sent = parameters(&spec, "pre-script");
+        let names: Vec<&str> = sent.keys().map(String::as_str).collect();
+        assert_eq!(names, ["command", "executionId", "port"]);
+        assert_eq!(sent["command"], ["pre-script"], "the contract wins");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Recipes: how one kind of instance is quiesced.
 
 pub mod catalogue;
+pub mod chosen;
 pub mod document;
 pub mod events;
 pub mod mount;

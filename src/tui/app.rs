@@ -30,7 +30,9 @@ use super::style::Styles;
 use super::widget::dialog::{Choice, Question};
 use super::widget::header;
 use crate::config::theme::Role;
+use crate::domain::job::{Mode, OnFailure};
 use crate::domain::problem::Problem;
+use crate::recipe::chosen::Catalogue;
 
 /// A second `ctrl-c` within this time thaws and stops every job and leaves.
 const INTERRUPT_AGAIN: TimeDelta = TimeDelta::seconds(2);
@@ -154,6 +156,15 @@ impl App {
             restore_runs: false,
             dirty: true,
         }
+    }
+
+    /// The same console with what the configuration says of snapshots.
+    #[must_use]
+    pub fn configured(mut self, recipes: Catalogue, mode: Mode, on_failure: OnFailure) -> Self {
+        self.world.recipes = recipes;
+        self.world.mode = mode;
+        self.world.on_failure = on_failure;
+        self
     }
 
     /// What to ask first: the fleet and the jobs.
@@ -444,7 +455,11 @@ impl App {
             Message::Metrics { generation, .. } => *generation != self.asked.metrics,
             Message::PrunePlanned { generation, .. } => *generation != self.asked.prune,
             Message::RestorePlanned { generation, .. } => *generation != self.asked.restore,
-            Message::Job(_) | Message::Prune(_) | Message::Restore(_) | Message::Notice(_) => false,
+            Message::JobRead { .. }
+            | Message::Job(_)
+            | Message::Prune(_)
+            | Message::Restore(_)
+            | Message::Notice(_) => false,
         }
     }
 }

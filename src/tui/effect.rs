@@ -1,7 +1,7 @@
 //! What the screens ask the world to do. Carried out by the executor; answers come back as messages.
 
 use crate::domain::ids::{InstanceId, JobId, RunId};
-use crate::domain::job::OnFailure;
+use crate::domain::job::{Mode, OnFailure};
 use crate::domain::restore::{RestorePlan, RestoreRequest};
 use crate::domain::retention::{Policy, PrunePlan};
 
@@ -15,8 +15,14 @@ pub struct RunRequest {
     pub run: RunId,
     /// Instances, as marked.
     pub instances: Vec<InstanceId>,
-    /// Failsafe budget in seconds, 1 to 999.
-    pub budget_s: u32,
+    /// Recipe for all of them; `None` takes each one's tag.
+    pub recipe: Option<String>,
+    /// Who calls `CreateSnapshots`.
+    pub mode: Mode,
+    /// Freeze `/` too; autonomous mode only.
+    pub freeze_root: bool,
+    /// Failsafe budget in seconds, 1 to 999; `None` takes each recipe's.
+    pub budget_s: Option<u32>,
     /// What to do when quiescing fails.
     pub on_failure: OnFailure,
 }
@@ -28,6 +34,8 @@ pub enum Effect {
     LoadFleet(Generation),
     /// Read the jobs in the journal.
     LoadJobs(Generation),
+    /// Look one job up in the journal.
+    LoadJob(JobId),
     /// Read the backup metrics of one instance over the last `days` days.
     LoadMetrics {
         generation: Generation,

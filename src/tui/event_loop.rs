@@ -122,7 +122,15 @@ pub async fn run_with<W: Write>(
             .map(|at| at + FRAME)
             .filter(|at| *at > Instant::now());
         if wants_frame && next_frame.is_none() {
-            terminal.draw(|frame| draw(frame, app, clock()))?;
+            let drawn = terminal.draw(|frame| draw(frame, app, clock())).map(drop);
+            match drawn {
+                // It was there: it has gone, and jobs go on as after a hang-up.
+                Err(error) if last_frame.is_some() => {
+                    tracing::warn!(%error, "the terminal is gone");
+                    return Ok(Outcome::Detached);
+                }
+                other => other?,
+            }
             last_frame = Some(Instant::now());
             wants_frame = false;
         }

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::effect::{Effect, Generation, RunRequest};
 use super::message::{Identity, Message, Part};
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobView, Mode, Phase};
+use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::ops::run::{RunOptions, run_all, spec_for};
 use crate::ops::{Ops, inventory, metrics, preflight, prune, recover, restore};
 
@@ -26,8 +27,11 @@ const AGAIN: std::time::Duration = std::time::Duration::from_secs(20);
 pub struct Executor {
     ops: Ops,
     lab: Option<String>,
+    limits: Limits,
     messages: mpsc::Sender<Message>,
     tokens: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
+    /// Stops everything.
+    brake: CancellationToken,
     /// Stops a prune before its next set.
     stop: CancellationToken,
     /// Reads; dropped when the console closes.
@@ -37,17 +41,33 @@ pub struct Executor {
 }
 
 impl Executor {
+    /// Thaws and stops every job, now or later begun, and stops prunes before their next set, when
+    /// it is cancelled. It keeps its hold after the console has gone.
+    pub fn brake(&self) -> CancellationToken {
+        self.brake.clone()
+    }
+
     /// An executor that answers on `messages`. `lab` names the lab's runtime when the lab answers.
     pub fn new(ops: Ops, lab: Option<String>, messages: mpsc::Sender<Message>) -> Self {
+        let brake = CancellationToken::new();
         Self {
             ops,
             lab,
+            limits: Limits::default(),
             messages,
             tokens: Arc::default(),
-            stop: CancellationToken::new(),
+            stop: brake.child_token(),
+            brake,
             reads: JoinSet::new(),
             work: JoinSet::new(),
         }
+    }
+
+    /// The same, with the limits of the configuration for its runs.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Thaws and settles what an earlier console left open, then serves effects until the console
@@ -131,6 +151,13 @@ impl Executor {
                     result: ops.journal.jobs(Some(ops.scope()), HISTORY),
                 }
             }),
+            Effect::LoadJob(job) => self.read(async move {
+                let result = ops.journal.job(ops.scope(), &job);
+                Message::JobRead {
+                    job,
+                    result: result.map(|found| found.map(Box::new)),
+                }
+            }),
             Effect::LoadMetrics {
                 generation,
                 instance,
@@ -150,7 +177,7 @@ impl Executor {
             }
             Effect::CancelAll => {
                 // A prune that is started later has a token of its own.
-                std::mem::take(&mut self.stop).cancel();
+                std::mem::replace(&mut self.stop, self.brake.child_token()).cancel();
                 for token in self
                     .tokens
                     .lock()
@@ -250,8 +277,10 @@ impl Executor {
             self.messages.clone(),
             Arc::clone(&self.tokens),
         );
+        let (brake, limits) = (self.brake.clone(), self.limits.clone());
         self.work.spawn(async move {
-            if let Err(problem) = start_run(&ops, request, &messages, &tokens).await {
+            if let Err(problem) = start_run(&ops, request, limits, &messages, &tokens, &brake).await
+            {
                 let _ = messages.send(Message::Notice(problem)).await;
             }
         });
@@ -261,16 +290,20 @@ impl Executor {
 async fn start_run(
     ops: &Ops,
     request: RunRequest,
+    limits: Limits,
     messages: &mpsc::Sender<Message>,
     tokens: &Mutex<HashMap<JobId, CancellationToken>>,
+    brake: &CancellationToken,
 ) -> Result<(), Problem> {
     let options = RunOptions {
         run: request.run,
-        recipe: None,
-        mode: Mode::Coordinated,
+        recipe: request.recipe,
+        document: None,
+        mode: request.mode,
         budget_s: request.budget_s,
         on_failure: request.on_failure,
         mounts: Vec::new(),
+        limits,
     };
     let all = inventory::instances(ops).await?;
     let mut specs = Vec::new();
@@ -291,7 +324,7 @@ async fn start_run(
             });
         match spec {
             Ok(spec) => {
-                let token = CancellationToken::new();
+                let token = brake.child_token();
                 tokens
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -303,21 +336,30 @@ async fn start_run(
             }
         }
     }
-    let mine: Vec<JobId> = specs.iter().map(|s| s.job.clone()).collect();
+    let run = options.run.clone();
     let (updates, inbox) = mpsc::channel(64);
+    // A job that is tried again has a new id, and can be stopped by it.
+    let mine: Mutex<Vec<JobId>> = Mutex::default();
     let token_of = |job: &JobId| {
+        mine.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(job.clone());
         tokens
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(job)
-            .cloned()
-            .unwrap_or_default()
+            .entry(job.clone())
+            .or_insert_with(|| brake.child_token())
+            .clone()
     };
     let (results, ()) = tokio::join!(
-        run_all(ops, specs, updates, token_of),
+        run_all(ops, specs, &options.limits, updates, token_of),
         forward(inbox, messages.clone())
     );
-    forget(tokens, &mine);
+    tracing::info!(%run, jobs = results.len(), "a run is over");
+    forget(
+        tokens,
+        &mine.into_inner().unwrap_or_else(PoisonError::into_inner),
+    );
     for problem in results.into_iter().filter_map(Result::err) {
         let _ = messages.send(Message::Notice(problem)).await;
     }

@@ -153,6 +153,7 @@ pub fn menu_key(action: Action) -> Option<char> {
         Action::ShowVolumes => 'v',
         Action::ShowSnapshots => 'p',
         Action::ShowSet => 't',
+        Action::Open => 'e',
         Action::Unmark => 'u',
         Action::Describe => 'd',
         Action::CancelJob => 'x',

@@ -1,7 +1,7 @@
 //! What reaches the screens: answers with the generation that asked, job state, progress, notices.
 
 use super::effect::Generation;
-use crate::domain::ids::Scope;
+use crate::domain::ids::{JobId, Scope};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
 use crate::domain::job::JobView;
@@ -50,6 +50,11 @@ pub enum Message {
     Jobs {
         generation: Generation,
         result: Result<Vec<JobView>, Problem>,
+    },
+    /// What the journal has of one job; an old one does not change, so this is never stale.
+    JobRead {
+        job: JobId,
+        result: Result<Option<Box<JobView>>, Problem>,
     },
     /// A job changed; every state change is delivered.
     Job(Box<JobView>),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use freezeframe::domain::ids::{InstanceId, RunId};
-use freezeframe::domain::job::{OnFailure, Phase};
+use freezeframe::domain::job::{Mode, OnFailure, Phase};
 use freezeframe::tui::action::Action;
 use freezeframe::tui::app::{Input, Notice};
 use freezeframe::tui::effect::{Effect, RunRequest};
@@ -36,17 +36,84 @@ fn marked_instances_become_a_run_that_was_reviewed() {
     cancelled.press("as");
     assert_eq!(cancelled.press("<Enter>"), []);
     assert_eq!(cancelled.app.current(), ScreenId::Fleet);
-    // Tab: to Start, then round to the budget, then to the choice, and back to Start.
-    hands.press("<Tab><Tab><BS><BS>45<Tab><Right><Tab><Tab>");
+    // Back from Cancel: to the choice, to the budget; then on to Start.
+    hands.press("<BackTab><Right><BackTab><BS><BS>45<Tab><Tab><Tab>");
     let effects = hands.press("<Enter>");
     let request = RunRequest {
         run: RunId::from_api(RUN),
         instances: vec![InstanceId::from_api(DB), InstanceId::from_api(WEB)],
-        budget_s: 45,
+        recipe: None,
+        mode: Mode::Coordinated,
+        freeze_root: false,
+        budget_s: Some(45),
         on_failure: OnFailure::CrashConsistent,
     };
     assert_eq!(effects, [Effect::StartRun(request)]);
     assert_eq!(hands.app.current(), ScreenId::Jobs);
+}
+
+#[test]
+fn recipe_mode_and_root_are_chosen_in_the_review() {
+    let asked = |keys: &str| {
+        let mut hands = Hands::loaded();
+        hands.press("/db-primary<Enter>as");
+        let effects = hands.press(&format!("<Tab><Tab>{keys}<BackTab><Enter>"));
+        match effects.as_slice() {
+            [Effect::StartRun(request)] => (
+                request.recipe.clone(),
+                request.mode,
+                request.freeze_root,
+                request.budget_s,
+            ),
+            other => panic!("{other:?}"),
+        }
+    };
+    // Start is behind the first field.
+    assert_eq!(asked(""), (None, Mode::Coordinated, false, Some(30)));
+    assert_eq!(
+        asked("<Right>").0.as_deref(),
+        Some("linux-filesystem"),
+        "the first recipe after the tag"
+    );
+    assert_eq!(
+        asked("<Tab><Right><BackTab>").1,
+        Mode::Autonomous,
+        "mode stands after recipe"
+    );
+    assert!(asked("<Tab><Right><Tab><Right><BackTab><BackTab>").2);
+    // Root that was chosen before the mode went back to coordinated is not frozen.
+    let back = asked("<Tab><Right><Tab><Right><BackTab><Left><BackTab>");
+    assert_eq!(back, (None, Mode::Coordinated, false, Some(30)));
+}
+
+#[test]
+fn own_recipes_are_offered_and_cannot_take_snapshots_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    std::fs::write(
+        &file,
+        "[recipes.my-app]\ndocument = \"MyApp\"\nbudget_seconds = 45\n",
+    )
+    .unwrap();
+    let config = freezeframe::config::load(Some(&file), &Default::default()).unwrap();
+    let recipes = freezeframe::recipe::chosen::Catalogue::new(&config).unwrap();
+    let mut hands = Hands::loaded();
+    hands.app = std::mem::replace(&mut hands.app, Hands::new(Depth::None).app).configured(
+        recipes,
+        Mode::Coordinated,
+        OnFailure::Skip,
+    );
+    hands.press("/db-primary<Enter>as<BackTab><BackTab><BackTab><BackTab><Left>");
+    hands.press(&"<Right>".repeat(20));
+    let screen = hands.screen(80, 24);
+    assert!(screen.contains("✓ db-primary  my-app"), "{screen}");
+    assert!(screen.contains("as each recipe says"), "{screen}");
+    hands.press("<Tab><Right>");
+    let screen = hands.screen(80, 24);
+    assert!(
+        screen.contains("my-app cannot take snapshots itself"),
+        "{screen}"
+    );
 }
 
 #[test]
@@ -61,11 +128,11 @@ fn a_run_that_would_be_refused_as_a_whole_is_not_started() {
 
 #[test]
 fn a_bad_budget_starts_nothing() {
-    for bad in ["0", "1000", "", "3x", "-1"] {
+    for bad in ["0", "1000", "3x", "-1"] {
         let mut hands = Hands::loaded();
-        hands.press("/db-primary<Enter>as<Tab><Tab><BS><BS>");
+        hands.press("/db-primary<Enter>as<BackTab><BackTab><BS><BS>");
         hands.press(bad);
-        hands.press("<BackTab>");
+        hands.press("<Tab><Tab><Tab>");
         assert_eq!(hands.press("<Enter>"), [], "{bad:?}");
         assert!(said(&hands).contains("1 to 999"), "{bad:?}");
     }
@@ -169,11 +236,7 @@ fn enter_goes_down_from_instance_to_snapshot_and_back_again() {
             .contains("Snapshots of vol-0a000000000000002 1/2")
     );
     hands.press("<Enter>");
-    assert!(
-        hands
-            .screen(80, 24)
-            .contains("Snapshot snap-0b000000000000004")
-    );
+    assert!(hands.screen(80, 24).contains("Set of db-primary: evidence"));
     hands.press("q");
     hands.press("q");
     assert_eq!(hands.app.current(), ScreenId::Volumes);

@@ -8,12 +8,14 @@ use freezeframe::aws::session::{Options, Session};
 use freezeframe::domain::ids::{InstanceId, RunId};
 use freezeframe::domain::instance::Instance;
 use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure};
+use freezeframe::domain::run::Limits;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
 use freezeframe::lab::{Clock as LabClock, Fault, FaultKind, Lab, LabOptions, WorldSpec};
 use freezeframe::ops::clock::Clock;
 use freezeframe::ops::run::{RunOptions, new_id, spec_for};
 use freezeframe::ops::{Ops, backup, inventory};
+use freezeframe::recipe::chosen::Catalogue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +53,7 @@ pub async fn bench_with(throttling: bool, key: &str) -> Bench {
         journal: Journal::in_memory().unwrap(),
         clock: Clock::virtual_from(noon()),
         namespace: Arc::from("Organization/Backup"),
+        recipes: Catalogue::default(),
     };
     Bench { lab, runtime, ops }
 }
@@ -141,9 +144,11 @@ pub fn options(budget_s: u32, on_failure: OnFailure) -> RunOptions {
     RunOptions {
         run: RunId::from_api(new_id()),
         recipe: None,
+        document: None,
         mode: Mode::Coordinated,
-        budget_s,
+        budget_s: Some(budget_s),
         on_failure,
         mounts: Vec::new(),
+        limits: Limits::default(),
     }
 }

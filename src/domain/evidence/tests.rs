@@ -1,8 +1,8 @@
 //! Properties 10 and 11: every combination of evidence against an oracle that knows nothing of the code.
 
 use super::*;
-use crate::domain::machine::{AttachedVolume, CoveredMount, Engine};
-use crate::domain::trace::parse;
+use crate::domain::machine::{AttachedVolume, CoveredMount, Engine, EnginePath, SAME_FILESYSTEM};
+use crate::domain::trace::{Said, parse};
 
 const NAMES: [&str; 8] = [
     "failsafe-armed",
@@ -54,8 +54,10 @@ fn ff1(lines: &[(u32, String)]) -> Trace {
     )
 }
 
-/// The world in which exactly those links hold, and what is judged there: data, log, root.
-fn world(held: u16, database: bool, datadir: &str) -> (EvidenceReport, Vec<Judged>) {
+/// The world in which exactly those links hold, and what is judged there: data, log, root. In autonomous
+/// mode one trace tells all of it.
+fn world(mode: Mode, held: u16, database: bool, datadir: &str) -> (EvidenceReport, Vec<Judged>) {
+    let alone = mode == Mode::Autonomous;
     let holds = |name: &str| {
         NAMES
             .iter()
@@ -63,8 +65,12 @@ fn world(held: u16, database: bool, datadir: &str) -> (EvidenceReport, Vec<Judge
             .is_some_and(|i| held & (1 << i) != 0)
     };
     let hello = |c: &str| format!(r#"hello "recipe":"r","version":1,"job":"j","command":"{c}""#);
-    let mut pre = vec![hello("pre-script")];
-    let mut post = vec![hello("post-script")];
+    let mut pre = vec![hello(if alone { "snapshot" } else { "pre-script" })];
+    let mut post = if alone {
+        Vec::new()
+    } else {
+        vec![hello("post-script")]
+    };
     let when = |list: &mut Vec<String>, yes: bool, line: &str| {
         if yes {
             list.push(line.to_owned());
@@ -83,6 +89,21 @@ fn world(held: u16, database: bool, datadir: &str) -> (EvidenceReport, Vec<Judge
     when(&mut pre, true, r#"frozen "mount":"/data","took_ms":1"#);
     when(&mut pre, true, r#"frozen "mount":"/log","took_ms":1"#);
     when(&mut pre, holds("frozen"), "ready");
+    let volumes = ["vol-0000000d", "vol-0000000e", "vol-0000000a"];
+    let answered: Vec<&str> = volumes
+        .into_iter()
+        .filter(|v| *v != "vol-0000000e" || holds("one-call"))
+        .collect();
+    if alone {
+        pre.push("request".to_owned());
+        pre.push(r#"answer "ok":true,"status":200,"took_ms":30"#.to_owned());
+        for v in &answered {
+            let snap = v.replace("vol", "snap");
+            pre.push(format!(
+                r#"snapshot "snapshot":"{snap}","volume":"{v}","gib":1"#
+            ));
+        }
+    }
     when(&mut post, holds("within-window"), "release");
     when(
         &mut post,
@@ -110,7 +131,12 @@ fn world(held: u16, database: bool, datadir: &str) -> (EvidenceReport, Vec<Judge
         succeeded: true,
         trace,
     };
-    let (pre, post) = (told(number(pre, 1)), told(number(post, 100)));
+    let (pre, post) = if alone {
+        pre.extend(post);
+        (told(number(pre, 1)), None)
+    } else {
+        (told(number(pre, 1)), Some(told(number(post, 100))))
+    };
     let volume = |v: &str| VolumeId::from_api(v);
     let mount = |at: &str, v: &str| CoveredMount {
         mount: at.into(),
@@ -118,10 +144,13 @@ fn world(held: u16, database: bool, datadir: &str) -> (EvidenceReport, Vec<Judge
         volumes: vec![volume(v)],
     };
     let preflight = PreflightFacts {
-        covered: vec![mount("/data", "vol-data"), mount("/log", "vol-log")],
+        covered: vec![
+            mount("/data", "vol-0000000d"),
+            mount("/log", "vol-0000000e"),
+        ],
         uncovered: Vec::new(),
         volumes: vec![AttachedVolume {
-            volume: volume("vol-root"),
+            volume: volume("vol-0000000a"),
             device: "xvda".into(),
             is_root: true,
         }],
@@ -131,97 +160,111 @@ fn world(held: u16, database: bool, datadir: &str) -> (EvidenceReport, Vec<Judge
             datadir: datadir.into(),
             replica: false,
         }),
+        ..PreflightFacts::default()
     };
-    let snapshots: Vec<CreatedSnapshot> = ["vol-data", "vol-log", "vol-root"]
+    let snapshots: Vec<CreatedSnapshot> = answered
         .into_iter()
-        .filter(|v| *v != "vol-log" || holds("one-call"))
         .map(|v| CreatedSnapshot {
-            snapshot: SnapshotId::from_api(v),
+            snapshot: SnapshotId::from_api(v.replace("vol", "snap")),
             volume: volume(v),
             volume_gib: 1,
         })
         .collect();
     judge(&Facts {
         job: &JobId::from_api("j"),
+        mode,
+        foreign: false,
         preflight: Some(&preflight),
         pre: Some(&pre),
-        post: Some(&post),
+        post: post.as_ref(),
+        // In autonomous mode the console saw nothing of the call.
         call: CallOrder {
-            frozen_before_request: true,
-            answered: true,
-            answered_before_release: true,
+            frozen_before_request: !alone,
+            answered: !alone,
+            answered_before_release: !alone,
         },
         snapshots: &snapshots,
     })
 }
 
 #[test]
-fn p11_every_combination_agrees_with_the_oracle() {
-    for held in 0..256 {
-        for (database, datadir) in [
-            (false, "/data"),
-            (true, "/data/mysql"),
-            (true, "/var/lib/mysql"),
-        ] {
-            let (report, judged) = world(held, database, datadir);
-            let wanted = oracle(held, database, datadir.starts_with("/data"));
-            for one in &judged {
-                let wanted = if one.volume.as_str() == "vol-root" {
-                    Level::Crash
-                } else {
-                    wanted
-                };
-                assert_eq!(
-                    one.level, wanted,
-                    "{held:08b} {database} {datadir} {report:?}"
-                );
-                assert!(!one.reason.is_empty());
-                assert_ne!(one.level, Level::Pending);
+fn p11_every_combination_agrees_with_the_oracle_in_both_modes() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        for held in 0..256 {
+            for (database, datadir) in [
+                (false, "/data"),
+                (true, "/data/mysql"),
+                (true, "/var/lib/mysql"),
+            ] {
+                let (report, judged) = world(mode, held, database, datadir);
+                let wanted = oracle(held, database, datadir.starts_with("/data"));
+                for one in &judged {
+                    let wanted = if one.volume.as_str() == "vol-0000000a" {
+                        Level::Crash
+                    } else {
+                        wanted
+                    };
+                    assert_eq!(
+                        one.level, wanted,
+                        "{mode} {held:08b} {database} {datadir} {report:?}"
+                    );
+                    assert!(!one.reason.is_empty());
+                    assert_ne!(one.level, Level::Pending);
+                }
+                let examined: Vec<&str> = report.links.iter().map(|l| l.name.as_str()).collect();
+                let expected: Vec<&str> = NAMES
+                    .into_iter()
+                    .filter(|n| database || !n.starts_with("lock"))
+                    .collect();
+                assert_eq!(examined, expected);
             }
-            let examined: Vec<&str> = report.links.iter().map(|l| l.name.as_str()).collect();
-            let expected: Vec<&str> = NAMES
-                .into_iter()
-                .filter(|n| database || !n.starts_with("lock"))
-                .collect();
-            assert_eq!(examined, expected);
         }
     }
 }
 
 #[test]
-fn p10_each_link_broken_alone_drops_the_label() {
-    for (i, name) in NAMES.iter().enumerate() {
-        let (report, judged) = world(0xff & !(1 << i), true, "/data");
-        let broken: Vec<&str> = report
-            .links
-            .iter()
-            .filter(|l| !l.holds)
-            .map(|l| l.name.as_str())
-            .collect();
-        assert!(broken.contains(name), "{name}: {broken:?}");
-        let wanted = if name.starts_with("lock") {
-            Level::Filesystem
-        } else {
-            Level::Crash
-        };
-        assert_eq!(judged[0].level, wanted, "{name}");
-        assert!(
-            judged[0].reason.contains(name),
-            "{name}: {}",
-            judged[0].reason
-        );
-        // Only what follows from it falls with it.
-        let alone = if *name == "lock-held" { 2 } else { 1 };
-        assert_eq!(broken.len(), alone, "{name}: {broken:?}");
+fn p10_each_link_broken_alone_drops_the_label_in_both_modes() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        for (i, name) in NAMES.iter().enumerate() {
+            let (report, judged) = world(mode, 0xff & !(1 << i), true, "/data");
+            let broken: Vec<&str> = report
+                .links
+                .iter()
+                .filter(|l| !l.holds)
+                .map(|l| l.name.as_str())
+                .collect();
+            assert!(broken.contains(name), "{mode} {name}: {broken:?}");
+            let wanted = if name.starts_with("lock") {
+                Level::Filesystem
+            } else {
+                Level::Crash
+            };
+            assert_eq!(judged[0].level, wanted, "{mode} {name}");
+            assert!(
+                judged[0].reason.contains(name),
+                "{mode} {name}: {}",
+                judged[0].reason
+            );
+            // Only what follows from it falls with it.
+            let alone = if *name == "lock-held" { 2 } else { 1 };
+            assert_eq!(broken.len(), alone, "{mode} {name}: {broken:?}");
+        }
+        let (report, judged) = world(mode, 0xff, true, "/data");
+        assert!(report.links.iter().all(|l| l.holds), "{mode} {report:?}");
+        assert_eq!(judged[0].level, Level::Application);
     }
-    let (report, judged) = world(0xff, true, "/data");
-    assert!(report.links.iter().all(|l| l.holds));
-    assert_eq!(judged[0].level, Level::Application);
 }
 
 /// A good set with one thing changed.
 fn changed(
     change: impl FnOnce(&mut PreflightFacts, &mut Told, &mut Told, &mut CallOrder),
+) -> Level {
+    changed_with(change, &mut String::new())
+}
+
+fn changed_with(
+    change: impl FnOnce(&mut PreflightFacts, &mut Told, &mut Told, &mut CallOrder),
+    why: &mut String,
 ) -> Level {
     let hello = |c: &str| format!(r#"hello "recipe":"r","version":1,"job":"j","command":"{c}""#);
     let lines = |list: &[&str], from: u32| {
@@ -284,16 +327,18 @@ fn changed(
         volume,
         volume_gib: 1,
     }];
-    judge(&Facts {
+    let (_, judged) = judge(&Facts {
         job: &JobId::from_api("j"),
+        mode: Mode::Coordinated,
+        foreign: false,
         preflight: Some(&preflight),
         pre: Some(&pre),
         post: Some(&post),
         call,
         snapshots: &made,
-    })
-    .1[0]
-        .level
+    });
+    why.clone_from(&judged[0].reason);
+    judged[0].level
 }
 
 #[test]
@@ -360,6 +405,8 @@ fn nothing_known_proves_nothing() {
     }];
     let (report, judged) = judge(&Facts {
         job: &JobId::from_api("j"),
+        mode: Mode::Coordinated,
+        foreign: false,
         preflight: None,
         pre: None,
         post: None,
@@ -390,7 +437,7 @@ fn p10_a_mount_that_moved_between_preflight_and_freeze_breaks_the_chain() {
     };
     let same = |trace: &Trace| {
         assert!(trace.malformed.is_empty(), "{trace:?}");
-        same_volumes(&preflight, trace)
+        links::same_volumes(&preflight, trace)
     };
     assert!(same(&mount("/data", "vol-0000000a", true, "")).is_ok());
     assert!(
@@ -411,4 +458,247 @@ fn p10_a_mount_that_moved_between_preflight_and_freeze_breaks_the_chain() {
     );
     assert!(same(&mount("/bind", "vol-0000000a", false, SAME_FILESYSTEM)).is_ok());
     assert!(same(&mount("/else", "vol-0000000f", false, "not asked for")).is_ok());
+}
+
+/// One good autonomous trace, its lines changed, beside what EC2 shows.
+fn alone(
+    change: impl FnOnce(&mut Vec<String>, &mut Vec<CreatedSnapshot>),
+) -> (Level, EvidenceReport) {
+    let made = |snapshot: &str, volume: &str| CreatedSnapshot {
+        snapshot: SnapshotId::from_api(snapshot),
+        volume: VolumeId::from_api(volume),
+        volume_gib: 1,
+    };
+    let mut shown = vec![
+        made("snap-0000000d", "vol-0000000d"),
+        made("snap-0000000a", "vol-0000000a"),
+    ];
+    let mut lines: Vec<String> = [
+        r#"hello "recipe":"r","version":1,"job":"j","command":"snapshot""#,
+        r#"armed "budget_ms":1,"guard_pid":2,"holder_pid":3"#,
+        r#"locked "session":7,"how":"stopped","tries":1"#,
+        "synced",
+        r#"prepared "how":"curl","region":"eu-central-1","credentials_until":"2026-11-21T18:00:00Z""#,
+        r#"frozen "mount":"/data","took_ms":1"#,
+        "ready",
+        "request",
+        r#"answer "ok":true,"status":200,"took_ms":54"#,
+        "release",
+        r#"alive "session":7"#,
+        r#"thawed "mount":"/data","ok":true"#,
+        r#"snapshot "snapshot":"snap-0000000d","volume":"vol-0000000d","gib":1"#,
+        r#"snapshot "snapshot":"snap-0000000a","volume":"vol-0000000a","gib":8"#,
+        r#"unlocked "session":7"#,
+        r#"disarmed "fired":false"#,
+        r#"end "outcome":"ok","exit":0"#,
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    change(&mut lines, &mut shown);
+    let numbered: Vec<(u32, String)> = (1..).zip(lines).collect();
+    let told = Told {
+        command: CommandId::from_api("c"),
+        succeeded: true,
+        trace: ff1(&numbered),
+    };
+    let preflight = PreflightFacts {
+        covered: vec![CoveredMount {
+            mount: "/data".into(),
+            fs: "xfs".into(),
+            volumes: vec![VolumeId::from_api("vol-0000000d")],
+        }],
+        engine: Some(Engine {
+            name: "postgresql".into(),
+            version: "17".into(),
+            datadir: "/data".into(),
+            replica: false,
+        }),
+        ..PreflightFacts::default()
+    };
+    let (report, judged) = judge(&Facts {
+        job: &JobId::from_api("j"),
+        mode: Mode::Autonomous,
+        foreign: false,
+        preflight: Some(&preflight),
+        pre: Some(&told),
+        post: None,
+        call: CallOrder::default(),
+        snapshots: &shown,
+    });
+    (judged[0].level, report)
+}
+
+#[test]
+fn p10_what_the_instance_was_answered_must_be_what_ec2_shows() {
+    assert_eq!(alone(|_, _| ()).0, Level::Application);
+    let extra = |snapshot: &str| CreatedSnapshot {
+        snapshot: SnapshotId::from_api(snapshot),
+        volume: VolumeId::from_api("vol-0000000d"),
+        volume_gib: 1,
+    };
+    let broken = |change: fn(&mut Vec<String>, &mut Vec<CreatedSnapshot>)| {
+        let (level, report) = alone(change);
+        assert_eq!(level, Level::Crash, "{report:?}");
+        let broken: Vec<&str> = report
+            .links
+            .iter()
+            .filter(|l| !l.holds)
+            .map(|l| l.name.as_str())
+            .collect();
+        assert_eq!(broken, ["one-call"], "{report:?}");
+    };
+    let (level, _) = alone(|_, shown| shown.push(extra("snap-0000000f")));
+    assert_eq!(
+        level,
+        Level::Crash,
+        "a second call's snapshot under the same tag"
+    );
+    broken(|_, shown| {
+        shown.pop();
+    });
+    broken(|_, shown| shown[1].volume = VolumeId::from_api("vol-0000000b"));
+    broken(|lines, _| {
+        lines.remove(13);
+    });
+    broken(|lines, _| lines[8] = r#"answer "ok":false,"status":0,"took_ms":9"#.to_owned());
+    // Not in the answer, and not shown either: the volume was left out of the call.
+    broken(|lines, shown| {
+        lines.remove(12);
+        shown.remove(0);
+        shown[0].volume = VolumeId::from_api("vol-0000000a");
+    });
+}
+
+#[test]
+fn a_lock_that_did_not_last_leaves_the_freeze_its_level() {
+    let (level, _) = alone(|lines, _| {
+        lines[10] = r#"error "code":"lock-lost","text":"gone""#.to_owned();
+    });
+    assert_eq!(level, Level::Filesystem);
+}
+
+#[test]
+fn p10_a_thaw_that_had_to_be_sent_proves_nothing_in_autonomous_mode() {
+    // The command was cut off while frozen; a later post-script released.
+    let (level, report) = alone(|lines, _| lines.truncate(9));
+    assert_eq!(level, Level::Crash);
+    for name in ["within-window", "own-thaw", "failsafe-quiet"] {
+        assert!(
+            report.links.iter().any(|l| l.name == name && !l.holds),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn what_the_engine_needs_and_was_not_frozen_is_named() {
+    let with = |paths: &[&str], uncovered: &[(&str, &str)]| {
+        let mut why = String::new();
+        let level = changed_with(
+            |facts, _, _, _| {
+                facts.paths = paths
+                    .iter()
+                    .map(|path| EnginePath {
+                        what: "wal".to_owned(),
+                        path: (*path).to_owned(),
+                    })
+                    .collect();
+                facts.uncovered = uncovered
+                    .iter()
+                    .map(|(mount, reason)| crate::domain::machine::UncoveredMount {
+                        mount: (*mount).to_owned(),
+                        reason: (*reason).to_owned(),
+                        volumes: vec![VolumeId::from_api("vol-data")],
+                    })
+                    .collect();
+            },
+            &mut why,
+        );
+        (level, why)
+    };
+    assert_eq!(with(&["/data/wal"], &[]).0, Level::Application);
+    let (level, why) = with(&["/data/wal", "/wal"], &[]);
+    assert_eq!(level, Level::Filesystem);
+    assert!(why.contains("the wal directory /wal"), "{why}");
+    assert_eq!(
+        with(&["/wal"], &[("/wal", SAME_FILESYSTEM)]).0,
+        Level::Application
+    );
+    let said = changed(|_, pre, _, _| {
+        pre.trace.lines.last_mut().unwrap().said = Said::Ready;
+        let at = pre.trace.lines.len() - 1;
+        let path = Said::Path {
+            what: "wal".into(),
+            path: "/elsewhere".into(),
+        };
+        let ready = pre.trace.lines[at].clone();
+        pre.trace.lines[at].said = path;
+        pre.trace
+            .lines
+            .push(crate::domain::trace::Line { seq: 9, ..ready });
+    });
+    assert_eq!(
+        said,
+        Level::Filesystem,
+        "named only by the command that froze"
+    );
+}
+
+#[test]
+fn positions_and_whole_files_are_kept_with_the_set() {
+    let file = |part: u32, parts: u32, text: &str| {
+        format!(r#"file "name":"backup_label","part":{part},"parts":{parts},"text":"{text}""#)
+    };
+    let (level, report) = alone(|lines, _| {
+        lines.insert(3, r#"position "name":"lsn","value":"0/3000028""#.to_owned());
+        lines.insert(4, r#"position "name":"bad name","value":"x""#.to_owned());
+        lines.push(file(2, 2, "CHECKPOINT\\u0007"));
+        lines.push(file(1, 2, "START\\n"));
+        lines.push(r#"file "name":"tablespace_map","part":1,"parts":2,"text":"half""#.to_owned());
+        lines.push(r#"file "name":"../../etc/passwd","part":1,"parts":1,"text":"x""#.to_owned());
+        lines.push(r#"file "name":"wide","part":18446744073709551615,"parts":18446744073709551615,"text":"x""#.to_owned());
+    });
+    assert_eq!(level, Level::Application);
+    assert_eq!(
+        report.positions.into_iter().collect::<Vec<_>>(),
+        [("lsn".to_owned(), "0/3000028".to_owned())]
+    );
+    assert_eq!(report.files.len(), 1, "{:?}", report.files);
+    assert_eq!(report.files[0].name, "backup_label");
+    assert!(report.files[0].text.starts_with("START\nCHECKPOINT"));
+    assert!(!report.files[0].text.contains('\u{7}'));
+}
+
+#[test]
+fn somebody_elses_silent_document_earns_a_crash_and_the_reason() {
+    let made = [CreatedSnapshot {
+        snapshot: SnapshotId::from_api("s"),
+        volume: VolumeId::from_api("v"),
+        volume_gib: 1,
+    }];
+    let silent = Told {
+        command: CommandId::from_api("c"),
+        succeeded: true,
+        trace: Trace::default(),
+    };
+    let (_, judged) = judge(&Facts {
+        job: &JobId::from_api("j"),
+        mode: Mode::Coordinated,
+        foreign: true,
+        preflight: None,
+        pre: Some(&silent),
+        post: Some(&silent),
+        call: CallOrder {
+            frozen_before_request: true,
+            answered: true,
+            answered_before_release: true,
+        },
+        snapshots: &made,
+    });
+    assert_eq!(judged[0].level, Level::Crash);
+    assert!(
+        judged[0].reason.contains("no evidence"),
+        "{}",
+        judged[0].reason
+    );
 }

@@ -1,6 +1,6 @@
 //! What preflight learned: which mounts will be frozen, on which volumes, and what else lies there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ pub struct AttachedVolume {
 /// A database that was reached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Engine {
-    /// `mysql`, `mariadb`, `percona`.
+    /// Such as `mysql`, `mariadb`, `postgresql`.
     pub name: String,
     /// Server version.
     pub version: String,
@@ -57,6 +57,15 @@ pub struct Engine {
     pub datadir: String,
     /// Whether it replicates from another server.
     pub replica: bool,
+}
+
+/// A directory besides the data directory that the database needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnginePath {
+    /// What it is for: `wal`, `tablespace`, `binlog`, …
+    pub what: String,
+    /// The directory.
+    pub path: String,
 }
 
 /// Everything preflight learned that the job needs later.
@@ -70,6 +79,12 @@ pub struct PreflightFacts {
     pub volumes: Vec<AttachedVolume>,
     /// The database, for recipes that lock one.
     pub engine: Option<Engine>,
+    /// What else the database needs to come up again.
+    #[serde(default)]
+    pub paths: Vec<EnginePath>,
+    /// How many tags more than the job's own a snapshot of a volume may carry; unknown when missing.
+    #[serde(default)]
+    pub tag_room: BTreeMap<VolumeId, usize>,
 }
 
 impl PreflightFacts {
@@ -97,7 +112,14 @@ impl PreflightFacts {
         if !matches!(trace.events().last(), Some(Said::End { outcome, .. }) if outcome == "ok") {
             return Err("the dry run did not reach its last line".to_owned());
         }
-        let mut facts = Self {
+        let mut facts = Self::of_attachments(instance);
+        facts.take(trace)?;
+        Ok(facts)
+    }
+
+    /// What EC2 alone says: the attached volumes.
+    pub fn of_attachments(instance: &Instance) -> Self {
+        Self {
             volumes: instance
                 .devices
                 .iter()
@@ -108,64 +130,146 @@ impl PreflightFacts {
                 })
                 .collect(),
             ..Self::default()
-        };
+        }
+    }
+
+    /// Takes in the mounts, the engine and its paths of a trace.
+    ///
+    /// # Errors
+    /// In words: a covered mount on a volume that EC2 does not know as attached, or on nobody knows what.
+    pub fn take(&mut self, trace: &Trace) -> Result<(), String> {
+        let shifted = self.letters_are_shifted(trace);
         for said in trace.events() {
             match said {
                 Said::Mount {
                     mount,
                     fs,
                     volumes,
+                    disks,
                     covered: true,
                     ..
                 } => {
-                    if volumes.is_empty() {
+                    if shifted && volumes.is_empty() {
                         return Err(format!(
-                            "nobody knows which volumes {} is on",
+                            "{}: this kernel names disks in its own way, so their volumes are unknown",
                             visible(mount)
                         ));
                     }
-                    if let Some(stray) = volumes.iter().find(|v| !facts.is_attached(v)) {
-                        return Err(format!(
-                            "{} is on {stray}, which EC2 does not show as attached to {}",
-                            visible(mount),
-                            instance.id
-                        ));
-                    }
-                    facts.covered.push(CoveredMount {
+                    let volumes = self.volumes_of(mount, volumes, disks)?;
+                    self.covered.push(CoveredMount {
                         mount: mount.clone(),
                         fs: fs.clone(),
-                        volumes: volumes.clone(),
+                        volumes,
                     });
                 }
                 Said::Mount {
                     mount,
                     volumes,
+                    disks,
                     reason,
                     ..
-                } => facts.uncovered.push(UncoveredMount {
-                    mount: mount.clone(),
-                    reason: reason
-                        .clone()
-                        .unwrap_or_else(|| "no reason given".to_owned()),
-                    volumes: volumes.clone(),
-                }),
+                } => {
+                    let known = self.volumes_of(mount, volumes, disks);
+                    self.uncovered.push(UncoveredMount {
+                        mount: mount.clone(),
+                        reason: reason
+                            .clone()
+                            .unwrap_or_else(|| "no reason given".to_owned()),
+                        volumes: known.unwrap_or_else(|_| volumes.clone()),
+                    });
+                }
                 Said::Engine {
                     name,
                     version,
                     datadir,
                     replica,
                 } => {
-                    facts.engine = Some(Engine {
+                    self.engine = Some(Engine {
                         name: name.clone(),
                         version: version.clone(),
                         datadir: datadir.clone(),
                         replica: *replica,
                     });
                 }
+                Said::Path { what, path } => self.paths.push(EnginePath {
+                    what: what.clone(),
+                    path: path.clone(),
+                }),
                 _ => {}
             }
         }
-        Ok(facts)
+        Ok(())
+    }
+
+    /// The volumes under a mount: those that the instance knows, or else those whose attachment has the
+    /// name of the kernel's disk.
+    ///
+    /// # Errors
+    /// In words: none known, one that is not attached, a disk that fits no attachment or several.
+    pub fn volumes_of(
+        &self,
+        mount: &str,
+        volumes: &[VolumeId],
+        disks: &[String],
+    ) -> Result<Vec<VolumeId>, String> {
+        let mut known = volumes.to_vec();
+        if volumes.is_empty() {
+            for disk in disks {
+                let letters = disk_letters(disk);
+                let mut fitting = self
+                    .volumes
+                    .iter()
+                    .filter(|v| letters.is_some() && disk_letters(&v.device) == letters);
+                let volume = match (fitting.next(), fitting.next()) {
+                    (Some(one), None) => one.volume.clone(),
+                    (None, _) => {
+                        return Err(format!(
+                            "{} is on disk {}, which fits no attachment",
+                            visible(mount),
+                            visible(disk)
+                        ));
+                    }
+                    _ => {
+                        return Err(format!(
+                            "{} is on disk {}, which fits several attachments",
+                            visible(mount),
+                            visible(disk)
+                        ));
+                    }
+                };
+                if !known.contains(&volume) {
+                    known.push(volume);
+                }
+            }
+        }
+        if known.is_empty() {
+            return Err(format!(
+                "nobody knows which volumes {} is on",
+                visible(mount)
+            ));
+        }
+        match known.iter().find(|v| !self.is_attached(v)) {
+            Some(stray) => Err(format!(
+                "{} is on {stray}, which EC2 does not show as attached",
+                visible(mount)
+            )),
+            None => Ok(known),
+        }
+    }
+
+    /// Whether the disk under `/` does not carry the root attachment's letter: some kernels shift every
+    /// letter by a constant (aws-facts 5.5), and then a name would lead to another volume.
+    fn letters_are_shifted(&self, trace: &Trace) -> bool {
+        let root = self
+            .volumes
+            .iter()
+            .find(|v| v.is_root)
+            .and_then(|v| disk_letters(&v.device));
+        trace.events().any(|said| {
+            matches!(said, Said::Mount { mount, disks, .. } if mount == "/"
+                && !disks.is_empty()
+                && !disks.iter().any(|disk| disk_letters(disk) == root))
+        })
     }
 
     fn is_attached(&self, volume: &VolumeId) -> bool {
@@ -192,33 +296,60 @@ impl PreflightFacts {
             .map_or("", |v| v.device.as_str())
     }
 
-    /// Whether the database's data directory lies on a covered mount: the mount with the longest
-    /// matching path decides.
+    /// Whether the database's data directory lies on a covered mount.
     pub fn datadir_is_covered(&self) -> bool {
-        let Some(engine) = &self.engine else {
-            return false;
-        };
+        self.engine
+            .as_ref()
+            .is_some_and(|engine| self.covers(&engine.datadir))
+    }
+
+    /// Whether a directory lies on a covered mount: the mount with the longest matching path decides.
+    /// A bind mount or subvolume of a covered filesystem is frozen with it.
+    pub fn covers(&self, path: &str) -> bool {
         let under = |mount: &str| -> Option<usize> {
             let base = mount.trim_end_matches('/');
-            engine
-                .datadir
-                .strip_prefix(base)
+            path.strip_prefix(base)
                 .filter(|rest| rest.is_empty() || rest.starts_with('/'))
                 .map(|_| base.len())
         };
-        let best = |found: Vec<usize>| found.into_iter().max();
-        let covered = best(
-            self.covered
-                .iter()
-                .filter_map(|m| under(&m.mount))
-                .collect(),
-        );
-        let other = best(
-            self.uncovered
-                .iter()
-                .filter_map(|m| under(&m.mount))
-                .collect(),
-        );
+        let frozen = self.covered_volumes();
+        let with_another = |m: &&UncoveredMount| {
+            m.reason == SAME_FILESYSTEM
+                && !m.volumes.is_empty()
+                && m.volumes.iter().all(|v| frozen.contains(v))
+        };
+        let covered = self
+            .covered
+            .iter()
+            .map(|m| m.mount.as_str())
+            .chain(
+                self.uncovered
+                    .iter()
+                    .filter(with_another)
+                    .map(|m| m.mount.as_str()),
+            )
+            .filter_map(under)
+            .max();
+        let other = self
+            .uncovered
+            .iter()
+            .filter(|m| !with_another(m))
+            .filter_map(|m| under(&m.mount))
+            .max();
         covered.is_some() && covered > other
     }
 }
+
+/// What tells one disk from another in the names of attachments and of Xen's kernels: the letters after
+/// `sd` or `xvd`, without a partition's number. `None` for names of another kind.
+fn disk_letters(name: &str) -> Option<&str> {
+    let name = name.strip_prefix("/dev/").unwrap_or(name);
+    let rest = name
+        .strip_prefix("xvd")
+        .or_else(|| name.strip_prefix("sd"))?;
+    let letters = rest.trim_end_matches(|c: char| c.is_ascii_digit());
+    (!letters.is_empty() && letters.bytes().all(|b| b.is_ascii_lowercase())).then_some(letters)
+}
+
+#[cfg(test)]
+mod tests;

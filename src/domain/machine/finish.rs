@@ -7,10 +7,12 @@ use chrono::{DateTime, Utc};
 use super::{Call, Closing, Job, arm};
 use super::{CreatedSnapshot, Datum, Effect, Label, SnapshotProgress, Timer};
 use crate::domain::evidence::{Facts, judge};
-use crate::domain::job::{Member, Phase, Verdict};
+use crate::domain::ids::VolumeId;
+use crate::domain::job::{Phase, Verdict};
 use crate::domain::level::Level;
 use crate::domain::metrics::Metric;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::tags;
 
 /// Looking for the set by its tag.
 const FIND: Duration = Duration::from_secs(120);
@@ -53,6 +55,12 @@ impl Job {
             return;
         }
         todo.push(Effect::Disarm(Timer::Find));
+        // What was seen while the command ran was there, whatever a later look says.
+        let result = match result {
+            Ok(made) if made.is_empty() && !self.seen.is_empty() => Ok(self.seen.clone()),
+            Err(_) if !self.seen.is_empty() => Ok(self.seen.clone()),
+            other => other,
+        };
         match result {
             Ok(made) if !made.is_empty() => {
                 self.made = made;
@@ -81,6 +89,8 @@ impl Job {
         self.enter(Phase::Verifying, now);
         let (report, judged) = judge(&Facts {
             job: &self.spec.job,
+            mode: self.spec.mode,
+            foreign: self.spec.foreign,
             preflight: self.facts.as_ref(),
             pre: self.pre_told.as_ref(),
             post: self.post_told.as_ref(),
@@ -92,19 +102,7 @@ impl Job {
         self.set = self
             .made
             .iter()
-            .map(|made| Member {
-                snapshot: made.snapshot.clone(),
-                volume: made.volume.clone(),
-                device: self
-                    .facts
-                    .as_ref()
-                    .map_or("", |f| f.device(&made.volume))
-                    .to_owned(),
-                level: Level::Pending,
-                reason: "its label is not written yet".to_owned(),
-                progress: 0,
-                volume_gib: made.volume_gib,
-            })
+            .map(|made| self.member(made, "its label is not written yet"))
             .collect();
         self.closing = Closing::Labelling;
         self.write_labels(todo);
@@ -126,8 +124,19 @@ impl Job {
                 reason: judged.reason.clone(),
                 frozen_ms: self.evidence.window_ms.filter(|_| judged.covered),
                 set_size: self.judged.len(),
+                positions: self.position_tags(&judged.volume),
             })
             .collect()
+    }
+
+    /// Where the engine's logs stood, as tags: those that a tag can carry, if the snapshot has room.
+    fn position_tags(&self, volume: &VolumeId) -> Vec<(String, String)> {
+        let room = self
+            .facts
+            .as_ref()
+            .and_then(|f| f.tag_room.get(volume).copied())
+            .unwrap_or(0);
+        tags::of_positions(&self.evidence.positions, room)
     }
 
     pub(super) fn labels_written(

@@ -8,7 +8,7 @@ use super::{ANSWER, CALL_UNFROZEN, Call, Closing, DELIVERY_S, GRACE_S, Job, Post
 use super::{CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Timer};
 use crate::domain::evidence::Told;
 use crate::domain::ids::CommandId;
-use crate::domain::job::{OnFailure, Phase, Verdict};
+use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{self, Trace};
 
@@ -18,7 +18,7 @@ const POSTS: u32 = 3;
 const THAW_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a `post-script` proved about the freeze.
-enum Thawed {
+pub(super) enum Thawed {
     Yes,
     No,
     /// Nothing is frozen *yet*: a late `pre-script` could still begin.
@@ -36,25 +36,32 @@ impl Job {
             Ok(command) => {
                 if self.pre_command.is_none() {
                     self.pre_command = Some(command.clone());
+                    if let Some(began) = &mut self.began {
+                        began.accepted.get_or_insert(now);
+                    }
                     // Given up in the meantime: keep it from starting if it has not.
-                    if self.pre == Pre::Open && self.phase > Phase::Quiescing {
+                    if self.pre == Pre::Open && !self.waits_for_pre() {
                         todo.push(Effect::CancelCommand(command));
                     }
                 }
             }
             Err(problem) if self.pre == Pre::Open && self.pre_command.is_none() => {
-                let may_run = problem.may_have_happened;
+                // What has made a set has run, whatever the sender heard.
+                let may_run = problem.may_have_happened || !self.seen.is_empty();
                 self.fail_record(problem);
                 if may_run {
-                    if self.phase == Phase::Quiescing {
+                    if self.waits_for_pre() {
                         self.abandon_pre(now, todo);
                     }
-                } else if self.phase == Phase::Quiescing {
+                } else if self.waits_for_pre() {
                     self.pre = Pre::Clean;
                     todo.push(Effect::Disarm(Timer::Quiesce));
                     self.not_quiesced(now, todo);
                 } else {
                     self.pre = Pre::Ended { conclusive: true };
+                    if self.call == Call::Unknown && self.closing == Closing::No {
+                        self.call = Call::NotMade;
+                    }
                 }
             }
             Err(_) => {}
@@ -86,9 +93,14 @@ impl Job {
                 }
         );
         self.pre = Pre::Ended { conclusive };
+        if let Some(began) = &mut self.began
+            && conclusive
+        {
+            began.ended = Some(now);
+        }
         self.pre_command
             .get_or_insert_with(|| outcome.command.clone());
-        let ready = told.succeeded && told.trace.is_ready();
+        let ready = told.succeeded && (told.trace.is_ready() || self.is_silent(&told.trace));
         // 204 is either another job at work, which is none of ours, or a second delivery of our own
         // pre-script: then the first one's freeze may stand.
         let clean = match &outcome.ended {
@@ -100,11 +112,16 @@ impl Job {
         };
         let problem = (!ready).then(|| self.pre_problem(&outcome, &told.trace));
         self.pre_told = Some(told);
+        if self.spec.mode == Mode::Autonomous {
+            self.autonomous_ended(&outcome.ended, problem, now, todo);
+            return;
+        }
         if self.phase != Phase::Quiescing {
             return;
         }
         todo.push(Effect::Disarm(Timer::Quiesce));
         let Some(problem) = problem else {
+            self.learn_from_foreign();
             self.frozen(now, todo);
             return;
         };
@@ -129,7 +146,7 @@ impl Job {
             .pre_told
             .as_ref()
             .and_then(|told| told.trace.spent_ms())
-            .unwrap_or(0);
+            .unwrap_or_else(|| self.foreign_spent_ms(now));
         let left = (u64::from(self.spec.budget_s) * 1_000).saturating_sub(spent);
         arm(
             todo,
@@ -143,6 +160,10 @@ impl Job {
         todo.push(Effect::Disarm(Timer::Quiesce));
         if let Some(command) = &self.pre_command {
             todo.push(Effect::CancelCommand(command.clone()));
+        }
+        if self.spec.mode == Mode::Autonomous {
+            // Whether it has made its call only its trace or EC2 can say.
+            self.call = Call::Unknown;
         }
         self.thaw(now, todo);
     }
@@ -221,7 +242,7 @@ impl Job {
         }
     }
 
-    fn thaw(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    pub(super) fn thaw(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
         self.enter(Phase::Thawing, now);
         if self.post == Post::Idle {
             self.send_post(now, todo);
@@ -274,7 +295,11 @@ impl Job {
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
-        let thawed = self.proves_thawed(&told.trace, conclusive);
+        let thawed = if self.is_silent(&told.trace) {
+            self.foreign_thawed(&outcome.ended, conclusive)
+        } else {
+            self.proves_thawed(&told.trace, conclusive)
+        };
         let problem = post_problem(&self.spec.instance.to_string(), &outcome, &told.trace);
         // A later one that only says "not frozen" must not hide the one that thawed.
         let tells = !told.trace.thawed_mounts().is_empty();
@@ -366,7 +391,13 @@ impl Job {
         let fired = post.fired() == Some(true);
         if not_frozen && !fired && thawed.is_empty() {
             // "No such job": with probes of everything, or with nothing ever frozen, and no late start possible.
-            return match (was_frozen.iter().any(|m| open(m)), conclusive) {
+            // The other command may have ended meanwhile, and say itself that it holds nothing.
+            let ended_open = self.pre == (Pre::Ended { conclusive: true })
+                && self
+                    .pre_told
+                    .as_ref()
+                    .is_some_and(|told| told.trace.left_nothing_held());
+            return match (was_frozen.iter().any(|m| open(m)), conclusive || ended_open) {
                 (true, _) => Thawed::No,
                 (false, true) => Thawed::Yes,
                 (false, false) => Thawed::Later,
@@ -412,33 +443,28 @@ impl Job {
             .with_code(error.code());
         }
         let mend = "read the command's whole output in Run Command's history";
-        match &outcome.ended {
-            CommandEnd::Success => Problem::new(
+        let word = match self.spec.mode {
+            Mode::Coordinated => "pre-script",
+            Mode::Autonomous => "snapshot",
+        };
+        let (kind, cause) = match &outcome.ended {
+            CommandEnd::Success => (
                 Kind::Malformed,
-                what,
-                "pre-script ended well but never said ready",
-                mend,
+                format!("{word} ended well but never said ready"),
             ),
-            CommandEnd::Failed { exit } => Problem::new(
-                Kind::Script,
-                what,
-                format!("pre-script ended with exit code {exit}"),
-                mend,
-            ),
-            CommandEnd::TimedOut { .. } => {
-                Problem::new(Kind::Timeout, what, "pre-script took too long", mend)
+            CommandEnd::Failed { exit } => {
+                (Kind::Script, format!("{word} ended with exit code {exit}"))
             }
-            CommandEnd::NeverDelivered => Problem::new(
-                Kind::Agent,
-                what,
-                "pre-script was never delivered",
-                "look at the SSM agent on the instance",
-            ),
-            CommandEnd::Cancelled => {
-                Problem::new(Kind::Cancelled, what, "pre-script was cancelled", mend)
+            CommandEnd::TimedOut { .. } => (Kind::Timeout, format!("{word} took too long")),
+            CommandEnd::NeverDelivered => {
+                let mend = "look at the SSM agent on the instance";
+                let cause = format!("{word} was never delivered");
+                return Problem::new(Kind::Agent, what, cause, mend);
             }
-            CommandEnd::Lost(problem) => problem.clone(),
-        }
+            CommandEnd::Cancelled => (Kind::Cancelled, format!("{word} was cancelled")),
+            CommandEnd::Lost(problem) => return problem.clone(),
+        };
+        Problem::new(kind, what, cause, mend)
     }
 }
 

@@ -8,15 +8,16 @@ use crate::domain::job::Mode;
 use crate::domain::level::Level;
 use crate::domain::metrics::Metric;
 
-const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+pub(super) const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+pub(super) const COMMAND: &str = "11111111-1111-1111-1111-111111111111";
 const ROOT: &str = "vol-00000000000000001";
 const DATA: &str = "vol-00000000000000002";
 
-fn at(seconds: i64) -> DateTime<Utc> {
+pub(super) fn at(seconds: i64) -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).unwrap() + TimeDelta::seconds(seconds)
 }
 
-fn spec(on_failure: OnFailure) -> JobSpec {
+pub(super) fn spec(on_failure: OnFailure) -> JobSpec {
     JobSpec {
         job: JobId::from_api(JOB),
         run: RunId::from_api("0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11"),
@@ -40,7 +41,7 @@ fn spec(on_failure: OnFailure) -> JobSpec {
     }
 }
 
-fn facts() -> PreflightFacts {
+pub(super) fn facts() -> PreflightFacts {
     PreflightFacts {
         covered: vec![CoveredMount {
             mount: "/data".into(),
@@ -70,10 +71,11 @@ fn facts() -> PreflightFacts {
             datadir: "/data/mysql/".into(),
             replica: false,
         }),
+        ..PreflightFacts::default()
     }
 }
 
-fn ff1(first_seq: u64, lines: &[&str]) -> String {
+pub(super) fn ff1(first_seq: u64, lines: &[&str]) -> String {
     lines
         .iter()
         .enumerate()
@@ -89,17 +91,17 @@ fn ff1(first_seq: u64, lines: &[&str]) -> String {
         .collect()
 }
 
-fn hello(command: &str) -> String {
+pub(super) fn hello(command: &str) -> String {
     format!(r#"hello "recipe":"linux-mysql","version":1,"job":"{JOB}","command":"{command}""#)
 }
 
-const ARMED: &str = r#"armed "budget_ms":30000,"guard_pid":11,"holder_pid":12"#;
-const LOCKED: &str = r#"locked "session":7,"how":"ftwrl","tries":1"#;
-const FROZEN: &str = r#"frozen "mount":"/data","took_ms":3"#;
-const THAWED: &str = r#"thawed "mount":"/data","ok":true"#;
-const QUIET: &str = r#"disarmed "fired":false"#;
-const PROBE: &str = r#"probe "mount":"/data","frozen":false"#;
-const OK: &str = r#"end "outcome":"ok","exit":0"#;
+pub(super) const ARMED: &str = r#"armed "budget_ms":30000,"guard_pid":11,"holder_pid":12"#;
+pub(super) const LOCKED: &str = r#"locked "session":7,"how":"ftwrl","tries":1"#;
+pub(super) const FROZEN: &str = r#"frozen "mount":"/data","took_ms":3"#;
+pub(super) const THAWED: &str = r#"thawed "mount":"/data","ok":true"#;
+pub(super) const QUIET: &str = r#"disarmed "fired":false"#;
+pub(super) const PROBE: &str = r#"probe "mount":"/data","frozen":false"#;
+pub(super) const OK: &str = r#"end "outcome":"ok","exit":0"#;
 
 fn pre_ok() -> String {
     ff1(
@@ -117,7 +119,7 @@ fn pre_ok() -> String {
     )
 }
 
-fn post_ok() -> String {
+pub(super) fn post_ok() -> String {
     let alive = r#"alive "session":7"#;
     let unlocked = r#"unlocked "session":7"#;
     let window = r#"window "window_ms":412"#;
@@ -151,7 +153,7 @@ fn post_fired() -> String {
     )
 }
 
-fn not_frozen() -> String {
+pub(super) fn not_frozen() -> String {
     let error = r#"error "code":"not-frozen","text":"no such job""#;
     ff1(
         1,
@@ -164,7 +166,7 @@ fn not_frozen() -> String {
     )
 }
 
-fn outcome(ended: CommandEnd, stdout: String) -> CommandOutcome {
+pub(super) fn outcome(ended: CommandEnd, stdout: String) -> CommandOutcome {
     CommandOutcome {
         command: CommandId::from_api("11111111-1111-1111-1111-111111111111"),
         ended,
@@ -173,7 +175,7 @@ fn outcome(ended: CommandEnd, stdout: String) -> CommandOutcome {
     }
 }
 
-fn snapshots() -> Vec<CreatedSnapshot> {
+pub(super) fn snapshots() -> Vec<CreatedSnapshot> {
     [(ROOT, 8), (DATA, 100)]
         .into_iter()
         .map(|(volume, gib)| CreatedSnapshot {
@@ -197,36 +199,40 @@ fn all_progress(state: &str) -> Event {
     )
 }
 
-fn problem(maybe: bool) -> Problem {
+pub(super) fn problem(maybe: bool) -> Problem {
     let mut p = Problem::new(Kind::Network, "call", "no answer", "wait");
     p.may_have_happened = maybe;
     p
 }
 
 /// A job and everything that it ever asked for.
-struct Story {
-    job: Job,
-    asked: Vec<Effect>,
-    second: i64,
+pub(super) struct Story {
+    pub(super) job: Job,
+    pub(super) asked: Vec<Effect>,
+    pub(super) second: i64,
 }
 
 impl Story {
     fn new(on_failure: OnFailure) -> Self {
+        Self::of(spec(on_failure))
+    }
+
+    pub(super) fn of(spec: JobSpec) -> Self {
         Self {
-            job: Job::new(spec(on_failure)),
+            job: Job::new(spec),
             asked: Vec::new(),
             second: 0,
         }
     }
 
-    fn tell(&mut self, event: Event) -> Vec<Effect> {
+    pub(super) fn tell(&mut self, event: Event) -> Vec<Effect> {
         self.second += 1;
         let effects = self.job.step(event, at(self.second));
         self.asked.extend(effects.clone());
         effects
     }
 
-    fn count(&self, wanted: &Effect) -> usize {
+    pub(super) fn count(&self, wanted: &Effect) -> usize {
         self.asked.iter().filter(|e| *e == wanted).count()
     }
 
@@ -246,11 +252,11 @@ impl Story {
         s
     }
 
-    fn post(&mut self, stdout: String) -> Vec<Effect> {
+    pub(super) fn post(&mut self, stdout: String) -> Vec<Effect> {
         self.tell(Event::PostEnded(outcome(CommandEnd::Success, stdout)))
     }
 
-    fn finish(&mut self) -> JobView {
+    pub(super) fn finish(&mut self) -> JobView {
         self.tell(Event::LabelsWritten(Ok(())));
         self.tell(all_progress("completed"));
         self.tell(Event::Published(Ok(())));
@@ -259,7 +265,7 @@ impl Story {
         view
     }
 
-    fn level_of(&self, volume: &str) -> Level {
+    pub(super) fn level_of(&self, volume: &str) -> Level {
         self.job
             .view()
             .set

@@ -84,6 +84,8 @@ pub struct Label {
     pub frozen_ms: Option<u64>,
     /// How many snapshots the set has.
     pub set_size: usize,
+    /// Further tags: where the engine's logs stood, as far as there is room for tags.
+    pub positions: Vec<(String, String)>,
 }
 
 /// One value of one metric.
@@ -114,7 +116,7 @@ pub struct Datum {
 pub enum Timer {
     /// Preflight.
     Preflight,
-    /// `pre-script`, delivery included.
+    /// `pre-script`, or `snapshot` in autonomous mode, delivery included.
     Quiesce,
     /// `CreateSnapshots` while the freeze holds: a share of the budget.
     Call,
@@ -143,10 +145,12 @@ pub enum Event {
     Start,
     /// Preflight ended.
     Preflight(Result<PreflightFacts, Problem>),
-    /// `pre-script` was sent, or not.
+    /// The command that freezes was sent, or not: `pre-script`, or `snapshot` in autonomous mode.
     PreSent(Result<CommandId, Problem>),
-    /// `pre-script` ended.
+    /// The command that freezes ended.
     PreEnded(CommandOutcome),
+    /// Autonomous mode: EC2 shows a set with the job's tag while `snapshot` is under way.
+    SetAppeared(Vec<CreatedSnapshot>),
     /// `CreateSnapshots` answered.
     SnapshotsAnswered(Result<Vec<CreatedSnapshot>, Problem>),
     /// `post-script` was sent, or not.
@@ -174,7 +178,12 @@ pub enum Effect {
     Preflight,
     /// Send `pre-script`; answer with [`Event::PreSent`], then [`Event::PreEnded`].
     SendPre,
-    /// One call for every volume of the instance, root included, tagged `pending`. Never emitted twice.
+    /// Autonomous mode. Send `snapshot`, which freezes, calls and thaws; answer with [`Event::PreSent`],
+    /// then [`Event::PreEnded`], and with [`Event::SetAppeared`] once, if the set shows before. Never
+    /// emitted twice, never together with [`Effect::SendPre`].
+    SendSnapshot,
+    /// One call for every volume of the instance, root included, tagged `pending`. Never emitted twice, and
+    /// in autonomous mode only when the instance has certainly made no set.
     CreateSnapshots,
     /// Send `post-script`; answer with [`Event::PostSent`], then [`Event::PostEnded`].
     SendPost,

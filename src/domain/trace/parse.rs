@@ -69,7 +69,8 @@ fn event(name: &str, keys: &Keys<'_>) -> Result<Said, String> {
             mount: keys.text("mount")?,
             fs: keys.text("fs")?,
             dev: keys.text("dev")?,
-            volumes: keys.volumes("volumes")?,
+            volumes: keys.volumes("volumes", "disks")?,
+            disks: keys.texts("disks")?,
             covered: keys.flag("covered")?,
             reason: keys.maybe_text("reason")?,
         },
@@ -104,6 +105,38 @@ fn event(name: &str, keys: &Keys<'_>) -> Result<Said, String> {
         },
         "ready" => Said::Ready,
         "release" => Said::Release,
+        "prepared" => Said::Prepared {
+            how: keys.text("how")?,
+            region: keys.text("region")?,
+            credentials_until: keys.maybe_text("credentials_until")?,
+        },
+        "request" => Said::Request,
+        "answer" => Said::Answer {
+            ok: keys.flag("ok")?,
+            status: keys.number("status")?,
+            took_ms: keys.number("took_ms")?,
+            code: keys.maybe_text("code")?,
+            text: keys.maybe_text("text")?,
+        },
+        "snapshot" => Said::Snapshot {
+            snapshot: keys.id("snapshot")?,
+            volume: keys.id("volume")?,
+            gib: keys.number("gib")?,
+        },
+        "path" => Said::Path {
+            what: keys.text("what")?,
+            path: keys.text("path")?,
+        },
+        "position" => Said::Position {
+            name: keys.text("name")?,
+            value: keys.text("value")?,
+        },
+        "file" => Said::File {
+            name: keys.text("name")?,
+            part: keys.number("part")?,
+            parts: keys.number("parts")?,
+            text: keys.text("text")?,
+        },
         "alive" => Said::Alive {
             session: keys.session()?,
         },
@@ -187,16 +220,38 @@ impl Keys<'_> {
         }
     }
 
-    fn volumes(&self, key: &str) -> Result<Vec<VolumeId>, String> {
-        let Some(Value::Array(list)) = self.0.get(key) else {
-            return Err(format!("`{key}` is not an array"));
-        };
-        list.iter()
-            .map(|item| {
-                item.as_str()
-                    .and_then(|text| text.parse().ok())
-                    .ok_or_else(|| format!("`{key}` holds something that is not a volume id"))
-            })
-            .collect()
+    fn id<T: std::str::FromStr>(&self, key: &str) -> Result<T, String> {
+        self.text(key)?
+            .parse()
+            .map_err(|_| format!("`{key}` is not an id of its kind"))
+    }
+
+    /// Volume ids; they may be missing where disks are named instead.
+    fn volumes(&self, key: &str, instead: &str) -> Result<Vec<VolumeId>, String> {
+        match self.0.get(key) {
+            None | Some(Value::Null) if self.0.contains_key(instead) => Ok(Vec::new()),
+            Some(Value::Array(list)) => list
+                .iter()
+                .map(|item| {
+                    item.as_str()
+                        .and_then(|text| text.parse().ok())
+                        .ok_or_else(|| format!("`{key}` holds something that is not a volume id"))
+                })
+                .collect(),
+            _ => Err(format!("`{key}` is not an array")),
+        }
+    }
+
+    /// Strings; none when the key is missing.
+    fn texts(&self, key: &str) -> Result<Vec<String>, String> {
+        match self.0.get(key) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(list)) => list
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect::<Option<_>>()
+                .ok_or_else(|| format!("`{key}` holds something that is not a string")),
+            Some(_) => Err(format!("`{key}` is not an array")),
+        }
     }
 }

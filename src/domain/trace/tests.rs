@@ -115,6 +115,106 @@ fn p08_any_other_order_is_refused() {
     );
 }
 
+const HELLO_ONE: &str = r#"hello "recipe":"r","version":1,"job":"j","command":"snapshot""#;
+const ANSWER: &str = r#"answer "ok":true,"status":200,"took_ms":54"#;
+const SNAPSHOT: &str = r#"snapshot "snapshot":"snap-0000000d","volume":"vol-0000000d","gib":1"#;
+const PREPARED: &str = r#"prepared "how":"curl","region":"eu-central-1""#;
+
+#[test]
+fn p08_any_other_order_of_the_one_command_is_refused() {
+    let one = [
+        HELLO_ONE,
+        ARMED,
+        "flushed",
+        LOCKED,
+        "synced",
+        A,
+        B,
+        "ready",
+        "request",
+        ANSWER,
+        "release",
+        r#"alive "session":7"#,
+        TB,
+        TA,
+        r#"unlocked "session":7"#,
+        QUIET,
+    ];
+    let good = |lines: &[&str]| check_one("j", &told(1, lines));
+    assert_eq!(good(&one), Ok(()));
+    for i in 0..one.len() - 1 {
+        let mut wrong = one;
+        wrong.swap(i, i + 1);
+        assert!(good(&wrong).is_err(), "{wrong:?}");
+    }
+    // Every line once: none of these twice, and the call's own three not missing.
+    for i in [1, 2, 3, 4, 7, 8, 9, 10, 11, 14, 15] {
+        let mut twice = one.to_vec();
+        twice.insert(i, one[i]);
+        assert!(good(&twice).is_err(), "{twice:?}");
+    }
+    for i in [0, 8, 9, 10, 12] {
+        let mut less = one.to_vec();
+        less.remove(i);
+        assert!(good(&less).is_err(), "{less:?}");
+    }
+    // What the answer holds comes after it, also after the thaw; what the request needs before the freeze.
+    let with = |at: usize, line| {
+        let mut lines = one.to_vec();
+        lines.insert(at, line);
+        good(&lines)
+    };
+    for at in 1..=one.len() {
+        assert_eq!(with(at, SNAPSHOT).is_ok(), at > 9, "snapshot at {at}");
+        assert_eq!(with(at, PREPARED).is_ok(), at < 6, "prepared at {at}");
+    }
+    assert!(check_one("other", &told(1, &one)).is_err());
+    // Neither form passes for the other.
+    let (pre, post) = one.split_at(9);
+    assert!(check_order("j", &told(1, pre), &told(20, post)).is_err());
+    let mut pre = vec![HELLO_PRE];
+    pre.extend(&one[1..10]);
+    let post = [&[HELLO_POST], &one[10..]].concat();
+    assert!(check_order("j", &told(1, &pre), &told(20, &post)).is_err());
+}
+
+#[test]
+fn one_command_says_of_itself_whether_it_left_anything_held() {
+    let end = r#"end "outcome":"failed","exit":201"#;
+    let probe = r#"probe "mount":"/a","frozen":false"#;
+    let still = r#"probe "mount":"/a","frozen":true"#;
+    let failed = r#"thawed "mount":"/a","ok":false"#;
+    let fired = r#"disarmed "fired":true"#;
+    let unlocked = r#"unlocked "session":7"#;
+    for held_nothing in [
+        &[HELLO_ONE, end][..],
+        &[HELLO_ONE, ARMED, A, TA, QUIET, end],
+        &[HELLO_ONE, ARMED, LOCKED, A, TA, unlocked, QUIET, end],
+        &[HELLO_ONE, ARMED, A, failed, fired, probe, end],
+    ] {
+        assert!(
+            told(1, held_nothing).left_nothing_held(),
+            "{held_nothing:?}"
+        );
+    }
+    for held in [
+        &[HELLO_ONE, ARMED, A, TA, QUIET][..],
+        &[HELLO_ONE, ARMED, A, QUIET, end],
+        &[HELLO_ONE, ARMED, A, TA, end],
+        &[HELLO_ONE, ARMED, LOCKED, A, TA, QUIET, end],
+        &[HELLO_ONE, ARMED, A, TA, still, QUIET, end],
+        &[],
+    ] {
+        assert!(!told(1, held).left_nothing_held(), "{held:?}");
+    }
+    let mut torn = told(1, &[HELLO_ONE, ARMED, A, TA, QUIET, end]);
+    torn.malformed.push(Malformed {
+        line_no: 3,
+        why: "torn".to_owned(),
+    });
+    assert!(!torn.left_nothing_held());
+}
+
 #[test]
 fn a_clean_failure_is_told_from_an_unclean_one() {
     let error = r#"error "code":"freeze-failed","text":"EBUSY""#;

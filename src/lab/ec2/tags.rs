@@ -166,6 +166,7 @@ pub fn create(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
         changed.push((id, tags));
     }
     for (id, tags) in changed {
+        world.remember_tags(id);
         if let Some(place) = world.tags_mut(id) {
             *place = tags;
         }

@@ -108,6 +108,7 @@ fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) {
         },
         mounts: Vec::new(),
         engine: spec.engine,
+        role: spec.role,
         command_latency_ms: spec.command_latency_ms,
     };
     for (at, volume) in spec.volumes.iter().enumerate() {

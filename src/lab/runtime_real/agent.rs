@@ -34,15 +34,23 @@ pub(super) fn never_ran(stderr: String) -> InvocationEnd {
     }
 }
 
-/// Runs a command in the instance whose first process is `init`.
+/// Where a command runs.
+pub(super) struct Place {
+    /// First process of the instance.
+    pub init: u32,
+    pub region: String,
+    /// Where the instance finds AWS.
+    pub endpoint: String,
+}
+
+/// Runs a command in its instance.
 pub(super) async fn run(
-    init: u32,
-    region: &str,
+    place: &Place,
     invocation: &Invocation,
     cancel: &CancellationToken,
 ) -> InvocationEnd {
     let began = Instant::now();
-    let mut child = match spawn(init, region, invocation) {
+    let mut child = match spawn(place, invocation) {
         Ok(child) => child,
         Err(error) => return never_ran(format!("the command could not be started: {error}")),
     };
@@ -108,7 +116,7 @@ pub(super) async fn run(
     }
 }
 
-fn spawn(init: u32, region: &str, invocation: &Invocation) -> std::io::Result<Child> {
+fn spawn(place: &Place, invocation: &Invocation) -> std::io::Result<Child> {
     let directory = format!(
         "/var/lib/amazon/ssm/{}/document/orchestration/{}/awsrunShellScript",
         invocation.instance, invocation.command_id
@@ -116,7 +124,7 @@ fn spawn(init: u32, region: &str, invocation: &Invocation) -> std::io::Result<Ch
     Command::new("nsenter")
         .args([
             "-t",
-            &init.to_string(),
+            &place.init.to_string(),
             "-m",
             "-p",
             "sh",
@@ -131,7 +139,12 @@ fn spawn(init: u32, region: &str, invocation: &Invocation) -> std::io::Result<Ch
         .env("LANG", "C.UTF-8")
         .env("SSM_COMMAND_ID", &invocation.command_id)
         .env("AWS_SSM_INSTANCE_ID", &invocation.instance)
-        .env("AWS_SSM_REGION_NAME", region)
+        .env("AWS_SSM_REGION_NAME", &place.region)
+        .env(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            format!("{}/imds/{}", place.endpoint, invocation.instance),
+        )
+        .env("AWS_ENDPOINT_URL_EC2", &place.endpoint)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

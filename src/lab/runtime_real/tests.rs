@@ -264,6 +264,7 @@ async fn ssm(lab: &Lab, document: &str, parameters: Value) -> (i64, String, Stri
             account: lab.account().to_owned(),
             region: lab.region().to_owned(),
             access_key: "AKIALAB".to_owned(),
+            role: None,
             now: lab.clock().now(),
             request_id: "r".to_owned(),
         };
@@ -364,6 +365,48 @@ async fn real_documents_freeze_and_thaw_over_ssm() {
         "the set is older than the writer"
     );
     assert_eq!(shell("findmnt -nro FSTYPE /restore/copy").await.1, "ext4\n");
+    lab.shutdown().await;
+    clean(dir.path());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_instances_find_their_metadata_and_ec2_at_the_lab() {
+    if !able() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (lab, _runtime) = lab(dir.path()).await;
+    let shell =
+        async |script: &str| ssm(&lab, "AWS-RunShellScript", json!({"commands": [script]})).await;
+    let token = "curl -sf -m 5 --noproxy '*' -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
+        \"$AWS_EC2_METADATA_SERVICE_ENDPOINT/latest/api/token\"";
+    assert_ne!(
+        shell(token).await.0,
+        0,
+        "a lab without a port leaves its instances nowhere to ask, also not at the machine's own service"
+    );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stop = tokio_util::sync::CancellationToken::new();
+    let server = tokio::spawn({
+        let (lab, stop) = (lab.clone(), stop.clone());
+        async move { lab.serve(listener, stop).await }
+    });
+    while lab.endpoint().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let script = format!(
+        r#"set -e; T=$({token}); M=$AWS_EC2_METADATA_SERVICE_ENDPOINT/latest/meta-data
+get() {{ curl -sf -m 5 --noproxy '*' -H "X-aws-ec2-metadata-token: $T" "$M/$1"; }}
+C=$(get "iam/security-credentials/$(get iam/security-credentials/)")
+field() {{ printf %s "$C" | sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p"; }}
+curl -s -m 5 --noproxy '*' --aws-sigv4 "aws:amz:$(get placement/region):ec2" -u "$(field AccessKeyId):$(field SecretAccessKey)" \
+ -H "X-Amz-Security-Token: $(field Token)" \
+ --data "Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=$(get instance-id)" "$AWS_ENDPOINT_URL_EC2/""#
+    );
+    let (code, out, err) = shell(&script).await;
+    assert!(code == 0 && out.contains("<snapshotId>"), "{out} {err}");
+    stop.cancel();
+    server.await.unwrap().unwrap();
     lab.shutdown().await;
     clean(dir.path());
 }

@@ -1,12 +1,14 @@
 //! Plays freezeframe's documents: the lines that docs/line-protocol.md defines, with plausible durations.
 
+mod autonomous;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::SimulatedRuntime;
-use super::state::{Hold, Machine, Mounted};
+use super::state::{By, Hold, Machine, Mounted};
 use crate::lab::runtime::Invocation;
 
 /// Output limits of the agent, in characters.
@@ -61,7 +63,7 @@ impl<'a> Play<'a> {
     /// SIGKILL came before `ready`: the holder notices and lets go of everything.
     pub(super) fn killed(&mut self) {
         if self.holding {
-            self.machine(|machine| machine.hold = None);
+            self.release(self.now(), By::Abandoned);
         }
     }
 
@@ -75,6 +77,12 @@ impl<'a> Play<'a> {
 
     fn now(&self) -> DateTime<Utc> {
         self.runtime.clock.now()
+    }
+
+    /// What the instance's own clock shows.
+    fn instance_time(&self) -> DateTime<Utc> {
+        let skew = self.machine(|machine| machine.clock_skew);
+        self.now() + skew
     }
 
     fn machine<T>(&self, act: impl FnOnce(&mut Machine) -> T) -> T {
@@ -127,18 +135,20 @@ impl<'a> Play<'a> {
             "dry-run" => self.dry_run(recipe).await,
             "pre-script" => self.pre(recipe).await,
             "post-script" => self.post().await,
+            "snapshot" => self.snapshot(recipe).await,
             _ => {
                 self.error(
                     "unknown-command",
-                    "command is none of pre-script, post-script, dry-run",
+                    "command is none of pre-script, post-script, dry-run, snapshot",
                 );
                 self.end("refused", 201)
             }
         }
     }
 
-    /// Emits every mount; returns those that would be frozen, or the exit code of a refusal.
+    /// Emits every mount; returns those that would be frozen, in the order of freezing, or the exit code of a refusal.
     fn mounts(&mut self) -> Result<Vec<Mounted>, i32> {
+        let root = self.freezes_root();
         let wanted = self.parameter("mounts").to_owned();
         let wanted: Option<Vec<&str>> =
             (wanted != "auto" && !wanted.is_empty()).then(|| wanted.split(',').collect());
@@ -149,7 +159,9 @@ impl<'a> Play<'a> {
             let asked = wanted
                 .as_ref()
                 .is_none_or(|wanted| wanted.contains(&mounted.mount.as_str()));
-            let reason = mounted.objection().or((!asked).then_some("not asked for"));
+            let reason = mounted
+                .objection(root)
+                .or((!asked).then_some("not asked for"));
             let mut event = json!({"mount": mounted.mount, "fs": mounted.fs, "dev": mounted.device, "volumes": [mounted.volume], "covered": reason.is_none()});
             match reason {
                 None => covered.push(mounted.clone()),
@@ -186,8 +198,22 @@ impl<'a> Play<'a> {
                 self.error(code, text);
                 Err(self.end("refused", 206))
             }
-            None => Ok(covered),
+            None => {
+                // What carries the command's own files is frozen last, and thawed first.
+                covered.sort_by_key(Mounted::carries_the_agent);
+                Ok(covered)
+            }
         }
+    }
+
+    /// Asked to freeze `/` too, by a command that may.
+    fn freezes_root(&self) -> bool {
+        let may = match self.parameter("command") {
+            "snapshot" => true,
+            "dry-run" => self.parameter("mode") == "autonomous",
+            _ => false,
+        };
+        may && self.parameter("freezeRoot") == "yes"
     }
 
     /// The database's data directory: a mount whose name speaks of it, or the first covered one.
@@ -225,12 +251,37 @@ impl<'a> Play<'a> {
             self.pause(10, 60).await;
             self.emit("engine", json!({"name": "mariadb", "version": "10.11.6-MariaDB", "datadir": Self::datadir(&covered), "replica": false}));
         }
+        if self.parameter("mode") == "autonomous" {
+            return self.prove_rights().await;
+        }
         self.end("ok", 0)
     }
 
     async fn pre(&mut self, recipe: &str) -> i32 {
+        if self.parameter("freezeRoot") == "yes" {
+            self.error(
+                "bad-parameter",
+                "freezeRoot is for the command snapshot only",
+            );
+            return self.end("refused", 206);
+        }
+        let covered = match self.take(false) {
+            Ok(covered) => covered,
+            Err(exit) => return exit,
+        };
+        self.quiesce(recipe).await;
+        if !self.freeze(&covered).await {
+            return self.overtaken();
+        }
+        self.emit("ready", json!({}));
+        self.holding = false;
+        self.end("ok", 0)
+    }
+
+    /// Takes the instance for this job and arms the failsafe; the mounts to freeze, or the exit code of a refusal.
+    fn take(&mut self, autonomous: bool) -> Result<Vec<Mounted>, i32> {
         // A failsafe that has fired left nothing held: the next job may begin.
-        let held = self.machine(|machine| {
+        let holder = self.machine(|machine| {
             if machine
                 .hold
                 .as_ref()
@@ -238,72 +289,107 @@ impl<'a> Play<'a> {
             {
                 machine.hold = None;
             }
-            machine.hold.is_some()
+            machine.hold.as_ref().map(|hold| hold.job.clone())
         });
-        if held {
-            self.error("already-frozen", "a job holds this instance already");
-            return self.end("failed", 204);
+        if let Some(holder) = holder {
+            let code = if holder == self.job {
+                "already-frozen"
+            } else {
+                "busy"
+            };
+            self.error(code, "a freezeframe job is at work on this instance");
+            return Err(self.end("refused", 204));
         }
-        let covered = match self.mounts() {
-            Ok(covered) => covered,
-            Err(exit) => return exit,
-        };
+        let covered = self.mounts()?;
         let budget: u32 = self.parameter("budgetSeconds").parse().unwrap_or(30);
-        let (job, deadline) = (
-            self.job.clone(),
-            self.now() + chrono::Duration::seconds(i64::from(budget)),
-        );
-        self.machine(|machine| {
-            machine.hold = Some(Hold {
-                job,
-                deadline,
-                session: None,
-                since: None,
-                frozen: Vec::new(),
-                fired: false,
-            });
-        });
+        let now = self.now();
+        let hold = Hold {
+            job: self.job.clone(),
+            deadline: now + chrono::Duration::seconds(i64::from(budget)),
+            session: None,
+            since: None,
+            frozen: Vec::new(),
+            fired: false,
+            ready: false,
+            at_work: true,
+            autonomous,
+        };
+        self.machine(|machine| machine.arm(now, hold));
         self.holding = true;
         self.emit(
             "armed",
             json!({"budget_ms": budget * 1000, "guard_pid": 4211, "holder_pid": 4207}),
         );
+        Ok(covered)
+    }
+
+    /// Flush, lock, sync.
+    async fn quiesce(&mut self, recipe: &str) {
         self.pause(60, 240).await;
         self.emit("flushed", json!({}));
         if recipe == "linux-mysql" {
             self.pause(5, 300).await;
             let (now, session) = (self.now(), self.runtime.books().rng.u32(11..900));
-            self.hold(|hold| (hold.session, hold.since) = (Some(session), Some(now)));
-            self.emit(
-                "locked",
-                json!({"session": session, "how": "ftwrl", "tries": 1}),
-            );
+            if self.machine(|machine| machine.lock(now, session)) {
+                self.emit(
+                    "locked",
+                    json!({"session": session, "how": "ftwrl", "tries": 1}),
+                );
+            }
         }
         self.pause(10, 60).await;
         self.emit("synced", json!({}));
-        for mounted in &covered {
+    }
+
+    /// Freezes in order; false when the hold was over before everything was frozen.
+    async fn freeze(&mut self, covered: &[Mounted]) -> bool {
+        for mounted in covered {
             let began = self.now();
             self.hold(|hold| hold.since = hold.since.or(Some(began)));
             self.pause(40, 90).await;
-            let mount = mounted.mount.clone();
-            self.hold(|hold| hold.frozen.push(mount));
+            let now = self.now();
+            if !self.machine(|machine| machine.freeze(now, mounted)) {
+                return false;
+            }
             self.emit(
                 "frozen",
-                json!({"mount": mounted.mount, "took_ms": (self.now() - began).num_milliseconds()}),
+                json!({"mount": mounted.mount, "took_ms": (now - began).num_milliseconds()}),
             );
         }
-        if self.machine(|machine| machine.hold.as_ref().is_none_or(|hold| hold.fired)) {
-            self.machine(|machine| machine.hold = None);
-            self.error(
-                "failsafe-fired",
-                "the budget was spent before everything was frozen",
-            );
-            self.emit("disarmed", json!({"fired": true}));
-            return self.end("failed", 201);
-        }
-        self.emit("ready", json!({}));
+        self.hold(|hold| {
+            hold.ready = true;
+            hold.at_work = hold.autonomous;
+        });
+        self.machine(|machine| machine.hold.as_ref().is_some_and(|hold| !hold.fired))
+    }
+
+    /// The failsafe was faster.
+    fn overtaken(&mut self) -> i32 {
         self.holding = false;
-        self.end("ok", 0)
+        let now = self.now();
+        match self.release(now, By::Abandoned) {
+            Some(hold) => {
+                self.error(
+                    "failsafe-fired",
+                    "the budget was spent before everything was frozen",
+                );
+                self.emit("disarmed", json!({"fired": hold.fired}));
+            }
+            None => self.error("not-frozen", "another command released this job"),
+        }
+        self.end("failed", 201)
+    }
+
+    /// Ends this job's hold, if it still has one.
+    fn release(&self, now: DateTime<Utc>, by: By) -> Option<Hold> {
+        self.machine(|machine| {
+            let ours = machine.hold.as_ref()?.job == self.job;
+            ours.then(|| machine.release(now, by)).flatten()
+        })
+    }
+
+    fn own_hold(&self) -> Option<Hold> {
+        self.machine(|machine| machine.hold.clone().filter(|hold| hold.job == self.job))
     }
 
     fn hold(&self, act: impl FnOnce(&mut Hold)) {
@@ -315,9 +401,7 @@ impl<'a> Play<'a> {
     }
 
     async fn post(&mut self) -> i32 {
-        let Some(hold) =
-            self.machine(|machine| machine.hold.clone().filter(|hold| hold.job == self.job))
-        else {
+        let Some(hold) = self.own_hold() else {
             self.error("not-frozen", "there is no such job on this instance");
             let frozen = self
                 .machine(|machine| {
@@ -331,7 +415,7 @@ impl<'a> Play<'a> {
             for mounted in self
                 .machine(|machine| machine.mounts.clone())
                 .iter()
-                .filter(|mounted| mounted.objection().is_none())
+                .filter(|mounted| mounted.objection(false).is_none())
             {
                 self.emit(
                     "probe",
@@ -340,24 +424,59 @@ impl<'a> Play<'a> {
             }
             return self.end("failed", 205);
         };
-        let released = !hold.fired;
-        if released {
+        if hold.at_work && !hold.autonomous && !hold.fired {
+            self.error("busy", "pre-script is still at work");
+            return self.end("failed", 202);
+        }
+        self.report_end(true).await
+    }
+
+    /// Releases what the job holds and says how it went. `ask` is false when the holder releases by itself.
+    async fn report_end(&mut self, ask: bool) -> i32 {
+        let Some(hold) = self.own_hold() else {
+            return self.overtaken();
+        };
+        if !hold.fired {
             self.emit("release", json!({}));
             if let Some(session) = hold.session {
                 self.pause(1, 10).await;
                 self.emit("alive", json!({"session": session}));
             }
+            self.pause(2, 15).await;
         }
+        // The failsafe, or another command of this job, may have been faster even now.
+        let now = self.now();
+        let Some(hold) = self.release(now, By::Holder) else {
+            self.error("not-frozen", "another command released it");
+            return self.end("failed", 205);
+        };
+        let released = !hold.fired;
+        let over = if released { now } else { hold.deadline };
+        self.report_release(&hold, over);
+        if !released {
+            self.error(
+                "failsafe-fired",
+                "the failsafe thawed before this command came",
+            );
+            return self.end("failed", 203);
+        }
+        if ask && !hold.ready {
+            self.error("not-frozen", "it was released before everything was frozen");
+            return self.end("failed", 205);
+        }
+        self.end("ok", 0)
+    }
+
+    /// The lines of a hold that is over.
+    fn report_release(&mut self, hold: &Hold, over: DateTime<Utc>) {
         for mount in hold.frozen.iter().rev() {
-            if released {
-                self.pause(2, 15).await;
-                self.emit("thawed", json!({"mount": mount, "ok": true}));
+            let event = if hold.fired {
+                json!({"mount": mount, "ok": false, "text": "thawed by the failsafe: the budget was spent"})
             } else {
-                self.emit("thawed", json!({"mount": mount, "ok": false, "text": "thawed by the failsafe: the budget was spent"}));
-            }
+                json!({"mount": mount, "ok": true})
+            };
+            self.emit("thawed", event);
         }
-        let over = if released { self.now() } else { hold.deadline };
-        self.machine(|machine| machine.hold = None);
         if let Some(session) = hold.session {
             self.emit("unlocked", json!({"session": session}));
         }
@@ -365,18 +484,10 @@ impl<'a> Play<'a> {
         for mount in &hold.frozen {
             self.emit("probe", json!({"mount": mount, "frozen": false}));
         }
-        self.emit(
-            "window",
-            json!({"window_ms": hold.since.map_or(0, |since| (over - since).num_milliseconds())}),
-        );
-        if released {
-            return self.end("ok", 0);
-        }
-        self.error(
-            "failsafe-fired",
-            "the failsafe thawed before this command came",
-        );
-        self.end("failed", 203)
+        let window = hold
+            .since
+            .map_or(0, |since| (over - since).num_milliseconds());
+        self.emit("window", json!({"window_ms": window}));
     }
 
     async fn mount_document(&mut self) -> i32 {

@@ -1,4 +1,4 @@
-//! What a simulated instance remembers: its mounts, its holder and its failsafe.
+//! What a simulated instance remembers: its mounts, its holder, its failsafe, and everything that ever froze.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,37 @@ pub(super) struct Mounted {
     pub device: String,
 }
 
+/// Why the filesystem that carries the agent's state stays as it is.
+const AGENT: &str = "it carries the agent's or this script's own files";
+/// Why `/` stays as it is.
+const SYSTEM: &str = "it carries the running system";
+
 impl Mounted {
-    /// Why this mount is not frozen, if it is not.
-    pub(super) fn objection(&self) -> Option<&'static str> {
+    /// Why this mount is not frozen, if it is not. With `root` also `/` and the agent's filesystem are.
+    pub(super) fn objection(&self, root: bool) -> Option<&'static str> {
+        self.plain_objection().filter(|reason| {
+            !(root && self.carries_the_agent() && [SYSTEM, AGENT].contains(reason))
+        })
+    }
+
+    /// The command's own files lie on it.
+    pub(super) fn carries_the_agent(&self) -> bool {
+        self.mount == "/" || self.plain_objection() == Some(AGENT)
+    }
+
+    fn plain_objection(&self) -> Option<&'static str> {
         let below = |path: &str| self.mount == path || self.mount.starts_with(&format!("{path}/"));
         match () {
+            () if !["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"].contains(&self.fs.as_str()) => {
+                Some("this filesystem is not frozen by this document")
+            }
             () if self.mount == "/" || below("/boot") || below("/usr") || below("/etc") => {
-                Some("it carries the running system")
+                Some(SYSTEM)
             }
             () if ["/var", "/var/lib", "/var/lib/amazon", "/var/lib/amazon/ssm"]
                 .contains(&self.mount.as_str()) =>
             {
-                Some("it carries the agent's or this script's own files")
-            }
-            () if !["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"].contains(&self.fs.as_str()) => {
-                Some("this filesystem is not frozen by this document")
+                Some(AGENT)
             }
             () => None,
         }
@@ -51,6 +67,55 @@ pub(super) struct Hold {
     pub frozen: Vec<String>,
     /// The failsafe has acted.
     pub fired: bool,
+    /// Everything is frozen.
+    pub ready: bool,
+    /// The command that took the hold is still at work.
+    pub at_work: bool,
+    /// That command makes the set itself (`snapshot`).
+    pub autonomous: bool,
+}
+
+/// Who ended a freeze or a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The job's own holder, asked by its own command.
+    Holder,
+    /// The failsafe: the budget was spent.
+    Failsafe,
+    /// The holder, because the command that started it was killed or gave up.
+    Abandoned,
+}
+
+/// Something that changed on an instance, as nobody but the lab can know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    pub at: DateTime<Utc>,
+    pub job: String,
+    pub what: What,
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The failsafe will act at `deadline`.
+    Armed {
+        deadline: DateTime<Utc>,
+    },
+    Locked {
+        session: u32,
+    },
+    Unlocked {
+        by: By,
+    },
+    Frozen {
+        mount: String,
+        volume: String,
+    },
+    Thawed {
+        mount: String,
+        volume: String,
+        by: By,
+    },
 }
 
 /// A simulated instance.
@@ -62,6 +127,9 @@ pub(super) struct Machine {
     pub hold: Option<Hold>,
     /// Last event number of each job.
     sequences: BTreeMap<String, u64>,
+    pub history: Vec<Happening>,
+    /// How far its clock is ahead of the lab's.
+    pub clock_skew: chrono::Duration,
 }
 
 impl Machine {
@@ -93,12 +161,77 @@ impl Machine {
 
     /// Lets the failsafe act if its time has come.
     pub(super) fn settle(&mut self, now: DateTime<Utc>) {
-        if let Some(hold) = self
+        let due = self
             .hold
-            .as_mut()
+            .as_ref()
             .filter(|hold| now >= hold.deadline && !hold.fired)
-        {
-            hold.fired = true;
+            .map(|hold| hold.deadline);
+        if let Some(deadline) = due {
+            self.note_release(deadline, By::Failsafe);
+            if let Some(hold) = self.hold.as_mut() {
+                hold.fired = true;
+            }
+        }
+    }
+
+    fn note(&mut self, at: DateTime<Utc>, job: &str, what: What) {
+        let job = job.to_owned();
+        self.history.push(Happening { at, job, what });
+    }
+
+    /// Arms the failsafe for a new hold.
+    pub(super) fn arm(&mut self, now: DateTime<Utc>, hold: Hold) {
+        let deadline = hold.deadline;
+        self.note(now, &hold.job, What::Armed { deadline });
+        self.hold = Some(hold);
+    }
+
+    /// The database gives its lock; false when the hold is over already.
+    pub(super) fn lock(&mut self, now: DateTime<Utc>, session: u32) -> bool {
+        let Some(hold) = self.hold.as_mut().filter(|hold| !hold.fired) else {
+            return false;
+        };
+        hold.session = Some(session);
+        hold.since = hold.since.or(Some(now));
+        let job = hold.job.clone();
+        self.note(now, &job, What::Locked { session });
+        true
+    }
+
+    /// Freezes a mount; false when the hold is over already.
+    pub(super) fn freeze(&mut self, now: DateTime<Utc>, mounted: &Mounted) -> bool {
+        let Some(hold) = self.hold.as_mut().filter(|hold| !hold.fired) else {
+            return false;
+        };
+        hold.frozen.push(mounted.mount.clone());
+        let job = hold.job.clone();
+        let (mount, volume) = (mounted.mount.clone(), mounted.volume.clone());
+        self.note(now, &job, What::Frozen { mount, volume });
+        true
+    }
+
+    /// Ends the hold: whatever it still held is thawed and unlocked now.
+    pub(super) fn release(&mut self, now: DateTime<Utc>, by: By) -> Option<Hold> {
+        self.note_release(now, by);
+        self.hold.take()
+    }
+
+    fn note_release(&mut self, at: DateTime<Utc>, by: By) {
+        let Some(hold) = self.hold.clone().filter(|hold| !hold.fired) else {
+            return;
+        };
+        for mount in hold.frozen.iter().rev() {
+            let volume = self
+                .mounts
+                .iter()
+                .find(|mounted| mounted.mount == *mount)
+                .map(|mounted| mounted.volume.clone())
+                .unwrap_or_default();
+            let mount = mount.clone();
+            self.note(at, &hold.job, What::Thawed { mount, volume, by });
+        }
+        if hold.session.is_some() {
+            self.note(at, &hold.job, What::Unlocked { by });
         }
     }
 

@@ -25,7 +25,11 @@ const ERRORS: &str = "^([1-9][0-9]*|[0]|[1-9][0-9]%|[0-9]%|100%)$";
 
 pub(super) fn send(lab: &Lab, ctx: &CallContext, body: &Value) -> Result<Value, ServiceError> {
     let mut world = lab.world_of(&ctx.region);
-    let command = prepare(&world, ctx, body)?;
+    let mut command = prepare(&world, ctx, body)?;
+    // From the world's dice, so that a seed replays.
+    command.id = uuid::Builder::from_random_bytes(world.rng.u128(..).to_be_bytes())
+        .into_uuid()
+        .to_string();
     let answer = json!({"Command": report::command(&command)});
     let id = command.id.clone();
     let instances: Vec<String> = command
@@ -105,7 +109,7 @@ fn prepare(world: &World, ctx: &CallContext, body: &Value) -> Result<CommandReco
         .map(|step| step.timeout_seconds(&parameters))
         .sum();
     Ok(CommandRecord {
-        id: uuid::Uuid::new_v4().to_string(),
+        id: String::new(),
         document: document.name.clone(),
         version: text(body, "DocumentVersion")
             .unwrap_or("$DEFAULT")
@@ -115,7 +119,10 @@ fn prepare(world: &World, ctx: &CallContext, body: &Value) -> Result<CommandReco
         instance_ids: ids,
         targets: Value::Array(targets.to_vec()),
         requested: ctx.now,
-        visible: ctx.now + chrono::Duration::milliseconds(INVISIBLE_MS),
+        visible: ctx.now
+            + chrono::Duration::milliseconds(
+                INVISIBLE_MS + i64::from(world.weather.command_lag_ms),
+            ),
         delivery: Duration::from_secs(delivery),
         execution: Duration::from_secs(execution),
         max_concurrency: text(body, "MaxConcurrency").unwrap_or("50").to_owned(),

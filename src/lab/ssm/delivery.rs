@@ -9,11 +9,11 @@ use tokio::sync::Semaphore;
 
 use super::document::Parameters;
 use super::record::{CommandRecord, Detail, Plugin};
-use crate::lab::Lab;
 use crate::lab::dispatch::CallContext;
 use crate::lab::json::{ServiceError, required, strings};
 use crate::lab::runtime::{Invocation, InvocationEnd};
 use crate::lab::world::{AgentStatus, InstanceState};
+use crate::lab::{Lab, Mishap};
 
 /// How often an agent that does not answer is looked at again.
 const POLL: Duration = Duration::from_secs(1);
@@ -59,6 +59,7 @@ struct Delivery {
     document: String,
     plugins: Vec<Plugin>,
     gate: Gate,
+    mishap: Option<Mishap>,
 }
 
 /// Sends the command on its way; it goes on by itself.
@@ -70,6 +71,13 @@ pub(super) fn start(lab: &Lab, region: &str, command: &str, instance: &str, gate
     let Some(invocation) = record.invocation(instance) else {
         return;
     };
+    let document_command = record
+        .parameters
+        .get("command")
+        .and_then(|values| values.first());
+    let mishap = lab
+        .faults()
+        .befalls(document_command.map_or("", String::as_str));
     let delivery = Delivery {
         lab: lab.clone(),
         region: region.to_owned(),
@@ -83,12 +91,14 @@ pub(super) fn start(lab: &Lab, region: &str, command: &str, instance: &str, gate
         document: record.document.clone(),
         plugins: invocation.plugins.clone(),
         gate,
+        mishap,
     };
     let cancel = invocation.cancel.clone();
     let stopping = lab.stopping().clone();
     drop(world);
     tokio::spawn(async move {
         tokio::select! {
+            biased;
             () = stopping.cancelled() => {}
             () = delivery.go(&cancel) => {}
         }
@@ -97,13 +107,38 @@ pub(super) fn start(lab: &Lab, region: &str, command: &str, instance: &str, gate
 
 impl Delivery {
     async fn go(self, cancel: &tokio_util::sync::CancellationToken) {
+        if let Some(Mishap::Late(after)) = self.mishap {
+            let due = self.requested + chrono::Duration::from_std(after).unwrap_or_default();
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                () = self.until(self.not_started_by.min(due)) => {}
+            }
+            if due > self.not_started_by {
+                // The service gives it up; the agent has it all the same, and nobody hears how it went.
+                let word = async {
+                    self.until(self.expires).await;
+                    self.finish(Detail::DeliveryTimedOut);
+                };
+                let deed = async {
+                    self.until(due).await;
+                    for index in 0..self.plugins.len() {
+                        self.run(index).await;
+                    }
+                };
+                tokio::join!(word, deed);
+                return;
+            }
+        }
         let started = tokio::select! {
+            biased;
             () = cancel.cancelled() => return,
             started = self.wait_for_agent() => started,
         };
         if !started {
             // The service gives up on a command only when the time for running it is over too.
             tokio::select! {
+                biased;
                 () = cancel.cancelled() => {}
                 () = self.until(self.expires) => self.finish(Detail::DeliveryTimedOut),
             }
@@ -121,6 +156,7 @@ impl Delivery {
             )
         };
         let _held = tokio::select! {
+            biased;
             () = cancel.cancelled() => return,
             () = self.until(self.expires) => return self.finish(Detail::DeliveryTimedOut),
             held = waiting => held,
@@ -132,9 +168,18 @@ impl Delivery {
             if !self.begin(index) {
                 return;
             }
-            let Some(end) = self.run(index).await else {
+            let begun = self.befall();
+            let Some(mut end) = self.run(index).await else {
                 return self.finish(Detail::DeliveryTimedOut);
             };
+            begun.abort();
+            match self.mishap {
+                Some(Mishap::Killed(_)) if end.cancelled => end.cancelled = false,
+                Some(Mishap::Truncated(characters)) => {
+                    end.stdout = end.stdout.chars().take(characters).collect();
+                }
+                _ => {}
+            }
             let detail = verdict(&end);
             self.record(index, end, detail);
             if detail != Detail::Success {
@@ -191,15 +236,7 @@ impl Delivery {
 
     /// Runs one step and waits for the agent's report; `None` when none came while the command was valid.
     async fn run(&self, index: usize) -> Option<InvocationEnd> {
-        let step = &self.plugins[index].step;
-        let invocation = Invocation {
-            command_id: self.command.clone(),
-            instance: self.instance.clone(),
-            document: self.document.clone(),
-            parameters: self.parameters.clone(),
-            script: step.script(&self.parameters),
-            execution_timeout: Duration::from_secs(step.timeout_seconds(&self.parameters)),
-        };
+        let invocation = self.invocation(index);
         let runtime = Arc::clone(self.lab.runtime());
         // The script runs on even when nobody hears of it any more.
         let running = tokio::spawn(async move { runtime.run(invocation).await });
@@ -211,9 +248,71 @@ impl Delivery {
             Some(end)
         };
         tokio::select! {
+            biased;
             end = reported => end,
             () = self.until(self.expires) => None,
         }
+    }
+
+    fn invocation(&self, index: usize) -> Invocation {
+        let step = &self.plugins[index].step;
+        Invocation {
+            command_id: self.command.clone(),
+            instance: self.instance.clone(),
+            document: self.document.clone(),
+            parameters: self.parameters.clone(),
+            script: step.script(&self.parameters),
+            execution_timeout: Duration::from_secs(step.timeout_seconds(&self.parameters)),
+        }
+    }
+
+    /// Lets happen what a fault plan has in store for a command that begins now. What it started ends when it is
+    /// aborted, but for a second run, which nobody hears of.
+    fn befall(&self) -> tokio::task::JoinHandle<()> {
+        let (lab, mishap) = (self.lab.clone(), self.mishap);
+        let (region, command, instance) = (
+            self.region.clone(),
+            self.command.clone(),
+            self.instance.clone(),
+        );
+        if let (Some(Mishap::Twice(after)), false) = (mishap, self.plugins.is_empty()) {
+            let mut again = self.invocation(0);
+            again.command_id.push_str("-again");
+            let lab = lab.clone();
+            tokio::spawn(async move {
+                lab.clock().sleep(after).await;
+                lab.runtime().run(again).await;
+            });
+        }
+        if let Some(Mishap::AgentLost(time)) = mishap {
+            let lab = lab.clone();
+            set_agent(&lab, &region, &instance, AgentStatus::ConnectionLost);
+            let (region, instance) = (region.clone(), instance.clone());
+            tokio::spawn(async move {
+                lab.clock().sleep(time).await;
+                set_agent(&lab, &region, &instance, AgentStatus::Online);
+            });
+        }
+        tokio::spawn(async move {
+            let (after, cancelled) = match mishap {
+                Some(Mishap::Cancelled(after)) => (after, true),
+                Some(Mishap::Killed(after)) => (after, false),
+                _ => return,
+            };
+            lab.clock().sleep(after).await;
+            if cancelled {
+                let mut world = lab.world_of(&region);
+                let invocation = world
+                    .ssm
+                    .commands
+                    .get_mut(&command)
+                    .and_then(|command| command.invocation_mut(&instance));
+                if let Some(invocation) = invocation.filter(|i| !i.detail.terminal()) {
+                    invocation.detail = Detail::Cancelling;
+                }
+            }
+            lab.runtime().cancel(&command, &instance).await;
+        })
     }
 
     /// False when it was cancelled before it began.
@@ -277,6 +376,12 @@ impl Delivery {
                 plugin.detail = detail;
             }
         }
+    }
+}
+
+fn set_agent(lab: &Lab, region: &str, instance: &str, status: AgentStatus) {
+    if let Some(instance) = lab.world_of(region).instances.get_mut(instance) {
+        instance.agent.status = status;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Run Command over the simulated runtime, on tokio's paused clock.
 
+mod mishaps;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +73,7 @@ async fn call(lab: &Lab, operation: &str, body: Value) -> Result<Value, ServiceE
         account: lab.account().to_owned(),
         region: lab.region().to_owned(),
         access_key: "AKIALAB".to_owned(),
+        role: None,
         now: lab.clock().now(),
         request_id: "r".to_owned(),
     };

@@ -68,6 +68,39 @@ pub enum Engine {
     Postgresql,
 }
 
+/// The instance profile's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// May call `CreateSnapshots`, as assets/iam/instance-role.json allows.
+    #[default]
+    Backup,
+    /// May nothing at EC2.
+    Bare,
+    /// The instance has no role.
+    None,
+}
+
+impl Role {
+    /// Its name in IAM; empty without a role.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Backup => "freezeframe-instance",
+            Self::Bare => "ssm-only",
+            Self::None => "",
+        }
+    }
+
+    /// Whether it may make a call, by service and action.
+    pub fn may(self, service: &str, action: &str) -> bool {
+        match (service, action) {
+            ("sts", "GetCallerIdentity") => true,
+            ("ec2", "CreateSnapshots") => self == Self::Backup,
+            _ => false,
+        }
+    }
+}
+
 /// A filesystem of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountSpec {
@@ -118,6 +151,7 @@ pub struct Instance {
     pub agent: AgentSpec,
     pub mounts: Vec<MountSpec>,
     pub engine: Option<Engine>,
+    pub role: Role,
     /// How long a command takes from SendCommand to its start on this instance (simulated runtime).
     pub command_latency_ms: u64,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::model::{AgentStatus, Engine, InstanceState, Platform, VolumeType};
+use super::model::{AgentStatus, Engine, InstanceState, Platform, Role, VolumeType};
 use crate::lab::LabError;
 
 /// A world as written down: the fleet, and how much past it has.
@@ -63,6 +63,9 @@ pub struct InstanceSpec {
     pub agent: AgentStatus,
     pub agent_version: Option<String>,
     pub engine: Option<Engine>,
+    /// `backup` may call CreateSnapshots, `bare` may not, `none` has no role.
+    #[serde(default)]
+    pub role: Role,
     #[serde(default = "latency")]
     pub command_latency_ms: u64,
     #[serde(default)]

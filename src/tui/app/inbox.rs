@@ -28,6 +28,13 @@ impl App {
                 self.tell_screens(now);
                 Some(Vec::new())
             }
+            Message::JobRead { job, result } => {
+                match result {
+                    Ok(found) => self.world.put_past_job(job, found.map(|view| *view)),
+                    Err(problem) => self.notice = Some(Notice::Problem(problem)),
+                }
+                Some(Vec::new())
+            }
             Message::Job(job) => Some(self.job(*job, now)),
             Message::Notice(problem) => {
                 self.notice = Some(Notice::Problem(problem));

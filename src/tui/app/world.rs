@@ -7,12 +7,13 @@ use chrono::{DateTime, Utc};
 use crate::domain::ids::{InstanceId, JobId, VolumeId};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
-use crate::domain::job::{JobView, Phase};
+use crate::domain::job::{JobView, Mode, OnFailure, Phase};
 use crate::domain::level::Level;
 use crate::domain::problem::Problem;
 use crate::domain::set::{self, SnapshotSet};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::volume::Volume;
+use crate::recipe::chosen::Catalogue;
 use crate::tui::message::Identity;
 
 /// One part of the world. Old data stays while new data loads, and when loading fails.
@@ -65,9 +66,26 @@ pub struct VolumeBackups {
     pub level: Option<Level>,
 }
 
+/// What this console knows of the job behind a set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Remembered<'a> {
+    /// It is in the journal.
+    Here(&'a JobView),
+    /// The journal was asked and does not have it.
+    Nowhere,
+    /// The journal has not answered yet.
+    NotAsked,
+}
+
 /// The world.
 #[derive(Debug, Default)]
 pub struct World {
+    /// The recipes that can be chosen.
+    pub recipes: Catalogue,
+    /// What a run does when it cannot quiesce, unless a person says another.
+    pub on_failure: OnFailure,
+    /// Who calls `CreateSnapshots`, unless a person says another.
+    pub mode: Mode,
     /// Who we are.
     pub identity: Pane<Identity>,
     /// Instances.
@@ -80,6 +98,8 @@ pub struct World {
     pub images: Vec<Image>,
     /// Jobs, newest first.
     pub jobs: Pane<Vec<JobView>>,
+    /// Jobs older than `jobs` reaches, as the journal answered when somebody looked; `None` inside: it has none.
+    past_jobs: HashMap<JobId, Option<JobView>>,
     /// Our sets, newest first (derived).
     pub sets: Vec<SnapshotSet>,
     /// For each instance its newest proven set (derived; index into `sets`).
@@ -143,6 +163,15 @@ impl World {
         self.jobs().iter().find(|j| j.spec.job == *id)
     }
 
+    /// What is known of the job behind a set: the recent ones are here, older ones must be looked up.
+    pub fn remembered(&self, id: &JobId) -> Remembered<'_> {
+        match (self.job(id), self.past_jobs.get(id)) {
+            (Some(job), _) | (None, Some(Some(job))) => Remembered::Here(job),
+            (None, Some(None)) => Remembered::Nowhere,
+            (None, None) => Remembered::NotAsked,
+        }
+    }
+
     /// Jobs that have not ended.
     pub fn running(&self) -> impl Iterator<Item = &JobView> {
         self.jobs().iter().filter(|j| j.phase != Phase::Done)
@@ -180,6 +209,11 @@ impl World {
             Some(old) => *old = job,
             None => jobs.insert(0, job),
         }
+    }
+
+    /// Takes in what the journal has of an old job.
+    pub(super) fn put_past_job(&mut self, id: JobId, found: Option<JobView>) {
+        self.past_jobs.insert(id, found);
     }
 
     /// Works out again what follows from instances and snapshots.

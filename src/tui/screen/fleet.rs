@@ -13,7 +13,7 @@ use crate::config::theme::Role;
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::{Agent, Instance};
 use crate::domain::tags;
-use crate::recipe::catalogue;
+use crate::recipe::chosen::Catalogue;
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::style::{age, ago, level, moment};
@@ -34,8 +34,8 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// Why a job of this instance would be refused at once, as far as the console can tell before
-/// preflight; `None` when nothing speaks against it.
-pub fn refusal(instance: &Instance) -> Option<String> {
+/// preflight; `None` when nothing speaks against it. `recipe` is chosen in place of the instance's tag.
+pub fn refusal(instance: &Instance, recipe: Option<&str>, recipes: &Catalogue) -> Option<String> {
     if instance.state != "running" {
         return Some(format!(
             "it is {}; only a running instance can be quiesced",
@@ -51,15 +51,15 @@ pub fn refusal(instance: &Instance) -> Option<String> {
         }
         Agent::Online { .. } | Agent::Unknown => {}
     }
-    let Some(tag) = instance.recipe_tag() else {
-        let names: Vec<&str> = catalogue::all().iter().map(|r| r.name).collect();
+    let Some(word) = recipe.or(instance.recipe_tag()) else {
+        let names: Vec<&str> = recipes.all().iter().map(|r| r.name.as_str()).collect();
         return Some(format!(
             "no tag {}; set it to {}",
             tags::CONSISTENT_SNAPSHOT,
             names.join(" or ")
         ));
     };
-    match catalogue::lookup(tag, &instance.id) {
+    match recipes.lookup(word, &instance.id) {
         Err(problem) => Some(format!("{}; {}", problem.cause, problem.mend)),
         Ok(recipe) if recipe.platform != instance.platform => Some(format!(
             "recipe {} is for {}, this is {}",
@@ -136,7 +136,7 @@ fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
     };
     let recipe = match instance.recipe_tag() {
         None => Cell::styled("—", Role::Muted),
-        Some(tag) if catalogue::find(tag).is_some() => Cell::new(tag),
+        Some(tag) if cx.world.recipes.find(tag).is_some() => Cell::new(tag),
         Some(tag) => Cell::styled(format!("?{tag}"), Role::Warn),
     };
     let proven = match cx.world.last_proven(&instance.id) {
@@ -190,7 +190,7 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
         "Recipe tag",
         instance.recipe_tag().unwrap_or("—"),
     ));
-    match refusal(instance) {
+    match refusal(instance, None, &world.recipes) {
         Some(reason) => out.push(Entry::Pair(
             "Snapshot".into(),
             format!("refused: {reason}"),
@@ -330,7 +330,7 @@ impl Screen for Fleet {
             }
         }
         if action == Action::Snapshot && !self.chosen().is_empty() {
-            let dialog = SnapshotDialog::new(self.chosen());
+            let dialog = SnapshotDialog::new(self.chosen(), cx.world);
             return Reaction::ask(Request::Open(Box::new(dialog)));
         }
         let Some(instance) = self.current(cx) else {

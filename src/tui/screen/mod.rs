@@ -86,6 +86,8 @@ pub enum Request {
         /// How far back.
         days: u32,
     },
+    /// Look a job up in the journal that is older than the Jobs screen reaches.
+    LoadJob(JobId),
     /// Start a run.
     StartRun(RunRequest),
     /// Thaw and stop one job.

@@ -10,16 +10,28 @@ use super::fleet::refusal;
 use super::{Cx, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::{InstanceId, RunId};
-use crate::domain::job::OnFailure;
+use crate::domain::instance::Instance;
+use crate::domain::job::{Mode, OnFailure};
 use crate::tui::action::Action;
+use crate::tui::app::world::World;
 use crate::tui::effect::RunRequest;
 use crate::tui::widget::dialog;
 use crate::tui::widget::form::{Field, Focus, Form};
 use crate::tui::widget::text;
 
-/// Budget that the field begins with, in seconds.
-const BUDGET_S: u32 = 30;
 const ON_FAILURE: [OnFailure; 2] = [OnFailure::Skip, OnFailure::CrashConsistent];
+const MODES: [Mode; 2] = [Mode::Coordinated, Mode::Autonomous];
+/// The first choice of a recipe: every instance by its own tag.
+const BY_TAG: &str = "by tag";
+
+/// Places of the fields.
+mod field {
+    pub const RECIPE: usize = 0;
+    pub const MODE: usize = 1;
+    pub const ROOT: usize = 2;
+    pub const BUDGET: usize = 3;
+    pub const ON_FAILURE: usize = 4;
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display)]
 enum Button {
@@ -32,31 +44,125 @@ const BUTTONS: [Button; 2] = [Button::Cancel, Button::Start];
 /// The dialog.
 pub struct SnapshotDialog {
     instances: Vec<InstanceId>,
+    /// Recipes to choose from, after [`BY_TAG`].
+    recipes: Vec<String>,
     form: Form,
 }
 
 impl SnapshotDialog {
     /// A review of these instances; the focus is on Cancel.
-    pub fn new(instances: Vec<InstanceId>) -> Self {
+    pub fn new(instances: Vec<InstanceId>, world: &World) -> Self {
+        let recipes: Vec<String> = world.recipes.all().iter().map(|r| r.name.clone()).collect();
+        let names = std::iter::once(BY_TAG.to_owned())
+            .chain(recipes.iter().cloned())
+            .collect();
+        // Where recipes have budgets of their own, no single number would be true of all.
+        let usual = world.recipes.budget_s();
+        let same = world.recipes.all().iter().all(|r| r.budget_s == usual);
         let fields = vec![
-            Field::text("frozen at most (s)", BUDGET_S.to_string()),
+            Field::choice("recipe", names),
+            Field::choice("mode", MODES.iter().map(ToString::to_string).collect()).choosing(
+                MODES
+                    .iter()
+                    .position(|m| *m == world.mode)
+                    .unwrap_or_default(),
+            ),
+            Field::choice("freeze / too", vec!["no".to_owned(), "yes".to_owned()]),
+            Field::text(
+                "frozen at most (s)",
+                if same {
+                    usual.to_string()
+                } else {
+                    String::new()
+                },
+            ),
             Field::choice(
                 "if it cannot freeze",
                 ON_FAILURE.iter().map(ToString::to_string).collect(),
+            )
+            .choosing(
+                ON_FAILURE
+                    .iter()
+                    .position(|o| *o == world.on_failure)
+                    .unwrap_or_default(),
             ),
         ];
         let buttons = BUTTONS.iter().map(ToString::to_string).collect();
-        Self {
+        let mut dialog = Self {
             instances,
+            recipes,
             form: Form::new(fields, buttons, 0),
+        };
+        dialog.settle();
+        dialog
+    }
+
+    /// What one choice rules out for another.
+    fn settle(&mut self) {
+        let coordinated = self.mode() == Mode::Coordinated;
+        self.form.set_off(
+            field::ROOT,
+            coordinated.then_some("only in autonomous mode"),
+        );
+    }
+
+    fn mode(&self) -> Mode {
+        MODES
+            .get(self.form.chosen(field::MODE))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn freeze_root(&self) -> bool {
+        self.mode() == Mode::Autonomous && self.form.chosen(field::ROOT) == 1
+    }
+
+    /// The recipe for all; `None` is by tag.
+    fn recipe(&self) -> Option<&str> {
+        let at = self.form.chosen(field::RECIPE).checked_sub(1)?;
+        self.recipes.get(at).map(String::as_str)
+    }
+
+    /// The budget; `None` is each recipe's own.
+    fn budget(&self) -> Result<Option<u32>, String> {
+        let typed = self.form.value(field::BUDGET).trim();
+        if typed.is_empty() {
+            return Ok(None);
+        }
+        match typed.parse::<u32>() {
+            Ok(seconds) if (1..=999).contains(&seconds) => Ok(Some(seconds)),
+            _ => Err("1 to 999 seconds".to_owned()),
         }
     }
 
-    fn budget(&self) -> Result<u32, String> {
-        match self.form.value(0).trim().parse::<u32>() {
-            Ok(seconds) if (1..=999).contains(&seconds) => Ok(seconds),
-            _ => Err("1 to 999 seconds".to_owned()),
+    /// What the choices mean for the instances, said before Start.
+    fn notes(&self) -> Vec<(String, Role)> {
+        let mut notes = Vec::new();
+        match (self.mode(), self.freeze_root()) {
+            (Mode::Coordinated, _) => notes.push((
+                "Root volumes are in the set but not frozen: never more than crash.".to_owned(),
+                Role::Muted,
+            )),
+            (Mode::Autonomous, false) => notes.push((
+                "The instance asks for the snapshots itself; its role must allow it. / is not frozen: never more \
+                 than crash."
+                    .to_owned(),
+                Role::Muted,
+            )),
+            (Mode::Autonomous, true) => notes.push((
+                "! / is frozen too, last in and first out. While it lasts nothing on the instance can write, its SSM \
+                 agent and its logs included; should the script die, only the failsafe thaws."
+                    .to_owned(),
+                Role::Warn,
+            )),
         }
+        if self.budget() == Ok(None) {
+            notes.push((
+                "Frozen at most: as each recipe says.".to_owned(),
+                Role::Muted,
+            ));
+        }
+        notes
     }
 
     /// Instances and why each is refused, if it is.
@@ -67,12 +173,26 @@ impl SnapshotDialog {
         self.instances.iter().map(|id| {
             let reason = match cx.world.instance(id) {
                 None => Some("it is no longer there".to_owned()),
-                Some(instance) => refusal(instance).or_else(|| {
-                    let busy = cx.world.running().any(|job| job.spec.instance == *id);
-                    busy.then(|| "another job runs on it".to_owned())
-                }),
+                Some(instance) => refusal(instance, self.recipe(), &cx.world.recipes)
+                    .or_else(|| self.not_in_this_mode(instance, cx.world))
+                    .or_else(|| {
+                        let busy = cx.world.running().any(|job| job.spec.instance == *id);
+                        busy.then(|| "another job runs on it".to_owned())
+                    }),
             };
             (id, reason)
+        })
+    }
+
+    /// Somebody else's document has no command that takes the snapshots itself.
+    fn not_in_this_mode(&self, instance: &Instance, world: &World) -> Option<String> {
+        let word = self.recipe().or(instance.recipe_tag())?;
+        let recipe = world.recipes.find(word)?;
+        (recipe.foreign && self.mode() == Mode::Autonomous).then(|| {
+            format!(
+                "{} cannot take snapshots itself; choose coordinated",
+                recipe.name
+            )
         })
     }
 
@@ -80,7 +200,7 @@ impl SnapshotDialog {
         let budget_s = match self.budget() {
             Ok(seconds) => seconds,
             Err(error) => {
-                self.form.set_focus(Focus::Field(0));
+                self.form.set_focus(Focus::Field(field::BUDGET));
                 return vec![Request::Say(format!("frozen at most: {error}"))];
             }
         };
@@ -96,9 +216,12 @@ impl SnapshotDialog {
         let request = RunRequest {
             run: run.clone(),
             instances: self.instances.clone(),
+            recipe: self.recipe().map(str::to_owned),
+            mode: self.mode(),
+            freeze_root: self.freeze_root(),
             budget_s,
             on_failure: ON_FAILURE
-                .get(self.form.chosen(1))
+                .get(self.form.chosen(field::ON_FAILURE))
                 .copied()
                 .unwrap_or_default(),
         };
@@ -123,7 +246,7 @@ impl SnapshotDialog {
             let recipe = cx
                 .world
                 .instance(id)
-                .and_then(|i| i.recipe_tag())
+                .and_then(|i| self.recipe().or(i.recipe_tag()))
                 .unwrap_or("—")
                 .to_owned();
             let (mark, words, role) = match reason {
@@ -163,7 +286,9 @@ impl Screen for SnapshotDialog {
         if !self.form.handles(action) {
             return Reaction::Ignored;
         }
-        match self.form.act(action).and_then(|i| BUTTONS.get(i)) {
+        let pressed = self.form.act(action);
+        self.settle();
+        match pressed.and_then(|i| BUTTONS.get(i)) {
             None => Reaction::done(),
             Some(Button::Cancel) => Reaction::ask(Request::Close),
             Some(Button::Start) => Reaction::Done(self.start(cx)),
@@ -191,9 +316,17 @@ impl Screen for SnapshotDialog {
             .filter(|(_, reason)| reason.is_none())
             .count();
         let all = self.instances.len();
-        let note = "Root volumes are in the set but not frozen: never more than crash.";
-        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
-        let wanted = height.saturating_add(4).saturating_add(self.form.height());
+        let notes: Vec<Line<'_>> = self
+            .notes()
+            .into_iter()
+            .flat_map(|(words, role)| {
+                text::wrap(&words, usize::from(width))
+                    .into_iter()
+                    .map(move |line| Line::styled(line, cx.styles.get(role)))
+            })
+            .collect();
+        let height = u16::try_from(lines.len() + notes.len()).unwrap_or(u16::MAX);
+        let wanted = height.saturating_add(3).saturating_add(self.form.height());
         let inner = dialog::open(
             frame,
             area,
@@ -208,8 +341,8 @@ impl Screen for SnapshotDialog {
             cx.styles
                 .get(if will == 0 { Role::Warn } else { Role::Title }),
         )];
-        // One line for the count, two for the note; the rest for instances, the last telling how many more.
-        let room = above.saturating_sub(4);
+        // One line for the count, a blank one and the notes; the rest for instances, the last telling how many more.
+        let room = above.saturating_sub(notes.len() + 3);
         let hidden = lines.len().saturating_sub(room);
         if hidden > 0 {
             shown.extend(lines.into_iter().take(room.saturating_sub(1)));
@@ -221,15 +354,16 @@ impl Screen for SnapshotDialog {
             shown.extend(lines);
         }
         shown.push(Line::default());
-        shown.push(Line::styled(
-            text::fit(note, usize::from(inner.width)),
-            cx.styles.get(Role::Muted),
-        ));
+        shown.extend(notes);
         for (line, row) in shown.into_iter().zip(inner.rows().take(above)) {
             frame.render_widget(line, row);
         }
-        let errors: Vec<(usize, String)> =
-            self.budget().err().map(|e| (0, e)).into_iter().collect();
+        let errors: Vec<(usize, String)> = self
+            .budget()
+            .err()
+            .map(|e| (field::BUDGET, e))
+            .into_iter()
+            .collect();
         let dim = if will == 0 || cx.world.writes_refused().is_some() {
             vec![1]
         } else {

@@ -1,5 +1,7 @@
 //! Snapshots: what each is worth, who made it, and the set that it belongs to.
 
+mod page;
+
 use std::cmp::Ordering;
 
 use crossterm::event::KeyEvent;
@@ -10,13 +12,10 @@ use super::list::{List, Listed, Words, reaction};
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::{InstanceId, JobId, VolumeId};
-use crate::domain::level::Origin;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::tags;
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
-use crate::tui::style::{age, ago, level, moment};
-use crate::tui::widget::details::{Details, Entry};
+use crate::tui::style::{age, level};
 use crate::tui::widget::table::{Cell, Column};
 
 const COLUMNS: &[Column] = &[
@@ -142,119 +141,6 @@ fn cells(snapshot: &Snapshot, cx: &Cx<'_>) -> Vec<Cell> {
     ]
 }
 
-fn describe(snapshot: &Snapshot, cx: &Cx<'_>) -> Details {
-    let world = cx.world;
-    let (symbol, word, role) = level(snapshot.level());
-    let (state, state_role) = state(snapshot);
-    let mut out = vec![
-        Entry::Section("Snapshot".into()),
-        Entry::pair("Id", snapshot.id.as_str()),
-        Entry::pair("Scope", snapshot.scope.to_string()),
-        Entry::Pair("Level".into(), format!("{symbol} {word}"), role),
-        Entry::pair("Origin", origin_words(&snapshot.origin)),
-        Entry::pair(
-            "Started",
-            format!(
-                "{} ({})",
-                moment(snapshot.started),
-                ago(snapshot.started, cx.now)
-            ),
-        ),
-        Entry::Pair("State".into(), state, state_role),
-        Entry::pair("Tier", &*snapshot.tier),
-        Entry::pair("Volume", snapshot.volume.as_str()),
-        Entry::pair("Volume size", format!("{} GiB", snapshot.volume_gib)),
-        Entry::pair("Encrypted", if snapshot.encrypted { "yes" } else { "no" }),
-        Entry::pair("Description", &*snapshot.description),
-    ];
-    if let Some(at) = snapshot.completed {
-        out.insert(6, Entry::pair("Completed", moment(at)));
-    }
-    if let Some(bytes) = snapshot.full_bytes {
-        out.push(Entry::pair(
-            "Written blocks",
-            format!("{} MiB", bytes / (1024 * 1024)),
-        ));
-    }
-    if let Some(set) = snapshot.job().and_then(|job| world.set(&job)) {
-        let (symbol, word, role) = level(Some(set.level));
-        let size = match set.expected {
-            Some(n) if n != set.members.len() => {
-                format!("{} of {n} snapshots: PARTIAL", set.members.len())
-            }
-            _ => format!("{} snapshots", set.members.len()),
-        };
-        out.push(Entry::Section("Set".into()));
-        out.push(Entry::pair("Job", set.job.as_str()));
-        out.push(Entry::Pair(
-            "Level".into(),
-            format!("{symbol} {word}"),
-            role,
-        ));
-        let instance = set.instance.as_ref().map_or("unknown".to_owned(), |id| {
-            format!("{id} ({})", world.instance_name(id))
-        });
-        out.push(Entry::pair("Instance", instance));
-        out.push(Entry::pair("Recipe", set.recipe.as_deref().unwrap_or("—")));
-        if let Some(ms) = set.frozen_ms {
-            out.push(Entry::pair("Freeze window", format!("{ms} ms")));
-        }
-        out.push(Entry::pair("Size", size));
-        let (words, role) = if set.restorable {
-            ("yes", Role::Ok)
-        } else {
-            (
-                "not now: members are missing, not completed, or archived",
-                Role::Warn,
-            )
-        };
-        out.push(Entry::Pair("Restorable".into(), words.into(), role));
-        for member in world
-            .snapshots()
-            .iter()
-            .filter(|s| set.members.contains(&s.id))
-        {
-            let (symbol, word, role) = level(member.level());
-            let here = if member.id == snapshot.id {
-                " (this one)"
-            } else {
-                ""
-            };
-            let words = format!("{} of {}, {symbol} {word}{here}", member.id, member.volume);
-            out.push(Entry::Pair(
-                member.device().unwrap_or("—").to_owned(),
-                words,
-                role,
-            ));
-        }
-    }
-    out.push(Entry::Section(format!("Tags ({})", snapshot.tags.0.len())));
-    for (key, value) in snapshot.tags.iter() {
-        let role = if key == tags::PIN {
-            Role::Accent
-        } else {
-            Role::Text
-        };
-        out.push(Entry::Pair(key.to_owned(), value.to_owned(), role));
-    }
-    Details::new(
-        format!("Snapshot {}", snapshot.id),
-        snapshot.id.as_str(),
-        world.arn("snapshot", snapshot.id.as_str()),
-        out,
-    )
-}
-
-fn origin_words(origin: &Origin) -> String {
-    match origin {
-        Origin::Freezeframe => "freezeframe".to_owned(),
-        Origin::Dlm { policy } => format!("Data Lifecycle Manager, policy {policy}"),
-        Origin::AwsBackup => "AWS Backup, which keeps it; EC2 refuses to delete it".to_owned(),
-        Origin::Image { image } => format!("held by image {image}"),
-        Origin::Manual => "made by hand or by another tool".to_owned(),
-    }
-}
-
 impl Screen for Snapshots {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.only {
@@ -303,8 +189,11 @@ impl Screen for Snapshots {
             return Reaction::Ignored;
         };
         Reaction::ask(match (action, snapshot.job(), snapshot.instance()) {
-            (Action::Open | Action::Describe, _, _) => {
-                Request::Open(Box::new(describe(snapshot, cx)))
+            (Action::Open, Some(job), _) => {
+                return Reaction::Done(page::open_set(snapshot, job, cx));
+            }
+            (Action::Open | Action::Describe, job, _) => {
+                return Reaction::Done(page::open_snapshot(snapshot, job, cx));
             }
             (Action::CopyId, _, _) => Request::Copy(snapshot.id.to_string()),
             (Action::CopyArn, _, _) => match cx.world.arn("snapshot", snapshot.id.as_str()) {
@@ -384,6 +273,7 @@ impl Screen for Snapshots {
             refused: None,
         };
         if set.is_some() {
+            items.push(item(Action::Open, "evidence of this set".to_owned()));
             items.push(item(Action::ShowSet, "show only this set".to_owned()));
         }
         if let Some(id) = snapshot.instance() {

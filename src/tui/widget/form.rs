@@ -110,6 +110,18 @@ impl Field {
         }
     }
 
+    /// The same choice with that option chosen.
+    #[must_use]
+    pub fn choosing(mut self, option: usize) -> Self {
+        if let Self::Choice {
+            options, chosen, ..
+        } = &mut self
+        {
+            *chosen = option.min(options.len().saturating_sub(1));
+        }
+        self
+    }
+
     fn label(&self) -> &str {
         match self {
             Self::Text { label, .. } | Self::Choice { label, .. } => label,
@@ -132,6 +144,16 @@ pub struct Form {
     fields: Vec<Field>,
     buttons: Vec<String>,
     focus: usize,
+    /// Fields that mean nothing now, each with the reason.
+    off: Vec<(usize, String)>,
+}
+
+/// One line of a form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    Field(usize),
+    Blank,
+    Buttons,
 }
 
 impl Form {
@@ -142,7 +164,33 @@ impl Form {
             fields,
             buttons,
             focus,
+            off: Vec::new(),
         }
+    }
+
+    /// Switches a field off, saying why, or on again. The focus passes over what is off.
+    pub fn set_off(&mut self, field: usize, why: Option<&str>) {
+        self.off.retain(|(i, _)| *i != field);
+        if let Some(why) = why {
+            self.off.push((field, why.to_owned()));
+        }
+    }
+
+    fn why_off(&self, field: usize) -> Option<&str> {
+        let off = self.off.iter().find(|(i, _)| *i == field);
+        off.map(|(_, why)| why.as_str())
+    }
+
+    /// The place after (or before) the focus that can have it.
+    fn beside(&self, places: usize, step: usize) -> usize {
+        let mut at = self.focus;
+        for _ in 0..places {
+            at = (at + step) % places.max(1);
+            if self.why_off(at).is_none() {
+                break;
+            }
+        }
+        at
     }
 
     /// Where the focus is.
@@ -194,8 +242,8 @@ impl Form {
     /// Moves the focus, changes choices; the index of a button when one is pressed.
     pub fn act(&mut self, action: Action) -> Option<usize> {
         let places = self.fields.len() + self.buttons.len();
-        let next = (self.focus + 1) % places.max(1);
-        let previous = (self.focus + places.saturating_sub(1)) % places.max(1);
+        let next = self.beside(places, 1);
+        let previous = self.beside(places, places.saturating_sub(1));
         let step = match action {
             Action::Open => match self.focus() {
                 Focus::Button(button) => return Some(button),
@@ -272,21 +320,33 @@ impl Form {
             .map(|f| text::width(f.label()))
             .max()
             .unwrap_or(0);
-        for (i, field) in self.fields.iter().enumerate() {
-            let Some(y) = u16::try_from(i).ok().filter(|y| *y < area.height) else {
-                return;
-            };
-            let at = Rect {
-                y: area.y + y,
-                height: 1,
-                ..area
-            };
-            self.view_field(frame, at, i, field, labels, styles, errors);
+        for (row, at) in self.rows(area.height).into_iter().zip(area.rows()) {
+            match row {
+                Row::Field(i) => {
+                    if let Some(field) = self.fields.get(i) {
+                        self.view_field(frame, at, i, field, labels, styles, errors);
+                    }
+                }
+                Row::Blank => {}
+                Row::Buttons => self.view_buttons(frame, at, styles, dim),
+            }
         }
-        let y = self.height() - 1;
-        if y >= area.height {
-            return;
+    }
+
+    /// The lines that fit: all of them, else without the blank one, else those around the focus.
+    fn rows(&self, height: u16) -> Vec<Row> {
+        let height = usize::from(height);
+        let mut rows: Vec<Row> = (0..self.fields.len()).map(Row::Field).collect();
+        if rows.len() + 2 <= height && !rows.is_empty() {
+            rows.push(Row::Blank);
         }
+        rows.push(Row::Buttons);
+        let focus = self.focus.min(rows.len() - 1);
+        rows.drain(..(focus + 1).saturating_sub(height).min(focus));
+        rows
+    }
+
+    fn view_buttons(&self, frame: &mut Frame<'_>, area: Rect, styles: &Styles, dim: &[usize]) {
         let mut spans = Vec::new();
         for (i, label) in self.buttons.iter().enumerate() {
             let focused = self.focus() == Focus::Button(i);
@@ -304,14 +364,7 @@ impl Form {
             spans.push(Span::styled(shown, styles.get(role)));
             spans.push(Span::raw(" "));
         }
-        frame.render_widget(
-            Line::from(spans),
-            Rect {
-                y: area.y + y,
-                height: 1,
-                ..area
-            },
-        );
+        frame.render_widget(Line::from(spans), area);
     }
 
     fn view_field(
@@ -327,7 +380,12 @@ impl Form {
         let focused = self.focus == i;
         let mark = if focused { "> " } else { "  " };
         let label = format!("{mark}{} ", text::pad(field.label(), labels, false));
-        let role = if focused { Role::Accent } else { Role::Text };
+        let off = self.why_off(i);
+        let role = match (off, focused) {
+            (Some(_), _) => Role::Muted,
+            (None, true) => Role::Accent,
+            (None, false) => Role::Text,
+        };
         let used = u16::try_from(text::width(&label))
             .unwrap_or(u16::MAX)
             .min(area.width);
@@ -337,6 +395,11 @@ impl Form {
             width: area.width - used,
             ..area
         };
+        if let Some(why) = off {
+            let shown = text::fit(&format!("— {why}"), usize::from(rest.width));
+            frame.render_widget(Line::styled(shown, styles.get(Role::Muted)), rest);
+            return;
+        }
         let error = errors
             .iter()
             .find(|(n, _)| *n == i)
@@ -367,6 +430,26 @@ impl Form {
                     let shown = text::fit(&format!("! {error}"), usize::from(at.width));
                     frame.render_widget(Line::styled(shown, styles.get(Role::Error)), at);
                 }
+            }
+            Field::Choice {
+                options, chosen, ..
+            } if options.iter().map(|o| text::width(o) + 6).sum::<usize>()
+                > usize::from(rest.width) =>
+            {
+                // Too many to stand side by side: the chosen one, and how many there are.
+                let option = options.get(*chosen).map_or("", String::as_str);
+                let all = usize::from(rest.width).saturating_sub(4);
+                let many = format!("  {} of {}", chosen + 1, options.len());
+                // What is chosen comes before how many there are.
+                let fits = text::width(option) + text::width(&many) <= all;
+                let many = if fits { many } else { String::new() };
+                let room = all.saturating_sub(text::width(&many));
+                let role = if focused { Role::Accent } else { Role::Text };
+                let spans = vec![
+                    Span::styled(format!("‹ {} ›", text::fit(option, room)), styles.get(role)),
+                    Span::styled(many, styles.get(Role::Muted)),
+                ];
+                frame.render_widget(Line::from(spans), rest);
             }
             Field::Choice {
                 options, chosen, ..
@@ -435,6 +518,32 @@ mod tests {
         form.act(Action::Left);
         form.act(Action::Left);
         assert_eq!(form.focus(), Focus::Button(0));
+    }
+
+    #[test]
+    fn the_focus_passes_over_what_is_off() {
+        let mut form = form();
+        form.set_off(0, Some("not now"));
+        form.act(Action::Right);
+        form.act(Action::NextField);
+        assert_eq!(form.focus(), Focus::Field(1));
+        form.act(Action::PreviousField);
+        assert_eq!(form.focus(), Focus::Button(1));
+        form.set_off(0, None);
+        form.act(Action::NextField);
+        assert_eq!(form.focus(), Focus::Field(0));
+    }
+
+    #[test]
+    fn too_little_room_shows_what_has_the_focus() {
+        let mut form = form();
+        let shown = |form: &Form, height| form.rows(height);
+        assert_eq!(shown(&form, 9).len(), 4);
+        assert_eq!(shown(&form, 3)[2], Row::Buttons, "no blank line");
+        assert_eq!(shown(&form, 1)[0], Row::Buttons);
+        form.set_focus(Focus::Field(0));
+        assert_eq!(shown(&form, 1)[0], Row::Field(0));
+        assert!(!shown(&form, 0).is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod details;
 pub mod dialog;
+pub mod evidence;
 pub mod form;
 pub mod header;
 pub mod table;

@@ -1,0 +1,326 @@
+//! `jobs`: what an earlier process left behind, thawed, settled, shown, cleaned up on request.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::args::{Global, JobsCommand};
+use super::output::{self, Out, Table, with_id};
+use super::session::{self, Opened};
+use super::{exit, printed, typed};
+use crate::config;
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobView, Phase, Verdict};
+use crate::domain::problem::{Kind, Problem};
+use crate::jobs::journal;
+use crate::ops::owner::{Driver, driver};
+use crate::ops::{Ops, orphans, recover};
+
+/// Jobs of the journal that are looked through for one that was named.
+const HISTORY: u32 = 10_000;
+/// Pause before jobs that could not be settled yet are looked at again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(
+    opened: &Opened,
+    global: &Global,
+    command: &JobsCommand,
+) -> Result<u8, Problem> {
+    match command {
+        JobsCommand::Resume { wait } => resume(opened, global, *wait).await,
+        JobsCommand::Abort { job, all: _ } => abort(&opened.ops, global, job).await,
+        JobsCommand::Orphans { label, yes } => {
+            find_orphans(&opened.ops, global, *label, *yes).await
+        }
+        JobsCommand::SetAside { yes } => set_aside(global, *yes).await,
+    }
+}
+
+/// Thaws and settles what an earlier process left open, and says so for each job on standard error.
+pub(super) async fn take_up(ops: &Ops) -> Result<Vec<JobView>, Problem> {
+    let settled = drained(|updates| async move { recover::settle(ops, &updates).await }).await?;
+    for view in &settled {
+        let what = if view.thaw_uncertain {
+            "THAW UNCERTAIN"
+        } else if view.phase == Phase::Done {
+            "thawed and settled"
+        } else if view.phase == Phase::Completing {
+            "thawed and labelled; AWS still copies its set"
+        } else {
+            "nothing is frozen; it is looked at again at the next start"
+        };
+        output::note(&format!(
+            "took up job {} on {}, left open by an earlier console: {what}",
+            view.spec.job, view.spec.instance
+        ));
+    }
+    Ok(settled)
+}
+
+/// Runs something that reports views nobody here looks at.
+async fn drained<T, F: Future<Output = T>>(work: impl FnOnce(mpsc::Sender<JobView>) -> F) -> T {
+    let (updates, mut inbox) = mpsc::channel(16);
+    let drain = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+    let done = work(updates).await;
+    drain.abort();
+    done
+}
+
+async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Problem> {
+    let ops = &opened.ops;
+    ops.session.may_write("settle open jobs", ops.scope())?;
+    let mut last: Vec<JobView> = Vec::new();
+    loop {
+        let settled = take_up(ops).await?;
+        let open = settled.iter().any(|view| view.phase != Phase::Done);
+        for view in settled {
+            last.retain(|old| old.spec.job != view.spec.job);
+            last.push(view);
+        }
+        if !wait || !open {
+            break;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+    rows(global, &last)?;
+    Ok(code(&last))
+}
+
+/// The worst of what became of them; 3 when there was none.
+fn code(views: &[JobView]) -> u8 {
+    if views.is_empty() {
+        exit::NOTHING
+    } else if views.iter().any(|v| v.thaw_uncertain) {
+        exit::THAW_UNCERTAIN
+    } else if views
+        .iter()
+        .any(|v| matches!(v.verdict, Some(Verdict::Failed) | None))
+    {
+        exit::FAILED
+    } else if views.iter().any(|v| v.verdict == Some(Verdict::Crash)) {
+        exit::CRASH
+    } else {
+        exit::OK
+    }
+}
+
+fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
+    let values: Vec<Value> = views
+        .iter()
+        .map(|view| {
+            let mut value = with_id(view, &view.phase.to_string());
+            value["id"] = json!(view.spec.job);
+            value
+        })
+        .collect();
+    printed(Out::new(global.output).rows(&values, |_| {
+        Table {
+            head: vec!["JOB", "INSTANCE", "PHASE", "VERDICT", "SNAPSHOTS", "WHY"],
+            rows: views
+                .iter()
+                .map(|view| {
+                    vec![
+                        view.spec.job.to_string(),
+                        view.spec.instance.to_string(),
+                        view.phase.to_string(),
+                        match view.verdict {
+                            _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
+                            Some(verdict) => verdict.to_string(),
+                            None => "-".to_owned(),
+                        },
+                        view.set.len().to_string(),
+                        view.error
+                            .as_ref()
+                            .map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
+                    ]
+                })
+                .collect(),
+        }
+    }))
+}
+
+/// Thaws now. Jobs that another living process drives are thawed under it: it sees that, and claims nothing.
+async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Problem> {
+    ops.session.may_write("thaw instances", ops.scope())?;
+    let open = ops.journal.open_jobs(ops.scope())?;
+    let past = ops.journal.jobs(Some(ops.scope()), HISTORY)?;
+    for job in named {
+        if !past.iter().any(|view| view.spec.job == *job) {
+            return Err(Problem::new(
+                Kind::NotFound,
+                format!("abort job {job}"),
+                format!("the journal has no such job of {}", ops.scope()),
+                "see `freezeframe list jobs`; another state directory has another journal (FREEZEFRAME_STATE_DIR)",
+            ));
+        }
+    }
+    let wanted = |view: &JobView| named.is_empty() || named.contains(&view.spec.job);
+    let mut ended: Vec<JobView> = Vec::new();
+    // What nobody drives is settled as a whole.
+    let left: Vec<JobId> = open
+        .iter()
+        .filter(|(view, owner)| wanted(view) && driver(owner) != Driver::Alive)
+        .map(|(view, _)| view.spec.job.clone())
+        .collect();
+    if !left.is_empty() {
+        let left = &left;
+        ended.extend(
+            drained(|updates| async move { recover::settle_only(ops, &updates, left).await })
+                .await?,
+        );
+    }
+    for (view, owner) in &open {
+        let freezing = (Phase::Quiescing..=Phase::Thawing).contains(&view.phase);
+        if wanted(view) && freezing && driver(owner) == Driver::Alive {
+            ended.push(thawed(ops, view.clone()).await);
+        }
+    }
+    for view in past {
+        if wanted(&view) && view.phase == Phase::Done && view.thaw_uncertain {
+            let view = thawed(ops, view).await;
+            if !view.thaw_uncertain {
+                let nobody = crate::ops::owner::owner_of_this_process();
+                ops.journal
+                    .save_job(&view, &nobody, false, ops.clock.now())?;
+            }
+            ended.push(view);
+        }
+    }
+    rows(global, &ended)?;
+    Ok(if ended.is_empty() {
+        exit::NOTHING
+    } else if ended.iter().any(|view| view.thaw_uncertain) {
+        exit::THAW_UNCERTAIN
+    } else {
+        exit::OK
+    })
+}
+
+async fn thawed(ops: &Ops, mut view: JobView) -> JobView {
+    match recover::thaw_now(ops, &view).await {
+        Ok(()) => {
+            view.thaw_uncertain = false;
+            view.frozen_since = None;
+        }
+        Err(problem) => {
+            view.thaw_uncertain = true;
+            view.error = Some(problem);
+        }
+    }
+    view
+}
+
+async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Result<u8, Problem> {
+    let found = orphans::find(ops).await?;
+    let mut labelled = Vec::new();
+    if label && !found.sets.is_empty() {
+        ops.session.may_write("label orphans", ops.scope())?;
+        let n: usize = found.sets.iter().map(|set| set.snapshots.len()).sum();
+        let question = format!(
+            "{n} snapshots of {} jobs in {} will be labelled crash; a job of another machine that is still \
+             under way would lose nothing but has to be over.",
+            found.sets.len(),
+            ops.scope()
+        );
+        if !yes && !typed(&question, "crash").await? {
+            return Err(Problem::new(
+                Kind::Cancelled,
+                "label orphans",
+                "it was not confirmed",
+                "nothing was changed",
+            ));
+        }
+        labelled = orphans::label(ops, &found.sets).await?;
+    }
+    let mut values: Vec<Value> = found
+        .sets
+        .iter()
+        .map(|set| {
+            let all = set.snapshots.iter().all(|id| labelled.contains(id));
+            let mut value = with_id(set, if all { "labelled" } else { "never-judged" });
+            value["id"] = json!(set.job);
+            value["kind"] = json!("set");
+            value
+        })
+        .collect();
+    values.extend(found.volumes.iter().map(|volume| {
+        let mut value = with_id(volume, "unattached");
+        value["id"] = json!(volume.volume);
+        value["kind"] = json!("restore-volume");
+        value
+    }));
+    printed(Out::new(global.output).rows(&values, |rows| {
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
+        Table {
+            head: vec!["KIND", "ID", "STATE", "INSTANCE", "SNAPSHOTS"],
+            rows: rows
+                .iter()
+                .map(|row| {
+                    vec![
+                        text(row, "kind"),
+                        text(row, "id"),
+                        text(row, "state"),
+                        text(row, "instance"),
+                        row["snapshots"]
+                            .as_array()
+                            .map_or_else(|| "-".to_owned(), |list| list.len().to_string()),
+                    ]
+                })
+                .collect(),
+        }
+    }))?;
+    if !found.sets.is_empty() && !label {
+        output::note(
+            "`freezeframe jobs orphans --label` labels these sets crash; nothing is deleted",
+        );
+    }
+    for volume in &found.volumes {
+        output::note(&format!(
+            "{} is left over from restore {}; when it is not needed: aws ec2 delete-volume --volume-id {} --region {}{}",
+            volume.volume,
+            volume.restore,
+            volume.volume,
+            volume.scope.region,
+            ops.session.cli_flags()
+        ));
+    }
+    Ok(if found.is_empty() {
+        exit::NOTHING
+    } else {
+        exit::OK
+    })
+}
+
+/// Moves the journal out of the way. The one command that works with a damaged one.
+pub(super) async fn set_aside(global: &Global, yes: bool) -> Result<u8, Problem> {
+    let paths = config::paths()?;
+    let path = if global.lab.is_some() {
+        paths.lab_journal
+    } else {
+        paths.journal
+    };
+    session::configuration(global)?;
+    let question = format!(
+        "{} will be moved aside and kept; jobs that are open in it are then not taken up by any start.",
+        path.display()
+    );
+    if !yes && !typed(&question, "aside").await? {
+        return Err(Problem::new(
+            Kind::Cancelled,
+            "move the journal aside",
+            "it was not confirmed",
+            "nothing was changed",
+        ));
+    }
+    let mark = crate::ops::clock::Clock::system()
+        .now()
+        .format("%Y%m%dT%H%M%SZ")
+        .to_string();
+    let Some(to) = journal::set_aside(&path, &mark)? else {
+        output::note(&format!("there is no journal at {}", path.display()));
+        return Ok(exit::NOTHING);
+    };
+    printed(Out::new(global.output).line(&format!("moved to {}", to.display())))?;
+    Ok(exit::OK)
+}

@@ -1,0 +1,93 @@
+//! Sets as `list sets` tells of them: what may be claimed, and the evidence for it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::output::with_id;
+use crate::domain::job::JobView;
+use crate::domain::level::Level;
+use crate::domain::problem::Problem;
+use crate::domain::proof::{self, MemberProof, Sentence};
+use crate::domain::set::{self, SnapshotSet};
+use crate::domain::snapshot::Snapshot;
+use crate::ops::Ops;
+
+/// A set with what this machine knows of it. Its level is the proven one.
+pub(super) struct Account {
+    pub(super) set: SnapshotSet,
+    members: Vec<MemberProof>,
+    positions: BTreeMap<String, String>,
+    job: Option<JobView>,
+}
+
+/// The account of every set among these snapshots, newest first.
+///
+/// # Errors
+/// The journal's.
+pub(super) fn accounts(ops: &Ops, snapshots: &[Snapshot]) -> Result<Vec<Account>, Problem> {
+    set::group(snapshots)
+        .into_iter()
+        .map(|mut set| {
+            let job = ops.journal.job(&set.scope, &set.job)?;
+            let members = proof::members(&set, snapshots, job.as_ref());
+            set.level = proof::level(&members);
+            let positions = proof::positions(&set, snapshots, job.as_ref());
+            Ok(Account {
+                set,
+                members,
+                positions,
+                job,
+            })
+        })
+        .collect()
+}
+
+impl Account {
+    /// The set with the keys that every listing has, `set` as `snapshot -o json` prints it, and `evidence`.
+    pub(super) fn json(&self) -> Value {
+        let set = &self.set;
+        let state = if set.restorable {
+            "restorable"
+        } else {
+            "incomplete"
+        };
+        let mut value = with_id(set, state);
+        if let Value::Object(map) = &mut value {
+            map.insert("id".to_owned(), json!(set.job));
+            map.insert("created".to_owned(), json!(set.started));
+            map.insert("set".to_owned(), json!(self.members));
+            map.insert("evidence".to_owned(), self.evidence());
+        }
+        value
+    }
+
+    fn evidence(&self) -> Value {
+        let words = |sentences: Vec<Sentence>| -> Vec<String> {
+            sentences.into_iter().map(|s| s.text).collect()
+        };
+        let Some(job) = &self.job else {
+            return json!({
+                "source": "tags", "summary": "by tag", "note": proof::NOT_HERE,
+                "links": [], "positions": self.positions, "files": [], "sentences": words(proof::sentences_by_tag(&self.set)),
+            });
+        };
+        let broken = proof::broken(job);
+        let summary = match broken {
+            Some(link) => format!("broke at {}", link.name),
+            None if self.set.level == Level::Pending => "not judged yet".to_owned(),
+            None if job.evidence.links.is_empty() => "none".to_owned(),
+            None => "held".to_owned(),
+        };
+        let mut value = json!({
+            "source": "journal", "summary": summary, "broken": broken.map(|l| &l.name),
+            "mode": job.spec.mode, "document": job.spec.document, "budget_s": job.spec.budget_s,
+            "verdict": job.verdict, "thaw_uncertain": job.thaw_uncertain, "error": job.error,
+        });
+        if let (Value::Object(map), Value::Object(report)) = (&mut value, json!(job.evidence)) {
+            map.extend(report);
+            map.insert("sentences".to_owned(), json!(words(proof::sentences(job))));
+        }
+        value
+    }
+}

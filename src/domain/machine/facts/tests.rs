@@ -1,0 +1,126 @@
+//! Which volumes lie under a mount, and which directories under the freeze.
+
+use super::*;
+use crate::domain::trace::parse;
+
+fn volume(n: u32) -> VolumeId {
+    VolumeId::from_api(format!("vol-0000000{n}"))
+}
+
+fn attached(devices: &[(u32, &str)]) -> PreflightFacts {
+    PreflightFacts {
+        volumes: devices
+            .iter()
+            .enumerate()
+            .map(|(i, (n, device))| AttachedVolume {
+                volume: volume(*n),
+                device: (*device).to_owned(),
+                is_root: i == 0,
+            })
+            .collect(),
+        ..PreflightFacts::default()
+    }
+}
+
+fn mount(at: &str, disk: &str, covered: bool) -> String {
+    format!(
+        r#"{{"t":"mount","seq":SEQ,"ms":1,"mount":"{at}","fs":"ext4","dev":"/dev/{disk}","disks":["{disk}"],"covered":{covered}}}"#
+    )
+}
+
+fn trace(lines: &[String]) -> Trace {
+    let text: Vec<String> = lines
+        .iter()
+        .enumerate()
+        .map(|(i, line)| format!("FF1 {}", line.replace("SEQ", &(i + 1).to_string())))
+        .collect();
+    let trace = parse(&text.join("\n"));
+    assert!(trace.malformed.is_empty(), "{trace:?}");
+    trace
+}
+
+#[test]
+fn xen_disks_are_mapped_by_their_attachments_name() {
+    for (attachment, disk) in [
+        ("/dev/sdf", "xvdf"),
+        ("/dev/xvdf", "xvdf"),
+        ("xvdf", "xvdf1"),
+        ("/dev/xvdba", "xvdba"),
+    ] {
+        let mut facts = attached(&[(1, "/dev/sda1"), (2, attachment)]);
+        let said = trace(&[mount("/", "xvda1", false), mount("/data", disk, true)]);
+        facts.take(&said).unwrap();
+        assert_eq!(facts.covered[0].volumes, [volume(2)], "{attachment} {disk}");
+        assert_eq!(facts.uncovered[0].volumes, [volume(1)]);
+    }
+}
+
+#[test]
+fn a_disk_that_fits_none_or_several_or_a_shifted_kernel_is_refused() {
+    let data = |disk| trace(&[mount("/data", disk, true)]);
+    let refused = |devices: &[(u32, &str)], said: &Trace| attached(devices).take(said).unwrap_err();
+    assert!(refused(&[(1, "/dev/xvda"), (2, "/dev/sdf")], &data("xvdg")).contains("no attachment"));
+    assert!(refused(&[(1, "/dev/xvda"), (2, "/dev/sdf")], &data("dm-0")).contains("no attachment"));
+    assert!(
+        refused(
+            &[(1, "/dev/xvda"), (2, "/dev/sdf"), (3, "/dev/xvdf")],
+            &data("xvdf1")
+        )
+        .contains("several")
+    );
+    // The root attachment's letter is a, but the kernel calls that disk e: every letter means another.
+    let shifted = trace(&[mount("/", "xvde1", false), mount("/data", "xvdj", true)]);
+    let why = refused(
+        &[(1, "/dev/sda1"), (2, "/dev/sdf"), (3, "/dev/sdj")],
+        &shifted,
+    );
+    assert!(why.contains("in its own way"), "{why}");
+}
+
+#[test]
+fn neither_volumes_nor_disks_is_not_a_mount_line() {
+    let none =
+        r#"FF1 {"t":"mount","seq":1,"ms":1,"mount":"/d","fs":"xfs","dev":"/dev/x","covered":true}"#;
+    assert_eq!(parse(none).malformed.len(), 1);
+    let empty = r#"FF1 {"t":"mount","seq":1,"ms":1,"mount":"/d","fs":"xfs","dev":"/dev/x","volumes":[],"covered":true}"#;
+    let why = attached(&[(1, "/dev/xvda")])
+        .take(&parse(empty))
+        .unwrap_err();
+    assert!(why.contains("nobody knows"), "{why}");
+}
+
+#[test]
+fn the_longest_matching_mount_decides_and_a_bind_of_a_frozen_one_is_frozen() {
+    let other = |mount: &str, n, reason: &str| UncoveredMount {
+        mount: mount.to_owned(),
+        reason: reason.to_owned(),
+        volumes: vec![volume(n)],
+    };
+    let facts = PreflightFacts {
+        covered: vec![CoveredMount {
+            mount: "/data".to_owned(),
+            fs: "xfs".to_owned(),
+            volumes: vec![volume(2)],
+        }],
+        uncovered: vec![
+            other("/", 1, "the root filesystem"),
+            other("/data/scratch", 3, "not asked for"),
+            other("/var/lib/mysql", 2, SAME_FILESYSTEM),
+            other("/srv", 3, SAME_FILESYSTEM),
+        ],
+        ..PreflightFacts::default()
+    };
+    for (path, covered) in [
+        ("/data", true),
+        ("/data/db/", true),
+        ("/database", false),
+        ("/data/scratch/x", false),
+        ("/data/scratchy", true),
+        ("/var/lib/mysql/ib_logfile0", true),
+        ("/var/lib/mysqld", false),
+        ("/srv/x", false),
+        ("/", false),
+    ] {
+        assert_eq!(facts.covers(path), covered, "{path}");
+    }
+}

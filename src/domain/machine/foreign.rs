@@ -1,0 +1,50 @@
+//! Somebody else's document that keeps Data Lifecycle Manager's contract (aws-facts 1.3, 1.4) and need not
+//! speak FF1: exit codes are all that it says, it proves nothing, and no failsafe of ours watches it.
+
+use chrono::{DateTime, Utc};
+
+use super::freeze::Thawed;
+use super::{CommandEnd, Job};
+use crate::domain::trace::Trace;
+
+impl Job {
+    /// Whether a command says nothing because its document does not speak FF1.
+    pub(super) fn is_silent(&self, trace: &Trace) -> bool {
+        self.spec.foreign && trace.lines.is_empty()
+    }
+
+    /// What a `post-script` that only has an exit code says of the freeze. One sample stops at the first
+    /// filesystem that is open already and leaves the rest (aws-facts 1.9): after a freeze that worked,
+    /// "not frozen" is no proof; after one that failed, the frozen ones come first and are thawed.
+    pub(super) fn foreign_thawed(&self, ended: &CommandEnd, conclusive: bool) -> Thawed {
+        let froze = self.pre_told.as_ref().is_some_and(|told| told.succeeded);
+        match ended {
+            CommandEnd::Success | CommandEnd::Failed { exit: 203 } => Thawed::Yes,
+            CommandEnd::Failed { exit: 205 } if froze => Thawed::No,
+            CommandEnd::Failed { exit: 205 } if conclusive => Thawed::Yes,
+            CommandEnd::Failed { exit: 205 } => Thawed::Later,
+            _ => Thawed::No,
+        }
+    }
+
+    /// Of the budget: all the time since `pre-script` was sent, because nobody says when it began to freeze.
+    pub(super) fn foreign_spent_ms(&self, now: DateTime<Utc>) -> u64 {
+        let since = self.began.filter(|_| self.spec.foreign);
+        since.map_or(0, |began| {
+            u64::try_from((now - began.sent).num_milliseconds()).unwrap_or(0)
+        })
+    }
+
+    /// A document that has no dry run but speaks FF1 in its `pre-script` names its mounts there.
+    pub(super) fn learn_from_foreign(&mut self) {
+        let (Some(told), Some(facts)) = (&self.pre_told, &mut self.facts) else {
+            return;
+        };
+        if self.spec.foreign && facts.covered.is_empty() {
+            let mut learned = facts.clone();
+            if learned.take(&told.trace).is_ok() {
+                *facts = learned;
+            }
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! What stands behind a set: each member's level with its reason, and the evidence as sentences in causal
+//! order. It comes from the journal of this machine where that has the job; else there are only the tags,
+//! and then that is what is said.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::ids::{SnapshotId, VolumeId};
+use super::job::{JobView, Link, Mode, Phase};
+use super::level::Level;
+use super::set::SnapshotSet;
+use super::snapshot::Snapshot;
+use super::tags;
+
+/// Said in place of evidence that another machine keeps.
+pub const NOT_HERE: &str = "not on this machine; level by tag";
+
+/// One snapshot of a set, and what may be claimed of it here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MemberProof {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its volume.
+    pub volume: VolumeId,
+    /// Device name at the instance, as tagged.
+    pub device: Option<String>,
+    /// The lower of what the tag says and what the journal bears out.
+    pub level: Level,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// Whether a sentence speaks for the set or against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tone {
+    /// A link that held.
+    Held,
+    /// A link that broke, or what follows from it.
+    Broken,
+    /// Neither.
+    Plain,
+}
+
+/// One sentence of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sentence {
+    /// Speaks for or against.
+    pub tone: Tone,
+    /// The sentence; links are numbered in causal order.
+    pub text: String,
+}
+
+impl Sentence {
+    fn new(tone: Tone, text: impl Into<String>) -> Self {
+        Self {
+            tone,
+            text: text.into(),
+        }
+    }
+}
+
+/// The members of a set with what may be claimed of each. `job` is what this machine's journal has of it.
+pub fn members(
+    set: &SnapshotSet,
+    snapshots: &[Snapshot],
+    job: Option<&JobView>,
+) -> Vec<MemberProof> {
+    set.members
+        .iter()
+        .filter_map(|id| snapshots.iter().find(|s| s.id == *id))
+        .map(|snapshot| {
+            let tagged = snapshot.level().unwrap_or(Level::Pending);
+            let (level, reason) = match job {
+                None => (
+                    tagged,
+                    format!("its tag says {tagged}; the evidence is not on this machine"),
+                ),
+                Some(job) => judged(tagged, snapshot, job),
+            };
+            MemberProof {
+                snapshot: snapshot.id.clone(),
+                volume: snapshot.volume.clone(),
+                device: snapshot.device().map(str::to_owned),
+                level,
+                reason,
+            }
+        })
+        .collect()
+}
+
+/// The tag is the last thing written and anybody may change it; the journal is what was seen. Where they
+/// differ, the lower word stands.
+fn judged(tagged: Level, snapshot: &Snapshot, job: &JobView) -> (Level, String) {
+    let Some(member) = job.set.iter().find(|m| m.snapshot == snapshot.id) else {
+        return (
+            tagged.min(Level::Crash),
+            format!(
+                "its tag says {tagged}, but it is none of the snapshots that the journal has for this job"
+            ),
+        );
+    };
+    let because = if member.reason.is_empty() {
+        "not judged yet"
+    } else {
+        &member.reason
+    };
+    match tagged.cmp(&member.level) {
+        std::cmp::Ordering::Equal => (tagged, because.to_owned()),
+        std::cmp::Ordering::Greater => (
+            member.level,
+            format!("{because}; its tag says {tagged}, which the journal does not bear out"),
+        ),
+        std::cmp::Ordering::Less => (
+            tagged,
+            format!(
+                "its tag says {tagged} and stands, although the journal has {}: {because}",
+                member.level
+            ),
+        ),
+    }
+}
+
+/// The level of the whole, by the rule of [`super::set::group`]: `pending` while a member is, else the
+/// best that the recipe covered.
+pub fn level(members: &[MemberProof]) -> Level {
+    if members.iter().any(|m| m.level == Level::Pending) {
+        return Level::Pending;
+    }
+    members
+        .iter()
+        .map(|m| m.level)
+        .max()
+        .unwrap_or(Level::Pending)
+}
+
+/// Where the engine's logs stood, by name: as recorded, else as the set is tagged.
+pub fn positions(
+    set: &SnapshotSet,
+    snapshots: &[Snapshot],
+    job: Option<&JobView>,
+) -> BTreeMap<String, String> {
+    if let Some(job) = job {
+        return job.evidence.positions.clone();
+    }
+    snapshots
+        .iter()
+        .filter(|s| set.members.contains(&s.id))
+        .flat_map(|s| s.tags.iter())
+        .filter_map(|(key, value)| {
+            let name = key.strip_prefix(tags::POSITION)?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+/// What a person who restores the set should know of positions and files, in words; empty when it has none.
+/// `job` is what this machine's journal has of it.
+pub fn for_restore(
+    set: &SnapshotSet,
+    snapshots: &[Snapshot],
+    job: Option<&JobView>,
+) -> Vec<String> {
+    let mut out = Vec::new();
+    let positions = positions(set, snapshots, job);
+    if !positions.is_empty() {
+        let all: Vec<String> = positions.iter().map(|(k, v)| format!("{k} {v}")).collect();
+        out.push(format!(
+            "the set was taken with the logs at {}: replay from there",
+            all.join(", ")
+        ));
+    }
+    let files: Vec<&str> = job
+        .iter()
+        .flat_map(|job| &job.evidence.files)
+        .map(|file| file.name.as_str())
+        .collect();
+    if !files.is_empty() {
+        out.push(format!(
+            "{} belong{} to this set: for a point-in-time recovery write {} into the data directory before the \
+             server starts (`freezeframe list sets -o json` has the text under evidence.files)",
+            files.join(" and "),
+            if files.len() == 1 { "s" } else { "" },
+            if files.len() == 1 { "it" } else { "them" },
+        ));
+    }
+    out
+}
+
+/// The first link that did not hold.
+pub fn broken(job: &JobView) -> Option<&Link> {
+    job.evidence.links.iter().find(|l| !l.holds)
+}
+
+/// What a link claims, to be read after "that".
+fn claim(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "failsafe-armed" => "the failsafe was armed before the first lock or freeze",
+        "lock-held" => "one live session held the writes before the first freeze",
+        "frozen" => "every covered filesystem was frozen before the snapshots were asked for",
+        "one-call" => "every covered volume is in the answer of one CreateSnapshots call",
+        "within-window" => "the freeze held from before the request until after its answer",
+        "lock-answered" => "the same session still held the writes after that answer",
+        "own-thaw" => "our own thaw ended every freeze",
+        "failsafe-quiet" => "the failsafe had not acted before that",
+        _ => return None,
+    })
+}
+
+fn link_sentence(n: usize, link: &Link) -> Sentence {
+    let Link { name, holds, seen } = link;
+    match (claim(name), holds) {
+        (Some(claim), true) => Sentence::new(
+            Tone::Held,
+            format!("{n}. {} ({name}): {seen}.", capital(claim)),
+        ),
+        (Some(claim), false) => Sentence::new(
+            Tone::Broken,
+            format!("{n}. Not proven that {claim} ({name}): {seen}."),
+        ),
+        (None, true) => Sentence::new(Tone::Held, format!("{n}. {name} held: {seen}.")),
+        (None, false) => Sentence::new(Tone::Broken, format!("{n}. {name} did not hold: {seen}.")),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(chars).collect()
+    })
+}
+
+/// The evidence of a job as sentences: first what broke, if something did; then every link in causal order;
+/// then what was measured and who asked.
+pub fn sentences(job: &JobView) -> Vec<Sentence> {
+    let evidence = &job.evidence;
+    let mut out = Vec::new();
+    if job.thaw_uncertain {
+        out.push(Sentence::new(
+            Tone::Broken,
+            "Nobody could confirm that every filesystem is thawed. Look at the instance.",
+        ));
+    }
+    if job.spec.foreign {
+        out.push(Sentence::new(
+            Tone::Plain,
+            format!(
+                "Document {} is not freezeframe's: it keeps Data Lifecycle Manager's contract, and proves only what \
+                 it says in FF1 lines.",
+                job.spec.document
+            ),
+        ));
+    }
+    if let Some(link) = broken(job) {
+        let Link { name, seen, .. } = link;
+        out.push(Sentence::new(
+            Tone::Broken,
+            format!("The chain broke at {name}: {seen}. What was not proven is not claimed."),
+        ));
+    } else if evidence.links.is_empty() {
+        let (tone, words) = if job.phase < Phase::Verifying {
+            (Tone::Plain, "The evidence is not judged yet.")
+        } else {
+            (
+                Tone::Broken,
+                "No evidence was recorded: nothing above crash is claimed.",
+            )
+        };
+        out.push(Sentence::new(tone, words));
+        if let Some(problem) = &job.error {
+            out.push(Sentence::new(Tone::Broken, format!("{problem}.")));
+        }
+    }
+    out.extend(
+        evidence
+            .links
+            .iter()
+            .enumerate()
+            .map(|(n, link)| link_sentence(n + 1, link)),
+    );
+    if !evidence.frozen_mounts.is_empty() {
+        out.push(Sentence::new(
+            Tone::Plain,
+            format!("Frozen: {}.", evidence.frozen_mounts.join(", ")),
+        ));
+    }
+    if let Some(ms) = evidence.window_ms {
+        out.push(Sentence::new(
+            Tone::Plain,
+            format!(
+                "Writes could be blocked for {ms} ms, measured on the instance; the failsafe would have \
+                 thawed after {} s.",
+                job.spec.budget_s
+            ),
+        ));
+    }
+    out.extend(who_asked(job).map(|words| Sentence::new(Tone::Plain, words)));
+    out
+}
+
+fn who_asked(job: &JobView) -> Option<String> {
+    let evidence = &job.evidence;
+    let words = match (job.spec.mode, &evidence.pre_command, &evidence.post_command) {
+        (_, None, None) => return None,
+        (Mode::Coordinated, Some(pre), Some(post)) => format!(
+            "The console asked for the snapshots between SSM commands {pre} (pre-script) and {post} (post-script)"
+        ),
+        (Mode::Coordinated, Some(pre), None) => {
+            format!("SSM command {pre} (pre-script); no post-script answered")
+        }
+        (_, None, Some(post)) => format!("SSM command {post} (post-script)"),
+        (Mode::Autonomous, Some(one), None) => {
+            format!(
+                "The instance asked for the snapshots itself, within SSM command {one} (snapshot)"
+            )
+        }
+        (Mode::Autonomous, Some(one), Some(post)) if one == post => {
+            format!(
+                "The instance asked for the snapshots itself, within SSM command {one} (snapshot)"
+            )
+        }
+        (Mode::Autonomous, Some(one), Some(post)) => format!(
+            "The instance asked for the snapshots itself, within SSM command {one} (snapshot); {post} (post-script) made sure of the thaw"
+        ),
+    };
+    Some(format!(
+        "{words}, document {}, as {} on {}.",
+        job.spec.document, job.spec.recipe, job.spec.instance
+    ))
+}
+
+/// What can be said of a set whose job this machine's journal does not have.
+pub fn sentences_by_tag(set: &SnapshotSet) -> Vec<Sentence> {
+    vec![
+        Sentence::new(Tone::Plain, format!("Evidence: {NOT_HERE}.")),
+        Sentence::new(
+            Tone::Plain,
+            format!(
+                "The journal of this machine does not have job {}. The console that took the set wrote its level \
+                 after judging the evidence; only that console's journal can show it.",
+                set.job
+            ),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

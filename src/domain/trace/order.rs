@@ -1,0 +1,148 @@
+//! The order that proves something: `armed` → `locked` → `synced` → `frozen`… → `ready` → [`request` →
+//! `answer`] → `release` → `alive` → `thawed`… → `unlocked` → `disarmed`, told by two commands or by one.
+
+use super::{Said, Trace};
+
+/// Last place of the half that quiesces.
+const READY: u8 = 6;
+/// First place of the half that releases.
+const RELEASE: u8 = 9;
+
+/// Place of an event in the protocol's order; `None` for those that may stand anywhere.
+fn rank(said: &Said) -> Option<(u8, &'static str, bool)> {
+    // The last field: whether it may come more than once.
+    Some(match said {
+        Said::Armed { .. } => (1, "armed", false),
+        Said::Flushed => (2, "flushed", false),
+        Said::Locked { .. } => (3, "locked", false),
+        Said::Synced => (4, "synced", false),
+        Said::Frozen { .. } => (5, "frozen", true),
+        Said::Ready => (READY, "ready", false),
+        Said::Request => (7, "request", false),
+        Said::Answer { .. } => (8, "answer", false),
+        Said::Release => (RELEASE, "release", false),
+        Said::Alive { .. } => (10, "alive", false),
+        Said::Thawed { .. } => (11, "thawed", true),
+        Said::Unlocked { .. } => (12, "unlocked", false),
+        Said::Disarmed { .. } => (13, "disarmed", false),
+        _ => return None,
+    })
+}
+
+/// Whether the two commands of one job told one story in the protocol's order: `pre` only quiesces,
+/// `post` only releases, `seq` counts up over both, every mount is frozen and thawed once, in
+/// mirrored order.
+///
+/// # Errors
+/// What stood where it must not, in words.
+pub fn check_order(job: &str, pre: &Trace, post: &Trace) -> Result<(), String> {
+    envelope(job, pre, "pre-script")?;
+    envelope(job, post, "post-script")?;
+    if let (Some(last), Some(first)) = (pre.lines.last(), post.lines.first())
+        && first.seq <= last.seq
+    {
+        return Err(format!(
+            "post-script began at seq {}, not after {}",
+            first.seq, last.seq
+        ));
+    }
+    for (trace, fits) in [
+        (pre, (|place| place <= READY) as fn(u8) -> bool),
+        (post, |place| place >= RELEASE),
+    ] {
+        if let Some((_, name, _)) = trace
+            .events()
+            .filter_map(rank)
+            .find(|(place, ..)| !fits(*place))
+        {
+            return Err(format!("{name} was said by the wrong command"));
+        }
+    }
+    rising(pre.events().chain(post.events()))?;
+    mirrored(pre, post)
+}
+
+/// Whether the one command of autonomous mode told its story in the protocol's order: the request was
+/// made after the last freeze and answered before the release, each exactly once; what the answer
+/// holds was said after it; everything that the request needs was at hand before the first freeze.
+///
+/// # Errors
+/// What stood where it must not, or is missing, in words.
+pub fn check_one(job: &str, trace: &Trace) -> Result<(), String> {
+    envelope(job, trace, "snapshot")?;
+    rising(trace.events())?;
+    for (there, name) in [
+        (trace.events().any(|s| *s == Said::Request), "request"),
+        (trace.answer().is_some(), "answer"),
+        (trace.events().any(|s| *s == Said::Release), "release"),
+    ] {
+        if !there {
+            return Err(format!("nobody said {name}"));
+        }
+    }
+    let (mut frozen, mut answered) = (false, false);
+    for said in trace.events() {
+        match said {
+            Said::Frozen { .. } => frozen = true,
+            Said::Answer { .. } => answered = true,
+            Said::Prepared { .. } if frozen => return Err("prepared came after frozen".to_owned()),
+            Said::Snapshot { .. } if !answered => {
+                return Err("a snapshot was named before the answer".to_owned());
+            }
+            _ => {}
+        }
+    }
+    mirrored(trace, trace)
+}
+
+/// The trace is sound, and of this command of this job.
+fn envelope(job: &str, trace: &Trace, command: &str) -> Result<(), String> {
+    if let Some(why) = &trace.disorder {
+        return Err(format!("{command}: {why}"));
+    }
+    match trace.lines.first().map(|l| &l.said) {
+        Some(Said::Hello {
+            job: of,
+            command: is,
+            ..
+        }) if of == job && is == command => Ok(()),
+        Some(Said::Hello {
+            job: of,
+            command: is,
+            ..
+        }) => Err(format!("{command}: the trace is of {is} of job {of}")),
+        _ => Err(format!("{command}: hello is not the first line")),
+    }
+}
+
+fn rising<'a>(events: impl Iterator<Item = &'a Said>) -> Result<(), String> {
+    let mut highest = (0, "");
+    for (place, name, repeats) in events.filter_map(rank) {
+        if place < highest.0 {
+            return Err(format!("{name} came after {}", highest.1));
+        }
+        if place == highest.0 && !repeats {
+            return Err(format!("{name} came twice"));
+        }
+        highest = (place, name);
+    }
+    Ok(())
+}
+
+/// Every mount is frozen once, and the thaws are the freezes in reverse order.
+fn mirrored(froze: &Trace, thawed: &Trace) -> Result<(), String> {
+    let frozen = froze.frozen_mounts();
+    for (i, mount) in frozen.iter().enumerate() {
+        if frozen.iter().skip(i + 1).any(|other| other == mount) {
+            return Err(format!("{mount} was frozen twice"));
+        }
+    }
+    let thaws = thawed.events().filter_map(|said| match said {
+        Said::Thawed { mount, .. } => Some(mount.as_str()),
+        _ => None,
+    });
+    if !frozen.iter().rev().copied().eq(thaws) {
+        return Err("the thaws are not the freezes in reverse order".to_owned());
+    }
+    Ok(())
+}

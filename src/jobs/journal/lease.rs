@@ -1,0 +1,77 @@
+//! Leases: which job of this machine may hold a freeze on an instance. Taken and looked at in one write,
+//! so of two jobs that ask in the same moment one is told of the other. A lease ends with its job's thaw
+//! ([`Journal::save_job`]), or when the failsafe has certainly acted, whatever became of the job.
+
+use chrono::{DateTime, Utc};
+use rusqlite::params;
+
+use super::{Journal, stamp};
+use crate::domain::ids::{InstanceId, JobId, Scope};
+use crate::domain::problem::Problem;
+
+impl Journal {
+    /// Takes the lease on an instance for a job until `until`, or renews it. Answers with the job that
+    /// holds it instead, if one does.
+    ///
+    /// # Errors
+    /// [`crate::domain::problem::Kind::Local`]; then nothing was taken.
+    pub fn lease(
+        &self,
+        scope: &Scope,
+        instance: &InstanceId,
+        job: &JobId,
+        until: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<JobId>, Problem> {
+        let holder: String = self.write("lease", |db| {
+            db.query_row(
+                "INSERT INTO lease (account, region, instance, job, until) VALUES (?1,?2,?3,?4,?5)
+                 ON CONFLICT (account, region, instance) DO UPDATE SET
+                     job = CASE WHEN job = ?4 OR until <= ?6 THEN ?4 ELSE job END,
+                     until = CASE WHEN job = ?4 OR until <= ?6 THEN ?5 ELSE until END
+                 RETURNING job",
+                params![
+                    scope.account.as_str(),
+                    scope.region.as_str(),
+                    instance.as_str(),
+                    job.as_str(),
+                    stamp(until),
+                    stamp(now)
+                ],
+                |r| r.get(0),
+            )
+        })?;
+        Ok((holder != job.as_str()).then(|| JobId::from_api(holder)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{TimeDelta, TimeZone as _};
+
+    use super::*;
+
+    #[test]
+    fn one_holder_until_the_time_is_over() {
+        let journal = Journal::in_memory().unwrap();
+        let scope = Scope {
+            account: crate::domain::ids::AccountId::from_api("123456789012"),
+            region: crate::domain::ids::Region::from_api("eu-central-1"),
+        };
+        let there = InstanceId::from_api("i-0123456789abcdef0");
+        let (one, two) = (JobId::from_api("one"), JobId::from_api("two"));
+        let now = Utc.with_ymd_and_hms(2026, 11, 21, 12, 0, 0).unwrap();
+        let at = |seconds| now + TimeDelta::seconds(seconds);
+        let ask = |job: &JobId, until, when| {
+            journal
+                .lease(&scope, &there, job, at(until), at(when))
+                .unwrap()
+        };
+        assert_eq!(ask(&one, 100, 0), None);
+        assert_eq!(ask(&two, 200, 1), Some(one.clone()));
+        assert_eq!(ask(&one, 150, 2), None, "the holder renews");
+        assert_eq!(ask(&two, 200, 149), Some(one.clone()));
+        assert_eq!(ask(&two, 300, 150), None, "a stale lease is nobody's");
+        assert_eq!(ask(&one, 300, 151), Some(two));
+    }
+}

@@ -1,0 +1,258 @@
+//! Plans of faults: files in `assets/lab/faults-NAME.toml`, a file of your own, or drawn from a seed.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Fault, FaultKind, Mishap};
+use crate::lab::{Lab, LabError};
+
+/// The plans that come with the lab.
+pub const NAMED: [(&str, &str); 6] = [
+    (
+        "agents",
+        include_str!("../../../assets/lab/faults-agents.toml"),
+    ),
+    (
+        "expiring",
+        include_str!("../../../assets/lab/faults-expiring.toml"),
+    ),
+    (
+        "forgetful",
+        include_str!("../../../assets/lab/faults-forgetful.toml"),
+    ),
+    (
+        "lossy",
+        include_str!("../../../assets/lab/faults-lossy.toml"),
+    ),
+    ("slow", include_str!("../../../assets/lab/faults-slow.toml")),
+    (
+        "throttled",
+        include_str!("../../../assets/lab/faults-throttled.toml"),
+    ),
+];
+
+/// How soon the world shows what was done to it. All zero: at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weather {
+    /// A new snapshot is not shown for so long.
+    #[serde(default)]
+    pub snapshot_lag_ms: u32,
+    /// New tags are not shown for so long.
+    #[serde(default)]
+    pub tag_lag_ms: u32,
+    /// A new command is not shown for so long, beyond the usual moment.
+    #[serde(default)]
+    pub command_lag_ms: u32,
+    /// How often, of a hundred looks, something is shown before its time: it flickers.
+    #[serde(default)]
+    pub flicker_percent: u8,
+}
+
+/// A plan of faults.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub name: String,
+    /// What it is good for, in a sentence.
+    #[serde(default)]
+    pub about: String,
+    #[serde(default)]
+    pub weather: Weather,
+    #[serde(default, rename = "fault")]
+    pub faults: Vec<Entry>,
+}
+
+/// One line of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Operation (`CreateSnapshots`, `*`), or the document's command (`pre-script`, `*`) for the kinds that befall
+    /// commands.
+    pub on: String,
+    pub kind: Kind,
+    /// Milliseconds, for the kinds that take time.
+    #[serde(default)]
+    pub ms: u64,
+    /// Matching calls that pass first.
+    #[serde(default)]
+    pub skip: u32,
+    /// How many are hit; absent means that it never ends.
+    #[serde(default = "for_ever")]
+    pub times: u32,
+    /// How many of a hundred are hit.
+    #[serde(default = "all")]
+    pub percent: u8,
+    /// Characters that arrive, for `truncated`.
+    #[serde(default)]
+    pub characters: usize,
+    /// For `error`.
+    #[serde(default)]
+    pub code: String,
+    /// For `error`; 400 when absent.
+    #[serde(default = "bad_request")]
+    pub status: u16,
+}
+
+fn for_ever() -> u32 {
+    u32::MAX
+}
+fn all() -> u8 {
+    100
+}
+fn bad_request() -> u16 {
+    400
+}
+
+/// Names of what can go wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// `code` with `status`.
+    Error,
+    /// `RequestLimitExceeded` at EC2, `ThrottlingException` elsewhere: as `code` says, else EC2's.
+    Throttled,
+    /// HTTP 503 without work done.
+    Unavailable,
+    /// HTTP 500 without work done.
+    Broken,
+    Delay,
+    Slow,
+    Reset,
+    LoseResponse,
+    Expired,
+    Skewed,
+    Late,
+    Twice,
+    Cancelled,
+    Killed,
+    AgentLost,
+    Truncated,
+}
+
+impl Plan {
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// Names the line of what is not TOML, unknown, missing or out of place.
+    pub fn parse(text: &str) -> Result<Self, LabError> {
+        let plan: Self = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| {
+                text[..span.start.min(text.len())].matches('\n').count() + 1
+            });
+            LabError::Faults {
+                line,
+                message: error.message().to_owned(),
+            }
+        })?;
+        let wrong = plan.faults.iter().find_map(Entry::objection);
+        match wrong {
+            Some(message) => Err(LabError::Faults { line: 1, message }),
+            None => Ok(plan),
+        }
+    }
+
+    /// A plan that comes with the lab; `None` for another name.
+    pub fn named(name: &str) -> Option<Result<Self, LabError>> {
+        let (_, text) = NAMED.iter().find(|(known, _)| *known == name)?;
+        Some(Self::parse(text))
+    }
+
+    /// Gives the lab its orders; the dice come from `seed`.
+    pub fn apply(&self, lab: &Lab, seed: u64) {
+        lab.faults().seed(seed);
+        for entry in &self.faults {
+            lab.faults().add(entry.fault(), entry.percent);
+        }
+        lab.set_weather(self.weather);
+    }
+}
+
+impl Entry {
+    fn objection(&self) -> Option<String> {
+        if self.times == 0 || !(1..=100).contains(&self.percent) {
+            return Some(format!(
+                "fault on {}: times is 1 or more, percent 1 to 100",
+                self.on
+            ));
+        }
+        let takes_time = matches!(
+            self.kind,
+            Kind::Delay | Kind::Slow | Kind::Late | Kind::AgentLost
+        );
+        if takes_time && self.ms == 0 {
+            return Some(format!("fault on {}: this kind needs ms", self.on));
+        }
+        (self.kind == Kind::Error && self.code.is_empty())
+            .then(|| format!("fault on {}: an error needs a code", self.on))
+    }
+
+    /// The order that this line gives.
+    pub fn fault(&self) -> Fault {
+        let time = Duration::from_millis(self.ms);
+        let error = |code: &str, message: &str, status: u16| FaultKind::Error {
+            code: if self.code.is_empty() {
+                code.to_owned()
+            } else {
+                self.code.clone()
+            },
+            message: message.to_owned(),
+            status,
+        };
+        let kind = match self.kind {
+            Kind::Error => error("", "The lab was told to refuse this.", self.status),
+            Kind::Throttled => error("RequestLimitExceeded", "Request limit exceeded.", 503),
+            Kind::Unavailable => error("Unavailable", "The service is unavailable.", 503),
+            Kind::Broken => error("InternalError", "An internal error has occurred.", 500),
+            Kind::Delay => FaultKind::Delay(time),
+            Kind::Slow => FaultKind::Slow(time),
+            Kind::Reset => FaultKind::Reset,
+            Kind::LoseResponse => FaultKind::LoseResponse,
+            Kind::Expired => FaultKind::Expired,
+            Kind::Skewed => FaultKind::Skewed,
+            Kind::Late => FaultKind::Command(Mishap::Late(time)),
+            Kind::Twice => FaultKind::Command(Mishap::Twice(time)),
+            Kind::Cancelled => FaultKind::Command(Mishap::Cancelled(time)),
+            Kind::Killed => FaultKind::Command(Mishap::Killed(time)),
+            Kind::AgentLost => FaultKind::Command(Mishap::AgentLost(time)),
+            Kind::Truncated => FaultKind::Command(Mishap::Truncated(self.characters)),
+        };
+        Fault {
+            action: self.on.clone(),
+            skip: self.skip,
+            times: self.times,
+            kind,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_plan_parses_and_says_what_it_is_for() {
+        for (name, _) in NAMED {
+            let plan = Plan::named(name).unwrap().unwrap();
+            assert_eq!(plan.name, name);
+            assert!(!plan.about.is_empty());
+            assert!(!plan.faults.is_empty() || plan.weather != Weather::default());
+        }
+        assert!(Plan::named("nothing").is_none());
+    }
+
+    #[test]
+    fn a_plan_that_could_do_nothing_is_refused() {
+        let head = "name = \"x\"\n";
+        for wrong in [
+            "[[fault]]\non = \"*\"\nkind = \"delay\"\n",
+            "[[fault]]\non = \"*\"\nkind = \"error\"\n",
+            "[[fault]]\non = \"*\"\nkind = \"reset\"\npercent = 0\n",
+            "[[fault]]\non = \"*\"\nkind = \"frogs\"\n",
+            "[weather]\nrain = 1\n",
+        ] {
+            assert!(Plan::parse(&format!("{head}{wrong}")).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::*;
+use crate::lab::test_support::{WORLD, base};
+use crate::lab::{Fault, FaultKind, Lab, LabOptions, WorldSpec};
+
+const INSTANCE: &str = "i-0000000000000000a";
+const DATA: &str = "vol-00000000000000002";
+
+async fn lab(world: &str) -> (Lab, Arc<SimulatedRuntime>) {
+    let clock = Clock::virtual_from(base());
+    let runtime = Arc::new(SimulatedRuntime::new(clock.clone(), 5));
+    let lab = Lab::start(LabOptions {
+        world: WorldSpec::parse(world).unwrap(),
+        seed: 5,
+        clock,
+        runtime: runtime.clone(),
+        throttling: false,
+        account: "123456789012".into(),
+        region: "eu-central-1".into(),
+    })
+    .await
+    .unwrap();
+    (lab, runtime)
+}
+
+fn invocation(command: &str, more: &[(&str, &str)]) -> Invocation {
+    let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let own = [
+        ("executionId", "11111111-2222-4333-8444-555555555555"),
+        ("command", command),
+        ("mode", "autonomous"),
+        ("budgetSeconds", "10"),
+        ("mounts", "auto"),
+    ];
+    for (name, value) in own.iter().chain(more) {
+        parameters.insert((*name).to_owned(), vec![(*value).to_owned()]);
+    }
+    Invocation {
+        command_id: format!("c-{command}"),
+        instance: INSTANCE.into(),
+        document: "freezeframe-linux-mysql".into(),
+        parameters,
+        script: String::new(),
+        execution_timeout: Duration::from_secs(60),
+    }
+}
+
+/// Exit code and events of a command.
+async fn play(runtime: &SimulatedRuntime, invocation: Invocation) -> (i32, Vec<Value>) {
+    let end = runtime.run(invocation).await;
+    let lines = end.stdout.lines().filter_map(|l| l.strip_prefix("FF1 "));
+    (
+        end.exit_code,
+        lines.map(|l| serde_json::from_str(l).unwrap()).collect(),
+    )
+}
+
+fn names(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|e| e["t"].as_str()).collect()
+}
+
+fn fault(lab: &Lab, kind: FaultKind) {
+    lab.faults().inject(Fault {
+        action: "CreateSnapshots".into(),
+        skip: 0,
+        times: 1,
+        kind,
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_command_freezes_makes_the_set_and_thaws() {
+    let (lab, runtime) = lab(WORLD).await;
+    let (exit, events) = play(&runtime, invocation("snapshot", &[])).await;
+    assert_eq!(exit, 0, "{events:?}");
+    let expected = "hello mount mount armed flushed locked synced prepared frozen ready request answer snapshot \
+        snapshot release alive thawed unlocked disarmed probe window end";
+    assert_eq!(names(&events).join(" "), expected);
+    let world = lab.world();
+    assert_eq!(world.snapshots.len(), 2);
+    for snapshot in world.snapshots.values() {
+        assert_eq!(snapshot.tags["freezeframe:level"], "pending");
+        assert_eq!(snapshot.tags["freezeframe:instance"], INSTANCE);
+        let frozen = snapshot.volume == DATA;
+        assert_eq!(runtime.was_frozen(&snapshot.id), Some(frozen));
+    }
+    drop(world);
+    let calls = lab.calls();
+    assert_eq!(calls.len(), 1, "sent once: {calls:?}");
+    let whats: Vec<What> = runtime
+        .history(INSTANCE)
+        .into_iter()
+        .map(|h| h.what)
+        .collect();
+    assert!(
+        matches!(
+            whats.as_slice(),
+            [
+                What::Armed { .. },
+                What::Locked { .. },
+                What::Frozen { .. },
+                What::Thawed { by: By::Holder, .. },
+                What::Unlocked { by: By::Holder }
+            ]
+        ),
+        "{whats:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_root_is_frozen_last_and_thawed_first_and_only_when_asked() {
+    let (_lab, runtime) = lab(WORLD).await;
+    let (exit, events) = play(&runtime, invocation("snapshot", &[("freezeRoot", "yes")])).await;
+    assert_eq!(exit, 0, "{events:?}");
+    let mounts = |t: &str| -> Vec<String> {
+        let of = events.iter().filter(|e| e["t"] == t);
+        of.map(|e| e["mount"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(mounts("frozen"), ["/data", "/"]);
+    assert_eq!(mounts("thawed"), ["/", "/data"]);
+    let (exit, events) = play(&runtime, invocation("pre-script", &[("freezeRoot", "yes")])).await;
+    assert_eq!(exit, 206);
+    assert_eq!(events[1]["code"], "bad-parameter");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_allowed_is_refused_before_anything_is_frozen() {
+    for (role, in_dry_run, exit) in [
+        ("bare", "snapshot-refused", 201),
+        ("none", "no-credentials", 201),
+    ] {
+        let world = WORLD.replacen("az = \"a\"", &format!("az = \"a\"\nrole = \"{role}\""), 1);
+        let (lab, runtime) = lab(&world).await;
+        let (code, events) = play(&runtime, invocation("dry-run", &[])).await;
+        assert_eq!(code, 206);
+        assert!(events.iter().any(|e| e["code"] == in_dry_run), "{events:?}");
+        let (code, events) = play(&runtime, invocation("snapshot", &[])).await;
+        assert_eq!(code, exit);
+        assert!(names(&events).contains(&"disarmed"), "{events:?}");
+        assert!(runtime.frozen_mounts(INSTANCE).is_empty());
+        assert!(lab.world().snapshots.is_empty());
+    }
+    let (_lab, runtime) = lab(WORLD).await;
+    let (code, events) = play(&runtime, invocation("dry-run", &[])).await;
+    assert_eq!(code, 0);
+    assert!(names(&events).contains(&"prepared"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_ends_thawed_and_unknown() {
+    let (lab, runtime) = lab(WORLD).await;
+    fault(&lab, FaultKind::LoseResponse);
+    let (code, events) = play(&runtime, invocation("snapshot", &[])).await;
+    assert_eq!(code, 201);
+    let answer = events.iter().find(|e| e["t"] == "answer").unwrap();
+    assert_eq!(
+        (answer["ok"].clone(), answer["status"].clone()),
+        (Value::from(false), Value::from(0))
+    );
+    assert!(events.iter().any(|e| e["code"] == "snapshot-unknown"));
+    assert_eq!(lab.world().snapshots.len(), 2, "it had happened");
+    lab.clock().sleep(Duration::from_secs(60)).await;
+    fault(&lab, FaultKind::Delay(Duration::from_secs(30)));
+    let (code, events) = play(&runtime, invocation("snapshot", &[])).await;
+    assert_eq!(code, 201, "given up within the budget: {events:?}");
+    let disarmed = events.iter().find(|e| e["t"] == "disarmed").unwrap();
+    assert_eq!(disarmed["fired"], false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_clock_on_the_instance_is_refused_by_ec2() {
+    let (lab, runtime) = lab(WORLD).await;
+    runtime.skew_clock(INSTANCE, chrono::Duration::hours(1));
+    let (code, events) = play(&runtime, invocation("snapshot", &[])).await;
+    assert_eq!(code, 201);
+    let answer = events.iter().find(|e| e["t"] == "answer").unwrap();
+    assert_eq!(answer["code"], "RequestExpired");
+    assert!(lab.world().snapshots.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_in_the_middle_everything_is_let_go_and_the_request_goes_on() {
+    let (lab, runtime) = lab(WORLD).await;
+    fault(&lab, FaultKind::Delay(Duration::from_secs(3)));
+    let running = {
+        let runtime = runtime.clone();
+        tokio::spawn(async move { runtime.run(invocation("snapshot", &[])).await })
+    };
+    lab.clock().sleep(Duration::from_secs(2)).await;
+    assert_eq!(runtime.frozen_mounts(INSTANCE), ["/data"]);
+    runtime.cancel("c-snapshot", INSTANCE).await;
+    assert!(running.await.unwrap().cancelled);
+    assert!(runtime.frozen_mounts(INSTANCE).is_empty());
+    lab.clock().sleep(Duration::from_secs(3)).await;
+    let taken: Vec<String> = lab.world().snapshots.keys().cloned().collect();
+    assert_eq!(taken.len(), 2);
+    assert!(taken.iter().all(|id| runtime.was_frozen(id) == Some(false)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn post_script_releases_an_autonomous_job_at_work() {
+    let (lab, runtime) = lab(WORLD).await;
+    fault(&lab, FaultKind::Delay(Duration::from_secs(5)));
+    let running = {
+        let runtime = runtime.clone();
+        tokio::spawn(async move { play(&runtime, invocation("snapshot", &[])).await })
+    };
+    lab.clock().sleep(Duration::from_secs(2)).await;
+    let (code, events) = play(&runtime, invocation("post-script", &[])).await;
+    assert_eq!(code, 0, "{events:?}");
+    assert!(runtime.frozen_mounts(INSTANCE).is_empty());
+    let (code, events) = running.await.unwrap();
+    assert_ne!(code, 0, "{events:?}");
+    assert!(!names(&events).contains(&"release"), "{events:?}");
+    let (code, _) = play(&runtime, invocation("post-script", &[])).await;
+    assert_eq!(code, 205);
+}

@@ -1,0 +1,60 @@
+//! One freeze per instance: before anything is sent that could freeze it, no other job of this machine may
+//! hold its lease, and Systems Manager may know of no other job's command at work there. What slips
+//! through both (two machines in the same second) meets the lock on the instance itself (`busy`).
+
+use chrono::TimeDelta;
+
+use super::Ops;
+use super::backup::Step;
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobSpec, Mode};
+use crate::domain::problem::{Kind, Problem};
+
+/// Seconds, beyond the budget, after which a job that took its lease can hold no freeze any more:
+/// preflight's and delivery's limits, a lost attempt's, and grace. The failsafe is never later.
+const LONGEST_S: i64 = 180 + 30 + 60 + 60;
+
+/// Takes the lease on the job's instance, or says who has it.
+///
+/// # Errors
+/// [`Kind::State`] naming the other job; [`Kind::Local`] when the journal refuses; whatever Systems
+/// Manager answered.
+pub(super) async fn claim(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
+    let now = ops.clock.now();
+    let until = now + TimeDelta::seconds(LONGEST_S + i64::from(spec.budget_s));
+    let other = ops
+        .journal
+        .lease(&spec.scope, &spec.instance, &spec.job, until, now)?;
+    if let Some(other) = other {
+        return Err(taken(spec, &other, "on this machine"));
+    }
+    match at_work(ops, spec).await? {
+        Some(other) => Err(taken(spec, &other, "started by another console")),
+        None => Ok(()),
+    }
+}
+
+fn taken(spec: &JobSpec, other: &JobId, whose: &str) -> Problem {
+    Problem::new(
+        Kind::State,
+        format!("check {}", spec.instance),
+        format!("job {other}, {whose}, is under way there"),
+        "wait for its end, or stop it in the Jobs screen or with `freezeframe jobs abort`",
+    )
+}
+
+/// Another job whose freezing command Systems Manager shows as not yet ended.
+async fn at_work(ops: &Ops, spec: &JobSpec) -> Result<Option<JobId>, Problem> {
+    let words = [Mode::Coordinated, Mode::Autonomous]
+        .map(|mode| format!("freezeframe {} ", Step::Pre.word(mode)));
+    let listed = ops.session.running_commands(&spec.instance).await?;
+    Ok(listed
+        .iter()
+        .filter_map(|command| {
+            words
+                .iter()
+                .find_map(|word| command.comment.strip_prefix(word.as_str()))
+        })
+        .map(JobId::from_api)
+        .find(|job| *job != spec.job))
+}

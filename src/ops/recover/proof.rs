@@ -1,0 +1,251 @@
+//! What can still be proven of a job whose console is gone. Everything is read from records that were
+//! made at the time: the journal's order of intents and outcomes, and what the instance's commands said,
+//! which Systems Manager keeps. The judgement itself is `domain::evidence`'s, link by link, as for a
+//! job that was never interrupted.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use crate::aws::ssm::{Listed, Polled};
+use crate::domain::evidence::{CallOrder, Facts, Judged, Told, judge};
+use crate::domain::ids::CommandId;
+use crate::domain::job::{EvidenceReport, JobView, Mode, Phase};
+use crate::domain::level::Level;
+use crate::domain::machine::{CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts};
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::trace::Said;
+use crate::jobs::journal::CallRow;
+use crate::ops::Ops;
+use crate::ops::backup::{self, Step};
+use crate::recipe::events;
+
+/// How much earlier than the console's clock says a command may have been sent by AWS's, in seconds.
+const SKEW_S: i64 = 3_600;
+
+/// The judgement, and what it rests on.
+pub(super) struct Proof {
+    /// Link by link.
+    pub(super) report: EvidenceReport,
+    /// For each snapshot of the set.
+    pub(super) judged: Vec<Judged>,
+    /// What preflight had seen, when that can still be read.
+    pub(super) facts: Option<PreflightFacts>,
+    /// Freeze window in milliseconds, if the instance told.
+    pub(super) window_ms: Option<u64>,
+}
+
+impl Proof {
+    /// The first link that does not hold, in words.
+    pub(super) fn broken(&self) -> Option<String> {
+        self.report
+            .links
+            .iter()
+            .find(|link| !link.holds)
+            .map(|link| format!("{}: {}", link.name, link.seen))
+    }
+}
+
+/// Judges the set of a job by the records. What cannot be found proves nothing.
+///
+/// # Errors
+/// The journal, EC2 or Systems Manager could not be asked now: try again later.
+pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Result<Proof, Problem> {
+    let calls = ops.journal.calls(view.spec.job.as_str())?;
+    let told = match commands(ops, view).await {
+        Ok(told) => told,
+        // Not allowed to look, or nothing there to look at: no later try will see more.
+        Err(problem) if matches!(problem.kind, Kind::Denied | Kind::NotFound) => {
+            tracing::warn!(%problem, "what the instance said cannot be read; it proves nothing");
+            Commands::default()
+        }
+        Err(problem) => return Err(problem),
+    };
+    let facts = match &told.look {
+        Some(look) => facts(ops, view, look).await?,
+        None => None,
+    };
+    let made: Vec<CreatedSnapshot> = set
+        .iter()
+        .map(|snapshot| CreatedSnapshot {
+            snapshot: snapshot.id.clone(),
+            volume: snapshot.volume.clone(),
+            volume_gib: snapshot.volume_gib,
+        })
+        .collect();
+    let (report, mut judged) = judge(&Facts {
+        job: &view.spec.job,
+        mode: view.spec.mode,
+        foreign: view.spec.foreign,
+        preflight: facts.as_ref(),
+        pre: told.pre.as_ref(),
+        post: told.post.as_ref(),
+        call: order(view, &calls, &made),
+        snapshots: &made,
+    });
+    if facts.is_none() {
+        for one in &mut judged {
+            one.level = Level::Crash;
+            "what preflight saw cannot be read any more".clone_into(&mut one.reason);
+        }
+    }
+    Ok(Proof {
+        window_ms: report.window_ms,
+        report,
+        judged,
+        facts,
+    })
+}
+
+/// What the job's commands said.
+#[derive(Default)]
+struct Commands {
+    look: Option<CommandOutcome>,
+    pre: Option<Told>,
+    post: Option<Told>,
+}
+
+async fn commands(ops: &Ops, view: &JobView) -> Result<Commands, Problem> {
+    let since = view.started().unwrap_or_else(|| ops.clock.now()) - TimeDelta::seconds(SKEW_S);
+    let listed = ops
+        .session
+        .commands_since(&view.spec.instance, since)
+        .await?;
+    let of = |step: Step| {
+        let comment = backup::comment(&view.spec, step);
+        listed
+            .iter()
+            .filter(move |c| c.comment == comment)
+            .collect::<Vec<_>>()
+    };
+    // There is one of each of these; two would be somebody's copy, and proves nothing.
+    let look = match of(Step::Look).as_slice() {
+        [one] => ended(ops, view, &one.id).await?,
+        _ => None,
+    };
+    let pre = match of(Step::Pre).as_slice() {
+        [one] => ended(ops, view, &one.id).await?.map(told),
+        _ => None,
+    };
+    Ok(Commands {
+        look,
+        pre,
+        post: thaw(ops, view, &of(Step::Post)).await?,
+    })
+}
+
+/// The `post-script` that thawed, of all that were sent; else any that ended.
+async fn thaw(ops: &Ops, view: &JobView, posts: &[&Listed]) -> Result<Option<Told>, Problem> {
+    let mut best = None;
+    for post in posts {
+        let Some(outcome) = ended(ops, view, &post.id).await? else {
+            continue;
+        };
+        let told = told(outcome);
+        if told.trace.events().any(|said| *said == Said::Release)
+            || !told.trace.thawed_mounts().is_empty()
+        {
+            return Ok(Some(told));
+        }
+        best = best.or(Some(told));
+    }
+    Ok(best)
+}
+
+async fn ended(
+    ops: &Ops,
+    view: &JobView,
+    command: &CommandId,
+) -> Result<Option<CommandOutcome>, Problem> {
+    match ops
+        .session
+        .poll_command(command, &view.spec.instance)
+        .await?
+    {
+        Polled::Ended(outcome) => Ok(Some(outcome)),
+        Polled::Running => Ok(None),
+    }
+}
+
+fn told(outcome: CommandOutcome) -> Told {
+    Told {
+        succeeded: outcome.ended == CommandEnd::Success,
+        trace: events::parse(&outcome.stdout),
+        command: outcome.command,
+    }
+}
+
+/// What preflight learned, from its own dry run. Volumes that have been detached since make it unusable.
+async fn facts(
+    ops: &Ops,
+    view: &JobView,
+    look: &CommandOutcome,
+) -> Result<Option<PreflightFacts>, Problem> {
+    if look.ended != CommandEnd::Success {
+        return Ok(None);
+    }
+    let instance = match ops.session.instance(&view.spec.instance).await {
+        Ok(instance) => instance,
+        Err(problem) if problem.kind == Kind::NotFound => return Ok(None),
+        Err(problem) => return Err(problem),
+    };
+    match PreflightFacts::from_dry_run(&events::parse(&look.stdout), &instance) {
+        Ok(facts) => Ok(Some(facts)),
+        Err(why) => {
+            tracing::warn!(
+                why,
+                "the dry run's output does not fit the instance any more"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// The order of the dead console's own events, as far as the journal has it.
+///
+/// * The view that shows the phase `frozen` was on disk before the request was made, and only the end of a
+///   `pre-script` that said `ready` leads to that phase.
+/// * The answer is that request's own if it was recorded as such and names exactly this set.
+/// * It was in hand before any release if every `post-script` was intended after it was recorded.
+fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrder {
+    let mut phases = view.phases.iter().map(|record| record.phase);
+    let frozen_before_request =
+        phases.any(|phase| phase == Phase::Frozen) && phases.any(|p| p == Phase::Snapshotting);
+    let requests: Vec<&CallRow> = calls
+        .iter()
+        .filter(|call| call.action == "CreateSnapshots")
+        .collect();
+    let [request] = requests.as_slice() else {
+        return CallOrder::default();
+    };
+    let answered = request
+        .outcome
+        .as_deref()
+        .and_then(|outcome| outcome.strip_prefix("ok: "))
+        .is_some_and(|ids| {
+            let answer: BTreeSet<&str> = ids.split_whitespace().collect();
+            !answer.is_empty() && answer == made.iter().map(|m| m.snapshot.as_str()).collect()
+        });
+    let is = |call: &&CallRow, step: Step| {
+        call.action == "SendCommand"
+            && call
+                .detail
+                .contains(&format!(" {} on ", step.word(Mode::Coordinated)))
+    };
+    let pre_first = calls
+        .iter()
+        .filter(|call| is(call, Step::Pre))
+        .all(|call| call.known.is_some_and(|known| known < request.seq));
+    let posts_later = request.known.is_some_and(|known| {
+        calls
+            .iter()
+            .filter(|call| is(call, Step::Post))
+            .all(|call| call.seq > known)
+    });
+    CallOrder {
+        frozen_before_request: frozen_before_request && pre_first,
+        answered,
+        answered_before_release: answered && posts_later,
+    }
+}

@@ -1,0 +1,126 @@
+use super::*;
+
+fn config(text: &str) -> Config {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, text).unwrap();
+    crate::config::load(Some(&file), &crate::config::Overrides::default()).unwrap()
+}
+
+fn catalogue_of(text: &str) -> Catalogue {
+    Catalogue::new(&config(text)).unwrap()
+}
+
+fn refusal(text: &str) -> Problem {
+    let problem = Catalogue::new(&config(text)).unwrap_err();
+    assert_eq!(problem.kind, Kind::Usage);
+    assert!(problem.what.contains("line 1"), "{problem}");
+    problem
+}
+
+fn instance() -> InstanceId {
+    InstanceId::from_api("i-0123456789abcdef0")
+}
+
+#[test]
+fn without_a_configuration_it_is_the_built_in_catalogue() {
+    let here = Catalogue::default();
+    assert_eq!(here.all().len(), catalogue::all().len());
+    for recipe in catalogue::all() {
+        let chosen = here.lookup(recipe.name, &instance()).unwrap();
+        assert_eq!(chosen.document, recipe.document);
+        assert!(!chosen.foreign && chosen.parameters.is_empty());
+        assert_eq!(chosen.budget_s, 30);
+    }
+    assert_eq!(here.find("AmazonLinuxMySQL").unwrap().name, "linux-mysql");
+    assert!(here.find("Linux-MySQL").is_none());
+}
+
+#[test]
+fn a_recipe_of_ones_own_is_chosen_by_its_name() {
+    let here = catalogue_of(
+        "[recipes.my-app]\ndocument = \"MyApp\"\nbudget_seconds = 45\nparameters = { budgetSeconds = \"40\" }\n\
+         [snapshot]\nbudget_seconds = 20\n",
+    );
+    let chosen = here.lookup("my-app", &instance()).unwrap();
+    assert_eq!(
+        (chosen.document.as_str(), chosen.foreign, chosen.level),
+        ("MyApp", true, Level::Crash)
+    );
+    assert_eq!(chosen.budget_s, 45);
+    assert_eq!(chosen.parameters["budgetSeconds"], "40");
+    assert_eq!(here.find("linux-filesystem").unwrap().budget_s, 20);
+    let near = here.lookup("my-ap", &instance()).unwrap_err();
+    assert!(near.mend.contains("my-app"), "{}", near.mend);
+    let near = here.lookup("AmazonLinuxMySql", &instance()).unwrap_err();
+    assert!(near.mend.contains("linux-mysql"), "{}", near.mend);
+    let later = here.lookup("WindowsVSS", &instance()).unwrap_err();
+    assert_eq!(later.kind, Kind::State);
+}
+
+#[test]
+fn our_own_document_under_another_name_is_not_foreign_unless_it_is_said() {
+    let text = "[recipes.slow]\ndocument = \"freezeframe-linux-mysql\"\nparameters = { lockRetries = \"9\" }\n";
+    let here = catalogue_of(text);
+    let slow = here.find("slow").unwrap();
+    assert!(!slow.foreign && slow.level == Level::Application);
+    let here =
+        catalogue_of("[recipes.slow]\ndocument = \"freezeframe-linux-mysql\"\nforeign = true\n");
+    assert!(here.find("slow").unwrap().foreign);
+}
+
+#[test]
+fn a_built_in_recipe_takes_parameters_only() {
+    let here = catalogue_of("[recipes.linux-mysql.parameters]\nlockWaitSeconds = \"10\"\n");
+    let mysql = here.find("AmazonLinuxMySQL").unwrap();
+    assert_eq!(mysql.parameters["lockWaitSeconds"], "10");
+    assert_eq!(here.all().len(), catalogue::all().len());
+    for extra in [
+        "document = \"abc\"",
+        "platform = \"linux\"",
+        "foreign = true",
+        "budget_seconds = 5",
+        "what = \"x\"",
+    ] {
+        let problem = refusal(&format!("[recipes.linux-mysql]\n{extra}\n"));
+        assert!(
+            problem.mend.contains("parameters"),
+            "{problem} {}",
+            problem.mend
+        );
+    }
+    let problem = refusal("[recipes.AmazonLinuxMySQL.parameters]\nlockWaitSeconds = \"10\"\n");
+    assert!(problem.cause.contains("linux-mysql"), "{problem}");
+}
+
+#[test]
+fn what_the_document_would_refuse_is_refused_here() {
+    let problem = refusal("[recipes.linux-mysql.parameters]\nlockWaitSecond = \"10\"\n");
+    assert!(
+        problem.mend.contains("`lockWaitSeconds`"),
+        "{}",
+        problem.mend
+    );
+    let problem = refusal("[recipes.linux-mysql.parameters]\nlockWaitSeconds = \"0\"\n");
+    assert!(problem.mend.contains("match"), "{}", problem.mend);
+    for key in CONTRACT {
+        let problem = refusal(&format!(
+            "[recipes.linux-mysql.parameters]\n{key} = \"x\"\n"
+        ));
+        assert!(problem.cause.contains(key), "{problem}");
+    }
+    refusal("[recipes.a]\ndocument = \"Foreign\"\nparameters = { command = \"x\" }\n");
+    let problem = refusal("[recipes.linux-mysqll.parameters]\nlockRetries = \"1\"\n");
+    assert!(problem.cause.contains("no document"), "{problem}");
+}
+
+#[test]
+fn a_document_named_directly_is_foreign_unless_it_is_ours() {
+    let here = Catalogue::default();
+    let theirs = here.document("MyCompany-PrePost").unwrap();
+    assert!(theirs.foreign && theirs.name == "MyCompany-PrePost");
+    let ours = here.document("freezeframe-linux-mysql").unwrap();
+    assert!(!ours.foreign && ours.name == "linux-mysql");
+    let problem = here.document("a;$(id)").unwrap_err();
+    assert_eq!(problem.kind, Kind::Usage);
+}
