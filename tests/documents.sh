@@ -27,6 +27,8 @@ fi
 . "$HERE/documents/filesystem.sh"
 . "$HERE/documents/mysql.sh"
 . "$HERE/documents/postgresql.sh"
+. "$HERE/documents/redis.sh"
+. "$HERE/documents/mongodb.sh"
 . "$HERE/documents/mount.sh"
 . "$HERE/documents/autonomous.sh"
 . "$HERE/documents/root.sh"

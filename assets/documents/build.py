@@ -62,6 +62,28 @@ DOCUMENTS = {
             "database": text("postgres", "The database to connect to; any will do.", NAME),
         },
     ),
+    "linux-mongodb": (
+        "freezeframe: lock MongoDB with fsyncLock and freeze its filesystems before a snapshot, release both after it, with a failsafe armed first. Not proven on a real server yet.",
+        {
+            **QUIESCE,
+            "lockWaitSeconds": text("5", "How long one attempt waits for the lock.", "^[1-9][0-9]?$"),
+            "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
+            "client": text("auto", "The MongoDB shell; auto: mongosh or mongo from the usual places.", FILE),
+            "port": text("27017", "The server's port on 127.0.0.1.", "^[1-9][0-9]{0,4}$"),
+            "credentialsFile": text("auto", "A file on the instance: user, password and, if it is not admin, the database, one per line; auto: no login.", FILE),
+        },
+    ),
+    "linux-redis": (
+        "freezeframe: pause the writes of Redis or Valkey, with its append-only file or dump complete, and freeze its filesystems before a snapshot, release both after it, with a failsafe armed first.",
+        {
+            **QUIESCE,
+            "lockWaitSeconds": text("5", "How long one attempt waits for the append-only file, or for a dump while writes are paused.", "^[1-9][0-9]?$"),
+            "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
+            "socket": text("auto", "The server's socket; auto: the usual places, else the port on 127.0.0.1.", FILE),
+            "port": text("6379", "The port, where there is no socket.", "^[1-9][0-9]{0,4}$"),
+            "passwordFile": text("auto", "A file on the instance: the password on its first line, the user, if any, on its second; auto: none.", FILE),
+        },
+    ),
     "linux-mount": (
         "freezeframe: mount a restored EBS volume at an empty directory, unmount it, or tell where it is.",
         {
@@ -97,7 +119,8 @@ def shrink(script):
         if head or "{{" in bare or len(out) == 1 or "{{" in out[-1] or re.match(r"\w+\(\) ", line):
             out.append(bare)
         else:
-            out[-1] += "\n" + bare
+            # After these words a blank does what an end of line does, and costs half of it.
+            out[-1] += (" " if re.search(r"(^|[ ;])(then|do|else|\{)$", out[-1]) and not bare.startswith("#") else "\n") + bare
     return out
 
 

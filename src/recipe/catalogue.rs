@@ -21,7 +21,7 @@ pub struct Recipe {
     pub level: Level,
 }
 
-static RECIPES: [Recipe; 3] = [
+static RECIPES: [Recipe; 5] = [
     Recipe {
         name: "linux-filesystem",
         document: "freezeframe-linux-filesystem",
@@ -43,21 +43,32 @@ static RECIPES: [Recipe; 3] = [
         what: "keep a base backup of PostgreSQL open, freeze its filesystems, keep the label with the set",
         level: Level::Application,
     },
+    Recipe {
+        name: "linux-redis",
+        document: "freezeframe-linux-redis",
+        platform: Platform::Linux,
+        what: "pause the writes of Redis or Valkey with all of them on disk, then freeze its filesystems",
+        level: Level::Application,
+    },
+    Recipe {
+        name: "linux-mongodb",
+        document: "freezeframe-linux-mongodb",
+        platform: Platform::Linux,
+        what: "lock MongoDB with fsyncLock, then freeze its filesystems (not yet proven on a real server)",
+        level: Level::Application,
+    },
 ];
 
 /// Older names that keep working.
 const ALIASES: [(&str, &str); 1] = [("AmazonLinuxMySQL", "linux-mysql")];
 /// Names that mean something, but not to this version.
-const LATER: [(&str, &str); 5] = [
+const LATER: [(&str, &str); 3] = [
     ("WindowsVSS", VSS),
     ("windows-vss", VSS),
     ("windows-diskshadow", VSS),
-    ("linux-mongodb", FILESYSTEM),
-    ("linux-redis", FILESYSTEM),
 ];
 const VSS: &str =
     "use AWS's own AWSEC2-VssInstallAndSnapshot document for it, or leave the instance out";
-const FILESYSTEM: &str = "take it with --recipe linux-filesystem, which promises no more than the filesystem, or leave the instance out";
 
 /// Every recipe, in the order in which they are offered.
 pub fn all() -> &'static [Recipe] {

@@ -38,6 +38,14 @@ static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
             include_str!("../../assets/documents/linux-postgresql.json"),
         ),
         (
+            "linux-redis",
+            include_str!("../../assets/documents/linux-redis.json"),
+        ),
+        (
+            "linux-mongodb",
+            include_str!("../../assets/documents/linux-mongodb.json"),
+        ),
+        (
             "linux-mount",
             include_str!("../../assets/documents/linux-mount.json"),
         ),

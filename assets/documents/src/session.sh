@@ -46,10 +46,12 @@ say() {
         SAY_N=0
         while IFS= read -r LINE; do
             SAY_N=$((SAY_N + 1))
-            if [ "$LINE" = "freezeframe mark $MARK" ]; then
+            # At the line's end: a shell may print its prompt before it.
+            case $LINE in *"freezeframe mark $MARK")
                 SAY_SEEN=yes
                 break
-            fi
+                ;;
+            esac
             if [ "$SAY_N" -gt "$SAY_READ" ]; then SAID="$SAID${SAID:+$newline}$LINE"; fi
         done <"$S/session.out"
         if [ "$SAY_SEEN" = yes ]; then
@@ -67,7 +69,7 @@ say() {
     done
 }
 
-# close_client TEXT: ask it to go, wait a little, then end it
+# close_client TEXT: ask it to go, wait a little, then have the recipe end it
 close_client() {
     if alive "$S/client"; then printf '%s\n' "$1" >&4; fi
     exec 4>&-
@@ -76,7 +78,7 @@ close_client() {
         "$SLEEP" 0.05
         CC_N=$((CC_N + 1))
     done
-    end_process "$S/client"
+    recipe_kill
 }
 
 # The time that a lock may still take: the deadline must leave room for the freeze and the snapshot.

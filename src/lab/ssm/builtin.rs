@@ -9,7 +9,7 @@ const EXECUTION_TIMEOUT: &str =
     r"([1-9][0-9]{0,4})|(1[0-6][0-9]{4})|(17[0-1][0-9]{3})|(172[0-7][0-9]{2})|(172800)";
 
 /// freezeframe's own documents, by file stem.
-const OWN: [(&str, &str); 4] = [
+const OWN: [(&str, &str); 6] = [
     (
         "linux-filesystem",
         include_str!("../../../assets/documents/linux-filesystem.json"),
@@ -21,6 +21,14 @@ const OWN: [(&str, &str); 4] = [
     (
         "linux-postgresql",
         include_str!("../../../assets/documents/linux-postgresql.json"),
+    ),
+    (
+        "linux-redis",
+        include_str!("../../../assets/documents/linux-redis.json"),
+    ),
+    (
+        "linux-mongodb",
+        include_str!("../../../assets/documents/linux-mongodb.json"),
     ),
     (
         "linux-mount",
