@@ -382,7 +382,7 @@ snapshot() {
     while [ ! -e "$S/outcome" ]; do
         now
         if [ "$NOW" -ge "$LIMIT" ]; then break; fi
-        if ! process $HOLDER && ! alive "$S/guard.up"; then break; fi
+        if ! process "$HOLDER" && ! alive "$S/guard.up"; then break; fi
         "$SLEEP" 0.05
     done
     wait_for_end 10000 || :

@@ -315,7 +315,7 @@ pre_script() {
     while [ ! -e "$S/ready" ] && [ ! -e "$S/outcome" ]; do
         now
         if [ "$NOW" -ge "$LIMIT" ]; then break; fi
-        if ! process $HOLDER && ! alive "$S/guard.up"; then break; fi
+        if ! process "$HOLDER" && ! alive "$S/guard.up"; then break; fi
         drain
         "$SLEEP" 0.05
     done
