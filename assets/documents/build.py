@@ -38,16 +38,16 @@ DOCUMENTS = {
         QUIESCE,
     ),
     "linux-mysql": (
-        "freezeframe: lock MySQL, MariaDB or Percona Server in one live session and freeze its filesystems before a snapshot, release both after it, with a failsafe armed first.",
+        "freezeframe: hold the writes of MySQL, MariaDB or Percona Server and freeze its filesystems before a snapshot, release both after it, with a failsafe armed first.",
         {
             **QUIESCE,
             "lockWaitSeconds": text("5", "How long one attempt waits for the global read lock.", "^[1-9][0-9]?$"),
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
             "socket": text("auto", "The server's socket; auto: the usual places.", FILE),
             "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf when there is one.", FILE),
-            "lockMethod": text("auto", "How writes are held: FLUSH TABLES WITH READ LOCK, or MariaDB's BACKUP STAGE; auto: the stages where all tables are InnoDB.", values=["auto", "ftwrl", "backup-stage"]),
-            "stop": text("no", "yes: stop the service before the freeze and start it after the thaw, instead of a lock.", values=["no", "yes"]),
-            "service": text("auto", "The service to stop; auto: mariadb, mysql or mysqld, whichever is the server that answers.", NAME),
+            "lockMethod": text("auto", "FLUSH TABLES WITH READ LOCK or MariaDB's BACKUP STAGE; auto: the stages where all tables are InnoDB.", values=["auto", "ftwrl", "backup-stage"]),
+            "stop": text("no", "yes: stop the service instead of locking, start it after the thaw.", values=["no", "yes"]),
+            "service": text("auto", "The service to stop; auto: mariadb, mysql or mysqld.", NAME),
         },
     ),
     "linux-postgresql": (

@@ -28,11 +28,10 @@ CREDENTIALS_FILE='{{ credentialsFile }}'
 RECIPE=linux-mongodb
 
 recipe_parameters() {
-    if ! matches "$LOCK_WAIT" '^[1-9][0-9]?$'; then bad_parameter 'lockWaitSeconds is not 1 to 99'; fi
-    if ! matches "$LOCK_RETRIES" '^[0-9]$'; then bad_parameter 'lockRetries is not 0 to 9'; fi
-    if ! matches "$SHELL_PATH" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'client is neither auto nor a plain path'; fi
-    if ! matches "$PORT" '^[1-9][0-9]{0,4}$'; then bad_parameter 'port is not a number'; fi
-    if ! matches "$CREDENTIALS_FILE" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'credentialsFile is neither auto nor a plain path'; fi
+    lock_parameters
+    check client "$SHELL_PATH" "$FILE"
+    check port "$PORT" '^[1-9][0-9]{0,4}$'
+    check credentialsFile "$CREDENTIALS_FILE" "$FILE"
 }
 
 recipe_tools() {
@@ -124,7 +123,7 @@ recipe_preflight() {
     LOCK_PID=''
     { read -r LOCK_PID <"$DATADIR/mongod.lock"; } 2>/dev/null || :
     if [ "$LOCK_PID" != "$SERVER" ]; then refuse db-unreachable "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
-    emit engine ",\"name\":\"mongodb\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(json_text "$DATADIR")\",\"replica\":$REPLICA"
+    emit engine ",\"name\":\"mongodb\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
     if [ "$6" != - ]; then emit note ",\"text\":\"member of the replica set $(json_text "$6"), $7\""; fi
     refuse_uncovered dbPath "$DATADIR"
     refuse_uncovered journal "$DATADIR/journal"

@@ -33,15 +33,15 @@ SERVICE='{{ service }}'
 # and on a replica the lock stops the applier like any other writer, so replication need not be stopped.
 
 RECIPE=linux-mysql
+NAME='^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$'
 
 recipe_parameters() {
-    if ! matches "$LOCK_WAIT" '^[1-9][0-9]?$'; then bad_parameter 'lockWaitSeconds is not 1 to 99'; fi
-    if ! matches "$LOCK_RETRIES" '^[0-9]$'; then bad_parameter 'lockRetries is not 0 to 9'; fi
-    if ! matches "$SOCKET" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'socket is neither auto nor a plain path'; fi
-    if ! matches "$DEFAULTS_FILE" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'defaultsFile is neither auto nor a plain path'; fi
-    case $LOCK_METHOD in auto | ftwrl | backup-stage) ;; *) bad_parameter 'lockMethod is none of auto, ftwrl, backup-stage' ;; esac
-    case $STOP in yes | no) ;; *) bad_parameter 'stop is neither yes nor no' ;; esac
-    if ! matches "$SERVICE" '^[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}$'; then bad_parameter 'service is not a plain unit name'; fi
+    lock_parameters
+    check socket "$SOCKET" "$FILE"
+    check defaultsFile "$DEFAULTS_FILE" "$FILE"
+    check lockMethod "$LOCK_METHOD" '^(auto|ftwrl|backup-stage)$'
+    check stop "$STOP" '^(no|yes)$'
+    check service "$SERVICE" "$NAME"
 }
 
 recipe_tools() {
@@ -84,13 +84,11 @@ client() {
 
 say_mark() { printf "SELECT 'freezeframe mark %s';\n" "$1"; }
 
-# ask SQL [OPTION…]: one statement in a short session of its own, at most 10 s
+# ask SQL: one statement in a short session of its own, at most 10 s
 ask() {
     (
         LIMIT_CLIENT=10
-        ASK_SQL=$1
-        shift
-        client "$@" --execute="$ASK_SQL" </dev/null
+        client --execute="$1" </dev/null
     ) 2>&1
 }
 
@@ -101,13 +99,6 @@ ask_or_refuse() {
     *denied*) refuse db-denied "$ANSWER" ;;
     *) refuse db-unreachable "${ANSWER:-no answer}" ;;
     esac
-}
-
-# replica_status: one field per line, as `Name: value`; empty on a server that is no replica. 1 when it cannot be known.
-replica_status() {
-    RS=$(ask 'SHOW REPLICA STATUS' --column-names --vertical)
-    case $RS in *ERROR*) RS=$(ask 'SHOW SLAVE STATUS' --column-names --vertical) ;; esac
-    case $RS in *ERROR*) return 1 ;; esac
 }
 
 recipe_preflight() {
@@ -125,7 +116,9 @@ recipe_preflight() {
     DATADIR=$ANSWER
     matches "$DATADIR" '^/' || refuse db-unreachable "no answer about the data directory: $DATADIR"
     REPLICA=false
-    if replica_status && [ -n "$RS" ]; then REPLICA=true; fi
+    ANSWER=$(ask 'SHOW REPLICA STATUS')
+    case $ANSWER in *ERROR*) ANSWER=$(ask 'SHOW SLAVE STATUS') ;; esac
+    case $ANSWER in '' | *ERROR*) ;; *) REPLICA=true ;; esac
     emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
     # what the lock would have to wait for, nor where the tablespaces are.
@@ -153,7 +146,7 @@ has_stages() {
 # console lowers the level where one is left out. Temporary files are not needed.
 check_places() {
     ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir', 'innodb_data_home_dir', 'innodb_log_group_home_dir', 'innodb_undo_directory', 'aria_log_dir_path', 'log_bin_basename', 'relay_log_basename')"
-    case $ANSWER in *datadir*) ;; *) refuse db-unreachable 'no answer about where the server keeps its data' ;; esac
+    case $ANSWER in *datadir*) ;; *) refuse db-unreachable 'no answer about the places of the data' ;; esac
     PLACES=$ANSWER
     # Tablespaces elsewhere; the table has another name in each of MySQL 8, MariaDB 10.6 and what was before.
     FILES=$(ask "SELECT FILE_NAME FROM information_schema.FILES WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' AND FILE_NAME LIKE '/%'")
@@ -207,11 +200,6 @@ open_session() {
     say 'SET SESSION sql_log_off=1;' 5000 || return 1
     say 'SELECT VERSION();' 5000 || return 1
     DB_VERSION=$SAID
-    # Whether to ask for the source's position while the lock is held: a connection of its own, so not without need.
-    LOG_SOURCE=no
-    say 'SHOW SLAVE STATUS;' 3000 || return 1
-    if [ -n "$SAY_ERROR" ]; then say 'SHOW REPLICA STATUS;' 3000 || return 1; fi
-    if [ -n "$SAID" ]; then LOG_SOURCE=yes; fi
     choose_method
 }
 
@@ -315,17 +303,18 @@ say_positions() {
     say 'SHOW MASTER STATUS;' 2000 || return 0
     # Its name since MySQL 8.2
     if [ -n "$SAY_ERROR" ]; then say 'SHOW BINARY LOG STATUS;' 2000 || return 0; fi
-    SP_TAB=$(printf '\t')
-    SP_FILE=${SAID%%"$SP_TAB"*}
-    SP_REST=${SAID#*"$SP_TAB"}
-    if matches "$SP_FILE" '^[^ ]+\.[0-9]+$'; then position binlog "$SP_FILE:${SP_REST%%"$SP_TAB"*}"; fi
+    SP_FILE=$(printf '%s\n' "$SAID" | cut -f 1,2 | tr '\t' :)
+    if matches "$SP_FILE" '^[^ ]+:[0-9]+$'; then position binlog "$SP_FILE"; fi
     case $DB_VERSION in
     *[Mm]aria[Dd][Bb]*) say 'SELECT @@gtid_current_pos;' 2000 || return 0 ;;
     *) say 'SELECT @@gtid_executed;' 2000 || return 0 ;;
     esac
     if [ -z "$SAY_ERROR" ]; then position gtid "$(printf '%s' "$SAID" | sed 's/\\n//g')"; fi
-    if [ "$LOG_SOURCE" != yes ] || ! replica_status; then return 0; fi
-    position source "$(printf '%s\n' "$RS" | sed -n 's/^ *Relay_\(Master\|Source\)_Log_File: *//p' | head -n 1):$(printf '%s\n' "$RS" | sed -n 's/^ *Exec_\(Master\|Source\)_Log_Pos: *//p' | head -n 1)"
+    say 'SHOW REPLICA STATUS;' 2000 || return 0
+    if [ -n "$SAY_ERROR" ]; then say 'SHOW SLAVE STATUS;' 2000 || return 0; fi
+    # The columns have kept their places, though not their names: where in the source's log the applier stands.
+    SP_FILE=$(printf '%s\n' "$SAID" | head -n 1 | cut -f 10,22 | tr '\t' :)
+    if matches "$SP_FILE" '^[^ ]+:[0-9]+$'; then position source "$SP_FILE"; fi
 }
 
 recipe_alive() {
@@ -382,7 +371,7 @@ find_service() {
             return 0
         fi
     done
-    refuse db-unreachable "none of the services $* is the server that answers (process ${SERVER:-unknown})"
+    refuse db-unreachable "no service of $* is the server that answers (${SERVER:-unknown})"
 }
 
 # When the unit last changed its state, for better or worse
@@ -419,7 +408,7 @@ still_stopped() {
         emit alive ",\"session\":$SESSION"
         return 0
     fi
-    STOP_TEXT="the service $UNIT was started while it should have been stopped"
+    STOP_TEXT="the service $UNIT was started meanwhile"
     return 1
 }
 
@@ -433,7 +422,7 @@ start_again() {
         now
     done
     emit unlocked ",\"session\":$SESSION"
-    if [ "$(unit_state ActiveState)" != active ]; then emit note ",\"text\":\"the service $UNIT was told to start and is not active yet\""; fi
+    if [ "$(unit_state ActiveState)" != active ]; then emit note ",\"text\":\"$UNIT was told to start and is not active yet\""; fi
 }
 
 main "$@"

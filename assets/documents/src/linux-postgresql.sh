@@ -26,14 +26,14 @@ DATABASE='{{ database }}'
 # that crashed with its label in place could not start).
 
 RECIPE=linux-postgresql
+NAME='^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$'
 
 recipe_parameters() {
-    if ! matches "$LOCK_WAIT" '^[1-9][0-9]?$'; then bad_parameter 'lockWaitSeconds is not 1 to 99'; fi
-    if ! matches "$LOCK_RETRIES" '^[0-9]$'; then bad_parameter 'lockRetries is not 0 to 9'; fi
-    if ! matches "$SOCKET_DIRECTORY" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'socketDirectory is neither auto nor a plain path'; fi
-    if ! matches "$PORT" '^[1-9][0-9]{0,4}$'; then bad_parameter 'port is not a number'; fi
-    if ! matches "$DB_USER" '^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$'; then bad_parameter 'user is not a plain name'; fi
-    if ! matches "$DATABASE" '^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$'; then bad_parameter 'database is not a plain name'; fi
+    lock_parameters
+    check socketDirectory "$SOCKET_DIRECTORY" "$FILE"
+    check port "$PORT" '^[1-9][0-9]{0,4}$'
+    check user "$DB_USER" "$NAME"
+    check database "$DATABASE" "$NAME"
 }
 
 recipe_tools() {

@@ -30,11 +30,10 @@ PASSWORD_FILE='{{ passwordFile }}'
 RECIPE=linux-redis
 
 recipe_parameters() {
-    if ! matches "$LOCK_WAIT" '^[1-9][0-9]?$'; then bad_parameter 'lockWaitSeconds is not 1 to 99'; fi
-    if ! matches "$LOCK_RETRIES" '^[0-9]$'; then bad_parameter 'lockRetries is not 0 to 9'; fi
-    if ! matches "$SOCKET" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'socket is neither auto nor a plain path'; fi
-    if ! matches "$PORT" '^[1-9][0-9]{0,4}$'; then bad_parameter 'port is not a number'; fi
-    if ! matches "$PASSWORD_FILE" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'passwordFile is neither auto nor a plain path'; fi
+    lock_parameters
+    check socket "$SOCKET" "$FILE"
+    check port "$PORT" '^[1-9][0-9]{0,4}$'
+    check passwordFile "$PASSWORD_FILE" "$FILE"
 }
 
 recipe_tools() {
@@ -135,7 +134,7 @@ recipe_preflight() {
     ask_or_refuse 'INFO replication'
     REPLICA=false
     if [ "$(field role "$ANSWER")" = slave ]; then REPLICA=true; fi
-    emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(json_text "$DATADIR")\",\"replica\":$REPLICA"
+    emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
     ask_or_refuse 'INFO persistence'
     P=$(field aof_enabled "$ANSWER")
     setting save

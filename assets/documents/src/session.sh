@@ -3,6 +3,13 @@
 # The client reads statements from a FIFO that only the holder writes to, and answers into files on tmpfs. The recipe brings `client`
 # (becomes the client, by exec) and `say_mark N` (prints the statement that answers `freezeframe mark N`).
 
+FILE='^(auto|/[A-Za-z0-9._/@+-]+)$'
+check() { matches "$2" "$3" || bad_parameter "$1 does not fit $3"; }
+lock_parameters() {
+    check lockWaitSeconds "$LOCK_WAIT" '^[1-9][0-9]?$'
+    check lockRetries "$LOCK_RETRIES" '^[0-9]$'
+}
+
 # 1 when it could not be started.
 open_client() {
     MARK=0
