@@ -1,5 +1,7 @@
 //! The documents that every region has from the beginning.
 
+use std::sync::OnceLock;
+
 use chrono::{DateTime, Utc};
 
 use super::document::Content;
@@ -30,6 +32,12 @@ const OWN: [(&str, &str); 4] = [
 
 /// AWS's own two and freezeframe's.
 pub(super) fn all() -> Vec<Document> {
+    // They are the same in every region of every lab, and long to parse.
+    static ALL: OnceLock<Vec<Document>> = OnceLock::new();
+    ALL.get_or_init(parsed).clone()
+}
+
+fn parsed() -> Vec<Document> {
     let aws = [
         ("AWS-RunShellScript", "aws:runShellScript"),
         ("AWS-RunPowerShellScript", "aws:runPowerShellScript"),
