@@ -28,6 +28,7 @@ fi
 . "$HERE/documents/mysql.sh"
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/mount.sh"
+. "$HERE/documents/autonomous.sh"
 set_up
 trap tear_down EXIT
 run_tests

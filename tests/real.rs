@@ -3,8 +3,14 @@
 //! The numbers in the names are the promises that the tests prove.
 
 #[cfg(test)]
+#[path = "real/agent.rs"]
+mod agent;
+#[cfg(test)]
 #[path = "real/console.rs"]
 mod console;
+#[cfg(test)]
+#[path = "real/failsafe.rs"]
+mod failsafe;
 #[cfg(test)]
 #[path = "real/freezes.rs"]
 mod freezes;
@@ -12,8 +18,14 @@ mod freezes;
 #[path = "real/lab.rs"]
 mod lab;
 #[cfg(test)]
+#[path = "real/locks.rs"]
+mod locks;
+#[cfg(test)]
 #[path = "real/mariadb.rs"]
 mod mariadb;
+#[cfg(test)]
+#[path = "real/places.rs"]
+mod places;
 #[cfg(test)]
 #[path = "real/probe.rs"]
 mod probe;
@@ -21,8 +33,17 @@ mod probe;
 #[path = "real/proof.rs"]
 mod proof;
 #[cfg(test)]
+#[path = "real/shims.rs"]
+mod shims;
+#[cfg(test)]
+#[path = "real/thaws.rs"]
+mod thaws;
+#[cfg(test)]
 #[path = "real/work.rs"]
 mod work;
+#[cfg(test)]
+#[path = "real/worlds.rs"]
+mod worlds;
 
 #[test]
 fn zz_nothing_is_left_behind() {

@@ -24,7 +24,9 @@ def text(default, description, pattern=None, values=None):
 EXECUTION_ID = text("None", "The job: a UUID. Data Lifecycle Manager gives its own.", f"^(None|{UUID})$")
 QUIESCE = {
     "executionId": EXECUTION_ID,
-    "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run"]),
+    "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run", "snapshot"]),
+    "mode": text("coordinated", "What dry-run prepares for: pre-script and post-script, or snapshot, which calls EC2 from the instance.", values=["coordinated", "autonomous"]),
+    "freezeRoot": text("no", "Also freeze / and what carries the agent's files; only with snapshot.", values=["no", "yes"]),
     "budgetSeconds": text("30", "The failsafe thaws by itself this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
@@ -43,6 +45,9 @@ DOCUMENTS = {
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
             "socket": text("auto", "The server's socket; auto: the usual places.", FILE),
             "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf when there is one.", FILE),
+            "lockMethod": text("auto", "How writes are held: FLUSH TABLES WITH READ LOCK, or MariaDB's BACKUP STAGE; auto: the stages where all tables are InnoDB.", values=["auto", "ftwrl", "backup-stage"]),
+            "stop": text("no", "yes: stop the service before the freeze and start it after the thaw, instead of a lock.", values=["no", "yes"]),
+            "service": text("auto", "The service to stop; auto: mariadb, mysql or mysqld, whichever is the server that answers.", NAME),
         },
     ),
     "linux-postgresql": (
@@ -75,17 +80,30 @@ def lines(name):
     out = []
     for line in (HERE / "src" / name).read_text().splitlines():
         include = re.fullmatch(r"#@include (\S+)", line)
-        if include:
-            out.extend(lines(include.group(1)))
-        elif not out or not re.match(r"\s*(#(?! shellcheck )|$)", line) or line.startswith("# freezeframe ") or line.startswith("# Generated "):
-            # Comments stay in the sources: a document must be shorter than 64 KB.
-            out.append(line)
+        out.extend(lines(include.group(1)) if include else [line])
+    return out
+
+
+def shrink(script):
+    """A document may have 64 KB: without blank lines, whole-line comments (but the head and ShellCheck's words) and indentation,
+    and with a whole function in one element, since the end of an element costs more than that of a line in it."""
+    out = script[:1]
+    head = True
+    for line in script[1:]:
+        bare = line.lstrip(" ")
+        head = head and bare.startswith("#")
+        if not bare or (bare.startswith("#") and not head and not bare.startswith("# shellcheck ")):
+            continue
+        if head or "{{" in bare or len(out) == 1 or "{{" in out[-1] or re.match(r"\w+\(\) ", line):
+            out.append(bare)
+        else:
+            out[-1] += "\n" + bare
     return out
 
 
 def document(name):
     description, parameters = DOCUMENTS[name]
-    script = lines(f"{name}.sh")
+    script = shrink(lines(f"{name}.sh"))
     used = re.findall(r"\{\{\s*(\w+)\s*\}\}", "\n".join(script))
     if sorted(used) != sorted(parameters):
         sys.exit(f"{name}: parameters used once each must be {sorted(parameters)}, found {sorted(used)}")
@@ -97,7 +115,7 @@ def document(name):
     }
     content = json.dumps(
         {"schemaVersion": "2.2", "description": description, "parameters": parameters, "mainSteps": [step]},
-        indent=1, ensure_ascii=True,
+        indent=0, ensure_ascii=True,
     ) + "\n"
     if len(content.encode()) >= 65536:
         sys.exit(f"{name}: {len(content)} bytes, the limit is 65,536")

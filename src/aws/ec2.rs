@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use aws_sdk_ec2::types as sdk;
 
 use super::convert;
@@ -11,6 +13,7 @@ use super::session::Session;
 use crate::domain::ids::{InstanceId, JobId, SnapshotId, VolumeId};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
+use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::RestoreItem;
 use crate::domain::snapshot::Snapshot;
@@ -54,6 +57,7 @@ impl Session {
     pub async fn instances(&self) -> Result<Vec<Instance>, Problem> {
         let what = &self.where_("read instances");
         let mut rows = all_pages(what, move |token| async move {
+            self.pace.take(Bucket::DescribeInstances).await;
             let out = self
                 .ec2
                 .describe_instances()
@@ -83,6 +87,7 @@ impl Session {
     pub async fn volumes(&self) -> Result<Vec<Volume>, Problem> {
         let what = &self.where_("read volumes");
         let mut rows = all_pages(what, move |token| async move {
+            self.pace.take(Bucket::DescribeVolumes).await;
             let out = self
                 .ec2
                 .describe_volumes()
@@ -125,6 +130,7 @@ impl Session {
     ) -> Result<Vec<Snapshot>, Problem> {
         let filters = &filters;
         all_pages(what, move |token| async move {
+            self.pace.take(Bucket::DescribeSnapshots).await;
             let out = self
                 .ec2
                 .describe_snapshots()
@@ -302,7 +308,8 @@ impl Session {
     }
 
     /// One call for every volume of the instance, root included, with the volumes' own tags and `tags`.
-    /// One attempt: a repeated call would make a second set.
+    /// One attempt: a repeated call would make a second set. It waits for nothing: its token
+    /// ([`Bucket::CreateSnapshots`]) was taken before anything was frozen.
     ///
     /// # Errors
     /// With `may_have_happened` when no answer came: look for the job's tag before anything else.
@@ -327,8 +334,9 @@ impl Session {
             .tag_specifications(specification(sdk::ResourceType::Snapshot, tags))
             .send()
             .await
-            .map_err(|e| problem(&what, &e))?;
-        Ok(out
+            .map_err(|e| problem(&what, &e));
+        let out = self.pace.learn(Bucket::CreateSnapshots, out)?;
+        let made: Vec<(SnapshotId, VolumeId, u32)> = out
             .snapshots()
             .iter()
             .filter_map(|s| {
@@ -340,7 +348,44 @@ impl Session {
                         .unwrap_or(0),
                 ))
             })
-            .collect())
+            .collect();
+        self.pace
+            .asked_for(made.iter().map(|(_, volume, _)| volume));
+        Ok(made)
+    }
+
+    /// Snapshots of these volumes that are not completed, and those that were begun in the minute of `now`
+    /// or the one before: what decides whether EC2 takes another one now (aws-facts 4.4).
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn fresh_snapshots(
+        &self,
+        volumes: &[VolumeId],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Snapshot>, Problem> {
+        let minutes: Vec<String> = [TimeDelta::zero(), TimeDelta::minutes(1)]
+            .iter()
+            .map(|back| (now - *back).format("%Y-%m-%dT%H:%M*").to_string())
+            .collect();
+        let mut rows = Vec::new();
+        // Values of all filters of a call count together.
+        for chunk in volumes.chunks(IDS / 2) {
+            let what = format!("read the newest snapshots of {} volumes", chunk.len());
+            let of = || filter("volume-id", chunk.iter().map(ToString::to_string));
+            let (open, begun) = tokio::join!(
+                self.list_snapshots(
+                    &what,
+                    vec![of(), filter("status", ["pending".into(), "error".into()])]
+                ),
+                self.list_snapshots(&what, vec![of(), filter("start-time", minutes.clone())]),
+            );
+            rows.extend(open?);
+            rows.extend(begun?);
+        }
+        rows.sort_by(|a: &Snapshot, b| a.id.cmp(&b.id));
+        rows.dedup_by(|a, b| a.id == b.id);
+        Ok(rows)
     }
 
     /// Sets tags; repeating it does no harm, so the reading client's retries apply.
@@ -348,6 +393,7 @@ impl Session {
     /// # Errors
     /// Whatever AWS answered.
     pub async fn set_tags(&self, resource: &str, tags: &Tags) -> Result<(), Problem> {
+        self.pace.take(Bucket::CreateTags).await;
         self.ec2
             .create_tags()
             .resources(resource)
@@ -363,6 +409,7 @@ impl Session {
     /// # Errors
     /// Whatever AWS answered, such as `InvalidSnapshot.InUse`.
     pub async fn delete_snapshot(&self, id: &SnapshotId) -> Result<(), Problem> {
+        self.pace.take(Bucket::DeleteSnapshot).await;
         let answer = self
             .ec2_once
             .delete_snapshot()
@@ -436,6 +483,7 @@ impl Session {
         ids: &[VolumeId],
     ) -> Result<HashMap<VolumeId, Volume>, Problem> {
         let what = format!("read {} volumes", ids.len());
+        self.pace.take(Bucket::DescribeVolumes).await;
         let out = self
             .ec2
             .describe_volumes()
@@ -458,6 +506,7 @@ impl Session {
     /// [`Kind::NotFound`] when it does not exist in this account and region.
     pub async fn instance(&self, id: &InstanceId) -> Result<Instance, Problem> {
         let what = format!("read {id}");
+        self.pace.take(Bucket::DescribeInstances).await;
         let out = self
             .ec2
             .describe_instances()

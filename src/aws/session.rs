@@ -15,6 +15,9 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::region::Region as SdkRegion;
 
 use super::error::problem;
+use super::pace::Pace;
+use super::poll::Poller;
+use super::progress::Progress;
 use crate::domain::ids::{AccountId, Region, Scope};
 use crate::domain::problem::{Kind, Problem};
 
@@ -49,6 +52,9 @@ pub struct Session {
     pub(super) ssm_once: aws_sdk_ssm::Client,
     pub(super) ssm_rescue: aws_sdk_ssm::Client,
     pub(super) cloudwatch: aws_sdk_cloudwatch::Client,
+    pub(super) pace: Pace,
+    pub(super) poller: Poller,
+    pub(super) progress: Progress,
 }
 
 impl Session {
@@ -114,12 +120,20 @@ impl Session {
             ssm_once: aws_sdk_ssm::Client::new(&once),
             ssm_rescue: aws_sdk_ssm::Client::new(&rescue),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&base),
+            pace: Pace::default(),
+            poller: Poller::default(),
+            progress: Progress::default(),
         })
     }
 
     /// The proven account and region.
     pub fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// The token buckets of this account and region, as everyone on this session uses them.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The caller's ARN.

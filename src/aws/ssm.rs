@@ -1,8 +1,9 @@
 //! Systems Manager: agents, documents, Run Command.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_ssm::types as sdk;
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::convert;
 use super::error::problem;
@@ -11,6 +12,7 @@ use super::session::Session;
 use crate::domain::ids::{CommandId, InstanceId};
 use crate::domain::instance::Agent;
 use crate::domain::machine::{CommandEnd, CommandOutcome};
+use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 
 /// A document as the account has it.
@@ -130,6 +132,7 @@ impl Session {
     /// Whatever AWS answered.
     pub async fn agent(&self, id: &InstanceId) -> Result<Agent, Problem> {
         let what = format!("ask for the SSM agent of {id}");
+        self.pace.take(Bucket::AskSsm).await;
         let filter = sdk::InstanceInformationStringFilter::builder()
             .key("InstanceIds")
             .values(id.as_str())
@@ -154,6 +157,7 @@ impl Session {
     /// Whatever AWS answered but `InvalidDocument`.
     pub async fn document(&self, name: &str) -> Result<Option<DocumentFacts>, Problem> {
         let what = format!("read the SSM document {name}");
+        self.pace.take(Bucket::AskSsm).await;
         match self.ssm.describe_document().name(name).send().await {
             Ok(out) => Ok(out.document().map(|d| DocumentFacts {
                 hash: d.hash().unwrap_or_default().to_lowercase(),
@@ -274,14 +278,23 @@ impl Session {
     /// # Errors
     /// With `may_have_happened` when no answer came.
     pub async fn send_command(&self, command: &Command<'_>) -> Result<CommandId, Problem> {
-        self.send_with(&self.ssm_once, command).await
+        self.pace.take(Bucket::SendCommand).await;
+        let sent = self.send_with(&self.ssm_once, command).await;
+        let sent = self.pace.learn(Bucket::SendCommand, sent)?;
+        let word = command.parameters.get("command").and_then(|v| v.first());
+        if word.is_some_and(|word| word == "pre-script") {
+            self.poller.hasten(&sent);
+        }
+        Ok(sent)
     }
 
-    /// Sends a command that thaws: safe to repeat, so it is repeated, on its own retry quota.
+    /// Sends a command that thaws: safe to repeat, so it is repeated, on its own retry quota. It waits for
+    /// no token.
     ///
     /// # Errors
     /// Whatever the last attempt answered.
     pub async fn send_rescue(&self, command: &Command<'_>) -> Result<CommandId, Problem> {
+        self.pace.take_now(Bucket::SendCommand);
         self.send_with(&self.ssm_rescue, command).await
     }
 
@@ -437,6 +450,7 @@ impl Session {
         token: Option<String>,
         filters: Vec<sdk::CommandFilter>,
     ) -> Result<(Vec<Listed>, Option<String>), Problem> {
+        self.pace.take(Bucket::AskSsm).await;
         let out = self
             .ssm
             .list_commands()
@@ -459,6 +473,60 @@ impl Session {
             .collect();
         let next = out.next_token().filter(|next| !next.is_empty());
         Ok((page, next.map(str::to_owned)))
+    }
+
+    /// Of these commands, the ones that have ended, by a listing of what was sent after that time; at most
+    /// `pages` pages of 50. A command that is not visible yet, or lies behind the last page, is missing.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub(super) async fn ended_commands(
+        &self,
+        after: DateTime<Utc>,
+        wanted: &BTreeSet<CommandId>,
+        pages: usize,
+    ) -> Result<BTreeSet<CommandId>, Problem> {
+        let what = "list the commands that were sent lately";
+        let after = sdk::CommandFilter::builder()
+            .key(sdk::CommandFilterKey::InvokedAfter)
+            .value(after.to_rfc3339_opts(SecondsFormat::Secs, true))
+            .build()
+            .map_err(|e| Problem::new(Kind::Aws, what, e.to_string(), "please report this"))?;
+        let mut found = BTreeSet::new();
+        let mut seen = 0;
+        let mut token: Option<String> = None;
+        for _ in 0..pages {
+            self.pace.take(Bucket::AskSsm).await;
+            let out = self
+                .ssm
+                .list_commands()
+                .filters(after.clone())
+                .max_results(50)
+                .set_next_token(token.take())
+                .send()
+                .await
+                .map_err(|e| problem(what, &e))?;
+            for command in out.commands() {
+                let Some(id) = command.command_id().map(CommandId::from_api) else {
+                    continue;
+                };
+                if !wanted.contains(&id) {
+                    continue;
+                }
+                seen += 1;
+                let status = command.status().map_or("", |s| s.as_str());
+                if !matches!(status, "Pending" | "InProgress" | "Cancelling" | "") {
+                    found.insert(id);
+                }
+            }
+            match out.next_token() {
+                Some(next) if !next.is_empty() && seen < wanted.len() => {
+                    token = Some(next.to_owned());
+                }
+                _ => break,
+            }
+        }
+        Ok(found)
     }
 
     /// Asks for a command's end. Best effort, as AWS says.

@@ -168,6 +168,12 @@ pub struct SnapshotArgs {
     /// When quiescing fails: take a crash-consistent snapshot, or none
     #[arg(long)]
     pub on_failure: Option<OnFailure>,
+    /// Instances under way at once, 1 to 200 (default 10)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub at_once: Option<u32>,
+    /// How often an instance is tried again that was left untouched, 0 to 10 (default 0)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
+    pub retries: Option<u32>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,

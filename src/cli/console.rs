@@ -36,7 +36,8 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     let clock = opened.ops.clock;
     let (effects, effects_in) = mpsc::channel(QUEUE);
     let (messages, messages_in) = mpsc::channel(QUEUE);
-    let executor = Executor::new(opened.ops.clone(), lab, messages);
+    let executor =
+        Executor::new(opened.ops.clone(), lab, messages).with_limits(opened.config.run.clone());
     let brake = executor.brake();
     let executor = tokio::spawn(executor.run(effects_in));
     let failed = |e: std::io::Error| {
@@ -63,6 +64,10 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         )
         .await;
         drop(guard);
+        // Dropped on a terminal that is gone, it would panic over what it cannot print, and take the jobs along.
+        if terminal.show_cursor().is_err() {
+            std::mem::forget(terminal);
+        }
         outcome
     }
     .await;

@@ -8,6 +8,7 @@ mod lab;
 mod list;
 mod metrics;
 pub mod output;
+mod progress;
 mod prune;
 mod restore;
 mod session;

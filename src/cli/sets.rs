@@ -1,5 +1,7 @@
 //! Sets as `list sets` tells of them: what may be claimed, and the evidence for it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::output::with_id;
@@ -15,6 +17,7 @@ use crate::ops::Ops;
 pub(super) struct Account {
     pub(super) set: SnapshotSet,
     members: Vec<MemberProof>,
+    positions: BTreeMap<String, String>,
     job: Option<JobView>,
 }
 
@@ -29,7 +32,13 @@ pub(super) fn accounts(ops: &Ops, snapshots: &[Snapshot]) -> Result<Vec<Account>
             let job = ops.journal.job(&set.scope, &set.job)?;
             let members = proof::members(&set, snapshots, job.as_ref());
             set.level = proof::level(&members);
-            Ok(Account { set, members, job })
+            let positions = proof::positions(&set, snapshots, job.as_ref());
+            Ok(Account {
+                set,
+                members,
+                positions,
+                job,
+            })
         })
         .collect()
 }
@@ -60,7 +69,7 @@ impl Account {
         let Some(job) = &self.job else {
             return json!({
                 "source": "tags", "summary": "by tag", "note": proof::NOT_HERE,
-                "links": [], "sentences": words(proof::sentences_by_tag(&self.set)),
+                "links": [], "positions": self.positions, "files": [], "sentences": words(proof::sentences_by_tag(&self.set)),
             });
         };
         let broken = proof::broken(job);

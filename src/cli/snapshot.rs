@@ -1,19 +1,19 @@
 //! `snapshot`: a run without a screen, for cron and for people in a hurry.
 
-use std::collections::HashMap;
-
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, Global, SnapshotArgs};
 use super::output::{self, Out, Table};
+use super::progress::Progress;
 use super::session::Opened;
 use super::{exit, jobs, printed, signals};
 use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
-use crate::domain::job::{JobSpec, JobView, Phase};
+use crate::domain::job::{JobSpec, JobView};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
 use crate::ops::{inventory, preflight};
 
@@ -31,6 +31,11 @@ pub(super) async fn run(
         budget_s: args.max_freeze,
         on_failure: args.on_failure.unwrap_or(opened.config.snapshot.on_failure),
         mounts: args.mount.clone(),
+        limits: Limits {
+            at_once: args.at_once.unwrap_or(opened.config.run.at_once),
+            retries: args.retries.unwrap_or(opened.config.run.retries),
+            ..opened.config.run.clone()
+        },
     };
     let mut uncertain = false;
     if !args.dry_run {
@@ -68,7 +73,7 @@ pub(super) async fn run(
     if specs.is_empty() && refused.is_empty() {
         output::note("nothing matched: no instance carries these tags");
     }
-    let views = drive(opened, global, specs).await?;
+    let views = drive(opened, global, specs, &options.limits).await?;
     let mut code = exit::of_run(&views);
     if !refused.is_empty() && matches!(code, exit::OK | exit::NOTHING | exit::CRASH) {
         code = exit::FAILED;
@@ -101,23 +106,24 @@ async fn drive(
     opened: &Opened,
     global: &Global,
     specs: Vec<JobSpec>,
+    limits: &Limits,
 ) -> Result<Vec<Result<JobView, Problem>>, Problem> {
     let cancel = CancellationToken::new();
     let watcher = signals::stop_on_signals(cancel.clone())?;
     let (updates, mut inbox) = mpsc::channel::<JobView>(64);
     let live = global.output == Format::Table;
+    let mut progress = Progress::of(specs.len());
     let drain = tokio::spawn(async move {
-        let mut shown: HashMap<_, Phase> = HashMap::new();
         while let Some(view) = inbox.recv().await {
-            if live && shown.insert(view.spec.job.clone(), view.phase) != Some(view.phase) {
-                output::note(&format!(
-                    "{} {}: {}",
-                    view.spec.instance, view.spec.instance_name, view.phase
-                ));
+            if let Some(line) = progress.line(&view).filter(|_| live) {
+                output::note(&line);
             }
         }
     });
-    let views = run_all(&opened.ops, specs, updates, |_| cancel.child_token()).await;
+    let views = run_all(&opened.ops, specs, limits, updates, |_| {
+        cancel.child_token()
+    })
+    .await;
     let _ = drain.await;
     watcher.abort();
     Ok(views)

@@ -11,6 +11,7 @@ use super::recipes::{self, Recipe};
 use crate::domain::job::OnFailure;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
+use crate::domain::run::Limits;
 
 /// Names the configuration file, as `--config` does.
 pub const CONFIG: &str = "FREEZEFRAME_CONFIG";
@@ -35,6 +36,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Snapshots.
     pub snapshot: Snapshot,
+    /// Limits of a run.
+    pub run: Limits,
     /// Retention policies by name.
     pub retention: BTreeMap<String, Policy>,
     /// The user's own recipes by name, and parameters for built-in ones.
@@ -69,6 +72,7 @@ impl Default for Config {
             theme: "freezeframe".to_owned(),
             metrics: Metrics::default(),
             snapshot: Snapshot::default(),
+            run: Limits::default(),
             retention: BTreeMap::new(),
             recipes: BTreeMap::new(),
         }
@@ -223,6 +227,10 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
         ));
     }
     recipes::check(&mut config.recipes, text, file)?;
+    config.run.check().map_err(|problem| Problem {
+        what: format!("read [run] of the configuration {file}"),
+        ..problem
+    })?;
     for (name, policy) in &config.retention {
         policy.check().map_err(|problem| Problem {
             what: format!(
@@ -358,6 +366,8 @@ pub(super) mod tests {
         assert!(parse("[retention.n]\nkeep-daily = -1\n", "c.toml").is_err());
         assert!(parse("[retention.n]\nkeep-daily = \"7d\"\n", "c.toml").is_err());
         assert!(parse("[snapshot]\nbudget_seconds = 0\n", "c.toml").is_err());
+        let error = parse("[run]\nat_once = 5000\n", "c.toml").unwrap_err();
+        assert!(error.cause.contains("at_once is 5000"), "{error}");
     }
 
     #[test]

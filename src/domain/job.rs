@@ -269,6 +269,9 @@ pub struct JobView {
     pub evidence: EvidenceReport,
     /// What went wrong, if anything.
     pub error: Option<Problem>,
+    /// Why it waits for its turn, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<String>,
 }
 
 impl JobView {

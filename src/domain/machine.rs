@@ -211,6 +211,7 @@ impl Job {
             set: self.set.clone(),
             evidence,
             error: self.error.clone(),
+            waiting: None,
         }
     }
 

@@ -2,6 +2,8 @@
 //! order. It comes from the journal of this machine where that has the job; else there are only the tags,
 //! and then that is what is said.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::ids::{SnapshotId, VolumeId};
@@ -9,6 +11,7 @@ use super::job::{JobView, Link, Mode, Phase};
 use super::level::Level;
 use super::set::SnapshotSet;
 use super::snapshot::Snapshot;
+use super::tags;
 
 /// Said in place of evidence that another machine keeps.
 pub const NOT_HERE: &str = "not on this machine; level by tag";
@@ -132,6 +135,59 @@ pub fn level(members: &[MemberProof]) -> Level {
         .unwrap_or(Level::Pending)
 }
 
+/// Where the engine's logs stood, by name: as recorded, else as the set is tagged.
+pub fn positions(
+    set: &SnapshotSet,
+    snapshots: &[Snapshot],
+    job: Option<&JobView>,
+) -> BTreeMap<String, String> {
+    if let Some(job) = job {
+        return job.evidence.positions.clone();
+    }
+    snapshots
+        .iter()
+        .filter(|s| set.members.contains(&s.id))
+        .flat_map(|s| s.tags.iter())
+        .filter_map(|(key, value)| {
+            let name = key.strip_prefix(tags::POSITION)?;
+            Some((name.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+/// What a person who restores the set should know of positions and files, in words; empty when it has none.
+/// `job` is what this machine's journal has of it.
+pub fn for_restore(
+    set: &SnapshotSet,
+    snapshots: &[Snapshot],
+    job: Option<&JobView>,
+) -> Vec<String> {
+    let mut out = Vec::new();
+    let positions = positions(set, snapshots, job);
+    if !positions.is_empty() {
+        let all: Vec<String> = positions.iter().map(|(k, v)| format!("{k} {v}")).collect();
+        out.push(format!(
+            "the set was taken with the logs at {}: replay from there",
+            all.join(", ")
+        ));
+    }
+    let files: Vec<&str> = job
+        .iter()
+        .flat_map(|job| &job.evidence.files)
+        .map(|file| file.name.as_str())
+        .collect();
+    if !files.is_empty() {
+        out.push(format!(
+            "{} belong{} to this set: for a point-in-time recovery write {} into the data directory before the \
+             server starts (`freezeframe list sets -o json` has the text under evidence.files)",
+            files.join(" and "),
+            if files.len() == 1 { "s" } else { "" },
+            if files.len() == 1 { "it" } else { "them" },
+        ));
+    }
+    out
+}
+
 /// The first link that did not hold.
 pub fn broken(job: &JobView) -> Option<&Link> {
     job.evidence.links.iter().find(|l| !l.holds)
@@ -184,6 +240,16 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
         out.push(Sentence::new(
             Tone::Broken,
             "Nobody could confirm that every filesystem is thawed. Look at the instance.",
+        ));
+    }
+    if job.spec.foreign {
+        out.push(Sentence::new(
+            Tone::Plain,
+            format!(
+                "Document {} is not freezeframe's: it keeps Data Lifecycle Manager's contract, and proves only what \
+                 it says in FF1 lines.",
+                job.spec.document
+            ),
         ));
     }
     if let Some(link) = broken(job) {

@@ -20,6 +20,8 @@ pub const DEVICE: &str = "freezeframe:device";
 pub const FROZEN_MS: &str = "freezeframe:frozen-ms";
 /// How many snapshots the set has.
 pub const SET_SIZE: &str = "freezeframe:set-size";
+/// Group of an instance whose members are never frozen together, such as a primary and its replica.
+pub const GROUP: &str = "freezeframe:group";
 /// Pinned by the operator: never pruned while present.
 pub const PIN: &str = "freezeframe:pin";
 /// On a restored volume: the snapshot it was made from.
@@ -35,6 +37,16 @@ pub const OF_A_JOB: usize = 7;
 pub const MAX_VALUE: usize = 256;
 /// Most user tags that one resource may have (aws-facts, section 0).
 pub const MAX_TAGS: usize = 50;
+
+/// Positions of an engine's logs as tags: those that a tag can carry, at most `room` of them.
+pub fn of_positions(positions: &BTreeMap<String, String>, room: usize) -> Vec<(String, String)> {
+    positions
+        .iter()
+        .filter(|(_, value)| value.chars().count() <= MAX_VALUE)
+        .map(|(name, value)| (format!("{POSITION}{name}"), value.clone()))
+        .take(room)
+        .collect()
+}
 
 /// The tags of one resource, ordered by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

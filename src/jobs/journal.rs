@@ -458,6 +458,30 @@ impl Journal {
             .collect())
     }
 
+    /// Jobs of a group that nobody ended, whoever drives them.
+    ///
+    /// # Errors
+    /// [`Kind::Local`].
+    pub fn open_jobs_in_group(&self, scope: &Scope, group: &str) -> Result<Vec<JobView>, Problem> {
+        let rows: Vec<String> = self.with(|db| {
+            let mut select = db.prepare(
+                "SELECT view FROM job WHERE open = 1 AND account = ? AND region = ?
+                 AND json_extract(view, '$.group') = ?",
+            )?;
+            select
+                .query_map(
+                    params![scope.account.as_str(), scope.region.as_str(), group],
+                    |r| r.get(0),
+                )?
+                .collect()
+        })?;
+        // A row of another version cannot be judged; the settling at the start has looked at it.
+        Ok(rows
+            .iter()
+            .filter_map(|text| serde_json::from_str(text).ok())
+            .collect())
+    }
+
     /// Writes a restore as it stands.
     ///
     /// # Errors

@@ -4,40 +4,34 @@
 //! not idempotent is sent before the journal has it, and nothing is repeated blind.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ops, preflight, recover};
+pub(super) use super::poll::follow;
+use super::poll::watch_progress;
+use super::{Ops, groups::Pass, ready, recover};
 use crate::aws::cloudwatch;
-use crate::aws::ssm::{Command, Polled};
+use crate::aws::ssm::Command;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::{JobSpec, JobView, Mode};
-use crate::domain::machine::{
-    CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Event, Job, Label, SnapshotProgress, Timer,
-};
-use crate::domain::problem::{Kind, Problem};
+use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Label, Timer};
+use crate::domain::pace::Bucket;
+use crate::domain::problem::Problem;
 use crate::domain::tags::{self, Tags};
 use crate::recipe::document;
 
 /// Seconds in which a command must have started, SSM's least (aws-facts 3.1).
 const DELIVERY_S: i32 = 30;
-/// First and longest pause between two looks at a command. The first is short because every
-/// millisecond of it may be a millisecond of freeze.
-const POLL_FIRST: Duration = Duration::from_millis(150);
-const POLL_LONGEST: Duration = Duration::from_millis(1_000);
-/// Pause between two looks at a set's progress, growing.
-const PROGRESS_FIRST: Duration = Duration::from_secs(1);
-const PROGRESS_LONGEST: Duration = Duration::from_secs(15);
 /// Pause between two looks for an autonomous job's set, growing.
 const SET_FIRST: Duration = Duration::from_secs(2);
 const SET_LONGEST: Duration = Duration::from_secs(10);
 /// How long a job that is over waits for somebody to take its last view.
 const LAST_VIEW: Duration = Duration::from_secs(30);
-/// How long polling goes on although asking fails, before the command counts as lost.
-const POLL_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Which of a document's commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +66,17 @@ pub async fn run_job(
     updates: mpsc::Sender<JobView>,
     cancel: CancellationToken,
 ) -> Result<JobView, Problem> {
+    run_with(ops, spec, updates, cancel, Pass::default()).await
+}
+
+/// Like [`run_job`]; what `pass` holds is given back as the job needs it no more.
+pub(super) async fn run_with(
+    ops: Ops,
+    spec: JobSpec,
+    updates: mpsc::Sender<JobView>,
+    cancel: CancellationToken,
+    mut pass: Pass,
+) -> Result<JobView, Problem> {
     let mut job = Job::new(spec);
     ops.session
         .may_write("start a job", &job.view().spec.scope)?;
@@ -84,6 +89,8 @@ pub async fn run_job(
         events,
         timers: HashMap::new(),
         spec: job.view().spec,
+        per_group: pass.per_group(),
+        reserved: Arc::default(),
     };
     let mut saved = None;
     driver.send(Event::Start);
@@ -134,6 +141,7 @@ pub async fn run_job(
                 (_, effect) => driver.carry_out(effect, &job),
             }
         }
+        pass.advance(&view);
         // Views are whole: one that finds the queue full is made up for by the next. A screen that
         // stands still (a stalled SSH session) must not hold up a thaw.
         if done {
@@ -151,6 +159,10 @@ struct Driver {
     events: mpsc::Sender<Event>,
     timers: HashMap<Timer, JoinHandle<()>>,
     spec: JobSpec,
+    /// Freezes that the job's group allows at once.
+    per_group: u32,
+    /// A token for `CreateSnapshots` is ours already.
+    reserved: Arc<AtomicBool>,
 }
 
 impl Driver {
@@ -179,7 +191,10 @@ impl Driver {
         let spec = self.spec.clone();
         match effect {
             Effect::Preflight => {
-                self.spawn(async move { Event::Preflight(preflight::check(&ops, &spec).await) });
+                let (per_group, reserved) = (self.per_group, Arc::clone(&self.reserved));
+                self.spawn(async move {
+                    Event::Preflight(ready::check(&ops, &spec, per_group, &reserved).await)
+                });
             }
             Effect::SendPre => {
                 let events = self.events.clone();
@@ -209,7 +224,15 @@ impl Driver {
                 });
             }
             Effect::CreateSnapshots => {
-                self.spawn(async move { Event::SnapshotsAnswered(create(&ops, &spec).await) });
+                // Nothing stands between a freeze and this call. Without a freeze it waits for its turn.
+                let reserved = self.reserved.swap(false, Ordering::Relaxed);
+                let wait = !reserved && job.view().frozen_since.is_none();
+                self.spawn(async move {
+                    if wait {
+                        ops.session.pace().take(Bucket::CreateSnapshots).await;
+                    }
+                    Event::SnapshotsAnswered(create(&ops, &spec).await)
+                });
             }
             Effect::FindSnapshots => {
                 let expected = job.expected();
@@ -331,30 +354,6 @@ async fn send_and_follow(ops: Ops, spec: JobSpec, step: Step, events: mpsc::Send
             Step::Look | Step::Pre => Event::PreEnded(outcome),
         };
         let _ = events.send(ended).await;
-    }
-}
-
-/// Follows a command to its end. Asking that fails for long makes the command *lost*, which proves nothing.
-pub(super) async fn follow(ops: &Ops, spec: &JobSpec, command: &CommandId) -> CommandOutcome {
-    let mut pause = POLL_FIRST;
-    let begun = tokio::time::Instant::now();
-    let mut last_answer = begun;
-    loop {
-        tokio::time::sleep(pause).await;
-        pause = pause.mul_f32(1.3).min(POLL_LONGEST);
-        match ops.session.poll_command(command, &spec.instance).await {
-            Ok(Polled::Ended(outcome)) => return outcome,
-            Ok(Polled::Running) => last_answer = tokio::time::Instant::now(),
-            Err(problem) if last_answer.elapsed() > POLL_PATIENCE => {
-                return CommandOutcome {
-                    command: command.clone(),
-                    ended: CommandEnd::Lost(problem),
-                    stdout: String::new(),
-                    stderr: String::new(),
-                };
-            }
-            Err(problem) => tracing::warn!(%problem, "asking for a command failed, asking again"),
-        }
     }
 }
 
@@ -490,46 +489,4 @@ pub(super) async fn label(
         result?;
     }
     Ok(())
-}
-
-async fn watch_progress(
-    ops: Ops,
-    ids: Vec<crate::domain::ids::SnapshotId>,
-    events: mpsc::Sender<Event>,
-) {
-    let mut pause = PROGRESS_FIRST;
-    loop {
-        match ops.session.snapshots_by_id(&ids).await {
-            Ok(now) => {
-                let progress: Vec<SnapshotProgress> = now
-                    .into_iter()
-                    .map(|s| SnapshotProgress {
-                        percent: if s.state == "completed" {
-                            100
-                        } else {
-                            s.progress.unwrap_or(0)
-                        },
-                        snapshot: s.id,
-                        state: s.state,
-                    })
-                    .collect();
-                let over = progress.len() == ids.len()
-                    && progress
-                        .iter()
-                        .all(|p| matches!(p.state.as_str(), "completed" | "error"));
-                if events.send(Event::Progress(progress)).await.is_err() || over {
-                    return;
-                }
-            }
-            Err(problem) if problem.kind == Kind::Credentials => {
-                tracing::warn!(%problem, "progress cannot be read any more");
-            }
-            Err(problem) => tracing::warn!(%problem, "reading progress failed, reading again"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = pause.mul_f32(1.3).min(PROGRESS_LONGEST);
-        if events.is_closed() {
-            return;
-        }
-    }
 }

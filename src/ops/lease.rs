@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::Ops;
 use super::backup::Step;
 use crate::domain::ids::JobId;
-use crate::domain::job::JobSpec;
+use crate::domain::job::{JobSpec, Mode};
 use crate::domain::problem::{Kind, Problem};
 
 /// Seconds, beyond the budget, after which a job that took its lease can hold no freeze any more:
@@ -45,7 +45,8 @@ fn taken(spec: &JobSpec, other: &JobId, whose: &str) -> Problem {
 
 /// Another job whose freezing command Systems Manager shows as not yet ended.
 async fn at_work(ops: &Ops, spec: &JobSpec) -> Result<Option<JobId>, Problem> {
-    let words = [Step::Pre.word(), "snapshot"].map(|word| format!("freezeframe {word} "));
+    let words = [Mode::Coordinated, Mode::Autonomous]
+        .map(|mode| format!("freezeframe {} ", Step::Pre.word(mode)));
     let listed = ops.session.running_commands(&spec.instance).await?;
     Ok(listed
         .iter()

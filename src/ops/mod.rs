@@ -3,13 +3,16 @@
 
 pub mod backup;
 pub mod clock;
+mod groups;
 pub mod inventory;
 pub(crate) mod lease;
 pub mod metrics;
 pub mod orphans;
 pub mod owner;
+mod poll;
 pub mod preflight;
 pub mod prune;
+mod ready;
 pub mod recover;
 pub mod restore;
 pub mod run;

@@ -14,10 +14,11 @@ use super::backup::{self, Step};
 use super::owner::{Driver, driver, owner_of_no_process};
 use crate::aws::ssm::Polled;
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobView, Phase};
+use crate::domain::job::{JobView, Mode, Phase};
 use crate::domain::machine::CommandEnd;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Said, Trace};
+use crate::jobs::journal::CallRow;
 use crate::recipe::events;
 
 pub use super::owner::owner_of_this_process;
@@ -25,6 +26,9 @@ pub use super::owner::owner_of_this_process;
 /// Seconds, beyond the budget, after which a `pre-script` that was sent can neither begin nor hold a
 /// freeze any more: delivery, a lost attempt's time limit, and grace for both ends.
 const SETTLED_AFTER_S: i64 = 30 + 60 + 60;
+/// Seconds after which a request of a process that is gone is no longer under way, and what it did is
+/// visible: its time limit, and the time until AWS shows everywhere what it has taken in.
+const UNDER_WAY_S: i64 = 60 + 30;
 /// How often a `post-script` that met a `pre-script` at work is sent again.
 const BUSY_TRIES: u32 = 30;
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
@@ -208,15 +212,18 @@ fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
     }
 }
 
-/// Whether Systems Manager says that this job's `pre-script` has ended: then it cannot begin any more.
+/// Whether `pre-script` can certainly not begin any more: Systems Manager says that it has ended, or does
+/// not know of it although whoever sent it is gone for longer than a request can be under way.
 async fn pre_script_ended(ops: &Ops, view: &JobView) -> bool {
     let comment = backup::comment(&view.spec, Step::Pre);
     let found = ops
         .session
         .find_command(&comment, &view.spec.instance)
         .await;
-    let Ok(Some(command)) = found else {
-        return false;
+    let command = match found {
+        Ok(Some(command)) => command,
+        Ok(None) => return never_arrived(ops, view),
+        Err(_) => return false,
     };
     match ops
         .session
@@ -231,14 +238,40 @@ async fn pre_script_ended(ops: &Ops, view: &JobView) -> bool {
     }
 }
 
-/// By the phase, and by the calls on record: the phase may be older than the call.
+fn never_arrived(ops: &Ops, view: &JobView) -> bool {
+    let Ok(calls) = ops.journal.calls(view.spec.job.as_str()) else {
+        return false;
+    };
+    let limit = ops.clock.now() - TimeDelta::seconds(UNDER_WAY_S);
+    calls
+        .iter()
+        .filter(|call| freezes(call))
+        .all(|call| DateTime::parse_from_rfc3339(&call.intended).is_ok_and(|at| at <= limit))
+}
+
+/// A call that could make the instance freeze something.
+fn freezes(call: &CallRow) -> bool {
+    call.action == "SendCommand"
+        && [Mode::Coordinated, Mode::Autonomous]
+            .into_iter()
+            .any(|mode| {
+                call.detail
+                    .contains(&format!(" {} on ", Step::Pre.word(mode)))
+            })
+}
+
+/// By the calls on record: what could freeze is never sent before its intent is on disk. One that was
+/// refused was not carried out.
 fn may_have_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
     if view.phase >= Phase::Verifying {
         return Ok(false);
     }
     let calls = ops.journal.calls(view.spec.job.as_str())?;
-    Ok(view.phase >= Phase::Quiescing
-        || calls.iter().any(|c| {
-            c.action == "SendCommand" && c.detail.contains(Step::Pre.word(view.spec.mode))
-        }))
+    Ok(calls.iter().any(|call| {
+        let refused = call
+            .outcome
+            .as_deref()
+            .is_some_and(|o| o.starts_with("failed"));
+        freezes(call) && !refused
+    }))
 }

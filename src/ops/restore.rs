@@ -9,6 +9,7 @@ use crate::aws::ssm::{Command, Polled};
 use crate::domain::ids::VolumeId;
 use crate::domain::machine::CommandEnd;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::proof;
 use crate::domain::restore::{
     self, ItemStatus, RestoreItem, RestorePlan, RestoreRequest, RestoreView, StepState,
 };
@@ -26,6 +27,18 @@ const LOOKS: u32 = 1_200;
 pub async fn plan(ops: &Ops, request: &RestoreRequest) -> Result<RestorePlan, Problem> {
     let inventory = inventory::read(ops).await?;
     let mut plan = restore::plan(request, &inventory, &run::new_id())?;
+    if let Some(set) = inventory.sets().iter().find(|set| set.job == plan.set) {
+        // What only the journal has (files) is a help, not a condition: restoring must work without it.
+        let job = ops
+            .journal
+            .job(&set.scope, &set.job)
+            .unwrap_or_else(|problem| {
+                tracing::warn!(%problem, "the journal cannot say what was kept with the set");
+                None
+            });
+        let kept = proof::for_restore(set, &inventory.snapshots, job.as_ref());
+        plan.warnings.extend(kept);
+    }
     // The lines must reach the same account when they are pasted into a shell.
     let flags = ops.session.cli_flags();
     for call in &mut plan.calls {

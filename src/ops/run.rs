@@ -1,17 +1,24 @@
 //! A run: the jobs started together.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::groups::{Pass, Turnstile};
 use super::{Ops, backup};
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Mode, OnFailure};
+use crate::domain::machine::Job;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::{Limits, Next};
 use crate::recipe::chosen::Chosen;
 
-/// Jobs of one run that are under way at the same time. Caps per group come with fan-out.
-const AT_ONCE: usize = 10;
+/// How long a job waits for somebody to hear why it waits.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a run was asked for, beside its instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +37,8 @@ pub struct RunOptions {
     pub on_failure: OnFailure,
     /// Mounts to freeze; empty means every one that qualifies.
     pub mounts: Vec<String>,
+    /// How much at once, how often again, and which tag names groups.
+    pub limits: Limits,
 }
 
 /// A new id of the kind that jobs, runs and restores have.
@@ -69,7 +78,11 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
         namespace: ops.namespace.to_string(),
         freeze_root: false,
         parameters: recipe.parameters,
-        group: None,
+        group: instance
+            .tags
+            .get(&options.limits.group_tag)
+            .filter(|group| !group.trim().is_empty())
+            .map(str::to_owned),
         foreign: recipe.foreign,
     })
 }
@@ -90,21 +103,159 @@ fn chosen(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<Chosen
     ops.recipes.lookup(word, &instance.id).cloned()
 }
 
-/// Runs jobs to their end, a bounded number at a time, and returns their last views in the order given.
-/// `cancel` thaws and stops each; `one` gives the token of a single job, so that it can be stopped alone.
+/// Runs jobs to their end within the limits, each in a task of its own, and returns the last view of each
+/// in the order given; where a job was tried again, that of its last attempt. `one` gives the token of a
+/// single job, so that it can be stopped alone: a stopped job is thawed, and not tried again.
 pub async fn run_all(
     ops: &Ops,
     specs: Vec<JobSpec>,
+    limits: &Limits,
     updates: mpsc::Sender<JobView>,
     one: impl Fn(&JobId) -> CancellationToken,
 ) -> Vec<Result<JobView, Problem>> {
-    use futures::StreamExt as _;
-    let jobs = specs.into_iter().map(|spec| {
-        let token = one(&spec.job);
-        backup::run_job(ops.clone(), spec, updates.clone(), token)
-    });
-    futures::stream::iter(jobs)
-        .buffered(AT_ONCE)
-        .collect()
-        .await
+    let turnstile = Turnstile::new(limits.clone());
+    let mut results: Vec<Option<Result<JobView, Problem>>> = specs.iter().map(|_| None).collect();
+    let mut tasks = JoinSet::new();
+    let mut chains: HashMap<Id, (Chain, CancellationToken)> = HashMap::new();
+    let mut due: Vec<Chain> = specs
+        .into_iter()
+        .enumerate()
+        .map(|(index, spec)| Chain {
+            index,
+            attempt: 1,
+            wanted: spec.on_failure,
+            pause: Duration::ZERO,
+            spec,
+        })
+        .collect();
+    loop {
+        for chain in due.drain(..) {
+            let cancel = one(&chain.spec.job);
+            let attempt = Attempt {
+                ops: ops.clone(),
+                turnstile: turnstile.clone(),
+                updates: updates.clone(),
+                cancel: cancel.clone(),
+                of: limits.retries + 1,
+            };
+            let task = tasks.spawn(attempt.run(chain.clone(), limits.clone()));
+            chains.insert(task.id(), (chain, cancel));
+        }
+        let Some(ended) = tasks.join_next_with_id().await else {
+            break;
+        };
+        let (id, result) = match ended {
+            Ok((id, result)) => (id, result),
+            Err(error) => (error.id(), Err(defect(&error))),
+        };
+        let Some((chain, cancel)) = chains.remove(&id) else {
+            continue;
+        };
+        let next = match &result {
+            Ok(view) if !cancel.is_cancelled() => limits.next(view, chain.attempt, chain.wanted),
+            _ => Next::Over,
+        };
+        match chain.again(next, limits) {
+            Some(again) => due.push(again),
+            None => {
+                if let Some(place) = results.get_mut(chain.index) {
+                    *place = Some(result);
+                }
+            }
+        }
+    }
+    results.into_iter().flatten().collect()
+}
+
+/// The attempts at one instance.
+#[derive(Debug, Clone)]
+struct Chain {
+    /// Place in the answer.
+    index: usize,
+    /// From 1.
+    attempt: u32,
+    /// What the run was asked to do on failure; the last attempt does it.
+    wanted: OnFailure,
+    /// Before the attempt.
+    pause: Duration,
+    spec: JobSpec,
+}
+
+impl Chain {
+    /// The next attempt: a job of its own in the same run.
+    fn again(&self, next: Next, limits: &Limits) -> Option<Self> {
+        let (attempt, pause) = match next {
+            Next::Over => return None,
+            Next::Again { after } => (self.attempt + 1, after),
+            Next::Last => (limits.retries + 1, Duration::ZERO),
+        };
+        let mut spec = self.spec.clone();
+        spec.job = JobId::from_api(new_id());
+        Some(Self {
+            attempt,
+            pause,
+            spec,
+            ..self.clone()
+        })
+    }
+}
+
+/// One attempt and what it needs.
+struct Attempt {
+    ops: Ops,
+    turnstile: Turnstile,
+    updates: mpsc::Sender<JobView>,
+    cancel: CancellationToken,
+    /// How many attempts there may be.
+    of: u32,
+}
+
+impl Attempt {
+    async fn run(self, chain: Chain, limits: Limits) -> Result<JobView, Problem> {
+        let mut spec = chain.spec;
+        spec.on_failure = limits.on_failure(chain.attempt, chain.wanted);
+        let waited = async {
+            if !chain.pause.is_zero() {
+                let seconds = chain.pause.as_secs();
+                let words = format!("attempt {} of {} in {seconds} s", chain.attempt, self.of);
+                self.tell(&spec, words).await;
+                tokio::time::sleep(chain.pause).await;
+            }
+            let mut place = self.turnstile.queue(&spec);
+            loop {
+                tokio::select! {
+                    biased;
+                    pass = &mut place.pass => return pass.unwrap_or_default(),
+                    Ok(()) = place.why.changed() => {
+                        let words = place.why.borrow_and_update().clone();
+                        self.tell(&spec, words).await;
+                    }
+                }
+            }
+        };
+        let pass = tokio::select! {
+            biased;
+            // A job that is stopped while it waits is one that begins with being stopped.
+            () = self.cancel.cancelled() => Pass::default(),
+            pass = waited => pass,
+        };
+        backup::run_with(self.ops, spec, self.updates, self.cancel, pass).await
+    }
+
+    /// Says why the job waits. A screen that stands still holds up no job for long.
+    async fn tell(&self, spec: &JobSpec, words: String) {
+        let mut view = Job::new(spec.clone()).view();
+        view.waiting = Some(words);
+        let _ = tokio::time::timeout(PATIENCE, self.updates.send(view)).await;
+    }
+}
+
+fn defect(error: &tokio::task::JoinError) -> Problem {
+    tracing::error!(%error, "a job ended by a defect");
+    Problem::new(
+        Kind::Local,
+        "run a job to its end",
+        error.to_string(),
+        "its failsafe thaws; start freezeframe again, it settles what is open; please report this",
+    )
 }

@@ -13,6 +13,7 @@ use super::message::{Identity, Message, Part};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::ops::run::{RunOptions, run_all, spec_for};
 use crate::ops::{Ops, inventory, metrics, preflight, prune, recover, restore};
 
@@ -26,6 +27,7 @@ const AGAIN: std::time::Duration = std::time::Duration::from_secs(20);
 pub struct Executor {
     ops: Ops,
     lab: Option<String>,
+    limits: Limits,
     messages: mpsc::Sender<Message>,
     tokens: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
     /// Stops everything.
@@ -51,6 +53,7 @@ impl Executor {
         Self {
             ops,
             lab,
+            limits: Limits::default(),
             messages,
             tokens: Arc::default(),
             stop: brake.child_token(),
@@ -58,6 +61,13 @@ impl Executor {
             reads: JoinSet::new(),
             work: JoinSet::new(),
         }
+    }
+
+    /// The same, with the limits of the configuration for its runs.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Thaws and settles what an earlier console left open, then serves effects until the console
@@ -267,9 +277,10 @@ impl Executor {
             self.messages.clone(),
             Arc::clone(&self.tokens),
         );
-        let brake = self.brake.clone();
+        let (brake, limits) = (self.brake.clone(), self.limits.clone());
         self.work.spawn(async move {
-            if let Err(problem) = start_run(&ops, request, &messages, &tokens, &brake).await {
+            if let Err(problem) = start_run(&ops, request, limits, &messages, &tokens, &brake).await
+            {
                 let _ = messages.send(Message::Notice(problem)).await;
             }
         });
@@ -279,6 +290,7 @@ impl Executor {
 async fn start_run(
     ops: &Ops,
     request: RunRequest,
+    limits: Limits,
     messages: &mpsc::Sender<Message>,
     tokens: &Mutex<HashMap<JobId, CancellationToken>>,
     brake: &CancellationToken,
@@ -291,6 +303,7 @@ async fn start_run(
         budget_s: request.budget_s,
         on_failure: request.on_failure,
         mounts: Vec::new(),
+        limits,
     };
     let all = inventory::instances(ops).await?;
     let mut specs = Vec::new();
@@ -323,21 +336,30 @@ async fn start_run(
             }
         }
     }
-    let mine: Vec<JobId> = specs.iter().map(|s| s.job.clone()).collect();
+    let run = options.run.clone();
     let (updates, inbox) = mpsc::channel(64);
+    // A job that is tried again has a new id, and can be stopped by it.
+    let mine: Mutex<Vec<JobId>> = Mutex::default();
     let token_of = |job: &JobId| {
+        mine.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(job.clone());
         tokens
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(job)
-            .cloned()
-            .unwrap_or_default()
+            .entry(job.clone())
+            .or_insert_with(|| brake.child_token())
+            .clone()
     };
     let (results, ()) = tokio::join!(
-        run_all(ops, specs, updates, token_of),
+        run_all(ops, specs, &options.limits, updates, token_of),
         forward(inbox, messages.clone())
     );
-    forget(tokens, &mine);
+    tracing::info!(%run, jobs = results.len(), "a run is over");
+    forget(
+        tokens,
+        &mine.into_inner().unwrap_or_else(PoisonError::into_inner),
+    );
     for problem in results.into_iter().filter_map(Result::err) {
         let _ = messages.send(Message::Notice(problem)).await;
     }

@@ -69,12 +69,32 @@ test_fs_killed_guard_is_thawed_at_once() {
     expect 202 arm-failed
 }
 
-test_fs_guard_and_holder_killed_post_script_thaws() {
+# Guard, holder and all their children at once, the children first: those would thaw when the holder dies.
+kill_helpers() {
+    local holder; holder=$(events '.[] | select(.t=="armed") | .holder_pid')
+    # shellcheck disable=SC2046
+    kill -KILL $(ps -o pid= -s "$holder" | grep -vw "$holder") "$holder" "$(events '.[] | select(.t=="armed") | .guard_pid')" 2>/dev/null
+}
+
+test_fs_all_helpers_killed_post_script_thaws() {
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=60 || return 1
+    expect 0 || return 1
+    kill_helpers
+    frozen "$W/data" || { fail 'not frozen'; return 1; }
+    run $FS post-script "executionId=$JOB1" || return 1
+    expect 202 release-lost || return 1
+    [ "$(events '[.[] | select(.t=="thawed") | .ok] | join(" ")')" = 'false false' ] || { fail "$(order)"; return 1; }
+    thawed "$W/data" && thawed "$W/logs" || fail 'still frozen'
+}
+
+test_fs_guard_and_holder_killed_everything_thaws() {
     outer
     run $FS pre-script "executionId=$JOB1" budgetSeconds=60 || return 1
     expect 0 || return 1
     # shellcheck disable=SC2046
     kill -KILL $(events '.[] | select(.t=="armed") | "\(.guard_pid) \(.holder_pid)"')
+    await 3 thawed "$W/data" && await 3 thawed "$W/logs" || { fail "the holder's death does not thaw"; return 1; }
     run $FS post-script "executionId=$JOB1" || return 1
     expect 202 release-lost || return 1
     thawed "$W/data" && thawed "$W/logs" || fail 'still frozen'
@@ -84,8 +104,7 @@ test_fs_stale_freeze_is_swept_by_the_next_job() {
     outer
     run $FS pre-script "executionId=$JOB1" budgetSeconds=60 || return 1
     expect 0 || return 1
-    # shellcheck disable=SC2046
-    kill -KILL $(events '.[] | select(.t=="armed") | "\(.guard_pid) \(.holder_pid)"')
+    kill_helpers
     frozen "$W/data" || { fail 'not frozen'; return 1; }
     run $FS pre-script "executionId=$JOB2" || return 1
     expect 0 || return 1
@@ -122,14 +141,21 @@ test_fs_another_owners_freeze_is_refused_and_left() {
     thawed "$W/data" || fail 'left ours frozen'
 }
 
-# The other owner comes between the preflight and our freeze: the first mount is thawed, the other owner's is not.
+# The other owner comes after our last look and before our own ioctl: the first mount is thawed, the other owner's is not.
 test_fs_partial_freeze_is_undone() {
     outer
-    start $FS pre-script "executionId=$JOB1"
-    await 10 test -s "/run/freezeframe/$JOB1/foreground" || { fail 'never started'; return 1; }
-    fsfreeze -f "$W/logs" || { fail 'came too late to freeze it'; return 1; }
-    await 20 gone "$GROUP" || { fail 'pre-script does not end'; return 1; }
-    wait "$GROUP"; RC=$?
+    local real; real=$(command -v fsfreeze)
+    mkdir -p "$W/bin"
+    cp "$real" "$W/bin/fsfreeze.real"
+    cat >"$W/bin/fsfreeze" <<END
+#!/bin/sh
+if [ "\$1" = -f ] && [ "\$(stat -L -c %d "\$2")" = "$(stat -c %d "$W/logs")" ]; then "$W/bin/fsfreeze.real" -f "\$2"; fi
+exec "$W/bin/fsfreeze.real" "\$@"
+END
+    chmod 755 "$W/bin/fsfreeze"
+    mount --bind "$W/bin/fsfreeze" "$real" || return 1
+    run $FS pre-script "executionId=$JOB1"
+    umount "$real"
     expect 201 already-frozen || return 1
     [ "$(events '[.[] | select(.t=="frozen" or .t=="thawed") | .t + " " + .mount] | join(",")')" = "frozen $W/data,thawed $W/data" ] || { fail "$(order)"; return 1; }
     thawed "$W/data" || { fail 'ours left frozen'; return 1; }

@@ -87,6 +87,7 @@ tear_down() {
     after_test
     if [ -s "$W/db.pid" ]; then stop_server; fi
     if [ -d "$W/data/pg" ]; then stop_postgresql; fi
+    if declare -F stop_fake >/dev/null; then stop_fake; fi
     for m in restored data logs other; do
         if mountpoint -q "$W/$m"; then umount "$W/$m" || umount -l "$W/$m"; fi
     done

@@ -9,12 +9,12 @@ server() {
     if ! command -v mariadb-install-db >/dev/null || ! command -v mariadbd >/dev/null; then WHY='SKIPPED no MariaDB server here'; return 2; fi
     chmod 755 "$W"
     if [ ! -d "$W/data/db" ]; then
-        mkdir -p "$W/data/db" "$W/logs/redo"
+        mkdir -p "$W/data/db" "$W/logs/redo" "$W/logs/binlog"
         mariadb-install-db --no-defaults --user=root --datadir="$W/data/db" --innodb-log-group-home-dir="$W/logs/redo" \
             --auth-root-authentication-method=normal --skip-test-db >"$W/install.log" 2>&1 || { fail 'mariadb-install-db'; return 1; }
     fi
     setsid mariadbd --no-defaults --user=root --datadir="$W/data/db" --innodb-log-group-home-dir="$W/logs/redo" --innodb-log-file-size=16M \
-        --socket="$SOCK" --pid-file="$W/db.pid" --skip-networking --innodb-buffer-pool-size=32M --tmpdir=/dev/shm --log-error="$W/db.log" </dev/null >/dev/null 2>&1 &
+        --log-bin="$W/logs/binlog/bin" --server-id=7 --socket="$SOCK" --pid-file="$W/db.pid" --skip-networking --innodb-buffer-pool-size=32M --tmpdir=/dev/shm --log-error="$W/db.log" </dev/null >/dev/null 2>&1 &
     disown $!
     await 30 sql 'SELECT 1' >/dev/null || { fail 'the server does not start'; return 1; }
     sql 'CREATE DATABASE IF NOT EXISTS t; CREATE TABLE IF NOT EXISTS t.m (a INT) ENGINE=MyISAM; CREATE TABLE IF NOT EXISTS t.i (a INT) ENGINE=InnoDB;
@@ -32,7 +32,9 @@ test_mysql_happy_path() {
     outer
     run $DB pre-script "executionId=$JOB1" "socket=$SOCK" || return 1
     expect 0 || return 1
-    [ "$(order | sed 's/^hello \(mount \)*//')" = 'engine armed flushed locked synced frozen frozen ready end' ] || { fail "pre: $(order)"; return 1; }
+    [ "$(order | sed 's/^hello \(mount \)*//')" = 'engine path armed flushed locked position position synced frozen frozen ready end' ] || { fail "pre: $(order)"; return 1; }
+    [ "$(events '.[] | select(.t=="locked") | .how')" = ftwrl ] || { fail 'not by the global read lock, though a table is MyISAM'; return 1; }
+    [ "$(events '.[] | select(.t=="position" and .name=="binlog") | .value')" = "$(sql 'SHOW MASTER STATUS' | tr '\t' ' ' | sed 's/^\([^ ]*\) \([0-9]*\).*/\1:\2/')" ] || { fail position; return 1; }
     local session; session=$(events '.[] | select(.t=="locked") | .session')
     frozen "$W/data" && frozen "$W/logs" || { fail 'not frozen'; return 1; }
     [ "$(sql "SELECT COUNT(*) FROM information_schema.processlist WHERE id=$session")" = 1 ] || { fail 'no such session'; return 1; }
@@ -54,7 +56,8 @@ sql_says() { [ "$(sql "$2")" = "$1" ]; }
 test_mysql_dry_run_names_the_engine() {
     server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
     run $DB dry-run "socket=$SOCK" && expect 0 || return 1
-    [ "$(events '.[] | select(.t=="engine") | .name + " " + .datadir')" = "mariadb $W/data/db/" ] || fail engine
+    [ "$(events '.[] | select(.t=="engine") | .name + " " + .datadir')" = "mariadb $W/data/db/" ] || { fail engine; return 1; }
+    [ "$(events '.[] | select(.t=="path") | .what + " " + .path')" = "binlog $W/logs/binlog" ] || fail "path: $(events '[.[] | select(.t=="path")]')"
 }
 
 test_mysql_long_write_ends_in_lock_timeout_and_harms_nobody() {
@@ -106,4 +109,154 @@ test_mysql_refusals() {
     run $DB dry-run "socket=$W/nowhere.sock" && expect 206 db-unreachable || return 1
     # the redo log lies on the other volume, so freezing only the data directory proves nothing
     run $DB pre-script "socket=$SOCK" "mounts=$W/data" && expect 206 no-volume
+}
+
+test_mysql_backup_stage() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    local session position table before long
+    sql 'CREATE TABLE IF NOT EXISTS t.a (a INT) ENGINE=Aria; CREATE TABLE IF NOT EXISTS t.k (a INT) ENGINE=InnoDB; INSERT INTO t.k VALUES (1),(2)'
+    # A long statement on InnoDB does not have to end for it, and is not harmed.
+    mariadb --no-defaults --socket="$SOCK" --user=root -e 'SELECT a, SLEEP(3) FROM t.k LIMIT 2 FOR UPDATE' </dev/null >/dev/null 2>"$W/long.err" &
+    long=$!
+    PIDS="$PIDS $long"
+    await 5 sql_says 1 "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT a, SLEEP%'" || { fail 'no long statement'; return 1; }
+    position=$(sql 'SHOW MASTER STATUS')
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" lockMethod=backup-stage lockWaitSeconds=2 && expect 0 || return 1
+    [ "$(events '.[] | select(.t=="locked") | .how')" = backup-stage ] || { fail how; return 1; }
+    session=$(events '.[] | select(.t=="locked") | .session')
+    before=$(sql 'SELECT (SELECT COUNT(*) FROM t.m) + (SELECT COUNT(*) FROM t.a) + (SELECT COUNT(*) FROM t.i)')
+    for table in m i a; do
+        mariadb --no-defaults --socket="$SOCK" --user=root -e "INSERT INTO t.$table VALUES (70)" </dev/null >/dev/null 2>&1 &
+        PIDS="$PIDS $!"
+    done
+    # Crash-safe Aria may begin its write and then waits for the filesystem; the others wait for the lock.
+    await 5 sql_says 2 "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for backup lock%' AND (info LIKE 'INSERT INTO t.m%' OR info LIKE 'INSERT INTO t.i%')" || { fail 'writes do not wait'; return 1; }
+    sql_says 3 "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO t.%'" || { fail 'a write went through'; return 1; }
+    run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
+    [ "$(events '.[] | select(.t=="alive") | .session')" = "$session" ] || { fail 'another session'; return 1; }
+    await 5 sql_says $((before + 3)) 'SELECT (SELECT COUNT(*) FROM t.m) + (SELECT COUNT(*) FROM t.a) + (SELECT COUNT(*) FROM t.i)' || { fail 'a blocked write never happened'; return 1; }
+    wait "$long" || { fail "the long statement was harmed: $(cat "$W/long.err")"; return 1; }
+    # By itself it is chosen where every table is InnoDB. Nothing of it goes to the binary log.
+    sql 'DROP TABLE t.a; ALTER TABLE t.m ENGINE=InnoDB'
+    position=$(sql 'SHOW MASTER STATUS')
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
+    [ "$(events '.[] | select(.t=="locked") | .how')" = backup-stage ] || { fail 'not chosen'; return 1; }
+    sql "KILL $session" # long gone
+    kill -KILL "$(events '.[] | select(.t=="armed") | .holder_pid')"
+    await 3 thawed "$W/data" || { fail 'still frozen'; return 1; }
+    run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 203 failsafe-fired || return 1
+    [ "$(sql 'SHOW MASTER STATUS')" = "$position" ] || { fail 'something went to the binary log'; return 1; }
+    [ "$(timeout 5 mariadb --no-defaults --socket="$SOCK" --user=root -BNe 'ALTER TABLE t.m ENGINE=MyISAM; SELECT 1' 2>&1)" = 1 ] || fail 'still locked'
+}
+
+test_mysql_backup_stage_behind_a_long_write_is_lock_timeout() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    mariadb --no-defaults --socket="$SOCK" --user=root -e 'INSERT INTO t.m SELECT SLEEP(60)' </dev/null >/dev/null 2>&1 &
+    PIDS="$PIDS $!"
+    await 5 sql_says 1 "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO t.m%'" || { fail 'no long write'; return 1; }
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" lockMethod=backup-stage lockWaitSeconds=1 lockRetries=1
+    local write; write=$(sql 'INSERT INTO t.i VALUES (80); SELECT 1')
+    local still; still=$(sql "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO t.m%'")
+    sql "$(sql "SELECT CONCAT('KILL ', id) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO t.m%'")"
+    expect 201 lock-timeout || return 1
+    [ "$write" = 1 ] && [ "$still" = 1 ] || { fail "others were harmed: $write $still"; return 1; }
+    [ "$(events '[.[] | select(.t=="frozen")] | length')" = 0 ] || fail 'froze without the lock'
+}
+
+test_mysql_replica_tells_where_its_source_stood() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    sql "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_LOG_FILE='up.000003', MASTER_LOG_POS=1234, MASTER_USE_GTID=no" || { fail 'no replica'; return 1; }
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK"
+    local pre=$? replica source
+    replica=$(events '.[] | select(.t=="engine") | .replica')
+    source=$(events '.[] | select(.t=="position" and .name=="source") | .value')
+    if [ $pre -eq 0 ]; then run $DB post-script "executionId=$JOB1" "socket=$SOCK"; fi
+    sql 'RESET SLAVE ALL'
+    expect 0 || return 1
+    [ "$replica" = true ] && [ "$source" = up.000003:1234 ] || fail "replica $replica, source $source"
+}
+
+test_mysql_an_answer_that_is_an_error_is_a_refusal() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    local client word
+    client=$(readlink -f "$(command -v mariadb)")
+    cp "$client" "$W/client.real"
+    for word in 'SHOW GLOBAL VARIABLES' INNODB_SYS 'SHOW GRANTS'; do
+        printf '#!/bin/sh\ncase "$*" in *"%s"*) echo "ERROR 2013 (HY000): Lost connection to server during query" >&2; exit 1 ;; esac\nexec "%s" "$@"\n' "$word" "$W/client.real" >"$W/client.fake"
+        chmod 755 "$W/client.fake"
+        mount --bind "$W/client.fake" "$client" || { fail 'no bind mount'; return 1; }
+        run $DB pre-script "socket=$SOCK"
+        umount "$client"
+        expect 206 db-unreachable || { WHY="$word: $WHY"; return 1; }
+    done
+}
+
+# A stand-in for systemctl, which starts and stops our own server: what it says is what the script asks for.
+fake_systemctl() {
+    SYSTEMCTL=$(readlink -f /usr/bin/systemctl)
+    [ -x "$SYSTEMCTL" ] || { WHY='SKIPPED no systemctl here to stand in for'; return 1; }
+    tr '\0' ' ' <"/proc/$(cat "$W/db.pid")/cmdline" >"$W/server.command"
+    echo 1 >"$W/unit.stamp"
+    : >"$W/unit.log"
+    cat >"$W/systemctl" <<END
+#!/bin/bash
+echo "\$*" >>"$W/unit.log"
+pid=\$(cat "$W/db.pid" 2>/dev/null); [ -n "\$pid" ] && kill -0 "\$pid" 2>/dev/null || pid=0
+case \$1 in
+show) case \$4 in mariadb) ;; *) pid=0 ;; esac
+    case \$3 in
+    MainPID) echo "MainPID=\$pid" ;;
+    ActiveState) if [ \$pid = 0 ]; then echo ActiveState=inactive; else echo ActiveState=active; fi ;;
+    *) echo "\$3=\$(cat "$W/unit.stamp")" ;;
+    esac ;;
+stop) [ "\$2" = mariadb ] || exit 5
+    kill "\$pid"; while kill -0 "\$pid" 2>/dev/null && ! grep -q '^State:.[ZX]' "/proc/\$pid/status"; do sleep 0.1; done; rm -f "$W/db.pid"; date +%s%N >"$W/unit.stamp" ;;
+start) [ "\$3" = mariadb ] || exit 5
+    date +%s%N >"$W/unit.stamp"
+    setsid $(cat "$W/server.command") </dev/null >/dev/null 2>&1 4>&- & ;;
+*) exit 1 ;;
+esac
+END
+    chmod 755 "$W/systemctl"
+    mount --bind "$W/systemctl" "$SYSTEMCTL" || { fail 'no bind mount'; return 1; }
+}
+
+test_mysql_stop_instead_of_a_lock() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    fake_systemctl || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    stop_variant
+    local code=$?
+    umount "$SYSTEMCTL"
+    return $code
+}
+stop_variant() {
+    local pid; pid=$(cat "$W/db.pid")
+    run $DB dry-run "socket=$SOCK" stop=yes service=other && expect 206 db-unreachable || return 1
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    [ "$(events '.[] | select(.t=="locked") | .how + " \(.session)"')" = "stopped $pid" ] || { fail how; return 1; }
+    gone "$pid" && frozen "$W/data" || { fail 'not stopped, or not frozen'; return 1; }
+    run $DB post-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    [ "$(order)" = 'hello release alive thawed thawed unlocked disarmed probe probe window end' ] || { fail "post: $(order)"; return 1; }
+    [ "$(events '.[] | select(.t=="alive") | .session')" = "$pid" ] || { fail 'another process'; return 1; }
+    await 10 sql_says 1 'SELECT 1' || { fail 'not started again'; return 1; }
+    # Started by somebody while everything is frozen: that proves nothing.
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    date +%s%N >"$W/unit.stamp"
+    run $DB post-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 202 lock-lost || return 1
+    await 10 sql_says 1 'SELECT 1' || { fail 'not started again after that'; return 1; }
+    # The guard starts it as well.
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    kill -KILL "$(events '.[] | select(.t=="armed") | .holder_pid')"
+    await 10 sql_says 1 'SELECT 1' || { fail 'the guard did not start it'; return 1; }
+    run $DB post-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 203 failsafe-fired || return 1
+    # And with guard and holder gone, the next document that finds the job, of whatever recipe.
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    kill -KILL "$(events '.[] | select(.t=="armed") | .guard_pid')" "$(events '.[] | select(.t=="armed") | .holder_pid')"
+    sleep 0.3
+    run linux-filesystem pre-script "executionId=$JOB2" && run linux-filesystem post-script "executionId=$JOB2" && expect 0 || return 1
+    await 10 sql_says 1 'SELECT 1' || fail 'an abandoned job left the service stopped'
 }

@@ -4,15 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use freezeframe::aws::session::{Options, Session};
-use freezeframe::aws::ssm::Polled;
-use freezeframe::domain::ids::{CommandId, InstanceId};
+use freezeframe::domain::ids::CommandId;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::agent::{Agent, REGION};
 use super::lab::{Lab, PATH, mark, wait};
-
-const REGION: &str = "eu-central-1";
 
 /// A JSON string's text.
 pub fn text(value: &Value) -> String {
@@ -140,35 +137,10 @@ impl Console {
 
     /// What a command of the job said on the instance, as Systems Manager kept it.
     pub fn said(&self, command: &Value, instance: &str) -> Vec<Value> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let outcome = runtime.block_on(async {
-            let session = Session::open(Options {
-                region: Some(REGION.to_owned()),
-                endpoint_url: Some(self.url.clone()),
-                static_credentials: Some(("AKIALAB".to_owned(), "lab".to_owned())),
-                ..Options::default()
-            })
-            .await
-            .unwrap();
-            let command = CommandId::from_api(command.as_str().unwrap());
-            session
-                .poll_command(&command, &InstanceId::from_api(instance))
-                .await
-                .unwrap()
-        });
-        let Polled::Ended(outcome) = outcome else {
-            panic!("{command} has not ended")
-        };
-        let lines = outcome
-            .stdout
-            .lines()
-            .filter_map(|line| line.strip_prefix("FF1 "));
-        lines
-            .map(|json| serde_json::from_str(json).unwrap())
-            .collect()
+        let command = CommandId::from_api(command.as_str().unwrap());
+        let ran = Agent::new(&self.url).ended(&command, instance);
+        ran.unwrap_or_else(|| panic!("{command} has not ended"))
+            .events
     }
 }
 

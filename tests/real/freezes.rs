@@ -4,10 +4,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 use super::console::{Answer, Console, text};
-use super::lab::{FILES, Lab, OuterThaw, able, pid, wait_for};
+use super::lab::{Lab, OuterThaw, able, pid, wait_for};
 use super::probe::{self, Probe};
-
-const MOUNTS: [&str; 2] = ["/data/a", "/data/b"];
+use super::worlds::{FILES, MOUNTS};
 
 /// Both mounts watched, in the order in which a job freezes them, and a thaw of our own armed.
 fn watched(lab: &Lab) -> (Probe, Probe, OuterThaw) {
@@ -198,7 +197,7 @@ fn p07_next_start_thaws_before_the_budget_is_spent_and_closes_the_journal() {
 fn pre_script_at(lab: &Lab, step: &str) -> Pid {
     let mut group = None;
     wait_for("pre-script", || {
-        group = lab.pre_script_group(FILES);
+        group = lab.script_group(FILES, "pre-script");
         group.is_some()
     });
     if step != "begun" {

@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::worlds::PROOF;
+
 /// Far beyond anything that a healthy run takes; reaching it is a failure, not a measurement.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Programs and the instances' commands find theirs here.
@@ -21,66 +23,6 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 pub fn mark() -> String {
     format!("ff-real-{}-", std::process::id())
 }
-
-/// The database server of the world below.
-pub const DB: &str = "i-0fea1000000000001";
-/// A file server: two data volumes, no database.
-pub const FILES: &str = "i-0fea1000000000002";
-
-/// The volume with the database, XFS at `/data/db`.
-pub const DB_XFS: &str = "vol-0fea1000000000011";
-/// The volume with files, ext4 at `/data/files`.
-pub const DB_EXT4: &str = "vol-0fea1000000000012";
-
-const WORLD: &str = r#"
-name = "proof"
-
-[[instance]]
-id = "i-0fea1000000000001"
-name = "db-proof"
-command_latency_ms = 100
-tags = { ConsistentSnapshot = "linux-mysql", Env = "proof" }
-[[instance.volume]]
-id = "vol-0fea1000000000010"
-device = "/dev/xvda"
-size = 1
-[[instance.volume]]
-id = "vol-0fea1000000000011"
-device = "/dev/sdf"
-size = 1
-fs = "xfs"
-mount = "/data/db"
-tags = { Name = "db data" }
-[[instance.volume]]
-id = "vol-0fea1000000000012"
-device = "/dev/sdg"
-size = 1
-fs = "ext4"
-mount = "/data/files"
-tags = { Name = "db files" }
-
-[[instance]]
-id = "i-0fea1000000000002"
-name = "files-proof"
-command_latency_ms = 100
-tags = { ConsistentSnapshot = "linux-filesystem", Env = "proof" }
-[[instance.volume]]
-id = "vol-0fea1000000000020"
-device = "/dev/xvda"
-size = 1
-[[instance.volume]]
-id = "vol-0fea1000000000021"
-device = "/dev/sdf"
-size = 1
-fs = "ext4"
-mount = "/data/a"
-[[instance.volume]]
-id = "vol-0fea1000000000022"
-device = "/dev/sdg"
-size = 1
-fs = "xfs"
-mount = "/data/b"
-"#;
 
 /// One lab at a time: they share the machine's loop devices and its two processors.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -170,7 +112,13 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// A database server and a file server.
     pub fn start() -> Self {
+        Self::of(PROOF)
+    }
+
+    /// A lab on a world of its own.
+    pub fn of(world: &str) -> Self {
         let alone = alone();
         let dir = tempfile::Builder::new()
             .prefix(&mark())
@@ -180,7 +128,7 @@ impl Lab {
             .prefix(&mark())
             .tempdir_in("/tmp")
             .unwrap();
-        fs::write(dir.path().join("world.toml"), WORLD).unwrap();
+        fs::write(dir.path().join("world.toml"), world).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_freezeframe"))
             .args(["lab", "serve", "--runtime", "real", "--port", "0"])
             .arg("--world")
@@ -303,9 +251,12 @@ impl Lab {
 
     /// How many sets of snapshots the lab has stored, the one under way included.
     pub fn sets(&self) -> usize {
-        fs::read_dir(self.dir.path().join("lab/store/sets"))
-            .unwrap()
-            .count()
+        fs::read_dir(self.sets_path()).unwrap().count()
+    }
+
+    /// Where they are; its own time is that of the newest.
+    pub fn sets_path(&self) -> PathBuf {
+        self.dir.path().join("lab/store/sets")
     }
 
     /// Nothing holds these mounts any more: no descriptor, no process of a job.
@@ -357,9 +308,9 @@ impl Lab {
         OuterThaw(child)
     }
 
-    /// Process group of the `pre-script` that the agent is running on the instance, if it is: started by this very
-    /// lab, and by its own script file a `pre-script`.
-    pub fn pre_script_group(&self, instance: &str) -> Option<Pid> {
+    /// Process group of the command (`pre-script`, `snapshot`) that the agent is running on the instance, if it is:
+    /// started by this very lab, and by its own script file such a command.
+    pub fn script_group(&self, instance: &str, command: &str) -> Option<Pid> {
         let init = self.init(instance).to_string();
         let ours = format!("/var/lib/amazon/ssm/{instance}/document/orchestration/");
         processes().into_iter().find_map(|process| {
@@ -367,10 +318,10 @@ impl Lab {
             let fits = args.first()? == "nsenter" && args.get(2) == Some(&init);
             let directory = args.last().filter(|last| fits && last.starts_with(&ours))?;
             let script = self.path(instance, &format!("{directory}/_script.sh"));
-            let pre =
-                fs::read_to_string(script).is_ok_and(|text| text.contains("COMMAND='pre-script'"));
+            let wanted = format!("COMMAND='{command}'");
+            let fits = fs::read_to_string(script).is_ok_and(|text| text.contains(&wanted));
             let (group, _) = group_and_session(process)?;
-            (pre && parent(process) == Some(self.child.id()) && group == process)
+            (fits && parent(process) == Some(self.child.id()) && group == process)
                 .then(|| pid(group))
         })
     }

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::console::{Console, text};
-use super::lab::{DB, DB_EXT4, DB_XFS, Lab, able, uptime_ms};
+use super::lab::{Lab, able, uptime_ms};
 use super::proof::{Expected, examine, slow_copy};
 use super::work::{self, Ack, Load, Server, database};
+use super::worlds::{DB, DB_EXT4, DB_XFS};
 
 const DATABASE: [&str; 2] = ["mariadbd", "mariadb-install-db"];
 

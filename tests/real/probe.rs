@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::lab::{Lab, PATH, PATIENCE};
 
-/// Prints a line for each change of state, the first at once.
+/// Prints a line for each change of state, the first at once: the state, and when, in milliseconds of the clock that the
+/// instances' scripts read.
 const PROBE: &str = r#"
 import ctypes, errno, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
@@ -24,7 +25,7 @@ while True:
         sys.exit("fsconfig: " + errno.errorcode[ctypes.get_errno()])
     libc.close(fd)
     if now != last:
-        print(now, flush=True)
+        print(now, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000000, flush=True)
         last = now
     if len(sys.argv) > 2:
         break
@@ -45,9 +46,9 @@ fn python(lab: &Lab, instance: &str, mount: &str) -> Command {
 /// Once.
 pub fn frozen(lab: &Lab, instance: &str, mount: &str) -> bool {
     let output = python(lab, instance, mount).arg("once").output().unwrap();
-    match String::from_utf8_lossy(&output.stdout).trim() {
-        "frozen" => true,
-        "thawed" => false,
+    match String::from_utf8_lossy(&output.stdout).split(' ').next() {
+        Some("frozen") => true,
+        Some("thawed") => false,
         _ => panic!(
             "probe of {mount}: {}",
             String::from_utf8_lossy(&output.stderr)
@@ -85,20 +86,20 @@ impl Probe {
         probe
     }
 
-    /// Waits for the next change, which must be this one.
-    pub fn wait(&self, state: &str) {
-        let change = self.changes.recv_timeout(PATIENCE);
-        assert_eq!(
-            change.as_deref(),
-            Ok(state),
-            "{} did not become {state}",
-            self.mount
-        );
+    /// Waits for the next change, which must be this one, and returns when it was seen, by the clock of
+    /// [`super::lab::uptime_ms`].
+    pub fn wait(&self, state: &str) -> u64 {
+        let change = self.changes.recv_timeout(PATIENCE).unwrap_or_default();
+        let (became, ms) = change.split_once(' ').unwrap_or_default();
+        assert_eq!(became, state, "{} did not become {state}", self.mount);
+        ms.parse().unwrap()
     }
 
     /// Whether it was seen frozen since the last look, without waiting.
     pub fn seen_frozen(&self) -> bool {
-        self.changes.try_iter().any(|change| change == "frozen")
+        self.changes
+            .try_iter()
+            .any(|change| change.starts_with("frozen"))
     }
 }
 

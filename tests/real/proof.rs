@@ -7,8 +7,9 @@ use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::lab::{DB, Lab};
+use super::lab::Lab;
 use super::work::{Ack, Server, TABLES, content};
+use super::worlds::DB;
 
 /// What a copy is held against.
 pub struct Expected<'a> {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use super::lab::{DB, Lab, PATIENCE, pid, uptime_ms, wait, wait_for};
+use super::lab::{Lab, PATIENCE, pid, uptime_ms, wait, wait_for};
+use super::worlds::DB;
 
 /// Where the recipe looks by itself.
 pub const SOCKET: &str = "/run/mysqld/mysqld.sock";
@@ -104,7 +105,8 @@ impl Server {
     }
 }
 
-fn client(lab: &Lab, socket: &str) -> std::process::Command {
+/// The server's own command line client, for scripts.
+pub fn client(lab: &Lab, socket: &str) -> std::process::Command {
     let mut client = lab.inside(DB, "mariadb");
     client.args([
         "--no-defaults",

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "hands of tests")]
 
 use freezeframe::domain::ids::{CommandId, JobId, SnapshotId, VolumeId};
-use freezeframe::domain::job::{EvidenceReport, JobView, Link, Member, Phase, Verdict};
+use freezeframe::domain::job::{EvidenceReport, JobView, KeptFile, Link, Member, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::tui::effect::Effect;
 use freezeframe::tui::message::Message;
@@ -119,7 +119,13 @@ fn a_set_tells_its_evidence_as_sentences() {
     shows!("set_by_tag", hands);
     let mut hands = Hands::loaded();
     hands.press("3jj<Enter>");
-    found(&mut hands, Some(proven_job()));
+    let mut job = proven_job();
+    job.evidence.positions = [("binlog".to_owned(), "bin.000003:154".to_owned())].into();
+    job.evidence.files = vec![KeptFile {
+        name: "backup_label".into(),
+        text: "START WAL LOCATION: 0/16B3748\nCHECKPOINT LOCATION: 0/16B3780\n".into(),
+    }];
+    found(&mut hands, Some(job));
     shows!("set_proven", hands);
     hands.screen(80, 24);
     hands.press("G");

@@ -305,6 +305,7 @@ pub fn job(phase: Phase) -> JobView {
         set: Vec::new(),
         evidence: EvidenceReport::default(),
         error: None,
+        waiting: None,
     }
 }
 

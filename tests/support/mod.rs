@@ -8,6 +8,7 @@ use freezeframe::aws::session::{Options, Session};
 use freezeframe::domain::ids::{InstanceId, RunId};
 use freezeframe::domain::instance::Instance;
 use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure};
+use freezeframe::domain::run::Limits;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
 use freezeframe::lab::{Clock as LabClock, Fault, FaultKind, Lab, LabOptions, WorldSpec};
@@ -148,5 +149,6 @@ pub fn options(budget_s: u32, on_failure: OnFailure) -> RunOptions {
         budget_s: Some(budget_s),
         on_failure,
         mounts: Vec::new(),
+        limits: Limits::default(),
     }
 }

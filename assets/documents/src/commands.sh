@@ -56,6 +56,14 @@ take_lock() {
     return $TL_RC
 }
 
+# A service that the job in S stopped, where there is one, is told to start. Here and not in its recipe, because the document that finds
+# an abandoned job may be another. A second order does nothing.
+order_start() {
+    { read -r UNIT <"$S/stopped"; } 2>/dev/null || return 0
+    OS_TOOL=$(tool_path systemctl) || return 0
+    if "$OS_TOOL" start --no-block "$UNIT" >/dev/null 2>&1; then rm -f "$S/stopped"; fi
+}
+
 # A job in S whose processes are gone: thaw what it recorded as its own, then forget it.
 sweep() {
     SW_RC=0
@@ -74,6 +82,7 @@ sweep() {
     done
     if [ $SW_RC -ne 0 ]; then return 1; fi
     recipe_kill
+    order_start
     end_pins
     rm -rf "$S"
 }
@@ -148,7 +157,7 @@ find_tools() {
     recipe_tools
 }
 
-# Everything that must hold before anything is touched; the same for dry-run and pre-script.
+# Everything that must hold before anything is touched; the same for dry-run, pre-script and snapshot.
 preflight() {
     WANTED=$MOUNTS
     if [ "$WANTED" != auto ]; then
@@ -174,6 +183,7 @@ preflight() {
 $COVERED
 END
     recipe_preflight
+    autonomous_preflight
 }
 
 # Open each mount in a process of its own, whose only work is to keep that descriptor; check that it is the mount that was judged.
@@ -203,7 +213,7 @@ pin_mounts() {
             PN_TRY=$((PN_TRY + 1))
         done
         PN_DEVICE=$(stat -L -c %d "/proc/$PIN/fd/0" 2>/dev/null)
-        if [ "$PN_ID" != "$C_ID" ] || [ -z "$PN_DEVICE" ] || [ "$PN_DEVICE" = "$(stat -c %d "$C_AT/.." 2>/dev/null)" ]; then
+        if [ "$PN_ID" != "$C_ID" ] || [ -z "$PN_DEVICE" ] || { [ "$C_AT" != / ] && [ "$PN_DEVICE" = "$(stat -c %d "$C_AT/.." 2>/dev/null)" ]; }; then
             end_pins
             refuse device-changed 'the mount changed while it was looked at' "$C_AT"
         fi
@@ -214,6 +224,8 @@ pin_mounts() {
     done <<END
 $COVERED
 END
+    LAST=$((COUNT - COVERED_LAST + 1))
+    printf '%s\n' "$LAST" >"$S/last"
     printf '%s\n' "$COUNT" >"$S/count"
 }
 
@@ -224,6 +236,10 @@ dry_run() {
     find_tools
     check_tools
     preflight
+    if [ "$AUTONOMOUS" = yes ]; then
+        if ! prove_call; then refuse "$STOP_CODE" "$STOP_TEXT"; fi
+        emit prepared "$PREPARED"
+    fi
     finish ok 0
 }
 
@@ -232,7 +248,8 @@ check_tools() {
     if [ -z "$STATE_ROOT" ]; then refuse arm-failed 'neither /run nor /dev/shm is in memory'; fi
 }
 
-pre_script() {
+# From the first look to the holder's start; the same for pre-script and snapshot.
+begin() {
     check_parameters
     choose_state_root || :
     find_tools
@@ -260,6 +277,7 @@ pre_script() {
     hello
     preflight
     note_process $$ "$S/foreground"
+    if [ "$AUTONOMOUS" = yes ]; then : >"$S/autonomous"; fi
     # The guard and the holder run a copy in memory, so that no frozen or slow disk lies under their own text.
     if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script"; then refuse arm-failed 'the script cannot read its own file'; fi
     pin_mounts
@@ -275,9 +293,19 @@ pre_script() {
         rm -f "$STATE_ROOT/active"
         finish failed 201
     fi
-    "$SETSID" "$SH" "$S/script" --holder "$S" </dev/null >/dev/null 2>&1 &
-    HOLDER=$!
+    if [ "$AUTONOMOUS" = yes ]; then
+        give_credentials | "$SETSID" "$SH" "$S/script" --holder "$S" >/dev/null 2>&1 &
+        HOLDER=$!
+        KEY_SECRET='' KEY_TOKEN=''
+    else
+        "$SETSID" "$SH" "$S/script" --holder "$S" </dev/null >/dev/null 2>&1 &
+        HOLDER=$!
+    fi
     now
+}
+
+pre_script() {
+    begin
     LIMIT=$((NOW + BUDGET * 1000 + 5000))
     while [ ! -e "$S/ready" ] && [ ! -e "$S/outcome" ]; do
         now
@@ -381,13 +409,12 @@ post_script() {
     read -r COUNT <"$S/count"
     { read -r SEQ <"$S/seq"; } 2>/dev/null || SEQ=0
     { read -r PRINTED <"$S/printed"; } 2>/dev/null || PRINTED=0
+    if [ -e "$S/autonomous" ]; then end_autonomous; fi
     hello
     if [ ! -e "$S/ready" ] && alive "$S/foreground"; then
-        error busy 'pre-script is still at work'
+        error busy 'the command is still at work'
         finish failed 202
     fi
-    READY=no
-    if [ -e "$S/ready" ]; then READY=yes; fi
     if alive "$S/holder.up"; then
         : >"$S/release"
         now
@@ -401,6 +428,32 @@ post_script() {
     wait_for_end 5000 || :
     drain
     if [ ! -e "$S/outcome" ]; then thaw_left_over; fi
+    report 202
+}
+
+# A job in autonomous mode is told to stop, and its own command is left to tell of it. Only where that was killed is there something to report here.
+end_autonomous() {
+    : >"$S/release"
+    now
+    LIMIT=$((NOW + 20000))
+    # Where a killed command left its work, the holder and the guard are waited for by the caller.
+    while alive "$S/foreground"; do
+        now
+        if [ "$NOW" -ge "$LIMIT" ]; then return; fi
+        { read -r SEQ <"$S/seq"; } 2>/dev/null || :
+        "$SLEEP" 0.05
+    done
+    if [ -s "$S/count" ]; then return; fi
+    # It has printed more than was read here.
+    SEQ=$((SEQ + 1000))
+    S=''
+    not_frozen
+}
+
+# report CODE: what became of the job, and its end with the exit code that follows (CODE when it failed).
+report() {
+    READY=no
+    if [ -e "$S/ready" ]; then READY=yes; fi
     OUTCOME=lost
     { read -r OUTCOME <"$S/outcome"; } 2>/dev/null || :
     FIRED=no
@@ -409,24 +462,24 @@ post_script() {
     say_window
     LEFT=no
     if still_frozen; then LEFT=yes; fi
-    if [ "$FIRED" = no ] && [ "$OUTCOME" = failed ] && [ "$READY" = no ]; then
+    if [ "$COMMAND" = post-script ] && [ "$FIRED" = no ] && [ "$OUTCOME" = failed ] && [ "$READY" = no ]; then
         error not-frozen 'pre-script had failed and everything was released'
     fi
     SEQ_END=$SEQ
     forget
     SEQ=$SEQ_END
     if [ "$FIRED" = yes ]; then finish failed 203; fi
-    if [ "$LEFT" = yes ]; then finish failed 202; fi
+    if [ "$LEFT" = yes ]; then finish failed "$1"; fi
     if [ "$OUTCOME" = released ]; then finish ok 0; fi
-    if [ "$READY" = no ]; then finish failed 205; fi
-    finish failed 202
+    if [ "$COMMAND" = post-script ] && [ "$READY" = no ]; then finish failed 205; fi
+    finish failed "$1"
 }
 
 # No such job here: say so, and say of each mount that could have been meant whether it is frozen.
 not_frozen() {
     hello
     error not-frozen 'no such job is frozen on this instance'
-    WANTED=auto
+    WANTED=auto FREEZE_ROOT=no
     ROLE=silent
     scan_mounts
     ROLE=foreground
@@ -444,6 +497,11 @@ END
 check_parameters() {
     if ! matches "$BUDGET" '^[1-9][0-9]{0,2}$'; then bad_parameter 'budgetSeconds is not 1 to 999'; fi
     if ! matches "$MOUNTS" '^(auto|/[A-Za-z0-9._/@+-]*(,/[A-Za-z0-9._/@+-]*)*)$'; then bad_parameter 'mounts is neither auto nor a list of plain paths'; fi
+    if ! matches "$MODE" '^(coordinated|autonomous)$'; then bad_parameter 'mode is neither coordinated nor autonomous'; fi
+    if ! matches "$FREEZE_ROOT" '^(no|yes)$'; then bad_parameter 'freezeRoot is neither no nor yes'; fi
+    case $COMMAND/$MODE in snapshot/* | dry-run/autonomous) AUTONOMOUS=yes ;; esac
+    # The agent needs its files to take the next command; only where one command does it all may they freeze.
+    if [ "$FREEZE_ROOT" = yes ] && [ "$COMMAND" != post-script ] && [ "$AUTONOMOUS" = no ]; then bad_parameter 'freezeRoot is for snapshot only'; fi
     recipe_parameters
 }
 
@@ -455,12 +513,17 @@ bad_parameter() {
 main() {
     cd / || exit 201
     JOB=dlm
+    COVERED_LAST=0
+    LAST=0
     CLIENT=''
     case ${1:-} in
     --guard | --holder)
         S=$2
         STATE_ROOT=${S%/*}
+        JOB=${S##*/}
         read -r COUNT <"$S/count"
+        read -r LAST <"$S/last"
+        if [ -e "$S/autonomous" ]; then AUTONOMOUS=yes; fi
         find_tools_quietly
         if [ "$1" = --guard ]; then guard; else holder; fi
         exit 201
@@ -478,9 +541,10 @@ main() {
     dry-run) dry_run ;;
     pre-script) pre_script ;;
     post-script) post_script ;;
+    snapshot) snapshot ;;
     *)
         hello
-        error unknown-command 'command is none of pre-script, post-script, dry-run'
+        error unknown-command 'command is none of pre-script, post-script, dry-run, snapshot'
         finish refused 201
         ;;
     esac

@@ -1,3 +1,5 @@
+#@include freeze.sh
+#@include autonomous.sh
 # --- the guard ---
 
 guard() {
@@ -39,6 +41,8 @@ holder_has_children() {
 fire() {
     trap '' TERM
     printf '%s\n' "$1" >"$S/fired"
+    # A call to EC2 whose asker is gone or late would only keep the holder waiting.
+    end_process "$S/call"
     case $1 in
     budget) WHY="the budget of $BUDGET s was spent" ;;
     holder) WHY='the holder died' ;;
@@ -65,7 +69,14 @@ fire() {
                     mark_window_end
                     emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed by the failsafe: $WHY\""
                     ;;
-                1) if [ "$STATE" = frozen ] || [ "$QUIET" = yes ]; then set_state "$N" thawed; fi ;;
+                1)
+                    # The holder's death opens its gate, so its children may have been faster.
+                    if [ "$STATE" = frozen ]; then emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed without the holder: $WHY\""; fi
+                    if [ "$STATE" = frozen ] || [ "$QUIET" = yes ]; then
+                        set_state "$N" thawed
+                        mark_window_end
+                    fi
+                    ;;
                 *)
                     if [ "$TOLD" = no ]; then error thaw-failed "$TH_TEXT" "$TH_MNT"; fi
                     TOLD=yes
@@ -101,7 +112,11 @@ may_go_on() {
         return 1
     fi
     if [ ! -e "$S/pre.done" ] && ! alive "$S/foreground"; then
-        STOP_CODE=freeze-failed STOP_TEXT='pre-script was ended before it could report'
+        STOP_CODE=freeze-failed STOP_TEXT='the command was ended before it could report'
+        return 1
+    fi
+    if [ "$AUTONOMOUS" = yes ] && [ -e "$S/release" ]; then
+        STOP_CODE=stopped STOP_TEXT='post-script told it to stop'
         return 1
     fi
 }
@@ -113,80 +128,6 @@ sync_mounts() {
         sync -f "/proc/$AL_PID/fd/0" 2>/dev/null || sync
         N=$((N + 1))
     done
-}
-
-freeze() {
-    read -r FZ_MNT <"$S/mnt.$1"
-    read -r FZ_DEV <"$S/dev.$1"
-    if ! alive "$S/pin.$1" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" != "$FZ_DEV" ]; then
-        STOP_CODE=device-changed STOP_TEXT='the descriptor no longer leads to the device that was checked'
-        return 1
-    fi
-    FZ_TARGET=/proc/$AL_PID/fd/0
-    # Last look before the note that would entitle the guard to thaw it.
-    if is_frozen "$FZ_TARGET"; then
-        set_state "$1" foreign
-        STOP_CODE=already-frozen STOP_TEXT='another owner has frozen it'
-        return 1
-    fi
-    now
-    FZ_START=$NOW
-    if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
-    set_state "$1" freezing
-    if "$FSFREEZE" -f "$FZ_TARGET" 2>"$S/freeze.err"; then
-        set_state "$1" frozen
-        now
-        emit frozen ",\"mount\":\"$FZ_MNT\",\"took_ms\":$((NOW - FZ_START))"
-        return 0
-    fi
-    STOP_TEXT=$(cat "$S/freeze.err")
-    case $STOP_TEXT in
-    *busy*)
-        set_state "$1" foreign
-        STOP_CODE=already-frozen
-        ;;
-    *)
-        set_state "$1" failed
-        STOP_CODE=freeze-failed
-        ;;
-    esac
-    return 1
-}
-
-# Thaw all that is ours, in reverse order, past every failure. 0 when nothing of ours is left frozen.
-thaw_ours() {
-    TO_RC=0
-    N=$COUNT
-    while [ "$N" -ge 1 ]; do
-        get_state "$N"
-        if [ "$STATE" = frozen ]; then
-            TRY=1
-            while :; do
-                thaw "$N"
-                TH_RC=$?
-                if [ "$TH_RC" -ne 2 ] || [ $TRY -ge 3 ]; then break; fi
-                TRY=$((TRY + 1))
-                "$SLEEP" 0.2
-            done
-            if [ "$TH_RC" -eq 0 ] && [ -e "$S/fired" ]; then
-                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed after the failsafe had fired\""
-            elif [ "$TH_RC" -eq 0 ]; then
-                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":true"
-            else
-                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"$(json_text "$TH_TEXT")\""
-            fi
-            if [ "$TH_RC" -eq 2 ]; then
-                error thaw-failed "$TH_TEXT" "$TH_MNT"
-                TO_RC=1
-            else
-                set_state "$N" thawed
-            fi
-            if [ "$TH_RC" -eq 1 ] && [ ! -e "$S/fired" ]; then THAWED_BY_OTHER=yes; fi
-        fi
-        N=$((N - 1))
-    done
-    mark_window_end
-    return $TO_RC
 }
 
 # Take the failsafe down, only when nothing is left for it to do, and see it gone.
@@ -205,6 +146,7 @@ wind_down() {
     WD_OUTCOME=$1
     if thaw_ours; then
         recipe_unlock
+        if [ "$AUTONOMOUS" = yes ]; then say_snapshots; fi
         if [ ! -e "$S/fired" ]; then disarm; fi
         if [ "$THAWED_BY_OTHER" = yes ] || [ -e "$S/fired" ]; then WD_OUTCOME=failed; fi
         printf '%s\n' "$WD_OUTCOME" >"$S/outcome"
@@ -223,35 +165,44 @@ give_up() {
 holder() {
     ROLE=holder
     THAWED_BY_OTHER=no
+    THAWERS=''
     STOP_CODE=freeze-failed
     STOP_TEXT=''
     trap '' HUP INT
     note_process $$ "$S/holder.up"
     read -r GUARD_PID GUARD_START DEADLINE <"$S/guard.up"
     : "$GUARD_START"
+    if [ "$AUTONOMOUS" = yes ]; then take_credentials; fi
     may_go_on || give_up
     emit armed ",\"budget_ms\":$((BUDGET * 1000)),\"guard_pid\":$GUARD_PID,\"holder_pid\":$$"
     recipe_flush
     sync_mounts
     emit flushed
     may_go_on || give_up
+    if [ "$AUTONOMOUS" = yes ]; then warm_up; fi
     recipe_lock || give_up
     may_go_on || give_up
+    if [ "$AUTONOMOUS" = yes ]; then
+        prepare_call || give_up
+    fi
+    check_mounts || give_up "$FZ_MNT"
+    open_gates || give_up
     sync_mounts
     emit synced
-    FREEZE_N=1
-    while [ "$FREEZE_N" -le "$COUNT" ]; do
-        may_go_on || give_up
-        freeze "$FREEZE_N" || give_up "$FZ_MNT"
-        FREEZE_N=$((FREEZE_N + 1))
-    done
+    if [ "$AUTONOMOUS" = yes ]; then emit prepared "$PREPARED"; fi
+    may_go_on || give_up
+    freeze_all || give_up "$STOP_MNT"
     may_go_on || give_up
     emit ready
     : >"$S/ready"
-    while [ ! -e "$S/release" ]; do
-        may_go_on || give_up
-        "$SLEEP" 0.05
-    done
+    if [ "$AUTONOMOUS" = yes ]; then
+        call || give_up
+    else
+        while [ ! -e "$S/release" ]; do
+            may_go_on || give_up
+            "$SLEEP" 0.05
+        done
+    fi
     may_go_on || give_up
     emit release
     if recipe_alive; then wind_down released; fi

@@ -9,13 +9,28 @@ LOCK_WAIT='{{ lockWaitSeconds }}'
 LOCK_RETRIES='{{ lockRetries }}'
 SOCKET='{{ socket }}'
 DEFAULTS_FILE='{{ defaultsFile }}'
+LOCK_METHOD='{{ lockMethod }}'
+STOP='{{ stop }}'
+SERVICE='{{ service }}'
 #@include common.sh
 #@include processes.sh
 #@include mounts.sh
 #@include helpers.sh
 #@include commands.sh
+#@include session.sh
 
-# --- linux-mysql: one session holds the global read lock from before the freeze until after the thaw ---
+# --- linux-mysql: one session holds the writes from before the freeze until after the thaw ---
+#
+# Three ways, `how` in the event `locked`:
+#   ftwrl         FLUSH TABLES WITH READ LOCK, every server: all tables closed and clean on disk, the binary log stands still.
+#   backup-stage  BACKUP STAGE BLOCK_COMMIT, MariaDB 10.4 and later: commits, DDL and writes to MyISAM wait, and its tables are flushed; statements
+#                 on InnoDB and crash-safe Aria run on until they commit, and what they left undone is rolled back by recovery. It waits for
+#                 nobody's long SELECT or open InnoDB transaction, so it stalls less. `auto` takes it where the user's tables are InnoDB: for
+#                 MyISAM and Aria, closed tables are the safer promise.
+#   stopped       the service is stopped instead, see below.
+# LOCK INSTANCE FOR BACKUP (MySQL 8) and LOCK TABLES FOR BACKUP (Percona) are not enough: they let transactions commit, so the binary log moves on,
+# and the former lets MyISAM write as well. Nothing here is written to the binary log (FLUSH LOCAL; a lock never is), so no replica repeats it;
+# and on a replica the lock stops the applier like any other writer, so replication need not be stopped.
 
 RECIPE=linux-mysql
 
@@ -24,12 +39,20 @@ recipe_parameters() {
     if ! matches "$LOCK_RETRIES" '^[0-9]$'; then bad_parameter 'lockRetries is not 0 to 9'; fi
     if ! matches "$SOCKET" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'socket is neither auto nor a plain path'; fi
     if ! matches "$DEFAULTS_FILE" '^(auto|/[A-Za-z0-9._/@+-]+)$'; then bad_parameter 'defaultsFile is neither auto nor a plain path'; fi
+    case $LOCK_METHOD in auto | ftwrl | backup-stage) ;; *) bad_parameter 'lockMethod is none of auto, ftwrl, backup-stage' ;; esac
+    case $STOP in yes | no) ;; *) bad_parameter 'stop is neither yes nor no' ;; esac
+    if ! matches "$SERVICE" '^[A-Za-z0-9_][A-Za-z0-9._@-]{0,62}$'; then bad_parameter 'service is not a plain unit name'; fi
 }
 
 recipe_tools() {
     if ! CLIENT=$(tool_path mariadb); then CLIENT=$(tool_path mysql) || CLIENT=''; fi
     if [ -z "$CLIENT" ]; then MISSING="$MISSING mysql"; fi
     need_tool timeout; TIMEOUT=$NT
+    SYSTEMCTL=''
+    if [ "$STOP" = yes ]; then
+        need_tool systemctl
+        SYSTEMCTL=$NT
+    fi
     if [ "$COMMAND" = dry-run ]; then
         if [ -n "$CLIENT" ]; then emit tool ",\"name\":\"mysql\",\"path\":\"$CLIENT\""; else emit tool ',"name":"mysql"'; fi
     fi
@@ -59,156 +82,193 @@ client() {
     exec ${LIMIT_CLIENT:+"$TIMEOUT" "$LIMIT_CLIENT"} "$CLIENT" "$@"
 }
 
-# ask SQL: one statement in a short session of its own, at most 10 s
+say_mark() { printf "SELECT 'freezeframe mark %s';\n" "$1"; }
+
+# ask SQL [OPTION…]: one statement in a short session of its own, at most 10 s
 ask() {
     (
         LIMIT_CLIENT=10
-        client --execute="$1" </dev/null
+        ASK_SQL=$1
+        shift
+        client "$@" --execute="$ASK_SQL" </dev/null
     ) 2>&1
 }
 
+# ask_or_refuse SQL: the answer in ANSWER. An error is never taken for an empty answer.
+ask_or_refuse() {
+    if ANSWER=$(ask "$1"); then case $ANSWER in *ERROR*) ;; *) return 0 ;; esac fi
+    case $ANSWER in
+    *denied*) refuse db-denied "$ANSWER" ;;
+    *) refuse db-unreachable "${ANSWER:-no answer}" ;;
+    esac
+}
+
+# replica_status: one field per line, as `Name: value`; empty on a server that is no replica. 1 when it cannot be known.
+replica_status() {
+    RS=$(ask 'SHOW REPLICA STATUS' --column-names --vertical)
+    case $RS in *ERROR*) RS=$(ask 'SHOW SLAVE STATUS' --column-names --vertical) ;; esac
+    case $RS in *ERROR*) return 1 ;; esac
+}
+
 recipe_preflight() {
-    ANSWER=$(ask 'SELECT 1')
-    if [ "$ANSWER" != 1 ]; then
-        case $ANSWER in
-        *'Access denied'*) refuse db-denied "$ANSWER" ;;
-        *) refuse db-unreachable "$ANSWER" ;;
-        esac
-    fi
-    DB_VERSION=$(ask 'SELECT VERSION()')
-    DB_COMMENT=$(ask 'SELECT @@version_comment')
+    ask_or_refuse 'SELECT 1'
+    if [ "$ANSWER" != 1 ]; then refuse db-unreachable "$ANSWER"; fi
+    ask_or_refuse 'SELECT VERSION()'
+    DB_VERSION=$ANSWER
+    ask_or_refuse 'SELECT @@version_comment'
     ENGINE=mysql
-    case "$DB_VERSION $DB_COMMENT" in
+    case "$DB_VERSION $ANSWER" in
     *[Mm]aria[Dd][Bb]*) ENGINE=mariadb ;;
     *[Pp]ercona*) ENGINE=percona ;;
     esac
-    DATADIR=$(ask 'SELECT @@datadir')
-    case $DATADIR in
-    /*) ;;
-    *) refuse db-unreachable "no answer about the data directory: $DATADIR" ;;
-    esac
+    ask_or_refuse 'SELECT @@datadir'
+    DATADIR=$ANSWER
+    matches "$DATADIR" '^/' || refuse db-unreachable "no answer about the data directory: $DATADIR"
     REPLICA=false
-    ANSWER=$(ask 'SHOW REPLICA STATUS')
-    case $ANSWER in *ERROR*) ANSWER=$(ask 'SHOW SLAVE STATUS') ;; esac
-    case $ANSWER in '' | *ERROR*) ;; *) REPLICA=true ;; esac
+    if replica_status && [ -n "$RS" ]; then REPLICA=true; fi
     emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(json_text "$DATADIR")\",\"replica\":$REPLICA"
-    # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES).
-    if ! ask 'SHOW GRANTS' | grep -E ' ON \*\.\* TO ' | grep -Eq 'ALL PRIVILEGES|RELOAD|FLUSH_TABLES'; then
-        refuse db-denied 'the account lacks RELOAD on *.*'
+    # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
+    # what the lock would have to wait for, nor where the tablespaces are.
+    ask_or_refuse 'SHOW GRANTS'
+    GRANTS=$(printf '%s\n' "$ANSWER" | grep -E ' ON \*\.\* TO ')
+    printf '%s\n' "$GRANTS" | grep -Eq 'ALL PRIVILEGES|RELOAD|FLUSH_TABLES' || refuse db-denied 'the account lacks RELOAD on *.*'
+    printf '%s\n' "$GRANTS" | grep -Eq 'ALL PRIVILEGES|PROCESS' || refuse db-denied 'the account lacks PROCESS on *.*'
+    if [ "$LOCK_METHOD" = backup-stage ] && ! has_stages "$DB_VERSION"; then refuse db-denied "$DB_VERSION has no BACKUP STAGE (MariaDB 10.4.1 and later)"; fi
+    if [ "$STOP" = yes ]; then find_service; fi
+    check_places
+}
+
+# BACKUP STAGE is MariaDB's, from 10.4.1 on.
+has_stages() {
+    case $1 in *[Mm]aria[Dd][Bb]*) ;; *) return 1 ;; esac
+    HS=${1#5.5.5-}
+    HS_MAJOR=${HS%%.*}
+    HS=${HS#*.}
+    HS_MINOR=${HS%%.*}
+    matches "$HS_MAJOR.$HS_MINOR" '^[0-9]+\.[0-9]+$' || return 1
+    [ "$HS_MAJOR" -gt 10 ] || { [ "$HS_MAJOR" -eq 10 ] && [ "$HS_MINOR" -ge 4 ]; }
+}
+
+# All that recovery needs must be inside the freeze: without these there is nothing to recover, so they are demanded; the others are told, and the
+# console lowers the level where one is left out. Temporary files are not needed.
+check_places() {
+    ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir', 'innodb_data_home_dir', 'innodb_log_group_home_dir', 'innodb_undo_directory', 'aria_log_dir_path', 'log_bin_basename', 'relay_log_basename')"
+    case $ANSWER in *datadir*) ;; *) refuse db-unreachable 'no answer about where the server keeps its data' ;; esac
+    PLACES=$ANSWER
+    # Tablespaces elsewhere; the table has another name in each of MySQL 8, MariaDB 10.6 and what was before.
+    FILES=$(ask "SELECT FILE_NAME FROM information_schema.FILES WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' AND FILE_NAME LIKE '/%'")
+    if [ "$ENGINE" = mariadb ]; then
+        FILES=$(ask "SELECT FILENAME FROM information_schema.INNODB_SYS_TABLESPACES WHERE FILENAME LIKE '/%'")
+        case $FILES in *ERROR*) FILES=$(ask "SELECT PATH FROM information_schema.INNODB_SYS_DATAFILES WHERE PATH LIKE '/%'") ;; esac
     fi
-    # All that recovery needs must be inside the freeze.
-    for P in datadir innodb_data_home_dir innodb_log_group_home_dir innodb_undo_directory aria_log_dir_path; do
-        PLACE=$(ask "SHOW GLOBAL VARIABLES LIKE '$P'")
-        case $PLACE in *"$newline"* | *ERROR*) continue ;; esac
-        PLACE=${PLACE#"$P"}
-        PLACE=${PLACE#?}
+    case $FILES in *ERROR*) refuse db-unreachable "no answer about where the tablespaces are: $FILES" ;; esac
+    while read -r P PLACE; do
         case $PLACE in
         '') continue ;;
         /*) ;;
         *) PLACE=$DATADIR/$PLACE ;;
         esac
-        superblock_of "$PLACE"
-        case $COVERED_DEVICES in
-        *" $SB_DEVICE "*) ;;
-        *)
-            PLACE_CODE=no-volume
-            case " $FORBIDDEN" in *" $SB_DEVICE=root-mount"*) PLACE_CODE=root-mount ;; esac
-            refuse "$PLACE_CODE" "$P ($PLACE) is not on a filesystem that is frozen" "$SB_MOUNT"
-            ;;
+        case $P in
+        log_bin_basename) outside binlog "${PLACE%/*}" ;;
+        relay_log_basename) outside relay-log "${PLACE%/*}" ;;
+        *) refuse_uncovered "$P" "$PLACE" ;;
         esac
+    done <<END
+$PLACES
+END
+    while IFS= read -r P; do
+        if [ -n "$P" ]; then outside tablespace "$P"; fi
+    done <<END
+$(printf '%s\n' "$FILES" | sed 's;/[^/]*$;;' | sort -u)
+END
+    # Databases and tables that were moved away by a link or a mount of their own
+    P=$(stat -L -c %d "$DATADIR" 2>/dev/null)
+    for PLACE in "$DATADIR"/*; do
+        if [ -L "$PLACE" ] || { [ -d "$PLACE" ] && [ "$(stat -c %d "$PLACE" 2>/dev/null)" != "$P" ]; }; then say_path database "$PLACE"; fi
     done
 }
 
-# say SQL…: run it in the lock session and wait for its end, at most SAY_MS. SAID: its output; SAY_ERROR: what it complained of.
-# 1 when the session is gone, 2 when the time is up.
-say() {
-    MARK=$((MARK + 1))
-    : >"$S/sql.err"
-    printf "%s;\nSELECT 'freezeframe mark %s';\n" "$1" "$MARK" >&4
-    SAID=''
-    SAY_ERROR=''
-    now
-    SAY_LIMIT=$((NOW + $2))
-    while :; do
-        SAY_SEEN=no
-        SAID=''
-        SAY_N=0
-        while IFS= read -r LINE; do
-            SAY_N=$((SAY_N + 1))
-            if [ "$LINE" = "freezeframe mark $MARK" ]; then
-                SAY_SEEN=yes
-                break
-            fi
-            if [ "$SAY_N" -gt "$SQL_READ" ]; then SAID=$LINE; fi
-        done <"$S/sql.out"
-        if [ "$SAY_SEEN" = yes ]; then
-            SQL_READ=$SAY_N
-            { IFS= read -r SAY_ERROR <"$S/sql.err"; } || :
-            return 0
-        fi
-        if ! alive "$S/client"; then
-            { IFS= read -r SAY_ERROR <"$S/sql.err"; } || :
-            return 1
-        fi
-        now
-        if [ "$NOW" -ge "$SAY_LIMIT" ]; then return 2; fi
-        "$SLEEP" 0.02
-    done
+# outside WHAT DIRECTORY: tell of it, unless it lies below the data directory
+outside() {
+    case $(readlink -f "$2")/ in "$(readlink -f "$DATADIR")"/*) ;; *) say_path "$1" "$2" ;; esac
 }
 
 open_session() {
-    MARK=0
-    SQL_READ=0
     SESSION=''
-    # A short budget shortens the wait, so that at least one attempt fits.
-    if [ $((LOCK_WAIT * 2)) -gt "$BUDGET" ]; then LOCK_WAIT=$((BUDGET / 3 > 0 ? BUDGET / 3 : 1)); fi
-    : >"$S/sql.out"
-    : >"$S/sql.err"
-    mkfifo "$S/sql.in" || return 1
-    # Both ends, so that neither side waits for the other to open it.
-    exec 4<>"$S/sql.in"
-    # The client must not hold a writing end itself, or it would never see the holder's death.
-    (exec 4>&-; client) <"$S/sql.in" >"$S/sql.out" 2>>"$S/sql.err" &
-    note_process $! "$S/client"
-    say 'SELECT CONNECTION_ID()' 8000 || return 1
+    fit_lock_wait
+    open_client || return 1
+    say 'SELECT CONNECTION_ID();' 8000 || return 1
     SESSION=$SAID
     matches "$SESSION" '^[0-9]+$' || return 1
-    say "SET SESSION lock_wait_timeout=$LOCK_WAIT" 5000 || return 1
+    say "SET SESSION lock_wait_timeout=$LOCK_WAIT;" 5000 || return 1
     if [ -n "$SAY_ERROR" ]; then return 1; fi
-    say "SET SESSION wait_timeout=$((BUDGET + 300))" 5000 || return 1
+    say "SET SESSION wait_timeout=$((BUDGET + 300));" 5000 || return 1
+    # No line in a general log that may be frozen (only some accounts may say so).
+    say 'SET SESSION sql_log_off=1;' 5000 || return 1
+    say 'SELECT VERSION();' 5000 || return 1
+    DB_VERSION=$SAID
+    # Whether to ask for the source's position while the lock is held: a connection of its own, so not without need.
+    LOG_SOURCE=no
+    say 'SHOW SLAVE STATUS;' 3000 || return 1
+    if [ -n "$SAY_ERROR" ]; then say 'SHOW REPLICA STATUS;' 3000 || return 1; fi
+    if [ -n "$SAID" ]; then LOG_SOURCE=yes; fi
+    choose_method
+}
+
+choose_method() {
+    HOW_LOCKED=ftwrl
+    if [ "$LOCK_METHOD" = ftwrl ] || ! has_stages "$DB_VERSION"; then return 0; fi
+    if [ "$LOCK_METHOD" = auto ]; then
+        # Reads every table's definition: where that takes long, the answer does not matter.
+        say "SELECT COUNT(*) FROM information_schema.tables WHERE table_type='BASE TABLE' AND engine NOT IN ('InnoDB','ROCKSDB','MEMORY','BLACKHOLE') AND table_schema NOT IN ('mysql','sys','performance_schema','information_schema');" 5000
+        case $? in
+        0) ;;
+        1) return 1 ;;
+        *)
+            # The next answer is the one we did not wait for.
+            ask "KILL QUERY $SESSION" >/dev/null
+            say 'SELECT 1;' 3000 || return 1
+            return 0
+            ;;
+        esac
+        if [ "$SAID" != 0 ]; then return 0; fi
+    fi
+    HOW_LOCKED=backup-stage
 }
 
 # How many statements of others run for longer than one attempt may wait. A lock that queues behind them would stall every new writer.
 long_statements() {
-    say "SELECT COUNT(*) FROM information_schema.processlist WHERE command IN ('Query','Execute') AND id<>CONNECTION_ID() AND time>=$LOCK_WAIT" 5000 || return 1
+    say "SELECT COUNT(*) FROM information_schema.processlist WHERE command IN ('Query','Execute') AND id<>CONNECTION_ID() AND time>=$LOCK_WAIT;" 5000 || return 1
     case $SAID in '' | *[!0-9]*) SAID=0 ;; esac
     [ "$SAID" -gt 0 ]
 }
 
 recipe_flush() {
+    if [ "$STOP" = yes ]; then return 0; fi
     if ! open_session; then return 0; fi
     # LOCAL keeps it out of the binary log. Behind a long statement it would only make others queue.
-    if ! long_statements; then say 'FLUSH LOCAL TABLES' $((LOCK_WAIT * 1000 + 2000)) || :; fi
-}
-
-# Time left to the deadline must leave room for the freeze and the snapshot.
-time_for_lock() {
-    now
-    [ $((NOW + LOCK_WAIT * 1000 + 2000)) -lt "$DEADLINE" ]
+    if ! long_statements; then say 'FLUSH LOCAL TABLES;' $((LOCK_WAIT * 1000 + 2000)) || :; fi
 }
 
 recipe_lock() {
+    if [ "$STOP" = yes ]; then
+        stop_service
+        return
+    fi
     if ! matches "$SESSION" '^[0-9]+$' || ! alive "$S/client"; then
         STOP_CODE=db-unreachable STOP_TEXT="no session for the lock: $SAY_ERROR"
         return 1
     fi
+    LOCK_SQL='FLUSH TABLES WITH READ LOCK;' UNLOCK_SQL='UNLOCK TABLES;'
+    if [ "$HOW_LOCKED" = backup-stage ]; then LOCK_SQL="BACKUP STAGE START;${newline}BACKUP STAGE BLOCK_COMMIT;" UNLOCK_SQL='BACKUP STAGE END;'; fi
     TRIES=0
     STOP_TEXT='the budget left no time to try'
     while [ "$TRIES" -le "$LOCK_RETRIES" ] && time_for_lock; do
         TRIES=$((TRIES + 1))
         now
         WAIT_END=$((NOW + LOCK_WAIT * 1000))
-        while long_statements; do
+        # The stages do not wait for what works on InnoDB.
+        while [ "$HOW_LOCKED" = ftwrl ] && long_statements; do
             STOP_TEXT='long statements are running'
             now
             if [ "$NOW" -ge "$WAIT_END" ]; then continue 2; fi
@@ -217,10 +277,11 @@ recipe_lock() {
         done
         now
         if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
-        say 'FLUSH TABLES WITH READ LOCK' $((LOCK_WAIT * 1000 + 2000))
+        say "$LOCK_SQL" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?
         if [ $SAY_RC -eq 0 ] && [ -z "$SAY_ERROR" ]; then
-            emit locked ",\"session\":$SESSION,\"how\":\"ftwrl\",\"tries\":$TRIES"
+            emit locked ",\"session\":$SESSION,\"how\":\"$HOW_LOCKED\",\"tries\":$TRIES"
+            say_positions
             return 0
         fi
         may_go_on || return 1
@@ -237,15 +298,42 @@ recipe_lock() {
             ;;
         esac
         if [ $SAY_RC -eq 1 ]; then break; fi
-        say 'UNLOCK TABLES' 2000 || break
+        say "$UNLOCK_SQL" 2000 || break
     done
     emit lock-timeout ",\"tries\":$TRIES"
     STOP_CODE=lock-timeout
     return 1
 }
 
+# position NAME VALUE: not when it would have to be cut
+position() {
+    if [ -n "$2" ] && [ "$2" != NULL ] && [ ${#2} -le 250 ]; then emit position ",\"name\":\"$1\",\"value\":\"$(json_text "$2")\""; fi
+}
+
+# Where the logs stand while nothing moves them. An account that may not see them, or a server that has none, gets no positions.
+say_positions() {
+    say 'SHOW MASTER STATUS;' 2000 || return 0
+    # Its name since MySQL 8.2
+    if [ -n "$SAY_ERROR" ]; then say 'SHOW BINARY LOG STATUS;' 2000 || return 0; fi
+    SP_TAB=$(printf '\t')
+    SP_FILE=${SAID%%"$SP_TAB"*}
+    SP_REST=${SAID#*"$SP_TAB"}
+    if matches "$SP_FILE" '^[^ ]+\.[0-9]+$'; then position binlog "$SP_FILE:${SP_REST%%"$SP_TAB"*}"; fi
+    case $DB_VERSION in
+    *[Mm]aria[Dd][Bb]*) say 'SELECT @@gtid_current_pos;' 2000 || return 0 ;;
+    *) say 'SELECT @@gtid_executed;' 2000 || return 0 ;;
+    esac
+    if [ -z "$SAY_ERROR" ]; then position gtid "$(printf '%s' "$SAID" | sed 's/\\n//g')"; fi
+    if [ "$LOG_SOURCE" != yes ] || ! replica_status; then return 0; fi
+    position source "$(printf '%s\n' "$RS" | sed -n 's/^ *Relay_\(Master\|Source\)_Log_File: *//p' | head -n 1):$(printf '%s\n' "$RS" | sed -n 's/^ *Exec_\(Master\|Source\)_Log_Pos: *//p' | head -n 1)"
+}
+
 recipe_alive() {
-    if say 'SELECT CONNECTION_ID()' 2000 && [ "$SAID" = "$SESSION" ]; then
+    if [ "$STOP" = yes ]; then
+        still_stopped
+        return
+    fi
+    if say 'SELECT CONNECTION_ID();' 2000 && [ "$SAID" = "$SESSION" ]; then
         emit alive ",\"session\":$SESSION"
         return 0
     fi
@@ -254,22 +342,98 @@ recipe_alive() {
 }
 
 recipe_unlock() {
-    if ! matches "${SESSION:-}" '^[0-9]+$'; then return 0; fi
-    if alive "$S/client"; then
-        say 'UNLOCK TABLES' 3000 || :
-        printf 'QUIT\n' >&4
+    if [ "$STOP" = yes ]; then
+        start_again
+        return
     fi
-    exec 4>&-
-    UL_N=0
-    while alive "$S/client" && [ $UL_N -lt 40 ]; do
-        "$SLEEP" 0.05
-        UL_N=$((UL_N + 1))
-    done
-    recipe_kill
+    if ! matches "${SESSION:-}" '^[0-9]+$'; then return 0; fi
+    if alive "$S/client"; then say "${UNLOCK_SQL:-UNLOCK TABLES;}" 3000 || :; fi
+    close_client QUIT
     emit unlocked ",\"session\":$SESSION"
 }
 
-# The server ends the session, and with it the lock, when the client is gone.
-recipe_kill() { end_process "$S/client"; }
+# The server ends the session, and with it the lock, when the client is gone. A server that was stopped is started.
+recipe_kill() {
+    end_process "$S/client"
+    order_start
+}
+
+# --- stop: the service is stopped before the freeze and started after the thaw ---
+#
+# Only a service that runs is stopped. Before it is, its name is noted in the job's directory, and whoever thaws what the job froze (the holder, the
+# guard, the next command that finds the job abandoned) also orders its start. A machine that loses its power in between starts what it starts at boot.
+
+unit_state() { "$TIMEOUT" 5 "$SYSTEMCTL" show -p "$1" "$UNIT" 2>/dev/null | sed -n "s/^$1=//p"; }
+
+# The unit whose main process is the server that answers us.
+find_service() {
+    ask_or_refuse 'SELECT @@pid_file'
+    case $ANSWER in /*) ;; *) ANSWER=$DATADIR/$ANSWER ;; esac
+    SERVER=''
+    { read -r SERVER <"$ANSWER"; } 2>/dev/null || :
+    if [ "$SERVICE" != auto ]; then set -- "$SERVICE"; else set -- mariadb mysql mysqld; fi
+    for UNIT; do
+        MAIN=$(unit_state MainPID)
+        if matches "$MAIN" '^[1-9][0-9]*$' && [ "$MAIN" = "$SERVER" ] && [ "$(unit_state ActiveState)" = active ]; then
+            if [ -n "$S" ]; then
+                printf '%s\n' "$UNIT" >"$S/unit"
+                note_process "$MAIN" "$S/server"
+            fi
+            return 0
+        fi
+    done
+    refuse db-unreachable "none of the services $* is the server that answers (process ${SERVER:-unknown})"
+}
+
+# When the unit last changed its state, for better or worse
+unit_stamp() { printf '%s %s' "$(unit_state ActiveEnterTimestampMonotonic)" "$(unit_state InactiveEnterTimestampMonotonic)"; }
+
+stop_service() {
+    { read -r UNIT <"$S/unit"; } 2>/dev/null || UNIT=''
+    if ! alive "$S/server" || [ -z "$UNIT" ]; then
+        STOP_CODE=db-unreachable STOP_TEXT='the server ended before it was stopped'
+        return 1
+    fi
+    SESSION=$AL_PID
+    now
+    ST_LEFT=$(((DEADLINE - NOW - 3000) / 1000))
+    STOP_CODE=lock-timeout STOP_TEXT='the budget left no time to stop the service'
+    if [ "$ST_LEFT" -ge 1 ]; then
+        printf '%s\n' "$NOW" >"$S/window.start"
+        printf '%s\n' "$UNIT" >"$S/stopped"
+        STOP_TEXT=$("$TIMEOUT" "$ST_LEFT" "$SYSTEMCTL" stop "$UNIT" 2>&1) || :
+        if ! alive "$S/server" && [ "$(unit_state MainPID)" = 0 ]; then
+            STOPPED_AT=$(unit_stamp)
+            emit locked ",\"session\":$SESSION,\"how\":\"stopped\",\"tries\":1"
+            return 0
+        fi
+        STOP_TEXT="the service did not stop in time: $STOP_TEXT"
+    fi
+    emit lock-timeout ',"tries":1'
+    return 1
+}
+
+# Not started in between either: the unit would have another time of its last change.
+still_stopped() {
+    if ! alive "$S/server" && [ "$(unit_state MainPID)" = 0 ] && [ "$(unit_stamp)" = "$STOPPED_AT" ]; then
+        emit alive ",\"session\":$SESSION"
+        return 0
+    fi
+    STOP_TEXT="the service $UNIT was started while it should have been stopped"
+    return 1
+}
+
+start_again() {
+    if [ ! -e "$S/stopped" ]; then return 0; fi
+    order_start
+    now
+    SA_LIMIT=$((NOW + 8000 < DEADLINE - 1000 ? NOW + 8000 : DEADLINE - 1000))
+    while [ "$(unit_state ActiveState)" != active ] && [ "$NOW" -lt "$SA_LIMIT" ]; do
+        "$SLEEP" 0.2
+        now
+    done
+    emit unlocked ",\"session\":$SESSION"
+    if [ "$(unit_state ActiveState)" != active ]; then emit note ",\"text\":\"the service $UNIT was told to start and is not active yet\""; fi
+}
 
 main "$@"

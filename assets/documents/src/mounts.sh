@@ -51,10 +51,14 @@ asked_for() {
     return 1
 }
 
-# Judge every mount that sits on a block device. COVERED: one "id|number|mount" per line, in mount order.
+# Judge every mount that sits on a block device. COVERED: one "id|number|mount" per line, in mount order; the last COVERED_LAST of them, / at
+# the very end, are those that only freezeRoot lets freeze.
 # Emits `mount` for each; for wanted mounts that cannot be frozen, REFUSAL holds "code|mount|text" (the first).
 scan_mounts() {
     COVERED=''
+    COVERED_TAIL=''
+    COVERED_ROOT=''
+    COVERED_LAST=0
     REFUSAL=''
     COVERED_DEVICES=' '
     SEEN=','
@@ -100,7 +104,12 @@ scan_mounts() {
         judge_mount
         M_JSON=",\"mount\":\"$(json_text "$M_AT")\",\"fs\":\"$(json_text "$M_FS")\",\"dev\":\"$(json_text "$M_SOURCE")\",\"volumes\":[$(json_volumes "$M_VOLUMES")]"
         if [ -z "$M_CODE" ]; then
-            COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
+            if [ "$M_LAST" = no ]; then
+                COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
+            else
+                COVERED_LAST=$((COVERED_LAST + 1))
+                if [ "$M_AT" = / ]; then COVERED_ROOT="$M_ID|$M_DEVICE|/$newline"; else COVERED_TAIL="$COVERED_TAIL$M_ID|$M_DEVICE|$M_AT$newline"; fi
+            fi
             COVERED_DEVICES="$COVERED_DEVICES$M_DEVICE "
             emit mount "$M_JSON,\"covered\":true"
         else
@@ -110,6 +119,7 @@ scan_mounts() {
             fi
         fi
     done </proc/self/mountinfo
+    COVERED=$COVERED$COVERED_TAIL$COVERED_ROOT
     if [ "$WANTED" != auto ]; then
         for P in $(printf '%s' "$WANTED" | tr ',' ' '); do
             case $SEEN in *",$P,"*) ;; *)
@@ -125,8 +135,10 @@ scan_mounts() {
 }
 
 judge_mount() {
-    case " $FORBIDDEN" in
-    *" $M_DEVICE="*)
+    M_LAST=no
+    case " $FORBIDDEN" in *" $M_DEVICE="*) M_LAST=$FREEZE_ROOT ;; esac
+    case "$M_LAST $FORBIDDEN" in
+    'no '*" $M_DEVICE="*)
         M_CODE=${FORBIDDEN#*" $M_DEVICE="}
         M_CODE=${M_CODE%% *}
         case $M_CODE in
@@ -156,7 +168,7 @@ judge_mount() {
         M_CODE=no-volume M_TEXT='not all of it is on a known EBS volume'
         return
     fi
-    if [ "$WANTED" != auto ] && ! asked_for "$M_AT"; then
+    if [ "$WANTED" != auto ] && [ "$M_LAST" = no ] && ! asked_for "$M_AT"; then
         M_CODE=skip M_TEXT='not asked for'
         return
     fi

@@ -4,8 +4,11 @@
 #   foreground  what the agent started; the agent may SIGKILL its whole process group at any moment
 #   guard       own session, up before the first lock or freeze; thaws at the deadline or when the holder is gone
 #   holder      own session; locks, freezes, waits for the release, thaws, unlocks
-# Files in S: st.N state of mount N (freezing before the ioctl, frozen, thawed, foreign, failed), dev.N mnt.N id.N pin.N;
-# guard.up holder.up "PID START …"; ready, release, disarm, fired, outcome; events, printed, seq.
+# Files in S: st.N state of mount N (freezing before the ioctl, frozen, thawed, foreign, failed), dev.N mnt.N id.N pin.N, count, last (the first of
+# those that freeze last); guard.up holder.up call "PID START …"; ready, release, disarm, fired, outcome; events, printed, seq; autonomous.
+# Descriptors of the holder: 3 for a moment, 6 7 8 the writing ends of its gates, 9 the mutex. Recipes have 4 and 5.
+MODE='{{ mode }}'
+FREEZE_ROOT='{{ freezeRoot }}'
 
 newline='
 '
@@ -38,46 +41,6 @@ note_process() {
 
 end_process() {
     if alive "$1"; then kill -KILL "$AL_PID" 2>/dev/null || :; fi
-}
-
-# --- freezing and thawing one mount ---
-
-# Frozen or not, without changing anything and without waiting on it ourselves: rmdir(2) asks for write access to the mount before it looks
-# the name up, so on a frozen filesystem it blocks and on any other it fails at once. A blocked one ends with the thaw.
-is_frozen() {
-    "$SETSID" "$RMDIR" "$1/.freezeframe-no-such-directory" </dev/null >/dev/null 2>&1 &
-    IF_PID=$!
-    IF_N=0
-    while [ "$IF_N" -lt 100 ]; do
-        process "$IF_PID" || return 1
-        "$SLEEP" 0.01
-        IF_N=$((IF_N + 1))
-    done
-    process "$IF_PID"
-}
-
-# thaw N: 0 our FITHAW returned 0; 1 it was not frozen; 2 any other failure. TH_TEXT says why.
-# Through the descriptor that was pinned before the freeze; by path only if that is gone and the path still leads to the same mount.
-thaw() {
-    TH_TARGET=''
-    read -r TH_DEV <"$S/dev.$1"
-    read -r TH_ID <"$S/id.$1"
-    read -r TH_MNT <"$S/mnt.$1"
-    if alive "$S/pin.$1" && [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" = "$TH_DEV" ]; then
-        TH_TARGET=/proc/$AL_PID/fd/0
-    elif [ "$(stat -c %d "$TH_MNT" 2>/dev/null)" = "$TH_DEV" ] && [ "$(mount_id_of "$TH_MNT")" = "$TH_ID" ]; then
-        TH_TARGET=$TH_MNT
-    else
-        TH_TEXT='the pinned descriptor is gone and the path leads elsewhere'
-        return 2
-    fi
-    if TH_TEXT=$("$FSFREEZE" -u "$TH_TARGET" 2>&1); then return 0; fi
-    case $TH_TEXT in *'nvalid argument'*)
-        TH_TEXT='it was not frozen any more'
-        return 1
-        ;;
-    esac
-    return 2
 }
 
 set_state() { printf '%s\n' "$2" >"$S/st.$1"; }

@@ -18,7 +18,19 @@ open_client() {
     note_process $! "$S/client"
 }
 
-# say TEXT MS: send it and wait for its end, at most MS. SAID: what came back; SAY_ERROR: the first line of what the client complained of.
+# The first line that names an error, else the first: some clients repeat the statement before they complain.
+read_complaint() {
+    while IFS= read -r LINE; do
+        case $LINE in *ERROR* | *FATAL* | *rror:*)
+            SAY_ERROR=$LINE
+            break
+            ;;
+        esac
+        SAY_ERROR=${SAY_ERROR:-$LINE}
+    done <"$S/session.err"
+}
+
+# say TEXT MS: send it and wait for its end, at most MS. SAID: what came back; SAY_ERROR: what the client complained of.
 # 1 when the session is gone, 2 when the time is up.
 say() {
     MARK=$((MARK + 1))
@@ -42,11 +54,11 @@ say() {
         done <"$S/session.out"
         if [ "$SAY_SEEN" = yes ]; then
             SAY_READ=$SAY_N
-            { IFS= read -r SAY_ERROR <"$S/session.err"; } || :
+            read_complaint
             return 0
         fi
         if ! alive "$S/client"; then
-            { IFS= read -r SAY_ERROR <"$S/session.err"; } || :
+            read_complaint
             return 1
         fi
         now

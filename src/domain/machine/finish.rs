@@ -136,13 +136,7 @@ impl Job {
             .as_ref()
             .and_then(|f| f.tag_room.get(volume).copied())
             .unwrap_or(0);
-        self.evidence
-            .positions
-            .iter()
-            .filter(|(_, value)| value.chars().count() <= tags::MAX_VALUE)
-            .map(|(name, value)| (format!("{}{name}", tags::POSITION), value.clone()))
-            .take(room)
-            .collect()
+        tags::of_positions(&self.evidence.positions, room)
     }
 
     pub(super) fn labels_written(

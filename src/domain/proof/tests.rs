@@ -3,7 +3,7 @@ use chrono::DateTime;
 use super::*;
 use crate::domain::ids::Scope;
 use crate::domain::snapshot::origin;
-use crate::domain::tags::{self, Tags};
+use crate::domain::tags::Tags;
 
 const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
 
@@ -145,4 +145,39 @@ fn a_whole_chain_names_nothing_broken_and_an_empty_one_claims_nothing() {
     let none = sentences(&job(&[], &[]));
     assert!(none[0].text.contains("No evidence"), "{none:?}");
     assert_eq!(none[0].tone, Tone::Broken);
+}
+
+#[test]
+fn positions_come_from_the_journal_else_from_the_tags_and_files_are_pointed_at() {
+    let mut rows = [snapshot(1, "application")];
+    rows[0]
+        .tags
+        .set(format!("{}binlog", tags::POSITION), "bin.000003:154");
+    let sets = super::super::set::group(&rows);
+    let by_tag = for_restore(&sets[0], &rows, None);
+    assert_eq!(by_tag.len(), 1);
+    assert!(by_tag[0].contains("binlog bin.000003:154"), "{by_tag:?}");
+    let mut job = job(&[(1, "application")], &[]);
+    assert!(for_restore(&sets[0], &rows, Some(&job)).is_empty());
+    job.evidence
+        .positions
+        .insert("lsn".to_owned(), "0/16B3748".to_owned());
+    job.evidence.files = serde_json::from_value(serde_json::json!([
+        { "name": "backup_label", "text": "START" },
+        { "name": "tablespace_map", "text": "" },
+    ]))
+    .unwrap();
+    let kept = for_restore(&sets[0], &rows, Some(&job));
+    assert!(kept[0].contains("lsn 0/16B3748"), "{kept:?}");
+    assert!(
+        kept[1].contains("backup_label and tablespace_map belong to"),
+        "{kept:?}"
+    );
+}
+
+#[test]
+fn somebody_elses_document_is_named_as_such() {
+    let mut job = job(&[], &[("failsafe-armed", false)]);
+    job.spec.foreign = true;
+    assert!(sentences(&job)[0].text.contains("not freezeframe's"));
 }

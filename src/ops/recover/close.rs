@@ -13,6 +13,7 @@ use crate::domain::level::Level;
 use crate::domain::machine::Label;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
+use crate::domain::tags;
 use crate::jobs::journal::CallRow;
 use crate::ops::Ops;
 use crate::ops::backup;
@@ -185,6 +186,10 @@ async fn write_labels(
                 reason: reason.unwrap_or_default(),
                 frozen_ms: proof.window_ms.filter(|_| covered),
                 set_size: set.len(),
+                positions: tags::of_positions(
+                    &proof.report.positions,
+                    tags::MAX_TAGS.saturating_sub(snapshot.tags.0.len() + tags::OF_A_JOB),
+                ),
             })
         })
         .collect();

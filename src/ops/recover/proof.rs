@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::evidence::{CallOrder, Facts, Judged, Told, judge};
 use crate::domain::ids::CommandId;
-use crate::domain::job::{EvidenceReport, JobView, Phase};
+use crate::domain::job::{EvidenceReport, JobView, Mode, Phase};
 use crate::domain::level::Level;
 use crate::domain::machine::{CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts};
 use crate::domain::problem::{Kind, Problem};
@@ -76,6 +76,8 @@ pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Resul
         .collect();
     let (report, mut judged) = judge(&Facts {
         job: &view.spec.job,
+        mode: view.spec.mode,
+        foreign: view.spec.foreign,
         preflight: facts.as_ref(),
         pre: told.pre.as_ref(),
         post: told.post.as_ref(),
@@ -226,7 +228,10 @@ fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrd
             !answer.is_empty() && answer == made.iter().map(|m| m.snapshot.as_str()).collect()
         });
     let is = |call: &&CallRow, step: Step| {
-        call.action == "SendCommand" && call.detail.contains(&format!(" {} on ", step.word()))
+        call.action == "SendCommand"
+            && call
+                .detail
+                .contains(&format!(" {} on ", step.word(Mode::Coordinated)))
     };
     let pre_first = calls
         .iter()

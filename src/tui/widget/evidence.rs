@@ -1,5 +1,7 @@
 //! The evidence of a set as a page of sentences: what broke first, then every link in causal order.
 
+use std::collections::BTreeMap;
+
 use super::details::Entry;
 use crate::config::theme::Role;
 use crate::domain::job::JobView;
@@ -46,6 +48,24 @@ pub fn members(members: &[MemberProof]) -> Vec<Entry> {
             member.reason.clone(),
             Role::Muted,
         ));
+    }
+    out
+}
+
+/// Where the logs stood, and the files that belong to the set; nothing when it has neither.
+pub fn kept(positions: &BTreeMap<String, String>, job: Option<&JobView>) -> Vec<Entry> {
+    let mut out = Vec::new();
+    if !positions.is_empty() {
+        out.push(Entry::Section("Where the logs stood".into()));
+        out.extend(positions.iter().map(|(name, at)| Entry::pair(name, at)));
+    }
+    for file in job.iter().flat_map(|job| &job.evidence.files) {
+        out.push(Entry::Section(format!("Kept with the set: {}", file.name)));
+        out.extend(
+            file.text
+                .lines()
+                .map(|line| Entry::Words(line.to_owned(), Role::Muted)),
+        );
     }
     out
 }

@@ -65,6 +65,9 @@ impl Page {
             (Some(job), _) => cx.world.set(job).map_or_else(gone, |set| {
                 let mut out = Vec::new();
                 set_evidence(set, cx, &mut out);
+                let job = job_of(set, cx);
+                let positions = proof::positions(set, cx.world.snapshots(), job);
+                out.extend(evidence::kept(&positions, job));
                 set_facts(set, None, cx, &mut out);
                 out
             }),

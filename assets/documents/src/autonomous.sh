@@ -1,0 +1,388 @@
+# --- autonomous mode: the instance calls EC2 itself ---
+#
+# All that can fail or take time is done before the lock: instance metadata (IMDSv2 only), credentials, the client's start. Secrets go from
+# process to process through pipes and stand in shell variables that are not exported: never in an argument, in the environment of a process
+# that does not need them, or in a file. The call is made once. curl gets a connection of its own, because on a connection that was used
+# before it would by itself send the request again when the answer is lost.
+
+AUTONOMOUS=no
+RESERVE_MS=2000
+
+stop() {
+    STOP_CODE=$1
+    STOP_TEXT=$2
+    return 1
+}
+
+# The client, in HOW: curl that can sign (7.75 and later), or the AWS CLI. Metadata is read by curl or wget.
+pick_client() {
+    CURL=$(tool_path curl) || CURL=''
+    WGET=$(tool_path wget) || WGET=''
+    AWS=$(tool_path aws) || AWS=''
+    HOW=''
+    if [ -n "$CURL" ] && "$CURL" -q --aws-sigv4 aws:amz --version >/dev/null 2>&1; then
+        HOW=curl
+    elif [ -n "$AWS" ]; then
+        HOW=aws-cli
+    fi
+    if [ -z "$HOW" ]; then stop no-client 'neither a curl that can sign requests (7.75 or later) nor the AWS CLI is here'; fi
+}
+
+# metadata PATH [token]: what the instance metadata answers, in GOT
+metadata() {
+    if [ -n "$CURL" ]; then
+        GOT=$(
+            {
+                printf 'url = "%s/latest/%s"\n' "$IMDS" "$1"
+                if [ "${2:-}" = token ]; then
+                    printf 'request = "PUT"\nheader = "X-aws-ec2-metadata-token-ttl-seconds: 300"\n'
+                else
+                    printf 'header = "X-aws-ec2-metadata-token: %s"\n' "$IMDS_TOKEN"
+                fi
+            } | "$CURL" -q -K - -s -f --noproxy '*' --connect-timeout 1 --max-time 3 2>/dev/null
+        )
+    elif [ "${2:-}" = token ]; then
+        GOT=$("$WGET" -q -O - --no-config --no-proxy -T 2 -t 1 --method=PUT --header='X-aws-ec2-metadata-token-ttl-seconds: 300' "$IMDS/latest/$1" 2>/dev/null)
+    else
+        GOT=$(printf 'header = X-aws-ec2-metadata-token: %s\n' "$IMDS_TOKEN" |
+            "$WGET" -q -O - --config=/dev/stdin --no-proxy -T 2 -t 1 "$IMDS/latest/$1" 2>/dev/null)
+    fi
+}
+
+# json_field NAME: a string of the JSON object in GOT
+json_field() {
+    printf '%s' "$GOT" | tr -d '\n' | sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\"\([^\"]*\)\".*/\1/p"
+}
+
+# The time now, and so many seconds on, as a number of 14 digits, to be compared with the like.
+stamp() { date -u -d "@$(($(date +%s) + $1))" +%Y%m%d%H%M%S; }
+
+PRINTABLE='^[]!#-[^-~]+$'
+
+# Who we are and with what credentials, asked anew for each job. 1: STOP_CODE says why not.
+load_credentials() {
+    IMDS=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}
+    IMDS=${IMDS%/}
+    matches "$IMDS" '^https?://[][A-Za-z0-9._:/-]+$' || { stop no-metadata 'AWS_EC2_METADATA_SERVICE_ENDPOINT is not a plain address'; return; }
+    if [ -z "$CURL$WGET" ]; then
+        stop no-client 'neither curl nor wget is here to read the instance metadata'
+        return
+    fi
+    # Metadata answers at once or is not there; a second try is for a dropped packet.
+    metadata api/token token || metadata api/token token || :
+    IMDS_TOKEN=$GOT
+    matches "$IMDS_TOKEN" "$PRINTABLE" || { stop no-metadata 'the instance metadata service (IMDSv2) gives no token'; return; }
+    metadata meta-data/instance-id || :
+    INSTANCE=$GOT
+    metadata meta-data/placement/region || :
+    REGION=$GOT
+    DOMAIN=amazonaws.com
+    if metadata meta-data/services/domain; then DOMAIN=$GOT; fi
+    if ! matches "$INSTANCE" '^i-[0-9a-f]+$' || ! matches "$REGION" '^[a-z0-9-]+$' || ! matches "$DOMAIN" '^[a-z0-9.-]+$'; then
+        stop no-metadata 'the instance metadata tells neither instance nor region'
+        return
+    fi
+    ENDPOINT=${AWS_ENDPOINT_URL_EC2:-${AWS_ENDPOINT_URL:-https://ec2.$REGION.$DOMAIN}}
+    ENDPOINT=${ENDPOINT%/}
+    matches "$ENDPOINT" '^https?://[][A-Za-z0-9._:/-]+$' || { stop no-client 'the address of EC2 in the environment is not a plain one'; return; }
+    if ! metadata meta-data/iam/security-credentials/ || ! matches "${GOT%%"$newline"*}" '^[A-Za-z0-9_+=,.@-]+$'; then
+        stop no-credentials 'the instance has no role'
+        return
+    fi
+    metadata "meta-data/iam/security-credentials/${GOT%%"$newline"*}" || :
+    KEY_ID=$(json_field AccessKeyId)
+    KEY_SECRET=$(json_field SecretAccessKey)
+    KEY_TOKEN=$(json_field Token)
+    UNTIL=$(json_field Expiration)
+    GOT='' IMDS_TOKEN=''
+    if ! matches "$KEY_ID" '^[A-Za-z0-9_]+$' || ! matches "$KEY_SECRET" "$PRINTABLE" || ! matches "$KEY_TOKEN" "$PRINTABLE" ||
+        ! matches "$UNTIL" '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$'; then
+        stop no-credentials "the instance metadata gives no credentials of the instance's role"
+        return
+    fi
+    UNTIL=${UNTIL%%[.Z]*}Z
+    if [ "$(printf '%s' "$UNTIL" | tr -dc 0-9)" -le "$(stamp $((BUDGET + 30)))" ]; then
+        stop no-credentials "the role's credentials end at $UNTIL, before this job could"
+        return
+    fi
+    PREPARED=",\"how\":\"$HOW\",\"region\":\"$REGION\",\"credentials_until\":\"$UNTIL\""
+}
+
+# The console's own request: every volume, root included, and the tags by which the set is found.
+request_body() {
+    BODY="Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=$INSTANCE&InstanceSpecification.ExcludeBootVolume=false"
+    BODY="$BODY&CopyTagsFromSource=volume&Description=freezeframe%20$RECIPE%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
+    BODY_N=0
+    for P in "job=$JOB" level=pending "recipe=$RECIPE" "instance=$INSTANCE"; do
+        BODY_N=$((BODY_N + 1))
+        BODY="$BODY&TagSpecification.1.Tag.$BODY_N.Key=freezeframe%3A${P%%=*}&TagSpecification.1.Tag.$BODY_N.Value=${P#*=}"
+    done
+}
+
+# What curl reads on its standard input. Expect is emptied, or an answer of 417 would make it send the body a second time.
+curl_config() {
+    printf 'url = "%s/"\ndata = "%s"\nuser = "%s:%s"\naws-sigv4 = "aws:amz:%s:ec2"\n' "$ENDPOINT" "$BODY" "$KEY_ID" "$KEY_SECRET" "$REGION"
+    printf 'header = "X-Amz-Security-Token: %s"\nheader = "Expect:"\n' "$KEY_TOKEN"
+    printf 'header = "Content-Type: application/x-www-form-urlencoded; charset=utf-8"\n'
+    printf 'http1.1\nsilent\nno-keepalive\nmax-redirs = 0\nconnect-timeout = 5\nmax-time = %s\nwrite-out = "%%{http_code}\\n"\n' "$1"
+    if [ -n "$PLACES" ]; then printf 'resolve = "%s"\n' "$PLACES"; fi
+}
+
+# The endpoint's addresses, looked up now: a name service that wants to write must not be asked while / is frozen.
+look_up() {
+    PLACES=''
+    LU_HOST=${ENDPOINT#*://}
+    LU_PORT=443
+    case $ENDPOINT in http://*) LU_PORT=80 ;; esac
+    LU_HOST=${LU_HOST%%/*}
+    case $LU_HOST in
+    *'['*) return ;;
+    *:*)
+        LU_PORT=${LU_HOST##*:}
+        LU_HOST=${LU_HOST%:*}
+        ;;
+    esac
+    case $LU_HOST in *[!0-9.]*) ;; *) return ;; esac
+    LU=$(getent ahosts "$LU_HOST" 2>/dev/null | sed -n 's/^\([0-9a-fA-F.:]*\) *STREAM.*/\1/p' | sed 's/.*:.*/[&]/' | tr '\n' ',')
+    if [ -n "$LU" ]; then PLACES="$LU_HOST:$LU_PORT:${LU%,}"; fi
+}
+
+# aws_cli ARGUMENT…: one attempt, short patience. Its credentials are in its own environment only.
+aws_cli() {
+    AWS_ACCESS_KEY_ID=$KEY_ID AWS_SECRET_ACCESS_KEY=$KEY_SECRET AWS_SESSION_TOKEN=$KEY_TOKEN AWS_DEFAULT_REGION=$REGION AWS_REGION=$REGION \
+        AWS_MAX_ATTEMPTS=1 AWS_RETRY_MODE=standard AWS_PAGER='' AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null HOME=/root \
+        exec "$AWS" ec2 create-snapshots --endpoint-url "$ENDPOINT" --cli-connect-timeout 5 --cli-read-timeout "$1" \
+        --instance-specification "InstanceId=$INSTANCE,ExcludeBootVolume=false" --copy-tags-from-source volume \
+        --description "freezeframe $RECIPE of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
+        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
+}
+
+# The outcome of the client in files $1.status $1.answer $1.err and its exit code $2: CALL_STATUS (0: no answer), CALL_CODE, CALL_TEXT.
+# Builtins only: the file of a refusal is small, and things are still frozen.
+read_call() {
+    CALL_STATUS=0 CALL_CODE='' CALL_TEXT=''
+    if [ "$HOW" = curl ]; then
+        if [ "$2" -ne 0 ]; then
+            first_line "$1.err"
+            CALL_TEXT="curl ended with $2 ${LINE_1}"
+            return
+        fi
+        first_line "$1.status"
+        case $LINE_1 in [1-5][0-9][0-9]) CALL_STATUS=$LINE_1 ;; esac
+        if [ "$CALL_STATUS" = 200 ]; then return; fi
+        RC_ALL=''
+        while IFS= read -r RC_LINE || [ -n "$RC_LINE" ]; do RC_ALL="$RC_ALL$RC_LINE"; done <"$1.answer"
+        case $RC_ALL in *'<Code>'*'</Code>'*)
+            CALL_CODE=${RC_ALL#*<Code>}
+            CALL_CODE=${CALL_CODE%%</Code>*}
+            CALL_TEXT=${RC_ALL#*<Message>}
+            CALL_TEXT=${CALL_TEXT%%</Message>*}
+            ;;
+        esac
+        return
+    fi
+    if [ "$2" -eq 0 ]; then
+        CALL_STATUS=200
+        return
+    fi
+    RC_ALL=''
+    while IFS= read -r RC_LINE || [ -n "$RC_LINE" ]; do RC_ALL="$RC_ALL$RC_LINE"; done <"$1.err"
+    CALL_TEXT=${RC_ALL:-"the AWS CLI ended with $2"}
+    # It tells AWS's code and text, but not the status.
+    case $RC_ALL in *'An error occurred ('*')'*)
+        CALL_CODE=${RC_ALL#*An error occurred (}
+        CALL_CODE=${CALL_CODE%%)*}
+        CALL_STATUS=400
+        case $CALL_CODE in *[!A-Za-z0-9.]*) CALL_CODE='' CALL_STATUS=0 ;; 5[0-9][0-9] | InternalError | InternalFailure) CALL_STATUS=500 ;; esac
+        ;;
+    esac
+}
+
+# Prove the credentials and the right without making anything: EC2 answers a dry run with an error, DryRunOperation when it would do it.
+prove_call() {
+    request_body
+    look_up
+    PC=$STATE_ROOT/prove.$$
+    if [ "$HOW" = curl ]; then
+        BODY="$BODY&DryRun=true"
+        { curl_config 10; printf 'output = "%s.answer"\n' "$PC"; } | "$CURL" -q -K - >"$PC.status" 2>"$PC.err"
+    else
+        (aws_cli 10 --dry-run) </dev/null >"$PC.answer" 2>"$PC.err"
+    fi
+    read_call "$PC" $?
+    rm -f "$PC.answer" "$PC.status" "$PC.err"
+    if [ "$CALL_CODE" = DryRunOperation ]; then return 0; fi
+    if [ "$CALL_STATUS" = 0 ]; then
+        stop no-client "EC2 does not answer: $CALL_TEXT"
+    else
+        stop snapshot-refused "$CALL_STATUS ${CALL_CODE:-no code}: $CALL_TEXT"
+    fi
+}
+
+# The foreground hands them to the holder through a pipe.
+give_credentials() { printf '%s\n' "$KEY_ID" "$KEY_SECRET" "$KEY_TOKEN" "$UNTIL" "$INSTANCE" "$REGION" "$ENDPOINT"; }
+take_credentials() {
+    read -r KEY_ID
+    read -r KEY_SECRET
+    read -r KEY_TOKEN
+    read -r UNTIL
+    read -r INSTANCE
+    read -r REGION
+    read -r ENDPOINT
+    exec </dev/null
+    pick_client
+    PREPARED=",\"how\":\"$HOW\",\"region\":\"$REGION\",\"credentials_until\":\"$UNTIL\""
+    request_body
+    look_up
+}
+
+# The CLI needs about a second for its start, and less when its files have been read already.
+warm_up() {
+    if [ "$HOW" = aws-cli ]; then "$AWS" --version >/dev/null 2>&1; fi
+    "$FSFREEZE" --version >/dev/null 2>&1 || :
+}
+
+# Start curl up to where it has read its orders; it waits for their end, which is the gate that `call` opens.
+# No answer may come so late that the failsafe is first.
+prepare_call() {
+    now
+    CALL_MS=$((DEADLINE - NOW - RESERVE_MS))
+    if [ "$CALL_MS" -lt 1000 ]; then
+        stop freeze-failed 'the budget leaves no time for the call'
+        return
+    fi
+    : >"$S/call.answer"
+    : >"$S/call.status"
+    CALL=''
+    if [ "$HOW" = curl ]; then
+        mkfifo "$S/gate.call" || return 1
+        exec 7<>"$S/gate.call"
+        (exec 4>&- 7>&-; exec "$CURL" -q -K - -o "$S/call.answer") <"$S/gate.call" >"$S/call.status" 2>"$S/call.err" &
+        CALL=$!
+        note_process "$CALL" "$S/call"
+        curl_config "$((CALL_MS / 1000)).$((CALL_MS / 100 % 10))" >&7
+    fi
+    (exec 4>&- 7>&-; watch_call) </dev/null >/dev/null 2>&1 &
+}
+
+# Beside the holder, which only waits for the client: end the client when the time is up, the guard is gone, or post-script wants the end.
+watch_call() {
+    WC_END=$((DEADLINE - RESERVE_MS))
+    WC_TOLD=0
+    while [ ! -e "$S/answered" ] && alive "$S/holder.up"; do
+        now
+        if [ -e "$S/release" ]; then
+            # An answer that is on its way is worth a second.
+            if [ "$WC_TOLD" = 0 ]; then WC_TOLD=$NOW; fi
+            if [ $((NOW - WC_TOLD)) -ge 1000 ]; then WC_END=$NOW; fi
+        fi
+        if [ "$NOW" -ge "$WC_END" ] || ! alive "$S/guard.up"; then end_process "$S/call"; fi
+        "$SLEEP" 0.1
+    done
+}
+
+# The call itself, while everything is frozen.
+call() {
+    : >"$S/pre.done"
+    emit request
+    CALL_START=$NOW
+    if [ "$HOW" = curl ]; then
+        exec 7>&-
+    else
+        (exec 4>&- 6>&- 8>&-; aws_cli $((CALL_MS / 1000))) </dev/null >"$S/call.answer" 2>"$S/call.err" &
+        CALL=$!
+        note_process "$CALL" "$S/call"
+    fi
+    wait "$CALL"
+    CALL_RC=$?
+    : >"$S/answered"
+    CALL=''
+    read_call "$S/call" "$CALL_RC"
+    now
+    if [ "$CALL_STATUS" = 200 ]; then
+        emit answer ",\"ok\":true,\"status\":200,\"took_ms\":$((NOW - CALL_START))"
+        return 0
+    fi
+    CALL_TEXT=$(json_text "$CALL_TEXT")
+    CALL_CODE=$(json_text "$CALL_CODE")
+    # A server that failed may have done it all the same; throttling is a refusal although its status is 503.
+    case $CALL_STATUS/$CALL_CODE in
+    4* | 503/RequestLimitExceeded | 503/Throttling*) STOP_CODE=snapshot-refused ;;
+    *) STOP_CODE=snapshot-unknown ;;
+    esac
+    emit answer ",\"ok\":false,\"status\":$CALL_STATUS,\"took_ms\":$((NOW - CALL_START)),\"code\":\"$CALL_CODE\",\"text\":\"$CALL_TEXT\""
+    if [ "$STOP_CODE" = snapshot-refused ]; then STOP_TEXT="$CALL_STATUS $CALL_CODE: $CALL_TEXT"; else STOP_TEXT="no answer that counts: $CALL_TEXT"; fi
+    return 1
+}
+
+# Whatever way it ends: no client, no watcher, no secret is left. Then the snapshots that the answer names.
+say_snapshots() {
+    KEY_SECRET='' KEY_TOKEN=''
+    : >"$S/answered"
+    exec 7>&-
+    if [ -n "${CALL:-}" ]; then end_process "$S/call"; fi
+    if [ "${CALL_STATUS:-0}" != 200 ]; then return; fi
+    MADE=0
+    if [ "$HOW" = curl ]; then
+        read_answer <<END
+$(tr -d '\n' <"$S/call.answer" | tr '<' '\n')
+END
+    else
+        while read -r A_SNAPSHOT A_VOLUME A_GIB; do say_snapshot; done <"$S/call.answer"
+    fi
+    if [ "$MADE" -eq 0 ]; then
+        error snapshot-unknown 'the answer names no snapshot'
+        WD_OUTCOME=failed
+    fi
+}
+
+# One XML tag per line. Snapshots are the items of depth 1; their tags are items too.
+read_answer() {
+    A_DEPTH=0
+    while IFS= read -r A_LINE; do
+        case $A_LINE in
+        'item>'*)
+            A_DEPTH=$((A_DEPTH + 1))
+            if [ $A_DEPTH -eq 1 ]; then A_SNAPSHOT='' A_VOLUME='' A_GIB=''; fi
+            ;;
+        '/item>'*)
+            if [ $A_DEPTH -eq 1 ]; then say_snapshot; fi
+            A_DEPTH=$((A_DEPTH - 1))
+            ;;
+        'snapshotId>'*) if [ $A_DEPTH -eq 1 ]; then A_SNAPSHOT=${A_LINE#*>}; fi ;;
+        'volumeId>'*) if [ $A_DEPTH -eq 1 ]; then A_VOLUME=${A_LINE#*>}; fi ;;
+        'volumeSize>'*) if [ $A_DEPTH -eq 1 ]; then A_GIB=${A_LINE#*>}; fi ;;
+        esac
+    done
+}
+
+say_snapshot() {
+    if matches "$A_SNAPSHOT" '^snap-[0-9a-f]+$' && matches "$A_VOLUME" '^vol-[0-9a-f]+$' && matches "$A_GIB" '^[0-9]+$'; then
+        emit snapshot ",\"snapshot\":\"$A_SNAPSHOT\",\"volume\":\"$A_VOLUME\",\"gib\":$A_GIB"
+        MADE=$((MADE + 1))
+    fi
+}
+
+# --- the command ---
+
+# Who calls, before anything is touched.
+autonomous_preflight() {
+    if [ "$AUTONOMOUS" != yes ]; then return 0; fi
+    if ! pick_client || ! load_credentials; then refuse "$STOP_CODE" "$STOP_TEXT"; fi
+}
+
+# Nothing is printed while things are frozen: with freezeRoot nobody may be there to read it.
+snapshot() {
+    begin
+    LIMIT=$((NOW + BUDGET * 1000 + 15000))
+    while [ ! -e "$S/outcome" ]; do
+        now
+        if [ "$NOW" -ge "$LIMIT" ]; then break; fi
+        if ! process $HOLDER && ! alive "$S/guard.up"; then break; fi
+        "$SLEEP" 0.05
+    done
+    wait_for_end 10000 || :
+    drain
+    if [ ! -e "$S/outcome" ]; then thaw_left_over; fi
+    report 201
+}

@@ -1,0 +1,259 @@
+# --- freezing and thawing ---
+#
+# A write that meets a frozen filesystem waits, so the window is short and as good as the same for any number of mounts: whatever forks or looks is
+# done before the first freeze. One child per mount and direction waits at a gate, its own descriptor of the mount open, and only has to become
+# fsfreeze. A gate is a FIFO that the holder alone can write: it opens, for all of them at once and never too early or too late, when the holder
+# closes its end. That it also opens when the holder dies does no harm: a child acts only on the state that the holder had noted.
+
+# Frozen or not, without changing anything and without waiting on it ourselves: rmdir(2) asks for write access to the mount before it looks
+# the name up, so on a frozen filesystem it blocks and on any other it fails at once. A blocked one ends with the thaw.
+start_probe() {
+    "$SETSID" "$RMDIR" "$1/.freezeframe-no-such-directory" </dev/null >/dev/null 2>&1 &
+    PROBE=$!
+}
+probe_blocks() {
+    PB_N=0
+    while [ "$PB_N" -lt 100 ]; do
+        process "$1" || return 1
+        "$SLEEP" 0.01
+        PB_N=$((PB_N + 1))
+    done
+    process "$1"
+}
+is_frozen() {
+    start_probe "$1"
+    probe_blocks "$PROBE"
+}
+
+# thaw N: 0 our FITHAW returned 0; 1 it was not frozen; 2 any other failure. TH_TEXT says why.
+# Through the descriptor that was pinned before the freeze; by path only if that is gone and the path still leads to the same mount.
+thaw() {
+    TH_TARGET=''
+    read -r TH_DEV <"$S/dev.$1"
+    read -r TH_ID <"$S/id.$1"
+    read -r TH_MNT <"$S/mnt.$1"
+    if alive "$S/pin.$1" && [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" = "$TH_DEV" ]; then
+        TH_TARGET=/proc/$AL_PID/fd/0
+    elif [ "$(stat -c %d "$TH_MNT" 2>/dev/null)" = "$TH_DEV" ] && [ "$(mount_id_of "$TH_MNT")" = "$TH_ID" ]; then
+        TH_TARGET=$TH_MNT
+    else
+        TH_TEXT='the pinned descriptor is gone and the path leads elsewhere'
+        return 2
+    fi
+    if TH_TEXT=$("$FSFREEZE" -u "$TH_TARGET" 2>&1); then return 0; fi
+    case $TH_TEXT in *'nvalid argument'*)
+        TH_TEXT='it was not frozen any more'
+        return 1
+        ;;
+    esac
+    return 2
+}
+
+# first_line FILE: in LINE_1, without a fork
+first_line() {
+    LINE_1=''
+    { IFS= read -r LINE_1 <"$1"; } 2>/dev/null || :
+}
+
+# The last looks before the notes that entitle the guard to thaw: every descriptor still leads to its device, and nobody else froze it.
+# Between this look and our own ioctl another owner may still come. Then ours is refused (EBUSY), which is noted as `foreign` before anything is
+# thawed; only if the holder is killed in between would the guard, which reads `freezing`, thaw that other freeze. The kernel has no way to
+# tell whose a freeze is, and to leave it could leave our own forever, so of the two wrongs this is the one that cannot hang the machine.
+check_mounts() {
+    N=1
+    PROBES=''
+    while [ "$N" -le "$COUNT" ]; do
+        read -r FZ_MNT <"$S/mnt.$N"
+        read -r FZ_DEV <"$S/dev.$N"
+        if ! alive "$S/pin.$N" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" != "$FZ_DEV" ]; then
+            STOP_CODE=device-changed STOP_TEXT='the descriptor no longer leads to the device that was checked'
+            return 1
+        fi
+        start_probe "/proc/$AL_PID/fd/0"
+        PROBES="$PROBES $PROBE"
+        N=$((N + 1))
+    done
+    N=0
+    for P in $PROBES; do
+        N=$((N + 1))
+        if probe_blocks "$P"; then
+            read -r FZ_MNT <"$S/mnt.$N"
+            set_state "$N" foreign
+            STOP_CODE=already-frozen STOP_TEXT='another owner has frozen it'
+            return 1
+        fi
+    done
+    FZ_MNT=''
+}
+
+# gated STATE OPTION N: the child. Its own descriptor of the mount is 5; at the gate (3) it waits for the end of file.
+gated() {
+    exec 6>&- 7>&- 8>&- 4>&-
+    if ! alive "$S/pin.$3"; then exit 9; fi
+    exec 5<"/proc/$AL_PID/fd/0"
+    read -r GATE <&3 || :
+    : "${GATE:-}"
+    get_state "$3"
+    if [ "$STATE" != "$1" ]; then exit 9; fi
+    exec "$FSFREEZE" "$2" /proc/self/fd/5
+}
+
+# Put the children before their gates: freezers and thawers of all that do not freeze last.
+open_gates() {
+    mkfifo "$S/gate.freeze" "$S/gate.thaw" || return 1
+    exec 6<>"$S/gate.freeze" 8<>"$S/gate.thaw"
+    FREEZERS='' THAWERS=''
+    exec 3<"$S/gate.freeze"
+    N=1
+    while [ "$N" -lt "$LAST" ]; do
+        (gated freezing -f "$N") </dev/null >/dev/null 2>"$S/freeze.$N" &
+        FREEZERS="$FREEZERS $!"
+        N=$((N + 1))
+    done
+    exec 3<"$S/gate.thaw"
+    while [ "$N" -gt 1 ]; do
+        N=$((N - 1))
+        (gated frozen -u "$N") </dev/null >/dev/null 2>"$S/thaw.$N" &
+        THAWERS="$THAWERS $!"
+    done
+    exec 3<&-
+}
+
+# froze N EXIT: note what became of one freeze, and say it
+froze() {
+    read -r FZ_MNT <"$S/mnt.$1"
+    if [ "$2" -eq 0 ]; then
+        set_state "$1" frozen
+        now
+        emit frozen ",\"mount\":\"$FZ_MNT\",\"took_ms\":$((NOW - FZ_START))"
+        return 0
+    fi
+    first_line "$S/freeze.$1"
+    if [ -z "$STOP_MNT" ]; then
+        STOP_MNT=$FZ_MNT
+        STOP_TEXT=${LINE_1:-"fsfreeze ended with $2"}
+        STOP_CODE=freeze-failed
+        case $STOP_TEXT in *busy*) STOP_CODE=already-frozen ;; esac
+    fi
+    case $LINE_1 in
+    *busy*) set_state "$1" foreign ;;
+    # Killed before it could say what it had done: it may be frozen, and it may be ours.
+    '') if [ "$2" -eq 9 ]; then set_state "$1" failed; else set_state "$1" frozen; fi ;;
+    *) set_state "$1" failed ;;
+    esac
+    return 1
+}
+
+# All at once, then those that freeze last one by one. 1 as soon as one failed; the caller thaws what is noted.
+freeze_all() {
+    STOP_MNT=''
+    FZ_RC=0
+    N=1
+    while [ "$N" -lt "$LAST" ]; do
+        set_state "$N" freezing
+        N=$((N + 1))
+    done
+    now
+    FZ_START=$NOW
+    if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
+    exec 6>&-
+    N=1
+    for P in $FREEZERS; do
+        wait "$P"
+        froze "$N" $? || FZ_RC=1
+        N=$((N + 1))
+    done
+    while [ "$FZ_RC" -eq 0 ] && [ "$N" -le "$COUNT" ]; do
+        may_go_on || return 1
+        alive "$S/pin.$N" || return 1
+        now
+        FZ_START=$NOW
+        set_state "$N" freezing
+        "$FSFREEZE" -f "/proc/$AL_PID/fd/0" 2>"$S/freeze.$N"
+        froze "$N" $? || FZ_RC=1
+        N=$((N + 1))
+    done
+    return $FZ_RC
+}
+
+# thawed_ours N CODE: say it, note it
+thawed_ours() {
+    if [ "$2" -eq 0 ] && [ -e "$S/fired" ]; then
+        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed after the failsafe had fired\""
+    elif [ "$2" -eq 0 ]; then
+        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":true"
+    else
+        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"$(json_text "$TH_TEXT")\""
+    fi
+    if [ "$2" -eq 2 ]; then
+        error thaw-failed "$TH_TEXT" "$TH_MNT"
+        TO_RC=1
+        return
+    fi
+    set_state "$1" thawed
+    if [ "$2" -eq 1 ] && [ ! -e "$S/fired" ]; then THAWED_BY_OTHER=yes; fi
+}
+
+# As often as it takes, within reason.
+thaw_again() {
+    TRY=1
+    while :; do
+        thaw "$1"
+        TH_RC=$?
+        if [ "$TH_RC" -ne 2 ] || [ $TRY -ge 3 ]; then return "$TH_RC"; fi
+        TRY=$((TRY + 1))
+        "$SLEEP" 0.2
+    done
+}
+
+# Thaw all that is ours, past every failure: what froze last one by one, then the rest at once; said in reverse order.
+# 0 when nothing of ours is left frozen.
+thaw_ours() {
+    TO_RC=0
+    N=$COUNT
+    while [ "$N" -ge "$LAST" ]; do
+        get_state "$N"
+        if [ "$STATE" = frozen ]; then
+            thaw_again "$N"
+            thawed_ours "$N" $?
+        fi
+        N=$((N - 1))
+    done
+    exec 8>&-
+    for P in $THAWERS; do
+        wait "$P"
+        TH_RC=$?
+        get_state "$N"
+        if [ "$STATE" = frozen ]; then
+            read -r TH_MNT <"$S/mnt.$N"
+            first_line "$S/thaw.$N"
+            TH_TEXT=$LINE_1
+            case $TH_RC/$TH_TEXT in
+            0/*) ;;
+            *'nvalid argument'*)
+                TH_TEXT='it was not frozen any more'
+                TH_RC=1
+                ;;
+            *)
+                # The child was killed or could not: by hand.
+                thaw_again "$N"
+                TH_RC=$?
+                ;;
+            esac
+            thawed_ours "$N" "$TH_RC"
+        fi
+        N=$((N - 1))
+    done
+    # No children yet, or too few: whatever is still noted as frozen.
+    N=$COUNT
+    while [ "$N" -ge 1 ]; do
+        get_state "$N"
+        if [ "$STATE" = frozen ] && [ "$TO_RC" -eq 0 ]; then
+            thaw_again "$N"
+            thawed_ours "$N" $?
+        fi
+        N=$((N - 1))
+    done
+    if [ -e "$S/window.start" ]; then mark_window_end; fi
+    return $TO_RC
+}

@@ -1,0 +1,401 @@
+//! One poller for all commands that a session waits for.
+//!
+//! Few commands are asked for one by one; many are looked up in one listing, and only those that it shows
+//! as ended are asked for. A `pre-script` is always asked for by itself, first, and without waiting for a
+//! token: every moment that passes before its end is known may be a moment of freeze.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::session::Session;
+use super::ssm::Polled;
+use crate::domain::ids::{CommandId, InstanceId};
+use crate::domain::machine::{CommandEnd, CommandOutcome};
+use crate::domain::pace::Bucket;
+use crate::domain::problem::{Kind, Problem};
+
+/// First and longest pause between two questions for one command. The first is short because every
+/// millisecond of it may be a millisecond of freeze.
+const FIRST: Duration = Duration::from_millis(150);
+const LONGEST: Duration = Duration::from_millis(1_000);
+const LONGEST_URGENT: Duration = Duration::from_millis(500);
+/// How long asking goes on although it fails, before the command counts as lost.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Up to so many commands are asked for one by one.
+const FEW: usize = 8;
+/// Pause between two listings, and the longest after listings that failed.
+const LISTING: Duration = Duration::from_millis(700);
+const LISTING_LONGEST: Duration = Duration::from_secs(10);
+/// A listing may be late: each command is asked for by itself at least so often.
+const SURELY: Duration = Duration::from_secs(5);
+/// Pause when our own bucket has no token.
+const NO_TOKEN: Duration = Duration::from_millis(100);
+/// Pages of one listing.
+const PAGES: usize = 20;
+
+/// The commands that somebody waits for. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Poller(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    serving: bool,
+    watches: BTreeMap<u64, Watch>,
+    /// Commands that were sent and hold, or will hold, a freeze; watched from the next moment on.
+    urgent: BTreeSet<CommandId>,
+    listing: Listing,
+}
+
+#[derive(Debug, Default)]
+struct Listing {
+    under_way: bool,
+    refused: bool,
+    failures: u32,
+    next: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    command: CommandId,
+    instance: InstanceId,
+    urgent: bool,
+    /// A moment of AWS's clock that certainly lies before the command was sent.
+    invoked_after: DateTime<Utc>,
+    pause: Duration,
+    due: Instant,
+    asked: Instant,
+    busy: bool,
+    /// A listing shows it as ended.
+    seen_ended: bool,
+    answered: Instant,
+    reply: oneshot::Sender<CommandOutcome>,
+}
+
+/// What is to be done now.
+#[derive(Debug, Default)]
+struct Plan {
+    ask: Vec<(u64, CommandId, InstanceId)>,
+    list: Option<(DateTime<Utc>, BTreeSet<CommandId>)>,
+    wake: Option<Instant>,
+}
+
+impl Poller {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This command is asked for before all others.
+    pub(super) fn hasten(&self, command: &CommandId) {
+        self.state().urgent.insert(command.clone());
+    }
+}
+
+impl State {
+    /// What is due at `now`; `None` when nobody waits any more.
+    fn plan(&mut self, now: Instant, token: impl Fn() -> bool) -> Option<Plan> {
+        self.watches.retain(|_, watch| !watch.reply.is_closed());
+        if self.watches.is_empty() {
+            self.serving = false;
+            self.urgent.clear();
+            return None;
+        }
+        let patient = self.watches.values().filter(|w| !w.urgent).count();
+        let listed = patient > FEW && !self.listing.refused;
+        // Where listings are refused, many are asked for more seldom.
+        let spread = if patient > FEW {
+            Duration::from_millis(60) * u32::try_from(patient).unwrap_or(u32::MAX)
+        } else {
+            Duration::ZERO
+        };
+        let mut plan = Plan::default();
+        let mut wake = |at: Instant| plan.wake = Some(plan.wake.map_or(at, |old| old.min(at)));
+        let mut order: Vec<u64> = self.watches.keys().copied().collect();
+        order.sort_by_key(|key| !self.watches.get(key).is_some_and(|w| w.urgent));
+        for key in order {
+            let Some(watch) = self.watches.get_mut(&key) else {
+                continue;
+            };
+            if watch.busy {
+                continue;
+            }
+            let due = if watch.urgent || watch.seen_ended {
+                watch.due
+            } else if listed {
+                watch.asked + SURELY
+            } else {
+                watch.due.max(watch.asked + spread)
+            };
+            if due > now {
+                wake(due);
+            } else if watch.urgent || token() {
+                watch.busy = true;
+                watch.asked = now;
+                plan.ask
+                    .push((key, watch.command.clone(), watch.instance.clone()));
+            } else {
+                watch.due = now + NO_TOKEN;
+                wake(watch.due);
+            }
+        }
+        if listed && !self.listing.under_way {
+            let next = *self.listing.next.get_or_insert(now + LISTING);
+            if next <= now {
+                let wanted = self.watches.values().filter(|w| !w.urgent);
+                let after = wanted.clone().map(|w| w.invoked_after).min();
+                self.listing.under_way = true;
+                plan.list = after.map(|after| (after, wanted.map(|w| w.command.clone()).collect()));
+            } else {
+                wake(next);
+            }
+        }
+        Some(plan)
+    }
+
+    /// Takes an answer in; what has ended is told to whoever waits.
+    fn answered(&mut self, key: u64, answer: Result<Polled, Problem>, now: Instant) {
+        let Some(watch) = self.watches.get_mut(&key) else {
+            return;
+        };
+        watch.busy = false;
+        watch.seen_ended = false;
+        watch.due = now + watch.pause;
+        let longest = if watch.urgent {
+            LONGEST_URGENT
+        } else {
+            LONGEST
+        };
+        watch.pause = watch.pause.mul_f32(1.3).min(longest);
+        let ended = match answer {
+            Ok(Polled::Ended(outcome)) => outcome,
+            Ok(Polled::Running) => {
+                watch.answered = now;
+                return;
+            }
+            Err(problem) if now.duration_since(watch.answered) > PATIENCE => CommandOutcome {
+                command: watch.command.clone(),
+                ended: CommandEnd::Lost(problem),
+                stdout: String::new(),
+                stderr: String::new(),
+            },
+            Err(problem) => {
+                tracing::warn!(%problem, "asking for a command failed, asking again");
+                return;
+            }
+        };
+        if let Some(watch) = self.watches.remove(&key) {
+            self.urgent.remove(&watch.command);
+            // Whoever waited may have given up.
+            let _ = watch.reply.send(ended);
+        }
+    }
+
+    fn listed(&mut self, answer: Result<BTreeSet<CommandId>, Problem>, now: Instant) {
+        self.listing.under_way = false;
+        match answer {
+            Ok(ended) => {
+                self.listing.failures = 0;
+                self.listing.next = Some(now + LISTING);
+                for watch in self.watches.values_mut() {
+                    if ended.contains(&watch.command) && !watch.busy {
+                        watch.seen_ended = true;
+                        watch.due = now;
+                    }
+                }
+            }
+            Err(problem) => {
+                tracing::warn!(%problem, "listing commands failed; each is asked for by itself");
+                self.listing.refused |= problem.kind == Kind::Denied;
+                self.listing.failures = (self.listing.failures + 1).min(10);
+                let pause = LISTING * 2_u32.pow(self.listing.failures);
+                self.listing.next = Some(now + pause.min(LISTING_LONGEST));
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Waits for the end of a command. Asking that fails for 120 s makes the command
+    /// [`CommandEnd::Lost`], which proves nothing. `invoked_after` is a time before it was sent.
+    pub async fn outcome(
+        &self,
+        command: &CommandId,
+        instance: &InstanceId,
+        invoked_after: DateTime<Utc>,
+    ) -> CommandOutcome {
+        let (reply, told) = oneshot::channel();
+        let serve = {
+            let mut state = self.poller.state();
+            let now = Instant::now();
+            let key = state.next;
+            state.next += 1;
+            let urgent = state.urgent.contains(command);
+            state.watches.insert(
+                key,
+                Watch {
+                    command: command.clone(),
+                    instance: instance.clone(),
+                    urgent,
+                    invoked_after,
+                    pause: FIRST.mul_f32(1.3),
+                    due: now + FIRST,
+                    asked: now,
+                    busy: false,
+                    seen_ended: false,
+                    answered: now,
+                    reply,
+                },
+            );
+            !std::mem::replace(&mut state.serving, true)
+        };
+        if serve {
+            tokio::spawn(self.clone().serve());
+        }
+        self.poller.0.changed.notify_one();
+        told.await.unwrap_or_else(|_| CommandOutcome {
+            command: command.clone(),
+            ended: CommandEnd::Lost(Problem::new(
+                Kind::Local,
+                format!("wait for command {command}"),
+                "the poller ended by a defect",
+                "look at the command in Run Command's history; please report this",
+            )),
+            stdout: String::new(),
+            stderr: String::new(),
+        })
+    }
+
+    /// Asks as long as somebody waits. One question that hangs holds up no other.
+    async fn serve(self) {
+        loop {
+            let token = || self.pace.take_if_there(Bucket::AskSsm);
+            let plan = self.poller.state().plan(Instant::now(), token);
+            let Some(plan) = plan else { return };
+            for (key, command, instance) in plan.ask {
+                let session = self.clone();
+                tokio::spawn(async move {
+                    let answer = session.poll_command(&command, &instance).await;
+                    let answer = session.pace.learn(Bucket::AskSsm, answer);
+                    session.poller.state().answered(key, answer, Instant::now());
+                    session.poller.0.changed.notify_one();
+                });
+            }
+            if let Some((after, wanted)) = plan.list {
+                let session = self.clone();
+                tokio::spawn(async move {
+                    let answer = session.ended_commands(after, &wanted, PAGES).await;
+                    let answer = session.pace.learn(Bucket::AskSsm, answer);
+                    session.poller.state().listed(answer, Instant::now());
+                    session.poller.0.changed.notify_one();
+                });
+            }
+            let changed = self.poller.0.changed.notified();
+            match plan.wake {
+                Some(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at) => {}
+                    () = changed => {}
+                },
+                None => changed.await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(state: &mut State, name: &str, urgent: bool) -> oneshot::Receiver<CommandOutcome> {
+        let (reply, told) = oneshot::channel();
+        let now = Instant::now();
+        state.next += 1;
+        state.watches.insert(
+            state.next,
+            Watch {
+                command: CommandId::from_api(name),
+                instance: InstanceId::from_api("i-1"),
+                urgent,
+                invoked_after: DateTime::UNIX_EPOCH,
+                pause: FIRST,
+                due: now,
+                asked: now,
+                busy: false,
+                seen_ended: false,
+                answered: now,
+                reply,
+            },
+        );
+        told
+    }
+
+    fn names(plan: &Plan) -> Vec<&str> {
+        plan.ask.iter().map(|(_, c, _)| c.as_str()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_are_asked_one_by_one_and_the_urgent_first_even_without_a_token() {
+        let mut state = State::default();
+        let _a = watch(&mut state, "look-1", false);
+        let _b = watch(&mut state, "pre-1", true);
+        let plan = state.plan(Instant::now(), || false).unwrap();
+        assert_eq!(names(&plan), ["pre-1"]);
+        assert!(plan.list.is_none());
+        let later = Instant::now() + NO_TOKEN;
+        let plan = state.plan(later, || true).unwrap();
+        assert_eq!(names(&plan), ["look-1"], "the other is under way");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_are_listed_and_only_the_ended_are_asked_for() {
+        let mut state = State::default();
+        let waiting: Vec<_> = (0..20)
+            .map(|n| watch(&mut state, &format!("look-{n}"), false))
+            .collect();
+        let _pre = watch(&mut state, "pre", true);
+        let now = Instant::now();
+        assert_eq!(names(&state.plan(now, || true).unwrap()), ["pre"]);
+        let plan = state.plan(now + LISTING, || true).unwrap();
+        assert!(plan.ask.is_empty());
+        let (_, wanted) = plan.list.unwrap();
+        assert_eq!(wanted.len(), 20);
+        let ended = BTreeSet::from([CommandId::from_api("look-7")]);
+        state.listed(Ok(ended), now + LISTING);
+        let plan = state.plan(now + LISTING, || true).unwrap();
+        assert_eq!(names(&plan), ["look-7"]);
+        // A listing may be late: in the end each is asked for all the same.
+        let plan = state.plan(now + SURELY, || true).unwrap();
+        assert_eq!(plan.ask.len(), 19);
+        drop(waiting);
+        drop(_pre);
+        assert!(state.plan(now, || true).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_cannot_be_asked_for_is_lost_after_a_while_and_not_before() {
+        let mut state = State::default();
+        let mut told = watch(&mut state, "c", false);
+        let problem = || Problem::new(Kind::Network, "ask", "no route", "wait");
+        let now = Instant::now();
+        state.answered(1, Err(problem()), now + PATIENCE);
+        assert!(told.try_recv().is_err());
+        state.answered(1, Ok(Polled::Running), now + PATIENCE);
+        state.answered(1, Err(problem()), now + PATIENCE * 2);
+        assert!(told.try_recv().is_err());
+        state.answered(1, Err(problem()), now + PATIENCE * 3);
+        assert!(matches!(
+            told.try_recv().unwrap().ended,
+            CommandEnd::Lost(_)
+        ));
+    }
+}

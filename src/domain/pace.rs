@@ -1,0 +1,248 @@
+//! Token buckets, seen from the caller's side: how long to wait so that nobody sends us away.
+//!
+//! EC2 gives each account, region and action a bucket (aws-facts 8.1); Systems Manager publishes none, so
+//! those are our own modesty. The arithmetic is here, on a clock that is handed in; the waiting is
+//! `aws::pace`'s.
+
+use std::time::Duration;
+
+/// What shares a bucket.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::Display,
+)]
+pub enum Bucket {
+    /// `CreateSnapshots`, by us or by an instance in our name.
+    CreateSnapshots,
+    /// `DeleteSnapshot`.
+    DeleteSnapshot,
+    /// `CreateTags`.
+    CreateTags,
+    /// `DescribeInstances`.
+    DescribeInstances,
+    /// `DescribeVolumes`.
+    DescribeVolumes,
+    /// `DescribeSnapshots`.
+    DescribeSnapshots,
+    /// `SendCommand`, but never one that thaws.
+    SendCommand,
+    /// Questions to Systems Manager: how commands go on, what documents and agents there are.
+    AskSsm,
+}
+
+/// Size of a bucket and what flows into it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Most tokens it holds.
+    pub size: f64,
+    /// Tokens that flow in per second.
+    pub refill: f64,
+}
+
+/// Share of a published bucket's size that we use, and of its refill: others call too, and our clock is
+/// not AWS's. The bound on a run's time suffers by a few percent.
+const SIZE_SHARE: f64 = 0.9;
+const REFILL_SHARE: f64 = 0.97;
+
+impl Bucket {
+    /// The bucket as AWS publishes it (aws-facts 8.1); `None` where AWS publishes nothing.
+    pub fn published(self) -> Option<Rate> {
+        let (size, refill) = match self {
+            Self::CreateSnapshots | Self::DeleteSnapshot => (100.0, 5.0),
+            Self::CreateTags => (100.0, 10.0),
+            Self::DescribeInstances | Self::DescribeVolumes | Self::DescribeSnapshots => {
+                (100.0, 20.0)
+            }
+            Self::SendCommand | Self::AskSsm => return None,
+        };
+        Some(Rate { size, refill })
+    }
+
+    /// The bucket as we use it.
+    pub fn ours(self) -> Rate {
+        match (self.published(), self) {
+            (Some(rate), _) => Rate {
+                size: rate.size * SIZE_SHARE,
+                refill: rate.refill * REFILL_SHARE,
+            },
+            (None, Self::SendCommand) => Rate {
+                size: 50.0,
+                refill: 15.0,
+            },
+            (None, _) => Rate {
+                size: 100.0,
+                refill: 40.0,
+            },
+        }
+    }
+
+    /// The least time that `calls` calls take under the published bucket, from full: the bound that no
+    /// client can beat. Zero where nothing is published.
+    pub fn least(self, calls: usize) -> Duration {
+        let Some(rate) = self.published() else {
+            return Duration::ZERO;
+        };
+        let calls = f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
+        Duration::from_secs_f64(((calls - rate.size) / rate.refill).max(0.0))
+    }
+}
+
+/// How full a bucket is. Tokens may be owed: who takes one that is not there yet is told how long to wait
+/// for it, and whoever comes next waits behind.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level {
+    rate: Rate,
+    tokens: f64,
+    at: Duration,
+}
+
+impl Level {
+    /// A full bucket at `now` (time since any fixed moment; it must not run backwards, and where it does
+    /// nothing flows).
+    pub fn full(rate: Rate, now: Duration) -> Self {
+        Self {
+            rate,
+            tokens: rate.size,
+            at: now,
+        }
+    }
+
+    fn flow(&mut self, now: Duration) {
+        let elapsed = now.saturating_sub(self.at).as_secs_f64();
+        self.tokens = (self.tokens + elapsed * self.rate.refill).min(self.rate.size);
+        self.at = self.at.max(now);
+    }
+
+    /// Takes a token and says how long to wait before it may be used.
+    pub fn take(&mut self, now: Duration) -> Duration {
+        self.flow(now);
+        self.tokens -= 1.0;
+        self.owed()
+    }
+
+    /// Takes a token if one is there.
+    pub fn take_if_there(&mut self, now: Duration) -> bool {
+        self.flow(now);
+        let there = self.tokens >= 1.0;
+        if there {
+            self.tokens -= 1.0;
+        }
+        there
+    }
+
+    /// AWS sent somebody away: whatever we thought was there is not.
+    pub fn found_empty(&mut self, now: Duration) {
+        self.flow(now);
+        self.tokens = self.tokens.min(0.0);
+    }
+
+    fn owed(&self) -> Duration {
+        Duration::try_from_secs_f64((-self.tokens / self.rate.refill).max(0.0)).unwrap_or_default()
+    }
+}
+
+/// EC2 wants this long between two snapshot requests for one volume (aws-facts 4.4).
+pub const VOLUME_SPACING: Duration = Duration::from_secs(15);
+
+/// Snapshots of one volume that may be pending at once: 1 for `st1` and `sc1`, 5 for every other type
+/// (aws-facts 4.4).
+pub fn pending_limit(volume_type: &str) -> usize {
+    match volume_type {
+        "st1" | "sc1" => 1,
+        _ => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator as _;
+
+    use super::*;
+
+    const RATE: Rate = Rate {
+        size: 10.0,
+        refill: 2.0,
+    };
+
+    fn s(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn what_is_there_is_free_and_what_is_not_is_waited_for_in_order() {
+        let mut level = Level::full(RATE, s(0.0));
+        for _ in 0..10 {
+            assert_eq!(level.take(s(0.0)), Duration::ZERO);
+        }
+        assert_eq!(level.take(s(0.0)), s(0.5));
+        assert_eq!(level.take(s(0.0)), s(1.0));
+        // Half a second later one token has come in, and it was promised to the first.
+        assert_eq!(level.take(s(0.5)), s(1.0));
+    }
+
+    #[test]
+    fn it_never_holds_more_than_its_size_and_a_clock_set_back_gives_nothing() {
+        let mut level = Level::full(RATE, s(0.0));
+        let burst = |level: &mut Level, at| (0..100).filter(|_| level.take_if_there(at)).count();
+        assert_eq!(burst(&mut level, s(0.0)), 10);
+        assert_eq!(burst(&mut level, s(1_000.0)), 10);
+        assert_eq!(burst(&mut level, s(500.0)), 0);
+        assert_eq!(burst(&mut level, s(1_001.0)), 2);
+    }
+
+    #[test]
+    fn a_bucket_that_was_found_empty_is_waited_for() {
+        let mut level = Level::full(RATE, s(0.0));
+        level.found_empty(s(0.0));
+        assert!(!level.take_if_there(s(0.0)));
+        assert_eq!(level.take(s(0.0)), s(0.5));
+        level.found_empty(s(0.1));
+        assert!(
+            level.take(s(0.1)) > s(0.5),
+            "a debt is not forgiven by being sent away"
+        );
+    }
+
+    /// Whoever waits as told is never sent away by the published bucket, whatever the pattern of calls.
+    #[test]
+    fn who_waits_as_told_is_never_sent_away() {
+        for bucket in Bucket::iter() {
+            let Some(published) = bucket.published() else {
+                continue;
+            };
+            let mut ours = Level::full(bucket.ours(), s(0.0));
+            let mut sent: Vec<Duration> = (0..1_000_u32)
+                .map(|n| {
+                    // Bursts of 40, a little apart.
+                    let now = s(f64::from(n / 40) * 1.7);
+                    now + ours.take(now)
+                })
+                .collect();
+            sent.sort();
+            let mut theirs = Level::full(published, s(0.0));
+            assert!(
+                sent.iter().all(|at| theirs.take_if_there(*at)),
+                "{bucket} would have been throttled"
+            );
+            let last = sent.last().copied().unwrap_or_default();
+            assert!(
+                last.as_secs_f64() <= bucket.least(1_000).as_secs_f64().max(40.8) * 1.1,
+                "{bucket}: {last:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_bound_is_the_published_bucket_s() {
+        assert_eq!(Bucket::CreateSnapshots.least(1_000), s(180.0));
+        assert_eq!(Bucket::CreateTags.least(2_000), s(190.0));
+        assert_eq!(Bucket::CreateSnapshots.least(100), Duration::ZERO);
+        assert_eq!(Bucket::SendCommand.least(10_000), Duration::ZERO);
+    }
+
+    #[test]
+    fn throughput_types_take_one_pending_snapshot() {
+        assert_eq!(pending_limit("st1"), 1);
+        assert_eq!(pending_limit("sc1"), 1);
+        assert_eq!(pending_limit("gp3"), 5);
+    }
+}

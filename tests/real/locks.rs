@@ -1,0 +1,266 @@
+//! Promises 2, 8 and 9 with a real MariaDB: the failsafe before the lock, the order of everything as witnesses see it, and
+//! a lock that gives up in time and harms nobody.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::Stdio;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use super::agent::Agent;
+use super::console::Console;
+use super::lab::{Lab, able, uptime_ms, wait_for};
+use super::probe::Probe;
+use super::shims::{self, Seen};
+use super::work::{self, Load, Server, database};
+use super::worlds::DB;
+
+const DATABASE: [&str; 2] = ["mariadbd", "mariadb-install-db"];
+const MOUNTS: [&str; 2] = ["/data/db", "/data/files"];
+
+/// When the lab last began to store a set, by the clock of [`uptime_ms`].
+fn stored_ms(lab: &Lab) -> u64 {
+    let sets = fs::metadata(lab.sets_path()).unwrap();
+    let at_ms = sets.mtime() * 1_000 + sets.mtime_nsec() / 1_000_000;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    uptime_ms() - (now.as_millis() as u64 - at_ms as u64)
+}
+
+/// What the witnesses saw, without the device numbers and without what repeats itself.
+fn words(seen: &[Seen]) -> Vec<&str> {
+    let mut words: Vec<&str> = seen
+        .iter()
+        .map(|seen| seen.what.split('=').next().unwrap_or_default())
+        .collect();
+    words.dedup();
+    words
+}
+
+#[test]
+fn p08_order_as_seen_from_outside() {
+    if !able("p08_order_as_seen_from_outside", &DATABASE) {
+        return;
+    }
+    let lab = Lab::start();
+    let console = Console::new(&lab);
+    let server = database(&lab, "/data/db/mysql");
+    shims::freezes(&lab, DB);
+    shims::locks(&lab, DB);
+    shims::replace(&lab, DB, "sync", "note sync\nexec \"$REAL\" \"$@\"");
+    let outer = lab.outer_thaw(DB, &MOUNTS);
+    let answer = console.snapshot(DB, &[]).wait();
+    outer.unused();
+    assert_eq!(answer.code, 0, "{answer:?}");
+    assert_eq!(answer.job()["verdict"], "application", "{answer:?}");
+
+    let stored = stored_ms(&lab);
+    let mut seen = shims::seen(&lab, DB);
+    // Flushes of the preflight and before the lock are nobody's business.
+    let lock = seen
+        .iter()
+        .position(|seen| seen.what == "lock")
+        .expect("a lock");
+    let before = seen.drain(..lock).collect::<Vec<_>>();
+    assert!(
+        before.iter().all(|seen| seen.what == "sync"),
+        "before the lock: {before:#?}"
+    );
+    println!("{:?}, stored at {stored}: {seen:#?}", words(&seen));
+    // The set is no program of the instance: it takes its place by the clock, which both sides share (steps of 10 ms,
+    // and a network's delay between it and its neighbours).
+    let late = |seen: &Seen| seen.ms > stored;
+    let place = seen.iter().position(late).expect("something after the set");
+    seen.insert(
+        place,
+        Seen {
+            ms: stored,
+            what: "set".to_owned(),
+            guard: seen[place].guard.clone(),
+        },
+    );
+    assert_eq!(
+        words(&seen),
+        ["lock", "sync", "freeze", "set", "thaw", "unlock"],
+        "{seen:#?}"
+    );
+    // First in, last out, and each once.
+    let devices = |word: &str| {
+        let of = seen.iter().filter(|seen| seen.what.starts_with(word));
+        of.map(|seen| seen.what.split('=').nth(1).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (frozen, mut thawed) = (devices("freeze="), devices("thaw="));
+    thawed.reverse();
+    assert_eq!(frozen.len(), 2, "{seen:#?}");
+    assert_eq!(frozen, thawed, "{seen:#?}");
+    // From the lock to the unlock one and the same failsafe is there, in reach of nobody.
+    let inherited = shims::inherited(&lab, DB);
+    let first = seen[0].guard.clone().expect("no failsafe at the lock");
+    for moment in &seen {
+        let guard = moment.guard.as_ref();
+        let guard = guard.unwrap_or_else(|| panic!("no failsafe at {moment:?}"));
+        assert_eq!(guard.pid, first.pid, "{moment:?}");
+        guard.is_detached(&inherited);
+    }
+    // Disarmed last.
+    let (running, said) = lab.sh(DB, "pgrep -fa -- ' --guard '");
+    assert!(!running, "{said}");
+    lab.must(DB, "umount /run/cannot");
+    server.stop(&lab);
+    lab.released(DB, &MOUNTS);
+    lab.finish();
+}
+
+/// Something in the way of a global lock for as long as it is held.
+struct Blocker(std::process::Child);
+
+impl Blocker {
+    /// Runs these statements in a session that stays open, and waits until the server shows them as this.
+    fn start(lab: &Lab, server: &Server, sql: &str, shown: &str) -> Self {
+        let mut client = work::client(lab, work::SOCKET);
+        let mut child = client
+            .arg("proof")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.as_mut().unwrap();
+        std::io::Write::write_all(stdin, format!("{sql};\n").as_bytes()).unwrap();
+        wait_for("the long write", || {
+            server.ask(lab, shown) == (true, "1".to_owned())
+        });
+        Self(child)
+    }
+
+    fn end(mut self, lab: &Lab, server: &Server) {
+        let (_, sessions) = server.ask(
+            lab,
+            "SELECT id FROM information_schema.processlist WHERE info LIKE '%SLEEP(300)%' AND id <> CONNECTION_ID()",
+        );
+        for session in sessions.lines() {
+            server.ask(lab, &format!("KILL {session}"));
+        }
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+/// A write that goes on and on, and a lock that somebody has forgotten: the one is seen to be long, the other is only
+/// felt by whoever queues behind it.
+const LONG: [(&str, &str, &str, u32); 2] = [
+    (
+        "a long write",
+        "INSERT INTO slow SELECT SLEEP(300)",
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO slow%' AND time >= 2",
+        2,
+    ),
+    (
+        "a forgotten lock",
+        "LOCK TABLES forgotten WRITE",
+        "SELECT COUNT(*) FROM information_schema.metadata_lock_info WHERE table_name = 'forgotten'",
+        1,
+    ),
+];
+
+/// The console says so, and takes nothing.
+fn told_by(console: &Console) {
+    let answer = console
+        .snapshot(DB, &["--max-freeze", "8s", "--on-failure", "skip"])
+        .wait();
+    let job = answer.job();
+    assert_eq!(job["error"]["code"], "lock-timeout", "{answer:?}");
+    assert_ne!(job["verdict"], "application", "{answer:?}");
+    assert_eq!(job["set"], Value::Array(Vec::new()), "{answer:?}");
+    assert_eq!(job["thaw_uncertain"], false, "{answer:?}");
+}
+
+#[test]
+fn p09_lock_gives_up_within_its_limit_and_harms_nobody() {
+    if !able(
+        "p09_lock_gives_up_within_its_limit_and_harms_nobody",
+        &DATABASE,
+    ) {
+        return;
+    }
+    let lab = Lab::start();
+    let agent = Agent::of(&lab);
+    let console = Console::new(&lab);
+    let server = database(&lab, "/data/db/mysql");
+    server.must(&lab, "INSTALL SONAME 'metadata_lock_info'");
+    server.must(
+        &lab,
+        "CREATE TABLE proof.slow (n INT); CREATE TABLE proof.forgotten (n INT)",
+    );
+    let probes = MOUNTS.map(|mount| Probe::start(&lab, DB, mount));
+    let rows = Load::rows(&lab, 4);
+    rows.advance(20);
+    let outer = lab.outer_thaw(DB, &MOUNTS);
+    for (what, sql, shown, retries) in LONG {
+        let blocker = Blocker::start(&lab, &server, sql, shown);
+        let (wait_s, budget_s) = ("1", "20");
+        let began = uptime_ms();
+        let command = agent.send(
+            DB,
+            "linux-mysql",
+            &[
+                ("command", "pre-script"),
+                ("lockWaitSeconds", wait_s),
+                ("lockRetries", &retries.to_string()),
+                ("budgetSeconds", budget_s),
+            ],
+        );
+        // Others go on, during and after: none of them waits for the end of what is in the way.
+        rows.advance(10);
+        let pre = agent.wait(&command, DB);
+        println!(
+            "{what}, {retries} retries: {} ms, {:?}",
+            uptime_ms() - began,
+            pre.order()
+        );
+        assert_eq!(
+            (pre.code, pre.errors()),
+            (201, vec!["lock-timeout"]),
+            "{pre:#?}"
+        );
+        assert_eq!(pre.the("lock-timeout")["tries"], retries + 1, "{pre:#?}");
+        assert_eq!(
+            pre.all("locked").count() + pre.all("frozen").count(),
+            0,
+            "{pre:#?}"
+        );
+        assert_eq!(pre.the("disarmed")["fired"], Value::from(false), "{pre:#?}");
+        rows.advance(10);
+        if what == "a long write" {
+            told_by(&console);
+        }
+        blocker.end(&lab, &server);
+        rows.advance(10);
+    }
+    outer.unused();
+    for probe in &probes {
+        assert!(!probe.seen_frozen(), "frozen without the lock");
+    }
+    // With nothing in the way it gets its lock: nothing of the failed attempts is left on the server.
+    let outer = lab.outer_thaw(DB, &MOUNTS);
+    let answer = console.snapshot(DB, &[]).wait();
+    outer.unused();
+    assert_eq!(
+        (answer.code, &answer.job()["verdict"]),
+        (0, &Value::from("application")),
+        "{answer:?}"
+    );
+    rows.advance(3);
+    // Every writer got every acknowledgement: `stop` would not return otherwise.
+    let acks = rows.stop();
+    let stall = acks.iter().map(|ack| ack.took).max().unwrap_or_default();
+    println!(
+        "{} rows, the longest wait of a client {} ms",
+        acks.len(),
+        stall.as_millis()
+    );
+    drop(probes);
+    server.stop(&lab);
+    lab.released(DB, &MOUNTS);
+    lab.finish();
+}
