@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -66,9 +67,16 @@ impl HttpConnector for Wire {
         if !life.is_on() {
             return HttpConnectorFuture::new(std::future::pending());
         }
-        let answer = self.lab.call(request);
+        let lab = self.lab.clone();
+        // There and back; the thread's dice are seeded by the story.
+        let [there, back] = [(); 2].map(|()| Duration::from_millis(fastrand::u64(2..60)));
         HttpConnectorFuture::new(async move {
-            let answer = answer.await;
+            tokio::time::sleep(there).await;
+            if !life.is_on() {
+                std::future::pending::<()>().await;
+            }
+            let answer = lab.call(request).await;
+            tokio::time::sleep(back).await;
             if !life.is_on() {
                 std::future::pending::<()>().await;
             }

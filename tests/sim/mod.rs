@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use freezeframe::aws::session::{Options, Session};
 use freezeframe::domain::ids::{JobId, RunId};
 use freezeframe::domain::job::{JobSpec, JobView};
+use freezeframe::domain::run::Limits;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
 use freezeframe::lab::{Clock as LabClock, Lab, LabOptions, WorldSpec};
@@ -150,6 +151,7 @@ impl Stage {
                 budget_s: Some(wish.budget_s),
                 on_failure: wish.on_failure,
                 mounts: Vec::new(),
+                limits: Limits::default(),
             };
             let mut spec = spec_for(&ops, instance, &options).map_err(|e| text(&e))?;
             spec.job = JobId::from_api(uuid());
