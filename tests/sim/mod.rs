@@ -32,10 +32,10 @@ use line::Life;
 const REGION: &str = "eu-central-1";
 /// Longest life of one console before it counts as hanging.
 const HANGS: Duration = Duration::from_secs(4 * 3_600);
-/// Starts after which the storm is over: then everything must come to its end.
-const STORMY: u32 = 6;
 /// Starts after which a job that is still open counts as forgotten.
-const STARTS: u32 = 40;
+const STARTS: u32 = 60;
+/// How long faults last at most.
+const STORM: Duration = Duration::from_secs(1_200);
 /// Between two starts.
 const PAUSE: Duration = Duration::from_secs(30);
 /// After the end, for whatever comes late.
@@ -229,6 +229,7 @@ impl Stage {
         if story.robbed {
             self.rob();
         }
+        self.end_of_storm();
         let mut deaths = story.deaths.iter().copied();
         self.first_life(story, deaths.next()).await;
         self.later_lives(story, deaths).await;
@@ -257,6 +258,16 @@ impl Stage {
             writes: found.writes,
             eye,
         }
+    }
+
+    /// Nothing is wrong for ever: after a while the first life goes on in fair weather.
+    fn end_of_storm(&self) {
+        let lab = self.lab.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(STORM).await;
+            lab.faults().clear();
+            lab.set_weather(freezeframe::lab::Weather::default());
+        });
     }
 
     /// The console that starts the jobs, to their end or its own.
@@ -305,10 +316,6 @@ impl Stage {
                 return;
             }
             tokio::time::sleep(if start == 0 { story.gap } else { PAUSE }).await;
-            if start == STORMY {
-                self.lab.faults().clear();
-                self.lab.set_weather(freezeframe::lab::Weather::default());
-            }
             let (life, died) = (Life::new(), Arc::new(Notify::new()));
             let journal = self.mortal(&life, deaths.next(), &died);
             let Some(ops) = self.patiently(&life, journal).await else {

@@ -61,12 +61,7 @@ fn parsed() -> Vec<Document> {
 fn document(name: String, owner: &str, text: String) -> Option<Document> {
     let content = Content::parse(&text).ok()?;
     let created = DateTime::<Utc>::UNIX_EPOCH;
-    let version = Version {
-        number: 1,
-        text,
-        content,
-        created,
-    };
+    let version = Version::new(1, &text, content, created);
     Some(Document {
         name,
         owner: owner.to_owned(),
