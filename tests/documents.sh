@@ -29,6 +29,8 @@ fi
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/mount.sh"
 . "$HERE/documents/autonomous.sh"
+. "$HERE/documents/root.sh"
+. "$HERE/documents/mapping.sh"
 set_up
 trap tear_down EXIT
 run_tests

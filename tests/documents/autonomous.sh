@@ -45,3 +45,204 @@ test_auto_happy_path() {
     [ "$(events '[.[] | select(.t=="thawed") | .mount] | join(" ")')" = "$W/logs $W/data" ] || { fail 'thawed in another order'; return 1; }
     called_once && clean
 }
+
+test_auto_refusals_and_lost_answers_thaw_and_say_what_is_known() {
+    local how want
+    for how in 'refused snapshot-refused 403/UnauthorizedOperation' 'throttled snapshot-refused 503/RequestLimitExceeded' \
+        'broken snapshot-unknown 500/InternalError' 'lost snapshot-unknown 0/'; do
+        # shellcheck disable=SC2086
+        set -- $how
+        fake "$1" && outer
+        run $FS snapshot "executionId=$JOB1" && expect 201 "$2" || { WHY="$1: $WHY"; return 1; }
+        want=$(events '.[] | select(.t=="answer") | "\(.ok) \(.status)/\(.code)"')
+        [ "$want" = "false $3" ] || { fail "$1: answer is $want"; return 1; }
+        [ "$(story)" = 'armed flushed synced prepared frozen frozen ready request answer error thawed thawed disarmed probe probe window end' ] || { fail "$1: $(story)"; return 1; }
+        [ "$(events '[.[] | select(.t=="thawed") | .ok] | all')" = true ] || { fail "$1: thaw not ours"; return 1; }
+        called_once && clean || { WHY="$1: $WHY"; return 1; }
+        after_test
+    done
+}
+
+# The defect of ec2-consistent-snapshot: a call that takes longer than the freeze may. The holder gives up before the failsafe has to act.
+test_auto_slow_call_is_given_up_within_the_budget() {
+    fake slow=40 && outer
+    run $FS snapshot "executionId=$JOB1" budgetSeconds=4 && expect 201 snapshot-unknown || return 1
+    [ "$(events '.[] | select(.t=="answer") | "\(.ok) \(.status)"')" = 'false 0' ] || { fail answer; return 1; }
+    [ "$(events '[.[] | select(.t=="disarmed") | .fired] | any')" = false ] || { fail 'left to the failsafe'; return 1; }
+    [ "$(events '.[] | select(.t=="window") | .window_ms < 4000')" = true ] || { fail 'held longer than the budget'; return 1; }
+    called_once && clean
+}
+
+test_auto_partial_list_is_told_as_it_is() {
+    fake partial && outer
+    run $FS snapshot "executionId=$JOB1" && expect 0 || return 1
+    [ "$(events '[.[] | select(.t=="snapshot") | .volume] | join(" ")')" = 'vol-0aaaaaaaaaaaaaaa1 vol-0aaaaaaaaaaaaaaa2' ] || { fail snapshots; return 1; }
+    called_once && clean
+}
+
+test_auto_nothing_is_touched_without_metadata_role_or_credentials() {
+    local how
+    for how in 'no-metadata no-metadata' 'no-role no-credentials' 'expired no-credentials'; do
+        fake "${how% *}"
+        run $FS snapshot "executionId=$JOB1" && expect 206 "${how#* }" || { WHY="$how: $WHY"; return 1; }
+        [ "$(events '[.[] | select(.t=="armed" or .t=="frozen")] | length')" = 0 ] || { fail "$how: $(order)"; return 1; }
+        [ "$(calls)" = 0 ] && clean || return 1
+    done
+    fake ok
+    # Nothing listens there.
+    AWS_EC2_METADATA_SERVICE_ENDPOINT=http://127.0.0.1:9 run $FS snapshot && expect 206 no-metadata || return 1
+    AWS_EC2_METADATA_SERVICE_ENDPOINT='http://127.0.0.1/"' run $FS snapshot && expect 206 no-metadata
+}
+
+test_auto_dry_run_proves_the_right_and_makes_nothing() {
+    fake ok
+    run $FS dry-run mode=autonomous && expect 0 || return 1
+    [ "$(events '.[] | select(.t=="prepared") | .how')" = curl ] || { fail 'no prepared'; return 1; }
+    [ "$(calls)" = 0 ] && [ "$(grep -c '^DRY .* missing=nothing$' "$F/log")" = 1 ] || { fail "$(cat "$F/log")"; return 1; }
+    fake refused
+    run $FS dry-run mode=autonomous && expect 206 snapshot-refused || return 1
+    fake no-role
+    run $FS dry-run mode=autonomous && expect 206 no-credentials || return 1
+    : >"$F/log"
+    run $FS dry-run && expect 0 || return 1
+    [ ! -s "$F/log" ] || fail 'a coordinated dry-run asks for credentials'
+}
+
+called() { grep -q '^CALL' "$F/log"; }
+pid_of() { events ".[] | select(.t==\"armed\") | .$1"; }
+recorded() { cut -d' ' -f1 "/run/freezeframe/$JOB1/$1"; }
+
+# Neither in an argument nor in a file, while the call is under way.
+test_auto_secrets_are_in_no_argument_and_no_file() {
+    fake slow=2 && outer
+    local args files
+    start $FS snapshot "executionId=$JOB1"
+    await 15 called || { fail 'no call'; return 1; }
+    args=$(for p in /proc/[0-9]*; do tr '\0' ' ' <"$p/cmdline"; done 2>/dev/null | grep -a 'plante[d]/')
+    files=$(grep -rl planted /run/freezeframe "$W/agent" 2>/dev/null; find /run/freezeframe -type f ! -perm 600 ! -name script)
+    await 20 gone "$GROUP" || { fail 'hangs'; return 1; }
+    wait "$GROUP"; RC=$?
+    expect 0 || return 1
+    [ -z "$args" ] || { fail "in an argument: $args"; return 1; }
+    [ -z "$files" ] || { fail "in a file: $files"; return 1; }
+    clean
+}
+
+test_auto_killed_holder_and_killed_guard_during_the_call() {
+    fake slow=8 && outer
+    start $FS snapshot "executionId=$JOB1" budgetSeconds=20
+    await 15 called || { fail 'no call'; return 1; }
+    frozen "$W/data" || { fail 'not frozen'; return 1; }
+    kill -KILL "$(recorded holder.up)"
+    await 3 thawed "$W/data" && await 3 thawed "$W/logs" || { fail 'frozen after the death of the holder'; return 1; }
+    await 8 gone "$GROUP" || { fail 'hangs'; return 1; }
+    wait "$GROUP"; RC=$?
+    expect 203 failsafe-fired && clean || return 1
+    [ "$(events '[.[] | select(.t=="thawed") | .ok] | join(" ")')" = 'false false' ] || { fail "$(order)"; return 1; }
+    after_test
+
+    fake slow=8 && outer
+    start $FS snapshot "executionId=$JOB1" budgetSeconds=20
+    await 15 called || { fail 'no call'; return 1; }
+    kill -KILL "$(recorded guard.up)"
+    await 4 thawed "$W/data" && await 3 thawed "$W/logs" || { fail 'frozen after the death of the guard'; return 1; }
+    await 8 gone "$GROUP" || { fail 'hangs'; return 1; }
+    wait "$GROUP"; RC=$?
+    expect 201 snapshot-unknown && called_once && clean
+}
+
+# The agent kills the command's whole process group. Before the request nothing is made of it; after it the job goes to its end, and post-script tells it.
+test_auto_killed_command() {
+    local mark
+    for mark in guard.up holder.up call gate.thaw; do
+        fake ok && outer
+        start $FS snapshot "executionId=$JOB1" budgetSeconds=5
+        await 10 test -e "/run/freezeframe/$JOB1/$mark" || { fail "never reached $mark"; return 1; }
+        kill -KILL -- "-$GROUP" 2>/dev/null
+        wait "$GROUP" 2>/dev/null
+        await 8 thawed_and_quiet || { fail "frozen after a kill at $mark"; return 1; }
+        [ "$(calls)" -le 1 ] || { fail "$(calls) calls"; return 1; }
+        after_test
+    done
+    fake slow=2 && outer
+    start $FS snapshot "executionId=$JOB1"
+    await 10 called || { fail 'no call'; return 1; }
+    kill -KILL -- "-$GROUP" 2>/dev/null
+    wait "$GROUP" 2>/dev/null
+    frozen "$W/data" || { fail 'the kill has thawed it'; return 1; }
+    await 8 thawed_and_quiet || { fail 'still at work'; return 1; }
+    run $FS post-script "executionId=$JOB1" && expect 0 || return 1
+    [ "$(order)" = 'hello armed flushed synced prepared frozen frozen ready request answer release thawed thawed snapshot snapshot snapshot disarmed probe probe window end' ] ||
+        { fail "$(order)"; return 1; }
+    called_once && clean
+}
+
+test_auto_post_script_stops_a_job_and_finds_none_later() {
+    fake slow=20 && outer
+    start $FS snapshot "executionId=$JOB1"
+    await 10 called || { fail 'no call'; return 1; }
+    local first=$GROUP
+    cp "$W/out" "$W/out.before"
+    # run writes the same files as start: a second place for the first one's
+    RUN=$((RUN + 1)); render $FS "$W/agent/$RUN.sh" command=post-script "executionId=$JOB1"
+    setsid -w "$W/agent/$RUN.sh" </dev/null >"$W/post" 2>&1
+    local rc=$?
+    await 5 gone "$first" || { fail 'the job goes on'; return 1; }
+    wait "$first"; RC=$?
+    expect 201 snapshot-unknown || return 1
+    [ "$(events '[.[] | select(.t=="thawed") | .ok] | join(" ")')" = 'true true' ] || { fail "$(order)"; return 1; }
+    local last; last=$(events last.seq)
+    mv "$W/post" "$W/out"; RC=$rc
+    expect 205 not-frozen || return 1
+    [ "$(events first.seq)" -gt "$last" ] || { fail 'seq does not go on'; return 1; }
+    [ "$(events '[.[] | select(.t=="probe") | .frozen] | any')" = false ] || { fail 'says frozen'; return 1; }
+    run $FS post-script "executionId=$JOB1" && expect 205 not-frozen && called_once && clean
+}
+
+test_auto_two_jobs_and_a_frozen_instance() {
+    fake ok && outer
+    run $FS pre-script "executionId=$JOB2" && expect 0 || return 1
+    run $FS snapshot "executionId=$JOB1" && expect 204 busy || return 1
+    run $FS post-script "executionId=$JOB2" && expect 0 || return 1
+    fsfreeze -f "$W/logs"
+    run $FS snapshot "executionId=$JOB1" && expect 206 already-frozen || return 1
+    frozen "$W/logs" || { fail "thawed another owner's"; return 1; }
+    fsfreeze -u "$W/logs"
+    [ "$(calls)" = 0 ] && clean
+}
+
+# Where curl cannot sign, the AWS CLI makes the call.
+test_auto_aws_cli_where_curl_cannot_sign() {
+    local cli curl rc
+    cli=$(pyenv which aws 2>/dev/null || command -v aws) || { WHY='SKIPPED no AWS CLI'; return 0; }
+    curl=$(command -v curl)
+    mkdir -p "$W/cli" "$W/bin"
+    cp "$curl" "$W/bin/curl.real"
+    printf '#!/bin/sh\nfor a; do case $a in --aws-sigv4) exit 2 ;; esac; done\nexec %s "$@"\n' "$W/bin/curl.real" >"$W/bin/curl"
+    printf '#!/bin/sh\nexec %s "$@"\n' "$cli" >"$W/cli/aws"
+    chmod 755 "$W/bin/curl" "$W/cli/aws"
+    mount --bind "$W/bin/curl" "$curl" && mount --bind "$W/cli" /usr/local/bin || return 1
+    fake ok && outer
+    run $FS dry-run mode=autonomous && expect 0 && [ "$(events '.[] | select(.t=="prepared") | .how')" = aws-cli ] && run $FS snapshot "executionId=$JOB1" && expect 0
+    rc=$?
+    [ "$(events '[.[] | select(.t=="snapshot") | .gib] | join(" ")')" = '9 10 11' ] || { fail "no snapshots told: $WHY"; rc=1; }
+    called_once || rc=1
+    fake refused
+    [ $rc != 0 ] || { run $FS snapshot "executionId=$JOB1" && expect 201 snapshot-refused; } || rc=1
+    mount --bind "$W/bin" /usr/local/bin
+    [ $rc != 0 ] || { run $FS snapshot && expect 206 no-client; } || rc=1
+    umount /usr/local/bin; umount /usr/local/bin; umount "$curl"
+    return $rc
+}
+
+# A database: its lock is held from before the freeze until after the thaw, by one session that still answers after the call.
+test_auto_mysql() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    fake ok && outer
+    run $DB snapshot "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
+    case " $(story) " in *' locked '*'synced prepared frozen frozen ready request answer release alive thawed thawed unlocked snapshot '*'disarmed probe probe window end ') ;; *) fail "$(story)"; return 1 ;; esac
+    [ "$(events '[.[] | select(.t=="locked" or .t=="alive" or .t=="unlocked") | .session] | unique | length')" = 1 ] || { fail 'not one session'; return 1; }
+    [ "$(sql 'INSERT INTO t.m VALUES (11); SELECT 1')" = 1 ] || { fail 'still locked'; return 1; }
+    stop_server
+    called_once && clean
+}

@@ -6,6 +6,7 @@ import datetime
 import http.server
 import pathlib
 import re
+import socket
 import sys
 import time
 import urllib.parse
@@ -95,7 +96,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def create(self, dry):
         how = mode()
         if "refused" in how:
-            return self.reply(403, refusal("UnauthorizedOperation", "You are not authorized to perform this operation. <&quot;secret&quot;>"))
+            return self.reply(403, refusal("UnauthorizedOperation", 'You are not authorized to perform this operation. &lt;"x\\y"&gt;'))
         if dry:
             return self.reply(412, refusal("DryRunOperation", "Request would have succeeded, but DryRun flag is set."))
         if "throttled" in how:
@@ -104,7 +105,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.reply(500, refusal("InternalError", "An internal error has occurred"))
         if "lost" in how:
             # It happened, but nobody hears of it.
-            return self.connection.close()
+            self.close_connection = True
+            return self.connection.shutdown(socket.SHUT_RDWR)
         for word in how:
             if word.startswith("slow="):
                 time.sleep(float(word[5:]))

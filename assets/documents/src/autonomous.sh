@@ -202,7 +202,13 @@ read_call() {
 prove_call() {
     request_body
     look_up
-    PC=$STATE_ROOT/prove.$$
+    # In memory, beside the jobs' state: a dry run leaves nothing behind.
+    PC_DIR=$STATE_ROOT-prove.$$
+    PC=$PC_DIR/call
+    if ! mkdir -m 700 "$PC_DIR"; then
+        stop arm-failed "$PC_DIR cannot be made"
+        return
+    fi
     if [ "$HOW" = curl ]; then
         BODY="$BODY&DryRun=true"
         { curl_config 10; printf 'output = "%s.answer"\n' "$PC"; } | "$CURL" -q -K - >"$PC.status" 2>"$PC.err"
@@ -210,7 +216,7 @@ prove_call() {
         (aws_cli 10 --dry-run) </dev/null >"$PC.answer" 2>"$PC.err"
     fi
     read_call "$PC" $?
-    rm -f "$PC.answer" "$PC.status" "$PC.err"
+    rm -rf "$PC_DIR"
     if [ "$CALL_CODE" = DryRunOperation ]; then return 0; fi
     if [ "$CALL_STATUS" = 0 ]; then
         stop no-client "EC2 does not answer: $CALL_TEXT"
@@ -303,14 +309,12 @@ call() {
         emit answer ",\"ok\":true,\"status\":200,\"took_ms\":$((NOW - CALL_START))"
         return 0
     fi
-    CALL_TEXT=$(json_text "$CALL_TEXT")
-    CALL_CODE=$(json_text "$CALL_CODE")
     # A server that failed may have done it all the same; throttling is a refusal although its status is 503.
     case $CALL_STATUS/$CALL_CODE in
     4* | 503/RequestLimitExceeded | 503/Throttling*) STOP_CODE=snapshot-refused ;;
     *) STOP_CODE=snapshot-unknown ;;
     esac
-    emit answer ",\"ok\":false,\"status\":$CALL_STATUS,\"took_ms\":$((NOW - CALL_START)),\"code\":\"$CALL_CODE\",\"text\":\"$CALL_TEXT\""
+    emit answer ",\"ok\":false,\"status\":$CALL_STATUS,\"took_ms\":$((NOW - CALL_START)),\"code\":\"$(json_text "$CALL_CODE")\",\"text\":\"$(json_text "$CALL_TEXT")\""
     if [ "$STOP_CODE" = snapshot-refused ]; then STOP_TEXT="$CALL_STATUS $CALL_CODE: $CALL_TEXT"; else STOP_TEXT="no answer that counts: $CALL_TEXT"; fi
     return 1
 }

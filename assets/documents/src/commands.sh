@@ -153,7 +153,7 @@ find_tools() {
     need_tool flock; FLOCK=$NT
     need_tool sleep; SLEEP=$NT
     need_tool rmdir; RMDIR=$NT
-    for P in readlink stat sync mkfifo grep sed tr cut; do need_tool "$P"; done
+    for P in readlink stat sync mkfifo grep sed tr cut tail cp rm mkdir ln id date; do need_tool "$P"; done
     recipe_tools
 }
 
@@ -171,6 +171,7 @@ preflight() {
             emit agent ",\"path\":\"$(json_text "$P")\",\"mount\":\"$(json_text "$SB_MOUNT")\""
         done
     fi
+    if [ -n "$UNKNOWN_PLACE" ]; then refuse no-tool "findmnt does not tell on which filesystem $UNKNOWN_PLACE lies, so it could be one that must not freeze"; fi
     if [ -n "$REFUSAL" ]; then
         RF_REST=${REFUSAL#*|}
         refuse "${REFUSAL%%|*}" "${RF_REST#*|}" "${RF_REST%%|*}"
@@ -294,8 +295,12 @@ begin() {
         finish failed 201
     fi
     if [ "$AUTONOMOUS" = yes ]; then
-        give_credentials | "$SETSID" "$SH" "$S/script" --holder "$S" >/dev/null 2>&1 &
-        HOLDER=$!
+        # Not a job of this shell: some shells report the end of theirs.
+        (
+            give_credentials | "$SETSID" "$SH" "$S/script" --holder "$S" >/dev/null 2>&1 &
+            printf '%s\n' $! >"$S/holder.pid"
+        )
+        read -r HOLDER <"$S/holder.pid"
         KEY_SECRET='' KEY_TOKEN=''
     else
         "$SETSID" "$SH" "$S/script" --holder "$S" </dev/null >/dev/null 2>&1 &
@@ -529,6 +534,7 @@ main() {
         exit 201
         ;;
     esac
+    end_as_failure
     if ! matches "$EXECUTION_ID" '^(None|[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12})$'; then
         bad_parameter 'executionId is neither None nor a UUID'
     fi

@@ -58,11 +58,20 @@ error() {
 
 # finish OUTCOME EXIT: the last line of every command. No other exit code ever leaves (194 would reboot the instance).
 finish() {
+    ENDED=yes
     emit end ",\"outcome\":\"$1\",\"exit\":$2"
     exit "$2"
 }
 
-# tool VARIABLE NAME: absolute path, or empty.
+# Whatever else ends the command (an unset variable, a signal that can be caught) leaves as a failure.
+ENDED=no
+# shellcheck disable=SC2317
+end_as_failure() {
+    trap 'if [ "$ENDED" = no ]; then exit 201; fi' EXIT
+    trap 'exit 201' HUP INT TERM
+}
+
+# tool_path NAME: absolute path, or nothing
 tool_path() {
     for TP in /usr/sbin /usr/bin /sbin /bin /usr/local/sbin /usr/local/bin; do
         if [ -x "$TP/$1" ] && [ ! -d "$TP/$1" ]; then
@@ -90,7 +99,8 @@ load_volume_map() {
 }
 
 # volumes_under NAME: one volume id per line for a kernel block device name, through partitions, LVM and md.
-# Fails when any part of it is not a known EBS volume. Never guesses.
+# Fails when any part of it is not a known EBS volume. Never guesses: where a Xen disk does not tell its volume, it is `disk:` and the kernel's name,
+# which the console knows from the attachment (`xvdf` is `/dev/sdf` or `/dev/xvdf`).
 volumes_under() {
     case $VOLUME_MAP in
     *" $1="*)
@@ -115,6 +125,13 @@ volumes_under() {
             return 0
         fi
         return 1
+    fi
+    if matches "$1" '^(xvd|sd)[a-z]+[0-9]*$'; then
+        VU=''
+        { read -r VU </sys/hypervisor/type; } 2>/dev/null || :
+        if [ "$VU" != xen ]; then return 1; fi
+        printf 'disk:%s\n' "$1"
+        return 0
     fi
     set -- "$VU_SYS"/slaves/*
     [ -e "$1" ] || return 1

@@ -121,13 +121,17 @@ may_go_on() {
     fi
 }
 
+# All at once: what the last of these leaves dirty is what the freeze has to write while others wait.
 sync_mounts() {
     N=1
+    SYNCS=''
     while [ "$N" -le "$COUNT" ]; do
         alive "$S/pin.$N"
-        sync -f "/proc/$AL_PID/fd/0" 2>/dev/null || sync
+        (sync -f "/proc/$AL_PID/fd/0" 2>/dev/null || sync) &
+        SYNCS="$SYNCS $!"
         N=$((N + 1))
     done
+    for P in $SYNCS; do wait "$P"; done
 }
 
 # Take the failsafe down, only when nothing is left for it to do, and see it gone.

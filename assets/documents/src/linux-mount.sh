@@ -167,6 +167,7 @@ do_probe() {
 }
 
 main() {
+    end_as_failure
     cd / || exit 201
     JOB=dlm
     if ! matches "$EXECUTION_ID" '^(None|[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12})$'; then

@@ -126,7 +126,7 @@ recipe_preflight() {
     matches "$DATADIR" '^/' || refuse db-unreachable "no answer about the data directory: $DATADIR"
     REPLICA=false
     if replica_status && [ -n "$RS" ]; then REPLICA=true; fi
-    emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(json_text "$DATADIR")\",\"replica\":$REPLICA"
+    emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
     # what the lock would have to wait for, nor where the tablespaces are.
     ask_or_refuse 'SHOW GRANTS'

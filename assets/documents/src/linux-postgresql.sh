@@ -118,7 +118,7 @@ recipe_preflight() {
     case $DATADIR in /*) ;; *) refuse db-unreachable "no answer about the data directory: $ANSWER" ;; esac
     if [ "$(stat -L -c %u "$DATADIR" 2>/dev/null)" != "$OWNER_UID" ]; then refuse db-unreachable "the server's socket does not belong to the owner of $DATADIR"; fi
     DATADIR=$(readlink -f "$DATADIR") || refuse db-unreachable "no such data directory: $DATADIR"
-    emit engine ",\"name\":\"postgresql\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(json_text "$DATADIR")\",\"replica\":$REPLICA"
+    emit engine ",\"name\":\"postgresql\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
     if [ "$WAL_LEVEL" = minimal ]; then refuse db-denied 'wal_level is minimal, which allows no base backup; raise it to replica, or use linux-filesystem'; fi
     backup_words
     ask_or_refuse "SELECT has_function_privilege('$START_NAME', 'EXECUTE') AND has_function_privilege('$STOP_NAME', 'EXECUTE')"

@@ -17,28 +17,58 @@ json_volumes() {
     printf '%s' "$JV"
 }
 
-# The device number of the superblock that PATH, or its nearest existing ancestor, lies on: SB_DEVICE, SB_MOUNT
+# The device number of the superblock that PATH, or its nearest existing ancestor, lies on: SB_DEVICE, and how it is mounted there: SB_MOUNT, SB_ROOT
 superblock_of() {
     SB=$(readlink -f "$1" 2>/dev/null) || SB=$1
     while [ ! -e "$SB" ]; do
         SB=${SB%/*}
         if [ -z "$SB" ]; then SB=/; fi
     done
-    SB_LINE=$("$FINDMNT" -nro MAJ:MIN,TARGET -T "$SB" 2>/dev/null | tail -n 1)
+    SB_LINE=$("$FINDMNT" -nro MAJ:MIN,FSROOT,TARGET -T "$SB" 2>/dev/null | tail -n 1)
     SB_DEVICE=${SB_LINE%% *}
+    SB_LINE=${SB_LINE#* }
+    SB_ROOT=${SB_LINE%% *}
     SB_MOUNT=${SB_LINE#* }
+}
+
+# place_of PATH: in PLACE, the same place as it is reached through the mount that freezes it. A data directory that is bound from elsewhere, or a
+# btrfs subvolume, would otherwise look as if nothing covered it. Where nothing does, PATH itself.
+# shellcheck disable=SC2317 # for databases only
+place_of() {
+    PLACE=$1
+    superblock_of "$1"
+    PO=$(readlink -f "$1" 2>/dev/null) || return 0
+    SB_MOUNT=${SB_MOUNT%/}
+    case $PO/ in "$SB_MOUNT"/*) ;; *) return 0 ;; esac
+    PO_INSIDE=${SB_ROOT%/}${PO#"$SB_MOUNT"}
+    while IFS='|' read -r PO_DEVICE PO_ROOT PO_AT; do
+        if [ "$PO_DEVICE" != "$SB_DEVICE" ]; then continue; fi
+        # Another part of the same filesystem freezes with it.
+        PLACE=$PO_AT
+        # Some shells do not take an expansion within a pattern.
+        PO_ROOT=${PO_ROOT%/}
+        case $PO_INSIDE/ in "$PO_ROOT"/*) PLACE=${PO_AT%/}${PO_INSIDE#"$PO_ROOT"} ;; esac
+        case $1 in */) PLACE=${PLACE%/}/ ;; esac
+    done <<END
+$COVERED_ROOTS
+END
 }
 
 # Superblocks that must never freeze, in FORBIDDEN as " number=code"; the first entry for a number wins.
 forbid() {
     superblock_of "$2"
-    if [ -n "$SB_DEVICE" ]; then FORBIDDEN="$FORBIDDEN $SB_DEVICE=$1"; fi
+    if matches "$SB_DEVICE" '^[0-9]+:[0-9]+$'; then
+        FORBIDDEN="$FORBIDDEN $SB_DEVICE=$1"
+    else
+        UNKNOWN_PLACE=$2
+    fi
 }
 
 AGENT_PATHS='/var/lib/amazon/ssm /var/log/amazon/ssm /etc/amazon/ssm /snap/amazon-ssm-agent'
 
 load_forbidden() {
     FORBIDDEN=''
+    UNKNOWN_PLACE=''
     for P in / /boot /boot/efi /usr /etc /bin /sbin /lib; do forbid root-mount "$P"; done
     for P in $AGENT_PATHS; do forbid agent-mount "$P"; done
     forbid agent-mount "$0"
@@ -59,13 +89,14 @@ scan_mounts() {
     COVERED_TAIL=''
     COVERED_ROOT=''
     COVERED_LAST=0
+    COVERED_ROOTS=''
     REFUSAL=''
     COVERED_DEVICES=' '
     SEEN=','
     load_volume_map
     load_forbidden
     while read -r M_ID M_PARENT M_DEVICE M_ROOT M_AT M_OPTS M_REST; do
-        : "$M_PARENT" "$M_ROOT"
+        : "$M_PARENT"
         M_REST=${M_REST#*- }
         M_FS=${M_REST%% *}
         M_REST=${M_REST#* }
@@ -91,10 +122,16 @@ scan_mounts() {
         if [ "$M_SAFE" = yes ] && [ "$(mount_id_of "$M_AT")" != "$M_ID" ]; then continue; fi
         SEEN="$SEEN$M_AT,"
         M_VOLUMES=''
+        M_DISKS=''
         M_WHOLE=yes
         for P in $M_NAMES; do
             if M_MORE=$(volumes_under "$P" 2>/dev/null); then
-                M_VOLUMES="$M_VOLUMES${M_VOLUMES:+$newline}$M_MORE"
+                for V in $M_MORE; do
+                    case $V in
+                    disk:*) M_DISKS="$M_DISKS${M_DISKS:+$newline}${V#disk:}" ;;
+                    *) M_VOLUMES="$M_VOLUMES${M_VOLUMES:+$newline}$V" ;;
+                    esac
+                done
             else
                 M_WHOLE=no
             fi
@@ -103,6 +140,7 @@ scan_mounts() {
         M_TEXT=''
         judge_mount
         M_JSON=",\"mount\":\"$(json_text "$M_AT")\",\"fs\":\"$(json_text "$M_FS")\",\"dev\":\"$(json_text "$M_SOURCE")\",\"volumes\":[$(json_volumes "$M_VOLUMES")]"
+        if [ -n "$M_DISKS" ]; then M_JSON="$M_JSON,\"disks\":[$(json_volumes "$M_DISKS")]"; fi
         if [ -z "$M_CODE" ]; then
             if [ "$M_LAST" = no ]; then
                 COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
@@ -111,6 +149,7 @@ scan_mounts() {
                 if [ "$M_AT" = / ]; then COVERED_ROOT="$M_ID|$M_DEVICE|/$newline"; else COVERED_TAIL="$COVERED_TAIL$M_ID|$M_DEVICE|$M_AT$newline"; fi
             fi
             COVERED_DEVICES="$COVERED_DEVICES$M_DEVICE "
+            COVERED_ROOTS="$COVERED_ROOTS$M_DEVICE|$M_ROOT|$M_AT$newline"
             emit mount "$M_JSON,\"covered\":true"
         else
             emit mount "$M_JSON,\"covered\":false,\"reason\":\"$(json_text "$M_TEXT")\""
@@ -164,7 +203,7 @@ judge_mount() {
         return
         ;;
     esac
-    if [ "$M_WHOLE" = no ] || [ -z "$M_VOLUMES" ]; then
+    if [ "$M_WHOLE" = no ] || [ -z "$M_VOLUMES$M_DISKS" ]; then
         M_CODE=no-volume M_TEXT='not all of it is on a known EBS volume'
         return
     fi

@@ -90,10 +90,11 @@ fit_lock_wait() {
     if [ $((LOCK_WAIT * 2)) -gt "$BUDGET" ]; then LOCK_WAIT=$((BUDGET / 3 > 0 ? BUDGET / 3 : 1)); fi
 }
 
-# say_path WHAT PATH: a place besides the data directory that the engine needs; where it really is, links followed
+# say_path WHAT PATH: a place besides the data directory that the engine needs; as it is reached through the mount that freezes it
 say_path() {
     SP=$(readlink -f "$2" 2>/dev/null) || SP=$2
-    emit path ",\"what\":\"$1\",\"path\":\"$(json_text "$SP")\""
+    place_of "$SP"
+    emit path ",\"what\":\"$1\",\"path\":\"$(json_text "$PLACE")\""
 }
 
 # refuse_uncovered WHAT PATH: without this one nothing of the database would be in the snapshots
