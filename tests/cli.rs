@@ -597,3 +597,101 @@ fn a_recipe_that_cannot_be_is_an_error_with_its_line() {
         );
     }
 }
+
+/// A served lab: one world for several processes. Gone with the test.
+struct Served {
+    child: std::process::Child,
+    url: String,
+    home: TempDir,
+}
+
+impl Served {
+    fn start() -> Self {
+        use std::io::BufRead as _;
+        let home = state();
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_freezeframe"))
+            .args(["lab", "serve", "--port", "0"])
+            .env("FREEZEFRAME_STATE_DIR", home.path())
+            .env("HOME", home.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let url = line.split_whitespace().find(|w| w.starts_with("http://"));
+        let url = url
+            .unwrap_or_else(|| panic!("no address in {line:?}"))
+            .to_owned();
+        Self { child, url, home }
+    }
+
+    fn run(&self, host: &TempDir, args: &[&str]) -> Result {
+        let output = command(host.path())
+            .env("AWS_ACCESS_KEY_ID", "AKIALAB")
+            .env("AWS_SECRET_ACCESS_KEY", "lab")
+            .env("HOME", self.home.path())
+            .args(["--endpoint-url", &self.url, "--region", "eu-central-1"])
+            .args(args)
+            .output()
+            .unwrap();
+        Result {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_host_that_took_a_set_tells_its_evidence_and_another_host_does_not_pretend() {
+    let served = Served::start();
+    let (taker, other) = (state(), state());
+    let taken = served.run(
+        &taker,
+        &["snapshot", "--tag", "Name=shop-db-1", "-o", "json"],
+    );
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    let job = taken.json()["jobs"][0]["job"].as_str().unwrap().to_owned();
+    let set = |host: &TempDir| {
+        let rows = served.run(host, &["list", "sets", "-o", "json"]).json();
+        let found = rows.as_array().unwrap().iter().find(|r| r["id"] == *job);
+        found.unwrap().clone()
+    };
+    let here = set(&taker);
+    let evidence = &here["evidence"];
+    assert_eq!(evidence["source"], "journal", "{here}");
+    assert_eq!(evidence["summary"], "held");
+    assert_eq!(evidence["mode"], "coordinated");
+    assert_eq!(here["level"], "application");
+    let links = evidence["links"].as_array().unwrap();
+    let sentences = evidence["sentences"].as_array().unwrap();
+    for (n, link) in links.iter().enumerate() {
+        assert_eq!(link["holds"], true, "{link}");
+        let sentence = sentences[n].as_str().unwrap();
+        assert!(
+            sentence.starts_with(&format!("{}. ", n + 1))
+                && sentence.contains(link["name"].as_str().unwrap()),
+            "{sentence}"
+        );
+    }
+    assert!(links.len() >= 8, "{links:?}");
+    let there = set(&other);
+    assert_eq!(there["evidence"]["source"], "tags");
+    assert_eq!(there["level"], "application", "by tag, and it says so");
+    // A tag that says more than was seen moves nobody who has the journal.
+    let root = here["set"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|m| m["level"] == "crash");
+    assert!(root.is_some(), "{here}");
+}

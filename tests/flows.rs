@@ -237,6 +237,60 @@ async fn cancelling_while_frozen_thaws_first() {
     }
 }
 
+/// From `pre-script` on nothing is answered but "expired": nobody can thaw, and nobody may say that it is.
+#[tokio::test(start_paused = true)]
+async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_uncertain() {
+    for after in [Phase::Snapshotting, Phase::Thawing] {
+        let bench = bench().await;
+        let spec = bench.spec("linux-mysql", 30, OnFailure::Skip).await;
+        let instance = spec.instance.clone();
+        let view = bench
+            .run_until(spec, |view| {
+                if view.phase == after {
+                    bench.fault(
+                        "*",
+                        0,
+                        u32::MAX,
+                        FaultKind::Error {
+                            code: "ExpiredTokenException".into(),
+                            message: "The security token included in the request is expired".into(),
+                            status: 400,
+                        },
+                    );
+                }
+                false
+            })
+            .await;
+        bench.nothing_frozen(&instance);
+        assert!(view.thaw_uncertain, "{after}: {view:#?}");
+        assert!(
+            !matches!(
+                view.verdict,
+                Some(Verdict::Application | Verdict::Filesystem)
+            ),
+            "{after}: {:?}",
+            view.verdict
+        );
+        let error = view.error.clone().unwrap();
+        assert_eq!(error.kind, Kind::Credentials, "{after}: {error:?}");
+        assert!(error.mend.contains("renew"), "{error:?}");
+        assert_eq!(
+            freezeframe::cli::exit::of_run(&[Ok(view.clone())]),
+            freezeframe::cli::exit::THAW_UNCERTAIN
+        );
+        bench.lab.faults().clear();
+        for snapshot in bench
+            .ops
+            .session
+            .snapshots_of_job(&view.spec.job)
+            .await
+            .unwrap()
+        {
+            assert!(snapshot.level() <= Some(Level::Crash), "{snapshot:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn labels_that_cannot_be_written_are_not_claimed() {
     let bench = bench().await;

@@ -27,6 +27,9 @@ mod mariadb;
 #[path = "real/places.rs"]
 mod places;
 #[cfg(test)]
+#[path = "real/postgresql.rs"]
+mod postgresql;
+#[cfg(test)]
 #[path = "real/probe.rs"]
 mod probe;
 #[cfg(test)]
@@ -35,6 +38,9 @@ mod proof;
 #[cfg(test)]
 #[path = "real/shims.rs"]
 mod shims;
+#[cfg(test)]
+#[path = "real/steps.rs"]
+mod steps;
 #[cfg(test)]
 #[path = "real/thaws.rs"]
 mod thaws;

@@ -178,7 +178,8 @@ fn without_colours_everything_can_be_read() {
     );
     let screen = hands.screen(120, 40);
     for words in [
-        "> ❄ db-primary",
+        "> ✘ web-1",
+        "❄ db-primary",
         "FROZEN 412 ms",
         "✘ web-1",
         "▲ legacy",

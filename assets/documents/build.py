@@ -119,7 +119,8 @@ def shrink(script):
         if head or "{{" in bare or len(out) == 1 or "{{" in out[-1] or re.match(r"\w+\(\) ", line):
             out.append(bare)
         else:
-            out[-1] += "\n" + bare
+            # After these words a blank does what an end of line does, and costs half of it.
+            out[-1] += (" " if re.search(r"(^|[ ;])(then|do|else|\{)$", out[-1]) and not bare.startswith("#") else "\n") + bare
     return out
 
 

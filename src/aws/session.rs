@@ -5,14 +5,17 @@
 //! attempt; *rescue* calls (thaw, cancel) have their own retry quota and short time limits, so that list
 //! traffic cannot starve a thaw.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::region::Region as SdkRegion;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::error::problem;
 use super::pace::Pace;
@@ -38,6 +41,16 @@ pub struct Options {
     pub static_credentials: Option<(String, String)>,
 }
 
+/// What the provider of credentials last said of their end.
+#[derive(Debug, Clone, Copy, Default)]
+enum Heard {
+    #[default]
+    Nothing,
+    /// They do not say that they end.
+    NoEnd,
+    Until(DateTime<Utc>),
+}
+
 /// An open session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Session {
@@ -46,6 +59,8 @@ pub struct Session {
     profile: Option<String>,
     endpoint_url: Option<String>,
     read_only: bool,
+    credentials: Option<SharedCredentialsProvider>,
+    until: Arc<Mutex<Heard>>,
     pub(super) ec2: aws_sdk_ec2::Client,
     pub(super) ec2_once: aws_sdk_ec2::Client,
     pub(super) ssm: aws_sdk_ssm::Client,
@@ -114,6 +129,8 @@ impl Session {
             profile: options.profile,
             endpoint_url: options.endpoint_url,
             read_only: options.read_only,
+            credentials: base.credentials_provider(),
+            until: Arc::default(),
             ec2: aws_sdk_ec2::Client::new(&base),
             ec2_once: aws_sdk_ec2::Client::new(&once),
             ssm: aws_sdk_ssm::Client::new(&base),
@@ -161,6 +178,31 @@ impl Session {
             }
         }
         flags
+    }
+
+    /// When the credentials that calls are signed with expire, if they say so. Asked of their provider again
+    /// only when `margin` from `now` passes what was last heard: a provider may have to call STS for it.
+    pub async fn credentials_until(
+        &self,
+        now: DateTime<Utc>,
+        margin: TimeDelta,
+    ) -> Option<DateTime<Utc>> {
+        let heard = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard {
+            Heard::NoEnd => return None,
+            Heard::Until(until) if until > now + margin => return Some(until),
+            Heard::Until(_) | Heard::Nothing => {}
+        }
+        let found = self
+            .credentials
+            .as_ref()?
+            .provide_credentials()
+            .await
+            .ok()?;
+        let until = found.expiry().map(DateTime::<Utc>::from);
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) =
+            until.map_or(Heard::NoEnd, Heard::Until);
+        until
     }
 
     /// Whether writes are refused.

@@ -24,6 +24,8 @@ pub struct DocumentFacts {
     pub status: String,
     /// The default version's number.
     pub version: String,
+    /// `Command`, `Automation`, `Session`, …
+    pub kind: String,
 }
 
 /// One command to send.
@@ -163,6 +165,10 @@ impl Session {
                 hash: d.hash().unwrap_or_default().to_lowercase(),
                 status: d.status().map_or("unknown", |s| s.as_str()).to_owned(),
                 version: d.default_version().unwrap_or_default().to_owned(),
+                kind: d
+                    .document_type()
+                    .map_or("unknown", |k| k.as_str())
+                    .to_owned(),
             })),
             Err(e) => {
                 let p = problem(&what, &e);
@@ -173,6 +179,21 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// The content of a document's default version, as JSON whatever it was written in.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn document_content(&self, name: &str) -> Result<String, Problem> {
+        self.ssm
+            .get_document()
+            .name(name)
+            .document_format(sdk::DocumentFormat::Json)
+            .send()
+            .await
+            .map(|out| out.content().unwrap_or_default().to_owned())
+            .map_err(|e| problem(&format!("read the content of the SSM document {name}"), &e))
     }
 
     /// Installs a document, or a new default version of it when the content differs.

@@ -156,9 +156,19 @@ pub struct SnapshotArgs {
     /// SSM document instead of a recipe, anybody's that keeps Data Lifecycle Manager's pre/post script contract
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
     pub document: Option<String>,
-    /// Who calls CreateSnapshots
-    #[arg(long, default_value_t = Mode::Coordinated)]
-    pub mode: Mode,
+    /// Who calls CreateSnapshots: coordinated (this console) or autonomous (the instance, with its own role);
+    /// the default is the configuration's
+    #[arg(long)]
+    pub mode: Option<Mode>,
+    /// Freeze / too, last in and first out; autonomous mode only
+    #[arg(long)]
+    pub freeze_root: bool,
+    /// Parameter of the document, NAME=VALUE, instead of the recipe's; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameter: Vec<(String, String)>,
+    /// Stop the database instead of locking it, where the recipe can (the parameter stop=yes)
+    #[arg(long)]
+    pub stop: bool,
     /// Longest freeze: the failsafe thaws after this time, such as 30s
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub max_freeze: Option<u32>,
@@ -318,6 +328,13 @@ fn tag_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE, such as Env=prod".to_owned()),
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE, such as lockWaitSeconds=10".to_owned()),
     }
 }
 

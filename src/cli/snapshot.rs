@@ -1,5 +1,7 @@
 //! `snapshot`: a run without a screen, for cron and for people in a hurry.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +13,7 @@ use super::session::Opened;
 use super::{exit, jobs, printed, signals};
 use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
-use crate::domain::job::{JobSpec, JobView};
+use crate::domain::job::{JobSpec, JobView, Mode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
@@ -23,14 +25,29 @@ pub(super) async fn run(
     args: &SnapshotArgs,
 ) -> Result<u8, Problem> {
     let ops = &opened.ops;
+    let mode = args.mode.unwrap_or(opened.config.snapshot.mode);
+    if args.freeze_root && mode != Mode::Autonomous {
+        return Err(Problem::new(
+            Kind::Usage,
+            "freeze / too",
+            "in coordinated mode / carries the agent that must thaw it",
+            "add --mode autonomous, or leave --freeze-root out",
+        ));
+    }
+    let mut parameters: BTreeMap<String, String> = args.parameter.iter().cloned().collect();
+    if args.stop {
+        parameters.insert("stop".to_owned(), "yes".to_owned());
+    }
     let options = RunOptions {
         run: RunId::from_api(new_id()),
         recipe: args.recipe.clone(),
         document: args.document.clone(),
-        mode: args.mode,
+        mode,
         budget_s: args.max_freeze,
         on_failure: args.on_failure.unwrap_or(opened.config.snapshot.on_failure),
         mounts: args.mount.clone(),
+        freeze_root: args.freeze_root,
+        parameters,
         limits: Limits {
             at_once: args.at_once.unwrap_or(opened.config.run.at_once),
             retries: args.retries.unwrap_or(opened.config.run.retries),
@@ -141,7 +158,7 @@ async fn dry_run(
         .map(|s| {
             json!({
                 "instance": s.instance, "name": s.instance_name, "recipe": s.recipe, "document": s.document,
-                "mode": s.mode, "budget_s": s.budget_s, "would": "snapshot", "error": null,
+                "mode": s.mode, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": "snapshot", "error": null,
             })
         })
         .collect();

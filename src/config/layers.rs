@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::paths;
 use super::recipes::{self, Recipe};
-use crate::domain::job::OnFailure;
+use crate::domain::job::{Mode, OnFailure};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
 use crate::domain::run::Limits;
@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub budget_seconds: u32,
     /// What to do when quiescing fails.
     pub on_failure: OnFailure,
+    /// Who calls `CreateSnapshots`.
+    pub mode: Mode,
 }
 
 impl Default for Config {
@@ -92,6 +94,7 @@ impl Default for Snapshot {
         Self {
             budget_seconds: 30,
             on_failure: OnFailure::Skip,
+            mode: Mode::Coordinated,
         }
     }
 }

@@ -268,9 +268,12 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
             )
         };
         out.push(Sentence::new(tone, words));
-        if let Some(problem) = &job.error {
-            out.push(Sentence::new(Tone::Broken, format!("{problem}.")));
-        }
+    }
+    if let Some(problem) = &job.error {
+        out.push(Sentence::new(
+            Tone::Broken,
+            format!("What went wrong: {problem}."),
+        ));
     }
     out.extend(
         evidence

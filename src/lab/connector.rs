@@ -50,7 +50,13 @@ impl HttpConnector for LabConnector {
         let lab = self.lab.clone();
         let read_timeout = self.read_timeout;
         HttpConnectorFuture::new(async move {
-            let answer = exchange(&lab, request);
+            // A request that was sent is carried out although nobody may wait for its answer any more.
+            let answer = tokio::spawn(async move { exchange(&lab, request).await });
+            let answer = async {
+                answer
+                    .await
+                    .unwrap_or_else(|error| Err(ConnectorError::other(error.into(), None)))
+            };
             match read_timeout {
                 // The client's patience is its own time, not the lab's.
                 Some(limit) => tokio::time::timeout(limit, answer)

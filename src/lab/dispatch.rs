@@ -166,7 +166,10 @@ impl Lab {
         };
         let lost = fault == Some(FaultKind::LoseResponse);
         record.outcome = if lost {
-            "(lost response)".into()
+            match outcome.as_str() {
+                "OK" => "(lost response)".into(),
+                refused => format!("(lost {refused})"),
+            }
         } else {
             outcome
         };

@@ -78,6 +78,15 @@ impl SimulatedRuntime {
             .clock_skew = ahead;
     }
 
+    /// Thaws and unlocks an instance behind the back of the job that holds it. The imitated document does not
+    /// notice and goes on to say that it was frozen: a lie, for tests of those who must catch it.
+    pub fn rob(&self, instance: &str) {
+        let now = self.clock.now();
+        if let Some(machine) = self.books().machines.get_mut(instance) {
+            machine.rob(now);
+        }
+    }
+
     /// Everything that was armed, locked, frozen and released on an instance, in the order in which it happened.
     pub fn history(&self, instance: &str) -> Vec<Happening> {
         let now = self.clock.now();

@@ -72,8 +72,11 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let response = match Limited::new(body, BODY_LIMIT).collect().await {
         Ok(body) => {
-            lab.handle(Request::from_parts(parts, body.to_bytes()))
-                .await?
+            let request = Request::from_parts(parts, body.to_bytes());
+            // A request that was sent is carried out although its sender may hang up.
+            tokio::spawn(async move { lab.handle(request).await })
+                .await
+                .unwrap_or(Err(super::TransportFault::LostResponse))?
         }
         Err(_) => AppError::with_status(
             413,

@@ -296,14 +296,17 @@ pub(super) fn comment(spec: &JobSpec, step: Step) -> String {
 /// Sends one of the document's commands. A lost reply is looked up by the comment, never repeated,
 /// except for the thaw, which may be sent as often as it takes.
 pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<CommandId, Problem> {
-    let ours = document::by_name(&spec.document)?;
+    // Somebody else's document has no content that was reviewed here.
+    let ours = document::by_name(&spec.document).ok();
     let parameters = document::parameters(spec, step.word(spec.mode));
     let comment = comment(spec, step);
     let command = Command {
         instance: &spec.instance,
         document: &spec.document,
         // Whatever happened to the document meanwhile, the thaw is not refused for it.
-        hash: (step != Step::Post).then_some(ours.hash.as_str()),
+        hash: ours
+            .filter(|_| step != Step::Post && !spec.foreign)
+            .map(|ours| ours.hash.as_str()),
         parameters: &parameters,
         comment: &comment,
         delivery_s: DELIVERY_S,

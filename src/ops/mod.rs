@@ -15,6 +15,7 @@ pub mod prune;
 mod ready;
 pub mod recover;
 pub mod restore;
+pub mod rethaw;
 pub mod run;
 pub mod setup;
 

@@ -1,5 +1,7 @@
 //! Preflight: everything that can be checked before anything is touched. It refuses with a reason and a mend.
 
+mod requirements;
+
 use super::Ops;
 use super::backup::{self, Step};
 use super::lease;
@@ -7,7 +9,7 @@ use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::job::JobSpec;
 use crate::domain::machine::{CommandEnd, PreflightFacts};
 use crate::domain::problem::{Kind, Problem};
-use crate::recipe::{document, events};
+use crate::recipe::events;
 
 /// Checks an instance for a job: state, platform, agent, document, other jobs, and what the instance
 /// itself says of its mounts and its database. Changes nothing.
@@ -23,39 +25,20 @@ pub async fn check(ops: &Ops, spec: &JobSpec) -> Result<PreflightFacts, Problem>
     let mut instance = instance?;
     instance.agent = agent?;
     fit(&instance)?;
-    let ours = document::by_name(&spec.document)?;
-    match there? {
-        None => {
-            return Err(Problem::new(
-                Kind::Document,
-                format!("check document {}", spec.document),
-                format!("there is no such SSM document in {}", ops.scope()),
-                "install the documents with `freezeframe setup documents`",
-            ));
-        }
-        Some(facts) if facts.hash != ours.hash => {
-            return Err(Problem::new(
-                Kind::Document,
-                format!("check document {}", spec.document),
-                format!(
-                    "its content is not this freezeframe's (version {}, sha256 {})",
-                    facts.version,
-                    facts.hash.get(..12).unwrap_or(&facts.hash)
-                ),
-                "review the difference, then update it with `freezeframe setup documents`",
-            ));
-        }
-        Some(facts) if facts.status != "Active" => {
-            return Err(Problem::new(
-                Kind::Document,
-                format!("check document {}", spec.document),
-                format!("its status is {}", facts.status),
-                "wait until it is Active, or install it again",
-            ));
-        }
-        Some(_) => {}
-    }
+    let tag_room = requirements::tag_room(ops, &instance).await?;
+    requirements::credentials_last(ops, spec).await?;
+    let dry_run = requirements::document(ops, spec, there?).await?;
     lease::claim(ops, spec).await?;
+    let mut facts = PreflightFacts::of_attachments(&instance);
+    if dry_run {
+        facts = look(ops, spec, &instance).await?;
+    }
+    facts.tag_room = tag_room;
+    Ok(facts)
+}
+
+/// What the instance itself says, in its document's dry run.
+async fn look(ops: &Ops, spec: &JobSpec, instance: &Instance) -> Result<PreflightFacts, Problem> {
     let command = backup::send(ops, spec, Step::Look).await?;
     let outcome = backup::follow(ops, spec, &command).await;
     let trace = events::parse(&outcome.stdout);
@@ -86,14 +69,18 @@ pub async fn check(ops: &Ops, spec: &JobSpec) -> Result<PreflightFacts, Problem>
             ));
         }
     }
-    PreflightFacts::from_dry_run(&trace, &instance).map_err(|cause| {
-        Problem::new(
+    requirements::role_lasts(ops, spec, &trace)?;
+    match PreflightFacts::from_dry_run(&trace, instance) {
+        Ok(facts) => Ok(facts),
+        // It need not speak FF1; what it froze, its pre-script may still say.
+        Err(_) if spec.foreign => Ok(PreflightFacts::of_attachments(instance)),
+        Err(cause) => Err(Problem::new(
             Kind::Malformed,
             what,
             cause,
             "check that the document is freezeframe's own",
-        )
-    })
+        )),
+    }
 }
 
 /// What EC2 and SSM alone can tell.
@@ -172,6 +159,18 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
         }
         "no-tool" => "install the tool that the message names",
         "not-root" => "the SSM agent must run as root",
+        "no-metadata" => {
+            "autonomous mode asks the instance metadata (IMDSv2); enable it, or take this instance with --mode coordinated"
+        }
+        "no-credentials" => {
+            "attach an instance role that may call CreateSnapshots (assets/iam), or use --mode coordinated"
+        }
+        "no-client" => {
+            "install curl 7.75 or later, or the AWS CLI, on the instance, or use --mode coordinated"
+        }
+        "snapshot-refused" => {
+            "allow the instance's role what the message names (assets/iam holds the least that it needs), or use --mode coordinated"
+        }
         "busy" => "another freezeframe job is under way on the instance; wait for its end",
         _ => "read the message; the command's whole output is in Run Command's history",
     };

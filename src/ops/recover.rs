@@ -253,11 +253,9 @@ fn never_arrived(ops: &Ops, view: &JobView) -> bool {
 fn freezes(call: &CallRow) -> bool {
     call.action == "SendCommand"
         && [Mode::Coordinated, Mode::Autonomous]
-            .into_iter()
-            .any(|mode| {
-                call.detail
-                    .contains(&format!(" {} on ", Step::Pre.word(mode)))
-            })
+            .map(|mode| Step::Pre.word(mode))
+            .iter()
+            .any(|word| call.detail.contains(&format!(" {word} on ")))
 }
 
 /// By the calls on record: what could freeze is never sent before its intent is on disk. One that was

@@ -1,6 +1,6 @@
 //! A run: the jobs started together.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -37,6 +37,10 @@ pub struct RunOptions {
     pub on_failure: OnFailure,
     /// Mounts to freeze; empty means every one that qualifies.
     pub mounts: Vec<String>,
+    /// Freeze `/` too; autonomous mode only.
+    pub freeze_root: bool,
+    /// Parameters of the document that win over the recipe's.
+    pub parameters: BTreeMap<String, String>,
     /// How much at once, how often again, and which tag names groups.
     pub limits: Limits,
 }
@@ -51,7 +55,15 @@ pub fn new_id() -> String {
 /// # Errors
 /// No recipe tag, an unknown recipe, or an instance that is not fit (see [`super::preflight::fit`]).
 pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<JobSpec, Problem> {
-    let recipe = chosen(ops, instance, options)?;
+    let recipe = chosen(ops, instance, options)?.with(&options.parameters)?;
+    if options.freeze_root && options.mode != Mode::Autonomous {
+        return Err(Problem::new(
+            Kind::Usage,
+            format!("choose a mode for {} ({})", instance.name(), instance.id),
+            "/ carries the agent that must thaw it, so coordinated mode never freezes it",
+            "freeze it with --mode autonomous, or leave --freeze-root out",
+        ));
+    }
     if recipe.foreign && options.mode == Mode::Autonomous {
         return Err(Problem::new(
             Kind::Usage,
@@ -76,7 +88,7 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
         on_failure: options.on_failure,
         mounts: options.mounts.clone(),
         namespace: ops.namespace.to_string(),
-        freeze_root: false,
+        freeze_root: options.freeze_root,
         parameters: recipe.parameters,
         group: instance
             .tags

@@ -57,6 +57,39 @@ pub struct Catalogue {
     budget_s: u32,
 }
 
+impl Chosen {
+    /// The same recipe with these parameters, which win over its own.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] for one that the job gives itself, or that a document of ours does not take.
+    pub fn with(mut self, parameters: &BTreeMap<String, String>) -> Result<Self, Problem> {
+        let contract: &[&str] = if self.foreign {
+            &CONTRACT_OF_DLM
+        } else {
+            &CONTRACT
+        };
+        let what = |key: &str| format!("give {} the parameter {key}", self.document);
+        for (key, value) in parameters {
+            if contract.contains(&key.as_str()) {
+                return Err(Problem::new(
+                    Kind::Usage,
+                    what(key),
+                    "the job itself gives it",
+                    "leave it out; budget, mounts and mode have flags of their own",
+                ));
+            }
+            if let Ok(ours) = document::by_name(&self.document)
+                && !self.foreign
+            {
+                fits(ours, key, value)
+                    .map_err(|(cause, mend)| Problem::new(Kind::Usage, what(key), cause, mend))?;
+            }
+        }
+        self.parameters.extend(parameters.clone());
+        Ok(self)
+    }
+}
+
 impl Default for Catalogue {
     /// The built-in recipes alone, with the default budget.
     fn default() -> Self {

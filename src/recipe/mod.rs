@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod chosen;
+pub mod contract;
 pub mod document;
 pub mod events;
 pub mod mount;

@@ -86,6 +86,8 @@ pub enum Action {
     CancelJob,
     /// Thaw and stop every job.
     CancelAll,
+    /// Thaw the instance of a job whose thaw nobody could confirm.
+    ThawAgain,
     /// Make a plan to review.
     Plan,
     /// Carry out the reviewed plan.
@@ -148,6 +150,7 @@ impl Action {
             Self::Unmark => "unmark all",
             Self::CancelJob => "thaw and stop this job",
             Self::CancelAll => "thaw and stop every job",
+            Self::ThawAgain => "thaw again, and ask every mount",
             Self::Plan => "make a plan to review",
             Self::Run => "carry out the reviewed plan",
             Self::Shorter => "shorter time range",
@@ -200,6 +203,7 @@ impl Action {
             Self::Unmark => "unmark",
             Self::CancelJob => "cancel",
             Self::CancelAll => "cancel all",
+            Self::ThawAgain => "thaw again",
             Self::Plan => "plan",
             Self::Run => "run…",
             Self::Shorter => "shorter",

@@ -15,7 +15,7 @@ use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
 use crate::ops::run::{RunOptions, run_all, spec_for};
-use crate::ops::{Ops, inventory, metrics, preflight, prune, recover, restore};
+use crate::ops::{Ops, inventory, metrics, preflight, prune, recover, restore, rethaw};
 
 /// Jobs of the journal that the Jobs screen shows.
 const HISTORY: u32 = 500;
@@ -187,6 +187,16 @@ impl Executor {
                     token.cancel();
                 }
             }
+            Effect::ThawAgain(job) => {
+                let messages = self.messages.clone();
+                self.work.spawn(async move {
+                    let told = match rethaw::thaw_again(&ops, &job).await {
+                        Ok(view) => Message::Job(Box::new(view)),
+                        Err(problem) => Message::Notice(problem),
+                    };
+                    let _ = messages.send(told).await;
+                });
+            }
             Effect::PlanPrune { generation, policy } => self.read(async move {
                 let result = prune::plan(&ops, &policy).await.map(Box::new);
                 Message::PrunePlanned { generation, result }
@@ -303,6 +313,8 @@ async fn start_run(
         budget_s: request.budget_s,
         on_failure: request.on_failure,
         mounts: Vec::new(),
+        freeze_root: request.freeze_root,
+        parameters: std::collections::BTreeMap::new(),
         limits,
     };
     let all = inventory::instances(ops).await?;

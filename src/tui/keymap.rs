@@ -107,6 +107,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::Edit, &[ch('e')]),
     bind(Action::CancelJob, &[ch('x')]),
     bind(Action::CancelAll, &[ch('X')]),
+    bind(Action::ThawAgain, &[ch('t')]),
     bind(Action::NextView, &[named(KeyCode::Tab)]),
     bind(Action::NextField, &[named(KeyCode::Tab)]),
     bind(Action::Mark, &[ch(' ')]),
@@ -158,6 +159,7 @@ pub fn menu_key(action: Action) -> Option<char> {
         Action::Describe => 'd',
         Action::CancelJob => 'x',
         Action::CancelAll => 'X',
+        Action::ThawAgain => 'w',
         Action::Run => 'p',
         _ => return None,
     })

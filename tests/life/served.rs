@@ -116,7 +116,6 @@ impl Served {
             .filter(|s| s.tags.get("freezeframe:instance").map(String::as_str) == Some(instance))
             .map(|s| Made {
                 id: s.id.clone(),
-                volume: s.volume.clone(),
                 job: s.tags["freezeframe:job"].clone(),
                 level: s.tags["freezeframe:level"].clone(),
                 frozen: self.runtime.was_frozen(&s.id).unwrap(),
@@ -134,7 +133,6 @@ impl Served {
 #[derive(Debug, Clone)]
 pub struct Made {
     pub id: String,
-    pub volume: String,
     pub job: String,
     pub level: String,
     pub frozen: bool,

@@ -56,6 +56,7 @@ impl Ran {
     /// It refused for this reason, and with this exit code, before it froze anything.
     pub fn refused(&self, code: i32, error: &str) {
         assert_eq!((self.code, self.errors()), (code, vec![error]), "{self:#?}");
+        assert_eq!(self.stderr, "", "{self:#?}");
         assert_eq!(self.all("frozen").count(), 0, "{self:#?}");
     }
 }
@@ -151,9 +152,14 @@ impl Agent {
 
     /// `linux-filesystem`: this command on these mounts.
     pub fn files(&self, instance: &str, command: &str, mounts: &str) -> Ran {
+        let mode = match command {
+            "snapshot" => "autonomous",
+            _ => "coordinated",
+        };
         let values = [
             ("command", command),
             ("mounts", mounts),
+            ("mode", mode),
             ("budgetSeconds", "40"),
         ];
         self.run(instance, "linux-filesystem", &values)

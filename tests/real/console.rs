@@ -135,6 +135,17 @@ impl Console {
             .to_owned()
     }
 
+    /// What all commands that hold up a job's evidence said, in order.
+    pub fn proof(&self, job: &Value) -> Vec<Value> {
+        let instance = text(&job["instance"]);
+        ["pre_command", "post_command"]
+            .into_iter()
+            .map(|command| &job["evidence"][command])
+            .filter(|command| command.is_string())
+            .flat_map(|command| self.said(command, &instance))
+            .collect()
+    }
+
     /// What a command of the job said on the instance, as Systems Manager kept it.
     pub fn said(&self, command: &Value, instance: &str) -> Vec<Value> {
         let command = CommandId::from_api(command.as_str().unwrap());

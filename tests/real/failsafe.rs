@@ -40,13 +40,27 @@ fn p02_failsafe_is_up_and_detached_before_the_first_freeze() {
     }
     let post = agent.files(FILES, "post-script", "auto");
     assert_eq!(post.code, 0, "{post:#?}");
-    // It was there for each thaw, and then it goes.
+    // It was there for each thaw.
     let seen = shims::seen(&lab, FILES);
     assert_eq!(seen.len(), 2, "{seen:#?}");
     for thaw in &seen {
         assert!(thaw.what.starts_with("thaw="), "{thaw:?}");
         let guard = thaw.guard.as_ref().expect("no failsafe");
         guard.is_detached(&inherited);
+    }
+    // The same for a job that the instance does alone.
+    let ran = agent.files(FILES, "snapshot", "auto");
+    assert_eq!(ran.code, 0, "{ran:#?}");
+    let seen = shims::seen(&lab, FILES);
+    let did: Vec<_> = seen
+        .iter()
+        .filter_map(|seen| seen.what.split('=').next())
+        .collect();
+    assert_eq!(did, ["freeze", "freeze", "thaw", "thaw"], "{seen:#?}");
+    for moment in &seen {
+        let guard = moment.guard.as_ref().expect("no failsafe");
+        guard.is_detached(&inherited);
+        assert_eq!(ran.the("armed")["guard_pid"], guard.pid, "{ran:#?}");
     }
     outer.unused();
     lab.released(FILES, &MOUNTS);

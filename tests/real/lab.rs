@@ -381,14 +381,14 @@ impl Drop for OuterThaw {
     }
 }
 
-fn processes() -> Vec<u32> {
+pub fn processes() -> Vec<u32> {
     let entries = fs::read_dir("/proc").unwrap();
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect()
 }
 
-fn arguments(process: u32) -> Vec<String> {
+pub fn arguments(process: u32) -> Vec<String> {
     let text = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&text)
         .trim_end_matches('\0')

@@ -107,9 +107,8 @@ fn p13_mariadb_end_to_end() {
     );
     assert_eq!(lab.must(DB, &format!("findmnt -nro FSTYPE {ext4}")), "ext4");
 
-    let pre = console.said(&job["evidence"]["pre_command"], DB);
-    let post = console.said(&job["evidence"]["post_command"], DB);
-    let release = at(&post, "release");
+    let events = console.proof(&job);
+    let release = at(&events, "release");
     let expected = Expected {
         rows: &rows,
         files: &files,
@@ -131,7 +130,7 @@ fn p13_mariadb_end_to_end() {
         "freeze_window_ms {} | lock to release {} ms | longest client stall {} ms, longest silence of all clients {} ms \
          | longest file stall {} ms | {} rows and {} files acknowledged before the release, all in the copy; {} and {} in all",
         job["freeze_window_ms"],
-        release - at(&pre, "locked"),
+        release - at(&events, "locked"),
         stall(&rows),
         longest_silence(&rows),
         stall(&files),

@@ -49,15 +49,17 @@ impl<'a> Watch<'a> {
     }
 
     fn refused(&self, mounts: &str, code: i32, errors: &[&str]) {
-        let pre = self.agent.files(FILES, "pre-script", mounts);
-        println!("{mounts}: {:?}", pre.errors());
-        assert_eq!(pre.code, code, "{mounts}: {pre:#?}");
-        let told = pre.errors();
-        assert!(
-            told.len() == 1 && errors.contains(&told[0]),
-            "{mounts}: {pre:#?}"
-        );
-        self.nothing_froze(mounts, &pre);
+        for command in ["pre-script", "snapshot"] {
+            let ran = self.agent.files(FILES, command, mounts);
+            println!("{command} {mounts}: {:?}", ran.errors());
+            assert_eq!(ran.code, code, "{mounts}: {ran:#?}");
+            let told = ran.errors();
+            assert!(
+                told.len() == 1 && errors.contains(&told[0]),
+                "{mounts}: {ran:#?}"
+            );
+            self.nothing_froze(mounts, &ran);
+        }
     }
 
     fn nothing_froze(&self, what: &str, pre: &Ran) {
@@ -153,13 +155,14 @@ fn p03_a_mount_swapped_underneath_is_refused_or_passed_by() {
             format!("mount {device} /data/b"),
         ),
     ];
-    for (change, undo) in swaps {
-        once_before(&lab, "cp", &change);
-        let pre = agent.files(FILES, "pre-script", "/data/a,/data/b");
+    let both = ["pre-script", "snapshot"];
+    for ((change, undo), command) in swaps.iter().zip(both) {
+        once_before(&lab, "cp", change);
+        let pre = agent.files(FILES, command, "/data/a,/data/b");
         shims::restore(&lab, FILES, "cp");
         lab.must(FILES, "test -e /run/change-made");
         pre.refused(206, "device-changed");
-        lab.must(FILES, &undo);
+        lab.must(FILES, undo);
         assert!(!way.seen_frozen(), "{change}: frozen");
         host_is_thawed(&lab);
     }

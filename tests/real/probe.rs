@@ -95,6 +95,15 @@ impl Probe {
         ms.parse().unwrap()
     }
 
+    /// When it was last seen to thaw since the last look, without waiting; `None` where it never froze.
+    pub fn last_thaw(&self) -> Option<u64> {
+        let thaws = self.changes.try_iter().filter_map(|change| {
+            let ms = change.strip_prefix("thawed ")?;
+            ms.parse().ok()
+        });
+        thaws.last()
+    }
+
     /// Whether it was seen frozen since the last look, without waiting.
     pub fn seen_frozen(&self) -> bool {
         self.changes

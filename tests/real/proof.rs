@@ -37,7 +37,8 @@ impl Expected<'_> {
             .collect()
     }
 
-    fn compare(
+    /// Complains of what is missing in a copy, and of what cannot be there.
+    pub fn compare(
         &self,
         what: &str,
         acks: &[Ack],

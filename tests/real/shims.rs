@@ -25,8 +25,9 @@ note() {
 /// `fsfreeze`: notes `freeze DEVICE` or `thaw DEVICE`. With `/run/fault` holding `-f DEVICE KIND` (or `-u`): `busy` makes
 /// the other owner come first, `unsupported` asks a filesystem that cannot, `broken` fails.
 const FSFREEZE: &str = r#"
+case $1 in -f) DID=freeze ;; -u) DID=thaw ;; *) exec "$REAL" "$@" ;; esac
 DEVICE=$(stat -L -c %d "$2")
-if [ "$1" = -f ]; then note "freeze=$DEVICE"; else note "thaw=$DEVICE"; fi
+note "$DID=$DEVICE"
 if [ -s /run/fault ]; then
     read -r FLAG WHICH KIND </run/fault
     if [ "$FLAG:$WHICH" = "$1:$DEVICE" ]; then

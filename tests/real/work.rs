@@ -169,7 +169,8 @@ pub struct Load {
 }
 
 impl Load {
-    fn new(writers: u64, start: impl Fn(u64, Turn) -> JoinHandle<Vec<Ack>>) -> Self {
+    /// As many writers as this starts.
+    pub fn new(writers: u64, start: impl Fn(u64, Turn) -> JoinHandle<Vec<Ack>>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut load = Self {
             stop: Arc::clone(&stop),
@@ -265,14 +266,15 @@ impl Drop for Load {
 }
 
 /// What a writer works from.
-struct Turn {
+pub struct Turn {
     stop: Arc<AtomicBool>,
     next: Arc<AtomicU64>,
     done: Arc<AtomicU64>,
 }
 
 impl Turn {
-    fn take(&self, mut write: impl FnMut(u64)) -> Vec<Ack> {
+    /// Writes until it is told to stop; what was acknowledged.
+    pub fn take(&self, mut write: impl FnMut(u64)) -> Vec<Ack> {
         let mut acks = Vec::new();
         while !self.stop.load(Ordering::SeqCst) {
             let n = self.next.fetch_add(1, Ordering::SeqCst);

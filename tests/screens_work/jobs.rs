@@ -1,11 +1,11 @@
 //! Jobs: lanes, one job in full, stopping.
 
-use crate::fixtures::{ended, failed, frozen, proven, uncertain};
-use crate::hands::{every_kind, shown, with_jobs};
+use crate::fixtures::{ended, failed, frozen, job, proven, uncertain};
+use crate::hands::{every_kind, notice, shown, with_jobs};
 use crate::support::{Hands, identity, problem};
 use chrono::TimeDelta;
-use freezeframe::domain::ids::RunId;
-use freezeframe::domain::job::{JobView, Verdict};
+use freezeframe::domain::ids::{JobId, RunId};
+use freezeframe::domain::job::{JobView, Mode, Phase, Verdict};
 use freezeframe::tui::effect::Effect;
 use freezeframe::tui::message::{Message, Part};
 use freezeframe::tui::style::Depth;
@@ -60,7 +60,7 @@ fn uncertain_thaws_are_the_loudest() {
     let buffer = hands.buffer(80, 24);
     let loud = (0..80)
         .filter(|x| {
-            buffer[(*x, 4)]
+            buffer[(*x, 5)]
                 .modifier
                 .contains(ratatui::style::Modifier::REVERSED)
         })
@@ -95,18 +95,105 @@ fn a_job_in_full_is_live() {
     insta::assert_snapshot!("job_crash_120x40", live.screen(120, 40));
 }
 
+/// One key thaws and stops where something is held; where nothing is, a slip of the finger is asked about.
 #[test]
-fn cancelling_asks_first_and_the_safe_button_has_the_focus() {
+fn abort_and_thaw_is_one_key_and_asks_only_where_nothing_is_held() {
     let mut hands = with_jobs(every_kind());
-    assert_eq!(hands.press("x"), []);
+    let JobView { spec, .. } = frozen(1, "", 0);
+    assert_eq!(
+        hands.press("/db-primary<Enter>x"),
+        [Effect::CancelJob(spec.job)]
+    );
+    assert!(notice(&hands).contains("thawing and stopping db-primary"));
+    assert_eq!(hands.press("<Esc>/mail-1<Enter>x"), []);
     insta::assert_snapshot!("job_cancel_80x24", hands.screen(80, 24));
     assert_eq!(hands.press("<Enter>"), [], "let it run");
-    let JobView { spec, .. } = frozen(1, "", 0);
-    assert_eq!(hands.press("x<Tab><Enter>"), [Effect::CancelJob(spec.job)]);
+    assert_eq!(hands.press("x<Tab><Enter>").len(), 1);
     assert_eq!(hands.press("X<Enter>"), []);
     assert_eq!(hands.press("X<Tab><Enter>"), [Effect::CancelAll]);
     let mut over = with_jobs(vec![proven(6, "files")]);
     assert_eq!(over.press("x<Tab><Enter>X<Tab><Enter>"), [], "nothing runs");
+}
+
+#[test]
+fn an_uncertain_thaw_can_be_thawed_again() {
+    let mut hands = with_jobs(vec![uncertain(2, "db-2"), proven(3, "web-1")]);
+    let JobView { spec, .. } = uncertain(2, "");
+    assert_eq!(hands.press("t"), [Effect::ThawAgain(spec.job)]);
+    // What came of it is the job's own state.
+    let mut calm = uncertain(2, "db-2");
+    calm.thaw_uncertain = false;
+    hands.message(Message::Job(Box::new(calm)));
+    assert!(!shown(&hands).contains("THAW UNCERTAIN"));
+    assert_eq!(hands.press("gt"), []);
+}
+
+/// Five hundred lanes of one run in every state.
+fn five_hundred() -> Vec<JobView> {
+    (0..500_u16)
+        .map(|n| {
+            let name = format!("app-{n:03}");
+            let mut job = match n {
+                0..4 => frozen(1, &name, 300 * (i64::from(n) + 1)),
+                4 => failed(1, &name, 0.2),
+                5 => uncertain(1, &name),
+                6..12 => job(1, &name, &[(Phase::Preflight, -1.5)], None),
+                12..140 => ended(1, &name, Verdict::Filesystem),
+                140..150 => ended(1, &name, Verdict::Crash),
+                _ => {
+                    let mut waits = job(1, &name, &[(Phase::Queued, -3.0)], None);
+                    waits.phases.clear();
+                    waits.waiting = Some(if n % 10 == 0 {
+                        format!("waits for group db-{n}")
+                    } else {
+                        "waits for its turn, 10 at once".to_owned()
+                    });
+                    waits
+                }
+            };
+            if n == 6 {
+                job.phase = Phase::Quiescing;
+                job.phases[0].phase = Phase::Quiescing;
+                job.spec.mode = Mode::Autonomous;
+            }
+            job.spec.job = JobId::from_api(format!("0b3c8a52-6f0d-4a6e-9a51-{n:012x}"));
+            job
+        })
+        .collect()
+}
+
+#[test]
+fn five_hundred_lanes_stay_readable() {
+    let mut hands = with_jobs(five_hundred());
+    shows!("jobs_500", hands);
+    let screen = hands.screen(120, 40);
+    let line = |words: &str| screen.lines().position(|l| l.contains(words));
+    // What needs somebody stands above what is frozen, that above what runs, that above what waits.
+    let order = [
+        "! app-005",
+        "✘ app-004",
+        "❄ app-000",
+        "▶ app-006",
+        "· app-150",
+    ]
+    .map(line);
+    assert!(order.iter().all(Option::is_some), "{order:?}\n{screen}");
+    assert!(order.is_sorted(), "{order:?}\n{screen}");
+    hands.press("/db-300<Enter>");
+    let one = hands.screen(80, 24);
+    assert!(
+        one.contains("app-300") && one.contains("waits for group db-300"),
+        "{one}"
+    );
+    hands.press("<Esc>G");
+    assert!(
+        hands.screen(80, 24).contains("> ▲ app-149"),
+        "{}",
+        hands.screen(80, 24)
+    );
+    for (width, height) in [(1, 1), (2, 3), (20, 5), (300, 100)] {
+        hands.screen(width, height);
+    }
 }
 
 #[test]
@@ -115,7 +202,7 @@ fn thawing_is_not_refused_when_read_only() {
     let mut who = identity();
     who.read_only = true;
     hands.part(Part::Identity(Ok(who)));
-    assert_eq!(hands.press("x<Tab><Enter>").len(), 1);
+    assert_eq!(hands.press("x").len(), 1);
 }
 
 #[test]

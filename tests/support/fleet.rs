@@ -81,6 +81,8 @@ pub async fn specs(ops: &Ops, limits: &Limits) -> Result<Vec<JobSpec>, Box<dyn E
         budget_s: Some(30),
         on_failure: OnFailure::Skip,
         mounts: Vec::new(),
+        freeze_root: false,
+        parameters: std::collections::BTreeMap::new(),
         limits: limits.clone(),
     };
     let mut specs = Vec::new();

@@ -149,6 +149,8 @@ pub fn options(budget_s: u32, on_failure: OnFailure) -> RunOptions {
         budget_s: Some(budget_s),
         on_failure,
         mounts: Vec::new(),
+        freeze_root: false,
+        parameters: std::collections::BTreeMap::new(),
         limits: Limits::default(),
     }
 }

@@ -25,27 +25,17 @@ pick_client() {
     elif [ -n "$AWS" ]; then
         HOW=aws-cli
     fi
-    if [ -z "$HOW" ]; then stop no-client 'neither a curl that can sign requests (7.75 or later) nor the AWS CLI is here'; fi
+    if [ -z "$HOW" ]; then stop no-client 'no curl that signs (7.75 or later), no AWS CLI'; fi
 }
 
-# metadata PATH [token]: what the instance metadata answers, in GOT
+# metadata PATH [PUT]: what the instance metadata answers, in GOT. Its token is asked for with PUT; with everything else it goes along.
 metadata() {
+    MD="X-aws-ec2-metadata-token: $IMDS_TOKEN"
+    if [ -n "${2:-}" ]; then MD='X-aws-ec2-metadata-token-ttl-seconds: 300'; fi
     if [ -n "$CURL" ]; then
-        GOT=$(
-            {
-                printf 'url = "%s/latest/%s"\n' "$IMDS" "$1"
-                if [ "${2:-}" = token ]; then
-                    printf 'request = "PUT"\nheader = "X-aws-ec2-metadata-token-ttl-seconds: 300"\n'
-                else
-                    printf 'header = "X-aws-ec2-metadata-token: %s"\n' "$IMDS_TOKEN"
-                fi
-            } | "$CURL" -q -K - -s -f --noproxy '*' --connect-timeout 1 --max-time 3 2>/dev/null
-        )
-    elif [ "${2:-}" = token ]; then
-        GOT=$("$WGET" -q -O - --no-config --no-proxy -T 2 -t 1 --method=PUT --header='X-aws-ec2-metadata-token-ttl-seconds: 300' "$IMDS/latest/$1" 2>/dev/null)
+        GOT=$(printf 'header = "%s"\n' "$MD" | "$CURL" -q -K - -sf --noproxy '*' --connect-timeout 1 -m 3 ${2:+-X "$2"} "$IMDS/latest/$1" 2>/dev/null)
     else
-        GOT=$(printf 'header = X-aws-ec2-metadata-token: %s\n' "$IMDS_TOKEN" |
-            "$WGET" -q -O - --config=/dev/stdin --no-proxy -T 2 -t 1 "$IMDS/latest/$1" 2>/dev/null)
+        GOT=$(printf 'header = %s\n' "$MD" | "$WGET" -q -O - --config=/dev/stdin --no-proxy -T 2 -t 1 ${2:+--method="$2"} "$IMDS/latest/$1" 2>/dev/null)
     fi
 }
 
@@ -63,15 +53,16 @@ PRINTABLE='^[]!#-[^-~]+$'
 load_credentials() {
     IMDS=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254}
     IMDS=${IMDS%/}
-    matches "$IMDS" '^https?://[][A-Za-z0-9._:/-]+$' || { stop no-metadata 'AWS_EC2_METADATA_SERVICE_ENDPOINT is not a plain address'; return; }
+    matches "$IMDS" '^https?://[][A-Za-z0-9._:/-]+$' || { stop no-metadata 'its address in the environment is not a plain one'; return; }
     if [ -z "$CURL$WGET" ]; then
-        stop no-client 'neither curl nor wget is here to read the instance metadata'
+        stop no-client 'no curl or wget to read the metadata'
         return
     fi
     # Metadata answers at once or is not there; a second try is for a dropped packet.
-    metadata api/token token || metadata api/token token || :
+    IMDS_TOKEN=''
+    metadata api/token PUT || metadata api/token PUT || :
     IMDS_TOKEN=$GOT
-    matches "$IMDS_TOKEN" "$PRINTABLE" || { stop no-metadata 'the instance metadata service (IMDSv2) gives no token'; return; }
+    matches "$IMDS_TOKEN" "$PRINTABLE" || { stop no-metadata 'the metadata service (IMDSv2) gives no token'; return; }
     metadata meta-data/instance-id || :
     INSTANCE=$GOT
     metadata meta-data/placement/region || :
@@ -79,7 +70,7 @@ load_credentials() {
     DOMAIN=amazonaws.com
     if metadata meta-data/services/domain; then DOMAIN=$GOT; fi
     if ! matches "$INSTANCE" '^i-[0-9a-f]+$' || ! matches "$REGION" '^[a-z0-9-]+$' || ! matches "$DOMAIN" '^[a-z0-9.-]+$'; then
-        stop no-metadata 'the instance metadata tells neither instance nor region'
+        stop no-metadata 'the metadata does not tell instance and region'
         return
     fi
     ENDPOINT=${AWS_ENDPOINT_URL_EC2:-${AWS_ENDPOINT_URL:-https://ec2.$REGION.$DOMAIN}}
@@ -97,7 +88,7 @@ load_credentials() {
     GOT='' IMDS_TOKEN=''
     if ! matches "$KEY_ID" '^[A-Za-z0-9_]+$' || ! matches "$KEY_SECRET" "$PRINTABLE" || ! matches "$KEY_TOKEN" "$PRINTABLE" ||
         ! matches "$UNTIL" '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?Z$'; then
-        stop no-credentials "the instance metadata gives no credentials of the instance's role"
+        stop no-credentials "the metadata gives no credentials of the role"
         return
     fi
     UNTIL=${UNTIL%%[.Z]*}Z
@@ -157,43 +148,48 @@ aws_cli() {
         --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
 }
 
-# The outcome of the client in files $1.status $1.answer $1.err and its exit code $2: CALL_STATUS (0: no answer), CALL_CODE, CALL_TEXT.
+# all_of FILE: its lines as one, in ALL
+all_of() {
+    ALL=''
+    while IFS= read -r LINE || [ -n "$LINE" ]; do ALL="$ALL$LINE"; done <"$1"
+}
+
+# The outcome of the client in files $1.status $1.answer $1.err and its exit code $2: C_STATUS (0: no answer), C_CODE, C_TEXT.
 # Builtins only: the file of a refusal is small, and things are still frozen.
 read_call() {
-    CALL_STATUS=0 CALL_CODE='' CALL_TEXT=''
+    C_STATUS=0 C_CODE='' C_TEXT=''
     if [ "$HOW" = curl ]; then
         if [ "$2" -ne 0 ]; then
             first_line "$1.err"
-            CALL_TEXT="curl ended with $2 ${LINE_1}"
+            C_TEXT="curl ended with $2 ${LINE_1}"
+            if [ "$2" -gt 128 ]; then C_TEXT='given up'; fi
             return
         fi
         first_line "$1.status"
-        case $LINE_1 in [1-5][0-9][0-9]) CALL_STATUS=$LINE_1 ;; esac
-        if [ "$CALL_STATUS" = 200 ]; then return; fi
-        RC_ALL=''
-        while IFS= read -r RC_LINE || [ -n "$RC_LINE" ]; do RC_ALL="$RC_ALL$RC_LINE"; done <"$1.answer"
-        case $RC_ALL in *'<Code>'*'</Code>'*)
-            CALL_CODE=${RC_ALL#*<Code>}
-            CALL_CODE=${CALL_CODE%%</Code>*}
-            CALL_TEXT=${RC_ALL#*<Message>}
-            CALL_TEXT=${CALL_TEXT%%</Message>*}
+        case $LINE_1 in [1-5][0-9][0-9]) C_STATUS=$LINE_1 ;; esac
+        if [ "$C_STATUS" = 200 ]; then return; fi
+        all_of "$1.answer"
+        case $ALL in *'<Code>'*'</Code>'*)
+            C_CODE=${ALL#*<Code>}
+            C_CODE=${C_CODE%%</Code>*}
+            C_TEXT=${ALL#*<Message>}
+            C_TEXT=${C_TEXT%%</Message>*}
             ;;
         esac
         return
     fi
     if [ "$2" -eq 0 ]; then
-        CALL_STATUS=200
+        C_STATUS=200
         return
     fi
-    RC_ALL=''
-    while IFS= read -r RC_LINE || [ -n "$RC_LINE" ]; do RC_ALL="$RC_ALL$RC_LINE"; done <"$1.err"
-    CALL_TEXT=${RC_ALL:-"the AWS CLI ended with $2"}
+    all_of "$1.err"
+    C_TEXT=${ALL:-"the AWS CLI ended with $2"}
     # It tells AWS's code and text, but not the status.
-    case $RC_ALL in *'An error occurred ('*')'*)
-        CALL_CODE=${RC_ALL#*An error occurred (}
-        CALL_CODE=${CALL_CODE%%)*}
-        CALL_STATUS=400
-        case $CALL_CODE in *[!A-Za-z0-9.]*) CALL_CODE='' CALL_STATUS=0 ;; 5[0-9][0-9] | InternalError | InternalFailure) CALL_STATUS=500 ;; esac
+    case $ALL in *'An error occurred ('*')'*)
+        C_CODE=${ALL#*An error occurred (}
+        C_CODE=${C_CODE%%)*}
+        C_STATUS=400
+        case $C_CODE in *[!A-Za-z0-9.]*) C_CODE='' C_STATUS=0 ;; 5[0-9][0-9] | InternalError | InternalFailure) C_STATUS=500 ;; esac
         ;;
     esac
 }
@@ -217,11 +213,11 @@ prove_call() {
     fi
     read_call "$PC" $?
     rm -rf "$PC_DIR"
-    if [ "$CALL_CODE" = DryRunOperation ]; then return 0; fi
-    if [ "$CALL_STATUS" = 0 ]; then
-        stop no-client "EC2 does not answer: $CALL_TEXT"
+    if [ "$C_CODE" = DryRunOperation ]; then return 0; fi
+    if [ "$C_STATUS" = 0 ]; then
+        stop no-client "EC2 does not answer: $C_TEXT"
     else
-        stop snapshot-refused "$CALL_STATUS ${CALL_CODE:-no code}: $CALL_TEXT"
+        stop snapshot-refused "$C_STATUS ${C_CODE:-no code}: $C_TEXT"
     fi
 }
 
@@ -305,17 +301,17 @@ call() {
     CALL=''
     read_call "$S/call" "$CALL_RC"
     now
-    if [ "$CALL_STATUS" = 200 ]; then
+    if [ "$C_STATUS" = 200 ]; then
         emit answer ",\"ok\":true,\"status\":200,\"took_ms\":$((NOW - CALL_START))"
         return 0
     fi
     # A server that failed may have done it all the same; throttling is a refusal although its status is 503.
-    case $CALL_STATUS/$CALL_CODE in
+    case $C_STATUS/$C_CODE in
     4* | 503/RequestLimitExceeded | 503/Throttling*) STOP_CODE=snapshot-refused ;;
     *) STOP_CODE=snapshot-unknown ;;
     esac
-    emit answer ",\"ok\":false,\"status\":$CALL_STATUS,\"took_ms\":$((NOW - CALL_START)),\"code\":\"$(json_text "$CALL_CODE")\",\"text\":\"$(json_text "$CALL_TEXT")\""
-    if [ "$STOP_CODE" = snapshot-refused ]; then STOP_TEXT="$CALL_STATUS $CALL_CODE: $CALL_TEXT"; else STOP_TEXT="no answer that counts: $CALL_TEXT"; fi
+    emit answer ",\"ok\":false,\"status\":$C_STATUS,\"took_ms\":$((NOW - CALL_START)),\"code\":\"$(json_text "$C_CODE")\",\"text\":\"$(json_text "$C_TEXT")\""
+    if [ "$STOP_CODE" = snapshot-refused ]; then STOP_TEXT="$C_STATUS $C_CODE: $C_TEXT"; else STOP_TEXT="no answer that counts: $C_TEXT"; fi
     return 1
 }
 
@@ -325,7 +321,7 @@ say_snapshots() {
     : >"$S/answered"
     exec 7>&-
     if [ -n "${CALL:-}" ]; then end_process "$S/call"; fi
-    if [ "${CALL_STATUS:-0}" != 200 ]; then return; fi
+    if [ "${C_STATUS:-0}" != 200 ]; then return; fi
     MADE=0
     if [ "$HOW" = curl ]; then
         read_answer <<END

@@ -176,6 +176,20 @@ fn positions_come_from_the_journal_else_from_the_tags_and_files_are_pointed_at()
 }
 
 #[test]
+fn the_failure_itself_is_told() {
+    let mut job = job(&[(1, "crash")], &[("failsafe-armed", false)]);
+    job.error = Some(crate::domain::problem::Problem::new(
+        crate::domain::problem::Kind::Script,
+        "freeze",
+        "the lock was not had",
+        "try again",
+    ));
+    let told = sentences(&job);
+    assert!(told[0].text.contains("broke at failsafe-armed"));
+    assert!(told[1].text.contains("the lock was not had"), "{told:?}");
+}
+
+#[test]
 fn somebody_elses_document_is_named_as_such() {
     let mut job = job(&[], &[("failsafe-armed", false)]);
     job.spec.foreign = true;

@@ -313,6 +313,7 @@ impl<'a> Play<'a> {
             ready: false,
             at_work: true,
             autonomous,
+            robbed: false,
         };
         self.machine(|machine| machine.arm(now, hold));
         self.holding = true;

@@ -73,6 +73,8 @@ pub(super) struct Hold {
     pub at_work: bool,
     /// That command makes the set itself (`snapshot`).
     pub autonomous: bool,
+    /// A stranger has thawed it, and the document does not notice.
+    pub robbed: bool,
 }
 
 /// Who ended a freeze or a lock.
@@ -84,6 +86,8 @@ pub enum By {
     Failsafe,
     /// The holder, because the command that started it was killed or gave up.
     Abandoned,
+    /// Somebody who is none of ours, behind the holder's back.
+    Stranger,
 }
 
 /// Something that changed on an instance, as nobody but the lab can know it.
@@ -217,7 +221,8 @@ impl Machine {
     }
 
     fn note_release(&mut self, at: DateTime<Utc>, by: By) {
-        let Some(hold) = self.hold.clone().filter(|hold| !hold.fired) else {
+        let held = |hold: &Hold| !hold.fired && !hold.robbed;
+        let Some(hold) = self.hold.clone().filter(held) else {
             return;
         };
         for mount in hold.frozen.iter().rev() {
@@ -240,9 +245,18 @@ impl Machine {
         self.settle(now);
         self.hold
             .as_ref()
-            .filter(|hold| !hold.fired)
+            .filter(|hold| !hold.fired && !hold.robbed)
             .map(|hold| hold.frozen.clone())
             .unwrap_or_default()
+    }
+
+    /// Somebody else thaws everything, and the document goes on as if nothing had happened.
+    pub(super) fn rob(&mut self, now: DateTime<Utc>) {
+        self.settle(now);
+        self.note_release(now, By::Stranger);
+        if let Some(hold) = self.hold.as_mut() {
+            hold.robbed = true;
+        }
     }
 
     /// Volumes below frozen mounts now.

@@ -1,5 +1,7 @@
 //! The documents that every region has from the beginning.
 
+use std::sync::OnceLock;
+
 use chrono::{DateTime, Utc};
 
 use super::document::Content;
@@ -38,6 +40,12 @@ const OWN: [(&str, &str); 6] = [
 
 /// AWS's own two and freezeframe's.
 pub(super) fn all() -> Vec<Document> {
+    // They are the same in every region of every lab, and long to parse.
+    static ALL: OnceLock<Vec<Document>> = OnceLock::new();
+    ALL.get_or_init(parsed).clone()
+}
+
+fn parsed() -> Vec<Document> {
     let aws = [
         ("AWS-RunShellScript", "aws:runShellScript"),
         ("AWS-RunPowerShellScript", "aws:runPowerShellScript"),
@@ -61,12 +69,7 @@ pub(super) fn all() -> Vec<Document> {
 fn document(name: String, owner: &str, text: String) -> Option<Document> {
     let content = Content::parse(&text).ok()?;
     let created = DateTime::<Utc>::UNIX_EPOCH;
-    let version = Version {
-        number: 1,
-        text,
-        content,
-        created,
-    };
+    let version = Version::new(1, &text, content, created);
     Some(Document {
         name,
         owner: owner.to_owned(),

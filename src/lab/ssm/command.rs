@@ -58,7 +58,7 @@ fn prepare(world: &World, ctx: &CallContext, body: &Value) -> Result<CommandReco
     let name = required(body, "DocumentName")?;
     let document = find(world, name)?;
     let version = document.version(text(body, "DocumentVersion"))?;
-    check_hash(body, &version.hash())?;
+    check_hash(body, version.hash())?;
     let parameters = version.content.bind(&sent_parameters(body)?)?;
     let ids = strings(body, "InstanceIds");
     let targets = list(body, "Targets");

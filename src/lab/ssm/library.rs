@@ -1,5 +1,7 @@
 //! Documents and their versions.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -13,9 +15,11 @@ use crate::lab::world::World;
 #[derive(Debug, Clone)]
 pub(super) struct Version {
     pub number: u32,
-    pub text: String,
-    pub content: Content,
+    /// Shared, as the content is: every region of every lab has the same ones.
+    pub text: Arc<str>,
+    pub content: Arc<Content>,
     pub created: DateTime<Utc>,
+    hash: Arc<str>,
 }
 
 /// A document with all its versions.
@@ -37,12 +41,24 @@ fn missing(name: &str) -> ServiceError {
 }
 
 impl Version {
-    /// Sha256 of the content in hexadecimal.
-    pub(super) fn hash(&self) -> String {
-        Sha256::digest(self.text.as_bytes())
+    /// A version with this content, which `text` was parsed to.
+    pub(super) fn new(number: u32, text: &str, content: Content, created: DateTime<Utc>) -> Self {
+        let hash: String = Sha256::digest(text.as_bytes())
             .iter()
             .map(|byte| format!("{byte:02x}"))
-            .collect()
+            .collect();
+        Self {
+            number,
+            text: text.into(),
+            content: Arc::new(content),
+            created,
+            hash: hash.into(),
+        }
+    }
+
+    /// Sha256 of the content in hexadecimal.
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
     }
 }
 
@@ -175,12 +191,7 @@ pub(super) fn create(
             format!("Document with name {name} already exists."),
         ));
     }
-    let version = Version {
-        number: 1,
-        text: source.to_owned(),
-        content,
-        created: ctx.now,
-    };
+    let version = Version::new(1, source, content, ctx.now);
     let document = Document {
         name: name.to_owned(),
         owner: ctx.account.clone(),
@@ -205,7 +216,7 @@ pub(super) fn update(
     if document
         .versions
         .iter()
-        .any(|version| version.text == source)
+        .any(|version| *version.text == *source)
     {
         return Err(ServiceError::new(
             "DuplicateDocumentContent",
@@ -219,12 +230,9 @@ pub(super) fn update(
         ));
     }
     let number = document.latest() + 1;
-    document.versions.push(Version {
-        number,
-        text: source.to_owned(),
-        content,
-        created: ctx.now,
-    });
+    document
+        .versions
+        .push(Version::new(number, source, content, ctx.now));
     Ok(json!({"DocumentDescription": document.description(document.version(Some("$LATEST"))?)}))
 }
 
@@ -245,7 +253,7 @@ pub(super) fn get(world: &World, body: &Value) -> Result<Value, ServiceError> {
     let version = document.version(text(body, "DocumentVersion"))?;
     Ok(json!({
         "Name": document.name, "CreatedDate": epoch(version.created), "DocumentVersion": version.number.to_string(), "Status": "Active",
-        "Content": version.text, "DocumentType": "Command", "DocumentFormat": "JSON",
+        "Content": &*version.text, "DocumentType": "Command", "DocumentFormat": "JSON",
     }))
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::proof::{self, Proof};
-use super::{Thaw, certain_at};
-use crate::domain::job::{JobView, Member, Phase, PhaseRecord, Verdict};
+use super::{Thaw, certain_at, may_have_frozen};
+use crate::domain::job::{JobView, Member, Mode, Phase, PhaseRecord, Verdict};
 use crate::domain::level::Level;
 use crate::domain::machine::Label;
 use crate::domain::problem::{Kind, Problem};
@@ -117,7 +117,11 @@ fn interrupted(view: &JobView, proof: Option<&Proof>) -> Problem {
 /// The set by its tag. Where a call may have made one, an answer that lacks something is asked again.
 async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
     let calls = ops.journal.calls(view.spec.job.as_str())?;
-    let expected = calls.iter().find_map(expected);
+    let expected = calls.iter().find_map(expected).or_else(|| {
+        // There the instance makes the call.
+        (view.spec.mode == Mode::Autonomous && may_have_frozen(ops, view).unwrap_or(true))
+            .then_some(1)
+    });
     let mut pause = PAUSE;
     for look in 1.. {
         let found = ops.session.snapshots_of_job(&view.spec.job).await?;
@@ -186,10 +190,7 @@ async fn write_labels(
                 reason: reason.unwrap_or_default(),
                 frozen_ms: proof.window_ms.filter(|_| covered),
                 set_size: set.len(),
-                positions: tags::of_positions(
-                    &proof.report.positions,
-                    tags::MAX_TAGS.saturating_sub(snapshot.tags.0.len() + tags::OF_A_JOB),
-                ),
+                positions: positions(snapshot, proof),
             })
         })
         .collect();
@@ -200,6 +201,13 @@ async fn write_labels(
         .map(|v| (v.volume.clone(), v.device.clone()))
         .collect();
     backup::label(ops, &view.spec, &devices, labels).await
+}
+
+/// Where the engine's logs stood, as tags: those that a tag can carry, if the snapshot has room beside the
+/// three (device, window, size of the set) that come with a label.
+fn positions(snapshot: &Snapshot, proof: &Proof) -> Vec<(String, String)> {
+    let room = tags::MAX_TAGS.saturating_sub(snapshot.tags.copyable().count() + 3);
+    tags::of_positions(&proof.report.positions, room)
 }
 
 fn keep(view: &mut JobView, snapshot: &Snapshot, proof: Option<&Proof>) {

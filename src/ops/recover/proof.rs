@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
+use super::certain_at;
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::evidence::{CallOrder, Facts, Judged, Told, judge};
 use crate::domain::ids::CommandId;
-use crate::domain::job::{EvidenceReport, JobView, Mode, Phase};
+use crate::domain::job::{EvidenceReport, JobView, Phase};
 use crate::domain::level::Level;
 use crate::domain::machine::{CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts};
 use crate::domain::problem::{Kind, Problem};
@@ -125,7 +126,19 @@ async fn commands(ops: &Ops, view: &JobView) -> Result<Commands, Problem> {
         _ => None,
     };
     let pre = match of(Step::Pre).as_slice() {
-        [one] => ended(ops, view, &one.id).await?.map(told),
+        [one] => match ended(ops, view, &one.id).await? {
+            Some(outcome) => Some(told(outcome)),
+            // In autonomous mode it may still be telling: what it says last is the proof.
+            None if certain_at(view).is_some_and(|at| ops.clock.now() < at) => {
+                return Err(Problem::new(
+                    Kind::State,
+                    format!("judge job {}", view.spec.job),
+                    "its command on the instance has not reported its end yet",
+                    "it is looked at again at the next start, or with `freezeframe jobs resume`",
+                ));
+            }
+            None => None,
+        },
         _ => None,
     };
     Ok(Commands {
@@ -231,7 +244,7 @@ fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrd
         call.action == "SendCommand"
             && call
                 .detail
-                .contains(&format!(" {} on ", step.word(Mode::Coordinated)))
+                .contains(&format!(" {} on ", step.word(view.spec.mode)))
     };
     let pre_first = calls
         .iter()

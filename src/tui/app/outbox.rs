@@ -94,6 +94,7 @@ impl App {
             }
             Request::CancelJob(job) => effects.push(Effect::CancelJob(job)),
             Request::CancelAll => effects.push(Effect::CancelAll),
+            Request::ThawAgain(job) => effects.push(Effect::ThawAgain(job)),
             Request::Copy(text) => {
                 self.notice = Some(Notice::Info(format!("copied {text}")));
                 effects.push(Effect::Copy(text));

@@ -2,9 +2,11 @@
 
 mod describe;
 mod questions;
+mod summary;
 
 use std::cell::Cell as Slot;
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use crossterm::event::KeyEvent;
@@ -74,20 +76,25 @@ impl Jobs {
         cx.world.job(id)
     }
 
-    /// The rows again: uncertain thaws first, then what runs, then what failed within a day, then the
-    /// newest. The cursor stays on its job.
+    /// The rows again: uncertain thaws first, then what fails in a run that goes on, what is frozen, what
+    /// runs, what waits; then what failed within a day, then the newest. What goes on is ordered by name, so
+    /// that lanes move only when their standing does. The cursor stays on its job.
     fn arrange(&mut self, cx: &Cx<'_>) {
         let current = self.rows.get(self.cursor).cloned();
+        let live: HashSet<&RunId> = cx.world.running().map(|job| &job.spec.run).collect();
         let mut jobs: Vec<&JobView> = cx
             .world
             .jobs()
             .iter()
-            .filter(|job| self.narrow.lets(&words(job)))
+            .filter(|job| !self.narrow.is_active() || self.narrow.lets(&words(job)))
             .collect();
         jobs.sort_by_cached_key(|job| {
-            let begun = Reverse(job.started());
+            let rank = rank(job, live.contains(&job.spec.run), cx.now);
+            // What is over is shown newest first; what goes on keeps its place.
+            let begun =
+                (rank >= Rank::Failed || rank == Rank::Uncertain).then(|| Reverse(job.started()));
             (
-                rank(job, cx.now),
+                rank,
                 begun,
                 job.spec.instance_name.clone(),
                 job.spec.job.clone(),
@@ -143,7 +150,7 @@ impl Jobs {
 
     /// Lines above the lanes: counts, uncertain thaws, a journal that cannot be read.
     fn head(&self, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
-        let mut lines = vec![lane::fitted(self.summary(cx), width)];
+        let mut lines = summary::lines(cx, width);
         let uncertain: Vec<&str> = cx
             .world
             .jobs()
@@ -171,37 +178,6 @@ impl Jobs {
         lines
     }
 
-    fn summary(&self, cx: &Cx<'_>) -> Vec<Span<'static>> {
-        let jobs = cx.world.jobs();
-        let count = |test: &dyn Fn(&JobView) -> bool| jobs.iter().filter(|job| test(job)).count();
-        let failed = count(&|j| j.verdict == Some(Verdict::Failed));
-        let parts = [
-            (count(&|j| j.phase != Phase::Done), "running", Role::Accent),
-            (count(&lane::is_frozen), "frozen", Role::Frozen),
-            (
-                count(&|j| j.phase == Phase::Done) - failed,
-                "done",
-                Role::Text,
-            ),
-            (failed, "failed", Role::Error),
-        ];
-        let mut spans = Vec::new();
-        for (n, word, role) in parts {
-            if !spans.is_empty() {
-                spans.push(Span::styled(" · ", cx.styles.get(Role::Border)));
-            }
-            let role = if n == 0 { Role::Muted } else { role };
-            spans.push(Span::styled(format!("{n} {word}"), cx.styles.get(role)));
-        }
-        if cx.world.jobs.loading {
-            spans.push(Span::styled(
-                "  reading the journal…",
-                cx.styles.get(Role::Muted),
-            ));
-        }
-        spans
-    }
-
     fn emptiness(&self, cx: &Cx<'_>) -> &'static str {
         let pane = &cx.world.jobs;
         if pane.data.is_none() && (pane.loading || pane.error.is_some()) {
@@ -217,14 +193,36 @@ impl Jobs {
     }
 }
 
-fn rank(job: &JobView, now: DateTime<Utc>) -> u8 {
+/// Where a lane stands in the list, from the top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Uncertain,
+    Failing,
+    Frozen,
+    Running,
+    Queued,
+    Failed,
+    Over,
+}
+
+fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
     let fresh = job.ended().is_some_and(|ended| now - ended < FRESH);
-    match job.verdict {
-        _ if job.thaw_uncertain => 0,
-        _ if job.phase != Phase::Done => 1,
-        Some(Verdict::Failed) if fresh => 2,
-        _ => 3,
+    let fails = job.phases.iter().any(|record| record.failed);
+    match (job.phase, job.verdict) {
+        _ if job.thaw_uncertain => Rank::Uncertain,
+        (Phase::Done, Some(Verdict::Failed)) if live => Rank::Failing,
+        (Phase::Done, Some(Verdict::Failed)) if fresh => Rank::Failed,
+        (Phase::Done, _) => Rank::Over,
+        _ if lane::is_frozen(job) => Rank::Frozen,
+        _ if fails => Rank::Failing,
+        (Phase::Queued, _) => Rank::Queued,
+        _ => Rank::Running,
     }
+}
+
+/// Whether the job may hold a lock or a freeze now.
+fn holds(job: &JobView) -> bool {
+    (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
 }
 
 /// What the filter looks at.
@@ -232,8 +230,15 @@ fn words(job: &JobView) -> String {
     let spec = &job.spec;
     let (_, word, _) = lane::standing(job);
     format!(
-        "{} {} {} {} {word} {} {}",
-        spec.instance_name, spec.instance, spec.recipe, job.phase, spec.job, spec.run
+        "{} {} {} {} {word} {} {} {} {}",
+        spec.instance_name,
+        spec.instance,
+        spec.recipe,
+        job.phase,
+        spec.job,
+        spec.run,
+        spec.group.as_deref().unwrap_or_default(),
+        job.waiting.as_deref().unwrap_or_default(),
     )
 }
 
@@ -268,6 +273,7 @@ impl Screen for Jobs {
             Action::CopyId | Action::Metrics => job.is_some(),
             Action::CancelJob => job.is_some_and(|job| job.phase != Phase::Done),
             Action::CancelAll => cx.world.running().next().is_some(),
+            Action::ThawAgain => job.is_some_and(|job| job.thaw_uncertain),
             Action::ShowSet | Action::Restore => job.is_some_and(|job| !job.set.is_empty()),
             _ => false,
         }
@@ -326,7 +332,16 @@ impl Screen for Jobs {
                 Reaction::done()
             }
             Action::CopyId => Reaction::ask(Request::Copy(id.to_string())),
+            // Where something is held there is no time for questions. Elsewhere there is.
+            Action::CancelJob if holds(job) => Reaction::Done(vec![
+                Request::CancelJob(id),
+                Request::Say(format!("thawing and stopping {}", job.spec.instance_name)),
+            ]),
             Action::CancelJob => Reaction::ask(Request::Open(Box::new(questions::cancel(job)))),
+            Action::ThawAgain => Reaction::Done(vec![
+                Request::ThawAgain(id),
+                Request::Say(format!("thawing {} again", job.spec.instance_name)),
+            ]),
             Action::ShowSet => Reaction::ask(Request::Go(ScreenId::Snapshots, Subject::Set(id))),
             Action::Restore => Reaction::ask(Request::Go(ScreenId::Restore, Subject::Set(id))),
             Action::Metrics => Reaction::ask(Request::Go(
@@ -388,6 +403,9 @@ impl Screen for Jobs {
                     format!("thaw and stop the job of {name}"),
                 ));
             }
+            if job.thaw_uncertain {
+                items.push(item(Action::ThawAgain, format!("thaw {name} again")));
+            }
             if !job.set.is_empty() {
                 items.push(item(
                     Action::ShowSet,
@@ -445,7 +463,9 @@ impl Screen for Jobs {
         }
         // Two cells at the left show the cursor without colour.
         let lane_width = width.saturating_sub(2);
-        let height = lane::height(lane_width);
+        // Where many lanes compete for few lines, each makes do with one.
+        let crowded = self.rows.len() * lane::height(lane_width) > usize::from(list.height);
+        let height = if crowded { 1 } else { lane::height(lane_width) };
         let fits = usize::from(list.height) / height;
         self.fits.set(fits.max(1));
         let mut offset = self.offset.get().min(self.cursor);
@@ -462,6 +482,7 @@ impl Screen for Jobs {
             let here = n == self.cursor;
             for (i, mut line) in lane::lines(job, cx.now, lane_width, cx.styles)
                 .into_iter()
+                .take(height)
                 .enumerate()
             {
                 let Some(row) = rows.next() else { return };

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::text;
 use crate::config::theme::Role;
-use crate::domain::job::{JobView, Phase, PhaseRecord, Verdict};
+use crate::domain::job::{JobView, Mode, Phase, PhaseRecord, Verdict};
 use crate::tui::style::{self, Styles};
 
 /// From this width on a lane has two lines.
@@ -26,6 +26,8 @@ pub fn standing(job: &JobView) -> (&'static str, &'static str, Role) {
         Some(verdict) => verdict_look(verdict),
         None if job.phase == Phase::Done => ("?", "ended without a verdict", Role::Warn),
         None if is_frozen(job) => ("❄", "FROZEN", Role::Frozen),
+        None if alone(job) => ("▶", "at work alone", Role::Accent),
+        None if job.phase == Phase::Queued => ("·", "queued", Role::Muted),
         None => ("▶", phase_word(job.phase), Role::Accent),
     }
 }
@@ -54,6 +56,14 @@ fn phase_word(phase: Phase) -> &'static str {
         Phase::Completing => "completing",
         Phase::Done => "done",
     }
+}
+
+/// Whether the instance quiesces, asks for its snapshots and thaws by itself now, and nobody here can say
+/// which of these it is at.
+pub fn alone(job: &JobView) -> bool {
+    job.spec.mode == Mode::Autonomous
+        && (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
+        && !is_frozen(job)
 }
 
 /// Whether the job holds a freeze now, as far as the console knows.
@@ -214,6 +224,10 @@ fn rest(
         ));
         return;
     }
+    if let Some(waiting) = job.waiting.as_ref().filter(|_| job.phase == Phase::Queued) {
+        spans.push(Span::styled(format!(" · {waiting}"), muted));
+        return;
+    }
     if job.phase != Phase::Done {
         if job.phase == Phase::Completing {
             let done = job.progress();
@@ -225,6 +239,13 @@ fn rest(
         let running = job.phases.iter().rev().find(|r| r.phase == job.phase);
         if let Some(time) = running.and_then(|r| lasted(r, job, now)) {
             spans.push(Span::styled(format!(" {}", took(time)), text));
+        }
+        if alone(job) {
+            let words = format!(
+                " · it may be frozen; it thaws by itself, or its failsafe after {} s",
+                job.spec.budget_s
+            );
+            spans.push(Span::styled(words, muted));
         }
         if let Some(ms) = job.freeze_window_ms {
             spans.push(Span::styled(format!(" · froze {}", millis(ms)), muted));

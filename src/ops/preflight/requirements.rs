@@ -1,0 +1,191 @@
+//! What must be so before the instance itself is asked: room for tags, credentials that last, a document
+//! that is what it should be.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::aws::ssm::DocumentFacts;
+use crate::domain::ids::VolumeId;
+use crate::domain::instance::Instance;
+use crate::domain::job::{JobSpec, Mode};
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::tags;
+use crate::domain::trace::{Said, Trace};
+use crate::ops::Ops;
+use crate::recipe::{contract, document as documents};
+
+/// What a job may take beside its budget until the thaw is confirmed, in seconds.
+const BESIDE_BUDGET_S: i64 = 120;
+
+/// How many further tags a snapshot of each volume may carry: it gets the volume's own and ours
+/// (aws-facts 4.2). Where reading volumes is not allowed, nothing is known.
+///
+/// # Errors
+/// [`Kind::State`] for a volume whose tags leave no room for ours: `CreateSnapshots` or the label would be
+/// refused.
+pub(super) async fn tag_room(
+    ops: &Ops,
+    instance: &Instance,
+) -> Result<BTreeMap<VolumeId, usize>, Problem> {
+    let ids: Vec<VolumeId> = instance.devices.iter().map(|d| d.volume.clone()).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let volumes = match ops.session.volumes_by_id(&ids).await {
+        Ok(volumes) => volumes,
+        Err(problem) if problem.kind == Kind::Denied => {
+            tracing::warn!(%problem, "whether tags have room is unknown");
+            return Ok(BTreeMap::new());
+        }
+        Err(problem) => return Err(problem),
+    };
+    let mut room = BTreeMap::new();
+    for (id, volume) in volumes {
+        let own = volume.tags.copyable().count();
+        let Some(left) = tags::MAX_TAGS.checked_sub(own + tags::OF_A_JOB) else {
+            return Err(Problem::new(
+                Kind::State,
+                format!("check {}", instance.id),
+                format!(
+                    "{id} has {own} tags; its snapshot would carry them beside {} of the job's, and {} is the most",
+                    tags::OF_A_JOB,
+                    tags::MAX_TAGS
+                ),
+                format!(
+                    "remove tags from {id} until it has no more than {}",
+                    tags::MAX_TAGS - tags::OF_A_JOB
+                ),
+            ));
+        };
+        room.insert(id, left);
+    }
+    Ok(room)
+}
+
+/// The console's own credentials outlive the freeze, if they say when they end.
+///
+/// # Errors
+/// [`Kind::Credentials`].
+pub(super) async fn credentials_last(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
+    let now = ops.clock.now();
+    let margin = needed(spec);
+    match ops.session.credentials_until(now, margin).await {
+        Some(until) if until <= now + margin => Err(Problem::new(
+            Kind::Credentials,
+            format!("check the credentials for {}", spec.instance),
+            format!(
+                "they expire at {}, and the freeze may last {} s",
+                until.format("%H:%M:%S UTC"),
+                spec.budget_s
+            ),
+            "renew them (for SSO: `aws sso login`), then run the job again",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The instance role's credentials, with which autonomous mode makes its call, outlive the freeze.
+///
+/// # Errors
+/// [`Kind::Script`], code `no-credentials`.
+pub(super) fn role_lasts(ops: &Ops, spec: &JobSpec, trace: &Trace) -> Result<(), Problem> {
+    if spec.mode != Mode::Autonomous {
+        return Ok(());
+    }
+    let until = trace.events().find_map(|said| match said {
+        Said::Prepared {
+            credentials_until: Some(until),
+            ..
+        } => DateTime::parse_from_rfc3339(until).ok(),
+        _ => None,
+    });
+    match until.map(|until| until.with_timezone(&Utc)) {
+        Some(until) if until <= ops.clock.now() + needed(spec) => Err(Problem::new(
+            Kind::Script,
+            format!("check the role of {}", spec.instance),
+            format!(
+                "its credentials expire at {}, before the snapshot could be made for certain",
+                until.format("%H:%M:%S UTC")
+            ),
+            "wait some minutes: the instance metadata hands out new ones before the old ones end",
+        )
+        .with_code("no-credentials")),
+        _ => Ok(()),
+    }
+}
+
+fn needed(spec: &JobSpec) -> TimeDelta {
+    TimeDelta::seconds(i64::from(spec.budget_s) + BESIDE_BUDGET_S)
+}
+
+/// The document is there and what it should be: ours as it was reviewed, somebody else's within the
+/// contract. Answers whether it has a dry run.
+///
+/// # Errors
+/// [`Kind::Document`].
+pub(super) async fn document(
+    ops: &Ops,
+    spec: &JobSpec,
+    there: Option<DocumentFacts>,
+) -> Result<bool, Problem> {
+    let refused = |cause: String, mend: &str| {
+        Err(Problem::new(
+            Kind::Document,
+            format!("check document {}", spec.document),
+            cause,
+            mend,
+        ))
+    };
+    let ours = documents::by_name(&spec.document)
+        .ok()
+        .filter(|_| !spec.foreign);
+    let Some(facts) = there else {
+        let mend = if ours.is_some() {
+            "install the documents with `freezeframe setup documents`"
+        } else {
+            "correct its name, or create it in this account and region"
+        };
+        return refused(
+            format!("there is no such SSM document in {}", ops.scope()),
+            mend,
+        );
+    };
+    if let Some(ours) = ours
+        && facts.hash != ours.hash
+    {
+        let cause = format!(
+            "its content is not this freezeframe's (version {}, sha256 {})",
+            facts.version,
+            facts.hash.get(..12).unwrap_or(&facts.hash)
+        );
+        return refused(
+            cause,
+            "review the difference, then update it with `freezeframe setup documents`",
+        );
+    }
+    if facts.status != "Active" {
+        return refused(
+            format!("its status is {}", facts.status),
+            "wait until it is Active, or install it again",
+        );
+    }
+    if ours.is_some() {
+        return Ok(true);
+    }
+    if facts.kind != "Command" {
+        return refused(
+            format!("it is a document of type {}", facts.kind),
+            "name a document of type Command",
+        );
+    }
+    let content = ops.session.document_content(&spec.document).await?;
+    let parameters = spec.parameters.keys().map(String::as_str);
+    match contract::read(&content, parameters) {
+        Ok(contract) => Ok(contract.dry_run),
+        Err(cause) => refused(
+            cause,
+            "bring it to the contract of Data Lifecycle Manager's pre/post scripts, or choose another",
+        ),
+    }
+}

@@ -1,0 +1,399 @@
+//! Autonomous mode and other makers' documents, driven against the lab in process on tokio's paused clock.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails the test"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
+use freezeframe::domain::level::Level;
+use freezeframe::domain::problem::Kind;
+use freezeframe::domain::tags::{self, Tags};
+use freezeframe::lab::FaultKind;
+use freezeframe::lab::faults::Mishap;
+use serde_json::json;
+use support::{Bench, bench};
+
+async fn alone(bench: &Bench, recipe: &str, on_failure: OnFailure) -> JobSpec {
+    JobSpec {
+        mode: Mode::Autonomous,
+        ..bench.spec(recipe, 30, on_failure).await
+    }
+}
+
+/// Whatever happened: nothing is frozen, no level without evidence, the tags say what the view says.
+async fn sound(bench: &Bench, view: &JobView) {
+    assert_eq!(view.phase, Phase::Done);
+    bench.nothing_frozen(&view.spec.instance);
+    let there = bench
+        .ops
+        .session
+        .snapshots_of_job(&view.spec.job)
+        .await
+        .unwrap();
+    for member in &view.set {
+        let level = there
+            .iter()
+            .find(|s| s.id == member.snapshot)
+            .and_then(|s| s.level());
+        assert_eq!(level, Some(member.level), "{member:?}");
+        if member.level.is_proven() {
+            assert!(view.evidence.links.iter().all(|l| l.holds), "{view:#?}");
+            assert_eq!(
+                bench.runtime.was_frozen(member.snapshot.as_str()),
+                Some(true)
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_command_makes_a_proven_set_with_the_instances_own_role() {
+    for (recipe, verdict) in [
+        ("linux-mysql", Verdict::Application),
+        ("linux-filesystem", Verdict::Filesystem),
+    ] {
+        let bench = bench().await;
+        let spec = alone(&bench, recipe, OnFailure::Skip).await;
+        let view = bench.run(spec).await;
+        assert_eq!(view.verdict, Some(verdict), "{view:#?}");
+        assert!(view.evidence.links.iter().all(|l| l.holds), "{view:#?}");
+        assert!(view.error.is_none() && !view.thaw_uncertain);
+        assert!(view.freeze_window_ms.is_some_and(|ms| ms > 0));
+        assert!(view.frozen_since.is_none() && view.evidence.post_command.is_none());
+        sound(&bench, &view).await;
+        let words: Vec<String> = bench
+            .ops
+            .journal
+            .calls(view.spec.job.as_str())
+            .unwrap()
+            .into_iter()
+            .filter(|c| c.action == "SendCommand" || c.action == "CreateSnapshots")
+            .map(|c| c.detail)
+            .collect();
+        assert_eq!(words.len(), 2, "a look and the one command: {words:?}");
+        assert!(words[1].contains(" snapshot on "), "{words:?}");
+        // What the console would have tagged, the instance has.
+        let set = bench
+            .ops
+            .session
+            .snapshots_of_job(&view.spec.job)
+            .await
+            .unwrap();
+        assert_eq!(set.len(), view.set.len());
+        assert!(set.iter().all(|s| s.tags.get(tags::RECIPE) == Some(recipe)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lane_shows_the_set_while_the_command_still_runs() {
+    let bench = bench().await;
+    // The answer to the instance is slow: the set is there, the freeze still held.
+    bench.fault(
+        "CreateSnapshots",
+        1,
+        1,
+        FaultKind::Slow(Duration::from_secs(12)),
+    );
+    let spec = alone(&bench, "linux-filesystem", OnFailure::Skip).await;
+    let seen = std::sync::Mutex::new(Vec::new());
+    let view = bench
+        .run_until(spec, |view| {
+            seen.lock()
+                .unwrap()
+                .push((view.phase, view.set.len(), view.frozen_since));
+            false
+        })
+        .await;
+    let seen = seen.into_inner().unwrap();
+    assert!(
+        seen.iter()
+            .any(|(phase, set, _)| *phase == Phase::Snapshotting && *set > 0),
+        "{seen:?}"
+    );
+    assert!(
+        seen.iter()
+            .all(|(phase, _, since)| *phase != Phase::Frozen && since.is_none())
+    );
+    assert_eq!(view.verdict, Some(Verdict::Filesystem), "{view:#?}");
+    sound(&bench, &view).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_killed_or_cut_off_is_thawed_and_judged_by_what_is_proven() {
+    for mishap in [
+        Mishap::Killed(Duration::from_millis(300)),
+        Mishap::Killed(Duration::from_secs(3)),
+        Mishap::Cancelled(Duration::from_millis(300)),
+        Mishap::Truncated(200),
+        Mishap::Truncated(1_500),
+    ] {
+        let bench = bench().await;
+        bench.fault("snapshot", 0, 1, FaultKind::Command(mishap));
+        let spec = alone(&bench, "linux-mysql", OnFailure::Skip).await;
+        let view = bench.run(spec).await;
+        assert!(!view.thaw_uncertain, "{mishap:?} {view:#?}");
+        sound(&bench, &view).await;
+        assert!(
+            bench.calls("CreateSnapshots") <= 2,
+            "a dry run and one call: {mishap:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_the_instance_may_not_make_is_refused_before_anything_is_touched() {
+    for on_failure in [OnFailure::Skip, OnFailure::CrashConsistent] {
+        let bench = bench().await;
+        bench.fault(
+            "CreateSnapshots",
+            0,
+            1,
+            FaultKind::Error {
+                code: "UnauthorizedOperation".to_owned(),
+                message: "You are not authorized".to_owned(),
+                status: 403,
+            },
+        );
+        let view = bench
+            .run(alone(&bench, "linux-mysql", on_failure).await)
+            .await;
+        let error = view.error.clone().unwrap();
+        assert_eq!(error.code.as_deref(), Some("snapshot-refused"), "{error:?}");
+        assert!(error.mend.contains("role"), "{error:?}");
+        let wanted = match on_failure {
+            OnFailure::Skip => Verdict::Skipped,
+            OnFailure::CrashConsistent => Verdict::Crash,
+        };
+        assert_eq!(view.verdict, Some(wanted));
+        assert!(
+            bench
+                .runtime
+                .history(view.spec.instance.as_str())
+                .is_empty()
+        );
+        sound(&bench, &view).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_refused_while_frozen_leaves_no_set_or_the_consoles() {
+    for (on_failure, verdict) in [
+        (OnFailure::Skip, Verdict::Failed),
+        (OnFailure::CrashConsistent, Verdict::Crash),
+    ] {
+        let bench = bench().await;
+        bench.fault(
+            "CreateSnapshots",
+            1,
+            1,
+            FaultKind::Error {
+                code: "SnapshotCreationPerVolumeRateExceeded".to_owned(),
+                message: "slow".to_owned(),
+                status: 400,
+            },
+        );
+        let view = bench
+            .run(alone(&bench, "linux-filesystem", on_failure).await)
+            .await;
+        assert_eq!(view.verdict, Some(verdict), "{view:#?}");
+        sound(&bench, &view).await;
+        assert_eq!(view.set.is_empty(), on_failure == OnFailure::Skip);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_instance_never_got_is_found_and_never_asked_for_again() {
+    let bench = bench().await;
+    bench.fault("CreateSnapshots", 1, 1, FaultKind::LoseResponse);
+    let spec = alone(&bench, "linux-filesystem", OnFailure::CrashConsistent).await;
+    let view = bench.run(spec).await;
+    assert_eq!(view.verdict, Some(Verdict::Crash), "{view:#?}");
+    assert!(!view.set.is_empty());
+    assert_eq!(bench.calls("CreateSnapshots"), 2, "a dry run and one call");
+    sound(&bench, &view).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_ends_thawed_whenever_it_comes() {
+    for phase in [Phase::Quiescing, Phase::Snapshotting] {
+        let bench = bench().await;
+        bench.fault(
+            "CreateSnapshots",
+            1,
+            1,
+            FaultKind::Slow(Duration::from_secs(12)),
+        );
+        let spec = alone(&bench, "linux-mysql", OnFailure::CrashConsistent).await;
+        let view = bench.run_until(spec, |view| view.phase == phase).await;
+        assert_eq!(view.verdict, Some(Verdict::Cancelled), "{view:#?}");
+        assert!(!view.thaw_uncertain);
+        sound(&bench, &view).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_reply_of_the_send_is_found_by_its_comment() {
+    let bench = bench().await;
+    bench.fault("SendCommand", 1, 1, FaultKind::LoseResponse);
+    let view = bench
+        .run(alone(&bench, "linux-mysql", OnFailure::Skip).await)
+        .await;
+    assert_eq!(view.verdict, Some(Verdict::Application), "{view:#?}");
+    sound(&bench, &view).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_without_room_for_our_tags_is_refused_and_one_with_little_is_not() {
+    for (count, fits) in [(43, true), (44, false)] {
+        let bench = bench().await;
+        let spec = bench.spec("linux-filesystem", 30, OnFailure::Skip).await;
+        let instance = bench.instance("linux-filesystem").await;
+        let volume = instance.data_volumes().next().unwrap().volume.clone();
+        let all = bench.ops.session.volumes().await.unwrap();
+        let own = all.iter().find(|v| v.id == volume).unwrap();
+        let more: Tags = (own.tags.copyable().count()..count)
+            .map(|n| (format!("t{n}"), "x".to_owned()))
+            .collect();
+        bench
+            .ops
+            .session
+            .set_tags(volume.as_str(), &more)
+            .await
+            .unwrap();
+        let view = bench.run(spec).await;
+        if fits {
+            assert_eq!(view.verdict, Some(Verdict::Filesystem), "{view:#?}");
+        } else {
+            assert_eq!(view.verdict, Some(Verdict::Skipped), "{view:#?}");
+            let error = view.error.unwrap();
+            assert!(
+                error.cause.contains("44 tags") && error.mend.contains("43"),
+                "{error:?}"
+            );
+            assert_eq!(bench.calls("SendCommand"), 0);
+        }
+    }
+}
+
+/// The shape of the sample that AWS published for Data Lifecycle Manager, with our own words.
+fn dlm_document(commands: &[&str], script: &str) -> String {
+    json!({
+        "schemaVersion": "2.2",
+        "description": "pre/post scripts of an operator",
+        "parameters": {
+            "executionId": {"type": "String", "default": "None", "allowedPattern":
+                "^(None|[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12})$"},
+            "command": {"type": "String", "default": "dry-run", "allowedValues": commands},
+        },
+        "mainSteps": [{
+            "action": "aws:runShellScript",
+            "name": "run_pre_post_scripts",
+            "precondition": {"StringEquals": ["platformType", "Linux"]},
+            "inputs": {"runCommand": [script]},
+        }],
+    })
+    .to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn anybodys_document_of_the_contract_runs_and_earns_a_crash() {
+    let every: &[&str] = &["pre-script", "post-script", "dry-run"];
+    for (commands, sent) in [(every, 3), (&every[..2], 2)] {
+        let bench = bench().await;
+        let content = dlm_document(commands, "echo {{ command }}");
+        bench
+            .ops
+            .session
+            .install_document("ops-pre-post", &content)
+            .await
+            .unwrap();
+        let spec = JobSpec {
+            document: "ops-pre-post".to_owned(),
+            foreign: true,
+            ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
+        };
+        let view = bench.run(spec).await;
+        assert_eq!(view.verdict, Some(Verdict::Crash), "{view:#?}");
+        assert!(view.error.is_none() && !view.thaw_uncertain, "{view:#?}");
+        assert!(!view.set.is_empty());
+        for member in &view.set {
+            assert_eq!(member.level, Level::Crash);
+            assert!(member.reason.contains("no FF1 lines"), "{member:?}");
+        }
+        assert_eq!(
+            bench.calls("SendCommand"),
+            sent,
+            "a dry run only where it is named"
+        );
+        sound(&bench, &view).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_scripts_fail_is_thawed_all_the_same_and_never_snapshotted() {
+    let bench = bench().await;
+    let content = dlm_document(&["pre-script", "post-script"], "false");
+    bench
+        .ops
+        .session
+        .install_document("ops-broken", &content)
+        .await
+        .unwrap();
+    let spec = JobSpec {
+        document: "ops-broken".to_owned(),
+        foreign: true,
+        ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
+    };
+    let view = bench.run(spec).await;
+    assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
+    assert!(
+        view.thaw_uncertain,
+        "its post-script never said that it thawed"
+    );
+    assert_eq!(bench.calls("CreateSnapshots"), 0);
+    assert!(
+        bench.calls("SendCommand") >= 4,
+        "one pre-script, and post-script until it is hopeless"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_outside_the_contract_is_refused_with_what_it_lacks() {
+    let bench = bench().await;
+    for (name, content, lacks) in [
+        (
+            "no-post",
+            dlm_document(&["pre-script"], "true"),
+            "post-script",
+        ),
+        (
+            "no-id",
+            dlm_document(&["pre-script", "post-script"], "true")
+                .replace("executionId", "executionID"),
+            "executionId",
+        ),
+    ] {
+        bench
+            .ops
+            .session
+            .install_document(name, &content)
+            .await
+            .unwrap();
+        let spec = JobSpec {
+            document: name.to_owned(),
+            foreign: true,
+            ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
+        };
+        let view = bench.run(spec).await;
+        assert_eq!(view.verdict, Some(Verdict::Skipped));
+        let error = view.error.unwrap();
+        assert_eq!(error.kind, Kind::Document);
+        assert!(error.cause.contains(lacks), "{error:?}");
+    }
+    assert_eq!(bench.calls("SendCommand"), 0);
+}

@@ -1,0 +1,530 @@
+//! Property 23: two consoles, on one host or two, never hold one instance together. 10,000 seeded
+//! interleavings of the pure machine's steps over a model of the instance's lock and failsafe, with lost
+//! answers, killed consoles and late commands. A failing seed is named and replays by itself:
+//! `FREEZEFRAME_SEED=N cargo test --test consoles`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails the test"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+use freezeframe::domain::ids::{CommandId, InstanceId, JobId, SnapshotId, VolumeId};
+use freezeframe::domain::job::{JobSpec, JobView, Phase};
+use freezeframe::domain::level::Level;
+use freezeframe::domain::machine::{
+    AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Effect, Engine,
+    Event, Job, PreflightFacts, SnapshotProgress, Timer,
+};
+use freezeframe::domain::problem::{Kind, Problem};
+use freezeframe::jobs::journal::Journal;
+
+const SEEDS: u64 = 10_000;
+const INSTANCE: &str = "i-0123456789abcdef0";
+const DATA: &str = "vol-00000000000000002";
+/// The failsafe's budget, and how long a lease lasts, in seconds.
+const BUDGET_S: i64 = 20;
+const LEASE_S: i64 = 330 + BUDGET_S;
+
+fn start() -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).unwrap()
+}
+
+fn spec(n: usize) -> JobSpec {
+    serde_json::from_value(serde_json::json!({
+        "job": format!("0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f1{n}"),
+        "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f0f",
+        "account": "111122223333", "region": "eu-central-1",
+        "instance": INSTANCE, "instance_name": "db-1",
+        "recipe": "linux-mysql", "document": "freezeframe-linux-mysql",
+        "mode": "coordinated", "budget_s": BUDGET_S, "on_failure": "skip",
+        "mounts": [], "namespace": "Organization/Backup",
+    }))
+    .unwrap()
+}
+
+fn facts() -> PreflightFacts {
+    PreflightFacts {
+        covered: vec![CoveredMount {
+            mount: "/data".into(),
+            fs: "xfs".into(),
+            volumes: vec![VolumeId::from_api(DATA)],
+        }],
+        volumes: vec![AttachedVolume {
+            volume: VolumeId::from_api(DATA),
+            device: "/dev/sdf".into(),
+            is_root: false,
+        }],
+        engine: Some(Engine {
+            name: "mariadb".into(),
+            version: "11.4".into(),
+            datadir: "/data/mysql/".into(),
+            replica: false,
+        }),
+        ..PreflightFacts::default()
+    }
+}
+
+/// A freeze on the instance.
+#[derive(Debug, Clone)]
+struct Hold {
+    number: u32,
+    console: usize,
+    until: DateTime<Utc>,
+    fired: bool,
+}
+
+/// A snapshot, and the freeze that held when it was taken.
+#[derive(Debug)]
+struct Taken {
+    console: usize,
+    under: Option<u32>,
+    level: Option<Level>,
+}
+
+/// Something on its way: to the world, or back to a console.
+#[derive(Debug)]
+enum Way {
+    Preflight,
+    Pre(CommandId),
+    Create,
+    Post(CommandId),
+    Find,
+    Answer(Box<Event>),
+}
+
+struct Console {
+    job: Job,
+    alive: bool,
+    timers: BTreeMap<Timer, DateTime<Utc>>,
+    ways: Vec<Way>,
+    commands: u32,
+}
+
+struct World {
+    rng: fastrand::Rng,
+    now: DateTime<Utc>,
+    consoles: Vec<Console>,
+    /// One for each host.
+    journals: Vec<Journal>,
+    hold: Option<Hold>,
+    holds: u32,
+    /// Freezes that ended by their own `post-script`, still unbroken.
+    kept: BTreeSet<u32>,
+    sequences: BTreeMap<usize, u64>,
+    taken: Vec<Taken>,
+    refused: u32,
+    killed: u32,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let hosts = 1 + usize::try_from(seed % 2).unwrap();
+        let console = |n| Console {
+            job: Job::new(spec(n)),
+            alive: true,
+            timers: BTreeMap::new(),
+            ways: Vec::new(),
+            commands: 0,
+        };
+        let mut world = Self {
+            rng: fastrand::Rng::with_seed(seed),
+            now: start(),
+            consoles: (0..2).map(console).collect(),
+            journals: (0..hosts).map(|_| Journal::in_memory().unwrap()).collect(),
+            hold: None,
+            holds: 0,
+            kept: BTreeSet::new(),
+            sequences: BTreeMap::new(),
+            taken: Vec::new(),
+            refused: 0,
+            killed: 0,
+        };
+        for n in 0..2 {
+            world.tell(n, Event::Start);
+        }
+        world
+    }
+
+    fn journal(&self, console: usize) -> &Journal {
+        &self.journals[console % self.journals.len()]
+    }
+
+    /// Runs until both consoles are done or dead and nothing is on its way.
+    fn run(&mut self) {
+        for _ in 0..2_000 {
+            let open: Vec<usize> = (0..self.consoles.len())
+                .filter(|n| {
+                    let console = &self.consoles[*n];
+                    !console.ways.is_empty()
+                        || (console.alive && !console.job.is_done() && !console.timers.is_empty())
+                })
+                .collect();
+            let Some(&n) = open.get(self.rng.usize(0..open.len().max(1))) else {
+                return;
+            };
+            match self.rng.u32(0..100) {
+                0 => self.kill(n),
+                1..15 => self.pass(),
+                _ if self.consoles[n].ways.is_empty() => self.pass(),
+                _ => self.go_on(n),
+            }
+        }
+        panic!("it does not end: {:?}", self.consoles[0].job.view());
+    }
+
+    /// The console's process dies. What it sent is on its way all the same.
+    fn kill(&mut self, n: usize) {
+        let console = &mut self.consoles[n];
+        if console.alive && !console.job.is_done() {
+            console.alive = false;
+            console.timers.clear();
+            console.ways.retain(|way| !matches!(way, Way::Answer(_)));
+            self.killed += 1;
+        }
+    }
+
+    /// Time passes: the failsafe acts on its own, timers run out.
+    fn pass(&mut self) {
+        self.now += TimeDelta::milliseconds(self.rng.i64(1..8_000));
+        let now = self.now;
+        if let Some(hold) = self.hold.as_mut().filter(|hold| now >= hold.until) {
+            hold.fired = true;
+        }
+        for n in 0..self.consoles.len() {
+            let due: Vec<Timer> = self.consoles[n]
+                .timers
+                .iter()
+                .filter(|(_, at)| **at <= now)
+                .map(|(timer, _)| *timer)
+                .collect();
+            for timer in due {
+                if self.consoles[n].timers.remove(&timer).is_some() {
+                    self.tell(n, Event::TimedOut(timer));
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, n: usize, event: Event) {
+        if !self.consoles[n].alive {
+            return;
+        }
+        let effects = self.consoles[n].job.step(event, self.now);
+        let view = self.consoles[n].job.view();
+        let done = self.consoles[n].job.is_done();
+        self.journal(n)
+            .save_job(&view, "host:1:1", !done, self.now)
+            .unwrap();
+        for effect in effects {
+            self.carry_out(n, effect);
+        }
+    }
+
+    fn carry_out(&mut self, n: usize, effect: Effect) {
+        let number = self.consoles[n].commands;
+        let command = CommandId::from_api(format!("00000000-0000-0000-{n:04}-{number:012}"));
+        let now = self.now;
+        let console = &mut self.consoles[n];
+        let answer = |event| Way::Answer(Box::new(event));
+        match effect {
+            Effect::Preflight => console.ways.push(Way::Preflight),
+            Effect::SendPre => {
+                console.commands += 1;
+                console
+                    .ways
+                    .push(answer(Event::PreSent(Ok(command.clone()))));
+                console.ways.push(Way::Pre(command));
+            }
+            Effect::SendPost => {
+                console.commands += 1;
+                console
+                    .ways
+                    .push(answer(Event::PostSent(Ok(command.clone()))));
+                console.ways.push(Way::Post(command));
+            }
+            Effect::CreateSnapshots => console.ways.push(Way::Create),
+            Effect::FindSnapshots => console.ways.push(Way::Find),
+            Effect::WriteLabels(labels) => {
+                for taken in self.taken.iter_mut().filter(|t| t.console == n) {
+                    taken.level = labels.first().map(|l| l.level);
+                }
+                console.ways.push(answer(Event::LabelsWritten(Ok(()))));
+            }
+            Effect::WatchProgress => {
+                let done = vec![SnapshotProgress {
+                    snapshot: snapshot(n),
+                    state: "completed".into(),
+                    percent: 100,
+                }];
+                console.ways.push(answer(Event::Progress(done)));
+            }
+            Effect::Publish(_) => console.ways.push(answer(Event::Published(Ok(())))),
+            Effect::Arm { timer, after } => {
+                console
+                    .timers
+                    .insert(timer, now + TimeDelta::from_std(after).unwrap());
+            }
+            Effect::Disarm(timer) => {
+                console.timers.remove(&timer);
+            }
+            Effect::CancelCommand(_) => {}
+            Effect::SendSnapshot => panic!("the jobs are coordinated"),
+        }
+    }
+
+    /// One thing that is on its way arrives, in whatever order.
+    fn go_on(&mut self, n: usize) {
+        let at = self.rng.usize(0..self.consoles[n].ways.len());
+        let way = self.consoles[n].ways.remove(at);
+        let lost = self.rng.u32(0..30) == 0;
+        let event = match way {
+            Way::Answer(event) => return self.tell(n, *event),
+            Way::Preflight => Event::Preflight(self.preflight(n)),
+            Way::Pre(command) => Event::PreEnded(self.pre(n, command)),
+            Way::Post(command) => Event::PostEnded(self.post(n, command)),
+            Way::Create => {
+                let made = self.create(n);
+                Event::SnapshotsAnswered(if lost { Err(no_answer()) } else { Ok(made) })
+            }
+            Way::Find => Event::SnapshotsFound(Ok(self.found(n))),
+        };
+        if self.consoles[n].alive {
+            self.consoles[n].ways.push(Way::Answer(Box::new(event)));
+        }
+    }
+
+    fn preflight(&mut self, n: usize) -> Result<PreflightFacts, Problem> {
+        let spec = spec(n);
+        let until = self.now + TimeDelta::seconds(LEASE_S);
+        let other = self
+            .journal(n)
+            .lease(&spec.scope, &spec.instance, &spec.job, until, self.now)
+            .unwrap();
+        match other {
+            Some(other) => {
+                assert_eq!(self.journals.len(), 1, "two hosts share no journal");
+                self.refused += 1;
+                let cause = format!("job {other} is under way there");
+                Err(Problem::new(Kind::State, "check", cause, "wait"))
+            }
+            None => Ok(facts()),
+        }
+    }
+
+    fn lines(&mut self, n: usize, command: &str, lines: &[String]) -> String {
+        let hello = format!(
+            r#""t":"hello","recipe":"linux-mysql","version":1,"job":"{}","command":"{command}""#,
+            spec(n).job
+        );
+        let sequence = self.sequences.entry(n).or_default();
+        std::iter::once(&hello)
+            .chain(lines)
+            .map(|line| {
+                *sequence += 1;
+                format!("FF1 {{\"seq\":{sequence},\"ms\":{sequence},{line}}}\n")
+            })
+            .collect()
+    }
+
+    fn ended(
+        &mut self,
+        n: usize,
+        command: CommandId,
+        word: &str,
+        exit: i32,
+        said: &[&str],
+    ) -> CommandOutcome {
+        let said: Vec<String> = said.iter().map(|line| (*line).to_owned()).collect();
+        CommandOutcome {
+            command,
+            ended: if exit == 0 {
+                CommandEnd::Success
+            } else {
+                CommandEnd::Failed { exit }
+            },
+            stdout: self.lines(n, word, &said),
+            stderr: String::new(),
+        }
+    }
+
+    /// `pre-script` at the instance: its lock lets one job in.
+    fn pre(&mut self, n: usize, command: CommandId) -> CommandOutcome {
+        if self.hold.as_ref().is_some_and(|hold| !hold.fired) {
+            self.refused += 1;
+            let said = [
+                r#""t":"error","code":"busy","text":"another job""#,
+                r#""t":"end","outcome":"failed","exit":204"#,
+            ];
+            return self.ended(n, command, "pre-script", 204, &said);
+        }
+        self.holds += 1;
+        self.hold = Some(Hold {
+            number: self.holds,
+            console: n,
+            until: self.now + TimeDelta::seconds(BUDGET_S),
+            fired: false,
+        });
+        let said = [
+            r#""t":"armed","budget_ms":20000,"guard_pid":2,"holder_pid":3"#,
+            r#""t":"locked","session":"7","how":"ftwrl","tries":1"#,
+            r#""t":"synced""#,
+            r#""t":"frozen","mount":"/data","took_ms":4"#,
+            r#""t":"ready""#,
+            r#""t":"end","outcome":"ok","exit":0"#,
+        ];
+        self.ended(n, command, "pre-script", 0, &said)
+    }
+
+    fn post(&mut self, n: usize, command: CommandId) -> CommandOutcome {
+        match self.hold.clone() {
+            Some(hold) if hold.console == n && hold.fired => {
+                self.hold = None;
+                let said = [
+                    r#""t":"error","code":"failsafe-fired","text":"too late""#,
+                    r#""t":"thawed","mount":"/data","ok":false"#,
+                    r#""t":"disarmed","fired":true"#,
+                    r#""t":"probe","mount":"/data","frozen":false"#,
+                    r#""t":"end","outcome":"failed","exit":203"#,
+                ];
+                self.ended(n, command, "post-script", 203, &said)
+            }
+            Some(hold) if hold.console == n => {
+                self.hold = None;
+                self.kept.insert(hold.number);
+                let said = [
+                    r#""t":"release""#,
+                    r#""t":"alive","session":"7""#,
+                    r#""t":"thawed","mount":"/data","ok":true"#,
+                    r#""t":"unlocked","session":"7""#,
+                    r#""t":"disarmed","fired":false"#,
+                    r#""t":"probe","mount":"/data","frozen":false"#,
+                    r#""t":"window","window_ms":40"#,
+                    r#""t":"end","outcome":"ok","exit":0"#,
+                ];
+                self.ended(n, command, "post-script", 0, &said)
+            }
+            other => {
+                let frozen = other.is_some_and(|hold| !hold.fired);
+                let probe = format!(r#""t":"probe","mount":"/data","frozen":{frozen}"#);
+                let said = [
+                    r#""t":"error","code":"not-frozen","text":"no such job""#,
+                    &probe,
+                    r#""t":"end","outcome":"failed","exit":205"#,
+                ];
+                self.ended(n, command, "post-script", 205, &said)
+            }
+        }
+    }
+
+    fn create(&mut self, n: usize) -> Vec<CreatedSnapshot> {
+        assert!(
+            self.taken.iter().all(|t| t.console != n),
+            "a second set of one job"
+        );
+        self.taken.push(Taken {
+            console: n,
+            under: self
+                .hold
+                .as_ref()
+                .filter(|hold| hold.console == n && !hold.fired)
+                .map(|hold| hold.number),
+            level: None,
+        });
+        self.found(n)
+    }
+
+    fn found(&self, n: usize) -> Vec<CreatedSnapshot> {
+        self.taken
+            .iter()
+            .filter(|t| t.console == n)
+            .map(|_| CreatedSnapshot {
+                snapshot: snapshot(n),
+                volume: VolumeId::from_api(DATA),
+                volume_gib: 8,
+            })
+            .collect()
+    }
+
+    /// Whatever was claimed, was so; nothing is left that would keep a third console away for ever.
+    fn hold_to_the_promises(&mut self) -> u32 {
+        let mut proven = 0;
+        for taken in &self.taken {
+            if taken.level.is_some_and(Level::is_proven) {
+                proven += 1;
+                let under = taken
+                    .under
+                    .unwrap_or_else(|| panic!("{taken:?} was not frozen"));
+                assert!(
+                    self.kept.contains(&under),
+                    "{taken:?}: the freeze was broken"
+                );
+            }
+        }
+        self.now += TimeDelta::seconds(LEASE_S);
+        let third = JobId::from_api("third");
+        let at = InstanceId::from_api(INSTANCE);
+        for journal in &self.journals {
+            let scope = spec(0).scope;
+            let until = self.now + TimeDelta::seconds(1);
+            let holder = journal.lease(&scope, &at, &third, until, self.now).unwrap();
+            assert_eq!(holder, None, "a stale lease outlived the failsafe");
+        }
+        if let Some(hold) = &self.hold {
+            assert!(hold.until <= self.now, "frozen past its budget: {hold:?}");
+        }
+        proven
+    }
+
+    fn views(&self) -> Vec<JobView> {
+        self.consoles
+            .iter()
+            .filter(|c| c.alive)
+            .map(|c| c.job.view())
+            .collect()
+    }
+}
+
+fn snapshot(n: usize) -> SnapshotId {
+    SnapshotId::from_api(format!("snap-0000000000000000{n}"))
+}
+
+fn no_answer() -> Problem {
+    let mut problem = Problem::new(Kind::Network, "create snapshots", "no answer", "look");
+    problem.may_have_happened = true;
+    problem
+}
+
+#[test]
+fn p23_ten_thousand_interleavings_of_two_consoles() {
+    let seeds = match std::env::var("FREEZEFRAME_SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..SEEDS).collect::<Vec<u64>>(),
+    };
+    let (mut proven, mut refused, mut killed) = (0, 0, 0);
+    for seed in &seeds {
+        let told = std::panic::catch_unwind(|| {
+            let mut world = World::new(*seed);
+            world.run();
+            for view in world.views() {
+                assert_eq!(view.phase, Phase::Done, "{view:#?}");
+            }
+            (world.hold_to_the_promises(), world.refused, world.killed)
+        });
+        let Ok(one) = told else {
+            panic!("seed {seed} breaks a promise; FREEZEFRAME_SEED={seed} replays it");
+        };
+        proven += one.0;
+        refused += one.1;
+        killed += one.2;
+    }
+    // The model is no trivial one: sets were proven, jobs met each other, consoles died.
+    if seeds.len() > 1 {
+        assert!(
+            proven > 1_000 && refused > 1_000 && killed > 500,
+            "{proven} {refused} {killed}"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! The console's line to AWS, which is cut in the moment in which the console dies. What was sent before is carried
+//! out; no answer ever arrives.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use freezeframe::lab::connector::LabHttpClient;
+
+/// Whether a console lives.
+#[derive(Debug, Clone)]
+pub struct Life(Arc<AtomicBool>);
+
+impl Life {
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    pub fn end(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Debug)]
+struct Line {
+    lab: LabHttpClient,
+    life: Life,
+}
+
+/// A client for a console with this life.
+pub fn client(lab: LabHttpClient, life: Life) -> SharedHttpClient {
+    SharedHttpClient::new(Line { lab, life })
+}
+
+impl HttpClient for Line {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Wire {
+            lab: self.lab.http_connector(settings, components),
+            life: self.life.clone(),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Wire {
+    lab: SharedHttpConnector,
+    life: Life,
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let life = self.life.clone();
+        if !life.is_on() {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
+        let lab = self.lab.clone();
+        // There and back; the thread's dice are seeded by the story.
+        let [there, back] = [(); 2].map(|()| Duration::from_millis(fastrand::u64(2..60)));
+        HttpConnectorFuture::new(async move {
+            tokio::time::sleep(there).await;
+            if !life.is_on() {
+                std::future::pending::<()>().await;
+            }
+            let answer = lab.call(request).await;
+            tokio::time::sleep(back).await;
+            if !life.is_on() {
+                std::future::pending::<()>().await;
+            }
+            answer
+        })
+    }
+}

@@ -1,0 +1,384 @@
+//! A thousand seeds of the simulation, "call N fails" for every N, and the proof that the checks can fail.
+//! A seed that fails prints the command that replays it. More seeds: `cargo run --release --example simulate`.
+
+#[path = "sim/mod.rs"]
+mod sim;
+
+use std::time::Duration;
+
+use freezeframe::domain::job::{Mode, Verdict};
+use freezeframe::lab::runtime_simulated::{By, What};
+use freezeframe::lab::{Fault, FaultKind};
+use sim::draw::Story;
+use sim::{Ending, play};
+
+fn seeds(range: std::ops::Range<u64>) {
+    let mut bad = Vec::new();
+    for seed in range {
+        let ending = play(&Story::of(seed)).unwrap();
+        if !ending.violations.is_empty() {
+            bad.push(format!(
+                "seed {seed}: {}\n  replay: cargo run --example simulate -- --seed {seed} --verbose",
+                ending.violations.join("\n  ")
+            ));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn seeds_0_to_249() {
+    seeds(0..250);
+}
+
+#[test]
+fn seeds_250_to_499() {
+    seeds(250..500);
+}
+
+#[test]
+fn seeds_500_to_749() {
+    seeds(500..750);
+}
+
+#[test]
+fn seeds_750_to_999() {
+    seeds(750..1_000);
+}
+
+/// Plays the plain story with call N hit by `kind`, for N = 0, 1, … until no call is left to hit.
+fn every_call(mode: Mode, kind: &FaultKind, check: impl Fn(usize, &Ending)) {
+    for n in 0.. {
+        let mut story = Story::plain(7, mode, true);
+        story.faults.push(Fault {
+            action: "*".into(),
+            skip: u32::try_from(n).unwrap(),
+            times: 1,
+            kind: kind.clone(),
+        });
+        let ending = play(&story).unwrap();
+        assert!(
+            ending.violations.is_empty(),
+            "call {n} {kind:?} in {mode}: {:?}",
+            ending.violations
+        );
+        check(n, &ending);
+        // The stage makes calls of its own before the fault is there.
+        if ending.eye.calls.len() <= n {
+            assert!(n > 15, "only {n} calls in {mode}");
+            return;
+        }
+    }
+}
+
+fn denied() -> FaultKind {
+    FaultKind::Error {
+        code: "AccessDeniedException".into(),
+        message: "no".into(),
+        status: 400,
+    }
+}
+
+fn broken() -> FaultKind {
+    FaultKind::Error {
+        code: "InternalError".into(),
+        message: "no".into(),
+        status: 500,
+    }
+}
+
+/// The label is written last: whatever call fails, no higher label stands than the verdict says.
+fn label_last(_: usize, ending: &Ending) {
+    for view in &ending.eye.closed {
+        let proven = matches!(
+            view.verdict,
+            Some(Verdict::Application | Verdict::Filesystem)
+        );
+        for taken in ending
+            .eye
+            .snapshots
+            .iter()
+            .filter(|taken| taken.job == view.spec.job.as_str())
+        {
+            let high = ["application", "filesystem"].contains(&taken.level.as_str());
+            let covered = view.set.iter().any(|m| m.snapshot.as_str() == taken.id);
+            assert!(
+                proven || !high || covered,
+                "{}: {} is {}",
+                view.spec.job,
+                taken.id,
+                taken.level
+            );
+        }
+    }
+}
+
+#[test]
+fn p12_the_label_is_written_last_coordinated() {
+    every_call(Mode::Coordinated, &denied(), label_last);
+    every_call(Mode::Coordinated, &broken(), label_last);
+}
+
+#[test]
+fn p12_the_label_is_written_last_autonomous() {
+    every_call(Mode::Autonomous, &denied(), label_last);
+    every_call(Mode::Autonomous, &broken(), label_last);
+}
+
+/// A lost answer is found again: one set at most, and the job knows all of it.
+fn found_again(n: usize, ending: &Ending) {
+    for view in &ending.eye.closed {
+        let job = view.spec.job.as_str();
+        let made = ending
+            .eye
+            .snapshots
+            .iter()
+            .filter(|taken| taken.job == job)
+            .count();
+        assert!([0, 3].contains(&made), "call {n}: {made} snapshots");
+        assert_eq!(
+            view.set.len(),
+            made,
+            "call {n}: {:?} {:?}",
+            view.verdict,
+            view.error
+        );
+    }
+}
+
+#[test]
+fn p22_a_lost_answer_is_found_again_coordinated() {
+    every_call(Mode::Coordinated, &FaultKind::LoseResponse, found_again);
+    every_call(Mode::Coordinated, &FaultKind::Reset, found_again);
+}
+
+#[test]
+fn p22_a_lost_answer_is_found_again_autonomous() {
+    every_call(Mode::Autonomous, &FaultKind::LoseResponse, found_again);
+    every_call(Mode::Autonomous, &FaultKind::Reset, found_again);
+}
+
+/// Credentials that end at call N and stay away end thawed and labelled honestly.
+#[test]
+fn p22_expired_credentials_end_thawed_and_honest() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        for n in 0..40 {
+            let mut story = Story::plain(9, mode, true);
+            story.faults.push(Fault {
+                action: "*".into(),
+                skip: n,
+                times: 60,
+                kind: FaultKind::Expired,
+            });
+            let ending = play(&story).unwrap();
+            assert!(
+                ending.violations.is_empty(),
+                "{mode} from call {n}: {:?}",
+                ending.violations
+            );
+        }
+    }
+}
+
+/// The console dies at every one of its journal writes; whoever comes next settles it.
+#[test]
+fn p21_killed_at_every_journal_write() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        let whole = play(&Story::plain(11, mode, true)).unwrap();
+        assert!(whole.violations.is_empty(), "{:?}", whole.violations);
+        for death in 1..=whole.writes {
+            let mut story = Story::plain(11, mode, true);
+            story.deaths = vec![death];
+            story.gap = Duration::from_secs(u64::from(death % 5) * 9);
+            let ending = play(&story).unwrap();
+            assert!(
+                ending.violations.is_empty(),
+                "{mode}, write {death}: {:?}",
+                ending.violations
+            );
+        }
+    }
+}
+
+#[test]
+fn a_plain_story_is_proven_and_replays() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        let (one, two) = (Story::plain(3, mode, true), Story::plain(3, mode, true));
+        let (one, two) = (play(&one).unwrap(), play(&two).unwrap());
+        assert_eq!(one.violations, Vec::<String>::new());
+        assert_eq!(
+            one.eye.closed[0].verdict,
+            Some(Verdict::Application),
+            "{:?}",
+            one.eye.closed[0].error
+        );
+        assert_eq!(
+            one.eye.calls, two.eye.calls,
+            "the same seed, the same calls at the same times"
+        );
+    }
+    let (one, two) = (play(&Story::of(5)).unwrap(), play(&Story::of(5)).unwrap());
+    assert_eq!(one.eye.calls, two.eye.calls);
+    assert_eq!(one.eye.histories, two.eye.histories);
+}
+
+/// A document that lies, because somebody thawed behind its back, leads the console to a false label: seen.
+#[test]
+fn negative_control_a_lying_document_is_caught() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        let mut story = Story::plain(3, mode, true);
+        story.robbed = true;
+        let ending = play(&story).unwrap();
+        assert!(
+            ending
+                .violations
+                .iter()
+                .any(|v| v.contains("was not held over the call")),
+            "{mode}: {:?}",
+            ending.violations
+        );
+    }
+}
+
+/// Each promise broken alone in an otherwise honest history is seen.
+#[test]
+fn negative_controls_every_broken_promise_is_caught() {
+    let honest = play(&Story::plain(3, Mode::Coordinated, true)).unwrap().eye;
+    assert_eq!(honest.violations(), Vec::<String>::new());
+    let instance = honest.asked[0].instance.clone();
+    let job = honest.asked[0].job.clone();
+    let caught = |what: &str, spoil: &dyn Fn(&mut sim::eye::Eye), word: &str| {
+        let mut eye = honest.clone();
+        spoil(&mut eye);
+        let violations = eye.violations();
+        assert!(
+            violations.iter().any(|v| v.contains(word)),
+            "{what}: {violations:?}"
+        );
+    };
+    let history =
+        |eye: &mut sim::eye::Eye,
+         change: &dyn Fn(&mut freezeframe::lab::runtime_simulated::Happening)| {
+            for happening in eye.histories.get_mut(&instance).unwrap() {
+                change(happening);
+            }
+        };
+    caught(
+        "thawed by the failsafe",
+        &|eye| {
+            history(eye, &|h| {
+                if let What::Thawed { by, .. } = &mut h.what {
+                    *by = By::Failsafe;
+                }
+            })
+        },
+        "was not held over the call",
+    );
+    caught(
+        "frozen too late",
+        &|eye| {
+            history(eye, &|h| {
+                if matches!(h.what, What::Frozen { .. }) {
+                    h.at += chrono::TimeDelta::seconds(5);
+                }
+            })
+        },
+        "was not held over the call",
+    );
+    caught(
+        "unlocked too early",
+        &|eye| {
+            history(eye, &|h| {
+                if matches!(h.what, What::Unlocked { .. }) {
+                    h.at -= chrono::TimeDelta::seconds(1);
+                }
+            })
+        },
+        "lock was not held",
+    );
+    caught(
+        "frozen past the budget",
+        &|eye| {
+            history(eye, &|h| {
+                if matches!(h.what, What::Thawed { .. }) {
+                    h.at += chrono::TimeDelta::seconds(60);
+                }
+            })
+        },
+        "with a budget of 30 s",
+    );
+    caught(
+        "no failsafe",
+        &|eye| {
+            let all = eye.histories.get_mut(&instance).unwrap();
+            all.retain(|h| !matches!(h.what, What::Armed { .. }));
+        },
+        "no failsafe armed",
+    );
+    caught(
+        "two sets",
+        &|eye| {
+            let call = eye
+                .calls
+                .iter()
+                .find(|c| c.action == "CreateSnapshots")
+                .unwrap()
+                .clone();
+            eye.calls.push(call);
+        },
+        "sets were made",
+    );
+    caught(
+        "pre-script twice",
+        &|eye| {
+            let comment = format!("freezeframe pre-script {job}");
+            let call = eye
+                .calls
+                .iter()
+                .find(|c| c.subject == comment)
+                .unwrap()
+                .clone();
+            eye.calls.push(call);
+        },
+        "was sent 2 times",
+    );
+    caught(
+        "a call without a record",
+        &|eye| {
+            let intents = eye.intents.get_mut(&job).unwrap();
+            intents.retain(|intent| intent.action != "CreateSnapshots");
+        },
+        "was not on record",
+    );
+    caught(
+        "a record made afterwards",
+        &|eye| {
+            for intent in eye.intents.get_mut(&job).unwrap() {
+                intent.intended = "2030-01-01T00:00:00Z".into();
+            }
+        },
+        "was not on record",
+    );
+    caught(
+        "a verdict that no tag bears out",
+        &|eye| {
+            for taken in &mut eye.snapshots {
+                taken.level = "crash".into();
+            }
+        },
+        "which no tag bears out",
+    );
+    caught(
+        "a job over while frozen",
+        &|eye| {
+            let ended = eye.closed[0].ended().unwrap();
+            eye.now = ended + chrono::TimeDelta::seconds(9);
+            history(eye, &|h| {
+                if matches!(h.what, What::Thawed { .. }) {
+                    h.at = ended + chrono::TimeDelta::seconds(1);
+                }
+            });
+        },
+        "over and thawed",
+    );
+}
