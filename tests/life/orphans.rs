@@ -64,7 +64,12 @@ async fn an_abort_thaws_under_a_living_console_which_then_claims_nothing() {
     assert_eq!(aborted.code, Some(0), "{aborted:?}");
     served.nothing_frozen(&instance);
     let unknown = home
-        .run(&["jobs", "abort", "--job", "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10"])
+        .run(&[
+            "jobs",
+            "abort",
+            "--job",
+            "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10",
+        ])
         .await;
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
     let answer = running.wait().await;

@@ -11,7 +11,7 @@ use super::certain_at;
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::evidence::{CallOrder, Facts, Judged, Told, judge};
 use crate::domain::ids::CommandId;
-use crate::domain::job::{EvidenceReport, JobView, Mode, Phase};
+use crate::domain::job::{EvidenceReport, JobView, Phase};
 use crate::domain::level::Level;
 use crate::domain::machine::{CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts};
 use crate::domain::problem::{Kind, Problem};
