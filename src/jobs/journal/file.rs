@@ -49,6 +49,10 @@ fn make(db: &Connection, tables: &str, schema: i64) -> rusqlite::Result<()> {
 }
 
 /// Again while another process has the file; switching to WAL does not wait by itself.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "opening a journal is no async work, and SQLite tells nobody when another process lets go"
+)]
 pub(super) fn patiently<T>(mut work: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     for _ in 0..TRIES {
         match work() {
