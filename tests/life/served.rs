@@ -257,6 +257,14 @@ impl Home {
     }
 }
 
+impl Drop for Running {
+    /// A test that has seen enough leaves no program behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Running {
     /// Sends a signal.
     pub fn signal(&self, name: &str) {
