@@ -1,5 +1,9 @@
 //! A thousand seeds of the simulation, "call N fails" for every N, and the proof that the checks can fail.
 //! A seed that fails prints the command that replays it. More seeds: `cargo run --release --example simulate`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by failing"
+)]
 
 #[path = "sim/mod.rs"]
 mod sim;
