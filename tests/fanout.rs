@@ -14,8 +14,8 @@ use freezeframe::domain::job::{JobSpec, JobView, OnFailure, Phase, Verdict};
 use freezeframe::domain::problem::Problem;
 use freezeframe::domain::run::Limits;
 use freezeframe::lab::{Fault, FaultKind, Lab};
-use freezeframe::ops::Ops;
 use freezeframe::ops::run::run_all;
+use freezeframe::ops::{Ops, owner, rethaw};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -56,8 +56,11 @@ fn calls(lab: &Lab, action: &str) -> usize {
     lab.calls().iter().filter(|c| c.action == action).count()
 }
 
+/// A stretch of time.
+type Between = (DateTime<Utc>, DateTime<Utc>);
+
 /// From the moment that something may be frozen to the moment that it certainly is not.
-fn freeze(view: &JobView) -> (DateTime<Utc>, DateTime<Utc>) {
+fn freeze(view: &JobView) -> Between {
     let at = |phase| {
         let record = view.phases.iter().find(|p| p.phase == phase).unwrap();
         record.started
@@ -129,7 +132,7 @@ async fn a_primary_and_its_replica_are_never_frozen_together() {
         verdicts(&views),
         BTreeMap::from([("filesystem".into(), 24)])
     );
-    let mut pairs: BTreeMap<String, Vec<(DateTime<Utc>, DateTime<Utc>)>> = BTreeMap::new();
+    let mut pairs: BTreeMap<String, Vec<Between>> = BTreeMap::new();
     for view in views.iter().map(|v| v.as_ref().unwrap()) {
         let pair = pairs.entry(view.spec.group.clone().unwrap()).or_default();
         pair.push(freeze(view));
@@ -292,4 +295,29 @@ async fn stopping_a_run_stops_what_waits_too_and_tries_nothing_again() {
     assert_eq!(ended.values().sum::<usize>(), 12);
     assert!(ended["cancelled"] >= 10, "{ended:?}");
     assert!(calls(&lab, "CreateSnapshots") <= 2);
+}
+
+/// Thawing again asks every mount, and what was found is put on record; a verdict is not improved by it.
+#[tokio::test(start_paused = true)]
+async fn an_uncertain_thaw_is_settled_by_asking_again() {
+    let (lab, ops) = fleet::open(1, 0).await.unwrap();
+    let limits = Limits::default();
+    let specs = fleet::specs(&ops, &limits).await.unwrap();
+    let (views, _) = run(&ops, specs, &limits).await;
+    let mut view = views[0].as_ref().unwrap().clone();
+    view.thaw_uncertain = true;
+    view.verdict = Some(Verdict::Failed);
+    let me = owner::owner_of_this_process();
+    ops.journal
+        .save_job(&view, &me, false, ops.clock.now())
+        .unwrap();
+    // Nobody can be asked: it stays uncertain.
+    fault(&lab, "SendCommand", 1, "InternalServerError");
+    let job = view.spec.job.clone();
+    assert!(rethaw::thaw_again(&ops, &job).await.is_err());
+    let on_record = |ops: &Ops| ops.journal.job(ops.scope(), &job).unwrap().unwrap();
+    assert!(on_record(&ops).thaw_uncertain);
+    let calm = rethaw::thaw_again(&ops, &job).await.unwrap();
+    assert!(!calm.thaw_uncertain && !on_record(&ops).thaw_uncertain);
+    assert_eq!(on_record(&ops).verdict, Some(Verdict::Failed));
 }

@@ -290,7 +290,7 @@ fn negative_controls_every_broken_promise_is_caught() {
         &|eye| {
             history(eye, &|h| {
                 if matches!(h.what, What::Unlocked { .. }) {
-                    h.at -= chrono::TimeDelta::seconds(1);
+                    h.at -= chrono::TimeDelta::seconds(10);
                 }
             })
         },

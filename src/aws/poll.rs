@@ -26,6 +26,9 @@ const LONGEST: Duration = Duration::from_millis(1_000);
 const LONGEST_URGENT: Duration = Duration::from_millis(500);
 /// How long asking goes on although it fails, before the command counts as lost.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// As long when it fails because the credentials have expired: they do not come back by waiting, and whoever
+/// looks on has to be told before time limits speak of something else.
+const PATIENCE_EXPIRED: Duration = Duration::from_secs(20);
 /// Up to so many commands are asked for one by one.
 const FEW: usize = 8;
 /// Pause between two listings, and the longest after listings that failed.
@@ -183,12 +186,14 @@ impl State {
                 watch.answered = now;
                 return;
             }
-            Err(problem) if now.duration_since(watch.answered) > PATIENCE => CommandOutcome {
-                command: watch.command.clone(),
-                ended: CommandEnd::Lost(problem),
-                stdout: String::new(),
-                stderr: String::new(),
-            },
+            Err(problem) if now.duration_since(watch.answered) > patience(&problem) => {
+                CommandOutcome {
+                    command: watch.command.clone(),
+                    ended: CommandEnd::Lost(problem),
+                    stdout: String::new(),
+                    stderr: String::new(),
+                }
+            }
             Err(problem) => {
                 tracing::warn!(%problem, "asking for a command failed, asking again");
                 return;
@@ -309,6 +314,14 @@ impl Session {
                 None => changed.await,
             }
         }
+    }
+}
+
+fn patience(problem: &Problem) -> Duration {
+    if problem.kind == Kind::Credentials {
+        PATIENCE_EXPIRED
+    } else {
+        PATIENCE
     }
 }
 

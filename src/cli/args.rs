@@ -386,6 +386,39 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_names_its_mode_and_its_documents_parameters() {
+        let args = |more: &[&str]| {
+            let base = [
+                "freezeframe",
+                "snapshot",
+                "--instance",
+                "i-0123456789abcdef0",
+            ];
+            match Cli::try_parse_from(base.iter().chain(more)).map(|cli| cli.command) {
+                Ok(Some(Command::Snapshot(args))) => Some(args),
+                _ => None,
+            }
+        };
+        assert_eq!(args(&[]).unwrap().mode, None, "the configuration decides");
+        let given = args(&[
+            "--mode",
+            "autonomous",
+            "--freeze-root",
+            "--stop",
+            "--parameter",
+            "lockMethod=ftwrl",
+            "--parameter",
+            "x=a=b",
+        ])
+        .unwrap();
+        assert_eq!(given.mode, Some(Mode::Autonomous));
+        assert!(given.freeze_root && given.stop);
+        assert_eq!(given.parameter[1], ("x".to_owned(), "a=b".to_owned()));
+        assert!(args(&["--mode", "both"]).is_none());
+        assert!(args(&["--parameter", "=x"]).is_none());
+    }
+
+    #[test]
     fn times_and_paths_are_bounded() {
         assert_eq!(seconds("30s"), Ok(30));
         assert_eq!(seconds("2m"), Ok(120));

@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use super::args::Global;
 use super::{exit, output, session, signals};
 use crate::config::theme::Theme;
-use crate::domain::job::Mode;
 use crate::domain::problem::{Kind, Problem};
 use crate::ops::run::new_id;
 use crate::tui::app::App;
@@ -52,7 +51,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         let (mut terminal, guard) = terminal::take()?;
         let mut app = App::new(Styles::new(theme, depth), new_id).configured(
             opened.ops.recipes.clone(),
-            Mode::default(),
+            opened.config.snapshot.mode,
             opened.config.snapshot.on_failure,
         );
         let outcome = event_loop::run(

@@ -15,7 +15,7 @@ use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal;
 use crate::ops::owner::{Driver, driver};
-use crate::ops::{Ops, orphans, recover};
+use crate::ops::{Ops, orphans, recover, rethaw};
 
 /// Jobs of the journal that are looked through for one that was named.
 const HISTORY: u32 = 10_000;
@@ -176,13 +176,11 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
             ended.push(thawed(ops, view.clone()).await);
         }
     }
-    for view in past {
+    for mut view in past {
         if wanted(&view) && view.phase == Phase::Done && view.thaw_uncertain {
-            let view = thawed(ops, view).await;
-            if !view.thaw_uncertain {
-                let nobody = crate::ops::owner::owner_of_this_process();
-                ops.journal
-                    .save_job(&view, &nobody, false, ops.clock.now())?;
+            match rethaw::thaw_again(ops, &view.spec.job).await {
+                Ok(now) => view = now,
+                Err(problem) => view.error = Some(problem),
             }
             ended.push(view);
         }

@@ -143,16 +143,15 @@ pub async fn run_with<W: Write>(
                 Signal::Interrupt => {
                     Some(Input::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL)))
                 }
-                Signal::Stop => {
-                    terminal::stop_and_continue()?;
-                    terminal.clear()?;
-                    Some(Input::Redraw)
-                }
-                Signal::Continue => {
-                    terminal::enter()?;
-                    terminal.clear()?;
-                    Some(Input::Redraw)
-                }
+                // A hang-up brings SIGCONT along: what cannot be drawn on any more is gone, not broken.
+                Signal::Stop => match again(terminal, terminal::stop_and_continue) {
+                    Ok(input) => Some(input),
+                    Err(_) => return Ok(Outcome::Detached),
+                },
+                Signal::Continue => match again(terminal, terminal::enter) {
+                    Ok(input) => Some(input),
+                    Err(_) => return Ok(Outcome::Detached),
+                },
             },
             event = keys.next() => match event {
                 Some(Ok(event)) => from_terminal(event),
@@ -190,6 +189,16 @@ pub async fn run_with<W: Write>(
             pending.extend(app.update(Input::Message(Box::new(message)), clock()));
         }
     }
+}
+
+/// Takes the terminal again and has everything drawn anew.
+fn again<W: Write>(
+    terminal: &mut Terminal<CrosstermBackend<W>>,
+    take: impl FnOnce() -> io::Result<()>,
+) -> io::Result<Input> {
+    take()?;
+    terminal.clear()?;
+    Ok(Input::Redraw)
 }
 
 async fn wait_until(at: Option<Instant>) {

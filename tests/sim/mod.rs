@@ -151,6 +151,8 @@ impl Stage {
                 budget_s: Some(wish.budget_s),
                 on_failure: wish.on_failure,
                 mounts: Vec::new(),
+                freeze_root: false,
+                parameters: std::collections::BTreeMap::new(),
                 limits: Limits::default(),
             };
             let mut spec = spec_for(&ops, instance, &options).map_err(|e| text(&e))?;

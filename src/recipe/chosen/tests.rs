@@ -124,3 +124,31 @@ fn a_document_named_directly_is_foreign_unless_it_is_ours() {
     let problem = here.document("a;$(id)").unwrap_err();
     assert_eq!(problem.kind, Kind::Usage);
 }
+
+#[test]
+fn flags_win_over_the_configuration_and_are_checked_like_it() {
+    let with = |document: &str, key: &str, value: &str| {
+        Catalogue::default()
+            .document(document)
+            .unwrap()
+            .with(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+    };
+    let mysql = "freezeframe-linux-mysql";
+    let chosen = with(mysql, "lockRetries", "5").unwrap();
+    assert_eq!(chosen.parameters["lockRetries"], "5");
+    for (key, value) in [
+        ("lockRetries", "many"),
+        ("lockRetires", "5"),
+        ("budgetSeconds", "5"),
+        ("mode", "autonomous"),
+    ] {
+        assert_eq!(
+            with(mysql, key, value).unwrap_err().kind,
+            Kind::Usage,
+            "{key}"
+        );
+    }
+    // What somebody else's document takes, SSM and the contract decide.
+    assert!(with("Their-Document", "anything", "x").is_ok());
+    assert!(with("Their-Document", "executionId", "x").is_err());
+}
