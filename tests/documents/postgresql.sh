@@ -176,3 +176,14 @@ test_postgresql_refusals() {
     pg_run dry-run "mounts=$W/data" && expect 0 || return 1
     [ "$(events "[.[] | select(.t==\"mount\" and .covered) | .mount] | join(\" \")")" = "$W/data" ] || fail covered
 }
+
+test_postgresql_autonomous() {
+    pg_here || return
+    fake ok && outer
+    pg_run snapshot && expect 0 || return 1
+    case " $(story) " in *' locked position synced prepared frozen frozen ready request answer release alive thawed thawed position file '*'unlocked snapshot '*'disarmed probe probe window end ') ;; *) fail "$(story)"; return 1 ;; esac
+    [ "$(events '[.[] | select(.t=="locked" or .t=="alive" or .t=="unlocked") | .session] | unique | length')" = 1 ] || { fail 'not one session'; return 1; }
+    assembled backup_label | grep -q "^LABEL: freezeframe $JOB1\$" || { fail 'no label'; return 1; }
+    stop_postgresql
+    called_once && clean
+}

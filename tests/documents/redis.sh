@@ -170,3 +170,13 @@ test_redis_replica() {
     [ "$(events '.[] | select(.t=="engine") | .replica')" = true ] || { fail 'not a replica'; return 1; }
     run $RD post-script "executionId=$JOB1" "socket=$W/replica.sock" && expect 0
 }
+
+test_redis_autonomous() {
+    redis_here aof || { redis_skipped; return; }
+    fake ok && outer
+    redis_run snapshot && expect 0 || return 1
+    case " $(story) " in *' locked position synced prepared frozen frozen ready request answer release alive thawed thawed unlocked snapshot '*'disarmed probe probe window end ') ;; *) fail "$(story)"; return 1 ;; esac
+    rcli_says OK SET q 1 || { fail 'still paused'; return 1; }
+    stop_redis
+    called_once && clean
+}
