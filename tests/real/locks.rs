@@ -105,7 +105,7 @@ fn p08_order_as_seen_from_outside() {
         guard.is_detached(&inherited);
     }
     // Disarmed last.
-    let (running, said) = lab.sh(DB, "pgrep -fa -- ' --guard '");
+    let (running, said) = lab.sh(DB, "pgrep -fa -- ' -[-]guard '");
     assert!(!running, "{said}");
     lab.must(DB, "umount /run/cannot");
     server.stop(&lab);

@@ -28,9 +28,20 @@ fn longest_silence(acks: &[Ack]) -> u64 {
 
 #[test]
 fn p13_mariadb_end_to_end() {
-    if !able("p13_mariadb_end_to_end", &DATABASE) {
-        return;
+    if able("p13_mariadb_end_to_end", &DATABASE) {
+        end_to_end(&[]);
     }
+}
+
+#[test]
+fn p13_mariadb_end_to_end_autonomous() {
+    let tools = [&DATABASE[..], &["curl"]].concat();
+    if able("p13_mariadb_end_to_end_autonomous", &tools) {
+        end_to_end(&["--mode", "autonomous"]);
+    }
+}
+
+fn end_to_end(args: &[&str]) {
     let lab = Lab::start();
     let console = Console::new(&lab);
     let server = database(&lab, "/data/db/mysql");
@@ -40,7 +51,7 @@ fn p13_mariadb_end_to_end() {
     files.advance(20);
 
     let outer = lab.outer_thaw(DB, &["/data/db", "/data/files"]);
-    let answer = console.snapshot(DB, &[]).wait();
+    let answer = console.snapshot(DB, args).wait();
     outer.unused();
     // Everybody goes on.
     rows.advance(3);

@@ -305,6 +305,8 @@ fn proven(lab: &Lab, console: &Console, server: &Server, number: u16, args: &[&s
         after_ms: release,
     };
     let places = [place_of(DB_XFS), place_of(DB_EXT4)];
+    // The directories above the mounts are made for root alone.
+    lab.must(DB, &format!("chmod 755 {under}"));
     let complaints = examine(lab, 5500 + number, &places[0], &places[1], &expected);
     assert!(complaints.is_empty(), "{complaints:#?}");
     let before = rows.iter().filter(|ack| ack.acked_ms <= release).count();

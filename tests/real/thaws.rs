@@ -170,6 +170,11 @@ fn p06_thaw_goes_on_past_every_error_and_ends_with_a_probe_of_each_mount() {
     shims::fault(&lab, FILES, "-u", c, "broken");
     let command = agent.send(FILES, "linux-filesystem", &[("command", "post-script")]);
     wait_for("the thaw of the others", || frozen_now(&lab) == [c]);
+    // The holder has done what it could; from here on it is the failsafe that tries.
+    let events = lab.path(FILES, "/run/freezeframe/dlm/events");
+    wait_for("the holder's last word", || {
+        std::fs::read_to_string(&events).is_ok_and(|text| text.contains("thaw-failed"))
+    });
     shims::no_fault(&lab, FILES);
     wait_for("the failsafe's thaw", || frozen_now(&lab).is_empty());
     let post = agent.wait(&command, FILES);
