@@ -15,6 +15,24 @@ make_state_root() {
     [ -d "$STATE_ROOT" ] && [ ! -L "$STATE_ROOT" ] && [ "$(stat -c %u:%a "$STATE_ROOT")" = 0:700 ]
 }
 
+# Systems Manager may deliver a command twice, or late. A job that is known to be over leaves a stone, and no delivery of its pre-script or
+# snapshot gets past it. Not where Data Lifecycle Manager might try the same id again: after a failure, or without an id.
+over() {
+    if [ "$JOB" = dlm ] || ! make_state_root; then return; fi
+    : >"$STATE_ROOT/over.$JOB"
+}
+
+# Does the job that holds the lock (TL_JOB) still work? OTHER is the lock's value, empty when nobody holds it.
+job_at_work() {
+    OTHER=$(readlink "$STATE_ROOT/active" 2>/dev/null) || OTHER=''
+    TL_JOB=${OTHER%%:*}
+    TL_START=${OTHER##*:}
+    TL_PID=${OTHER#*:}
+    TL_PID=${TL_PID%:*}
+    [ -n "$OTHER" ] && { { process "$TL_PID" && [ "$PROC_START" = "$TL_START" ]; } ||
+        alive "$STATE_ROOT/$TL_JOB/guard.up" || alive "$STATE_ROOT/$TL_JOB/holder.up"; }
+}
+
 # take_lock: 0 ours; 1 another job, or this one, is at work (BUSY_CODE); 2 a stale freeze could not be undone
 take_lock() {
     BUSY_CODE=''
@@ -25,17 +43,18 @@ take_lock() {
         return 1
     fi
     TL_RC=0
-    OTHER=$(readlink "$STATE_ROOT/active" 2>/dev/null) || OTHER=''
+    # Nothing is delivered after two days.
+    find "$STATE_ROOT" -maxdepth 1 -name 'over.*' -mmin +2880 -exec rm -f {} + 2>/dev/null || :
+    if [ -e "$STATE_ROOT/over.$JOB" ]; then
+        exec 9>&-
+        BUSY_CODE=over
+        return 1
+    fi
+    if job_at_work; then TL_RC=1; fi
     if [ -n "$OTHER" ]; then
-        TL_JOB=${OTHER%%:*}
-        TL_START=${OTHER##*:}
-        TL_PID=${OTHER#*:}
-        TL_PID=${TL_PID%:*}
-        if { process "$TL_PID" && [ "$PROC_START" = "$TL_START" ]; } ||
-            alive "$STATE_ROOT/$TL_JOB/guard.up" || alive "$STATE_ROOT/$TL_JOB/holder.up"; then
+        if [ $TL_RC -eq 1 ]; then
             BUSY_CODE=busy
             if [ "$TL_JOB" = "$JOB" ]; then BUSY_CODE=already-frozen; fi
-            TL_RC=1
         else
             S=$STATE_ROOT/$TL_JOB
             sweep || TL_RC=2
@@ -265,7 +284,7 @@ begin() {
     1)
         if [ "$BUSY_CODE" = already-frozen ]; then { read -r SEQ <"$STATE_ROOT/$JOB/seq"; } 2>/dev/null || SEQ=0; fi
         hello
-        error "$BUSY_CODE" 'a freezeframe job is at work on this instance'
+        if [ "$BUSY_CODE" = over ]; then error over 'this job is over on this instance'; else error "$BUSY_CODE" 'a freezeframe job is at work on this instance'; fi
         finish refused 204
         ;;
     *)
@@ -409,7 +428,16 @@ post_script() {
         hello
         check_tools
     fi
-    if [ ! -s "$STATE_ROOT/$JOB/count" ]; then not_frozen; fi
+    if [ ! -s "$STATE_ROOT/$JOB/count" ]; then
+        # The stone first, and then the look: a pre-script that begins now sees the one, and this sees a pre-script that began before.
+        over
+        if [ -d "$STATE_ROOT/$JOB" ] && job_at_work && [ "$TL_JOB" = "$JOB" ]; then
+            hello
+            error busy 'the command is still at work'
+            finish failed 202
+        fi
+        not_frozen
+    fi
     S=$STATE_ROOT/$JOB
     read -r COUNT <"$S/count"
     { read -r SEQ <"$S/seq"; } 2>/dev/null || SEQ=0
@@ -471,6 +499,7 @@ report() {
         error not-frozen 'pre-script had failed and everything was released'
     fi
     SEQ_END=$SEQ
+    if [ "$OUTCOME" = released ] || [ "$COMMAND" = snapshot ]; then over; fi
     forget
     SEQ=$SEQ_END
     if [ "$FIRED" = yes ]; then finish failed 203; fi

@@ -119,6 +119,10 @@ may_go_on() {
         STOP_CODE=stopped STOP_TEXT='post-script told it to stop'
         return 1
     fi
+    if [ ! -e "$S/ready" ] && [ -e "$STATE_ROOT/over.${S##*/}" ]; then
+        STOP_CODE=over STOP_TEXT='this job is over on this instance'
+        return 1
+    fi
 }
 
 # All at once: what the last of these leaves dirty is what the freeze has to write while others wait.
