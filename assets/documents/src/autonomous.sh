@@ -253,8 +253,8 @@ prepare_call() {
         stop freeze-failed 'the budget leaves no time for the call'
         return
     fi
-    : >"$S/call.answer"
-    : >"$S/call.status"
+    mark "$S/call.answer"
+    mark "$S/call.status"
     CALL=''
     if [ "$HOW" = curl ]; then
         mkfifo "$S/gate.call" || return 1
@@ -285,7 +285,7 @@ watch_call() {
 
 # The call itself, while everything is frozen.
 call() {
-    : >"$S/pre.done"
+    mark "$S/pre.done"
     emit request
     CALL_START=$NOW
     if [ "$HOW" = curl ]; then
@@ -297,7 +297,7 @@ call() {
     fi
     wait "$CALL"
     CALL_RC=$?
-    : >"$S/answered"
+    mark "$S/answered"
     CALL=''
     read_call "$S/call" "$CALL_RC"
     now
@@ -318,7 +318,7 @@ call() {
 # Whatever way it ends: no client, no watcher, no secret is left. Then the snapshots that the answer names.
 say_snapshots() {
     KEY_SECRET='' KEY_TOKEN=''
-    : >"$S/answered"
+    mark "$S/answered"
     exec 7>&-
     if [ -n "${CALL:-}" ]; then end_process "$S/call"; fi
     if [ "${C_STATUS:-0}" != 200 ]; then return; fi

@@ -19,7 +19,7 @@ make_state_root() {
 # snapshot gets past it. Not where Data Lifecycle Manager might try the same id again: after a failure, or without an id.
 over() {
     if [ "$JOB" = dlm ] || ! make_state_root; then return; fi
-    : >"$STATE_ROOT/over.$JOB"
+    mark "$STATE_ROOT/over.$JOB"
 }
 
 # Does the job that holds the lock (TL_JOB) still work? OTHER is the lock's value, empty when nobody holds it.
@@ -66,8 +66,8 @@ take_lock() {
         process $$
         LOCK_VALUE="$JOB:$$:$PROC_START"
         rm -rf "${STATE_ROOT:?}/$JOB"
-        if ! mkdir -m 700 "$STATE_ROOT/$JOB" || ! ln -s "$LOCK_VALUE" "$STATE_ROOT/active"; then
-            BUSY_CODE=busy
+        if ! mkdir -m 700 "$STATE_ROOT/$JOB" 2>/dev/null || ! ln -s "$LOCK_VALUE" "$STATE_ROOT/active"; then
+            BUSY_CODE=arm-failed
             TL_RC=1
         fi
     fi
@@ -284,7 +284,11 @@ begin() {
     1)
         if [ "$BUSY_CODE" = already-frozen ]; then { read -r SEQ <"$STATE_ROOT/$JOB/seq"; } 2>/dev/null || SEQ=0; fi
         hello
-        if [ "$BUSY_CODE" = over ]; then error over 'this job is over on this instance'; else error "$BUSY_CODE" 'a freezeframe job is at work on this instance'; fi
+        case $BUSY_CODE in
+        over) error over 'this job is over on this instance' ;;
+        arm-failed) refuse arm-failed "no room in $STATE_ROOT" ;;
+        *) error "$BUSY_CODE" 'a freezeframe job is at work on this instance' ;;
+        esac
         finish refused 204
         ;;
     *)
@@ -297,7 +301,7 @@ begin() {
     hello
     preflight
     note_process $$ "$S/foreground"
-    if [ "$AUTONOMOUS" = yes ]; then : >"$S/autonomous"; fi
+    if [ "$AUTONOMOUS" = yes ]; then mark "$S/autonomous"; fi
     # The guard and the holder run a copy in memory, so that no frozen or slow disk lies under their own text.
     if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script"; then refuse arm-failed 'the script cannot read its own file'; fi
     pin_mounts
@@ -305,7 +309,7 @@ begin() {
     "$SETSID" "$SH" "$S/script" --guard "$S" </dev/null >/dev/null 2>&1 &
     wait_for 3000 "$S/guard.up" $!
     if ! alive "$S/guard.up"; then
-        : >"$S/disarm"
+        mark "$S/disarm"
         end_pins
         error arm-failed 'the failsafe did not come up; nothing was frozen'
         S=''
@@ -339,7 +343,7 @@ pre_script() {
         "$SLEEP" 0.05
     done
     if [ -e "$S/ready" ] && [ ! -e "$S/fired" ] && [ ! -e "$S/outcome" ]; then
-        : >"$S/pre.done"
+        mark "$S/pre.done"
         drain
         finish ok 0
     fi
@@ -449,7 +453,8 @@ post_script() {
         finish failed 202
     fi
     if alive "$S/holder.up"; then
-        : >"$S/release"
+        # Where memory is full the guard can still be told: thawed now, and no label for it.
+        mark "$S/release" || { alive "$S/guard.up" && kill -TERM "$AL_PID"; }
         now
         LIMIT=$((NOW + 20000))
         while [ ! -e "$S/outcome" ] && { alive "$S/holder.up" || alive "$S/guard.up"; }; do
@@ -466,7 +471,7 @@ post_script() {
 
 # A job in autonomous mode is told to stop, and its own command is left to tell of it. Only where that was killed is there something to report here.
 end_autonomous() {
-    : >"$S/release"
+    mark "$S/release"
     now
     LIMIT=$((NOW + 20000))
     # Where a killed command left its work, the holder and the guard are waited for by the caller.

@@ -140,7 +140,7 @@ sync_mounts() {
 
 # Take the failsafe down, only when nothing is left for it to do, and see it gone.
 disarm() {
-    : >"$S/disarm"
+    mark "$S/disarm"
     DA_N=0
     while alive "$S/guard.up" && [ $DA_N -lt 60 ]; do
         "$SLEEP" 0.05
@@ -202,7 +202,7 @@ holder() {
     freeze_all || give_up "$STOP_MNT"
     may_go_on || give_up
     emit ready
-    : >"$S/ready"
+    mark "$S/ready"
     if [ "$AUTONOMOUS" = yes ]; then
         call || give_up
     else

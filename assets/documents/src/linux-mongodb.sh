@@ -161,7 +161,7 @@ recipe_lock() {
         TRIES=$((TRIES + 1))
         now
         if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
-        : >"$S/dblocked"
+        mark "$S/dblocked"
         say "ffLock($((LOCK_WAIT * 1000)));" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?
         said "$SAID"

@@ -201,7 +201,7 @@ recipe_flush() {
 
 # The witness: its answer says that the pause is over. Started under the pause, and seen to wait.
 start_witness() {
-    : >"$S/witness.out"
+    mark "$S/witness.out"
     rm -f "$S/witness.in"
     mkfifo "$S/witness.in" || return 1
     (exec 4>&-; client) <"$S/witness.in" >"$S/witness.out" 2>&1 &
@@ -242,7 +242,7 @@ recipe_lock() {
         may_go_on || return 1
         now
         if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
-        : >"$S/paused"
+        mark "$S/paused"
         say "CLIENT PAUSE $((DEADLINE - NOW + 500)) WRITE" 3000 || break
         case $SAID in
         OK) ;;

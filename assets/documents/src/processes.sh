@@ -16,6 +16,9 @@ PRINTED=0
 
 # --- processes ---
 
+# An empty file; a failed redirection of `:` would end the shell.
+mark() { { printf '' >"$1"; } 2>/dev/null; }
+
 # The start time of a process (PROC_START), its session (PROC_SESSION): a pid alone may have been given to another since.
 process() {
     PROC_LINE=''

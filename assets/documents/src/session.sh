@@ -15,8 +15,8 @@ open_client() {
     MARK=0
     SAY_READ=0
     SAY_ERROR=''
-    : >"$S/session.out"
-    : >"$S/session.err"
+    mark "$S/session.out"
+    mark "$S/session.err"
     mkfifo "$S/session.in" || return 1
     # Both ends, so that neither side waits for the other to open it.
     exec 4<>"$S/session.in"
@@ -41,7 +41,7 @@ read_complaint() {
 # 1 when the session is gone, 2 when the time is up.
 say() {
     MARK=$((MARK + 1))
-    : >"$S/session.err"
+    mark "$S/session.err"
     { printf '%s\n' "$1"; say_mark "$MARK"; } >&4
     SAID=''
     SAY_ERROR=''
