@@ -228,7 +228,7 @@ test_auto_aws_cli_where_curl_cannot_sign() {
     [ "$(events '[.[] | select(.t=="snapshot") | .gib] | join(" ")')" = '9 10 11' ] || { fail "no snapshots told: $WHY"; rc=1; }
     called_once || rc=1
     fake refused
-    [ $rc != 0 ] || { run $FS snapshot "executionId=$JOB2" && expect 201 snapshot-refused; } || rc=1
+    [ $rc != 0 ] || { run $FS snapshot "executionId=$JOB1" && expect 201 snapshot-refused; } || rc=1
     mount --bind "$W/bin" /usr/local/bin
     [ $rc != 0 ] || { run $FS snapshot && expect 206 no-client; } || rc=1
     umount /usr/local/bin; umount /usr/local/bin; umount "$curl"

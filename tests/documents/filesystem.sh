@@ -51,6 +51,7 @@ test_fs_failsafe_fires_when_post_script_never_comes() {
 
 # Systems Manager may deliver a command twice: the copy comes when the job is over, and nobody would thaw before the failsafe.
 test_fs_a_late_copy_of_pre_script_freezes_nothing() {
+    local STONES=yes
     outer
     run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
     run $FS post-script "executionId=$JOB1" && expect 0 || return 1

@@ -116,11 +116,15 @@ render() {
     chmod 700 "$file"
 }
 
+# One test may run several jobs, and all of them under one id; a test of the stones that jobs leave sets STONES.
+forget_stones() { if [ -z "${STONES:-}" ]; then rm -f /run/freezeframe/over.*; fi; }
+
 RUN=0
 # run DOCUMENT COMMAND NAME=VALUE…: as the agent runs it, in a process group of its own, until its output pipes are closed. RC, $W/out, $W/err
 run() {
     local doc=$1 command=$2 script
     shift 2
+    forget_stones
     RUN=$((RUN + 1))
     script=${SCRIPT_DIR:-$W/agent}/$RUN.sh
     render "$doc" "$script" "command=$command" "$@"
@@ -135,6 +139,7 @@ run() {
 start() {
     local doc=$1 command=$2 script
     shift 2
+    forget_stones
     RUN=$((RUN + 1))
     script=$W/agent/$RUN.sh
     render "$doc" "$script" "command=$command" "$@"
