@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use super::play::BaseBackup;
 use crate::lab::runtime::RuntimeError;
 
 /// A mounted filesystem.
@@ -61,6 +62,8 @@ pub(super) struct Hold {
     pub deadline: DateTime<Utc>,
     /// The lock session, when a database is held.
     pub session: Option<u32>,
+    /// What that session keeps open, where it is PostgreSQL's.
+    pub backup: Option<BaseBackup>,
     /// First moment that a write could block.
     pub since: Option<DateTime<Utc>>,
     /// In the order of freezing.

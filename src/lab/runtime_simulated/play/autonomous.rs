@@ -58,7 +58,7 @@ impl Play<'_> {
 
     /// Freezes, makes the set, thaws.
     pub(super) async fn snapshot(&mut self, recipe: &str) -> i32 {
-        let covered = match self.take(true) {
+        let covered = match self.take(recipe, true) {
             Ok(covered) => covered,
             Err(exit) => return exit,
         };
@@ -118,7 +118,7 @@ impl Play<'_> {
             return self.end("failed", 201);
         };
         let over = if hold.fired { hold.deadline } else { now };
-        self.report_release(&hold, over);
+        self.report_release(&hold, over, false);
         if hold.fired {
             self.error("failsafe-fired", "the failsafe thawed before the answer");
             return self.end("failed", 203);
