@@ -274,6 +274,10 @@ impl<'a> Play<'a> {
 
     /// Takes the instance for this job and arms the failsafe; the mounts to freeze, or the exit code of a refusal.
     fn take(&mut self, recipe: &str, autonomous: bool) -> Result<Vec<Mounted>, i32> {
+        if self.machine(|machine| machine.over.contains(&self.job)) {
+            self.error("over", "this job is over on this instance");
+            return Err(self.end("refused", 204));
+        }
         // A failsafe that has fired left nothing held: the next job may begin.
         let holder = self.machine(|machine| {
             if machine
@@ -354,6 +358,9 @@ impl<'a> Play<'a> {
     /// The failsafe was faster.
     fn overtaken(&mut self) -> i32 {
         self.holding = false;
+        if self.parameter("command") == "snapshot" {
+            self.over();
+        }
         let now = self.now();
         match self.release(now, By::Abandoned) {
             Some(hold) => {
@@ -366,6 +373,13 @@ impl<'a> Play<'a> {
             None => self.error("not-frozen", "another command released this job"),
         }
         self.end("failed", 201)
+    }
+
+    /// Lays the stone that no late delivery of this job gets past. Without an id a job may come again.
+    fn over(&self) {
+        if self.job != "dlm" {
+            self.machine(|machine| machine.over.insert(self.job.clone()));
+        }
     }
 
     /// Ends this job's hold, if it still has one.
@@ -390,6 +404,7 @@ impl<'a> Play<'a> {
 
     async fn post(&mut self) -> i32 {
         let Some(hold) = self.own_hold() else {
+            self.over();
             self.error("not-frozen", "there is no such job on this instance");
             let frozen = self
                 .machine(|machine| {
@@ -439,6 +454,10 @@ impl<'a> Play<'a> {
             return self.end("failed", 205);
         };
         let released = !hold.fired;
+        // As the document does it: not after a failure, where the same id might be tried again.
+        if (released && hold.ready) || hold.autonomous {
+            self.over();
+        }
         let over = if released { now } else { hold.deadline };
         self.report_release(&hold, over, true);
         if !released {

@@ -1,6 +1,6 @@
 //! What a simulated instance remembers: its mounts, its holder, its failsafe, and everything that ever froze.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
@@ -135,6 +135,8 @@ pub(super) struct Machine {
     /// Last event number of each job.
     sequences: BTreeMap<String, u64>,
     pub history: Vec<Happening>,
+    /// Jobs that are known to be over, which no late delivery may freeze for again.
+    pub over: BTreeSet<String>,
     /// How far its clock is ahead of the lab's.
     pub clock_skew: chrono::Duration,
 }

@@ -167,7 +167,7 @@ async fn an_answer_that_does_not_come_ends_thawed_and_unknown() {
     assert_eq!(lab.world().snapshots.len(), 2, "it had happened");
     lab.clock().sleep(Duration::from_secs(60)).await;
     fault(&lab, FaultKind::Delay(Duration::from_secs(30)));
-    let (code, events) = play(&runtime, invocation("snapshot", &[])).await;
+    let (code, events) = play(&runtime, another_job(invocation("snapshot", &[]))).await;
     assert_eq!(code, 201, "given up within the budget: {events:?}");
     let disarmed = events.iter().find(|e| e["t"] == "disarmed").unwrap();
     assert_eq!(disarmed["fired"], false);
@@ -382,4 +382,66 @@ async fn data_outside_the_freeze_is_refused() {
         events.iter().any(|e| e["code"] == "no-volume"),
         "{events:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_delivery_of_a_job_that_is_over_freezes_nothing() {
+    let late = |events: &[Value]| {
+        let said: Vec<&Value> = events.iter().skip(1).collect();
+        let [error, end] = said.as_slice() else {
+            panic!("{events:?}");
+        };
+        assert_eq!(
+            (&error["t"], &error["code"], &error["text"]),
+            (
+                &"error".into(),
+                &"over".into(),
+                &"this job is over on this instance".into()
+            )
+        );
+        assert_eq!(
+            (&end["outcome"], &end["exit"]),
+            (&"refused".into(), &204.into())
+        );
+    };
+    // Coordinated, autonomous, and a post-script that came before its pre-script.
+    for (commands, expected) in [
+        (vec!["pre-script", "post-script"], vec![0, 0]),
+        (vec!["snapshot"], vec![0]),
+        (vec!["post-script"], vec![205]),
+    ] {
+        let (_lab, runtime) = lab(WORLD).await;
+        for (command, expected) in commands.into_iter().zip(expected) {
+            let (exit, events) = play(&runtime, invocation(command, &[])).await;
+            assert_eq!(exit, expected, "{events:?}");
+        }
+        let before = runtime.history(INSTANCE);
+        for command in ["pre-script", "snapshot"] {
+            let (exit, events) = play(&runtime, invocation(command, &[])).await;
+            assert_eq!(exit, 204);
+            late(&events);
+        }
+        assert_eq!(runtime.history(INSTANCE), before, "nothing happened");
+        let (exit, events) = play(&runtime, another_job(invocation("pre-script", &[]))).await;
+        assert_eq!(exit, 0, "another job is none of that: {events:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_or_has_no_id_may_be_delivered_again() {
+    let (lab, runtime) = lab(WORLD).await;
+    let none = [("executionId", "None")];
+    for _ in 0..2 {
+        for command in ["pre-script", "post-script"] {
+            let (exit, events) = play(&runtime, invocation(command, &none)).await;
+            assert_eq!(exit, 0, "{events:?}");
+        }
+    }
+    let (exit, _) = play(&runtime, invocation("pre-script", &[])).await;
+    assert_eq!(exit, 0);
+    lab.clock().sleep(Duration::from_secs(20)).await;
+    let (exit, _) = play(&runtime, invocation("post-script", &[])).await;
+    assert_eq!(exit, 203, "the failsafe fired");
+    let (exit, _) = play(&runtime, invocation("pre-script", &[])).await;
+    assert_eq!(exit, 0);
 }

@@ -111,6 +111,7 @@ impl Play<'_> {
     /// A failure: everything is thawed and unlocked at once.
     fn give_up(&mut self, code: &str, text: &str) -> i32 {
         self.error(code, text);
+        self.over();
         self.holding = false;
         let now = self.now();
         let Some(hold) = self.release(now, super::By::Holder) else {
