@@ -190,7 +190,7 @@ fn entry(rng: &mut fastrand::Rng) -> Entry {
         8 => (call, Kind::Expired, 0),
         9 => (call, Kind::Skewed, 0),
         10 => (command, Kind::Late, rng.u64(1_000..40_000)),
-        11 => (command, Kind::Twice, rng.u64(1..200)),
+        11 => (command, Kind::Twice, rng.u64(1..8_000)),
         12 => (command, Kind::Cancelled, rng.u64(1..3_000)),
         13 => (command, Kind::Killed, rng.u64(1..3_000)),
         14 => (command, Kind::AgentLost, rng.u64(1_000..90_000)),

@@ -1,6 +1,8 @@
 //! Plays freezeframe's documents: the lines that docs/line-protocol.md defines, with plausible durations.
 
 mod autonomous;
+mod engine;
+mod mounting;
 
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::SimulatedRuntime;
+pub(super) use engine::BaseBackup;
+
 use super::state::{By, Hold, Machine, Mounted};
 use crate::lab::runtime::Invocation;
 
@@ -55,7 +59,10 @@ impl<'a> Play<'a> {
     pub(super) async fn perform(&mut self) -> i32 {
         match self.invocation.document.strip_prefix("freezeframe-") {
             Some("linux-mount") => self.mount_document().await,
-            Some(recipe @ ("linux-filesystem" | "linux-mysql")) => self.recipe(recipe).await,
+            Some(
+                recipe @ ("linux-filesystem" | "linux-mysql" | "linux-postgresql" | "linux-redis"
+                | "linux-mongodb"),
+            ) => self.recipe(recipe).await,
             _ => self.shell().await,
         }
     }
@@ -216,19 +223,6 @@ impl<'a> Play<'a> {
         may && self.parameter("freezeRoot") == "yes"
     }
 
-    /// The database's data directory: a mount whose name speaks of it, or the first covered one.
-    fn datadir(covered: &[Mounted]) -> String {
-        let named = covered.iter().find(|mounted| {
-            ["mysql", "maria", "db", "data"]
-                .iter()
-                .any(|word| mounted.mount.contains(word))
-        });
-        named
-            .or(covered.first())
-            .map(|mounted| mounted.mount.clone())
-            .unwrap_or_default()
-    }
-
     async fn dry_run(&mut self, recipe: &str) -> i32 {
         for tool in ["findmnt", "fsfreeze", "setsid"] {
             self.emit(
@@ -236,9 +230,7 @@ impl<'a> Play<'a> {
                 json!({"name": tool, "path": format!("/usr/sbin/{tool}")}),
             );
         }
-        if recipe == "linux-mysql" {
-            self.emit("tool", json!({"name": "mysql", "path": "/usr/bin/mysql"}));
-        }
+        self.say_client(recipe);
         let covered = match self.mounts() {
             Ok(covered) => covered,
             Err(exit) => return exit,
@@ -247,9 +239,11 @@ impl<'a> Play<'a> {
             "agent",
             json!({"path": "/var/lib/amazon/ssm", "mount": "/"}),
         );
-        if recipe == "linux-mysql" {
+        if recipe != "linux-filesystem" {
             self.pause(10, 60).await;
-            self.emit("engine", json!({"name": "mariadb", "version": "10.11.6-MariaDB", "datadir": Self::datadir(&covered), "replica": false}));
+        }
+        if let Err(exit) = self.meet_engine(recipe, &covered) {
+            return exit;
         }
         if self.parameter("mode") == "autonomous" {
             return self.prove_rights().await;
@@ -265,7 +259,7 @@ impl<'a> Play<'a> {
             );
             return self.end("refused", 206);
         }
-        let covered = match self.take(false) {
+        let covered = match self.take(recipe, false) {
             Ok(covered) => covered,
             Err(exit) => return exit,
         };
@@ -279,7 +273,11 @@ impl<'a> Play<'a> {
     }
 
     /// Takes the instance for this job and arms the failsafe; the mounts to freeze, or the exit code of a refusal.
-    fn take(&mut self, autonomous: bool) -> Result<Vec<Mounted>, i32> {
+    fn take(&mut self, recipe: &str, autonomous: bool) -> Result<Vec<Mounted>, i32> {
+        if self.machine(|machine| machine.over.contains(&self.job)) {
+            self.error("over", "this job is over on this instance");
+            return Err(self.end("refused", 204));
+        }
         // A failsafe that has fired left nothing held: the next job may begin.
         let holder = self.machine(|machine| {
             if machine
@@ -301,12 +299,14 @@ impl<'a> Play<'a> {
             return Err(self.end("refused", 204));
         }
         let covered = self.mounts()?;
+        self.meet_engine(recipe, &covered)?;
         let budget: u32 = self.parameter("budgetSeconds").parse().unwrap_or(30);
         let now = self.now();
         let hold = Hold {
             job: self.job.clone(),
             deadline: now + chrono::Duration::seconds(i64::from(budget)),
             session: None,
+            backup: None,
             since: None,
             frozen: Vec::new(),
             fired: false,
@@ -328,16 +328,7 @@ impl<'a> Play<'a> {
     async fn quiesce(&mut self, recipe: &str) {
         self.pause(60, 240).await;
         self.emit("flushed", json!({}));
-        if recipe == "linux-mysql" {
-            self.pause(5, 300).await;
-            let (now, session) = (self.now(), self.runtime.books().rng.u32(11..900));
-            if self.machine(|machine| machine.lock(now, session)) {
-                self.emit(
-                    "locked",
-                    json!({"session": session, "how": "ftwrl", "tries": 1}),
-                );
-            }
-        }
+        self.lock(recipe).await;
         self.pause(10, 60).await;
         self.emit("synced", json!({}));
     }
@@ -367,6 +358,9 @@ impl<'a> Play<'a> {
     /// The failsafe was faster.
     fn overtaken(&mut self) -> i32 {
         self.holding = false;
+        if self.parameter("command") == "snapshot" {
+            self.over();
+        }
         let now = self.now();
         match self.release(now, By::Abandoned) {
             Some(hold) => {
@@ -379,6 +373,13 @@ impl<'a> Play<'a> {
             None => self.error("not-frozen", "another command released this job"),
         }
         self.end("failed", 201)
+    }
+
+    /// Lays the stone that no late delivery of this job gets past. Without an id a job may come again.
+    fn over(&self) {
+        if self.job != "dlm" {
+            self.machine(|machine| machine.over.insert(self.job.clone()));
+        }
     }
 
     /// Ends this job's hold, if it still has one.
@@ -403,6 +404,7 @@ impl<'a> Play<'a> {
 
     async fn post(&mut self) -> i32 {
         let Some(hold) = self.own_hold() else {
+            self.over();
             self.error("not-frozen", "there is no such job on this instance");
             let frozen = self
                 .machine(|machine| {
@@ -452,8 +454,12 @@ impl<'a> Play<'a> {
             return self.end("failed", 205);
         };
         let released = !hold.fired;
+        // As the document does it: not after a failure, where the same id might be tried again.
+        if (released && hold.ready) || hold.autonomous {
+            self.over();
+        }
         let over = if released { now } else { hold.deadline };
-        self.report_release(&hold, over);
+        self.report_release(&hold, over, true);
         if !released {
             self.error(
                 "failsafe-fired",
@@ -468,8 +474,8 @@ impl<'a> Play<'a> {
         self.end("ok", 0)
     }
 
-    /// The lines of a hold that is over.
-    fn report_release(&mut self, hold: &Hold, over: DateTime<Utc>) {
+    /// The lines of a hold that is over; `answered` when its lock session was heard after the set was made.
+    fn report_release(&mut self, hold: &Hold, over: DateTime<Utc>, answered: bool) {
         for mount in hold.frozen.iter().rev() {
             let event = if hold.fired {
                 json!({"mount": mount, "ok": false, "text": "thawed by the failsafe: the budget was spent"})
@@ -477,6 +483,9 @@ impl<'a> Play<'a> {
                 json!({"mount": mount, "ok": true})
             };
             self.emit("thawed", event);
+        }
+        if answered && !hold.fired {
+            self.stop_backup(hold);
         }
         if let Some(session) = hold.session {
             self.emit("unlocked", json!({"session": session}));
@@ -489,101 +498,6 @@ impl<'a> Play<'a> {
             .since
             .map_or(0, |since| (over - since).num_milliseconds());
         self.emit("window", json!({"window_ms": window}));
-    }
-
-    async fn mount_document(&mut self) -> i32 {
-        let (command, volume, at) = (
-            self.parameter("command").to_owned(),
-            self.parameter("volumeId").to_owned(),
-            self.parameter("mountPoint").to_owned(),
-        );
-        let hello = json!({"recipe": "linux-mount", "version": DOCUMENT_VERSION, "job": self.job, "command": command});
-        self.emit("hello", hello);
-        self.pause(80, 200).await;
-        let Some(device) = self.machine(|machine| machine.device(&volume).map(str::to_owned))
-        else {
-            self.error(
-                "no-volume",
-                &format!("no device of {volume} on this instance"),
-            );
-            return self.end("refused", 206);
-        };
-        let mounted = self.machine(|machine| {
-            machine
-                .mounts
-                .iter()
-                .find(|mounted| mounted.volume == volume)
-                .cloned()
-        });
-        let refusal = match (command.as_str(), &mounted) {
-            ("mount", Some(mounted)) => Some((
-                "already-mounted",
-                format!("{volume} is already mounted at {}", mounted.mount),
-            )),
-            ("umount", None) => Some(("not-a-mount", format!("{volume} is not mounted"))),
-            ("umount", Some(mounted)) if mounted.mount != at => {
-                Some(("not-a-mount", format!("{volume} is mounted elsewhere")))
-            }
-            ("mount", None)
-                if self.machine(|machine| {
-                    machine.mounts.iter().any(|mounted| mounted.mount == at)
-                }) =>
-            {
-                Some((
-                    "mount-point-busy",
-                    format!("something is mounted at {at} already"),
-                ))
-            }
-            _ => None,
-        };
-        if let Some((code, text)) = refusal {
-            self.error(code, &text);
-            return self.end("refused", 206);
-        }
-        match (command.as_str(), mounted) {
-            ("mount", _) => {
-                self.emit("device", json!({"dev": device, "volume": volume}));
-                let Some(fs) = self
-                    .runtime
-                    .books()
-                    .filesystems
-                    .get(&volume)
-                    .cloned()
-                    .flatten()
-                else {
-                    self.error(
-                        "unsupported-fs",
-                        &format!("no single filesystem found on {device}"),
-                    );
-                    return self.end("refused", 206);
-                };
-                self.pause(60, 400).await;
-                let options = if fs == "xfs" { "rw,nouuid" } else { "rw" };
-                let new = Mounted {
-                    mount: at.clone(),
-                    fs: fs.clone(),
-                    volume: volume.clone(),
-                    device: device.clone(),
-                };
-                self.machine(|machine| machine.mounts.push(new));
-                self.emit("mounted", json!({"mount": at, "fs": fs, "options": options, "dev": device, "volume": volume}));
-            }
-            ("umount", _) => {
-                self.pause(20, 120).await;
-                self.machine(|machine| machine.mounts.retain(|mounted| mounted.volume != volume));
-                self.emit(
-                    "unmounted",
-                    json!({"mount": at, "dev": device, "volume": volume}),
-                );
-            }
-            (_, mounted) => {
-                self.emit("device", json!({"dev": device, "volume": volume}));
-                if let Some(mounted) = mounted {
-                    self.emit("mounted", json!({"mount": mounted.mount, "fs": mounted.fs, "options": "rw", "dev": device, "volume": volume}));
-                }
-            }
-        }
-        self.end("ok", 0)
     }
 
     /// The few commands that need no machine to answer.

@@ -1,9 +1,10 @@
 //! What a simulated instance remembers: its mounts, its holder, its failsafe, and everything that ever froze.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use super::play::BaseBackup;
 use crate::lab::runtime::RuntimeError;
 
 /// A mounted filesystem.
@@ -61,6 +62,8 @@ pub(super) struct Hold {
     pub deadline: DateTime<Utc>,
     /// The lock session, when a database is held.
     pub session: Option<u32>,
+    /// What that session keeps open, where it is PostgreSQL's.
+    pub backup: Option<BaseBackup>,
     /// First moment that a write could block.
     pub since: Option<DateTime<Utc>>,
     /// In the order of freezing.
@@ -132,6 +135,8 @@ pub(super) struct Machine {
     /// Last event number of each job.
     sequences: BTreeMap<String, u64>,
     pub history: Vec<Happening>,
+    /// Jobs that are known to be over, which no late delivery may freeze for again.
+    pub over: BTreeSet<String>,
     /// How far its clock is ahead of the lab's.
     pub clock_skew: chrono::Duration,
 }

@@ -78,7 +78,7 @@ async fn one_command_freezes_makes_the_set_and_thaws() {
     let (lab, runtime) = lab(WORLD).await;
     let (exit, events) = play(&runtime, invocation("snapshot", &[])).await;
     assert_eq!(exit, 0, "{events:?}");
-    let expected = "hello mount mount armed flushed locked synced prepared frozen ready request answer snapshot \
+    let expected = "hello mount mount engine armed flushed locked synced prepared frozen ready request answer snapshot \
         snapshot release alive thawed unlocked disarmed probe window end";
     assert_eq!(names(&events).join(" "), expected);
     let world = lab.world();
@@ -167,7 +167,7 @@ async fn an_answer_that_does_not_come_ends_thawed_and_unknown() {
     assert_eq!(lab.world().snapshots.len(), 2, "it had happened");
     lab.clock().sleep(Duration::from_secs(60)).await;
     fault(&lab, FaultKind::Delay(Duration::from_secs(30)));
-    let (code, events) = play(&runtime, invocation("snapshot", &[])).await;
+    let (code, events) = play(&runtime, another_job(invocation("snapshot", &[]))).await;
     assert_eq!(code, 201, "given up within the budget: {events:?}");
     let disarmed = events.iter().find(|e| e["t"] == "disarmed").unwrap();
     assert_eq!(disarmed["fired"], false);
@@ -220,4 +220,228 @@ async fn post_script_releases_an_autonomous_job_at_work() {
     assert!(!names(&events).contains(&"release"), "{events:?}");
     let (code, _) = play(&runtime, invocation("post-script", &[])).await;
     assert_eq!(code, 205);
+}
+
+/// A command of another recipe's document.
+fn with_document(recipe: &str, command: &str) -> Invocation {
+    let mut invocation = invocation(command, &[]);
+    invocation.document = format!("freezeframe-{recipe}");
+    invocation
+}
+
+/// The small world, its first instance tagged for a recipe.
+fn tagged(recipe: &str) -> String {
+    let tags = format!("tags = {{ Env = \"prod\", ConsistentSnapshot = \"{recipe}\" }}");
+    WORLD.replacen("tags = { Env = \"prod\" }", &tags, 1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_engine_says_what_its_document_says() {
+    for (recipe, engine, how, position, before, after) in [
+        (
+            "linux-postgresql",
+            "postgresql",
+            "backup-api",
+            "lsn",
+            "engine path",
+            "position file ",
+        ),
+        (
+            "linux-redis",
+            "redis",
+            "client-pause",
+            "replication-offset",
+            "engine path",
+            "",
+        ),
+        (
+            "linux-mongodb",
+            "mongodb",
+            "fsync-lock",
+            "optime",
+            "engine",
+            "",
+        ),
+    ] {
+        let (lab, runtime) = lab(&tagged(recipe)).await;
+        let (exit, events) = play(&runtime, with_document(recipe, "dry-run")).await;
+        assert_eq!(exit, 0, "{events:?}");
+        let of = |events: &[Value], t: &str| -> Value {
+            events.iter().find(|e| e["t"] == t).unwrap().clone()
+        };
+        let found = of(&events, "engine");
+        assert_eq!(
+            (&found["name"], &found["datadir"]),
+            (&engine.into(), &"/data".into())
+        );
+        let (exit, events) = play(&runtime, with_document(recipe, "pre-script")).await;
+        assert_eq!(exit, 0, "{events:?}");
+        assert_eq!(
+            names(&events).join(" "),
+            format!(
+                "hello mount mount {before} armed flushed locked position synced frozen ready end"
+            )
+        );
+        let locked = of(&events, "locked");
+        assert_eq!((&locked["how"], &locked["tries"]), (&how.into(), &1.into()));
+        assert_eq!(of(&events, "position")["name"], position);
+        let (exit, events) = play(&runtime, with_document(recipe, "post-script")).await;
+        assert_eq!(exit, 0, "{events:?}");
+        assert_eq!(
+            names(&events).join(" "),
+            format!("hello release alive thawed {after}unlocked disarmed probe window end")
+        );
+        assert_eq!(of(&events, "alive")["session"], locked["session"]);
+        assert!(runtime.frozen_mounts(INSTANCE).is_empty() && lab.world().snapshots.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn postgresql_hands_out_its_label_after_the_thaw_and_only_of_a_backup_that_held() {
+    let (lab, runtime) = lab(&tagged("linux-postgresql")).await;
+    let (exit, events) = play(&runtime, with_document("linux-postgresql", "snapshot")).await;
+    assert_eq!(exit, 0, "{events:?}");
+    let positions: Vec<&Value> = events.iter().filter(|e| e["t"] == "position").collect();
+    let [start, stop] = positions.as_slice() else {
+        panic!("{positions:?}");
+    };
+    assert_eq!(
+        (&start["name"], &stop["name"]),
+        (&"lsn".into(), &"stop-lsn".into())
+    );
+    let label: String = events
+        .iter()
+        .filter(|e| e["t"] == "file" && e["name"] == "backup_label")
+        .map(|e| e["text"].as_str().unwrap())
+        .collect();
+    let start = start["value"].as_str().unwrap();
+    assert!(
+        label.starts_with(&format!("START WAL LOCATION: {start} (file 00000001")),
+        "{label}"
+    );
+    assert!(label.contains("LABEL: freezeframe 11111111-"), "{label}");
+    assert!(label.ends_with("START TIMELINE: 1\n"), "{label}");
+    fault(&lab, FaultKind::LoseResponse);
+    let (exit, events) = play(
+        &runtime,
+        another_job(with_document("linux-postgresql", "snapshot")),
+    )
+    .await;
+    assert_eq!(exit, 201);
+    assert!(!names(&events).contains(&"file"), "{events:?}");
+}
+
+fn another_job(mut invocation: Invocation) -> Invocation {
+    let job = "22222222-2222-4333-8444-555555555555".to_owned();
+    invocation
+        .parameters
+        .insert("executionId".into(), vec![job]);
+    invocation
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_finds_no_server_of_another_engine() {
+    let (_lab, runtime) = lab(&tagged("linux-postgresql")).await;
+    for command in ["dry-run", "pre-script", "snapshot"] {
+        let (exit, events) = play(&runtime, with_document("linux-mysql", command)).await;
+        assert_eq!(exit, 206, "{events:?}");
+        let error = events.iter().find(|e| e["t"] == "error").unwrap();
+        assert_eq!(error["code"], "db-unreachable");
+        assert!(!names(&events).contains(&"armed"));
+    }
+    assert!(runtime.history(INSTANCE).is_empty());
+    let (exit, _) = play(&runtime, with_document("linux-filesystem", "snapshot")).await;
+    assert_eq!(exit, 0, "filesystems freeze whatever writes to them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_outside_the_freeze_is_refused() {
+    let second = "mount = \"/data\"\nfs = \"xfs\"\n";
+    let more = format!(
+        "{second}[[instance.volume]]\ndevice = \"/dev/sdg\"\nsize = 5\nmount = \"/wal\"\nfs = \"xfs\"\n"
+    );
+    let world = tagged("linux-postgresql").replacen(
+        &format!("{second}tags = {{ Content = \"datadir\" }}\n"),
+        &more,
+        1,
+    );
+    let (_lab, runtime) = lab(&world).await;
+    let mut dry = with_document("linux-postgresql", "dry-run");
+    let (exit, events) = play(&runtime, dry.clone()).await;
+    assert_eq!(exit, 0);
+    assert!(
+        events
+            .iter()
+            .any(|e| e["what"] == "wal" && e["path"] == "/wal"),
+        "{events:?}"
+    );
+    dry.parameters.insert("mounts".into(), vec!["/wal".into()]);
+    let (exit, events) = play(&runtime, dry).await;
+    assert_eq!(exit, 206);
+    assert!(
+        events.iter().any(|e| e["code"] == "no-volume"),
+        "{events:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_delivery_of_a_job_that_is_over_freezes_nothing() {
+    let late = |events: &[Value]| {
+        let said: Vec<&Value> = events.iter().skip(1).collect();
+        let [error, end] = said.as_slice() else {
+            panic!("{events:?}");
+        };
+        assert_eq!(
+            (&error["t"], &error["code"], &error["text"]),
+            (
+                &"error".into(),
+                &"over".into(),
+                &"this job is over on this instance".into()
+            )
+        );
+        assert_eq!(
+            (&end["outcome"], &end["exit"]),
+            (&"refused".into(), &204.into())
+        );
+    };
+    // Coordinated, autonomous, and a post-script that came before its pre-script.
+    for (commands, expected) in [
+        (vec!["pre-script", "post-script"], vec![0, 0]),
+        (vec!["snapshot"], vec![0]),
+        (vec!["post-script"], vec![205]),
+    ] {
+        let (_lab, runtime) = lab(WORLD).await;
+        for (command, expected) in commands.into_iter().zip(expected) {
+            let (exit, events) = play(&runtime, invocation(command, &[])).await;
+            assert_eq!(exit, expected, "{events:?}");
+        }
+        let before = runtime.history(INSTANCE);
+        for command in ["pre-script", "snapshot"] {
+            let (exit, events) = play(&runtime, invocation(command, &[])).await;
+            assert_eq!(exit, 204);
+            late(&events);
+        }
+        assert_eq!(runtime.history(INSTANCE), before, "nothing happened");
+        let (exit, events) = play(&runtime, another_job(invocation("pre-script", &[]))).await;
+        assert_eq!(exit, 0, "another job is none of that: {events:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_or_has_no_id_may_be_delivered_again() {
+    let (lab, runtime) = lab(WORLD).await;
+    let none = [("executionId", "None")];
+    for _ in 0..2 {
+        for command in ["pre-script", "post-script"] {
+            let (exit, events) = play(&runtime, invocation(command, &none)).await;
+            assert_eq!(exit, 0, "{events:?}");
+        }
+    }
+    let (exit, _) = play(&runtime, invocation("pre-script", &[])).await;
+    assert_eq!(exit, 0);
+    lab.clock().sleep(Duration::from_secs(20)).await;
+    let (exit, _) = play(&runtime, invocation("post-script", &[])).await;
+    assert_eq!(exit, 203, "the failsafe fired");
+    let (exit, _) = play(&runtime, invocation("pre-script", &[])).await;
+    assert_eq!(exit, 0);
 }

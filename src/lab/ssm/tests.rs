@@ -153,7 +153,7 @@ async fn a_job_freezes_snapshots_and_thaws() {
     );
     assert_eq!(
         names(&events(&pre)),
-        "hello mount mount mount armed flushed locked synced frozen frozen ready end"
+        "hello mount mount mount engine armed flushed locked synced frozen frozen ready end"
     );
     assert_eq!(runtime.frozen_mounts(DB), ["/data", "/srv"]);
     runtime

@@ -66,6 +66,8 @@ pub enum Engine {
     Mysql,
     Mariadb,
     Postgresql,
+    Redis,
+    Mongodb,
 }
 
 /// The instance profile's role.

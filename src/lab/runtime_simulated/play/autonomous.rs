@@ -58,7 +58,7 @@ impl Play<'_> {
 
     /// Freezes, makes the set, thaws.
     pub(super) async fn snapshot(&mut self, recipe: &str) -> i32 {
-        let covered = match self.take(true) {
+        let covered = match self.take(recipe, true) {
             Ok(covered) => covered,
             Err(exit) => return exit,
         };
@@ -111,6 +111,7 @@ impl Play<'_> {
     /// A failure: everything is thawed and unlocked at once.
     fn give_up(&mut self, code: &str, text: &str) -> i32 {
         self.error(code, text);
+        self.over();
         self.holding = false;
         let now = self.now();
         let Some(hold) = self.release(now, super::By::Holder) else {
@@ -118,7 +119,7 @@ impl Play<'_> {
             return self.end("failed", 201);
         };
         let over = if hold.fired { hold.deadline } else { now };
-        self.report_release(&hold, over);
+        self.report_release(&hold, over, false);
         if hold.fired {
             self.error("failsafe-fired", "the failsafe thawed before the answer");
             return self.end("failed", 203);
