@@ -243,6 +243,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => sent().prop_map(Event::PreSent),
         5 => outcome().prop_map(Event::PreEnded),
         2 => prop_oneof![Just(made()), Just(Vec::new())].prop_map(Event::SetAppeared),
+        1 => Just(Event::ReleaseSeen),
         4 => answers().prop_map(Event::SnapshotsAnswered),
         2 => sent().prop_map(Event::PostSent),
         5 => outcome().prop_map(Event::PostEnded),

@@ -125,6 +125,7 @@ pub struct Job {
     made: Vec<CreatedSnapshot>,
     /// Autonomous mode: the set as it appeared while the command was under way.
     seen: Vec<CreatedSnapshot>,
+    released_by_another: bool,
     closing: Closing,
     evidence: EvidenceReport,
     judged: Vec<Judged>,
@@ -166,6 +167,7 @@ impl Job {
             post_told: None,
             made: Vec::new(),
             seen: Vec::new(),
+            released_by_another: false,
             closing: Closing::No,
             evidence: EvidenceReport::default(),
             judged: Vec::new(),
@@ -227,6 +229,7 @@ impl Job {
             Event::PreSent(result) => self.pre_sent(result, now, &mut todo),
             Event::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
             Event::SetAppeared(set) => self.set_appeared(set, now),
+            Event::ReleaseSeen => self.released_by_another = true,
             Event::SnapshotsAnswered(result) => self.answered(result, now, &mut todo),
             Event::PostSent(result) => self.post_sent(result, now, &mut todo),
             Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
@@ -363,7 +366,7 @@ impl Job {
             Timer::Labels => {
                 let problem = self.too_long(
                     "writing the labels",
-                    "write them again with `freezeframe jobs resume`",
+                    "the snapshots stay `pending`, which nothing takes for proven; take the set again",
                 );
                 self.labels_written(Err(problem), now, todo);
             }

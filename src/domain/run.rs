@@ -122,11 +122,11 @@ pub enum Next {
     Last,
 }
 
-/// Codes with which an autonomous command ends before it asks for snapshots.
-const BEFORE_THE_REQUEST: [&str; 8] = [
+/// Codes with which an autonomous command ends before it asks for snapshots. Not `already-frozen`: a second
+/// delivery of a command that is at work says it too.
+const BEFORE_THE_REQUEST: [&str; 7] = [
     "lock-timeout",
     "busy",
-    "already-frozen",
     "freeze-failed",
     "db-unreachable",
     "no-metadata",

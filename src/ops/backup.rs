@@ -227,11 +227,16 @@ impl Driver {
                 // Nothing stands between a freeze and this call. Without a freeze it waits for its turn.
                 let reserved = self.reserved.swap(false, Ordering::Relaxed);
                 let wait = !reserved && job.view().frozen_since.is_none();
-                self.spawn(async move {
+                let events = self.events.clone();
+                tokio::spawn(async move {
                     if wait {
                         ops.session.pace().take(Bucket::CreateSnapshots).await;
                     }
-                    Event::SnapshotsAnswered(create(&ops, &spec).await)
+                    let answer = create(&ops, &spec).await;
+                    if thaw_is_on_record(&ops, &spec) {
+                        let _ = events.send(Event::ReleaseSeen).await;
+                    }
+                    let _ = events.send(Event::SnapshotsAnswered(answer)).await;
                 });
             }
             Effect::FindSnapshots => {
@@ -358,6 +363,17 @@ async fn send_and_follow(ops: Ops, spec: JobSpec, step: Step, events: mpsc::Send
         };
         let _ = events.send(ended).await;
     }
+}
+
+/// Whether anybody with this journal has asked for the job's thaw (`jobs abort` from another process). Asked
+/// when the answer is in hand: an intent that comes later was sent later. What cannot be read may be there.
+fn thaw_is_on_record(ops: &Ops, spec: &JobSpec) -> bool {
+    let asked = format!(" {} on ", Step::Post.word(spec.mode));
+    ops.journal.calls(spec.job.as_str()).map_or(true, |calls| {
+        calls
+            .iter()
+            .any(|call| call.action == "SendCommand" && call.detail.contains(&asked))
+    })
 }
 
 async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {

@@ -155,9 +155,18 @@ async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
             tokio::time::sleep(BUSY_PAUSE).await;
             continue;
         }
-        let thaw = judged(ops, view, &trace, outcome.ended);
+        let thaw = if view.spec.foreign && trace.lines.is_empty() {
+            judged_silent(view, outcome.ended)
+        } else {
+            judged(ops, view, &trace, outcome.ended)
+        };
         return match thaw {
-            Thaw::Later if pre_script_ended(ops, view).await => Thaw::Done,
+            Thaw::Later => match pre_script_end(ops, view).await {
+                // A foreign one that froze is not thawed because a later command finds nothing.
+                Some(CommandEnd::Success) if view.spec.foreign => Thaw::Uncertain(unproven(view)),
+                Some(_) => Thaw::Done,
+                None => Thaw::Later,
+            },
             other => other,
         };
     }
@@ -167,6 +176,30 @@ async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
         "its pre-script is still at work",
         "wait until its budget is spent; the next start of freezeframe looks again",
     ))
+}
+
+fn unproven(view: &JobView) -> Problem {
+    Problem::new(
+        Kind::Script,
+        format!("thaw {}", view.spec.instance),
+        format!(
+            "{} gives no proof that what it froze is thawed",
+            view.spec.document
+        ),
+        "look at the instance; `fsfreeze -u MOUNT` releases by hand",
+    )
+}
+
+/// What an exit code alone says, of a document that is not ours and speaks no FF1: as the live job reads it
+/// (`domain::machine`). No failsafe of ours watches over it.
+fn judged_silent(view: &JobView, ended: CommandEnd) -> Thaw {
+    let froze = view.phases.iter().any(|p| p.phase == Phase::Frozen);
+    match ended {
+        CommandEnd::Success | CommandEnd::Failed { exit: 203 } => Thaw::Done,
+        CommandEnd::Failed { exit: 205 } if !froze => Thaw::Later,
+        CommandEnd::Lost(problem) => Thaw::Uncertain(problem),
+        _ => Thaw::Uncertain(unproven(view)),
+    }
 }
 
 fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
@@ -212,9 +245,9 @@ fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
     }
 }
 
-/// Whether `pre-script` can certainly not begin any more: Systems Manager says that it has ended, or does
-/// not know of it although whoever sent it is gone for longer than a request can be under way.
-async fn pre_script_ended(ops: &Ops, view: &JobView) -> bool {
+/// How `pre-script` ended, if it can certainly not begin any more: Systems Manager says that it has ended, or
+/// does not know of it although whoever sent it is gone for longer than a request can be under way.
+async fn pre_script_end(ops: &Ops, view: &JobView) -> Option<CommandEnd> {
     let comment = backup::comment(&view.spec, Step::Pre);
     let found = ops
         .session
@@ -222,19 +255,19 @@ async fn pre_script_ended(ops: &Ops, view: &JobView) -> bool {
         .await;
     let command = match found {
         Ok(Some(command)) => command,
-        Ok(None) => return never_arrived(ops, view),
-        Err(_) => return false,
+        Ok(None) => return never_arrived(ops, view).then_some(CommandEnd::NeverDelivered),
+        Err(_) => return None,
     };
     match ops
         .session
         .poll_command(&command, &view.spec.instance)
         .await
     {
-        Ok(Polled::Ended(outcome)) => !matches!(
-            outcome.ended,
-            CommandEnd::TimedOut { .. } | CommandEnd::Lost(_)
-        ),
-        _ => false,
+        Ok(Polled::Ended(outcome)) => match outcome.ended {
+            CommandEnd::TimedOut { .. } | CommandEnd::Lost(_) => None,
+            ended => Some(ended),
+        },
+        _ => None,
     }
 }
 
@@ -261,7 +294,8 @@ fn freezes(call: &CallRow) -> bool {
 /// By the calls on record: what could freeze is never sent before its intent is on disk. One that was
 /// refused was not carried out.
 fn may_have_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
-    if view.phase >= Phase::Verifying {
+    // What was uncertain stays so until an instance says otherwise, however far the copying has come.
+    if view.phase >= Phase::Verifying && !view.thaw_uncertain {
         return Ok(false);
     }
     let calls = ops.journal.calls(view.spec.job.as_str())?;

@@ -56,6 +56,11 @@ pub fn able(name: &str, tools: &[&str]) -> bool {
     );
     if !missing.is_empty() {
         eprintln!("SKIPPED (needs {}): {name}", missing.join(", "));
+        // CI has installed what they need: a test that does not run there is no proof.
+        assert!(
+            std::env::var_os("FREEZEFRAME_TESTS_MUST_RUN").is_none(),
+            "{name} was skipped"
+        );
     }
     missing.is_empty()
 }

@@ -18,8 +18,8 @@ make_state_root() {
 # Systems Manager may deliver a command twice, or late. A job that is known to be over leaves a stone, and no delivery of its pre-script or
 # snapshot gets past it. Not where Data Lifecycle Manager might try the same id again: after a failure, or without an id.
 over() {
-    if [ "$JOB" = dlm ] || ! make_state_root; then return; fi
-    mark "$STATE_ROOT/over.$JOB"
+    if [ "$JOB" = dlm ]; then return 0; fi
+    make_state_root && mark "$STATE_ROOT/over.$JOB"
 }
 
 # Does the job that holds the lock (TL_JOB) still work? OTHER is the lock's value, empty when nobody holds it.
@@ -434,7 +434,11 @@ post_script() {
     fi
     if [ ! -s "$STATE_ROOT/$JOB/count" ]; then
         # The stone first, and then the look: a pre-script that begins now sees the one, and this sees a pre-script that began before.
-        over
+        if ! over; then
+            hello
+            error busy "no room in $STATE_ROOT to note that the job is over"
+            finish failed 202
+        fi
         if [ -d "$STATE_ROOT/$JOB" ] && job_at_work && [ "$TL_JOB" = "$JOB" ]; then
             hello
             error busy 'the command is still at work'

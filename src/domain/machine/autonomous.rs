@@ -48,7 +48,13 @@ impl Job {
     ) {
         let empty = Trace::default();
         let trace = self.pre_told.as_ref().map_or(&empty, |told| &told.trace);
-        let call = call_of(trace, ended);
+        // Of a second delivery one learns nothing of the first; and a set that was seen was asked for.
+        let twice = matches!(ended, CommandEnd::Failed { exit: 204 }) && !trace.has_error("busy");
+        let call = if twice || !self.seen.is_empty() {
+            Call::Unknown
+        } else {
+            call_of(trace, ended)
+        };
         let open = match ended {
             // What has said something has run, whatever Systems Manager believes.
             CommandEnd::NeverDelivered

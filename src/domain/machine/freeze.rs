@@ -10,7 +10,7 @@ use crate::domain::evidence::Told;
 use crate::domain::ids::CommandId;
 use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::trace::{self, Trace};
+use crate::domain::trace::{self, Said, Trace};
 
 /// `post-script`s in close succession; one more follows when the failsafe has certainly acted.
 const POSTS: u32 = 3;
@@ -208,8 +208,9 @@ impl Job {
             Ok(made) => {
                 self.call = Call::Answered;
                 self.order.answered = true;
-                self.order.answered_before_release =
-                    self.post == Post::Idle && self.order.frozen_before_request;
+                self.order.answered_before_release = self.post == Post::Idle
+                    && self.order.frozen_before_request
+                    && !self.released_by_another;
                 self.made = made;
             }
             Err(problem) => {
@@ -300,7 +301,15 @@ impl Job {
         } else {
             self.proves_thawed(&told.trace, conclusive)
         };
-        let problem = post_problem(&self.spec.instance.to_string(), &outcome, &told.trace);
+        // Where the operator stopped it before anything was frozen, "no such job" is what was wanted.
+        let wanted = self.cancelled
+            && told.trace.has_error("not-frozen")
+            && self
+                .pre_told
+                .as_ref()
+                .is_none_or(|pre| pre.trace.frozen_mounts().is_empty());
+        let problem = post_problem(&self.spec.instance.to_string(), &outcome, &told.trace)
+            .filter(|_| !wanted);
         // A later one that only says "not frozen" must not hide the one that thawed.
         let tells = !told.trace.thawed_mounts().is_empty();
         if tells || self.post_told.is_none() {
@@ -397,7 +406,8 @@ impl Job {
                     .pre_told
                     .as_ref()
                     .is_some_and(|told| told.trace.left_nothing_held());
-            return match (was_frozen.iter().any(|m| open(m)), conclusive || ended_open) {
+            let certain = conclusive || ended_open || leaves_a_stone(post);
+            return match (was_frozen.iter().any(|m| open(m)), certain) {
                 (true, _) => Thawed::No,
                 (false, true) => Thawed::Yes,
                 (false, false) => Thawed::Later,
@@ -466,6 +476,13 @@ impl Job {
         };
         Problem::new(kind, what, cause, mend)
     }
+}
+
+/// Whether "no such job" also means that there will be none: from version 2 on our documents leave a stone
+/// that no late `pre-script` of the job gets past (docs/line-protocol.md).
+fn leaves_a_stone(post: &Trace) -> bool {
+    post.events()
+        .any(|said| matches!(said, Said::Hello { version, .. } if *version >= 2))
 }
 
 /// What a `post-script` complained of, if it did.

@@ -151,6 +151,8 @@ pub enum Event {
     PreEnded(CommandOutcome),
     /// Autonomous mode: EC2 shows a set with the job's tag while `snapshot` is under way.
     SetAppeared(Vec<CreatedSnapshot>),
+    /// Somebody else has asked for this job's thaw (`jobs abort`): when that took hold is not known.
+    ReleaseSeen,
     /// `CreateSnapshots` answered.
     SnapshotsAnswered(Result<Vec<CreatedSnapshot>, Problem>),
     /// `post-script` was sent, or not.

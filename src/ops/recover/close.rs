@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::proof::{self, Proof};
 use super::{Thaw, certain_at, may_have_frozen};
@@ -39,7 +39,9 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             view.thaw_uncertain = true;
             view.error = Some(problem);
             // After that the failsafe has acted or is gone with the instance: no later try knows more.
-            if certain_at(view).is_some_and(|at| ops.clock.now() < at) {
+            // Somebody else's document has none: it is asked again for a day.
+            let patience = TimeDelta::days(i64::from(view.spec.foreign));
+            if certain_at(view).is_some_and(|at| ops.clock.now() < at + patience) {
                 return false;
             }
         }

@@ -219,6 +219,38 @@ fn a_lost_command_is_thawed_then_looked_up_never_repeated() {
 }
 
 #[test]
+fn p22_a_second_delivery_tells_nothing_of_the_first_ones_call() {
+    for (code, found, verdict) in [
+        ("already-frozen", snapshots(), Verdict::Crash),
+        ("over", snapshots(), Verdict::Crash),
+        ("over", Vec::new(), Verdict::Failed),
+    ] {
+        let refused = [
+            hello("snapshot"),
+            format!(r#"error "code":"{code}","text":"x""#),
+            r#"end "outcome":"refused","exit":204"#.to_owned(),
+        ];
+        let lines: Vec<&str> = refused.iter().map(String::as_str).collect();
+        let mut s = under_way(OnFailure::CrashConsistent);
+        s.tell(ended(CommandEnd::Failed { exit: 204 }, ff1(1, &lines)));
+        let effects = s.post(post_ok());
+        assert!(
+            effects.contains(&Effect::FindSnapshots),
+            "{code}: {effects:?}"
+        );
+        let empty = found.is_empty();
+        s.tell(Event::SnapshotsFound(Ok(found)));
+        if empty {
+            s.tell(Event::Published(Ok(())));
+        } else {
+            s.finish();
+        }
+        assert_eq!(s.job.view().verdict, Some(verdict), "{code}");
+        assert_eq!(s.count(&Effect::CreateSnapshots), 0, "{code}");
+    }
+}
+
+#[test]
 fn a_refused_call_follows_on_failure_and_an_unanswered_one_is_looked_up() {
     let denied =
         r#""ok":false,"status":403,"took_ms":9,"code":"UnauthorizedOperation","text":"no""#;
