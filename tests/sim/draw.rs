@@ -102,7 +102,12 @@ impl Story {
 fn world(rng: &mut fastrand::Rng, count: usize) -> String {
     let mut text = "name = \"drawn\"\n".to_owned();
     for n in 0..count {
-        let recipe = ["linux-filesystem", "linux-mysql"][rng.usize(0..2)];
+        let recipe = [
+            "linux-filesystem",
+            "linux-mysql",
+            "linux-mysql",
+            "linux-postgresql",
+        ][rng.usize(0..4)];
         let role = ["backup", "backup", "backup", "backup", "bare", "none"][rng.usize(0..6)];
         let volumes = rng.usize(1..4);
         text.push_str(&instance(rng, n, recipe, volumes, role));
