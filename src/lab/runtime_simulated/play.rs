@@ -18,7 +18,7 @@ use crate::lab::runtime::Invocation;
 /// Output limits of the agent, in characters.
 const STDOUT_LIMIT: usize = 24_000;
 /// Version of the documents that are imitated.
-const DOCUMENT_VERSION: u32 = 1;
+const DOCUMENT_VERSION: u32 = 2;
 
 /// One performance of one command.
 pub(super) struct Play<'a> {
