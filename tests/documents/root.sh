@@ -75,14 +75,14 @@ root_cases() {
     # The holder dies: the guard must find all it needs although / is frozen.
     fake slow=9
     outer_system
-    in_system snapshot freezeRoot=yes "executionId=$JOB1"
+    in_system snapshot freezeRoot=yes "executionId=$JOB2"
     await 15 called || { fail 'no second call'; return 1; }
     frozen "$W/sys" || { fail 'not frozen'; return 1; }
-    kill -KILL "$(cut -d' ' -f1 "$W/sys/run/freezeframe/$JOB1/holder.up")"
+    kill -KILL "$(cut -d' ' -f1 "$W/sys/run/freezeframe/$JOB2/holder.up")"
     await 4 thawed "$W/sys" && await 3 thawed "$W/data" || { fail 'frozen after the death of the holder'; return 1; }
     finished && expect 203 failsafe-fired || return 1
     # And a call that never ends.
     fake slow=9
-    in_system snapshot freezeRoot=yes "executionId=$JOB1" budgetSeconds=4
+    in_system snapshot freezeRoot=yes "executionId=$JOB3" budgetSeconds=4
     finished && expect 201 snapshot-unknown && thawed "$W/sys"
 }
