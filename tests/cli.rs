@@ -568,8 +568,20 @@ fn own_recipes_and_documents_are_chosen_by_name() {
     assert_eq!(job["document"], "Theirs-PrePost");
     assert_eq!(dry(&["--document", "x", "--recipe", "y"]).code, 2);
     let refused = dry(&["--document", "Theirs-PrePost", "--mode", "autonomous"]);
-    assert_eq!(refused.code, 1);
-    assert!(refused.out.contains("coordinated"), "{}", refused.out);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("coordinated"), "{}", refused.err);
+    let refused = dry(&["--recipe", "linux-postgres"]);
+    assert_eq!(refused.code, 2);
+    assert!(
+        refused
+            .err
+            .contains("--recipe linux-postgres names no recipe")
+            && refused.err.contains("linux-postgresql"),
+        "{}",
+        refused.err
+    );
+    let refused = dry(&["--recipe", "linux-mysql", "--parameter", "nosuch=1"]);
+    assert_eq!((refused.code, refused.out.as_str()), (2, ""));
 }
 
 #[test]

@@ -83,6 +83,9 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
         }
         tokio::time::sleep(AGAIN).await;
     }
+    if last.is_empty() {
+        output::note("nothing is open: no job of an earlier process waits to be settled");
+    }
     rows(global, &last)?;
     Ok(code(&last))
 }
@@ -93,10 +96,12 @@ fn code(views: &[JobView]) -> u8 {
         exit::NOTHING
     } else if views.iter().any(|v| v.thaw_uncertain) {
         exit::THAW_UNCERTAIN
-    } else if views
-        .iter()
-        .any(|v| matches!(v.verdict, Some(Verdict::Failed) | None))
-    {
+    } else if views.iter().any(|v| match v.verdict {
+        Some(Verdict::Failed) => true,
+        // Thawed and labelled; only AWS still copies.
+        None => v.phase != Phase::Completing,
+        Some(_) => false,
+    }) {
         exit::FAILED
     } else if views.iter().any(|v| v.verdict == Some(Verdict::Crash)) {
         exit::CRASH

@@ -16,8 +16,9 @@ use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Mode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
+use crate::domain::text::visible;
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
-use crate::ops::{inventory, preflight};
+use crate::ops::{Ops, inventory, preflight};
 
 pub(super) async fn run(
     opened: &Opened,
@@ -54,6 +55,7 @@ pub(super) async fn run(
             ..opened.config.run.clone()
         },
     };
+    flags_fit(ops, &options)?;
     let mut uncertain = false;
     if !args.dry_run {
         ops.session.may_write("take snapshots", ops.scope())?;
@@ -100,6 +102,45 @@ pub(super) async fn run(
     }
     report(global, &options, ops.scope(), &views, &refused)?;
     Ok(code)
+}
+
+/// What the flags say of every instance is wrong before any instance is looked at: that is usage, not a job
+/// that failed.
+fn flags_fit(ops: &Ops, options: &RunOptions) -> Result<(), Problem> {
+    let chosen = match (&options.document, &options.recipe) {
+        (Some(document), _) => ops.recipes.document(document)?,
+        (None, Some(recipe)) => {
+            // The words for a tag, said of the flag.
+            match ops
+                .recipes
+                .lookup(recipe, &InstanceId::from_api("--recipe"))
+            {
+                Ok(chosen) => chosen.clone(),
+                Err(problem) => {
+                    return Err(Problem {
+                        kind: Kind::Usage,
+                        what: format!("choose the recipe {}", visible(recipe)),
+                        cause: problem.cause.replace("ConsistentSnapshot=", "--recipe "),
+                        mend: problem.mend.replace("correct the tag, or choose", "choose"),
+                        ..problem
+                    });
+                }
+            }
+        }
+        (None, None) => return Ok(()),
+    };
+    if chosen.foreign && options.mode == Mode::Autonomous {
+        return Err(Problem::new(
+            Kind::Usage,
+            "choose a mode",
+            format!(
+                "{} is somebody else's document, which cannot take snapshots itself",
+                visible(&chosen.document)
+            ),
+            "take it with --mode coordinated",
+        ));
+    }
+    chosen.with(&options.parameters).map(drop)
 }
 
 fn choose(all: Vec<Instance>, args: &SnapshotArgs) -> (Vec<Instance>, Vec<InstanceId>) {

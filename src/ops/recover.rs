@@ -299,11 +299,14 @@ fn may_have_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
         return Ok(false);
     }
     let calls = ops.journal.calls(view.spec.job.as_str())?;
-    Ok(calls.iter().any(|call| {
-        let refused = call
-            .outcome
-            .as_deref()
-            .is_some_and(|o| o.starts_with("failed"));
-        freezes(call) && !refused
-    }))
+    Ok(calls.iter().any(was_sent))
+}
+
+/// A call that could make the instance freeze something, and was not refused.
+fn was_sent(call: &CallRow) -> bool {
+    let refused = call
+        .outcome
+        .as_deref()
+        .is_some_and(|o| o.starts_with("failed"));
+    freezes(call) && !refused
 }

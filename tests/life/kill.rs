@@ -57,7 +57,8 @@ async fn killed(served: &Served, instance: &str, after: i64) -> Outcome {
         db.execute("UPDATE call SET intended = '2026-01-01T00:00:00.000Z'", [])
             .unwrap();
         resumed = home.run(&["jobs", "resume", "--wait"]).await;
-        assert!(matches!(first, Some(1)), "after {after}: {first:?}");
+        // 0 where all is labelled and only AWS still copies.
+        assert!(matches!(first, Some(0 | 1)), "after {after}: {first:?}");
     }
     served.nothing_frozen(instance);
     if open {

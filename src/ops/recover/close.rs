@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::proof::{self, Proof};
-use super::{Thaw, certain_at, may_have_frozen};
+use super::{Thaw, certain_at};
 use crate::domain::job::{JobView, Member, Mode, Phase, PhaseRecord, Verdict};
 use crate::domain::level::Level;
 use crate::domain::machine::Label;
@@ -120,9 +120,9 @@ fn interrupted(view: &JobView, proof: Option<&Proof>) -> Problem {
 async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
     let calls = ops.journal.calls(view.spec.job.as_str())?;
     let expected = calls.iter().find_map(expected).or_else(|| {
-        // There the instance makes the call.
-        (view.spec.mode == Mode::Autonomous && may_have_frozen(ops, view).unwrap_or(true))
-            .then_some(1)
+        // There the instance makes the call, if its command was not refused. What was seen must be there.
+        let sent = calls.iter().any(super::was_sent);
+        (view.spec.mode == Mode::Autonomous && sent).then(|| view.set.len().max(1))
     });
     let mut pause = PAUSE;
     for look in 1.. {

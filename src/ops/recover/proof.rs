@@ -54,7 +54,7 @@ impl Proof {
 /// The journal, EC2 or Systems Manager could not be asked now: try again later.
 pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Result<Proof, Problem> {
     let calls = ops.journal.calls(view.spec.job.as_str())?;
-    let told = match commands(ops, view).await {
+    let told = match commands(ops, view, &calls).await {
         Ok(told) => told,
         // Not allowed to look, or nothing there to look at: no later try will see more.
         Err(problem) if matches!(problem.kind, Kind::Denied | Kind::NotFound) => {
@@ -107,7 +107,7 @@ struct Commands {
     post: Option<Told>,
 }
 
-async fn commands(ops: &Ops, view: &JobView) -> Result<Commands, Problem> {
+async fn commands(ops: &Ops, view: &JobView, calls: &[CallRow]) -> Result<Commands, Problem> {
     let since = view.started().unwrap_or_else(|| ops.clock.now()) - TimeDelta::seconds(SKEW_S);
     let listed = ops
         .session
@@ -141,11 +141,20 @@ async fn commands(ops: &Ops, view: &JobView) -> Result<Commands, Problem> {
         },
         _ => None,
     };
-    Ok(Commands {
-        look,
-        pre,
-        post: thaw(ops, view, &of(Step::Post)).await?,
-    })
+    let posts = of(Step::Post);
+    // More of them than anybody here meant to send: somebody repeated one by hand, and when that took hold
+    // is not known.
+    let asked = format!(" {} on ", Step::Post.word(view.spec.mode));
+    let intended = calls
+        .iter()
+        .filter(|call| call.action == "SendCommand" && call.detail.contains(&asked))
+        .count();
+    let post = if posts.len() > intended {
+        None
+    } else {
+        thaw(ops, view, &posts).await?
+    };
+    Ok(Commands { look, pre, post })
 }
 
 /// The `post-script` that thawed, of all that were sent; else any that ended.
