@@ -259,7 +259,7 @@ impl Lab {
         fs::read_dir(self.sets_path()).unwrap().count()
     }
 
-    /// Where they are; its own time is that of the newest.
+    /// Where they are.
     pub fn sets_path(&self) -> PathBuf {
         self.dir.path().join("lab/store/sets")
     }

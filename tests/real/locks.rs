@@ -2,9 +2,8 @@
 //! a lock that gives up in time and harms nobody.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
@@ -19,12 +18,17 @@ use super::worlds::DB;
 const DATABASE: [&str; 2] = ["mariadbd", "mariadb-install-db"];
 const MOUNTS: [&str; 2] = ["/data/db", "/data/files"];
 
-/// When the lab last began to store a set, by the clock of [`uptime_ms`].
-fn stored_ms(lab: &Lab) -> u64 {
-    let sets = fs::metadata(lab.sets_path()).unwrap();
-    let at_ms = sets.mtime() * 1_000 + sets.mtime_nsec() / 1_000_000;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    uptime_ms() - (now.as_millis() as u64 - at_ms as u64)
+/// Waits for the lab to begin to store a set; when, by the clock of [`uptime_ms`], which the witnesses have too: the
+/// time of day may be set anew between a set and the look at it.
+fn stored_ms(lab: &Lab) -> JoinHandle<u64> {
+    let sets = lab.sets_path();
+    let before = lab.sets();
+    std::thread::spawn(move || {
+        wait_for("the set", || {
+            fs::read_dir(&sets).is_ok_and(|found| found.count() > before)
+        });
+        uptime_ms()
+    })
 }
 
 /// What the witnesses saw, without the device numbers and without what repeats itself.
@@ -49,12 +53,13 @@ fn p08_order_as_seen_from_outside() {
     shims::locks(&lab, DB);
     shims::replace(&lab, DB, "sync", "note sync\nexec \"$REAL\" \"$@\"");
     let outer = lab.outer_thaw(DB, &MOUNTS);
+    let stored = stored_ms(&lab);
     let answer = console.snapshot(DB, &[]).wait();
     outer.unused();
     assert_eq!(answer.code, 0, "{answer:?}");
     assert_eq!(answer.job()["verdict"], "application", "{answer:?}");
 
-    let stored = stored_ms(&lab);
+    let stored = stored.join().unwrap();
     let mut seen = shims::seen(&lab, DB);
     // Flushes of the preflight and before the lock are nobody's business.
     let lock = seen
