@@ -29,6 +29,8 @@ pub use facts::{
     UncoveredMount,
 };
 pub use failsafe::Began;
+pub use foreign::told_by_exit;
+pub use freeze::Thawed;
 pub use types::{
     CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, Label, SnapshotProgress,
     Timer,

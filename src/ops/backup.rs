@@ -23,6 +23,7 @@ use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Label, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::Problem;
 use crate::domain::tags::{self, Tags};
+use crate::jobs::journal::CallRow;
 use crate::recipe::document;
 
 /// Seconds in which a command must have started, SSM's least (aws-facts 3.1).
@@ -53,6 +54,17 @@ impl Step {
             Self::Pre => "pre-script",
             Self::Post => "post-script",
         }
+    }
+
+    /// What the journal says of a call of this step: written by [`send`], recognised by [`Self::is`].
+    fn detail(self, spec: &JobSpec) -> String {
+        let word = self.word(spec.mode);
+        format!("{} {word} on {}", spec.document, spec.instance)
+    }
+
+    /// Whether a call on record was of this step, in a job of that mode. No name of a document holds a blank.
+    pub(super) fn is(self, call: &CallRow, mode: Mode) -> bool {
+        call.action == "SendCommand" && call.detail.contains(&format!(" {} on ", self.word(mode)))
     }
 }
 
@@ -316,12 +328,7 @@ pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<Comman
         comment: &comment,
         delivery_s: DELIVERY_S,
     };
-    let detail = format!(
-        "{} {} on {}",
-        spec.document,
-        step.word(spec.mode),
-        spec.instance
-    );
+    let detail = step.detail(spec);
     let subject = spec.job.as_str();
     if step == Step::Post {
         let call = ops.session.send_rescue(&command);
@@ -368,11 +375,8 @@ async fn send_and_follow(ops: Ops, spec: JobSpec, step: Step, events: mpsc::Send
 /// Whether anybody with this journal has asked for the job's thaw (`jobs abort` from another process). Asked
 /// when the answer is in hand: an intent that comes later was sent later. What cannot be read may be there.
 fn thaw_is_on_record(ops: &Ops, spec: &JobSpec) -> bool {
-    let asked = format!(" {} on ", Step::Post.word(spec.mode));
     ops.journal.calls(spec.job.as_str()).map_or(true, |calls| {
-        calls
-            .iter()
-            .any(|call| call.action == "SendCommand" && call.detail.contains(&asked))
+        calls.iter().any(|call| Step::Post.is(call, spec.mode))
     })
 }
 

@@ -15,7 +15,7 @@ use super::owner::{Driver, driver, owner_of_no_process};
 use crate::aws::ssm::Polled;
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
-use crate::domain::machine::CommandEnd;
+use crate::domain::machine::{CommandEnd, Thawed, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Said, Trace};
 use crate::jobs::journal::CallRow;
@@ -194,11 +194,11 @@ fn unproven(view: &JobView) -> Problem {
 /// (`domain::machine`). No failsafe of ours watches over it.
 fn judged_silent(view: &JobView, ended: CommandEnd) -> Thaw {
     let froze = view.phases.iter().any(|p| p.phase == Phase::Frozen);
-    match ended {
-        CommandEnd::Success | CommandEnd::Failed { exit: 203 } => Thaw::Done,
-        CommandEnd::Failed { exit: 205 } if !froze => Thaw::Later,
-        CommandEnd::Lost(problem) => Thaw::Uncertain(problem),
-        _ => Thaw::Uncertain(unproven(view)),
+    match (told_by_exit(&ended, froze, false), ended) {
+        (Thawed::Yes, _) => Thaw::Done,
+        (Thawed::Later, _) => Thaw::Later,
+        (Thawed::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),
+        (Thawed::No, _) => Thaw::Uncertain(unproven(view)),
     }
 }
 
@@ -284,11 +284,9 @@ fn never_arrived(ops: &Ops, view: &JobView) -> bool {
 
 /// A call that could make the instance freeze something.
 fn freezes(call: &CallRow) -> bool {
-    call.action == "SendCommand"
-        && [Mode::Coordinated, Mode::Autonomous]
-            .map(|mode| Step::Pre.word(mode))
-            .iter()
-            .any(|word| call.detail.contains(&format!(" {word} on ")))
+    [Mode::Coordinated, Mode::Autonomous]
+        .into_iter()
+        .any(|mode| Step::Pre.is(call, mode))
 }
 
 /// By the calls on record: what could freeze is never sent before its intent is on disk. One that was

@@ -7,24 +7,30 @@ use super::freeze::Thawed;
 use super::{CommandEnd, Job};
 use crate::domain::trace::Trace;
 
+/// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` succeeded;
+/// `conclusive`: it can certainly not begin any more. One sample stops at the first filesystem that is open
+/// already and leaves the rest (aws-facts 1.9): after a freeze that worked, "not frozen" is no proof; after
+/// one that failed, the frozen ones come first and are thawed.
+pub fn told_by_exit(ended: &CommandEnd, froze: bool, conclusive: bool) -> Thawed {
+    match ended {
+        CommandEnd::Success | CommandEnd::Failed { exit: 203 } => Thawed::Yes,
+        CommandEnd::Failed { exit: 205 } if froze => Thawed::No,
+        CommandEnd::Failed { exit: 205 } if conclusive => Thawed::Yes,
+        CommandEnd::Failed { exit: 205 } => Thawed::Later,
+        _ => Thawed::No,
+    }
+}
+
 impl Job {
     /// Whether a command says nothing because its document does not speak FF1.
     pub(super) fn is_silent(&self, trace: &Trace) -> bool {
         self.spec.foreign && trace.lines.is_empty()
     }
 
-    /// What a `post-script` that only has an exit code says of the freeze. One sample stops at the first
-    /// filesystem that is open already and leaves the rest (aws-facts 1.9): after a freeze that worked,
-    /// "not frozen" is no proof; after one that failed, the frozen ones come first and are thawed.
+    /// As [`told_by_exit`], of this job's own `pre-script`.
     pub(super) fn foreign_thawed(&self, ended: &CommandEnd, conclusive: bool) -> Thawed {
         let froze = self.pre_told.as_ref().is_some_and(|told| told.succeeded);
-        match ended {
-            CommandEnd::Success | CommandEnd::Failed { exit: 203 } => Thawed::Yes,
-            CommandEnd::Failed { exit: 205 } if froze => Thawed::No,
-            CommandEnd::Failed { exit: 205 } if conclusive => Thawed::Yes,
-            CommandEnd::Failed { exit: 205 } => Thawed::Later,
-            _ => Thawed::No,
-        }
+        told_by_exit(ended, froze, conclusive)
     }
 
     /// Of the budget: all the time since `pre-script` was sent, because nobody says when it began to freeze.

@@ -18,8 +18,10 @@ const POSTS: u32 = 3;
 const THAW_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a `post-script` proved about the freeze.
-pub(super) enum Thawed {
+pub enum Thawed {
+    /// It is over.
     Yes,
+    /// Nothing: it may stand.
     No,
     /// Nothing is frozen *yet*: a late `pre-script` could still begin.
     Later,

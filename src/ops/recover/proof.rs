@@ -144,10 +144,9 @@ async fn commands(ops: &Ops, view: &JobView, calls: &[CallRow]) -> Result<Comman
     let posts = of(Step::Post);
     // More of them than anybody here meant to send: somebody repeated one by hand, and when that took hold
     // is not known.
-    let asked = format!(" {} on ", Step::Post.word(view.spec.mode));
     let intended = calls
         .iter()
-        .filter(|call| call.action == "SendCommand" && call.detail.contains(&asked))
+        .filter(|call| Step::Post.is(call, view.spec.mode))
         .count();
     let post = if posts.len() > intended {
         None
@@ -249,20 +248,14 @@ fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrd
             let answer: BTreeSet<&str> = ids.split_whitespace().collect();
             !answer.is_empty() && answer == made.iter().map(|m| m.snapshot.as_str()).collect()
         });
-    let is = |call: &&CallRow, step: Step| {
-        call.action == "SendCommand"
-            && call
-                .detail
-                .contains(&format!(" {} on ", step.word(view.spec.mode)))
-    };
     let pre_first = calls
         .iter()
-        .filter(|call| is(call, Step::Pre))
+        .filter(|call| Step::Pre.is(call, view.spec.mode))
         .all(|call| call.known.is_some_and(|known| known < request.seq));
     let posts_later = request.known.is_some_and(|known| {
         calls
             .iter()
-            .filter(|call| is(call, Step::Post))
+            .filter(|call| Step::Post.is(call, view.spec.mode))
             .all(|call| call.seq > known)
     });
     CallOrder {
