@@ -96,8 +96,9 @@ load_credentials() {
         stop no-credentials "the role's credentials end at $UNTIL, before this job could"
         return
     fi
-    PREPARED=",\"how\":\"$HOW\",\"region\":\"$REGION\",\"credentials_until\":\"$UNTIL\""
 }
+
+say_prepared() { emit prepared "how=$HOW" "region=$REGION" "credentials_until=$UNTIL"; }
 
 # The console's own request: every volume, root included, and the tags by which the set is found.
 request_body() {
@@ -233,7 +234,6 @@ take_credentials() {
     read -r ENDPOINT
     exec </dev/null
     pick_client
-    PREPARED=",\"how\":\"$HOW\",\"region\":\"$REGION\",\"credentials_until\":\"$UNTIL\""
     request_body
     look_up
 }
@@ -302,7 +302,7 @@ call() {
     read_call "$S/call" "$CALL_RC"
     now
     if [ "$C_STATUS" = 200 ]; then
-        emit answer ",\"ok\":true,\"status\":200,\"took_ms\":$((NOW - CALL_START))"
+        emit answer ok:true status:200 "took_ms:$((NOW - CALL_START))"
         return 0
     fi
     # A server that failed may have done it all the same; throttling is a refusal although its status is 503.
@@ -310,7 +310,7 @@ call() {
     4* | 503/RequestLimitExceeded | 503/Throttling*) STOP_CODE=snapshot-refused ;;
     *) STOP_CODE=snapshot-unknown ;;
     esac
-    emit answer ",\"ok\":false,\"status\":$C_STATUS,\"took_ms\":$((NOW - CALL_START)),\"code\":\"$(json_text "$C_CODE")\",\"text\":\"$(json_text "$C_TEXT")\""
+    emit answer ok:false "status:$C_STATUS" "took_ms:$((NOW - CALL_START))" "code=$C_CODE" "text=$C_TEXT"
     if [ "$STOP_CODE" = snapshot-refused ]; then STOP_TEXT="$C_STATUS $C_CODE: $C_TEXT"; else STOP_TEXT="no answer that counts: $C_TEXT"; fi
     return 1
 }
@@ -358,7 +358,7 @@ read_answer() {
 
 say_snapshot() {
     if matches "$A_SNAPSHOT" '^snap-[0-9a-f]+$' && matches "$A_VOLUME" '^vol-[0-9a-f]+$' && matches "$A_GIB" '^[0-9]+$'; then
-        emit snapshot ",\"snapshot\":\"$A_SNAPSHOT\",\"volume\":\"$A_VOLUME\",\"gib\":$A_GIB"
+        emit snapshot "snapshot=$A_SNAPSHOT" "volume=$A_VOLUME" "gib:$A_GIB"
         MADE=$((MADE + 1))
     fi
 }

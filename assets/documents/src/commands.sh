@@ -139,7 +139,7 @@ drain() {
 # --- the commands ---
 
 hello() {
-    emit hello ",\"recipe\":\"$RECIPE\",\"version\":$DOCUMENT_VERSION,\"job\":\"$JOB\",\"command\":\"$(json_text "$COMMAND")\""
+    emit hello "recipe=$RECIPE" version:$DOCUMENT_VERSION "job=$JOB" "command=$COMMAND"
 }
 
 refuse() {
@@ -153,14 +153,15 @@ refuse() {
     finish refused 206
 }
 
+# found_tool NAME PATH: an empty path is a missing tool
+found_tool() {
+    if [ "$COMMAND" = dry-run ]; then emit tool "name=$1" ${2:+"path=$2"}; fi
+    if [ -z "$2" ]; then MISSING="$MISSING $1"; fi
+}
+
 need_tool() {
-    if NT=$(tool_path "$1"); then
-        if [ "$COMMAND" = dry-run ]; then emit tool ",\"name\":\"$1\",\"path\":\"$NT\""; fi
-        return 0
-    fi
-    if [ "$COMMAND" = dry-run ]; then emit tool ",\"name\":\"$1\""; fi
-    MISSING="$MISSING $1"
-    NT=''
+    NT=$(tool_path "$1") || NT=''
+    found_tool "$1" "$NT"
 }
 
 find_tools() {
@@ -187,7 +188,7 @@ preflight() {
         for P in $AGENT_PATHS "${0%/*}"; do
             [ -e "$P" ] || continue
             superblock_of "$P"
-            emit agent ",\"path\":\"$(json_text "$P")\",\"mount\":\"$(json_text "$SB_MOUNT")\""
+            emit agent "path=$P" "mount=$SB_MOUNT"
         done
     fi
     if [ -n "$UNKNOWN_PLACE" ]; then refuse no-tool "findmnt does not tell on which filesystem $UNKNOWN_PLACE lies, so it could be one that must not freeze"; fi
@@ -258,7 +259,7 @@ dry_run() {
     preflight
     if [ "$AUTONOMOUS" = yes ]; then
         if ! prove_call; then refuse "$STOP_CODE" "$STOP_TEXT"; fi
-        emit prepared "$PREPARED"
+        say_prepared
     fi
     finish ok 0
 }
@@ -390,7 +391,7 @@ thaw_left_over() {
             case $? in
             0)
                 set_state "$N" thawed
-                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed by the command, the holder was lost\""
+                emit thawed "mount=$TH_MNT" ok:false "text=thawed by the command, the holder was lost"
                 ;;
             1) set_state "$N" thawed ;;
             *) error thaw-failed "$TH_TEXT" "$TH_MNT" ;;
@@ -411,7 +412,7 @@ probe_recorded() {
         if alive "$S/pin.$N"; then PR_AT=/proc/$AL_PID/fd/0; fi
         PR=false
         if is_frozen "$PR_AT"; then PR=true; fi
-        emit probe ",\"mount\":\"$PR_MNT\",\"frozen\":$PR"
+        emit probe "mount=$PR_MNT" "frozen:$PR"
         N=$((N + 1))
     done
 }
@@ -420,7 +421,7 @@ say_window() {
     if [ -s "$S/window.start" ] && [ -s "$S/window.end" ]; then
         read -r W_START <"$S/window.start"
         read -r W_END <"$S/window.end"
-        emit window ",\"window_ms\":$((W_END - W_START))"
+        emit window "window_ms:$((W_END - W_START))"
     fi
 }
 
@@ -530,7 +531,7 @@ not_frozen() {
         if [ -z "$C_ID" ]; then continue; fi
         PR=false
         if is_frozen "$C_AT"; then PR=true; fi
-        emit probe ",\"mount\":\"$C_AT\",\"frozen\":$PR"
+        emit probe "mount=$C_AT" "frozen:$PR"
     done <<END
 $COVERED
 END

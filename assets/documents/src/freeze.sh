@@ -125,7 +125,7 @@ froze() {
     if [ "$2" -eq 0 ]; then
         set_state "$1" frozen
         now
-        emit frozen ",\"mount\":\"$FZ_MNT\",\"took_ms\":$((NOW - FZ_START))"
+        emit frozen "mount=$FZ_MNT" "took_ms:$((NOW - FZ_START))"
         return 0
     fi
     first_line "$S/freeze.$1"
@@ -153,9 +153,8 @@ freeze_all() {
         set_state "$N" freezing
         N=$((N + 1))
     done
-    now
+    window_begins
     FZ_START=$NOW
-    if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
     exec 6>&-
     N=1
     for P in $FREEZERS; do
@@ -179,11 +178,11 @@ freeze_all() {
 # thawed_ours N CODE: say it, note it
 thawed_ours() {
     if [ "$2" -eq 0 ] && [ -e "$S/fired" ]; then
-        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed after the failsafe had fired\""
+        emit thawed "mount=$TH_MNT" ok:false 'text=thawed after the failsafe had fired'
     elif [ "$2" -eq 0 ]; then
-        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":true"
+        emit thawed "mount=$TH_MNT" ok:true
     else
-        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"$(json_text "$TH_TEXT")\""
+        emit thawed "mount=$TH_MNT" ok:false "text=$TH_TEXT"
     fi
     if [ "$2" -eq 2 ]; then
         error thaw-failed "$TH_TEXT" "$TH_MNT"

@@ -67,11 +67,11 @@ fire() {
                 0)
                     set_state "$N" thawed
                     mark_window_end
-                    emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed by the failsafe: $WHY\""
+                    emit thawed "mount=$TH_MNT" ok:false "text=thawed by the failsafe: $WHY"
                     ;;
                 1)
                     # The holder's death opens its gate, so its children may have been faster.
-                    if [ "$STATE" = frozen ]; then emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed without the holder: $WHY\""; fi
+                    if [ "$STATE" = frozen ]; then emit thawed "mount=$TH_MNT" ok:false "text=thawed without the holder: $WHY"; fi
                     if [ "$STATE" = frozen ] || [ "$QUIET" = yes ]; then
                         set_state "$N" thawed
                         mark_window_end
@@ -94,7 +94,7 @@ fire() {
         "$SLEEP" 0.1
     done
     if [ ! -e "$S/window.end" ] && [ -e "$S/window.start" ]; then mark_window_end; fi
-    emit disarmed ',"fired":true'
+    emit disarmed fired:true
     if [ ! -e "$S/outcome" ]; then printf 'fired\n' >"$S/outcome"; fi
     exit 0
 }
@@ -146,7 +146,7 @@ disarm() {
         "$SLEEP" 0.05
         DA_N=$((DA_N + 1))
     done
-    if [ ! -e "$S/fired" ]; then emit disarmed ',"fired":false'; fi
+    if [ ! -e "$S/fired" ]; then emit disarmed fired:false; fi
 }
 
 # wind_down OUTCOME
@@ -182,7 +182,7 @@ holder() {
     : "$GUARD_START"
     if [ "$AUTONOMOUS" = yes ]; then take_credentials; fi
     may_go_on || give_up
-    emit armed ",\"budget_ms\":$((BUDGET * 1000)),\"guard_pid\":$GUARD_PID,\"holder_pid\":$$"
+    emit armed "budget_ms:${BUDGET}000" "guard_pid:$GUARD_PID" "holder_pid:$$"
     recipe_flush
     sync_mounts
     emit flushed
@@ -197,7 +197,7 @@ holder() {
     open_gates || give_up
     sync_mounts
     emit synced
-    if [ "$AUTONOMOUS" = yes ]; then emit prepared "$PREPARED"; fi
+    if [ "$AUTONOMOUS" = yes ]; then say_prepared; fi
     may_go_on || give_up
     freeze_all || give_up "$STOP_MNT"
     may_go_on || give_up

@@ -52,6 +52,11 @@ get_state() {
     { read -r STATE <"$S/st.$1"; } 2>/dev/null || :
 }
 
+# From now on a write may have to wait.
+window_begins() {
+    now
+    if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
+}
 mark_window_end() {
     now
     printf '%s\n' "$NOW" >"$S/window.end"
