@@ -27,6 +27,7 @@ QUIESCE = {
     "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run", "snapshot"]),
     "mode": text("coordinated", "What dry-run prepares for: pre-script and post-script, or snapshot, which calls EC2 from the instance.", values=["coordinated", "autonomous"]),
     "freezeRoot": text("no", "Also freeze / and what carries the agent's files; only with snapshot.", values=["no", "yes"]),
+    "recipe": text("auto", "What the set of snapshot is tagged with as its recipe; auto: the document's own.", "^[A-Za-z0-9._-]{1,128}$"),
     "budgetSeconds": text("30", "The failsafe thaws by itself this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
@@ -188,6 +189,9 @@ def shrink(script):
     for line in filter(None, (line.strip(" ") for line in text.split("\n"))):
         function = re.match(r"\w+\(\) ", line)
         directive = line.startswith("# ")
+        if directive:
+            # Without its reason
+            line = " ".join(line.split(" ")[:3])
         parameter = "{{" in restore(line)
         if not directive:
             line = TIGHT.sub(lambda found: found[1] or "", line)
@@ -212,16 +216,20 @@ def document(name):
     used = re.findall(r"\{\{\s*(\w+)\s*\}\}", "\n".join(script))
     if sorted(used) != sorted(parameters):
         sys.exit(f"{name}: parameters used once each must be {sorted(parameters)}, found {sorted(used)}")
+    # A line for each parameter and each function.
+    compact = lambda value: json.dumps(value, ensure_ascii=True, separators=(",", ":"))
     step = {
         "action": "aws:runShellScript",
         "name": "run_pre_post_scripts",
         "precondition": {"StringEquals": ["platformType", "Linux"]},
-        "inputs": {"runCommand": script, "timeoutSeconds": 120},
+        "inputs": {"runCommand": ["SCRIPT"], "timeoutSeconds": 120},
     }
-    content = json.dumps(
-        {"schemaVersion": "2.2", "description": description, "parameters": parameters, "mainSteps": [step]},
-        indent=0, ensure_ascii=True,
-    ) + "\n"
+    content = compact({"schemaVersion": "2.2", "description": description, "parameters": "PARAMETERS", "mainSteps": [step]}) + "\n"
+    for place, between, items in (
+        ('"PARAMETERS"', "{}", [f"{compact(key)}:{compact(value)}" for key, value in parameters.items()]),
+        ('["SCRIPT"]', "[]", map(compact, script)),
+    ):
+        content = content.replace(place, between[0] + "\n" + ",\n".join(items) + "\n" + between[1])
     if len(content.encode()) >= 65536:
         sys.exit(f"{name}: {len(content)} bytes, the limit is 65,536")
     return content

@@ -7,6 +7,7 @@
 
 AUTONOMOUS=no
 RESERVE_MS=2000
+autonomous() { [ "$AUTONOMOUS" = yes ]; }
 
 stop() {
     STOP_CODE=$1
@@ -103,9 +104,9 @@ say_prepared() { emit prepared "how=$HOW" "region=$REGION" "credentials_until=$U
 # The console's own request: every volume, root included, and the tags by which the set is found.
 request_body() {
     BODY="Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=$INSTANCE&InstanceSpecification.ExcludeBootVolume=false"
-    BODY="$BODY&CopyTagsFromSource=volume&Description=freezeframe%20$RECIPE%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
+    BODY="$BODY&CopyTagsFromSource=volume&Description=freezeframe%20$RECIPE_NAME%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
     BODY_N=0
-    for P in "job=$JOB" level=pending "recipe=$RECIPE" "instance=$INSTANCE"; do
+    for P in "job=$JOB" level=pending "recipe=$RECIPE_NAME" "instance=$INSTANCE"; do
         BODY_N=$((BODY_N + 1))
         BODY="$BODY&TagSpecification.1.Tag.$BODY_N.Key=freezeframe%3A${P%%=*}&TagSpecification.1.Tag.$BODY_N.Value=${P#*=}"
     done
@@ -145,8 +146,8 @@ aws_cli() {
         AWS_MAX_ATTEMPTS=1 AWS_RETRY_MODE=standard AWS_PAGER='' AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null HOME=/root \
         exec "$AWS" ec2 create-snapshots --endpoint-url "$ENDPOINT" --cli-connect-timeout 5 --cli-read-timeout "$1" \
         --instance-specification "InstanceId=$INSTANCE,ExcludeBootVolume=false" --copy-tags-from-source volume \
-        --description "freezeframe $RECIPE of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
-        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
+        --description "freezeframe $RECIPE_NAME of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
+        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE_NAME},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
 }
 
 # all_of FILE: its lines as one, in ALL
@@ -271,9 +272,9 @@ prepare_call() {
 watch_call() {
     WC_END=$((DEADLINE - RESERVE_MS))
     WC_TOLD=0
-    while [ ! -e "$S/answered" ] && alive "$S/holder.up"; do
+    while ! has answered && alive "$S/holder.up"; do
         now
-        if [ -e "$S/release" ]; then
+        if has release; then
             # An answer that is on its way is worth a second.
             if [ "$WC_TOLD" = 0 ]; then WC_TOLD=$NOW; fi
             if [ $((NOW - WC_TOLD)) -ge 1000 ]; then WC_END=$NOW; fi
@@ -375,14 +376,14 @@ autonomous_preflight() {
 snapshot() {
     begin
     LIMIT=$((NOW + BUDGET * 1000 + 15000))
-    while [ ! -e "$S/outcome" ]; do
+    while ! has outcome; do
         now
         if [ "$NOW" -ge "$LIMIT" ]; then break; fi
         if ! process "$HOLDER" && ! alive "$S/guard.up"; then break; fi
-        "$SLEEP" 0.05
+        nap
     done
     wait_for_end 10000 || :
     drain
-    if [ ! -e "$S/outcome" ]; then thaw_left_over; fi
+    if ! has outcome; then thaw_left_over; fi
     report 201
 }

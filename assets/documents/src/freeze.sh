@@ -66,8 +66,8 @@ check_mounts() {
         read -r FZ_MNT <"$S/mnt.$N"
         read -r FZ_DEV <"$S/dev.$N"
         if ! alive "$S/pin.$N" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" != "$FZ_DEV" ]; then
-            STOP_CODE=device-changed STOP_TEXT='the descriptor no longer leads to the device that was checked'
-            return 1
+            stop device-changed 'the descriptor no longer leads to the device that was checked'
+            return
         fi
         start_probe "/proc/$AL_PID/fd/0"
         PROBES="$PROBES $PROBE"
@@ -79,8 +79,8 @@ check_mounts() {
         if probe_blocks "$P"; then
             read -r FZ_MNT <"$S/mnt.$N"
             set_state "$N" foreign
-            STOP_CODE=already-frozen STOP_TEXT='another owner has frozen it'
-            return 1
+            stop already-frozen 'another owner has frozen it'
+            return
         fi
     done
     FZ_MNT=''
@@ -177,7 +177,7 @@ freeze_all() {
 
 # thawed_ours N CODE: say it, note it
 thawed_ours() {
-    if [ "$2" -eq 0 ] && [ -e "$S/fired" ]; then
+    if [ "$2" -eq 0 ] && has fired; then
         emit thawed "mount=$TH_MNT" ok:false 'text=thawed after the failsafe had fired'
     elif [ "$2" -eq 0 ]; then
         emit thawed "mount=$TH_MNT" ok:true
@@ -190,7 +190,7 @@ thawed_ours() {
         return
     fi
     set_state "$1" thawed
-    if [ "$2" -eq 1 ] && [ ! -e "$S/fired" ]; then THAWED_BY_OTHER=yes; fi
+    if [ "$2" -eq 1 ] && ! has fired; then THAWED_BY_OTHER=yes; fi
 }
 
 # As often as it takes, within reason.
@@ -253,6 +253,6 @@ thaw_ours() {
         fi
         N=$((N - 1))
     done
-    if [ -e "$S/window.start" ]; then mark_window_end; fi
+    if has window.start; then mark_window_end; fi
     return $TO_RC
 }

@@ -167,8 +167,8 @@ recipe_lock() {
         STOP_TEXT=${WORDS:-the lock did not come in time}
         case $WORDS in
         count\ *)
-            STOP_CODE=lock-timeout STOP_TEXT='somebody else holds the lock as well'
-            return 1
+            stop lock-timeout 'somebody else holds the lock as well'
+            return
             ;;
         *[Uu]nauthorized* | *'not authorized'*)
             rm -f "$S/dblocked"

@@ -368,8 +368,8 @@ unit_stamp() { printf '%s %s' "$(unit_state ActiveEnterTimestampMonotonic)" "$(u
 stop_service() {
     { read -r UNIT <"$S/unit"; } 2>/dev/null || UNIT=''
     if ! alive "$S/server" || [ -z "$UNIT" ]; then
-        STOP_CODE=db-unreachable STOP_TEXT='the server ended before it was stopped'
-        return 1
+        stop db-unreachable 'the server ended before it was stopped'
+        return
     fi
     SESSION=$AL_PID
     now

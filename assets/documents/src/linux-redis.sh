@@ -247,8 +247,8 @@ recipe_lock() {
         esac
         if ! start_witness; then
             # An account that may not run it, or a pause that is none
-            STOP_CODE=db-denied STOP_TEXT="a script does not wait for the pause: $WT_LINE"
-            return 1
+            stop db-denied "a script does not wait for the pause: $WT_LINE"
+            return
         fi
         if settled $((LOCK_WAIT * 1000)); then
             locked client-pause

@@ -4,7 +4,6 @@
 # (becomes the client, by exec) and `say_mark N` (prints the statement that answers `freezeframe mark N`).
 
 FILE='^(auto|/[A-Za-z0-9._/@+-]+)$'
-check() { matches "$2" "$3" || bad_parameter "$1 does not fit $3"; }
 lock_parameters() {
     check lockWaitSeconds "$LOCK_WAIT" '^[1-9][0-9]?$'
     check lockRetries "$LOCK_RETRIES" '^[0-9]$'
@@ -82,7 +81,7 @@ close_client() {
     exec 4>&-
     CC_N=0
     while alive "$S/client" && [ $CC_N -lt 40 ]; do
-        "$SLEEP" 0.05
+        nap
         CC_N=$((CC_N + 1))
     done
     recipe_kill
