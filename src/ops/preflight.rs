@@ -37,6 +37,16 @@ pub async fn check(ops: &Ops, spec: &JobSpec) -> Result<PreflightFacts, Problem>
     Ok(facts)
 }
 
+/// The part of [`check`] that looks at the job's document alone: it is there, and what it should be. Asks
+/// Systems Manager, and nothing of the instance.
+///
+/// # Errors
+/// [`Kind::Document`], or whatever Systems Manager answered.
+pub async fn document(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
+    let there = ops.session.document(&spec.document).await?;
+    requirements::document(ops, spec, there).await.map(drop)
+}
+
 /// What the instance itself says, in its document's dry run.
 async fn look(ops: &Ops, spec: &JobSpec, instance: &Instance) -> Result<PreflightFacts, Problem> {
     let command = backup::send(ops, spec, Step::Look).await?;
