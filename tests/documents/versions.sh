@@ -162,3 +162,31 @@ redis_of_version() {
 
 test_version_redis_6_2() { redis_version redis-6.2 redis-server redis 6.2.14; }
 test_version_valkey_9_1() { redis_version valkey-9.1 valkey-server valkey 9.1.2; }
+
+# --- MongoDB: the document's words in the real mongosh (no server can be had), which speaks to a stand-in for the server ---
+
+test_version_mongosh_2_words() {
+    local mongosh=$SERVERS/mongosh-2/node_modules/@mongosh/cli-repl/bin/mongosh.js said
+    if ! command -v node >/dev/null; then WHY='SKIPPED no node here'; return 0; fi
+    if [ ! -x "$mongosh" ]; then
+        WHY="no mongosh in $SERVERS (.ci/servers fetches it)"
+        if [ -z "${FREEZEFRAME_TESTS_MUST_RUN:-}" ]; then WHY="SKIPPED $WHY"; return 0; fi
+        return 1
+    fi
+    mkdir -p "$W/mongod"
+    python3 "$HERE/documents/mongo_server.py" 27099 "$W/mongod" "$W/mongod" >"$W/mongod/said" 2>&1 &
+    PIDS="$PIDS $!"
+    await 20 test -s "$W/mongod/mongod.lock" || { fail "no stand-in: $(cat "$W/mongod/said")"; return 1; }
+    {
+        sed -n "/^var ffDone/,/^END\$/p" "$DOCS/src/linux-mongodb.sh" | sed '$d'
+        # The input ends with the lock held: the last word lets it go.
+        echo 'ffFacts(); ffLock(5000); ffTime(); ffHeld(); ffUnlock(); ffHeld(); ffUnlock(); ffEnd(); ffDone = false; ffLock(5000); ffEnd();'
+    } >"$W/mongod/words"
+    # This shell alone takes seconds, and minutes where others keep the processors busy.
+    said=$(timeout 300 env -i PATH="$PATH" LC_ALL=C HOME="$W/mongod" "$mongosh" --quiet --norc --host 127.0.0.1 --port 27099 <"$W/mongod/words" 2>&1)
+    [ "$(printf '%s\n' "$said" | sed -n 's/.*freezeframe said //p' | sed 's/ mongod [0-9]* / mongod PID /' | tr '\n' ';')" = \
+        "facts 7.0.5 mongod PID wiredTiger - other $W/mongod;count 1;optime 1700000000.7;held true;count 0;held false;count none fsyncUnlock called when not locked;count 1;count 0;" ] ||
+        { fail "$said"; return 1; }
+    # What was not locked is not asked to be unlocked twice: by then it may be somebody else's lock.
+    [ "$(tr '\n' ' ' <"$W/mongod/log")" = 'lock 1 unlock 0 unlock refused lock 1 unlock 0 ' ] || fail "$(cat "$W/mongod/log")"
+}

@@ -19,7 +19,8 @@ CREDENTIALS_FILE='{{ credentialsFile }}'
 
 # --- linux-mongodb: db.fsyncLock() from before the freeze until after the thaw ---
 #
-# NOT PROVEN ON A REAL SERVER: its tests talk to a stand-in for the shell (tests/documents/mongodb.sh).
+# NOT PROVEN ON A REAL SERVER: its tests talk to a stand-in for the shell (tests/documents/mongodb.sh); the real mongosh was seen to understand the
+# words below (tests/documents/versions.sh). It throws where the old shell's runCommand returns what was refused.
 #
 # The lock belongs to the server, not to a session, and nothing ends it but fsyncUnlock. So three can: the holder, in the session that locked; that
 # session by itself, which is fed an unlock when the holder is gone and its input ends; and the guard, in a session of its own (which may fail to log
@@ -68,14 +69,14 @@ say_mark() { printf "print('freezeframe mark %s');\n" "$1"; }
 say_words() {
     cat <<'END'
 var ffDone = false, ffAdmin = db.getSiblingDB('admin');
-function ffSay(f) { try { print('freezeframe said ' + f()); } catch (e) { print('freezeframe said error ' + String(e.message || e).split('\n')[0]); } }
+function ffSay(f) { try { print('freezeframe said ' + f()); } catch (e) { print('freezeframe said error ' + ((e.codeName || '') + ' ' + String(e.message || e).split('\n')[0]).trim()); } }
 function ffNumber(n) { return typeof n === 'number' ? n : n.toNumber(); }
-function ffRun(c) { var r = ffAdmin.runCommand(c); if (r.ok !== 1) { throw new Error((r.codeName || '') + ' ' + (r.errmsg || 'refused')); } return r; }
+function ffRun(c) { var r = ffAdmin.runCommand(c); if (r.ok !== 1) { throw new Error(((r.codeName || '') + ' ' + (r.errmsg || 'refused')).trim()); } return r; }
 function ffFacts() { ffSay(function () { var s = ffRun({serverStatus: 1}), o = ffRun({getCmdLineOpts: 1}).parsed.storage || {}; return ['facts', s.version, s.process, ffNumber(s.pid), (s.storageEngine || {}).name, (s.repl || {}).setName || '-', (s.repl || {}).secondary === true ? 'secondary' : 'other', o.dbPath || '/data/db'].join(' '); }); }
 function ffLock(ms) { ffSay(function () { return 'count ' + ffNumber(ffRun({fsync: 1, lock: true, maxTimeMS: ms, comment: 'freezeframe'}).lockCount); }); }
 function ffHeld() { ffSay(function () { return 'held ' + (ffRun({currentOp: 1, '$ownOps': true}).fsyncLock === true); }); }
 function ffTime() { ffSay(function () { var t = ffRun({isMaster: 1}).lastWrite.opTime.ts; return 'optime ' + (t.getHighBits ? t.getHighBits() + '.' + t.getLowBits() : t.t + '.' + t.i); }); }
-function ffUnlock() { ffSay(function () { var r = ffAdmin.runCommand({fsyncUnlock: 1}); ffDone = true; return 'count ' + (r.ok === 1 ? ffNumber(r.lockCount) : 'none ' + r.errmsg); }); }
+function ffUnlock() { ffSay(function () { var n; try { n = ffNumber(ffRun({fsyncUnlock: 1}).lockCount); } catch (e) { if (!/not locked/.test(e.message)) { throw e; } n = 'none ' + e.message; } ffDone = true; return 'count ' + n; }); }
 function ffEnd() { if (!ffDone) { ffUnlock(); } }
 END
     if [ "$CREDENTIALS_FILE" != auto ]; then
