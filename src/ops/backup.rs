@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::owner::owner_of_no_process;
 pub(super) use super::poll::follow;
 use super::poll::watch_progress;
 use super::{Ops, groups::Pass, ready, recover};
@@ -19,7 +20,8 @@ use crate::aws::cloudwatch;
 use crate::aws::ssm::Command;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::{JobSpec, JobView, Mode};
-use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Label, Timer};
+use crate::domain::label::{Label, Written};
+use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::Problem;
 use crate::domain::tags::{self, Tags};
@@ -132,10 +134,15 @@ pub(super) async fn run_with(
         );
         let mut unsaved = None;
         if saved.as_ref() != Some(&state) || done {
+            // A job that is over but for its labels is anybody's who comes by.
+            let (open, by) = match (done, view.owes_labels()) {
+                (true, owes) => (owes, owner_of_no_process()),
+                (false, _) => (true, owner.clone()),
+            };
             match driver
                 .ops
                 .journal
-                .save_job(&view, &owner, !done, driver.ops.clock.now())
+                .save_job(&view, &by, open, driver.ops.clock.now())
             {
                 Ok(()) => saved = Some(state),
                 Err(problem) => {
@@ -149,6 +156,10 @@ pub(super) async fn run_with(
                 // Nothing is frozen that the next start would not know of.
                 (Some(problem), Effect::SendPre | Effect::SendSnapshot) => {
                     driver.send(Event::PreSent(Err(problem.clone())))
+                }
+                // Nothing is claimed that is not on record as judged.
+                (Some(problem), Effect::WriteLabels(_)) => {
+                    driver.send(Event::LabelsWritten(Written::none(problem.clone())))
                 }
                 (_, effect) => driver.carry_out(effect, &job),
             }
@@ -258,10 +269,7 @@ impl Driver {
                 );
             }
             Effect::WriteLabels(labels) => {
-                let devices = job.devices();
-                self.spawn(async move {
-                    Event::LabelsWritten(label(&ops, &spec, &devices, labels).await)
-                });
+                self.spawn(async move { Event::LabelsWritten(label(&ops, &spec, labels).await) });
             }
             Effect::WatchProgress => {
                 let events = self.events.clone();
@@ -476,40 +484,40 @@ async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
     }
 }
 
-pub(super) async fn label(
-    ops: &Ops,
-    spec: &JobSpec,
-    devices: &HashMap<crate::domain::ids::VolumeId, String>,
-    labels: Vec<Label>,
-) -> Result<(), Problem> {
-    let writes = labels.into_iter().map(|label| {
-        let device = devices.get(&label.volume).cloned();
-        async move {
-            let mut tags = Tags::default();
-            tags.set(tags::SET_SIZE, label.set_size.to_string());
-            if let Some(ms) = label.frozen_ms {
-                tags.set(tags::FROZEN_MS, ms.to_string());
-            }
-            if let Some(device) = device {
-                tags.set(tags::DEVICE, device);
-            }
-            for (key, value) in label.positions {
-                tags.set(key, value);
-            }
-            tags.set(tags::LEVEL, label.level.to_string());
-            let detail = format!("{} {}", label.snapshot, label.level);
-            ops.recorded(
-                spec.job.as_str(),
-                "CreateTags",
-                &detail,
-                ops.session.set_tags(label.snapshot.as_str(), &tags),
-                |()| "tagged".to_owned(),
-            )
-            .await
+/// Writes these labels, and tells which of them stand. Writing one again changes nothing.
+pub(super) async fn label(ops: &Ops, spec: &JobSpec, labels: Vec<Label>) -> Written {
+    let writes = labels.into_iter().map(|label| async move {
+        let mut tags = Tags::default();
+        tags.set(tags::SET_SIZE, label.set_size.to_string());
+        if let Some(ms) = label.frozen_ms {
+            tags.set(tags::FROZEN_MS, ms.to_string());
         }
+        if !label.device.is_empty() {
+            tags.set(tags::DEVICE, label.device);
+        }
+        for (key, value) in label.positions {
+            tags.set(key, value);
+        }
+        tags.set(tags::LEVEL, label.level.to_string());
+        let detail = format!("{} {}", label.snapshot, label.level);
+        ops.recorded(
+            spec.job.as_str(),
+            "CreateTags",
+            &detail,
+            ops.session.set_tags(label.snapshot.as_str(), &tags),
+            |()| "tagged".to_owned(),
+        )
+        .await
+        .map(|()| (label.snapshot, label.level))
     });
+    let mut written = Written::default();
     for result in futures::future::join_all(writes).await {
-        result?;
+        match result {
+            Ok(stands) => written.labels.push(stands),
+            Err(problem) => {
+                written.problem.get_or_insert(problem);
+            }
+        }
     }
-    Ok(())
+    written
 }
