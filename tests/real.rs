@@ -6,6 +6,9 @@
 #[path = "real/agent.rs"]
 mod agent;
 #[cfg(test)]
+#[path = "real/autonomous.rs"]
+mod autonomous;
+#[cfg(test)]
 #[path = "real/console.rs"]
 mod console;
 #[cfg(test)]

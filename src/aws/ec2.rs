@@ -8,6 +8,7 @@ use aws_sdk_ec2::types as sdk;
 
 use super::convert;
 use super::error::problem;
+use super::pace::Token;
 use super::pages::all_pages;
 use super::session::Session;
 use crate::domain::ids::{InstanceId, JobId, SnapshotId, VolumeId};
@@ -393,7 +394,21 @@ impl Session {
     /// # Errors
     /// Whatever AWS answered.
     pub async fn set_tags(&self, resource: &str, tags: &Tags) -> Result<(), Problem> {
-        self.pace.take(Bucket::CreateTags).await;
+        let token = self.pace.set_aside(Bucket::CreateTags).await;
+        self.set_tags_with(token, resource, tags).await
+    }
+
+    /// As [`Self::set_tags`], at once, with a token that was set aside for it.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn set_tags_with(
+        &self,
+        token: Token,
+        resource: &str,
+        tags: &Tags,
+    ) -> Result<(), Problem> {
+        token.spend();
         self.ec2
             .create_tags()
             .resources(resource)

@@ -20,16 +20,25 @@ const LONGEST_S: i64 = 180 + 30 + 60 + 60;
 /// [`Kind::State`] naming the other job; [`Kind::Local`] when the journal refuses; whatever Systems
 /// Manager answered.
 pub(super) async fn claim(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
+    renew(ops, spec)?;
+    match at_work(ops, spec).await? {
+        Some(other) => Err(taken(spec, &other, "started by another console")),
+        None => Ok(()),
+    }
+}
+
+/// Takes the lease anew after waiting, so that it outlives the freeze that is about to begin.
+///
+/// # Errors
+/// [`Kind::State`] naming the job that took it meanwhile; [`Kind::Local`] when the journal refuses.
+pub(super) fn renew(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
     let now = ops.clock.now();
     let until = now + TimeDelta::seconds(LONGEST_S + i64::from(spec.budget_s));
     let other = ops
         .journal
         .lease(&spec.scope, &spec.instance, &spec.job, until, now)?;
-    if let Some(other) = other {
-        return Err(taken(spec, &other, "on this machine"));
-    }
-    match at_work(ops, spec).await? {
-        Some(other) => Err(taken(spec, &other, "started by another console")),
+    match other {
+        Some(other) => Err(taken(spec, &other, "on this machine")),
         None => Ok(()),
     }
 }

@@ -19,6 +19,7 @@ pub mod restore;
 pub mod rethaw;
 pub mod run;
 pub mod setup;
+mod waits;
 
 use std::sync::Arc;
 

@@ -1,42 +1,58 @@
 //! The last things before a freeze: what the job must wait for, it waits for here, while nothing is frozen.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Ops, preflight};
+use super::groups::waits_for_group;
+use super::waits::{Reserve, Waits};
+use super::{Ops, lease, preflight};
 use crate::domain::ids::VolumeId;
-use crate::domain::job::{JobSpec, JobView, Phase};
+use crate::domain::job::{JobSpec, JobView, Mode, Phase};
 use crate::domain::machine::PreflightFacts;
 use crate::domain::pace::{Bucket, VOLUME_SPACING, pending_limit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 
-/// Longest wait for a group that another process holds; well within preflight's time.
-const GROUP_PATIENCE: Duration = Duration::from_secs(90);
+/// Longest wait for a group that another run or another console holds.
+const GROUP_PATIENCE: Duration = Duration::from_secs(120);
 const GROUP_PAUSE: Duration = Duration::from_secs(1);
 /// EC2's clock gives whole seconds, and need not be ours.
 const CLOCK_GRACE: Duration = Duration::from_secs(1);
 
 /// Preflight, and then everything that a freeze must not wait for: the group's turn, the volumes'
-/// spacing, and a token for `CreateSnapshots`, which `reserved` then says is ours.
+/// spacing, and the tokens of the calls to come, which are then kept in `reserve`. Preflight's time limit
+/// does not count what is waited for here.
 ///
 /// # Errors
 /// Those of [`preflight::check`]; [`Kind::State`] when the group stays taken by another process or a
-/// volume has as many pending snapshots as EC2 allows.
+/// volume has as many pending snapshots as EC2 allows; [`Kind::Local`] when the journal refuses.
 pub(super) async fn check(
     ops: &Ops,
     spec: &JobSpec,
     per_group: u32,
-    reserved: &AtomicBool,
+    waits: &Waits,
+    reserve: &Reserve,
 ) -> Result<PreflightFacts, Problem> {
-    let facts = preflight::check(ops, spec).await?;
-    group_is_free(ops, spec, per_group).await?;
-    volumes_are_ready(ops, &facts).await?;
-    ops.session.pace().take(Bucket::CreateSnapshots).await;
-    reserved.store(true, Ordering::Relaxed);
+    let facts = preflight::check(ops, spec, waits).await?;
+    group_is_free(ops, spec, per_group, waits).await?;
+    volumes_are_ready(ops, &facts, waits).await?;
+    let wanted = tokens_of(spec.mode).iter().copied();
+    reserve.keep(waits.tokens(ops.session.pace(), wanted).await);
+    lease::renew(ops, spec)?;
     Ok(facts)
+}
+
+/// What a job asks of AWS between its freeze and its thaw, and for them.
+fn tokens_of(mode: Mode) -> &'static [Bucket] {
+    match mode {
+        Mode::Coordinated => &[
+            Bucket::SendCommand,
+            Bucket::CreateSnapshots,
+            Bucket::SendCommand,
+        ],
+        Mode::Autonomous => &[Bucket::SendCommand, Bucket::CreateSnapshots],
+    }
 }
 
 /// Whether another job of the group goes before `mine`: it may hold a freeze, or it began earlier. Of two
@@ -52,7 +68,12 @@ fn goes_first(other: &JobView, mine: &JobView) -> bool {
 }
 
 /// Within a run the turnstile sees to the group; this is for other runs and other processes on this host.
-async fn group_is_free(ops: &Ops, spec: &JobSpec, per_group: u32) -> Result<(), Problem> {
+async fn group_is_free(
+    ops: &Ops,
+    spec: &JobSpec,
+    per_group: u32,
+    waits: &Waits,
+) -> Result<(), Problem> {
     let Some(group) = &spec.group else {
         return Ok(());
     };
@@ -84,13 +105,18 @@ async fn group_is_free(ops: &Ops, spec: &JobSpec, per_group: u32) -> Result<(), 
                 "wait for the end of that job, or let this one be tried again with --retries",
             ));
         }
-        tokio::time::sleep(GROUP_PAUSE).await;
+        let pause = tokio::time::sleep(GROUP_PAUSE);
+        waits.during(waits_for_group(group), pause).await;
     }
 }
 
 /// EC2 refuses a second snapshot of a volume within 15 s, and more pending ones than the volume's type
 /// allows. Either is better learned before the freeze than in it.
-async fn volumes_are_ready(ops: &Ops, facts: &PreflightFacts) -> Result<(), Problem> {
+async fn volumes_are_ready(
+    ops: &Ops,
+    facts: &PreflightFacts,
+    waits: &Waits,
+) -> Result<(), Problem> {
     let volumes: Vec<VolumeId> = facts.volumes.iter().map(|v| v.volume.clone()).collect();
     if volumes.is_empty() {
         return Ok(());
@@ -111,7 +137,11 @@ async fn volumes_are_ready(ops: &Ops, facts: &PreflightFacts) -> Result<(), Prob
     let known = ops.session.pace().spacing(&volumes);
     let wait = known.max(spacing_after(&fresh, now));
     if !wait.is_zero() {
-        tokio::time::sleep(wait).await;
+        let words = format!(
+            "waits {} s: EC2 spaces snapshots of a volume",
+            wait.as_secs() + 1
+        );
+        waits.during(words, tokio::time::sleep(wait)).await;
     }
     Ok(())
 }

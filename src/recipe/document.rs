@@ -101,6 +101,8 @@ pub fn parameters(spec: &JobSpec, command: &str) -> BTreeMap<String, Vec<String>
         pairs.push(("mode", spec.mode.to_string()));
         let root = if spec.freeze_root { "yes" } else { "no" };
         pairs.push(("freezeRoot", root.to_owned()));
+        // The instance tags the set, and knows the document only, which several recipes may share.
+        pairs.push(("recipe", spec.recipe.clone()));
     }
     // What the contract says wins over what was configured.
     let mut all: BTreeMap<String, Vec<String>> = spec

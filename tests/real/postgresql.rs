@@ -5,11 +5,9 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
 use super::console::{Console, text};
 use super::lab::{Lab, able, uptime_ms};
-use super::proof::{Expected, slow_copy};
+use super::proof::{Expected, application_set, at, slow_copy};
 use super::work::{Ack, Load};
 use super::worlds::{DB, DB_EXT4, DB_XFS};
 
@@ -233,14 +231,6 @@ fn examine(lab: &Lab, port: u16, data: &str, wal: &str, expected: &Expected<'_>)
     complaints
 }
 
-/// When an event of a command happened.
-fn at(events: &[Value], name: &str) -> u64 {
-    let event = events.iter().find(|event| event["t"] == name);
-    event
-        .and_then(|event| event["ms"].as_u64())
-        .unwrap_or_else(|| panic!("no {name} in {events:#?}"))
-}
-
 /// One set under load, restored through freezeframe, and examined.
 fn proven(lab: &Lab, console: &Console, server: &Server, number: u16, args: &[&str]) {
     server.ask(lab, "TRUNCATE proof").unwrap();
@@ -253,25 +243,7 @@ fn proven(lab: &Lab, console: &Console, server: &Server, number: u16, args: &[&s
     outer.unused();
     load.advance(3);
     let rows = load.stop();
-    assert_eq!(answer.code, 0, "{answer:?}");
-    let job = answer.job();
-    assert_eq!(job["verdict"], "application", "{job:#}");
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
-    let mut restore = Vec::new();
-    for member in job["set"].as_array().unwrap() {
-        let data = member["volume"] == DB_XFS || member["volume"] == DB_EXT4;
-        let level = if data { "application" } else { "crash" };
-        assert_eq!(member["level"], level, "{member:#}");
-        assert_eq!(
-            console.level(&text(&member["snapshot"])),
-            level,
-            "{member:#}"
-        );
-        if data {
-            restore.extend(["--snapshot".to_owned(), text(&member["snapshot"])]);
-        }
-    }
-    assert_eq!(restore.len(), 4, "{job:#}");
+    let (job, restore) = application_set(console, &answer);
     let set = text(&job["job"]);
     let under = format!("/restore{number}");
     let mut run = vec![
