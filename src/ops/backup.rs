@@ -25,6 +25,7 @@ use crate::domain::label::{Label, Written};
 use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::domain::tags::{self, Tags};
 use crate::jobs::journal::CallRow;
 use crate::recipe::document;
@@ -110,7 +111,7 @@ pub(super) async fn run_with(
         events,
         timers: HashMap::new(),
         spec: job.view().spec,
-        per_group: pass.per_group(),
+        limits: pass.limits(),
         waits: Waits::default(),
         reserve: Reserve::default(),
         thawing: CancellationToken::new(),
@@ -198,8 +199,7 @@ struct Driver {
     events: mpsc::Sender<Event>,
     timers: HashMap<Timer, JoinHandle<()>>,
     spec: JobSpec,
-    /// Freezes that the job's group allows at once.
-    per_group: u32,
+    limits: Limits,
     waits: Waits,
     /// Tokens that were set aside for the calls around the freeze.
     reserve: Reserve,
@@ -238,10 +238,10 @@ impl Driver {
         let spec = self.spec.clone();
         match effect {
             Effect::Preflight => {
-                let (per_group, waits) = (self.per_group, self.waits.clone());
+                let (limits, waits) = (self.limits.clone(), self.waits.clone());
                 let reserve = self.reserve.clone();
                 self.spawn(async move {
-                    let ready = ready::check(&ops, &spec, per_group, &waits, &reserve).await;
+                    let ready = ready::check(&ops, &spec, &limits, &waits, &reserve).await;
                     Event::Preflight(ready)
                 });
             }
