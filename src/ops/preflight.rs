@@ -73,7 +73,7 @@ async fn look(
     let trace = events::parse(&outcome.stdout);
     let what = format!("dry run of {} on {}", spec.document, spec.instance);
     if let Some(refusal) = trace.first_error() {
-        return Err(script_problem(&what, refusal.code(), refusal.text()));
+        return Err(script_problem(&what, refusal.code(), &refusal.text()));
     }
     match outcome.ended {
         CommandEnd::Success => {}
