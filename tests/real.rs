@@ -30,6 +30,9 @@ mod lab;
 #[path = "real/locks.rs"]
 mod locks;
 #[cfg(test)]
+#[path = "real/locks_postgresql.rs"]
+mod locks_postgresql;
+#[cfg(test)]
 #[path = "real/mariadb.rs"]
 mod mariadb;
 #[cfg(test)]

@@ -89,6 +89,7 @@ tear_down() {
     if [ -s "$W/db.pid" ]; then stop_server; fi
     if [ -d "$W/data/pg" ]; then stop_postgresql; fi
     if [ -n "${REDIS_PIDS:-}" ]; then stop_redis; fi
+    if declare -F version_gone >/dev/null; then postgresql_version_gone; fi
     if declare -F stop_fake >/dev/null; then stop_fake; fi
     for m in restored data logs other; do
         if mountpoint -q "$W/$m"; then umount "$W/$m" || umount -l "$W/$m"; fi

@@ -15,7 +15,7 @@ const DATABASE: [&str; 2] = ["setpriv", "findmnt"];
 const DATA: &str = "/data/db/pg";
 const WAL: &str = "/data/files/pgwal";
 /// Where the recipe looks by itself.
-const SOCKETS: &str = "/run/postgresql";
+pub const SOCKETS: &str = "/run/postgresql";
 
 /// Where this machine has its newest PostgreSQL server, if it has one.
 fn programs() -> Option<String> {
@@ -27,7 +27,7 @@ fn programs() -> Option<String> {
         .max()
 }
 
-fn able_here(name: &str) -> bool {
+pub fn able_here(name: &str) -> bool {
     let there = able(name, &DATABASE);
     if there && programs().is_none() {
         eprintln!("SKIPPED (needs PostgreSQL): {name}");
@@ -37,7 +37,7 @@ fn able_here(name: &str) -> bool {
 }
 
 /// A server of ours, on a data directory whose WAL is elsewhere.
-struct Server {
+pub struct Server {
     bin: String,
     data: String,
     port: u16,
@@ -45,7 +45,7 @@ struct Server {
 
 impl Server {
     /// One of its programs, as the server's own user: it does not run as root.
-    fn program(&self, lab: &Lab, name: &str) -> Command {
+    pub fn program(&self, lab: &Lab, name: &str) -> Command {
         let mut command = lab.inside(DB, "setpriv");
         command
             .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
@@ -76,7 +76,7 @@ impl Server {
     }
 
     /// A new cluster with checksums, which a torn page does not pass.
-    fn create(lab: &Lab) -> Self {
+    pub fn create(lab: &Lab) -> Self {
         let server = Self {
             bin: programs().expect("a server"),
             data: DATA.to_owned(),
@@ -130,7 +130,7 @@ impl Server {
         ))
     }
 
-    fn stop(&self, lab: &Lab) {
+    pub fn stop(&self, lab: &Lab) {
         self.run(
             lab,
             "pg_ctl",
@@ -138,14 +138,14 @@ impl Server {
         );
     }
 
-    fn client(&self, lab: &Lab) -> Command {
+    pub fn client(&self, lab: &Lab) -> Command {
         let mut client = self.program(lab, "psql");
         client.args(["-X", "-A", "-t", "-q", "-h", SOCKETS, "-d", "postgres"]);
         client.args(["-v", "ON_ERROR_STOP=1", "-p", &self.port.to_string()]);
         client
     }
 
-    fn ask(&self, lab: &Lab, sql: &str) -> Result<String, String> {
+    pub fn ask(&self, lab: &Lab, sql: &str) -> Result<String, String> {
         let output = self.client(lab).args(["-c", sql]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if output.status.success() {
@@ -155,7 +155,7 @@ impl Server {
     }
 
     /// Clients that insert row by row and take a row as acknowledged when its commit was.
-    fn load(&self, lab: &Lab, clients: u64) -> Load {
+    pub fn load(&self, lab: &Lab, clients: u64) -> Load {
         Load::new(clients, |_, turn| {
             let mut client = self.client(lab);
             let mut child = client

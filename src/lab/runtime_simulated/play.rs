@@ -192,6 +192,7 @@ impl<'a> Play<'a> {
                                 "unsupported-fs"
                             },
                             reason,
+                            Some(mounted.mount.clone()),
                         ));
                     }
                 }
@@ -201,18 +202,30 @@ impl<'a> Play<'a> {
         let unknown = wanted
             .iter()
             .flatten()
-            .any(|path| !all.iter().any(|mounted| mounted.mount == **path));
+            .find(|path| !all.iter().any(|mounted| mounted.mount == ***path));
         let refusal = match refusal {
             Some(refusal) => Some(refusal),
-            None if unknown => Some(("not-a-mount", "it is not a mount point of a block device")),
-            None if covered.is_empty() => {
-                Some(("no-mounts", "no mounted filesystem here can be frozen"))
-            }
-            None => None,
+            None => match unknown {
+                Some(path) => Some((
+                    "not-a-mount",
+                    "it is not a mount point of a block device",
+                    Some((*path).to_owned()),
+                )),
+                None if covered.is_empty() => Some((
+                    "no-mounts",
+                    "no mounted filesystem here can be frozen",
+                    None,
+                )),
+                None => None,
+            },
         };
         match refusal {
-            Some((code, text)) => {
-                self.error(code, text);
+            Some((code, text, mount)) => {
+                let mut event = json!({"code": code, "text": text});
+                if let Some(mount) = mount {
+                    event["mount"] = json!(mount);
+                }
+                self.emit("error", event);
                 Err(self.end("refused", 206))
             }
             None => {
