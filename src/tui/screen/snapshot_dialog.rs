@@ -1,6 +1,6 @@
 //! The review before a run: which instances, with which recipe, what will be refused at once and why.
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -23,6 +23,18 @@ const ON_FAILURE: [OnFailure; 2] = [OnFailure::Skip, OnFailure::CrashConsistent]
 const MODES: [Mode; 2] = [Mode::Coordinated, Mode::Autonomous];
 /// The first choice of a recipe: every instance by its own tag.
 const BY_TAG: &str = "by tag";
+
+/// What the choices mean.
+const EXPLAINED: &[&str] = &[
+    "recipe: how the instances are quiesced; by tag takes what each one's tag ConsistentSnapshot says.",
+    "mode: coordinated, this console asks for the snapshots while the instance is frozen; autonomous, the \
+     instance asks for them itself, with its own role: the shorter freeze.",
+    "freeze / too: in autonomous mode / may be frozen, last in and first out. Without it the root volume is in \
+     the set, never more than crash-consistent.",
+    "frozen at most: after that many seconds the failsafe on the instance thaws, whatever happens. Empty: as each \
+     recipe says.",
+    "if it cannot freeze: skip takes no snapshot; crash-consistent takes one and says so.",
+];
 
 /// Places of the fields.
 mod field {
@@ -50,7 +62,7 @@ pub struct SnapshotDialog {
 }
 
 impl SnapshotDialog {
-    /// A review of these instances; the focus is on Cancel.
+    /// A review of these instances; the focus is on the first choice. Starting takes a step to Start.
     pub fn new(instances: Vec<InstanceId>, world: &World) -> Self {
         let recipes: Vec<String> = world.recipes.all().iter().map(|r| r.name.clone()).collect();
         let names = std::iter::once(BY_TAG.to_owned())
@@ -93,6 +105,7 @@ impl SnapshotDialog {
             recipes,
             form: Form::new(fields, buttons, 0),
         };
+        dialog.form.set_focus(Focus::Field(field::RECIPE));
         dialog.settle();
         dialog
     }
@@ -300,8 +313,22 @@ impl Screen for SnapshotDialog {
     }
 
     fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
+        // Only the budget is typed, and it is a number.
+        if let KeyCode::Char(c) = key.code
+            && !c.is_ascii_digit()
+            && key.modifiers.difference(KeyModifiers::SHIFT).is_empty()
+        {
+            return match c {
+                '?' => vec![Request::Help],
+                _ => vec![Request::Say("seconds, 1 to 999: digits only".to_owned())],
+            };
+        }
         self.form.type_key(key);
         Vec::new()
+    }
+
+    fn explained(&self) -> &'static [&'static str] {
+        EXPLAINED
     }
 
     fn paste(&mut self, pasted: &str, _cx: &Cx<'_>) {
