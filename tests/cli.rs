@@ -569,6 +569,34 @@ fn own_recipes_and_documents_are_chosen_by_name() {
     assert_eq!(job["budget_s"], 10);
     let job = dry(&["--document", "Theirs-PrePost"]).json()["jobs"][0].clone();
     assert_eq!(job["document"], "Theirs-PrePost");
+    // Nobody has made that document: the job would be refused, and the dry run says so.
+    assert_eq!(
+        (&job["would"], &job["error"]["kind"]),
+        (&"refuse".into(), &"document".into()),
+        "{job:#}"
+    );
+    assert!(
+        job["error"]["cause"]
+            .as_str()
+            .is_some_and(|cause| cause.contains("no such SSM document")),
+        "{job:#}"
+    );
+    assert!(
+        job["error"]["mend"]
+            .as_str()
+            .is_some_and(|mend| mend.contains("correct its name")),
+        "{job:#}"
+    );
+    assert_eq!(dry(&["--document", "Theirs-PrePost"]).code, 1);
+    // One of AWS's own that is there, and is none of the contract.
+    let job = dry(&["--document", "AWS-RunShellScript"]).json()["jobs"][0].clone();
+    assert!(
+        job["error"]["cause"]
+            .as_str()
+            .is_some_and(|cause| cause.contains("executionId") || cause.contains("schema version")),
+        "{job:#}"
+    );
+    assert_eq!(job["would"], "refuse");
     assert_eq!(dry(&["--document", "x", "--recipe", "y"]).code, 2);
     let refused = dry(&["--document", "Theirs-PrePost", "--mode", "autonomous"]);
     assert_eq!(refused.code, 2);

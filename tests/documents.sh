@@ -29,6 +29,7 @@ fi
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/redis.sh"
 . "$HERE/documents/mongodb.sh"
+. "$HERE/documents/versions.sh"
 . "$HERE/documents/mount.sh"
 . "$HERE/documents/autonomous.sh"
 . "$HERE/documents/root.sh"

@@ -6,8 +6,14 @@
 #[path = "real/agent.rs"]
 mod agent;
 #[cfg(test)]
+#[path = "real/autonomous.rs"]
+mod autonomous;
+#[cfg(test)]
 #[path = "real/console.rs"]
 mod console;
+#[cfg(test)]
+#[path = "real/dlm.rs"]
+mod dlm;
 #[cfg(test)]
 #[path = "real/failsafe.rs"]
 mod failsafe;
@@ -20,6 +26,9 @@ mod lab;
 #[cfg(test)]
 #[path = "real/locks.rs"]
 mod locks;
+#[cfg(test)]
+#[path = "real/locks_postgresql.rs"]
+mod locks_postgresql;
 #[cfg(test)]
 #[path = "real/mariadb.rs"]
 mod mariadb;

@@ -27,6 +27,7 @@ QUIESCE = {
     "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run", "snapshot"]),
     "mode": text("coordinated", "What dry-run prepares for: pre-script and post-script, or snapshot, which calls EC2 from the instance.", values=["coordinated", "autonomous"]),
     "freezeRoot": text("no", "Also freeze / and what carries the agent's files; only with snapshot.", values=["no", "yes"]),
+    "recipe": text("auto", "What the set of snapshot is tagged with as its recipe; auto: the document's own.", "^[A-Za-z0-9._-]{1,64}$"),
     "budgetSeconds": text("30", "The failsafe thaws by itself this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
@@ -106,22 +107,107 @@ def lines(name):
     return out
 
 
-def shrink(script):
-    """A document may have 64 KB: without blank lines, whole-line comments (but the head and ShellCheck's words) and indentation,
-    and with a whole function in one element, since the end of an element costs more than that of a line in it."""
-    out = script[:1]
-    head = True
-    for line in script[1:]:
-        bare = line.lstrip(" ")
-        head = head and bare.startswith("#")
-        if not bare or (bare.startswith("#") and not head and not bare.startswith("# shellcheck ")):
+def end_of(text, at, quoted=False):
+    """Where what begins at `at` ends: an escaped character, a quoted string, `${...}`, `$(...)`; any other character by itself."""
+    if text[at] == "\\":
+        return at + 2
+    if text[at] == "'" and not quoted:
+        return text.index("'", at + 1) + 1
+    if text[at] == '"':
+        at += 1
+        while text[at] != '"':
+            at = end_of(text, at, True)
+        return at + 1
+    if text.startswith("${", at):
+        at += 2
+        while text[at] != "}":
+            at = end_of(text, at, quoted)
+        return at + 1
+    if text.startswith("$(", at):
+        at += 2
+        depth = 1
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+            at = end_of(text, at)
+        return at
+    return at + 1
+
+
+def opaque(text):
+    """The text without comments, and with a letter of its own (private use) for everything in which each character counts: strings, expansions,
+    here-documents. Knows as much of the shell's grammar as these sources use; that nothing is changed is tested by parse trees."""
+    out, kept, heredoc, at = "", [], None, 0
+    while at < len(text):
+        end = end_of(text, at)
+        marker = re.match(r"<<(['\"]?)(\w+)\1", text[at:])
+        if text[at] == "#" and (at == 0 or text[at - 1] in " ;\n") and not re.match(r"#(!|@| shellcheck )", text[at:]):
+            at = text.find("\n", at)
             continue
-        if head or "{{" in bare or len(out) == 1 or "{{" in out[-1] or re.match(r"\w+\(\) ", line):
-            out.append(bare)
+        if text[at] == "\n" and heredoc:
+            end = text.index(f"\n{heredoc}\n", at) + len(heredoc) + 1
+            heredoc = None
+        elif marker and not text[:at].endswith("<"):
+            heredoc = marker.group(2)
+            end = at + len(marker.group(0))
+        elif end == at + 1:
+            out += text[at]
+            at = end
+            continue
+        elif text[at:end] == "\\\n":
+            out += " "
+            at = end
+            continue
+        kept.append(text[at:end])
+        out += chr((0xF0000 if kept[-1][0] == "\n" else 0xE000) + len(kept) - 1)
+        at = end
+    return out, kept
+
+
+# Signs at whose sides a blank does nothing.
+TIGHT = re.compile(r" *(;;|;|&&|\|\||\||\)) *|(?<=[^\d\s]) +(?=[<>])")
+KEYWORD = re.compile(r"(^|[\s;|&(){])(then|do|else|in|\{)$")
+
+
+def joint(before, pattern, after):
+    """What an end of line becomes, which costs two bytes in JSON, and a blank or a semicolon one."""
+    if ord(before[-1]) >= 0xF0000:
+        return "\n"
+    if KEYWORD.search(before) or re.search(r"[^&]&$", before):
+        return " "
+    if pattern or re.search(r"(;;|&&|\||\()$", before) or re.match(r";;|\)", after):
+        return ""
+    return ";"
+
+
+def shrink(script):
+    """A document may have 64 KB: without blank lines, comments (but the head and ShellCheck's words), indentation and blanks that only please
+    the eye; a function on one line, an element each."""
+    body = next(n for n, line in enumerate(script) if not line.startswith("#"))
+    text, kept = opaque("\n".join(script[body:]) + "\n")
+    restore = lambda line: re.sub("[\ue000-\uf8ff\U000f0000-\U000fffff]", lambda sign: kept[ord(sign[0]) % 0x1000], line)
+    out, depth, pattern, alone = [""], 0, False, True
+    for line in filter(None, (line.strip(" ") for line in text.split("\n"))):
+        function = re.match(r"\w+\(\) ", line)
+        directive = line.startswith("# ")
+        if directive:
+            # Without its reason
+            line = " ".join(line.split(" ")[:3])
+        parameter = "{{" in restore(line)
+        if not directive:
+            line = TIGHT.sub(lambda found: found[1] or "", line)
+        if alone or function or directive or parameter:
+            out.append(line)
         else:
-            # After these words a blank does what an end of line does, and costs half of it.
-            out[-1] += (" " if re.search(r"(^|[ ;])(then|do|else|\{)$", out[-1]) and not bare.startswith("#") else "\n") + bare
-    return out
+            out[-1] += joint(out[-1], pattern, line) + line
+        alone = directive or parameter
+        for sign in line:
+            if sign == "(":
+                depth += 1
+            elif sign == ")":
+                pattern = depth == 0
+                depth -= not pattern
+        pattern = pattern and line.endswith(")")
+    return script[:body] + [restore(line) for line in out[1:]]
 
 
 def document(name):
@@ -130,22 +216,30 @@ def document(name):
     used = re.findall(r"\{\{\s*(\w+)\s*\}\}", "\n".join(script))
     if sorted(used) != sorted(parameters):
         sys.exit(f"{name}: parameters used once each must be {sorted(parameters)}, found {sorted(used)}")
+    # A line for each parameter and each function.
+    compact = lambda value: json.dumps(value, ensure_ascii=True, separators=(",", ":"))
     step = {
         "action": "aws:runShellScript",
         "name": "run_pre_post_scripts",
         "precondition": {"StringEquals": ["platformType", "Linux"]},
-        "inputs": {"runCommand": script, "timeoutSeconds": 120},
+        "inputs": {"runCommand": ["SCRIPT"], "timeoutSeconds": 120},
     }
-    content = json.dumps(
-        {"schemaVersion": "2.2", "description": description, "parameters": parameters, "mainSteps": [step]},
-        indent=0, ensure_ascii=True,
-    ) + "\n"
+    content = compact({"schemaVersion": "2.2", "description": description, "parameters": "PARAMETERS", "mainSteps": [step]}) + "\n"
+    for place, between, items in (
+        ('"PARAMETERS"', "{}", [f"{compact(key)}:{compact(value)}" for key, value in parameters.items()]),
+        ('["SCRIPT"]', "[]", map(compact, script)),
+    ):
+        content = content.replace(place, between[0] + "\n" + ",\n".join(items) + "\n" + between[1])
     if len(content.encode()) >= 65536:
         sys.exit(f"{name}: {len(content)} bytes, the limit is 65,536")
     return content
 
 
 def main():
+    if sys.argv[1:2] == ["--plain"]:
+        # What shrinking must not change.
+        print("\n".join(lines(f"{sys.argv[2]}.sh")))
+        return
     check = sys.argv[1:] == ["--check"]
     stale = []
     for name in DOCUMENTS:

@@ -8,6 +8,7 @@ use aws_sdk_ec2::types as sdk;
 
 use super::convert;
 use super::error::problem;
+use super::pace::Token;
 use super::pages::all_pages;
 use super::session::Session;
 use crate::domain::ids::{InstanceId, JobId, SnapshotId, VolumeId};
@@ -393,7 +394,21 @@ impl Session {
     /// # Errors
     /// Whatever AWS answered.
     pub async fn set_tags(&self, resource: &str, tags: &Tags) -> Result<(), Problem> {
-        self.pace.take(Bucket::CreateTags).await;
+        let token = self.pace.set_aside(Bucket::CreateTags).await;
+        self.set_tags_with(token, resource, tags).await
+    }
+
+    /// As [`Self::set_tags`], at once, with a token that was set aside for it.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn set_tags_with(
+        &self,
+        token: Token,
+        resource: &str,
+        tags: &Tags,
+    ) -> Result<(), Problem> {
+        token.spend();
         self.ec2
             .create_tags()
             .resources(resource)
@@ -498,6 +513,42 @@ impl Session {
             .filter_map(|v| convert::volume(self.scope(), v))
             .map(|v| (v.id.clone(), v))
             .collect())
+    }
+
+    /// Running instances that carry this tag with this value.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn running_with_tag(
+        &self,
+        key: &str,
+        value: &str,
+    ) -> Result<Vec<InstanceId>, Problem> {
+        let what = &format!("read the instances tagged {key}={value}");
+        all_pages(what, move |token| async move {
+            self.pace.take(Bucket::DescribeInstances).await;
+            let out = self
+                .ec2
+                .describe_instances()
+                .filters(filter(&format!("tag:{key}"), [value.to_owned()]))
+                .filters(filter("instance-state-name", ["running".to_owned()]))
+                .max_results(PAGE)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|e| problem(what, &e))?;
+            // Stars and question marks are EC2's wildcards: what it shows is only a selection.
+            let rows = out
+                .reservations()
+                .iter()
+                .flat_map(|r| r.instances())
+                .filter_map(|i| convert::instance(self.scope(), i))
+                .filter(|i| i.tags.get(key) == Some(value))
+                .map(|i| i.id)
+                .collect();
+            Ok((rows, out.next_token().map(str::to_owned)))
+        })
+        .await
     }
 
     /// One instance as it is now.

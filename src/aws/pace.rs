@@ -1,7 +1,8 @@
 //! The session's token buckets: calls wait here so that AWS need not send them away.
 //!
-//! A thaw never comes by here, and neither does `CreateSnapshots` while something is frozen: its token is
-//! reserved before `pre-script` is sent.
+//! A thaw never waits here, and neither does `CreateSnapshots` while something is frozen: their tokens are
+//! set aside before `pre-script` is sent. A token is in hand before a call is put on record, so that nothing
+//! lies between the two.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,10 +48,28 @@ impl Pace {
 
     /// Takes a token, and returns when it may be used.
     pub async fn take(&self, bucket: Bucket) {
-        let wait = self.with(bucket, Level::take);
+        self.set_aside(bucket).await.spend();
+    }
+
+    /// Takes a token for a call to come, and returns when it may be used. Who stops waiting, or drops it,
+    /// gives it back.
+    pub async fn set_aside(&self, bucket: Bucket) -> Token {
+        let (token, wait) = self.promise(bucket);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+        token
+    }
+
+    /// A token for a call to come, and how long to wait before it may be used.
+    pub fn promise(&self, bucket: Bucket) -> (Token, Duration) {
+        let wait = self.with(bucket, Level::take);
+        let token = Token {
+            pace: self.clone(),
+            bucket,
+            spent: false,
+        };
+        (token, wait)
     }
 
     /// Takes a token for something that must not wait; those who can wait then wait longer.
@@ -63,14 +82,14 @@ impl Pace {
         self.with(bucket, Level::take_if_there)
     }
 
-    /// Learns from an answer: being sent away means that others use the bucket too.
+    /// Learns from an answer: who is sent away goes slower. A volume's own limits say nothing of the bucket.
     pub(super) fn learn<T>(
         &self,
         bucket: Bucket,
         answer: Result<T, Problem>,
     ) -> Result<T, Problem> {
-        if matches!(&answer, Err(problem) if problem.kind == Kind::Throttled) {
-            self.with(bucket, Level::found_empty);
+        if matches!(&answer, Err(problem) if is_of_the_bucket(problem)) {
+            self.with(bucket, Level::sent_away);
         }
         answer
     }
@@ -92,6 +111,46 @@ impl Pace {
             .map(|at| VOLUME_SPACING.saturating_sub(at.elapsed()))
             .max()
             .unwrap_or_default()
+    }
+}
+
+fn is_of_the_bucket(problem: &Problem) -> bool {
+    problem.kind == Kind::Throttled
+        && !matches!(
+            problem.code.as_deref(),
+            Some(
+                "SnapshotCreationPerVolumeRateExceeded"
+                    | "ConcurrentSnapshotLimitExceeded"
+                    | "PendingSnapshotLimitExceeded"
+            )
+        )
+}
+
+/// A token that was taken for one call to come. Dropped without being spent, it flows back.
+#[derive(Debug)]
+pub struct Token {
+    pace: Pace,
+    bucket: Bucket,
+    spent: bool,
+}
+
+impl Token {
+    /// Which bucket it is from.
+    pub fn bucket(&self) -> Bucket {
+        self.bucket
+    }
+
+    /// The call is made now.
+    pub fn spend(mut self) {
+        self.spent = true;
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        if !self.spent {
+            self.pace.with(self.bucket, Level::give_back);
+        }
     }
 }
 
@@ -117,6 +176,27 @@ mod tests {
             pace.take_if_there(Bucket::CreateTags),
             "every action has its own"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_spent_flows_back_also_from_those_who_stopped_waiting() {
+        let pace = Pace::default();
+        let most = 90;
+        let held: Vec<Token> = (0..most)
+            .map(|_| pace.promise(Bucket::CreateTags).0)
+            .collect();
+        assert!(!pace.take_if_there(Bucket::CreateTags));
+        let waiting = pace.set_aside(Bucket::CreateTags);
+        let none = tokio::time::timeout(Duration::from_millis(10), waiting).await;
+        assert!(none.is_err());
+        drop(held);
+        for _ in 0..most {
+            assert!(pace.take_if_there(Bucket::CreateTags));
+        }
+        assert!(!pace.take_if_there(Bucket::CreateTags));
+        let (token, wait) = pace.promise(Bucket::SendCommand);
+        assert!(wait.is_zero());
+        token.spend();
     }
 
     #[tokio::test(start_paused = true)]

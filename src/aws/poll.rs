@@ -1,8 +1,9 @@
 //! One poller for all commands that a session waits for.
 //!
 //! Few commands are asked for one by one; many are looked up in one listing, and only those that it shows
-//! as ended are asked for. A `pre-script` is always asked for by itself, first, and without waiting for a
-//! token: every moment that passes before its end is known may be a moment of freeze.
+//! as ended are asked for. A `pre-script` is asked for first and waits for no token: every moment that passes
+//! before its end is known may be a moment of freeze. Where many are under way, one listing follows the other
+//! closely instead, so that their questions do not use up what Systems Manager answers in a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,13 +30,17 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// As long when it fails because the credentials have expired: they do not come back by waiting, and whoever
 /// looks on has to be told before time limits speak of something else.
 const PATIENCE_EXPIRED: Duration = Duration::from_secs(20);
-/// Up to so many commands are asked for one by one.
+/// Up to so many commands are asked for one by one, and up to so many that may hold a freeze.
 const FEW: usize = 8;
+const FEW_URGENT: usize = 4;
 /// Pause between two listings, and the longest after listings that failed.
 const LISTING: Duration = Duration::from_millis(700);
+/// The same while many commands may hold a freeze.
+const LISTING_URGENT: Duration = Duration::from_millis(300);
 const LISTING_LONGEST: Duration = Duration::from_secs(10);
 /// A listing may be late: each command is asked for by itself at least so often.
 const SURELY: Duration = Duration::from_secs(5);
+const SURELY_URGENT: Duration = Duration::from_secs(2);
 /// Pause when our own bucket has no token.
 const NO_TOKEN: Duration = Duration::from_millis(100);
 /// Pages of one listing.
@@ -106,16 +111,19 @@ impl Poller {
 }
 
 impl State {
-    /// What is due at `now`; `None` when nobody waits any more.
-    fn plan(&mut self, now: Instant, token: impl Fn() -> bool) -> Option<Plan> {
+    /// What is due at `now`; `None` when nobody waits any more. `token` takes one, for an urgent question
+    /// (then it must be had) or another.
+    fn plan(&mut self, now: Instant, token: impl Fn(bool) -> bool) -> Option<Plan> {
         self.watches.retain(|_, watch| !watch.reply.is_closed());
         if self.watches.is_empty() {
             self.serving = false;
             self.urgent.clear();
             return None;
         }
-        let patient = self.watches.values().filter(|w| !w.urgent).count();
-        let listed = patient > FEW && !self.listing.refused;
+        let urgent = self.watches.values().filter(|w| w.urgent).count();
+        let patient = self.watches.len() - urgent;
+        let crowd = urgent > FEW_URGENT && !self.listing.refused;
+        let many = patient > FEW && !self.listing.refused;
         // Where listings are refused, many are asked for more seldom.
         let spread = if patient > FEW {
             Duration::from_millis(60) * u32::try_from(patient).unwrap_or(u32::MAX)
@@ -133,16 +141,16 @@ impl State {
             if watch.busy {
                 continue;
             }
-            let due = if watch.urgent || watch.seen_ended {
-                watch.due
-            } else if listed {
-                watch.asked + SURELY
-            } else {
-                watch.due.max(watch.asked + spread)
+            let due = match watch.urgent {
+                _ if watch.seen_ended => watch.due,
+                true if crowd => watch.asked + SURELY_URGENT,
+                true => watch.due,
+                false if many => watch.asked + SURELY,
+                false => watch.due.max(watch.asked + spread),
             };
             if due > now {
                 wake(due);
-            } else if watch.urgent || token() {
+            } else if token(watch.urgent) {
                 watch.busy = true;
                 watch.asked = now;
                 plan.ask
@@ -152,10 +160,18 @@ impl State {
                 wake(watch.due);
             }
         }
-        if listed && !self.listing.under_way {
-            let next = *self.listing.next.get_or_insert(now + LISTING);
+        if (crowd || many) && !self.listing.under_way {
+            let pause = if crowd { LISTING_URGENT } else { LISTING };
+            let mut next = self.listing.next.unwrap_or(now + pause);
+            if self.listing.failures == 0 {
+                next = next.min(now + pause);
+            }
+            self.listing.next = Some(next);
             if next <= now {
-                let wanted = self.watches.values().filter(|w| !w.urgent);
+                let wanted = self
+                    .watches
+                    .values()
+                    .filter(|w| if w.urgent { crowd } else { many });
                 let after = wanted.clone().map(|w| w.invoked_after).min();
                 self.listing.under_way = true;
                 plan.list = after.map(|after| (after, wanted.map(|w| w.command.clone()).collect()));
@@ -284,14 +300,20 @@ impl Session {
     /// Asks as long as somebody waits. One question that hangs holds up no other.
     async fn serve(self) {
         loop {
-            let token = || self.pace.take_if_there(Bucket::AskSsm);
+            let token = |urgent| {
+                let bucket = Bucket::GetCommandInvocation;
+                if urgent {
+                    self.pace.take_now(bucket);
+                }
+                urgent || self.pace.take_if_there(bucket)
+            };
             let plan = self.poller.state().plan(Instant::now(), token);
             let Some(plan) = plan else { return };
             for (key, command, instance) in plan.ask {
                 let session = self.clone();
                 tokio::spawn(async move {
-                    let answer = session.poll_command(&command, &instance).await;
-                    let answer = session.pace.learn(Bucket::AskSsm, answer);
+                    let answer = session.poll_once(&command, &instance).await;
+                    let answer = session.pace.learn(Bucket::GetCommandInvocation, answer);
                     session.poller.state().answered(key, answer, Instant::now());
                     session.poller.0.changed.notify_one();
                 });
@@ -300,7 +322,6 @@ impl Session {
                 let session = self.clone();
                 tokio::spawn(async move {
                     let answer = session.ended_commands(after, &wanted, PAGES).await;
-                    let answer = session.pace.learn(Bucket::AskSsm, answer);
                     session.poller.state().listed(answer, Instant::now());
                     session.poller.0.changed.notify_one();
                 });
@@ -361,11 +382,11 @@ mod tests {
         let mut state = State::default();
         let _a = watch(&mut state, "look-1", false);
         let _b = watch(&mut state, "pre-1", true);
-        let plan = state.plan(Instant::now(), || false).unwrap();
+        let plan = state.plan(Instant::now(), |urgent| urgent).unwrap();
         assert_eq!(names(&plan), ["pre-1"]);
         assert!(plan.list.is_none());
         let later = Instant::now() + NO_TOKEN;
-        let plan = state.plan(later, || true).unwrap();
+        let plan = state.plan(later, |_| true).unwrap();
         assert_eq!(names(&plan), ["look-1"], "the other is under way");
     }
 
@@ -377,21 +398,43 @@ mod tests {
             .collect();
         let _pre = watch(&mut state, "pre", true);
         let now = Instant::now();
-        assert_eq!(names(&state.plan(now, || true).unwrap()), ["pre"]);
-        let plan = state.plan(now + LISTING, || true).unwrap();
+        assert_eq!(names(&state.plan(now, |_| true).unwrap()), ["pre"]);
+        let plan = state.plan(now + LISTING, |_| true).unwrap();
         assert!(plan.ask.is_empty());
         let (_, wanted) = plan.list.unwrap();
         assert_eq!(wanted.len(), 20);
         let ended = BTreeSet::from([CommandId::from_api("look-7")]);
         state.listed(Ok(ended), now + LISTING);
-        let plan = state.plan(now + LISTING, || true).unwrap();
+        let plan = state.plan(now + LISTING, |_| true).unwrap();
         assert_eq!(names(&plan), ["look-7"]);
         // A listing may be late: in the end each is asked for all the same.
-        let plan = state.plan(now + SURELY, || true).unwrap();
+        let plan = state.plan(now + SURELY, |_| true).unwrap();
         assert_eq!(plan.ask.len(), 19);
         drop(waiting);
         drop(_pre);
-        assert!(state.plan(now, || true).is_none());
+        assert!(state.plan(now, |_| true).is_none());
+    }
+
+    /// Many that may be frozen share listings too, which then follow each other closely.
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_of_urgent_ones_is_listed_more_often() {
+        let mut state = State::default();
+        let waiting: Vec<_> = (0..6)
+            .map(|n| watch(&mut state, &format!("pre-{n}"), true))
+            .collect();
+        let now = Instant::now();
+        assert!(state.plan(now, |_| true).unwrap().ask.is_empty());
+        let plan = state.plan(now + LISTING_URGENT, |_| true).unwrap();
+        assert_eq!(plan.list.unwrap().1.len(), 6);
+        state.listed(
+            Ok(BTreeSet::from([CommandId::from_api("pre-3")])),
+            now + LISTING_URGENT,
+        );
+        let plan = state.plan(now + LISTING_URGENT, |urgent| urgent).unwrap();
+        assert_eq!(names(&plan), ["pre-3"]);
+        let plan = state.plan(now + SURELY_URGENT, |urgent| urgent).unwrap();
+        assert_eq!(plan.ask.len(), 5, "and each by itself, in the end");
+        drop(waiting);
     }
 
     #[tokio::test(start_paused = true)]

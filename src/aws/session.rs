@@ -1,6 +1,7 @@
 //! A session: credentials, region, proven identity, and one client for each kind of call.
 //!
-//! Three kinds, because the SDK retries by itself: *reads* may be repeated; *once* calls
+//! Three kinds, because the SDK retries by itself: *reads* may be repeated (Systems Manager's by `ask`,
+//! which keeps count of the attempts); *once* calls
 //! (`SendCommand`, `CreateSnapshots`, `AttachVolume`, …) have no client token and get a single
 //! attempt; *rescue* calls (thaw, cancel) have their own retry quota and short time limits, so that list
 //! traffic cannot starve a thaw.
@@ -40,6 +41,9 @@ pub struct Options {
     /// Access key and secret that are used instead of looking for any (the lab's).
     pub static_credentials: Option<(String, String)>,
 }
+
+/// Time limit of one attempt at a read.
+const READ: Duration = Duration::from_secs(20);
 
 /// What the provider of credentials last said of their end.
 #[derive(Debug, Clone, Copy, Default)]
@@ -133,7 +137,7 @@ impl Session {
             until: Arc::default(),
             ec2: aws_sdk_ec2::Client::new(&base),
             ec2_once: aws_sdk_ec2::Client::new(&once),
-            ssm: aws_sdk_ssm::Client::new(&base),
+            ssm: aws_sdk_ssm::Client::new(&config(&base, RetryConfig::disabled(), READ)),
             ssm_once: aws_sdk_ssm::Client::new(&once),
             ssm_rescue: aws_sdk_ssm::Client::new(&rescue),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&base),
@@ -241,7 +245,7 @@ impl Session {
 fn loader(options: &Options) -> ConfigLoader {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .retry_config(RetryConfig::standard().with_max_attempts(6))
-        .timeout_config(timeouts(Duration::from_secs(20)))
+        .timeout_config(timeouts(READ))
         .http_client(options.http.clone().unwrap_or_else(https));
     if let Some(profile) = &options.profile {
         loader = loader.profile_name(profile);

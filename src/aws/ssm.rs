@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::convert;
 use super::error::problem;
+use super::pace::Token;
 use super::pages::all_pages;
 use super::session::Session;
 use crate::domain::ids::{CommandId, InstanceId};
@@ -61,6 +62,12 @@ pub struct Listed {
     pub id: CommandId,
     /// Its comment, empty when there is none. As it came: pass through `text::visible` before showing.
     pub comment: String,
+    /// When Systems Manager took it in, by its clock.
+    pub requested: DateTime<Utc>,
+    /// `Pending`, `InProgress`, `Success`, `Failed`, `TimedOut`, `Cancelled`, `Cancelling`.
+    pub status: String,
+    /// Its parameter `budgetSeconds`, where it has one.
+    pub budget_s: Option<u32>,
 }
 
 /// `Execution Timed Out` and `ExecutionTimedOut` are the same (aws-facts 3.3).
@@ -110,13 +117,16 @@ impl Session {
         let what = &format!("read SSM agents of {}", self.scope());
         let found = all_pages(what, move |token| async move {
             let out = self
-                .ssm
-                .describe_instance_information()
-                .max_results(50)
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(|e| problem(what, &e))?;
+                .ask(Bucket::AskSsm, || async {
+                    self.ssm
+                        .describe_instance_information()
+                        .max_results(50)
+                        .set_next_token(token.clone())
+                        .send()
+                        .await
+                        .map_err(|e| problem(what, &e))
+                })
+                .await?;
             let rows = out
                 .instance_information_list()
                 .iter()
@@ -134,19 +144,21 @@ impl Session {
     /// Whatever AWS answered.
     pub async fn agent(&self, id: &InstanceId) -> Result<Agent, Problem> {
         let what = format!("ask for the SSM agent of {id}");
-        self.pace.take(Bucket::AskSsm).await;
         let filter = sdk::InstanceInformationStringFilter::builder()
             .key("InstanceIds")
             .values(id.as_str())
             .build()
             .map_err(|e| Problem::new(Kind::Aws, &what, e.to_string(), "please report this"))?;
         let out = self
-            .ssm
-            .describe_instance_information()
-            .filters(filter)
-            .send()
-            .await
-            .map_err(|e| problem(&what, &e))?;
+            .ask(Bucket::AskSsm, || async {
+                self.ssm
+                    .describe_instance_information()
+                    .filters(filter.clone())
+                    .send()
+                    .await
+                    .map_err(|e| problem(&what, &e))
+            })
+            .await?;
         Ok(out
             .instance_information_list()
             .first()
@@ -159,8 +171,13 @@ impl Session {
     /// Whatever AWS answered but `InvalidDocument`.
     pub async fn document(&self, name: &str) -> Result<Option<DocumentFacts>, Problem> {
         let what = format!("read the SSM document {name}");
-        self.pace.take(Bucket::AskSsm).await;
-        match self.ssm.describe_document().name(name).send().await {
+        let answer = self
+            .ask(Bucket::AskSsm, || async {
+                let described = self.ssm.describe_document().name(name).send().await;
+                described.map_err(|e| problem(&what, &e))
+            })
+            .await;
+        match answer {
             Ok(out) => Ok(out.document().map(|d| DocumentFacts {
                 hash: d.hash().unwrap_or_default().to_lowercase(),
                 status: d.status().map_or("unknown", |s| s.as_str()).to_owned(),
@@ -170,14 +187,8 @@ impl Session {
                     .map_or("unknown", |k| k.as_str())
                     .to_owned(),
             })),
-            Err(e) => {
-                let p = problem(&what, &e);
-                if p.code.as_deref() == Some("InvalidDocument") {
-                    Ok(None)
-                } else {
-                    Err(p)
-                }
-            }
+            Err(p) if p.code.as_deref() == Some("InvalidDocument") => Ok(None),
+            Err(p) => Err(p),
         }
     }
 
@@ -186,14 +197,17 @@ impl Session {
     /// # Errors
     /// Whatever AWS answered.
     pub async fn document_content(&self, name: &str) -> Result<String, Problem> {
-        self.ssm
-            .get_document()
-            .name(name)
-            .document_format(sdk::DocumentFormat::Json)
-            .send()
-            .await
-            .map(|out| out.content().unwrap_or_default().to_owned())
-            .map_err(|e| problem(&format!("read the content of the SSM document {name}"), &e))
+        let what = format!("read the content of the SSM document {name}");
+        self.ask(Bucket::AskSsm, || async {
+            let read = self
+                .ssm
+                .get_document()
+                .name(name)
+                .document_format(sdk::DocumentFormat::Json);
+            let read = read.send().await.map_err(|e| problem(&what, &e))?;
+            Ok(read.content().unwrap_or_default().to_owned())
+        })
+        .await
     }
 
     /// Installs a document, or a new default version of it when the content differs.
@@ -249,26 +263,29 @@ impl Session {
             }
             Err(p) => return Err(p),
         };
-        self.ssm
-            .update_document_default_version()
-            .name(name)
-            .document_version(version)
-            .send()
-            .await
-            .map(drop)
-            .map_err(|e| problem(&what, &e))
+        // Repeating it does no harm.
+        self.ask(Bucket::AskSsm, || async {
+            self.ssm
+                .update_document_default_version()
+                .name(name)
+                .document_version(&version)
+                .send()
+                .await
+                .map(drop)
+                .map_err(|e| problem(&what, &e))
+        })
+        .await
     }
 
     /// The newest version of a document whose content is this, if there is one.
     async fn version_with(&self, name: &str, content: &str) -> Result<Option<String>, Problem> {
         let what = format!("read the versions of the SSM document {name}");
         let described = self
-            .ssm
-            .describe_document()
-            .name(name)
-            .send()
-            .await
-            .map_err(|e| problem(&what, &e))?;
+            .ask(Bucket::AskSsm, || async {
+                let described = self.ssm.describe_document().name(name).send().await;
+                described.map_err(|e| problem(&what, &e))
+            })
+            .await?;
         let latest: u32 = described
             .document()
             .and_then(|d| d.latest_version())
@@ -277,13 +294,12 @@ impl Session {
         // Versions count up from 1; one that was deleted is skipped.
         for version in (1..=latest).rev().map(|n| n.to_string()) {
             let answer = self
-                .ssm
-                .get_document()
-                .name(name)
-                .document_version(&version)
-                .send()
-                .await
-                .map_err(|e| problem(&what, &e));
+                .ask(Bucket::AskSsm, || async {
+                    let read = self.ssm.get_document().name(name);
+                    let read = read.document_version(&version).send().await;
+                    read.map_err(|e| problem(&what, &e))
+                })
+                .await;
             match answer {
                 Ok(out) if out.content() == Some(content) => return Ok(Some(version)),
                 Ok(_) => {}
@@ -294,12 +310,25 @@ impl Session {
         Ok(None)
     }
 
-    /// Sends a command to one instance. One attempt: there is no client token.
+    /// Sends a command to one instance, when there is a token for it. One attempt: there is no client token.
     ///
     /// # Errors
     /// With `may_have_happened` when no answer came.
     pub async fn send_command(&self, command: &Command<'_>) -> Result<CommandId, Problem> {
-        self.pace.take(Bucket::SendCommand).await;
+        let token = self.pace.set_aside(Bucket::SendCommand).await;
+        self.send_command_with(token, command).await
+    }
+
+    /// As [`Self::send_command`], at once, with a token that was set aside for it.
+    ///
+    /// # Errors
+    /// As [`Self::send_command`].
+    pub async fn send_command_with(
+        &self,
+        token: Token,
+        command: &Command<'_>,
+    ) -> Result<CommandId, Problem> {
+        token.spend();
         let sent = self.send_with(&self.ssm_once, command).await;
         let sent = self.pace.learn(Bucket::SendCommand, sent)?;
         let word = command.parameters.get("command").and_then(|v| v.first());
@@ -310,13 +339,21 @@ impl Session {
     }
 
     /// Sends a command that thaws: safe to repeat, so it is repeated, on its own retry quota. It waits for
-    /// no token.
+    /// no token: it has the one that was set aside for it, or takes the next one's.
     ///
     /// # Errors
     /// Whatever the last attempt answered.
-    pub async fn send_rescue(&self, command: &Command<'_>) -> Result<CommandId, Problem> {
-        self.pace.take_now(Bucket::SendCommand);
-        self.send_with(&self.ssm_rescue, command).await
+    pub async fn send_rescue(
+        &self,
+        token: Option<Token>,
+        command: &Command<'_>,
+    ) -> Result<CommandId, Problem> {
+        match token {
+            Some(token) => token.spend(),
+            None => self.pace.take_now(Bucket::SendCommand),
+        }
+        let sent = self.send_with(&self.ssm_rescue, command).await;
+        self.pace.learn(Bucket::SendCommand, sent)
     }
 
     async fn send_with(
@@ -358,6 +395,18 @@ impl Session {
     /// # Errors
     /// Whatever AWS answered but "not visible yet", which counts as running.
     pub async fn poll_command(
+        &self,
+        command: &CommandId,
+        instance: &InstanceId,
+    ) -> Result<Polled, Problem> {
+        self.ask(Bucket::GetCommandInvocation, || {
+            self.poll_once(command, instance)
+        })
+        .await
+    }
+
+    /// As [`Self::poll_command`], one attempt, its token taken already.
+    pub(super) async fn poll_once(
         &self,
         command: &CommandId,
         instance: &InstanceId,
@@ -433,15 +482,6 @@ impl Session {
             .await
     }
 
-    /// Commands of this instance that have not ended.
-    ///
-    /// # Errors
-    /// Whatever the first failing page answered.
-    pub async fn running_commands(&self, instance: &InstanceId) -> Result<Vec<Listed>, Problem> {
-        self.commands(instance, sdk::CommandFilterKey::ExecutionStage, "Executing")
-            .await
-    }
-
     async fn commands(
         &self,
         instance: &InstanceId,
@@ -471,27 +511,20 @@ impl Session {
         token: Option<String>,
         filters: Vec<sdk::CommandFilter>,
     ) -> Result<(Vec<Listed>, Option<String>), Problem> {
-        self.pace.take(Bucket::AskSsm).await;
         let out = self
-            .ssm
-            .list_commands()
-            .instance_id(instance.as_str())
-            .set_filters(Some(filters).filter(|f| !f.is_empty()))
-            .max_results(50)
-            .set_next_token(token)
-            .send()
-            .await
-            .map_err(|e| problem(what, &e))?;
-        let page = out
-            .commands()
-            .iter()
-            .filter_map(|c| {
-                Some(Listed {
-                    id: CommandId::from_api(c.command_id()?),
-                    comment: c.comment().unwrap_or_default().to_owned(),
-                })
+            .ask(Bucket::ListCommands, || async {
+                self.ssm
+                    .list_commands()
+                    .instance_id(instance.as_str())
+                    .set_filters(Some(filters.clone()).filter(|f| !f.is_empty()))
+                    .max_results(50)
+                    .set_next_token(token.clone())
+                    .send()
+                    .await
+                    .map_err(|e| problem(what, &e))
             })
-            .collect();
+            .await?;
+        let page = out.commands().iter().filter_map(listed).collect();
         let next = out.next_token().filter(|next| !next.is_empty());
         Ok((page, next.map(str::to_owned)))
     }
@@ -517,16 +550,18 @@ impl Session {
         let mut seen = 0;
         let mut token: Option<String> = None;
         for _ in 0..pages {
-            self.pace.take(Bucket::AskSsm).await;
             let out = self
-                .ssm
-                .list_commands()
-                .filters(after.clone())
-                .max_results(50)
-                .set_next_token(token.take())
-                .send()
-                .await
-                .map_err(|e| problem(what, &e))?;
+                .ask(Bucket::ListCommands, || async {
+                    self.ssm
+                        .list_commands()
+                        .filters(after.clone())
+                        .max_results(50)
+                        .set_next_token(token.clone())
+                        .send()
+                        .await
+                        .map_err(|e| problem(what, &e))
+                })
+                .await?;
             for command in out.commands() {
                 let Some(id) = command.command_id().map(CommandId::from_api) else {
                     continue;
@@ -568,6 +603,17 @@ impl Session {
             .map(drop)
             .map_err(|e| problem(&format!("cancel command {command}"), &e))
     }
+}
+
+fn listed(command: &sdk::Command) -> Option<Listed> {
+    let budget = command.parameters().and_then(|p| p.get("budgetSeconds"));
+    Some(Listed {
+        id: CommandId::from_api(command.command_id()?),
+        comment: command.comment().unwrap_or_default().to_owned(),
+        requested: convert::time(command.requested_date_time()).unwrap_or_default(),
+        status: command.status().map_or("", |s| s.as_str()).to_owned(),
+        budget_s: budget.and_then(|values| values.first()?.parse().ok()),
+    })
 }
 
 fn agent(info: &sdk::InstanceInformation) -> Agent {

@@ -155,7 +155,12 @@ pub(super) async fn run(
                 rows.map(|j| {
                     let left = left.contains(&j.spec.job);
                     let phase = j.phase.to_string();
-                    let mut value = with_id(j, if left { "left-open" } else { &phase });
+                    let state = match (j.owes_labels(), left) {
+                        (true, _) => "owes-labels",
+                        (false, true) => "left-open",
+                        (false, false) => &phase,
+                    };
+                    let mut value = with_id(j, state);
                     if let Value::Object(map) = &mut value {
                         map.insert("id".to_owned(), serde_json::json!(j.spec.job));
                         map.insert("started".to_owned(), serde_json::json!(j.started()));

@@ -194,12 +194,16 @@ async fn dry_run(
     specs: Vec<JobSpec>,
     refused: Vec<(InstanceId, String, Problem)>,
 ) -> Result<u8, Problem> {
+    let documents = look_at_documents(&opened.ops, &specs).await;
+    let wrong = documents.iter().any(Option::is_some);
     let mut rows: Vec<Value> = specs
         .iter()
-        .map(|s| {
+        .zip(documents)
+        .map(|(s, error)| {
+            let would = if error.is_none() { "snapshot" } else { "refuse" };
             json!({
                 "instance": s.instance, "name": s.instance_name, "recipe": s.recipe, "document": s.document,
-                "mode": s.mode, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": "snapshot", "error": null,
+                "mode": s.mode, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": would, "error": error,
             })
         })
         .collect();
@@ -244,11 +248,34 @@ async fn dry_run(
     }
     Ok(if rows.is_empty() {
         exit::NOTHING
-    } else if refused.is_empty() {
+    } else if refused.is_empty() && !wrong {
         exit::OK
     } else {
         exit::FAILED
     })
+}
+
+/// What the jobs' preflight would say of each one's document; every document is asked for once.
+async fn look_at_documents(ops: &Ops, specs: &[JobSpec]) -> Vec<Option<Problem>> {
+    let mut seen: Vec<(&JobSpec, Option<Problem>)> = Vec::new();
+    let mut found = Vec::new();
+    for spec in specs {
+        let alike = |other: &JobSpec| {
+            (&other.document, other.foreign, &other.parameters)
+                == (&spec.document, spec.foreign, &spec.parameters)
+        };
+        let known = seen.iter().find(|(other, _)| alike(other));
+        let problem = match known {
+            Some((_, problem)) => problem.clone(),
+            None => {
+                let problem = preflight::document(ops, spec).await.err();
+                seen.push((spec, problem.clone()));
+                problem
+            }
+        };
+        found.push(problem);
+    }
+    found
 }
 
 fn report(

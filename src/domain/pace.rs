@@ -1,8 +1,8 @@
 //! Token buckets, seen from the caller's side: how long to wait so that nobody sends us away.
 //!
-//! EC2 gives each account, region and action a bucket (aws-facts 8.1); Systems Manager publishes none, so
-//! those are our own modesty. The arithmetic is here, on a clock that is handed in; the waiting is
-//! `aws::pace`'s.
+//! EC2 gives each account, region and action a bucket (aws-facts 8.1). Systems Manager throttles too and
+//! publishes nothing, so its buckets are assumed, and whoever is sent away slows down until that stops. The
+//! arithmetic is here, on a clock that is handed in; the waiting is `aws::pace`'s.
 
 use std::time::Duration;
 
@@ -23,9 +23,13 @@ pub enum Bucket {
     DescribeVolumes,
     /// `DescribeSnapshots`.
     DescribeSnapshots,
-    /// `SendCommand`, but never one that thaws.
+    /// `SendCommand`. One that thaws takes its token and never waits for it.
     SendCommand,
-    /// Questions to Systems Manager: how commands go on, what documents and agents there are.
+    /// `GetCommandInvocation`.
+    GetCommandInvocation,
+    /// `ListCommands`.
+    ListCommands,
+    /// Every other question to Systems Manager: documents and agents.
     AskSsm,
 }
 
@@ -43,6 +47,13 @@ pub struct Rate {
 const SIZE_SHARE: f64 = 0.9;
 const REFILL_SHARE: f64 = 0.97;
 
+/// Being sent away halves what we believe flows in, at most once in this time (one burst is one lesson) and
+/// to no less than this share.
+const LESSON: Duration = Duration::from_secs(1);
+const LEAST_SHARE: f64 = 0.05;
+/// What is believed again per second without being sent away: all of it after two minutes.
+const RECOVERY: f64 = 1.0 / 120.0;
+
 impl Bucket {
     /// The bucket as AWS publishes it (aws-facts 8.1); `None` where AWS publishes nothing.
     pub fn published(self) -> Option<Rate> {
@@ -52,26 +63,34 @@ impl Bucket {
             Self::DescribeInstances | Self::DescribeVolumes | Self::DescribeSnapshots => {
                 (100.0, 20.0)
             }
-            Self::SendCommand | Self::AskSsm => return None,
+            Self::SendCommand | Self::GetCommandInvocation | Self::ListCommands | Self::AskSsm => {
+                return None;
+            }
+        };
+        Some(Rate { size, refill })
+    }
+
+    /// What is assumed of a bucket of Systems Manager's. Nothing is published (aws-facts 3.5): questions as
+    /// EC2's reading class, commands at the rate of a run that EC2's own buckets bound. `None` where AWS publishes.
+    pub fn assumed(self) -> Option<Rate> {
+        let (size, refill) = match self {
+            Self::SendCommand => (60.0, 16.0),
+            Self::GetCommandInvocation | Self::ListCommands | Self::AskSsm => (100.0, 20.0),
+            _ => return None,
         };
         Some(Rate { size, refill })
     }
 
     /// The bucket as we use it.
     pub fn ours(self) -> Rate {
-        match (self.published(), self) {
-            (Some(rate), _) => Rate {
-                size: rate.size * SIZE_SHARE,
-                refill: rate.refill * REFILL_SHARE,
-            },
-            (None, Self::SendCommand) => Rate {
-                size: 50.0,
-                refill: 15.0,
-            },
-            (None, _) => Rate {
-                size: 100.0,
-                refill: 40.0,
-            },
+        let rate = self.published().or_else(|| self.assumed());
+        let rate = rate.unwrap_or(Rate {
+            size: 10.0,
+            refill: 1.0,
+        });
+        Rate {
+            size: rate.size * SIZE_SHARE,
+            refill: rate.refill * REFILL_SHARE,
         }
     }
 
@@ -93,6 +112,9 @@ pub struct Level {
     rate: Rate,
     tokens: f64,
     at: Duration,
+    /// The part of the refill that we believe in, up to 1.
+    share: f64,
+    lesson: Option<Duration>,
 }
 
 impl Level {
@@ -103,12 +125,16 @@ impl Level {
             rate,
             tokens: rate.size,
             at: now,
+            share: 1.0,
+            lesson: None,
         }
     }
 
     fn flow(&mut self, now: Duration) {
         let elapsed = now.saturating_sub(self.at).as_secs_f64();
-        self.tokens = (self.tokens + elapsed * self.rate.refill).min(self.rate.size);
+        let flown = elapsed * self.rate.refill * self.share;
+        self.tokens = (self.tokens + flown).min(self.rate.size);
+        self.share = (self.share + elapsed * RECOVERY).min(1.0);
         self.at = self.at.max(now);
     }
 
@@ -129,14 +155,29 @@ impl Level {
         there
     }
 
-    /// AWS sent somebody away: whatever we thought was there is not.
-    pub fn found_empty(&mut self, now: Duration) {
+    /// A token that was taken and not used.
+    pub fn give_back(&mut self, now: Duration) {
+        self.flow(now);
+        self.tokens = (self.tokens + 1.0).min(self.rate.size);
+    }
+
+    /// AWS sent somebody away: whatever we thought was there is not, and less flows in than we thought,
+    /// because others use the bucket too, or because it is smaller.
+    pub fn sent_away(&mut self, now: Duration) {
         self.flow(now);
         self.tokens = self.tokens.min(0.0);
+        let learned = self
+            .lesson
+            .is_some_and(|at| now.saturating_sub(at) < LESSON);
+        if !learned {
+            self.share = (self.share / 2.0).max(LEAST_SHARE);
+            self.lesson = Some(now);
+        }
     }
 
     fn owed(&self) -> Duration {
-        Duration::try_from_secs_f64((-self.tokens / self.rate.refill).max(0.0)).unwrap_or_default()
+        let flow = self.rate.refill * self.share;
+        Duration::try_from_secs_f64((-self.tokens / flow).max(0.0)).unwrap_or_default()
     }
 }
 
@@ -190,24 +231,69 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_was_found_empty_is_waited_for() {
+    fn who_is_sent_away_waits_longer_and_learns_once_per_burst() {
         let mut level = Level::full(RATE, s(0.0));
-        level.found_empty(s(0.0));
+        for _ in 0..5 {
+            level.sent_away(s(0.0));
+        }
         assert!(!level.take_if_there(s(0.0)));
-        assert_eq!(level.take(s(0.0)), s(0.5));
-        level.found_empty(s(0.1));
+        // Half of 2 per second.
+        assert_eq!(level.take(s(0.0)), s(1.0));
+        level.sent_away(s(0.1));
         assert!(
-            level.take(s(0.1)) > s(0.5),
+            level.take(s(0.1)) > s(1.0),
             "a debt is not forgiven by being sent away"
         );
+        // Undisturbed, all of it is believed again.
+        level.flow(s(300.0));
+        for _ in 0..10 {
+            assert_eq!(level.take(s(300.0)), Duration::ZERO);
+        }
+        assert_eq!(level.take(s(300.0)), s(0.5));
+    }
+
+    #[test]
+    fn what_was_not_used_is_there_again_and_the_bucket_no_larger() {
+        let mut level = Level::full(RATE, s(0.0));
+        level.give_back(s(0.0));
+        for _ in 0..10 {
+            assert!(level.take_if_there(s(0.0)));
+        }
+        assert!(!level.take_if_there(s(0.0)));
+        level.give_back(s(0.0));
+        assert_eq!(level.take(s(0.0)), Duration::ZERO);
+    }
+
+    /// A bucket of which we believe ten times too much: after a while only few calls are sent away.
+    #[test]
+    fn a_bucket_that_is_smaller_than_believed_is_found_out() {
+        let real = Rate {
+            size: 5.0,
+            refill: 1.6,
+        };
+        let mut ours = Level::full(Bucket::SendCommand.ours(), s(0.0));
+        let mut theirs = Level::full(real, s(0.0));
+        let (mut now, mut sent, mut away) = (Duration::ZERO, 0_u32, 0_u32);
+        // One caller after the other, each as soon as it may.
+        while now < s(600.0) {
+            now += ours.take(now).max(Duration::from_millis(1));
+            if theirs.take_if_there(now) {
+                sent += 1;
+            } else {
+                away += 1;
+                ours.sent_away(now);
+            }
+        }
+        assert!(sent > 600, "{sent} of at most 965");
+        assert!(away * 4 < sent, "{away} sent away, {sent} taken in");
     }
 
     /// Whoever waits as told is never sent away by the published bucket, whatever the pattern of calls.
     #[test]
     fn who_waits_as_told_is_never_sent_away() {
         for bucket in Bucket::iter() {
-            let Some(published) = bucket.published() else {
-                continue;
+            let Some(published) = bucket.published().or_else(|| bucket.assumed()) else {
+                panic!("{bucket} has no rate");
             };
             let mut ours = Level::full(bucket.ours(), s(0.0));
             let mut sent: Vec<Duration> = (0..1_000_u32)
@@ -225,7 +311,8 @@ mod tests {
             );
             let last = sent.last().copied().unwrap_or_default();
             assert!(
-                last.as_secs_f64() <= bucket.least(1_000).as_secs_f64().max(40.8) * 1.1,
+                bucket.published().is_none()
+                    || last.as_secs_f64() <= bucket.least(1_000).as_secs_f64().max(40.8) * 1.1,
                 "{bucket}: {last:?}"
             );
         }

@@ -237,17 +237,27 @@ impl Lab {
                 )
             });
         }
-        let throttle = self
+        let mut throttle = self
             .inner
             .throttle
-            .as_ref()
-            .filter(|_| call.service == "ec2")?;
-        let mut throttle = throttle
+            .as_ref()?
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let broad = ec2::is_broad(&call.params);
-        (!throttle.admit(&ctx.account, &ctx.region, &call.action, broad, ctx.now))
-            .then(|| AppError::with_status(503, "RequestLimitExceeded", "Request limit exceeded."))
+        let (account, region, action) = (&ctx.account, &ctx.region, &call.action);
+        match call.service.as_str() {
+            "ec2" => {
+                let broad = ec2::is_broad(&call.params);
+                let away = !throttle.admit(account, region, action, broad, ctx.now);
+                away.then(|| {
+                    AppError::with_status(503, "RequestLimitExceeded", "Request limit exceeded.")
+                })
+            }
+            "ssm" => {
+                let away = !throttle.admit_ssm(account, region, action, ctx.now);
+                away.then(|| AppError::new("ThrottlingException", "Rate exceeded"))
+            }
+            _ => None,
+        }
     }
 
     async fn serve_call(

@@ -173,6 +173,7 @@ impl Lab {
             return Err(LabError::Region(options.region));
         }
         let now = options.clock.now();
+        let throttle = Throttle::new(options.world.ssm_rates);
         let home = generate::world(
             &options.world,
             options.seed,
@@ -204,7 +205,7 @@ impl Lab {
                 runtime: options.runtime,
                 worlds,
                 faults: Faults::default(),
-                throttle: options.throttling.then(|| Mutex::new(Throttle::default())),
+                throttle: options.throttling.then(|| Mutex::new(throttle)),
                 calls: Mutex::new(VecDeque::new()),
                 requests: AtomicU64::new(0),
                 stopping: CancellationToken::new(),

@@ -1,14 +1,39 @@
-//! EC2's token buckets, per account, region and action.
+//! Token buckets, per account, region and action: EC2's as published, Systems Manager's as assumed, for it
+//! publishes none.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
 /// Size and refill per second of a bucket.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Rate {
-    size: f64,
-    refill: f64,
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Most calls at once, 1 or more.
+    pub size: f64,
+    /// Calls per second in the long run.
+    pub refill: f64,
+}
+
+/// How fast Systems Manager lets one account call it. AWS publishes nothing; the defaults are **assumptions**:
+/// questions as EC2's reading class, everything else a little faster than EC2 takes sets.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SsmRates {
+    /// `Get…`, `List…`, `Describe…`, each action for itself.
+    pub ask: Rate,
+    /// `SendCommand` and every other action that changes something, each for itself.
+    pub send: Rate,
+}
+
+impl Default for SsmRates {
+    fn default() -> Self {
+        Self {
+            ask: rate(100.0, 20.0),
+            send: rate(60.0, 16.0),
+        }
+    }
 }
 
 const fn rate(size: f64, refill: f64) -> Rate {
@@ -23,9 +48,37 @@ struct Bucket {
 
 /// All buckets of a lab.
 #[derive(Debug, Default)]
-pub struct Throttle(BTreeMap<(String, String, &'static str, String), Bucket>);
+pub struct Throttle {
+    ssm: SsmRates,
+    buckets: BTreeMap<(String, String, &'static str, String), Bucket>,
+}
 
 impl Throttle {
+    /// All full.
+    pub fn new(ssm: SsmRates) -> Self {
+        Self {
+            ssm,
+            buckets: BTreeMap::new(),
+        }
+    }
+
+    /// Takes a token of Systems Manager's; false when the caller has to be sent away.
+    pub fn admit_ssm(
+        &mut self,
+        account: &str,
+        region: &str,
+        action: &str,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let asks = ["Get", "List", "Describe"];
+        let (class, rate) = if asks.iter().any(|verb| action.starts_with(verb)) {
+            ("ssm-ask", self.ssm.ask)
+        } else {
+            ("ssm-send", self.ssm.send)
+        };
+        self.take((account, region, class, action), rate, now)
+    }
+
     /// Takes a token; false when the caller has to be sent away. `broad` is a describe without ids, filters and pages.
     pub fn admit(
         &mut self,
@@ -36,13 +89,22 @@ impl Throttle {
         now: DateTime<Utc>,
     ) -> bool {
         let (class, rate) = bucket_of(action, broad);
+        self.take((account, region, class, action), rate, now)
+    }
+
+    fn take(
+        &mut self,
+        (account, region, class, action): (&str, &str, &'static str, &str),
+        rate: Rate,
+        now: DateTime<Utc>,
+    ) -> bool {
         let key = (
             account.to_owned(),
             region.to_owned(),
             class,
             action.to_owned(),
         );
-        let bucket = self.0.entry(key).or_insert(Bucket {
+        let bucket = self.buckets.entry(key).or_insert(Bucket {
             tokens: rate.size,
             at: now,
         });
@@ -94,6 +156,26 @@ mod tests {
             throttle.admit("1", "us", "DeleteSnapshot", false, later),
             "another region has its own"
         );
+    }
+
+    #[test]
+    fn systems_manager_has_its_own_as_the_world_says() {
+        let mut throttle = Throttle::new(SsmRates {
+            send: rate(3.0, 1.0),
+            ..SsmRates::default()
+        });
+        let start = DateTime::UNIX_EPOCH;
+        let mut admitted = |action, at| {
+            (0..200)
+                .filter(|_| throttle.admit_ssm("1", "eu", action, at))
+                .count()
+        };
+        assert_eq!(admitted("SendCommand", start), 3);
+        assert_eq!(admitted("ListCommands", start), 100);
+        assert_eq!(admitted("GetCommandInvocation", start), 100);
+        let later = start + chrono::Duration::seconds(2);
+        assert_eq!(admitted("SendCommand", later), 2);
+        assert_eq!(admitted("ListCommands", later), 40);
     }
 
     #[test]

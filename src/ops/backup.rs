@@ -4,24 +4,28 @@
 //! not idempotent is sent before the journal has it, and nothing is repeated blind.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::owner::owner_of_no_process;
 pub(super) use super::poll::follow;
 use super::poll::watch_progress;
+use super::waits::{Reserve, Waits};
 use super::{Ops, groups::Pass, ready, recover};
 use crate::aws::cloudwatch;
+use crate::aws::pace::Token;
 use crate::aws::ssm::Command;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::{JobSpec, JobView, Mode};
-use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Label, Timer};
+use crate::domain::label::{Label, Written};
+use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::domain::tags::{self, Tags};
 use crate::jobs::journal::CallRow;
 use crate::recipe::document;
@@ -31,6 +35,12 @@ const DELIVERY_S: i32 = 30;
 /// Pause between two looks for an autonomous job's set, growing.
 const SET_FIRST: Duration = Duration::from_secs(2);
 const SET_LONGEST: Duration = Duration::from_secs(10);
+/// A command that Systems Manager was too busy to take was not taken: it is offered again, so often, after a
+/// pause that doubles. One that freezes is given up after that long, because whoever thaws after us counts
+/// from its first offer.
+const OFFERS: u32 = 5;
+const OFFER_PAUSE: Duration = Duration::from_secs(1);
+const OFFERED: Duration = Duration::from_secs(10);
 /// How long a job that is over waits for somebody to take its last view.
 const LAST_VIEW: Duration = Duration::from_secs(30);
 
@@ -101,9 +111,12 @@ pub(super) async fn run_with(
         events,
         timers: HashMap::new(),
         spec: job.view().spec,
-        per_group: pass.per_group(),
-        reserved: Arc::default(),
+        limits: pass.limits(),
+        waits: Waits::default(),
+        reserve: Reserve::default(),
+        thawing: CancellationToken::new(),
     };
+    let mut waiting = driver.waits.subscribe();
     let mut saved = None;
     driver.send(Event::Start);
     let mut cancelled = false;
@@ -118,6 +131,11 @@ pub(super) async fn run_with(
                 Some(event) => event,
                 None => break,
             },
+            Ok(()) = waiting.changed() => {
+                let view = JobView { waiting: driver.waits.now(), ..job.view() };
+                let _ = updates.try_send(view);
+                continue;
+            }
         };
         let effects = job.step(event, driver.ops.clock.now());
         let view = job.view();
@@ -132,10 +150,15 @@ pub(super) async fn run_with(
         );
         let mut unsaved = None;
         if saved.as_ref() != Some(&state) || done {
+            // A job that is over but for its labels is anybody's who comes by.
+            let (open, by) = match (done, view.owes_labels()) {
+                (true, owes) => (owes, owner_of_no_process()),
+                (false, _) => (true, owner.clone()),
+            };
             match driver
                 .ops
                 .journal
-                .save_job(&view, &owner, !done, driver.ops.clock.now())
+                .save_job(&view, &by, open, driver.ops.clock.now())
             {
                 Ok(()) => saved = Some(state),
                 Err(problem) => {
@@ -150,6 +173,10 @@ pub(super) async fn run_with(
                 (Some(problem), Effect::SendPre | Effect::SendSnapshot) => {
                     driver.send(Event::PreSent(Err(problem.clone())))
                 }
+                // Nothing is claimed that is not on record as judged.
+                (Some(problem), Effect::WriteLabels(_)) => {
+                    driver.send(Event::LabelsWritten(Written::none(problem.clone())))
+                }
                 (_, effect) => driver.carry_out(effect, &job),
             }
         }
@@ -160,7 +187,8 @@ pub(super) async fn run_with(
             let _ = tokio::time::timeout(LAST_VIEW, updates.send(view)).await;
             break;
         }
-        let _ = updates.try_send(view);
+        let waiting = driver.waits.now();
+        let _ = updates.try_send(JobView { waiting, ..view });
     }
     driver.stop_timers();
     Ok(job.view())
@@ -171,10 +199,12 @@ struct Driver {
     events: mpsc::Sender<Event>,
     timers: HashMap<Timer, JoinHandle<()>>,
     spec: JobSpec,
-    /// Freezes that the job's group allows at once.
-    per_group: u32,
-    /// A token for `CreateSnapshots` is ours already.
-    reserved: Arc<AtomicBool>,
+    limits: Limits,
+    waits: Waits,
+    /// Tokens that were set aside for the calls around the freeze.
+    reserve: Reserve,
+    /// A thaw was asked for.
+    thawing: CancellationToken,
 }
 
 impl Driver {
@@ -192,6 +222,11 @@ impl Driver {
         });
     }
 
+    /// The token that was set aside for the next command, if there is one.
+    fn token(&self) -> Option<Token> {
+        self.reserve.take(Bucket::SendCommand)
+    }
+
     fn stop_timers(&mut self) {
         for (_, timer) in self.timers.drain() {
             timer.abort();
@@ -203,29 +238,39 @@ impl Driver {
         let spec = self.spec.clone();
         match effect {
             Effect::Preflight => {
-                let (per_group, reserved) = (self.per_group, Arc::clone(&self.reserved));
+                let (limits, waits) = (self.limits.clone(), self.waits.clone());
+                let reserve = self.reserve.clone();
                 self.spawn(async move {
-                    Event::Preflight(ready::check(&ops, &spec, per_group, &reserved).await)
+                    let ready = ready::check(&ops, &spec, &limits, &waits, &reserve).await;
+                    Event::Preflight(ready)
                 });
             }
             Effect::SendPre => {
-                let events = self.events.clone();
-                tokio::spawn(async move { send_and_follow(ops, spec, Step::Pre, events).await });
+                let (events, token) = (self.events.clone(), self.token());
+                let stop = self.thawing.clone();
+                tokio::spawn(send_and_follow(ops, spec, Step::Pre, token, events, stop));
             }
             Effect::SendSnapshot => {
-                let events = self.events.clone();
+                let (events, token) = (self.events.clone(), self.token());
+                let stop = self.thawing.clone();
+                // The instance makes the call that this one was for.
+                if let Some(create) = self.reserve.take(Bucket::CreateSnapshots) {
+                    create.spend();
+                }
                 tokio::spawn(async move {
                     // Looking for the set ends with the command.
                     tokio::select! {
                         biased;
-                        () = send_and_follow(ops.clone(), spec.clone(), Step::Pre, events.clone()) => {}
+                        () = send_and_follow(ops.clone(), spec.clone(), Step::Pre, token, events.clone(), stop) => {}
                         () = watch_for_set(ops, spec, events) => {}
                     }
                 });
             }
             Effect::SendPost => {
-                let events = self.events.clone();
-                tokio::spawn(async move { send_and_follow(ops, spec, Step::Post, events).await });
+                self.thawing.cancel();
+                let (events, token) = (self.events.clone(), self.token());
+                let stop = self.thawing.clone();
+                tokio::spawn(send_and_follow(ops, spec, Step::Post, token, events, stop));
             }
             Effect::CancelCommand(command) => {
                 tokio::spawn(async move {
@@ -237,12 +282,19 @@ impl Driver {
             }
             Effect::CreateSnapshots => {
                 // Nothing stands between a freeze and this call. Without a freeze it waits for its turn.
-                let reserved = self.reserved.swap(false, Ordering::Relaxed);
-                let wait = !reserved && job.view().frozen_since.is_none();
-                let events = self.events.clone();
+                let reserved = self.reserve.take(Bucket::CreateSnapshots);
+                let wait = reserved.is_none() && job.view().frozen_since.is_none();
+                let (events, waits) = (self.events.clone(), self.waits.clone());
                 tokio::spawn(async move {
-                    if wait {
-                        ops.session.pace().take(Bucket::CreateSnapshots).await;
+                    let token = match reserved {
+                        None if wait => {
+                            let pace = ops.session.pace();
+                            Some(waits.token(pace, Bucket::CreateSnapshots).await)
+                        }
+                        reserved => reserved,
+                    };
+                    if let Some(token) = token {
+                        token.spend();
                     }
                     let answer = create(&ops, &spec).await;
                     if thaw_is_on_record(&ops, &spec) {
@@ -258,9 +310,9 @@ impl Driver {
                 );
             }
             Effect::WriteLabels(labels) => {
-                let devices = job.devices();
+                let waits = self.waits.clone();
                 self.spawn(async move {
-                    Event::LabelsWritten(label(&ops, &spec, &devices, labels).await)
+                    Event::LabelsWritten(label_when_taken(&ops, &spec, labels, &waits).await)
                 });
             }
             Effect::WatchProgress => {
@@ -287,9 +339,19 @@ impl Driver {
                 });
             }
             Effect::Arm { timer, after } => {
-                let events = self.events.clone();
+                let (events, waits) = (self.events.clone(), self.waits.clone());
+                // Waiting for one's turn is no failure of anybody. What watches over a freeze never stands still.
+                let stands = match timer {
+                    Timer::Preflight | Timer::Labels => true,
+                    Timer::Call => job.view().frozen_since.is_none(),
+                    _ => false,
+                };
                 let handle = tokio::spawn(async move {
-                    tokio::time::sleep(after).await;
+                    if stands {
+                        waits.sleep_besides(after).await;
+                    } else {
+                        tokio::time::sleep(after).await;
+                    }
                     let _ = events.send(Event::TimedOut(timer)).await;
                 });
                 if let Some(old) = self.timers.insert(timer, handle) {
@@ -310,9 +372,53 @@ pub(super) fn comment(spec: &JobSpec, step: Step) -> String {
     format!("freezeframe {} {}", step.word(spec.mode), spec.job)
 }
 
-/// Sends one of the document's commands. A lost reply is looked up by the comment, never repeated,
-/// except for the thaw, which may be sent as often as it takes.
+/// Sends `post-script`, which waits for no token and may be sent as often as it takes, or another of the
+/// document's commands, when there is a token for it.
 pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<CommandId, Problem> {
+    let never = CancellationToken::new();
+    send_when_taken(ops, spec, step, &Waits::default(), None, &never).await
+}
+
+/// As [`send`], with the token that was set aside for it, if there is one. Where Systems Manager is too busy
+/// to take the command, it is offered again, until `stop`.
+pub(super) async fn send_when_taken(
+    ops: &Ops,
+    spec: &JobSpec,
+    step: Step,
+    waits: &Waits,
+    mut token: Option<Token>,
+    stop: &CancellationToken,
+) -> Result<CommandId, Problem> {
+    let begun = Instant::now();
+    let mut pause = OFFER_PAUSE;
+    for _ in 1..OFFERS {
+        let sent = offer(ops, spec, step, waits, token.take()).await;
+        let over = step == Step::Pre && begun.elapsed() + pause > OFFERED;
+        match &sent {
+            Err(problem) if problem.kind == Kind::Throttled && step != Step::Post && !over => {}
+            _ => return sent,
+        }
+        let words = "waits: Systems Manager takes no more commands just now";
+        let paused = waits.during(words, tokio::time::sleep(pause));
+        // What was told to thaw meanwhile is frozen by nobody.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return sent,
+            () = paused => pause *= 2,
+        }
+    }
+    offer(ops, spec, step, waits, token).await
+}
+
+/// Sends one of the document's commands, once. A lost reply is looked up by the comment, never repeated,
+/// except for the thaw's.
+async fn offer(
+    ops: &Ops,
+    spec: &JobSpec,
+    step: Step,
+    waits: &Waits,
+    token: Option<Token>,
+) -> Result<CommandId, Problem> {
     // Somebody else's document has no content that was reviewed here.
     let ours = document::by_name(&spec.document).ok();
     let parameters = document::parameters(spec, step.word(spec.mode));
@@ -331,13 +437,17 @@ pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<Comman
     let detail = step.detail(spec);
     let subject = spec.job.as_str();
     if step == Step::Post {
-        let call = ops.session.send_rescue(&command);
+        let call = ops.session.send_rescue(token, &command);
         return ops
             .rescued(subject, "SendCommand", &detail, call, ToString::to_string)
             .await;
     }
+    let token = match token {
+        Some(token) => token,
+        None => waits.token(ops.session.pace(), Bucket::SendCommand).await,
+    };
     let call = async {
-        match ops.session.send_command(&command).await {
+        match ops.session.send_command_with(token, &command).await {
             Err(problem) if problem.may_have_happened => {
                 match ops.session.find_command(&comment, &spec.instance).await {
                     Ok(Some(found)) => Ok(found),
@@ -352,8 +462,17 @@ pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<Comman
         .await
 }
 
-async fn send_and_follow(ops: Ops, spec: JobSpec, step: Step, events: mpsc::Sender<Event>) {
-    let sent = send(&ops, &spec, step).await;
+async fn send_and_follow(
+    ops: Ops,
+    spec: JobSpec,
+    step: Step,
+    token: Option<Token>,
+    events: mpsc::Sender<Event>,
+    stop: CancellationToken,
+) {
+    // Nobody is told of waits from here on: something may be frozen.
+    let waits = Waits::default();
+    let sent = send_when_taken(&ops, &spec, step, &waits, token, &stop).await;
     let command = sent.as_ref().ok().cloned();
     let told = match step {
         Step::Post => Event::PostSent(sent),
@@ -476,22 +595,25 @@ async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
     }
 }
 
-pub(super) async fn label(
-    ops: &Ops,
-    spec: &JobSpec,
-    devices: &HashMap<crate::domain::ids::VolumeId, String>,
-    labels: Vec<Label>,
-) -> Result<(), Problem> {
-    let writes = labels.into_iter().map(|label| {
-        let device = devices.get(&label.volume).cloned();
-        async move {
+/// Writes these labels, and tells which of them stand. Writing one again changes nothing.
+pub(super) async fn label(ops: &Ops, spec: &JobSpec, labels: Vec<Label>) -> Written {
+    label_when_taken(ops, spec, labels, &Waits::default()).await
+}
+
+async fn label_when_taken(ops: &Ops, spec: &JobSpec, labels: Vec<Label>, waits: &Waits) -> Written {
+    let wanted = labels.iter().map(|_| Bucket::CreateTags);
+    let tokens = waits.tokens(ops.session.pace(), wanted).await;
+    let writes = labels
+        .into_iter()
+        .zip(tokens)
+        .map(|(label, token)| async move {
             let mut tags = Tags::default();
             tags.set(tags::SET_SIZE, label.set_size.to_string());
             if let Some(ms) = label.frozen_ms {
                 tags.set(tags::FROZEN_MS, ms.to_string());
             }
-            if let Some(device) = device {
-                tags.set(tags::DEVICE, device);
+            if !label.device.is_empty() {
+                tags.set(tags::DEVICE, label.device);
             }
             for (key, value) in label.positions {
                 tags.set(key, value);
@@ -502,14 +624,21 @@ pub(super) async fn label(
                 spec.job.as_str(),
                 "CreateTags",
                 &detail,
-                ops.session.set_tags(label.snapshot.as_str(), &tags),
+                ops.session
+                    .set_tags_with(token, label.snapshot.as_str(), &tags),
                 |()| "tagged".to_owned(),
             )
             .await
-        }
-    });
+            .map(|()| (label.snapshot, label.level))
+        });
+    let mut written = Written::default();
     for result in futures::future::join_all(writes).await {
-        result?;
+        match result {
+            Ok(stands) => written.labels.push(stands),
+            Err(problem) => {
+                written.problem.get_or_insert(problem);
+            }
+        }
     }
-    Ok(())
+    written
 }

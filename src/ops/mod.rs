@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod clock;
+mod elsewhere;
 mod groups;
 pub mod inventory;
 pub(crate) mod lease;
@@ -19,6 +20,7 @@ pub mod restore;
 pub mod rethaw;
 pub mod run;
 pub mod setup;
+mod waits;
 
 use std::sync::Arc;
 

@@ -2,21 +2,29 @@
 
 mod requirements;
 
+use tokio_util::sync::CancellationToken;
+
 use super::Ops;
 use super::backup::{self, Step};
 use super::lease;
+use super::waits::Waits;
 use crate::domain::instance::{Agent, Instance, Platform};
-use crate::domain::job::JobSpec;
+use crate::domain::job::{JobSpec, Mode};
 use crate::domain::machine::{CommandEnd, PreflightFacts};
+use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::recipe::events;
 
 /// Checks an instance for a job: state, platform, agent, document, other jobs, and what the instance
-/// itself says of its mounts and its database. Changes nothing.
+/// itself says of its mounts and its database. Changes nothing. `waits` is told where it waits for its turn.
 ///
 /// # Errors
 /// The first reason not to go on.
-pub async fn check(ops: &Ops, spec: &JobSpec) -> Result<PreflightFacts, Problem> {
+pub(super) async fn check(
+    ops: &Ops,
+    spec: &JobSpec,
+    waits: &Waits,
+) -> Result<PreflightFacts, Problem> {
     let (instance, agent, there) = tokio::join!(
         ops.session.instance(&spec.instance),
         ops.session.agent(&spec.instance),
@@ -31,15 +39,36 @@ pub async fn check(ops: &Ops, spec: &JobSpec) -> Result<PreflightFacts, Problem>
     lease::claim(ops, spec).await?;
     let mut facts = PreflightFacts::of_attachments(&instance);
     if dry_run {
-        facts = look(ops, spec, &instance).await?;
+        facts = look(ops, spec, &instance, waits).await?;
     }
     facts.tag_room = tag_room;
     Ok(facts)
 }
 
+/// The part of [`check`] that looks at the job's document alone: it is there, and what it should be. Asks
+/// Systems Manager, and nothing of the instance.
+///
+/// # Errors
+/// [`Kind::Document`], or whatever Systems Manager answered.
+pub async fn document(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
+    let there = ops.session.document(&spec.document).await?;
+    requirements::document(ops, spec, there).await.map(drop)
+}
+
 /// What the instance itself says, in its document's dry run.
-async fn look(ops: &Ops, spec: &JobSpec, instance: &Instance) -> Result<PreflightFacts, Problem> {
-    let command = backup::send(ops, spec, Step::Look).await?;
+async fn look(
+    ops: &Ops,
+    spec: &JobSpec,
+    instance: &Instance,
+    waits: &Waits,
+) -> Result<PreflightFacts, Problem> {
+    if spec.mode == Mode::Autonomous {
+        // The instance proves its right to make the call by a `DryRun`, which EC2 counts like any other.
+        let pace = ops.session.pace();
+        waits.token(pace, Bucket::CreateSnapshots).await.spend();
+    }
+    let never = CancellationToken::new();
+    let command = backup::send_when_taken(ops, spec, Step::Look, waits, None, &never).await?;
     let outcome = backup::follow(ops, spec, &command).await;
     let trace = events::parse(&outcome.stdout);
     let what = format!("dry run of {} on {}", spec.document, spec.instance);

@@ -1,42 +1,61 @@
 //! The last things before a freeze: what the job must wait for, it waits for here, while nothing is frozen.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
 
-use super::{Ops, preflight};
-use crate::domain::ids::VolumeId;
-use crate::domain::job::{JobSpec, JobView, Phase};
+use super::groups::waits_for_group;
+use super::waits::{Reserve, Waits};
+use super::{Ops, elsewhere, lease, preflight};
+use crate::domain::ids::{InstanceId, VolumeId};
+use crate::domain::job::{JobSpec, JobView, Mode, Phase};
 use crate::domain::machine::PreflightFacts;
 use crate::domain::pace::{Bucket, VOLUME_SPACING, pending_limit};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::text::visible;
 
-/// Longest wait for a group that another process holds; well within preflight's time.
-const GROUP_PATIENCE: Duration = Duration::from_secs(90);
-const GROUP_PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait for a group that another run or another console holds.
+const GROUP_PATIENCE: Duration = Duration::from_secs(120);
+const GROUP_PAUSE: Duration = Duration::from_secs(2);
 /// EC2's clock gives whole seconds, and need not be ours.
 const CLOCK_GRACE: Duration = Duration::from_secs(1);
 
 /// Preflight, and then everything that a freeze must not wait for: the group's turn, the volumes'
-/// spacing, and a token for `CreateSnapshots`, which `reserved` then says is ours.
+/// spacing, and the tokens of the calls to come, which are then kept in `reserve`. Preflight's time limit
+/// does not count what is waited for here.
 ///
 /// # Errors
 /// Those of [`preflight::check`]; [`Kind::State`] when the group stays taken by another process or a
-/// volume has as many pending snapshots as EC2 allows.
+/// volume has as many pending snapshots as EC2 allows; [`Kind::Local`] when the journal refuses.
 pub(super) async fn check(
     ops: &Ops,
     spec: &JobSpec,
-    per_group: u32,
-    reserved: &AtomicBool,
+    limits: &Limits,
+    waits: &Waits,
+    reserve: &Reserve,
 ) -> Result<PreflightFacts, Problem> {
-    let facts = preflight::check(ops, spec).await?;
-    group_is_free(ops, spec, per_group).await?;
-    volumes_are_ready(ops, &facts).await?;
-    ops.session.pace().take(Bucket::CreateSnapshots).await;
-    reserved.store(true, Ordering::Relaxed);
+    let facts = preflight::check(ops, spec, waits).await?;
+    group_is_free(ops, spec, limits, waits).await?;
+    volumes_are_ready(ops, &facts, waits).await?;
+    let wanted = tokens_of(spec.mode).iter().copied();
+    reserve.keep(waits.tokens(ops.session.pace(), wanted).await);
+    lease::renew(ops, spec)?;
     Ok(facts)
+}
+
+/// What a job asks of AWS between its freeze and its thaw, and for them.
+fn tokens_of(mode: Mode) -> &'static [Bucket] {
+    match mode {
+        Mode::Coordinated => &[
+            Bucket::SendCommand,
+            Bucket::CreateSnapshots,
+            Bucket::SendCommand,
+        ],
+        Mode::Autonomous => &[Bucket::SendCommand, Bucket::CreateSnapshots],
+    }
 }
 
 /// Whether another job of the group goes before `mine`: it may hold a freeze, or it began earlier. Of two
@@ -51,46 +70,108 @@ fn goes_first(other: &JobView, mine: &JobView) -> bool {
     }
 }
 
-/// Within a run the turnstile sees to the group; this is for other runs and other processes on this host.
-async fn group_is_free(ops: &Ops, spec: &JobSpec, per_group: u32) -> Result<(), Problem> {
+/// Within a run the turnstile sees to the group; this is for other runs and other processes on this host,
+/// by the journal, and for other consoles, by what Systems Manager shows.
+async fn group_is_free(
+    ops: &Ops,
+    spec: &JobSpec,
+    limits: &Limits,
+    waits: &Waits,
+) -> Result<(), Problem> {
     let Some(group) = &spec.group else {
         return Ok(());
     };
-    let until = tokio::time::Instant::now() + GROUP_PATIENCE;
-    loop {
+    let most = usize::try_from(limits.freezes_per_group).unwrap_or(usize::MAX);
+    let members = Members::of(ops, spec, &limits.group_tag, group).await?;
+    let mut first = members.going_first(ops, spec, group).await?;
+    if first.len() < most {
+        return Ok(());
+    }
+    let until = Instant::now() + GROUP_PATIENCE;
+    let free = async {
+        while first.len() >= most {
+            if Instant::now() >= until {
+                return Err(taken(spec, group, &first));
+            }
+            tokio::time::sleep(GROUP_PAUSE).await;
+            first = members.going_first(ops, spec, group).await?;
+        }
+        Ok(())
+    };
+    waits.during(waits_for_group(group), free).await
+}
+
+fn taken(spec: &JobSpec, group: &str, first: &[String]) -> Problem {
+    Problem::new(
+        Kind::State,
+        format!("freeze {}", spec.instance),
+        format!(
+            "its group {} is taken by {}",
+            visible(group),
+            first.join(", ")
+        ),
+        "wait for the end of that job, or let this one be tried again with --retries",
+    )
+}
+
+/// The other instances of a job's group.
+struct Members {
+    others: Vec<InstanceId>,
+    /// When Systems Manager took in this job's dry run.
+    mine: Option<DateTime<Utc>>,
+}
+
+impl Members {
+    async fn of(ops: &Ops, spec: &JobSpec, tag: &str, group: &str) -> Result<Self, Problem> {
+        let mut others = ops.session.running_with_tag(tag, group).await?;
+        others.retain(|id| *id != spec.instance);
+        let mine = if others.is_empty() {
+            None
+        } else {
+            elsewhere::announced(ops, &spec.instance, &spec.job).await?
+        };
+        Ok(Self { others, mine })
+    }
+
+    /// Who of the group goes before this job, in words.
+    async fn going_first(
+        &self,
+        ops: &Ops,
+        spec: &JobSpec,
+        group: &str,
+    ) -> Result<Vec<String>, Problem> {
         let open = ops.journal.open_jobs_in_group(ops.scope(), group)?;
         // Our own row is there since before preflight began; who cannot find it yields to everyone.
         let mine = open.iter().find(|job| job.spec.job == spec.job);
-        let first: Vec<&JobView> = open
+        let mut first: Vec<String> = open
             .iter()
             .filter(|other| other.spec.job != spec.job)
             .filter(|other| mine.is_none_or(|mine| goes_first(other, mine)))
+            .map(|other| format!("{}, in another run", other.spec.instance_name))
             .collect();
-        if u32::try_from(first.len()).unwrap_or(u32::MAX) < per_group {
-            return Ok(());
-        }
-        if tokio::time::Instant::now() >= until {
-            let names: Vec<&str> = first
-                .iter()
-                .map(|j| j.spec.instance_name.as_str())
-                .collect();
-            return Err(Problem::new(
-                Kind::State,
-                format!("freeze {}", spec.instance),
-                format!(
-                    "its group {group} is taken by {}, in another run",
-                    names.join(", ")
-                ),
-                "wait for the end of that job, or let this one be tried again with --retries",
-            ));
-        }
-        tokio::time::sleep(GROUP_PAUSE).await;
+        let looks = self.others.iter().map(|id| elsewhere::jobs_on(ops, id));
+        let elsewhere = futures::future::try_join_all(looks).await?;
+        first.extend(
+            elsewhere
+                .into_iter()
+                .flatten()
+                .filter(|other| other.goes_before(self.mine, &spec.job))
+                .map(|other| {
+                    let (job, instance) = (visible(other.job.as_str()), &other.instance);
+                    format!("job {job} on {instance}, started by another console")
+                }),
+        );
+        Ok(first)
     }
 }
 
 /// EC2 refuses a second snapshot of a volume within 15 s, and more pending ones than the volume's type
 /// allows. Either is better learned before the freeze than in it.
-async fn volumes_are_ready(ops: &Ops, facts: &PreflightFacts) -> Result<(), Problem> {
+async fn volumes_are_ready(
+    ops: &Ops,
+    facts: &PreflightFacts,
+    waits: &Waits,
+) -> Result<(), Problem> {
     let volumes: Vec<VolumeId> = facts.volumes.iter().map(|v| v.volume.clone()).collect();
     if volumes.is_empty() {
         return Ok(());
@@ -111,7 +192,11 @@ async fn volumes_are_ready(ops: &Ops, facts: &PreflightFacts) -> Result<(), Prob
     let known = ops.session.pace().spacing(&volumes);
     let wait = known.max(spacing_after(&fresh, now));
     if !wait.is_zero() {
-        tokio::time::sleep(wait).await;
+        let words = format!(
+            "waits {} s: EC2 spaces snapshots of a volume",
+            wait.as_secs() + 1
+        );
+        waits.during(words, tokio::time::sleep(wait)).await;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::{Ops, inventory, run};
 use crate::aws::ssm::{Command, Polled};
 use crate::domain::ids::VolumeId;
 use crate::domain::machine::CommandEnd;
+use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof;
 use crate::domain::restore::{
@@ -267,12 +268,13 @@ impl Stepper<'_> {
             delivery_s: 60,
         };
         let detail = format!("{} {volume} at {at} on {target}", mount::DOCUMENT);
+        let token = ops.session.pace().set_aside(Bucket::SendCommand).await;
         let sent = ops
             .recorded(
                 id,
                 "SendCommand",
                 &detail,
-                ops.session.send_command(&command),
+                ops.session.send_command_with(token, &command),
                 ToString::to_string,
             )
             .await?;

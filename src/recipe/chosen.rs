@@ -16,13 +16,14 @@ use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
 
 /// What every job gives its document itself (docs/line-protocol.md).
-const CONTRACT: [&str; 6] = [
+const CONTRACT: [&str; 7] = [
     "executionId",
     "command",
     "budgetSeconds",
     "mounts",
     "mode",
     "freezeRoot",
+    "recipe",
 ];
 /// What Data Lifecycle Manager's contract gives: no more is sent to a document of somebody else's.
 const CONTRACT_OF_DLM: [&str; 2] = ["executionId", "command"];

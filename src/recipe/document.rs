@@ -101,6 +101,8 @@ pub fn parameters(spec: &JobSpec, command: &str) -> BTreeMap<String, Vec<String>
         pairs.push(("mode", spec.mode.to_string()));
         let root = if spec.freeze_root { "yes" } else { "no" };
         pairs.push(("freezeRoot", root.to_owned()));
+        // The instance tags the set, and knows the document only, which several recipes may share.
+        pairs.push(("recipe", spec.recipe.clone()));
     }
     // What the contract says wins over what was configured.
     let mut all: BTreeMap<String, Vec<String>> = spec
@@ -226,7 +228,13 @@ mod tests {
     fn what_is_sent_is_declared() {
         for document in all().iter().filter(|d| d.name != "freezeframe-linux-mount") {
             let json: Value = serde_json::from_str(document.content).unwrap();
-            for (name, values) in parameters(&spec(&["/data", "/log"]), "pre-script") {
+            let coordinated = spec(&["/data", "/log"]);
+            let mut autonomous = coordinated.clone();
+            autonomous.mode = Mode::Autonomous;
+            let sent = parameters(&coordinated, "pre-script")
+                .into_iter()
+                .chain(parameters(&autonomous, "snapshot"));
+            for (name, values) in sent {
                 assert!(
                     json["parameters"].get(&name).is_some(),
                     "{} lacks {name}",
@@ -234,6 +242,10 @@ mod tests {
                 );
                 assert_eq!(values.len(), 1);
             }
+            assert_eq!(
+                parameters(&autonomous, "snapshot")["recipe"],
+                ["linux-mysql"]
+            );
         }
         assert_eq!(parameters(&spec(&[]), "dry-run")["mounts"], ["auto"]);
         assert_eq!(

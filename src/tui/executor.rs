@@ -288,6 +288,8 @@ impl Executor {
             Arc::clone(&self.tokens),
         );
         let (brake, limits) = (self.brake.clone(), self.limits.clone());
+        // What an earlier run owes its sets is written when the next begins.
+        self.take_up();
         self.work.spawn(async move {
             if let Err(problem) = start_run(&ops, request, limits, &messages, &tokens, &brake).await
             {

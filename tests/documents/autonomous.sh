@@ -24,7 +24,7 @@ called_once() {
 }
 clean() { # nothing frozen, nothing left
     thawed "$W/data" && thawed "$W/logs" || { fail 'still frozen'; return 1; }
-    [ "$(ls -A /run/freezeframe | grep -v "^over\.")" = mutex ] || { fail "state left: $(ls -A /run/freezeframe)"; return 1; }
+    [ "$(ls -A /run/freezeframe | grep -Ev '^(over|seen)[.]')" = mutex ] || { fail "state left: $(ls -A /run/freezeframe)"; return 1; }
     # No secret in any output
     if grep -q planted "$W/out" "$W/err"; then fail 'a secret in the output'; return 1; fi
 }
@@ -61,6 +61,30 @@ test_auto_refusals_and_lost_answers_thaw_and_say_what_is_known() {
         called_once && clean || { WHY="$1: $WHY"; return 1; }
         after_test
     done
+}
+
+# A maintenance window gives no id: each set gets one of its own. And a recipe of the user's own on this document gives its name.
+test_auto_without_an_id_makes_its_own_and_a_recipe_has_its_name() {
+    local STONES=yes id ids='' n
+    outer
+    for n in 1 2; do
+        fake ok
+        COMMAND_ID=bbbbbbbb-0000-4000-8000-00000000000$n run $FS snapshot && expect 0 || return 1
+        id=$(events 'first.job')
+        [[ $id =~ ^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$ ]] || { fail "the id is $id"; return 1; }
+        case $ids in *"$id"*) fail 'the same id twice'; return 1 ;; esac
+        ids="$ids $id"
+        grep -q "^CALL CreateSnapshots $id recipe=$FS missing=nothing$" "$F/log" || { fail "$(cat "$F/log")"; return 1; }
+        called_once && clean || return 1
+        [ -e "/run/freezeframe/over.$id" ] || { fail 'no stone'; return 1; }
+        COMMAND_ID=bbbbbbbb-0000-4000-8000-00000000000$n run $FS snapshot && expect 204 repeated || return 1
+        called_once || return 1
+    done
+    fake ok
+    run $FS snapshot "executionId=$JOB1" recipe=my-app.2 && expect 0 || return 1
+    [ "$(events 'first.recipe')" = $FS ] || { fail "hello tells of another document: $(events 'first.recipe')"; return 1; }
+    grep -q "^CALL CreateSnapshots $JOB1 recipe=my-app.2 missing=nothing$" "$F/log" || { fail "$(cat "$F/log")"; return 1; }
+    run $FS snapshot "executionId=$JOB2" "recipe=a b" && expect 206 bad-parameter && called_once
 }
 
 # The defect of ec2-consistent-snapshot: a call that takes longer than the freeze may. The holder gives up before the failsafe has to act.

@@ -90,7 +90,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 or form.get("InstanceSpecification.ExcludeBootVolume") != "false" or form.get("InstanceSpecification.InstanceId") != "i-0123456789abcdef0":
             missing.append("form")
         dry = form.get("DryRun") == "true"
-        self.note(f"{'DRY' if dry else 'CALL'} {form.get('Action')} {tags.get('freezeframe:job')} missing={','.join(missing) or 'nothing'}")
+        self.note(f"{'DRY' if dry else 'CALL'} {form.get('Action')} {tags.get('freezeframe:job')} recipe={tags.get('freezeframe:recipe')} missing={','.join(missing) or 'nothing'}")
         return self.create(dry)
 
     def create(self, dry):

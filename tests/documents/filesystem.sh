@@ -66,6 +66,77 @@ test_fs_a_late_copy_of_pre_script_freezes_nothing() {
     run $FS post-script && expect 0
 }
 
+# And it may come after a pre-script that failed, which leaves the job open: Data Lifecycle Manager may try the same id again, with another command.
+test_fs_a_command_freezes_once_and_a_failed_job_may_be_tried_again() {
+    local STONES=yes COMMAND_ID
+    outer
+    fsfreeze -f "$W/logs" || return 1
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000001 run $FS pre-script "executionId=$JOB1" && expect 206 already-frozen || return 1
+    fsfreeze -u "$W/logs"
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000001 run $FS pre-script "executionId=$JOB1" && expect 204 repeated || return 1
+    thawed "$W/data" || { fail 'the second delivery froze'; return 1; }
+    # Killed on its way
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000002 start $FS pre-script "executionId=$JOB1" budgetSeconds=3
+    await 10 test -e "/run/freezeframe/$JOB1/holder.up" || { fail 'the holder never came'; return 1; }
+    kill -KILL -- "-$GROUP" 2>/dev/null
+    wait "$GROUP" 2>/dev/null
+    await 6 thawed_and_quiet || { fail 'frozen after the kill'; return 1; }
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000002 run $FS pre-script "executionId=$JOB1" && expect 204 repeated || return 1
+    # Another command; while it is at work, its second delivery is told that it is; when it is over, that it is over.
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000003
+    run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
+    frozen "$W/data" || { fail 'not tried again'; return 1; }
+    run $FS pre-script "executionId=$JOB1" && expect 204 already-frozen || return 1
+    frozen "$W/data" || { fail 'the second delivery thawed'; return 1; }
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000004 run $FS post-script "executionId=$JOB1" && expect 0 || return 1
+    run $FS pre-script "executionId=$JOB1" && expect 204 over || return 1
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000005 run $FS pre-script "executionId=$JOB1" && expect 204 over || return 1
+    # A job without an id leaves no stone; its commands do.
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000006
+    run $FS pre-script && expect 0 || return 1
+    run $FS post-script && expect 0 || return 1
+    run $FS pre-script && expect 204 repeated || return 1
+    # The agent tells it in the environment as well.
+    unset COMMAND_ID
+    SSM_COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000006 run $FS pre-script && expect 204 repeated || return 1
+    thawed "$W/data" || fail 'the second delivery froze'
+}
+
+# Where no command's id can be had, a failed pre-script cannot be told from its second delivery: neither freezes.
+test_fs_without_a_commands_id_a_failed_job_is_not_tried_again() {
+    local STONES=yes
+    outer
+    run $FS pre-script "executionId=$JOB1" mounts=/nowhere && expect 206 not-a-mount || return 1
+    run $FS pre-script "executionId=$JOB1" && expect 204 repeated || return 1
+    thawed "$W/data" || { fail 'froze'; return 1; }
+    run $FS pre-script "executionId=$JOB2" && expect 0 || return 1
+    run $FS post-script "executionId=$JOB2" && expect 0
+}
+
+test_fs_after_the_failsafe_fired_the_job_is_over_and_says_so_each_time() {
+    local STONES=yes seq n
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=2 && expect 0 || return 1
+    await 4 thawed "$W/data" && await 1 thawed "$W/logs" || { fail 'not thawed by the budget'; return 1; }
+    await 2 test -s "/run/freezeframe/over.$JOB1" || { fail 'the failsafe laid no stone'; return 1; }
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000001 run $FS pre-script "executionId=$JOB1" && expect 204 over || return 1
+    thawed "$W/data" || { fail 'a later pre-script froze'; return 1; }
+    seq=0
+    for n in 1 2 3; do
+        run $FS post-script "executionId=$JOB1" && expect 203 failsafe-fired || { WHY="time $n: $WHY"; return 1; }
+        [ "$(events '[.[] | select(.t=="disarmed") | .fired] | all')" = true ] || { fail "time $n: does not say fired"; return 1; }
+        [ "$(events '[.[] | select(.t=="probe") | .frozen] | length == 2 and (any | not)')" = true ] || { fail "time $n: probes"; return 1; }
+        [ "$(events 'first.seq')" -gt "$seq" ] || { fail "time $n: begins with number $(events 'first.seq') after $seq"; return 1; }
+        seq=$(events 'last.seq')
+    done
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000002 run $FS pre-script "executionId=$JOB1" && expect 204 over || return 1
+    # Its helpers killed before anybody asked: whoever finds that freeze thaws it, and the job is over too.
+    run $FS pre-script "executionId=$JOB2" budgetSeconds=60 && expect 0 || return 1
+    kill_helpers
+    COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000003 run $FS pre-script "executionId=$JOB2" && expect 204 over || return 1
+    thawed "$W/data" && thawed "$W/logs" || fail 'still frozen'
+}
+
 test_fs_killed_holder_is_thawed_at_once() {
     outer
     run $FS pre-script "executionId=$JOB1" budgetSeconds=60 || return 1
@@ -258,8 +329,13 @@ test_fs_second_pre_script_is_204_and_two_jobs_are_busy() {
 }
 
 test_fs_post_script_without_pre_script_is_205() {
+    local before after
+    before=$(ls -A /)
     run $FS post-script || return 1
-    expect 205 not-frozen
+    expect 205 not-frozen || return 1
+    # Where it only looks for mounts it writes nothing, least of all to a disk.
+    after=$(ls -A /)
+    [ "$before" = "$after" ] || fail "left something in /: $after"
 }
 
 # The service refuses what the pattern does not allow, before the agent writes the value into the script; what gets by is checked again.

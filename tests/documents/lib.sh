@@ -89,6 +89,7 @@ tear_down() {
     if [ -s "$W/db.pid" ]; then stop_server; fi
     if [ -d "$W/data/pg" ]; then stop_postgresql; fi
     if [ -n "${REDIS_PIDS:-}" ]; then stop_redis; fi
+    if declare -F version_gone >/dev/null; then postgresql_version_gone; fi
     if declare -F stop_fake >/dev/null; then stop_fake; fi
     for m in restored data logs other; do
         if mountpoint -q "$W/$m"; then umount "$W/$m" || umount -l "$W/$m"; fi
@@ -118,19 +119,28 @@ render() {
 }
 
 # One test may run several jobs, and all of them under one id; a test of the stones that jobs leave sets STONES.
-forget_stones() { if [ -z "${STONES:-}" ]; then rm -f /run/freezeframe/over.*; fi; }
+forget_stones() { if [ -z "${STONES:-}" ]; then rm -f /run/freezeframe/over.* /run/freezeframe/seen.*; fi; }
+
+# place: SCRIPT, the next script's file; with COMMAND_ID below a directory of that name, as the agent has it
+place() {
+    forget_stones
+    RUN=$((RUN + 1))
+    SCRIPT=${SCRIPT_DIR:-$W/agent}/$RUN.sh
+    if [ -n "${COMMAND_ID:-}" ]; then
+        SCRIPT=$W/agent/document/orchestration/$COMMAND_ID/awsrunShellScript/0.awsrunShellScript/_script.sh
+        mkdir -p "${SCRIPT%/*}"
+    fi
+}
 
 RUN=0
 # run DOCUMENT COMMAND NAME=VALUE…: as the agent runs it, in a process group of its own, until its output pipes are closed. RC, $W/out, $W/err
 run() {
-    local doc=$1 command=$2 script
+    local doc=$1 command=$2
     shift 2
-    forget_stones
-    RUN=$((RUN + 1))
-    script=${SCRIPT_DIR:-$W/agent}/$RUN.sh
-    render "$doc" "$script" "command=$command" "$@"
+    place
+    render "$doc" "$SCRIPT" "command=$command" "$@"
     # cat ends only when nothing holds the pipe any more
-    { timeout 60 setsid -w "$script" 2>"$W/err" </dev/null; echo $? >"$W/rc"; } | timeout 70 cat >"$W/out"
+    { timeout 60 setsid -w "$SCRIPT" 2>"$W/err" </dev/null; echo $? >"$W/rc"; } | timeout 70 cat >"$W/out"
     RC=$(cat "$W/rc")
     if [ -s "$W/err" ]; then WHY="stderr: $(head -c 300 "$W/err")"; fi
     if [ "$(wc -c <"$W/out")" -gt 24000 ]; then fail "output longer than the agent keeps"; fi
@@ -138,13 +148,11 @@ run() {
 
 # start DOCUMENT COMMAND …: in the background, GROUP is its process group
 start() {
-    local doc=$1 command=$2 script
+    local doc=$1 command=$2
     shift 2
-    forget_stones
-    RUN=$((RUN + 1))
-    script=$W/agent/$RUN.sh
-    render "$doc" "$script" "command=$command" "$@"
-    setsid "$script" </dev/null >"$W/out" 2>"$W/err" &
+    place
+    render "$doc" "$SCRIPT" "command=$command" "$@"
+    setsid "$SCRIPT" </dev/null >"$W/out" 2>"$W/err" &
     GROUP=$!
     PIDS="$PIDS $GROUP"
 }

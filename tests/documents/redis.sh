@@ -1,20 +1,21 @@
 # shellcheck shell=bash
-# Redis servers of our own on $W/data, never the system's.
+# Redis servers of our own on $W/data, run by nobody, never the system's. REDIS_SERVER is another program than this machine's redis-server.
 RD=linux-redis
 
-rcli() { timeout 5 redis-cli -s "${RSOCK:-$W/redis.sock}" "$@" 2>/dev/null; }
+rcli() { timeout 5 redis-cli -s "${RSOCK:-$W/redis/sock}" "$@" 2>/dev/null; }
 rcli_says() { local want=$1; shift; [ "$(rcli "$@")" = "$want" ]; }
 
 # redis_start DIRECTORY SOCKET OPTION…
 redis_start() {
     local dir=$1 sock=$2 pid
     shift 2
-    mkdir -p "$dir"
-    setsid redis-server --dir "$dir" --unixsocket "$sock" --port 0 --daemonize no --logfile "$W/redis.log" "$@" </dev/null >/dev/null 2>&1 &
+    chmod 755 "$W"
+    mkdir -p "$dir" "$W/redis" && chown -R 65534:65534 "$dir" "$W/redis"
+    setsid setpriv --reuid=65534 --regid=65534 --clear-groups "${REDIS_SERVER:-redis-server}" --dir "$dir" --unixsocket "$sock" --port 0 --daemonize no --logfile "$W/redis/log" "$@" </dev/null >/dev/null 2>&1 &
     pid=$!
     disown $pid
     REDIS_PIDS="${REDIS_PIDS:-} $pid"
-    RSOCK=$sock await 10 rcli_says PONG PING || { fail "the server does not start: $(tail -n 2 "$W/redis.log")"; return 1; }
+    RSOCK=$sock await 10 rcli_says PONG PING || { fail "the server does not start: $(tail -n 2 "$W/redis/log")"; return 1; }
 }
 stop_redis() {
     local pid
@@ -24,13 +25,13 @@ stop_redis() {
 }
 # redis_here aof|rdb|none: a fresh server that keeps its data so; a counter goes up by itself from then on, its last acknowledged value in $W/acked
 redis_here() {
-    if ! command -v redis-server >/dev/null; then WHY='SKIPPED no Redis server here'; return 1; fi
+    if ! command -v "${REDIS_SERVER:-redis-server}" redis-cli >/dev/null; then WHY='SKIPPED no Redis server here'; return 1; fi
     stop_redis
     rm -rf "$W/data/redis"
     case $1 in
-    aof) redis_start "$W/data/redis" "$W/redis.sock" --appendonly yes --save '' ;;
-    rdb) redis_start "$W/data/redis" "$W/redis.sock" --appendonly no --save 3600 1 ;;
-    none) redis_start "$W/data/redis" "$W/redis.sock" --appendonly no --save '' ;;
+    aof) redis_start "$W/data/redis" "$W/redis/sock" --appendonly yes --save '' ;;
+    rdb) redis_start "$W/data/redis" "$W/redis/sock" --appendonly no --save 3600 1 ;;
+    none) redis_start "$W/data/redis" "$W/redis/sock" --appendonly no --save '' ;;
     esac || return 1
     rcli MSET a 1 b 2 >/dev/null
 }
@@ -38,7 +39,7 @@ redis_load() {
     echo 0 >"$W/acked"
     # One connection that writes and notes each acknowledged number; it ends by itself.
     # shellcheck disable=SC2016
-    setsid timeout 40 bash -c '(while sleep 0.01; do echo "INCR n"; done) | redis-cli -s "$0/redis.sock" | while read -r n; do echo "$n" >"$0/acked"; done' "$W" </dev/null >/dev/null 2>&1 &
+    setsid timeout 40 bash -c '(while sleep 0.01; do echo "INCR n"; done) | redis-cli -s "$0/redis/sock" | while read -r n; do echo "$n" >"$0/acked"; done' "$W" </dev/null >/dev/null 2>&1 &
     LOAD=$!
     disown $LOAD
     await 5 eval '[ "$(cat "$W/acked")" -gt 20 ] 2>/dev/null'
@@ -47,7 +48,7 @@ stop_load() {
     if [ -n "${LOAD:-}" ]; then kill -TERM -- "-$LOAD" 2>/dev/null; kill -KILL -- "-$LOAD" 2>/dev/null; fi
     LOAD=''
 }
-redis_run() { local command=$1; shift; run $RD "$command" "executionId=$JOB1" "socket=$W/redis.sock" "$@"; }
+redis_run() { local command=$1; shift; run $RD "$command" "executionId=$JOB1" "socket=$W/redis/sock" "$@"; }
 redis_skipped() { case $WHY in SKIPPED*) return 0 ;; esac; return 1; }
 
 # The whole way: everything that was acknowledged is in a copy that is taken while all is frozen.
@@ -63,7 +64,7 @@ redis_way() {
     sleep 0.3
     acked=$(cat "$W/acked")
     rcli CLIENT LIST | grep -q "^id=$session " || { fail 'no such session'; return 1; }
-    timeout 20 redis-cli -s "$W/redis.sock" SET late 1 >"$W/late" 2>&1 &
+    timeout 20 redis-cli -s "$W/redis/sock" SET late 1 >"$W/late" 2>&1 &
     blocked=$!
     PIDS="$PIDS $blocked"
     sleep 0.4
@@ -77,8 +78,8 @@ redis_way() {
     await 5 eval '[ "$(cat "$W/acked")" -gt '"$acked"' ] 2>/dev/null' || { fail 'the load did not go on'; return 1; }
     stop_load
     if rcli CLIENT LIST | grep -q "^id=$session "; then fail 'the session is left behind'; return 1; fi
-    redis_start "$W/rcopy" "$W/rcopy.sock" "$@" || return 1
-    copied=$(RSOCK=$W/rcopy.sock rcli GET n)
+    redis_start "$W/rcopy" "$W/redis/copy.sock" "$@" || return 1
+    copied=$(RSOCK=$W/redis/copy.sock rcli GET n)
     # Under the pause nothing is acknowledged, so the copy holds that very number.
     [ "$copied" = "$acked" ] || { fail "the copy holds $copied, acknowledged was $acked"; return 1; }
 }
@@ -163,12 +164,12 @@ test_redis_refusals_and_passwords() {
 test_redis_replica() {
     redis_here aof || { redis_skipped; return; }
     outer
-    redis_start "$W/logs/replica" "$W/replica.sock" --appendonly yes --save '' --port 0 || return 1
+    redis_start "$W/logs/replica" "$W/redis/replica.sock" --appendonly yes --save '' --port 0 || return 1
     # There is no port to replicate from, and there need not be: a replica without its source refuses writes, and yet scripts wait.
-    RSOCK=$W/replica.sock rcli REPLICAOF 127.0.0.1 1 >/dev/null
-    run $RD pre-script "executionId=$JOB1" "socket=$W/replica.sock" && expect 0 || return 1
+    RSOCK=$W/redis/replica.sock rcli REPLICAOF 127.0.0.1 1 >/dev/null
+    run $RD pre-script "executionId=$JOB1" "socket=$W/redis/replica.sock" && expect 0 || return 1
     [ "$(events '.[] | select(.t=="engine") | .replica')" = true ] || { fail 'not a replica'; return 1; }
-    run $RD post-script "executionId=$JOB1" "socket=$W/replica.sock" && expect 0
+    run $RD post-script "executionId=$JOB1" "socket=$W/redis/replica.sock" && expect 0
 }
 
 test_redis_autonomous() {

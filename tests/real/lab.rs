@@ -124,6 +124,11 @@ impl Lab {
 
     /// A lab on a world of its own.
     pub fn of(world: &str) -> Self {
+        Self::with(world, "")
+    }
+
+    /// A lab on a world of its own in which things go wrong as a plan of faults (TOML, its `[[fault]]` tables) says.
+    pub fn with(world: &str, faults: &str) -> Self {
         let alone = alone();
         let dir = tempfile::Builder::new()
             .prefix(&mark())
@@ -134,12 +139,16 @@ impl Lab {
             .tempdir_in("/tmp")
             .unwrap();
         fs::write(dir.path().join("world.toml"), world).unwrap();
+        let plan = format!("name = \"real\"\n{faults}");
+        fs::write(dir.path().join("faults.toml"), plan).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_freezeframe"))
             .args(["lab", "serve", "--runtime", "real", "--port", "0"])
             .arg("--world")
             .arg(dir.path().join("world.toml"))
             .arg("--lab-dir")
             .arg(dir.path().join("lab"))
+            .arg("--faults")
+            .arg(dir.path().join("faults.toml"))
             .env_clear()
             .env("PATH", PATH)
             .env("HOME", dir.path())

@@ -1,22 +1,12 @@
 //! Promise 13, end to end: what is labelled application-consistent is, and the check can fail.
 
-use serde_json::Value;
-
 use super::console::{Console, text};
 use super::lab::{Lab, able, uptime_ms};
-use super::proof::{Expected, examine, slow_copy};
+use super::proof::{Expected, application_set, at, examine, slow_copy};
 use super::work::{self, Ack, Load, Server, database};
 use super::worlds::{DB, DB_EXT4, DB_XFS};
 
 const DATABASE: [&str; 2] = ["mariadbd", "mariadb-install-db"];
-
-/// Milliseconds at which the first of these events happened.
-fn at(events: &[Value], name: &str) -> u64 {
-    let event = events.iter().find(|event| event["t"] == name);
-    event
-        .and_then(|event| event["ms"].as_u64())
-        .unwrap_or_else(|| panic!("no {name} in {events:#?}"))
-}
 
 /// The longest time between two acknowledgements in a row, of all writers together.
 fn longest_silence(acks: &[Ack]) -> u64 {
@@ -58,33 +48,7 @@ fn end_to_end(args: &[&str]) {
     files.advance(3);
     let (rows, files) = (rows.stop(), files.stop());
 
-    assert_eq!(answer.code, 0, "{answer:?}");
-    let job = answer.job();
-    assert_eq!(job["verdict"], "application", "{job:#}");
-    assert_eq!(job["thaw_uncertain"], false);
-    for link in job["evidence"]["links"].as_array().unwrap() {
-        assert_eq!(link["holds"], true, "{link:#}");
-    }
-    let mut restore = Vec::new();
-    for member in job["set"].as_array().unwrap() {
-        let data = member["volume"] == DB_XFS || member["volume"] == DB_EXT4;
-        let level = if data { "application" } else { "crash" };
-        assert_eq!(member["level"], level, "{member:#}");
-        assert_eq!(
-            console.level(&text(&member["snapshot"])),
-            level,
-            "the tag of {member:#}"
-        );
-        if data {
-            restore.extend(["--snapshot".to_owned(), text(&member["snapshot"])]);
-        }
-    }
-    assert_eq!(
-        (job["set"].as_array().unwrap().len(), restore.len()),
-        (3, 4),
-        "{job:#}"
-    );
-
+    let (job, restore) = application_set(&console, &answer);
     let set = text(&job["job"]);
     let mut args = vec![
         "restore",

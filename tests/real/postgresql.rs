@@ -5,11 +5,9 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
 use super::console::{Console, text};
 use super::lab::{Lab, able, uptime_ms};
-use super::proof::{Expected, slow_copy};
+use super::proof::{Expected, application_set, at, slow_copy};
 use super::work::{Ack, Load};
 use super::worlds::{DB, DB_EXT4, DB_XFS};
 
@@ -17,7 +15,7 @@ const DATABASE: [&str; 2] = ["setpriv", "findmnt"];
 const DATA: &str = "/data/db/pg";
 const WAL: &str = "/data/files/pgwal";
 /// Where the recipe looks by itself.
-const SOCKETS: &str = "/run/postgresql";
+pub const SOCKETS: &str = "/run/postgresql";
 
 /// Where this machine has its newest PostgreSQL server, if it has one.
 fn programs() -> Option<String> {
@@ -29,7 +27,7 @@ fn programs() -> Option<String> {
         .max()
 }
 
-fn able_here(name: &str) -> bool {
+pub fn able_here(name: &str) -> bool {
     let there = able(name, &DATABASE);
     if there && programs().is_none() {
         eprintln!("SKIPPED (needs PostgreSQL): {name}");
@@ -39,7 +37,7 @@ fn able_here(name: &str) -> bool {
 }
 
 /// A server of ours, on a data directory whose WAL is elsewhere.
-struct Server {
+pub struct Server {
     bin: String,
     data: String,
     port: u16,
@@ -47,7 +45,7 @@ struct Server {
 
 impl Server {
     /// One of its programs, as the server's own user: it does not run as root.
-    fn program(&self, lab: &Lab, name: &str) -> Command {
+    pub fn program(&self, lab: &Lab, name: &str) -> Command {
         let mut command = lab.inside(DB, "setpriv");
         command
             .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
@@ -78,7 +76,7 @@ impl Server {
     }
 
     /// A new cluster with checksums, which a torn page does not pass.
-    fn create(lab: &Lab) -> Self {
+    pub fn create(lab: &Lab) -> Self {
         let server = Self {
             bin: programs().expect("a server"),
             data: DATA.to_owned(),
@@ -132,7 +130,7 @@ impl Server {
         ))
     }
 
-    fn stop(&self, lab: &Lab) {
+    pub fn stop(&self, lab: &Lab) {
         self.run(
             lab,
             "pg_ctl",
@@ -140,14 +138,14 @@ impl Server {
         );
     }
 
-    fn client(&self, lab: &Lab) -> Command {
+    pub fn client(&self, lab: &Lab) -> Command {
         let mut client = self.program(lab, "psql");
         client.args(["-X", "-A", "-t", "-q", "-h", SOCKETS, "-d", "postgres"]);
         client.args(["-v", "ON_ERROR_STOP=1", "-p", &self.port.to_string()]);
         client
     }
 
-    fn ask(&self, lab: &Lab, sql: &str) -> Result<String, String> {
+    pub fn ask(&self, lab: &Lab, sql: &str) -> Result<String, String> {
         let output = self.client(lab).args(["-c", sql]).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if output.status.success() {
@@ -157,7 +155,7 @@ impl Server {
     }
 
     /// Clients that insert row by row and take a row as acknowledged when its commit was.
-    fn load(&self, lab: &Lab, clients: u64) -> Load {
+    pub fn load(&self, lab: &Lab, clients: u64) -> Load {
         Load::new(clients, |_, turn| {
             let mut client = self.client(lab);
             let mut child = client
@@ -233,14 +231,6 @@ fn examine(lab: &Lab, port: u16, data: &str, wal: &str, expected: &Expected<'_>)
     complaints
 }
 
-/// When an event of a command happened.
-fn at(events: &[Value], name: &str) -> u64 {
-    let event = events.iter().find(|event| event["t"] == name);
-    event
-        .and_then(|event| event["ms"].as_u64())
-        .unwrap_or_else(|| panic!("no {name} in {events:#?}"))
-}
-
 /// One set under load, restored through freezeframe, and examined.
 fn proven(lab: &Lab, console: &Console, server: &Server, number: u16, args: &[&str]) {
     server.ask(lab, "TRUNCATE proof").unwrap();
@@ -253,25 +243,7 @@ fn proven(lab: &Lab, console: &Console, server: &Server, number: u16, args: &[&s
     outer.unused();
     load.advance(3);
     let rows = load.stop();
-    assert_eq!(answer.code, 0, "{answer:?}");
-    let job = answer.job();
-    assert_eq!(job["verdict"], "application", "{job:#}");
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
-    let mut restore = Vec::new();
-    for member in job["set"].as_array().unwrap() {
-        let data = member["volume"] == DB_XFS || member["volume"] == DB_EXT4;
-        let level = if data { "application" } else { "crash" };
-        assert_eq!(member["level"], level, "{member:#}");
-        assert_eq!(
-            console.level(&text(&member["snapshot"])),
-            level,
-            "{member:#}"
-        );
-        if data {
-            restore.extend(["--snapshot".to_owned(), text(&member["snapshot"])]);
-        }
-    }
-    assert_eq!(restore.len(), 4, "{job:#}");
+    let (job, restore) = application_set(console, &answer);
     let set = text(&job["job"]);
     let under = format!("/restore{number}");
     let mut run = vec![

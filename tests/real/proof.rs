@@ -7,9 +7,12 @@ use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
+use super::console::{Answer, Console, text};
 use super::lab::Lab;
 use super::work::{Ack, Server, TABLES, content};
-use super::worlds::DB;
+use super::worlds::{DB, DB_EXT4, DB_XFS};
 
 /// What a copy is held against.
 pub struct Expected<'a> {
@@ -60,6 +63,42 @@ impl Expected<'_> {
             complaints.push(format!("{what}: {later} from after the moment are there"));
         }
     }
+}
+
+/// A job of the database instance that proved everything: the verdict, every link, and for each snapshot its level, in
+/// the job and in its own tag. Returns the job, and its two data snapshots as a restore is told to take them.
+pub fn application_set(console: &Console, answer: &Answer) -> (Value, Vec<String>) {
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let job = answer.job();
+    assert_eq!(job["verdict"], "application", "{job:#}");
+    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+    for link in job["evidence"]["links"].as_array().unwrap() {
+        assert_eq!(link["holds"], true, "{link:#}");
+    }
+    let mut restore = Vec::new();
+    let set = job["set"].as_array().unwrap();
+    for member in set {
+        let data = member["volume"] == DB_XFS || member["volume"] == DB_EXT4;
+        let level = if data { "application" } else { "crash" };
+        let snapshot = text(&member["snapshot"]);
+        assert_eq!(member["level"], level, "{member:#}");
+        assert_eq!(console.level(&snapshot), level, "the tag of {member:#}");
+        if data {
+            restore.extend(["--snapshot".to_owned(), snapshot]);
+        }
+    }
+    // Volumes of an earlier restore may still be attached; they are in the set as well.
+    assert!(set.len() > 2, "{job:#}");
+    assert_eq!(restore.len(), 4, "{job:#}");
+    (job, restore)
+}
+
+/// When the first event of that name happened, in milliseconds of the instance's clock.
+pub fn at(events: &[Value], name: &str) -> u64 {
+    let event = events.iter().find(|event| event["t"] == name);
+    event
+        .and_then(|event| event["ms"].as_u64())
+        .unwrap_or_else(|| panic!("no {name} in {events:#?}"))
 }
 
 /// Everything that is wrong with the copies mounted at these places of the database instance.

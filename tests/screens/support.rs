@@ -304,6 +304,8 @@ pub fn job(phase: Phase) -> JobView {
         freeze_window_ms: None,
         set: Vec::new(),
         evidence: EvidenceReport::default(),
+        owed_labels: Vec::new(),
+        earns: None,
         error: None,
         waiting: None,
     }

@@ -7,6 +7,7 @@
 
 AUTONOMOUS=no
 RESERVE_MS=2000
+autonomous() { [ "$AUTONOMOUS" = yes ]; }
 
 stop() {
     STOP_CODE=$1
@@ -96,15 +97,16 @@ load_credentials() {
         stop no-credentials "the role's credentials end at $UNTIL, before this job could"
         return
     fi
-    PREPARED=",\"how\":\"$HOW\",\"region\":\"$REGION\",\"credentials_until\":\"$UNTIL\""
 }
+
+say_prepared() { emit prepared "how=$HOW" "region=$REGION" "credentials_until=$UNTIL"; }
 
 # The console's own request: every volume, root included, and the tags by which the set is found.
 request_body() {
     BODY="Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=$INSTANCE&InstanceSpecification.ExcludeBootVolume=false"
-    BODY="$BODY&CopyTagsFromSource=volume&Description=freezeframe%20$RECIPE%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
+    BODY="$BODY&CopyTagsFromSource=volume&Description=freezeframe%20$RECIPE_NAME%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
     BODY_N=0
-    for P in "job=$JOB" level=pending "recipe=$RECIPE" "instance=$INSTANCE"; do
+    for P in "job=$JOB" level=pending "recipe=$RECIPE_NAME" "instance=$INSTANCE"; do
         BODY_N=$((BODY_N + 1))
         BODY="$BODY&TagSpecification.1.Tag.$BODY_N.Key=freezeframe%3A${P%%=*}&TagSpecification.1.Tag.$BODY_N.Value=${P#*=}"
     done
@@ -144,8 +146,8 @@ aws_cli() {
         AWS_MAX_ATTEMPTS=1 AWS_RETRY_MODE=standard AWS_PAGER='' AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null HOME=/root \
         exec "$AWS" ec2 create-snapshots --endpoint-url "$ENDPOINT" --cli-connect-timeout 5 --cli-read-timeout "$1" \
         --instance-specification "InstanceId=$INSTANCE,ExcludeBootVolume=false" --copy-tags-from-source volume \
-        --description "freezeframe $RECIPE of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
-        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
+        --description "freezeframe $RECIPE_NAME of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
+        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE_NAME},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
 }
 
 # all_of FILE: its lines as one, in ALL
@@ -233,7 +235,6 @@ take_credentials() {
     read -r ENDPOINT
     exec </dev/null
     pick_client
-    PREPARED=",\"how\":\"$HOW\",\"region\":\"$REGION\",\"credentials_until\":\"$UNTIL\""
     request_body
     look_up
 }
@@ -271,9 +272,9 @@ prepare_call() {
 watch_call() {
     WC_END=$((DEADLINE - RESERVE_MS))
     WC_TOLD=0
-    while [ ! -e "$S/answered" ] && alive "$S/holder.up"; do
+    while ! has answered && alive "$S/holder.up"; do
         now
-        if [ -e "$S/release" ]; then
+        if has release; then
             # An answer that is on its way is worth a second.
             if [ "$WC_TOLD" = 0 ]; then WC_TOLD=$NOW; fi
             if [ $((NOW - WC_TOLD)) -ge 1000 ]; then WC_END=$NOW; fi
@@ -302,7 +303,7 @@ call() {
     read_call "$S/call" "$CALL_RC"
     now
     if [ "$C_STATUS" = 200 ]; then
-        emit answer ",\"ok\":true,\"status\":200,\"took_ms\":$((NOW - CALL_START))"
+        emit answer ok:true status:200 "took_ms:$((NOW - CALL_START))"
         return 0
     fi
     # A server that failed may have done it all the same; throttling is a refusal although its status is 503.
@@ -310,7 +311,7 @@ call() {
     4* | 503/RequestLimitExceeded | 503/Throttling*) STOP_CODE=snapshot-refused ;;
     *) STOP_CODE=snapshot-unknown ;;
     esac
-    emit answer ",\"ok\":false,\"status\":$C_STATUS,\"took_ms\":$((NOW - CALL_START)),\"code\":\"$(json_text "$C_CODE")\",\"text\":\"$(json_text "$C_TEXT")\""
+    emit answer ok:false "status:$C_STATUS" "took_ms:$((NOW - CALL_START))" "code=$C_CODE" "text=$C_TEXT"
     if [ "$STOP_CODE" = snapshot-refused ]; then STOP_TEXT="$C_STATUS $C_CODE: $C_TEXT"; else STOP_TEXT="no answer that counts: $C_TEXT"; fi
     return 1
 }
@@ -358,7 +359,7 @@ read_answer() {
 
 say_snapshot() {
     if matches "$A_SNAPSHOT" '^snap-[0-9a-f]+$' && matches "$A_VOLUME" '^vol-[0-9a-f]+$' && matches "$A_GIB" '^[0-9]+$'; then
-        emit snapshot ",\"snapshot\":\"$A_SNAPSHOT\",\"volume\":\"$A_VOLUME\",\"gib\":$A_GIB"
+        emit snapshot "snapshot=$A_SNAPSHOT" "volume=$A_VOLUME" "gib:$A_GIB"
         MADE=$((MADE + 1))
     fi
 }
@@ -375,14 +376,14 @@ autonomous_preflight() {
 snapshot() {
     begin
     LIMIT=$((NOW + BUDGET * 1000 + 15000))
-    while [ ! -e "$S/outcome" ]; do
+    while ! has outcome; do
         now
         if [ "$NOW" -ge "$LIMIT" ]; then break; fi
         if ! process "$HOLDER" && ! alive "$S/guard.up"; then break; fi
-        "$SLEEP" 0.05
+        nap
     done
     wait_for_end 10000 || :
     drain
-    if [ ! -e "$S/outcome" ]; then thaw_left_over; fi
+    if ! has outcome; then thaw_left_over; fi
     report 201
 }

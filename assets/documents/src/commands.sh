@@ -15,11 +15,40 @@ make_state_root() {
     [ -d "$STATE_ROOT" ] && [ ! -L "$STATE_ROOT" ] && [ "$(stat -c %u:%a "$STATE_ROOT")" = 0:700 ]
 }
 
-# Systems Manager may deliver a command twice, or late. A job that is known to be over leaves a stone, and no delivery of its pre-script or
-# snapshot gets past it. Not where Data Lifecycle Manager might try the same id again: after a failure, or without an id.
+# Systems Manager may deliver a command twice, or late; Data Lifecycle Manager may try an execution again, with another command. So there are two
+# kinds of stones, and neither pre-script nor snapshot gets past one that is meant for it:
+#   seen.COMMAND  this command was delivered once, whatever came of it
+#   over.JOB      the job was frozen once, or post-script ended it. In it: `fired` or `released`, and the number of the job's last event
+# The agent runs the script below a directory that bears the command's id. Where no id can be had the job's stands for it, so a failed pre-script cannot
+# be tried again under that id. Without either (job `dlm`) nothing tells one delivery from the next.
+find_delivery() {
+    DELIVERY=${SSM_COMMAND_ID:-}
+    case $0 in */orchestration/*/*)
+        DELIVERY=${0##*/orchestration/}
+        DELIVERY=${DELIVERY%%/*}
+        ;;
+    esac
+    case $DELIVERY in '' | *[!A-Za-z0-9-]*) DELIVERY=$JOB ;; esac
+}
+
+# over [WORD]: the stone of the job in S, or of JOB where there is none. 1 when it cannot be laid.
 over() {
-    if [ "$JOB" = dlm ]; then return 0; fi
-    make_state_root && mark "$STATE_ROOT/over.$JOB"
+    OV_WORD=${1:-released} OV_JOB=$JOB OV_SEQ=$SEQ
+    if [ -n "$S" ]; then
+        OV_JOB=${S##*/}
+        { read -r OV_SEQ <"$S/seq"; } 2>/dev/null || :
+        if has fired; then OV_WORD=fired; fi
+    fi
+    if [ "$OV_JOB" = dlm ]; then return 0; fi
+    # One more for `end`, which comes when the job is forgotten.
+    make_state_root && { printf '%s %s\n' "$OV_WORD" $((OV_SEQ + 1)) >"$STATE_ROOT/over.$OV_JOB"; } 2>/dev/null
+}
+
+# What the job's stone says, in STONE (empty when there is none); its events go on where the last one was.
+read_stone() {
+    STONE='' ST_SEQ=''
+    { read -r STONE ST_SEQ <"$STATE_ROOT/over.$JOB"; } 2>/dev/null || return 1
+    SEQ=${ST_SEQ:-0}
 }
 
 # Does the job that holds the lock (TL_JOB) still work? OTHER is the lock's value, empty when nobody holds it.
@@ -44,33 +73,34 @@ take_lock() {
     fi
     TL_RC=0
     # Nothing is delivered after two days.
-    find "$STATE_ROOT" -maxdepth 1 -name 'over.*' -mmin +2880 -exec rm -f {} + 2>/dev/null || :
-    if [ -e "$STATE_ROOT/over.$JOB" ]; then
-        exec 9>&-
+    find "$STATE_ROOT" -maxdepth 1 -name '*.*' -type f -mmin +2880 -exec rm -f {} + 2>/dev/null || :
+    AT_WORK=''
+    if job_at_work; then
+        AT_WORK=$TL_JOB
+    elif [ -n "$OTHER" ]; then
+        S=$STATE_ROOT/$TL_JOB
+        sweep || TL_RC=2
+        S=''
+        if [ $TL_RC -eq 0 ]; then rm -f "$STATE_ROOT/active"; fi
+    fi
+    find_delivery
+    if read_stone; then
         BUSY_CODE=over
-        return 1
-    fi
-    if job_at_work; then TL_RC=1; fi
-    if [ -n "$OTHER" ]; then
-        if [ $TL_RC -eq 1 ]; then
-            BUSY_CODE=busy
-            if [ "$TL_JOB" = "$JOB" ]; then BUSY_CODE=already-frozen; fi
-        else
-            S=$STATE_ROOT/$TL_JOB
-            sweep || TL_RC=2
-            S=''
-            if [ $TL_RC -eq 0 ]; then rm -f "$STATE_ROOT/active"; fi
-        fi
-    fi
-    if [ $TL_RC -eq 0 ]; then
+    elif [ "$AT_WORK" = "$JOB" ]; then
+        BUSY_CODE=already-frozen
+    elif [ "$DELIVERY" != dlm ] && [ -e "$STATE_ROOT/seen.$DELIVERY" ]; then
+        BUSY_CODE=repeated
+    elif [ -n "$AT_WORK" ]; then
+        BUSY_CODE=busy
+    elif [ $TL_RC -eq 0 ]; then
         process $$
         LOCK_VALUE="$JOB:$$:$PROC_START"
         rm -rf "${STATE_ROOT:?}/$JOB"
-        if ! mkdir -m 700 "$STATE_ROOT/$JOB" 2>/dev/null || ! ln -s "$LOCK_VALUE" "$STATE_ROOT/active"; then
+        if ! mkdir -m 700 "$STATE_ROOT/$JOB" 2>/dev/null || ! mark "$STATE_ROOT/seen.$DELIVERY" || ! ln -s "$LOCK_VALUE" "$STATE_ROOT/active"; then
             BUSY_CODE=arm-failed
-            TL_RC=1
         fi
     fi
+    if [ $TL_RC -eq 0 ] && [ -n "$BUSY_CODE" ]; then TL_RC=1; fi
     exec 9>&-
     return $TL_RC
 }
@@ -103,6 +133,7 @@ sweep() {
     recipe_kill
     order_start
     end_pins
+    if has ready; then over; fi
     rm -rf "$S"
 }
 
@@ -116,6 +147,7 @@ end_pins() {
 
 # Forget the job, unless something of it is still frozen or a process still works on it.
 forget() {
+    if has ready || [ "$COMMAND" != pre-script ]; then over; fi
     if still_frozen || alive "$S/guard.up" || alive "$S/holder.up"; then return; fi
     end_pins
     FG_DIR=$S
@@ -133,13 +165,13 @@ drain() {
         if [ "$DR_N" -gt "$PRINTED" ]; then print_event "$DR_TYPE" "$DR_MS" "$DR_BODY"; fi
     done <"$S/events"
     PRINTED=$DR_N
-    printf '%s\n' "$PRINTED" >"$S/printed"
+    note printed "$PRINTED"
 }
 
 # --- the commands ---
 
 hello() {
-    emit hello ",\"recipe\":\"$RECIPE\",\"version\":$DOCUMENT_VERSION,\"job\":\"$JOB\",\"command\":\"$(json_text "$COMMAND")\""
+    emit hello "recipe=$RECIPE" version:$DOCUMENT_VERSION "job=$JOB" "command=$COMMAND"
 }
 
 refuse() {
@@ -153,14 +185,15 @@ refuse() {
     finish refused 206
 }
 
+# found_tool NAME PATH: an empty path is a missing tool
+found_tool() {
+    if [ "$COMMAND" = dry-run ]; then emit tool "name=$1" ${2:+"path=$2"}; fi
+    if [ -z "$2" ]; then MISSING="$MISSING $1"; fi
+}
+
 need_tool() {
-    if NT=$(tool_path "$1"); then
-        if [ "$COMMAND" = dry-run ]; then emit tool ",\"name\":\"$1\",\"path\":\"$NT\""; fi
-        return 0
-    fi
-    if [ "$COMMAND" = dry-run ]; then emit tool ",\"name\":\"$1\""; fi
-    MISSING="$MISSING $1"
-    NT=''
+    NT=$(tool_path "$1") || NT=''
+    found_tool "$1" "$NT"
 }
 
 find_tools() {
@@ -187,7 +220,7 @@ preflight() {
         for P in $AGENT_PATHS "${0%/*}"; do
             [ -e "$P" ] || continue
             superblock_of "$P"
-            emit agent ",\"path\":\"$(json_text "$P")\",\"mount\":\"$(json_text "$SB_MOUNT")\""
+            emit agent "path=$P" "mount=$SB_MOUNT"
         done
     fi
     if [ -n "$UNKNOWN_PLACE" ]; then refuse no-tool "findmnt does not tell on which filesystem $UNKNOWN_PLACE lies, so it could be one that must not freeze"; fi
@@ -229,7 +262,7 @@ pin_mounts() {
                 done <"/proc/$PIN/fdinfo/0"
                 break
             fi
-            "$SLEEP" 0.05
+            nap
             PN_TRY=$((PN_TRY + 1))
         done
         PN_DEVICE=$(stat -L -c %d "/proc/$PIN/fd/0" 2>/dev/null)
@@ -237,16 +270,16 @@ pin_mounts() {
             end_pins
             refuse device-changed 'the mount changed while it was looked at' "$C_AT"
         fi
-        printf '%s\n' "$PN_DEVICE" >"$S/dev.$COUNT"
-        printf '%s\n' "$C_ID" >"$S/id.$COUNT"
-        printf '%s\n' "$C_AT" >"$S/mnt.$COUNT"
+        note "dev.$COUNT" "$PN_DEVICE"
+        note "id.$COUNT" "$C_ID"
+        note "mnt.$COUNT" "$C_AT"
         set_state "$COUNT" open
     done <<END
 $COVERED
 END
     LAST=$((COUNT - COVERED_LAST + 1))
-    printf '%s\n' "$LAST" >"$S/last"
-    printf '%s\n' "$COUNT" >"$S/count"
+    note last "$LAST"
+    note count "$COUNT"
 }
 
 dry_run() {
@@ -256,9 +289,9 @@ dry_run() {
     find_tools
     check_tools
     preflight
-    if [ "$AUTONOMOUS" = yes ]; then
+    if autonomous; then
         if ! prove_call; then refuse "$STOP_CODE" "$STOP_TEXT"; fi
-        emit prepared "$PREPARED"
+        say_prepared
     fi
     finish ok 0
 }
@@ -285,7 +318,11 @@ begin() {
         if [ "$BUSY_CODE" = already-frozen ]; then { read -r SEQ <"$STATE_ROOT/$JOB/seq"; } 2>/dev/null || SEQ=0; fi
         hello
         case $BUSY_CODE in
-        over) error over 'this job is over on this instance' ;;
+        over)
+            error over 'this job is over on this instance'
+            over "$STONE" || :
+            ;;
+        repeated) error repeated 'this command was delivered before; it does its work once' ;;
         arm-failed) refuse arm-failed "no room in $STATE_ROOT" ;;
         *) error "$BUSY_CODE" 'a freezeframe job is at work on this instance' ;;
         esac
@@ -301,7 +338,7 @@ begin() {
     hello
     preflight
     note_process $$ "$S/foreground"
-    if [ "$AUTONOMOUS" = yes ]; then mark "$S/autonomous"; fi
+    if autonomous; then mark "$S/autonomous"; fi
     # The guard and the holder run a copy in memory, so that no frozen or slow disk lies under their own text.
     if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script"; then refuse arm-failed 'the script cannot read its own file'; fi
     pin_mounts
@@ -317,11 +354,11 @@ begin() {
         rm -f "$STATE_ROOT/active"
         finish failed 201
     fi
-    if [ "$AUTONOMOUS" = yes ]; then
+    if autonomous; then
         # Not a job of this shell: some shells report the end of theirs.
         (
             give_credentials | "$SETSID" "$SH" "$S/script" --holder "$S" >/dev/null 2>&1 &
-            printf '%s\n' $! >"$S/holder.pid"
+            note holder.pid $!
         )
         read -r HOLDER <"$S/holder.pid"
         KEY_SECRET='' KEY_TOKEN=''
@@ -335,21 +372,21 @@ begin() {
 pre_script() {
     begin
     LIMIT=$((NOW + BUDGET * 1000 + 5000))
-    while [ ! -e "$S/ready" ] && [ ! -e "$S/outcome" ]; do
+    while ! has ready && ! has outcome; do
         now
         if [ "$NOW" -ge "$LIMIT" ]; then break; fi
         if ! process "$HOLDER" && ! alive "$S/guard.up"; then break; fi
         drain
-        "$SLEEP" 0.05
+        nap
     done
-    if [ -e "$S/ready" ] && [ ! -e "$S/fired" ] && [ ! -e "$S/outcome" ]; then
+    if has ready && ! has fired && ! has outcome; then
         mark "$S/pre.done"
         drain
         finish ok 0
     fi
     wait_for_end 10000
     drain
-    if [ ! -e "$S/outcome" ]; then thaw_left_over; fi
+    if ! has outcome; then thaw_left_over; fi
     SEQ_END=$SEQ
     forget
     SEQ=$SEQ_END
@@ -363,7 +400,7 @@ wait_for() {
     while [ ! -s "$2" ] && process "$3"; do
         now
         if [ "$NOW" -ge "$WF" ]; then return 1; fi
-        "$SLEEP" 0.05
+        nap
     done
 }
 
@@ -375,7 +412,7 @@ wait_for_end() {
         now
         if [ "$NOW" -ge "$WE" ]; then return 1; fi
         drain
-        "$SLEEP" 0.05
+        nap
     done
 }
 
@@ -390,7 +427,7 @@ thaw_left_over() {
             case $? in
             0)
                 set_state "$N" thawed
-                emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed by the command, the holder was lost\""
+                emit thawed "mount=$TH_MNT" ok:false "text=thawed by the command, the holder was lost"
                 ;;
             1) set_state "$N" thawed ;;
             *) error thaw-failed "$TH_TEXT" "$TH_MNT" ;;
@@ -411,7 +448,7 @@ probe_recorded() {
         if alive "$S/pin.$N"; then PR_AT=/proc/$AL_PID/fd/0; fi
         PR=false
         if is_frozen "$PR_AT"; then PR=true; fi
-        emit probe ",\"mount\":\"$PR_MNT\",\"frozen\":$PR"
+        emit probe "mount=$PR_MNT" "frozen:$PR"
         N=$((N + 1))
     done
 }
@@ -420,7 +457,7 @@ say_window() {
     if [ -s "$S/window.start" ] && [ -s "$S/window.end" ]; then
         read -r W_START <"$S/window.start"
         read -r W_END <"$S/window.end"
-        emit window ",\"window_ms\":$((W_END - W_START))"
+        emit window "window_ms:$((W_END - W_START))"
     fi
 }
 
@@ -434,7 +471,7 @@ post_script() {
     fi
     if [ ! -s "$STATE_ROOT/$JOB/count" ]; then
         # The stone first, and then the look: a pre-script that begins now sees the one, and this sees a pre-script that began before.
-        if ! over; then
+        if ! read_stone && ! over; then
             hello
             error busy "no room in $STATE_ROOT to note that the job is over"
             finish failed 202
@@ -450,9 +487,9 @@ post_script() {
     read -r COUNT <"$S/count"
     { read -r SEQ <"$S/seq"; } 2>/dev/null || SEQ=0
     { read -r PRINTED <"$S/printed"; } 2>/dev/null || PRINTED=0
-    if [ -e "$S/autonomous" ]; then end_autonomous; fi
+    if has autonomous; then end_autonomous; fi
     hello
-    if [ ! -e "$S/ready" ] && alive "$S/foreground"; then
+    if ! has ready && alive "$S/foreground"; then
         error busy 'the command is still at work'
         finish failed 202
     fi
@@ -461,15 +498,15 @@ post_script() {
         mark "$S/release" || { alive "$S/guard.up" && kill -TERM "$AL_PID"; }
         now
         LIMIT=$((NOW + 20000))
-        while [ ! -e "$S/outcome" ] && { alive "$S/holder.up" || alive "$S/guard.up"; }; do
+        while ! has outcome && { alive "$S/holder.up" || alive "$S/guard.up"; }; do
             now
             if [ "$NOW" -ge "$LIMIT" ]; then break; fi
-            "$SLEEP" 0.05
+            nap
         done
     fi
     wait_for_end 5000 || :
     drain
-    if [ ! -e "$S/outcome" ]; then thaw_left_over; fi
+    if ! has outcome; then thaw_left_over; fi
     report 202
 }
 
@@ -483,23 +520,23 @@ end_autonomous() {
         now
         if [ "$NOW" -ge "$LIMIT" ]; then return; fi
         { read -r SEQ <"$S/seq"; } 2>/dev/null || :
-        "$SLEEP" 0.05
+        nap
     done
     if [ -s "$S/count" ]; then return; fi
-    # It has printed more than was read here.
-    SEQ=$((SEQ + 1000))
+    # It has told of it, and its stone says where it ended.
     S=''
+    read_stone || :
     not_frozen
 }
 
 # report CODE: what became of the job, and its end with the exit code that follows (CODE when it failed).
 report() {
     READY=no
-    if [ -e "$S/ready" ]; then READY=yes; fi
+    if has ready; then READY=yes; fi
     OUTCOME=lost
     { read -r OUTCOME <"$S/outcome"; } 2>/dev/null || :
     FIRED=no
-    if [ -e "$S/fired" ]; then FIRED=yes; fi
+    if has fired; then FIRED=yes; fi
     probe_recorded
     say_window
     LEFT=no
@@ -508,7 +545,6 @@ report() {
         error not-frozen 'pre-script had failed and everything was released'
     fi
     SEQ_END=$SEQ
-    if [ "$OUTCOME" = released ] || [ "$COMMAND" = snapshot ]; then over; fi
     forget
     SEQ=$SEQ_END
     if [ "$FIRED" = yes ]; then finish failed 203; fi
@@ -521,7 +557,14 @@ report() {
 # No such job here: say so, and say of each mount that could have been meant whether it is frozen.
 not_frozen() {
     hello
-    error not-frozen 'no such job is frozen on this instance'
+    NF_EXIT=205
+    if [ "$STONE" = fired ]; then
+        error failsafe-fired 'the failsafe had ended this job, as was told before'
+        emit disarmed fired:true
+        NF_EXIT=203
+    else
+        error not-frozen 'no such job is frozen on this instance'
+    fi
     WANTED=auto FREEZE_ROOT=no
     ROLE=silent
     scan_mounts
@@ -530,23 +573,28 @@ not_frozen() {
         if [ -z "$C_ID" ]; then continue; fi
         PR=false
         if is_frozen "$C_AT"; then PR=true; fi
-        emit probe ",\"mount\":\"$C_AT\",\"frozen\":$PR"
+        emit probe "mount=$C_AT" "frozen:$PR"
     done <<END
 $COVERED
 END
-    finish failed 205
+    over "$STONE" || :
+    finish failed $NF_EXIT
 }
 
 check_parameters() {
-    if ! matches "$BUDGET" '^[1-9][0-9]{0,2}$'; then bad_parameter 'budgetSeconds is not 1 to 999'; fi
-    if ! matches "$MOUNTS" '^(auto|/[A-Za-z0-9._/@+-]*(,/[A-Za-z0-9._/@+-]*)*)$'; then bad_parameter 'mounts is neither auto nor a list of plain paths'; fi
-    if ! matches "$MODE" '^(coordinated|autonomous)$'; then bad_parameter 'mode is neither coordinated nor autonomous'; fi
-    if ! matches "$FREEZE_ROOT" '^(no|yes)$'; then bad_parameter 'freezeRoot is neither no nor yes'; fi
+    check budgetSeconds "$BUDGET" '^[1-9][0-9]{0,2}$'
+    check mounts "$MOUNTS" '^(auto|/[A-Za-z0-9._/@+-]*(,/[A-Za-z0-9._/@+-]*)*)$'
+    check mode "$MODE" '^(coordinated|autonomous)$'
+    check freezeRoot "$FREEZE_ROOT" '^(no|yes)$'
+    check recipe "$RECIPE_NAME" '^[A-Za-z0-9._-]{1,64}$'
     case $COMMAND/$MODE in snapshot/* | dry-run/autonomous) AUTONOMOUS=yes ;; esac
     # The agent needs its files to take the next command; only where one command does it all may they freeze.
     if [ "$FREEZE_ROOT" = yes ] && [ "$COMMAND" != post-script ] && [ "$AUTONOMOUS" = no ]; then bad_parameter 'freezeRoot is for snapshot only'; fi
     recipe_parameters
 }
+
+# check NAME VALUE ERE: the service has done so too, before the value was written into this script
+check() { matches "$2" "$3" || bad_parameter "$1 does not fit $3"; }
 
 bad_parameter() {
     if [ "$SEQ" = 0 ]; then hello; fi
@@ -559,6 +607,7 @@ main() {
     COVERED_LAST=0
     LAST=0
     CLIENT=''
+    if [ "$RECIPE_NAME" = auto ]; then RECIPE_NAME=$RECIPE; fi
     case ${1:-} in
     --guard | --holder)
         S=$2
@@ -566,7 +615,7 @@ main() {
         JOB=${S##*/}
         read -r COUNT <"$S/count"
         read -r LAST <"$S/last"
-        if [ -e "$S/autonomous" ]; then AUTONOMOUS=yes; fi
+        if has autonomous; then AUTONOMOUS=yes; fi
         find_tools_quietly
         if [ "$1" = --guard ]; then guard; else holder; fi
         exit 201
@@ -576,7 +625,12 @@ main() {
     if ! matches "$EXECUTION_ID" '^(None|[a-fA-F0-9]{8}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{4}-[a-fA-F0-9]{12})$'; then
         bad_parameter 'executionId is neither None nor a UUID'
     fi
-    if [ "$EXECUTION_ID" != None ]; then JOB=$EXECUTION_ID; fi
+    if [ "$EXECUTION_ID" != None ]; then
+        JOB=$EXECUTION_ID
+    elif [ "$COMMAND" = snapshot ]; then
+        # A maintenance window gives no id, and each of its sets must be one of its own.
+        { read -r JOB </proc/sys/kernel/random/uuid; } 2>/dev/null || bad_parameter 'executionId is None, and this kernel makes no id for the set'
+    fi
     if [ "$(id -u)" != 0 ]; then
         hello
         refuse not-root 'this document must run as root'

@@ -7,8 +7,8 @@ unset ENV BASH_ENV CDPATH
 umask 077
 set -u
 
-# 2: a job that is over leaves a stone.
-DOCUMENT_VERSION=2
+# 2: a job that is over leaves a stone. 3: and so does every command that was delivered.
+DOCUMENT_VERSION=3
 ROLE=foreground
 SEQ=0
 S=''
@@ -37,30 +37,42 @@ print_event() {
     if [ -n "$S" ]; then printf '%s\n' "$SEQ" >"$S/seq"; fi
 }
 
-# emit TYPE [,"key":value...]: the foreground prints; the holder and the guard leave a line that the next command prints.
-# Only the foreground numbers events, so that `seq` is consistent over all processes.
+# Nothing in it that JSON would not carry as it is
+plain() { case $1 in *[!A-Za-z0-9\ ._/:\;,@+=\(\)-]*) return 1 ;; esac; }
+
+# emit TYPE [NAME=TEXT | NAME:JSON]...: the foreground prints; the holder and the guard leave a line that the next command prints.
+# Only the foreground numbers events, so that `seq` is consistent over all processes. Forks only for a text that is not plain.
 emit() {
+    EM=$1
+    EM_BODY=''
+    shift
+    for EM_WORD; do
+        EM_KEY=${EM_WORD%%[=:]*}
+        EM_VALUE=${EM_WORD#"$EM_KEY"?}
+        case $EM_WORD in "$EM_KEY="*)
+            if [ ${#EM_VALUE} -gt 300 ] || ! plain "$EM_VALUE"; then EM_VALUE=$(json_text "$EM_VALUE"); fi
+            EM_VALUE="\"$EM_VALUE\""
+            ;;
+        esac
+        EM_BODY="$EM_BODY,\"$EM_KEY\":$EM_VALUE"
+    done
     now
-    if [ "$ROLE" = foreground ]; then
-        print_event "$1" "$NOW" "${2:-}"
-    else
-        printf '%s %s %s\n' "$1" "$NOW" "${2:-}" >>"$S/events"
-    fi
+    case $ROLE in
+    foreground) print_event "$EM" "$NOW" "$EM_BODY" ;;
+    silent) ;;
+    *) printf '%s %s %s\n' "$EM" "$NOW" "$EM_BODY" >>"$S/events" ;;
+    esac
 }
 
 # error CODE TEXT [MOUNT]
 error() {
-    if [ -n "${3:-}" ]; then
-        emit error ",\"code\":\"$1\",\"text\":\"$(json_text "$2")\",\"mount\":\"$(json_text "$3")\""
-    else
-        emit error ",\"code\":\"$1\",\"text\":\"$(json_text "$2")\""
-    fi
+    emit error "code=$1" "text=$2" ${3:+"mount=$3"}
 }
 
 # finish OUTCOME EXIT: the last line of every command. No other exit code ever leaves (194 would reboot the instance).
 finish() {
     ENDED=yes
-    emit end ",\"outcome\":\"$1\",\"exit\":$2"
+    emit end "outcome=$1" "exit:$2"
     exit "$2"
 }
 

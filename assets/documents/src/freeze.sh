@@ -66,8 +66,8 @@ check_mounts() {
         read -r FZ_MNT <"$S/mnt.$N"
         read -r FZ_DEV <"$S/dev.$N"
         if ! alive "$S/pin.$N" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" != "$FZ_DEV" ]; then
-            STOP_CODE=device-changed STOP_TEXT='the descriptor no longer leads to the device that was checked'
-            return 1
+            stop device-changed 'the descriptor no longer leads to the device that was checked'
+            return
         fi
         start_probe "/proc/$AL_PID/fd/0"
         PROBES="$PROBES $PROBE"
@@ -79,8 +79,8 @@ check_mounts() {
         if probe_blocks "$P"; then
             read -r FZ_MNT <"$S/mnt.$N"
             set_state "$N" foreign
-            STOP_CODE=already-frozen STOP_TEXT='another owner has frozen it'
-            return 1
+            stop already-frozen 'another owner has frozen it'
+            return
         fi
     done
     FZ_MNT=''
@@ -125,7 +125,7 @@ froze() {
     if [ "$2" -eq 0 ]; then
         set_state "$1" frozen
         now
-        emit frozen ",\"mount\":\"$FZ_MNT\",\"took_ms\":$((NOW - FZ_START))"
+        emit frozen "mount=$FZ_MNT" "took_ms:$((NOW - FZ_START))"
         return 0
     fi
     first_line "$S/freeze.$1"
@@ -153,9 +153,8 @@ freeze_all() {
         set_state "$N" freezing
         N=$((N + 1))
     done
-    now
+    window_begins
     FZ_START=$NOW
-    if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
     exec 6>&-
     N=1
     for P in $FREEZERS; do
@@ -178,12 +177,12 @@ freeze_all() {
 
 # thawed_ours N CODE: say it, note it
 thawed_ours() {
-    if [ "$2" -eq 0 ] && [ -e "$S/fired" ]; then
-        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed after the failsafe had fired\""
+    if [ "$2" -eq 0 ] && has fired; then
+        emit thawed "mount=$TH_MNT" ok:false 'text=thawed after the failsafe had fired'
     elif [ "$2" -eq 0 ]; then
-        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":true"
+        emit thawed "mount=$TH_MNT" ok:true
     else
-        emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"$(json_text "$TH_TEXT")\""
+        emit thawed "mount=$TH_MNT" ok:false "text=$TH_TEXT"
     fi
     if [ "$2" -eq 2 ]; then
         error thaw-failed "$TH_TEXT" "$TH_MNT"
@@ -191,7 +190,7 @@ thawed_ours() {
         return
     fi
     set_state "$1" thawed
-    if [ "$2" -eq 1 ] && [ ! -e "$S/fired" ]; then THAWED_BY_OTHER=yes; fi
+    if [ "$2" -eq 1 ] && ! has fired; then THAWED_BY_OTHER=yes; fi
 }
 
 # As often as it takes, within reason.
@@ -254,6 +253,6 @@ thaw_ours() {
         fi
         N=$((N - 1))
     done
-    if [ -e "$S/window.start" ]; then mark_window_end; fi
+    if has window.start; then mark_window_end; fi
     return $TO_RC
 }

@@ -17,11 +17,11 @@ guard() {
     done
     note_process $$ "$S/guard.up" "$DEADLINE"
     while :; do
-        if [ -e "$S/disarm" ]; then exit 0; fi
+        if has disarm; then exit 0; fi
         now
         if [ "$NOW" -ge "$DEADLINE" ]; then fire budget; fi
         if [ -s "$S/holder.up" ] && ! alive "$S/holder.up"; then
-            if [ -e "$S/disarm" ]; then exit 0; fi
+            if has disarm; then exit 0; fi
             fire holder
         fi
         "$SLEEP" 0.1
@@ -40,7 +40,7 @@ holder_has_children() {
 
 fire() {
     trap '' TERM
-    printf '%s\n' "$1" >"$S/fired"
+    note fired "$1"
     # A call to EC2 whose asker is gone or late would only keep the holder waiting.
     end_process "$S/call"
     case $1 in
@@ -67,11 +67,11 @@ fire() {
                 0)
                     set_state "$N" thawed
                     mark_window_end
-                    emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed by the failsafe: $WHY\""
+                    emit thawed "mount=$TH_MNT" ok:false "text=thawed by the failsafe: $WHY"
                     ;;
                 1)
                     # The holder's death opens its gate, so its children may have been faster.
-                    if [ "$STATE" = frozen ]; then emit thawed ",\"mount\":\"$TH_MNT\",\"ok\":false,\"text\":\"thawed without the holder: $WHY\""; fi
+                    if [ "$STATE" = frozen ]; then emit thawed "mount=$TH_MNT" ok:false "text=thawed without the holder: $WHY"; fi
                     if [ "$STATE" = frozen ] || [ "$QUIET" = yes ]; then
                         set_state "$N" thawed
                         mark_window_end
@@ -93,9 +93,10 @@ fire() {
         if [ "$NOW" -ge "$GIVE_UP" ]; then break; fi
         "$SLEEP" 0.1
     done
-    if [ ! -e "$S/window.end" ] && [ -e "$S/window.start" ]; then mark_window_end; fi
-    emit disarmed ',"fired":true'
-    if [ ! -e "$S/outcome" ]; then printf 'fired\n' >"$S/outcome"; fi
+    if ! has window.end && has window.start; then mark_window_end; fi
+    emit disarmed fired:true
+    if has ready; then over; fi
+    if ! has outcome; then note outcome fired; fi
     exit 0
 }
 
@@ -103,25 +104,25 @@ fire() {
 
 # May the holder go on? Not when the failsafe acted or died, nor when the foreground was killed before it could say `ready`.
 may_go_on() {
-    if [ -e "$S/fired" ]; then
-        STOP_CODE=failsafe-fired STOP_TEXT='the failsafe acted before everything was frozen'
-        return 1
+    if has fired; then
+        stop failsafe-fired 'the failsafe acted before everything was frozen'
+        return
     fi
     if ! alive "$S/guard.up"; then
-        STOP_CODE=arm-failed STOP_TEXT='the failsafe is gone'
-        return 1
+        stop arm-failed 'the failsafe is gone'
+        return
     fi
-    if [ ! -e "$S/pre.done" ] && ! alive "$S/foreground"; then
-        STOP_CODE=freeze-failed STOP_TEXT='the command was ended before it could report'
-        return 1
+    if ! has pre.done && ! alive "$S/foreground"; then
+        stop freeze-failed 'the command was ended before it could report'
+        return
     fi
-    if [ "$AUTONOMOUS" = yes ] && [ -e "$S/release" ]; then
-        STOP_CODE=stopped STOP_TEXT='post-script told it to stop'
-        return 1
+    if autonomous && has release; then
+        stop stopped 'post-script told it to stop'
+        return
     fi
-    if [ ! -e "$S/ready" ] && [ -e "$STATE_ROOT/over.${S##*/}" ]; then
-        STOP_CODE=over STOP_TEXT='this job is over on this instance'
-        return 1
+    if ! has ready && [ -e "$STATE_ROOT/over.${S##*/}" ]; then
+        stop over 'this job is over on this instance'
+        return
     fi
 }
 
@@ -143,10 +144,10 @@ disarm() {
     mark "$S/disarm"
     DA_N=0
     while alive "$S/guard.up" && [ $DA_N -lt 60 ]; do
-        "$SLEEP" 0.05
+        nap
         DA_N=$((DA_N + 1))
     done
-    if [ ! -e "$S/fired" ]; then emit disarmed ',"fired":false'; fi
+    if ! has fired; then emit disarmed fired:false; fi
 }
 
 # wind_down OUTCOME
@@ -154,10 +155,10 @@ wind_down() {
     WD_OUTCOME=$1
     if thaw_ours; then
         recipe_unlock
-        if [ "$AUTONOMOUS" = yes ]; then say_snapshots; fi
-        if [ ! -e "$S/fired" ]; then disarm; fi
-        if [ "$THAWED_BY_OTHER" = yes ] || [ -e "$S/fired" ]; then WD_OUTCOME=failed; fi
-        printf '%s\n' "$WD_OUTCOME" >"$S/outcome"
+        if autonomous; then say_snapshots; fi
+        if ! has fired; then disarm; fi
+        if [ "$THAWED_BY_OTHER" = yes ] || has fired; then WD_OUTCOME=failed; fi
+        note outcome "$WD_OUTCOME"
     else
         # The guard sees the holder end and goes on trying.
         recipe_unlock
@@ -180,35 +181,35 @@ holder() {
     note_process $$ "$S/holder.up"
     read -r GUARD_PID GUARD_START DEADLINE <"$S/guard.up"
     : "$GUARD_START"
-    if [ "$AUTONOMOUS" = yes ]; then take_credentials; fi
+    if autonomous; then take_credentials; fi
     may_go_on || give_up
-    emit armed ",\"budget_ms\":$((BUDGET * 1000)),\"guard_pid\":$GUARD_PID,\"holder_pid\":$$"
+    emit armed "budget_ms:${BUDGET}000" "guard_pid:$GUARD_PID" "holder_pid:$$"
     recipe_flush
     sync_mounts
     emit flushed
     may_go_on || give_up
-    if [ "$AUTONOMOUS" = yes ]; then warm_up; fi
+    if autonomous; then warm_up; fi
     recipe_lock || give_up
     may_go_on || give_up
-    if [ "$AUTONOMOUS" = yes ]; then
+    if autonomous; then
         prepare_call || give_up
     fi
     check_mounts || give_up "$FZ_MNT"
     open_gates || give_up
     sync_mounts
     emit synced
-    if [ "$AUTONOMOUS" = yes ]; then emit prepared "$PREPARED"; fi
+    if autonomous; then say_prepared; fi
     may_go_on || give_up
     freeze_all || give_up "$STOP_MNT"
     may_go_on || give_up
     emit ready
     mark "$S/ready"
-    if [ "$AUTONOMOUS" = yes ]; then
+    if autonomous; then
         call || give_up
     else
-        while [ ! -e "$S/release" ]; do
+        while ! has release; do
             may_go_on || give_up
-            "$SLEEP" 0.05
+            nap
         done
     fi
     may_go_on || give_up

@@ -41,10 +41,7 @@ recipe_tools() {
     elif [ ! -x "$CLIENT" ]; then
         CLIENT=''
     fi
-    if [ -z "$CLIENT" ]; then MISSING="$MISSING mongosh"; fi
-    if [ "$COMMAND" = dry-run ]; then
-        if [ -n "$CLIENT" ]; then emit tool ",\"name\":\"mongosh\",\"path\":\"$CLIENT\""; else emit tool ',"name":"mongosh"'; fi
-    fi
+    found_tool mongosh "$CLIENT"
     need_tool timeout; TIMEOUT=$NT
     need_tool env; ENV_TOOL=$NT
     need_tool cat; CAT=$NT
@@ -123,8 +120,8 @@ recipe_preflight() {
     LOCK_PID=''
     { read -r LOCK_PID <"$DATADIR/mongod.lock"; } 2>/dev/null || :
     if [ "$LOCK_PID" != "$SERVER" ]; then refuse db-unreachable "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
-    emit engine ",\"name\":\"mongodb\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
-    if [ "$6" != - ]; then emit note ",\"text\":\"member of the replica set $(json_text "$6"), $7\""; fi
+    say_engine mongodb
+    if [ "$6" != - ]; then emit note "text=member of the replica set $6, $7"; fi
     refuse_uncovered dbPath "$DATADIR"
     refuse_uncovered journal "$DATADIR/journal"
     # Databases and tables that were moved away by a link or a mount of their own
@@ -151,25 +148,18 @@ open_session() {
 recipe_flush() { open_session || :; }
 
 recipe_lock() {
-    if [ -z "$SESSION" ] || ! alive "$S/client"; then
-        STOP_CODE=db-unreachable STOP_TEXT="no session for the lock: $SAY_ERROR"
-        return 1
-    fi
-    TRIES=0
-    STOP_TEXT='the budget left no time to try'
-    while [ "$TRIES" -le "$LOCK_RETRIES" ] && time_for_lock; do
-        TRIES=$((TRIES + 1))
-        now
-        if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
+    begin_lock "the lock" || return
+    while try_again; do
+        window_begins
         mark "$S/dblocked"
         say "ffLock($((LOCK_WAIT * 1000)));" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?
         said "$SAID"
         if [ $SAY_RC -eq 0 ] && [ "$WORDS" = 'count 1' ]; then
-            emit locked ",\"session\":$SESSION,\"how\":\"fsync-lock\",\"tries\":$TRIES"
+            locked fsync-lock
             if say 'ffTime();' 2000; then
                 said "$SAID"
-                if matches "$WORDS" '^optime [0-9]+\.[0-9]+$'; then emit position ",\"name\":\"optime\",\"value\":\"${WORDS#optime }\""; fi
+                if matches "$WORDS" '^optime [0-9]+\.[0-9]+$'; then emit position name=optime "value=${WORDS#optime }"; fi
             fi
             return 0
         fi
@@ -177,8 +167,8 @@ recipe_lock() {
         STOP_TEXT=${WORDS:-the lock did not come in time}
         case $WORDS in
         count\ *)
-            STOP_CODE=lock-timeout STOP_TEXT='somebody else holds the lock as well'
-            return 1
+            stop lock-timeout 'somebody else holds the lock as well'
+            return
             ;;
         *[Uu]nauthorized* | *'not authorized'*)
             rm -f "$S/dblocked"
@@ -189,14 +179,12 @@ recipe_lock() {
         *) break ;;
         esac
     done
-    emit lock-timeout ",\"tries\":$TRIES"
-    STOP_CODE=lock-timeout
-    return 1
+    lock_failed
 }
 
 recipe_alive() {
     if say 'ffHeld();' 2000 && said "$SAID" && [ "$WORDS" = 'held true' ]; then
-        emit alive ",\"session\":$SESSION"
+        say_alive
         return 0
     fi
     STOP_TEXT="the session that locked does not say that the lock is held: ${WORDS:-silence}"
@@ -204,7 +192,7 @@ recipe_alive() {
 }
 
 recipe_unlock() {
-    if [ -z "${SESSION:-}" ]; then return 0; fi
+    has_session || return 0
     if [ -e "$S/dblocked" ]; then
         if alive "$S/client" && say 'ffUnlock();' 5000; then
             said "$SAID"
@@ -215,7 +203,7 @@ recipe_unlock() {
     fi
     # Its input ends, and with it the session; if it did not unlock yet, it does now.
     close_client ''
-    emit unlocked ",\"session\":$SESSION"
+    unlocked
 }
 
 # Not by ending the kept session: it is the one that can unlock.

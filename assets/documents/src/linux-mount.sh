@@ -12,7 +12,7 @@ WAIT_SECONDS='{{ waitSeconds }}'
 # --- linux-mount ---
 
 hello() {
-    emit hello ",\"recipe\":\"linux-mount\",\"version\":$DOCUMENT_VERSION,\"job\":\"$JOB\",\"command\":\"$(json_text "$COMMAND")\""
+    emit hello recipe=linux-mount version:$DOCUMENT_VERSION "job=$JOB" "command=$COMMAND"
 }
 
 refuse() {
@@ -110,7 +110,7 @@ do_mount() {
     if [ -d "$MOUNT_POINT" ] && [ -n "$(ls -A "$MOUNT_POINT" 2>/dev/null)" ]; then
         refuse mount-point-busy "the directory is not empty" "$MOUNT_POINT"
     fi
-    emit device ",\"dev\":\"$DEVICE\",\"volume\":\"$VOLUME_ID\""
+    emit device "dev=$DEVICE" "volume=$VOLUME_ID"
     if ! pick_filesystem; then refuse unsupported-fs "no single filesystem found on $DEVICE"; fi
     case $FS in
     ext2 | ext3 | ext4 | xfs | btrfs | f2fs) ;;
@@ -136,7 +136,7 @@ do_mount() {
         error mount-failed "$TEXT" "$MOUNT_POINT"
         finish failed 201
     fi
-    emit mounted ",\"mount\":\"$MOUNT_POINT\",\"fs\":\"$FS\",\"options\":\"$FLAGS\",\"dev\":\"$DEVICE\",\"volume\":\"$VOLUME_ID\""
+    emit mounted "mount=$MOUNT_POINT" "fs=$FS" "options=$FLAGS" "dev=$DEVICE" "volume=$VOLUME_ID"
     finish ok 0
 }
 
@@ -150,18 +150,18 @@ do_umount() {
         error umount-failed "$TEXT" "$MOUNT_POINT"
         finish failed 202
     fi
-    emit unmounted ",\"mount\":\"$MOUNT_POINT\",\"dev\":\"$MOUNTED_DEVICE\",\"volume\":\"$VOLUME_ID\""
+    emit unmounted "mount=$MOUNT_POINT" "dev=$MOUNTED_DEVICE" "volume=$VOLUME_ID"
     finish ok 0
 }
 
 do_probe() {
     find_device || refuse no-volume "no device of $VOLUME_ID on this instance"
-    emit device ",\"dev\":\"$DEVICE\",\"volume\":\"$VOLUME_ID\""
+    emit device "dev=$DEVICE" "volume=$VOLUME_ID"
     find_mounted
     if [ -n "$MOUNTED_AT" ]; then
         FS=$(findmnt -nro FSTYPE --mountpoint "$MOUNTED_AT" 2>/dev/null | tail -n 1)
         FLAGS=$(findmnt -nro OPTIONS --mountpoint "$MOUNTED_AT" 2>/dev/null | tail -n 1)
-        emit mounted ",\"mount\":\"$(json_text "$MOUNTED_AT")\",\"fs\":\"$(json_text "$FS")\",\"options\":\"$(json_text "$FLAGS")\",\"dev\":\"$MOUNTED_DEVICE\",\"volume\":\"$VOLUME_ID\""
+        emit mounted "mount=$MOUNTED_AT" "fs=$FS" "options=$FLAGS" "dev=$MOUNTED_DEVICE" "volume=$VOLUME_ID"
     fi
     finish ok 0
 }

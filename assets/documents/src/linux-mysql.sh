@@ -46,15 +46,12 @@ recipe_parameters() {
 
 recipe_tools() {
     if ! CLIENT=$(tool_path mariadb); then CLIENT=$(tool_path mysql) || CLIENT=''; fi
-    if [ -z "$CLIENT" ]; then MISSING="$MISSING mysql"; fi
+    found_tool mysql "$CLIENT"
     need_tool timeout; TIMEOUT=$NT
     SYSTEMCTL=''
     if [ "$STOP" = yes ]; then
         need_tool systemctl
         SYSTEMCTL=$NT
-    fi
-    if [ "$COMMAND" = dry-run ]; then
-        if [ -n "$CLIENT" ]; then emit tool ",\"name\":\"mysql\",\"path\":\"$CLIENT\""; else emit tool ',"name":"mysql"'; fi
     fi
 }
 
@@ -119,7 +116,7 @@ recipe_preflight() {
     ANSWER=$(ask 'SHOW REPLICA STATUS')
     case $ANSWER in *ERROR*) ANSWER=$(ask 'SHOW SLAVE STATUS') ;; esac
     case $ANSWER in '' | *ERROR*) ;; *) REPLICA=true ;; esac
-    emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
+    say_engine "$ENGINE"
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
     # what the lock would have to wait for, nor where the tablespaces are.
     ask_or_refuse 'SHOW GRANTS'
@@ -192,7 +189,7 @@ open_session() {
     open_client || return 1
     say 'SELECT CONNECTION_ID();' 8000 || return 1
     SESSION=$SAID
-    matches "$SESSION" '^[0-9]+$' || return 1
+    has_session || return 1
     say "SET SESSION lock_wait_timeout=$LOCK_WAIT;" 5000 || return 1
     if [ -n "$SAY_ERROR" ]; then return 1; fi
     say "SET SESSION wait_timeout=$((BUDGET + 300));" 5000 || return 1
@@ -243,16 +240,10 @@ recipe_lock() {
         stop_service
         return
     fi
-    if ! matches "$SESSION" '^[0-9]+$' || ! alive "$S/client"; then
-        STOP_CODE=db-unreachable STOP_TEXT="no session for the lock: $SAY_ERROR"
-        return 1
-    fi
+    begin_lock "the lock" || return
     LOCK_SQL='FLUSH TABLES WITH READ LOCK;' UNLOCK_SQL='UNLOCK TABLES;'
     if [ "$HOW_LOCKED" = backup-stage ]; then LOCK_SQL="BACKUP STAGE START;${newline}BACKUP STAGE BLOCK_COMMIT;" UNLOCK_SQL='BACKUP STAGE END;'; fi
-    TRIES=0
-    STOP_TEXT='the budget left no time to try'
-    while [ "$TRIES" -le "$LOCK_RETRIES" ] && time_for_lock; do
-        TRIES=$((TRIES + 1))
+    while try_again; do
         now
         WAIT_END=$((NOW + LOCK_WAIT * 1000))
         # The stages do not wait for what works on InnoDB.
@@ -263,12 +254,11 @@ recipe_lock() {
             may_go_on || return 1
             "$SLEEP" 0.2
         done
-        now
-        if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
+        window_begins
         say "$LOCK_SQL" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?
         if [ $SAY_RC -eq 0 ] && [ -z "$SAY_ERROR" ]; then
-            emit locked ",\"session\":$SESSION,\"how\":\"$HOW_LOCKED\",\"tries\":$TRIES"
+            locked "$HOW_LOCKED"
             say_positions
             return 0
         fi
@@ -288,14 +278,12 @@ recipe_lock() {
         if [ $SAY_RC -eq 1 ]; then break; fi
         say "$UNLOCK_SQL" 2000 || break
     done
-    emit lock-timeout ",\"tries\":$TRIES"
-    STOP_CODE=lock-timeout
-    return 1
+    lock_failed
 }
 
 # position NAME VALUE: not when it would have to be cut
 position() {
-    if [ -n "$2" ] && [ "$2" != NULL ] && [ ${#2} -le 250 ]; then emit position ",\"name\":\"$1\",\"value\":\"$(json_text "$2")\""; fi
+    if [ -n "$2" ] && [ "$2" != NULL ] && [ ${#2} -le 250 ]; then emit position "name=$1" "value=$2"; fi
 }
 
 # Where the logs stand while nothing moves them. An account that may not see them, or a server that has none, gets no positions.
@@ -323,7 +311,7 @@ recipe_alive() {
         return
     fi
     if say 'SELECT CONNECTION_ID();' 2000 && [ "$SAID" = "$SESSION" ]; then
-        emit alive ",\"session\":$SESSION"
+        say_alive
         return 0
     fi
     STOP_TEXT="the session that held the lock does not answer: ${SAY_ERROR:-silence}"
@@ -335,10 +323,10 @@ recipe_unlock() {
         start_again
         return
     fi
-    if ! matches "${SESSION:-}" '^[0-9]+$'; then return 0; fi
+    has_session || return 0
     if alive "$S/client"; then say "${UNLOCK_SQL:-UNLOCK TABLES;}" 3000 || :; fi
     close_client QUIT
-    emit unlocked ",\"session\":$SESSION"
+    unlocked
 }
 
 # The server ends the session, and with it the lock, when the client is gone. A server that was stopped is started.
@@ -380,32 +368,31 @@ unit_stamp() { printf '%s %s' "$(unit_state ActiveEnterTimestampMonotonic)" "$(u
 stop_service() {
     { read -r UNIT <"$S/unit"; } 2>/dev/null || UNIT=''
     if ! alive "$S/server" || [ -z "$UNIT" ]; then
-        STOP_CODE=db-unreachable STOP_TEXT='the server ended before it was stopped'
-        return 1
+        stop db-unreachable 'the server ended before it was stopped'
+        return
     fi
     SESSION=$AL_PID
     now
     ST_LEFT=$(((DEADLINE - NOW - 3000) / 1000))
-    STOP_CODE=lock-timeout STOP_TEXT='the budget left no time to stop the service'
+    TRIES=1 STOP_TEXT='the budget left no time to stop the service'
     if [ "$ST_LEFT" -ge 1 ]; then
         printf '%s\n' "$NOW" >"$S/window.start"
         printf '%s\n' "$UNIT" >"$S/stopped"
         STOP_TEXT=$("$TIMEOUT" "$ST_LEFT" "$SYSTEMCTL" stop "$UNIT" 2>&1) || :
         if ! alive "$S/server" && [ "$(unit_state MainPID)" = 0 ]; then
             STOPPED_AT=$(unit_stamp)
-            emit locked ",\"session\":$SESSION,\"how\":\"stopped\",\"tries\":1"
+            locked stopped
             return 0
         fi
         STOP_TEXT="the service did not stop in time: $STOP_TEXT"
     fi
-    emit lock-timeout ',"tries":1'
-    return 1
+    lock_failed
 }
 
 # Not started in between either: the unit would have another time of its last change.
 still_stopped() {
     if ! alive "$S/server" && [ "$(unit_state MainPID)" = 0 ] && [ "$(unit_stamp)" = "$STOPPED_AT" ]; then
-        emit alive ",\"session\":$SESSION"
+        say_alive
         return 0
     fi
     STOP_TEXT="the service $UNIT was started meanwhile"
@@ -421,8 +408,8 @@ start_again() {
         "$SLEEP" 0.2
         now
     done
-    emit unlocked ",\"session\":$SESSION"
-    if [ "$(unit_state ActiveState)" != active ]; then emit note ",\"text\":\"$UNIT was told to start and is not active yet\""; fi
+    unlocked
+    if [ "$(unit_state ActiveState)" != active ]; then emit note "text=$UNIT was told to start and is not active yet"; fi
 }
 
 main "$@"

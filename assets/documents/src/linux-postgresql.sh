@@ -42,10 +42,8 @@ recipe_tools() {
     for P in /usr/lib/postgresql/*/bin/psql /usr/pgsql-*/bin/psql /usr/local/pgsql/bin/psql; do
         if [ -x "$P" ]; then CLIENT=$P; fi
     done
-    if [ -z "$CLIENT" ]; then CLIENT=$(tool_path psql) || MISSING="$MISSING psql"; fi
-    if [ "$COMMAND" = dry-run ]; then
-        if [ -n "$CLIENT" ]; then emit tool ",\"name\":\"psql\",\"path\":\"$CLIENT\""; else emit tool ',"name":"psql"'; fi
-    fi
+    if [ -z "$CLIENT" ]; then CLIENT=$(tool_path psql) || CLIENT=''; fi
+    found_tool psql "$CLIENT"
     need_tool setpriv; SETPRIV=$NT
     need_tool env; ENV_TOOL=$NT
     need_tool timeout; TIMEOUT=$NT
@@ -118,7 +116,7 @@ recipe_preflight() {
     case $DATADIR in /*) ;; *) refuse db-unreachable "no answer about the data directory: $ANSWER" ;; esac
     if [ "$(stat -L -c %u "$DATADIR" 2>/dev/null)" != "$OWNER_UID" ]; then refuse db-unreachable "the server's socket does not belong to the owner of $DATADIR"; fi
     DATADIR=$(readlink -f "$DATADIR") || refuse db-unreachable "no such data directory: $DATADIR"
-    emit engine ",\"name\":\"postgresql\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
+    say_engine postgresql
     if [ "$WAL_LEVEL" = minimal ]; then refuse db-denied 'wal_level is minimal, which allows no base backup; raise it to replica, or use linux-filesystem'; fi
     backup_words
     ask_or_refuse "SELECT has_function_privilege('$START_NAME', 'EXECUTE') AND has_function_privilege('$STOP_NAME', 'EXECUTE')"
@@ -139,7 +137,7 @@ $ANSWER
 END
     ask_or_refuse "SELECT name || '|' || setting FROM pg_settings WHERE name IN ('config_file', 'hba_file', 'ident_file') AND setting <> ''"
     while IFS='|' read -r P PLACE; do
-        case $PLACE in '' | "$DATADIR"/*) ;; *) emit config ",\"name\":\"$(json_text "$P")\",\"path\":\"$(json_text "$PLACE")\"" ;; esac
+        case $PLACE in '' | "$DATADIR"/*) ;; *) emit config "name=$P" "path=$PLACE" ;; esac
     done <<END
 $ANSWER
 END
@@ -166,7 +164,7 @@ open_session() {
     open_client || return 1
     say 'SELECT pg_backend_pid();' 8000 || return 1
     SESSION=$SAID
-    matches "$SESSION" '^[0-9]+$' || return 1
+    has_session || return 1
     say "SELECT current_setting('server_version_num');" 5000 || return 1
     NUMBER=$SAID
     matches "$NUMBER" '^[0-9]{5,6}$' || return 1
@@ -183,19 +181,13 @@ recipe_flush() {
 }
 
 recipe_lock() {
-    if ! matches "$SESSION" '^[0-9]+$' || ! alive "$S/client"; then
-        STOP_CODE=db-unreachable STOP_TEXT="no session for the backup: $SAY_ERROR"
-        return 1
-    fi
-    TRIES=0
-    STOP_TEXT='the budget left no time to try'
-    while [ "$TRIES" -le "$LOCK_RETRIES" ] && time_for_lock; do
-        TRIES=$((TRIES + 1))
+    begin_lock "the backup" || return
+    while try_again; do
         say "SELECT $START_CALL;" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?
         if [ $SAY_RC -eq 0 ] && matches "$SAID" '^[0-9A-F]+/[0-9A-F]+$'; then
-            emit locked ",\"session\":$SESSION,\"how\":\"backup-api\",\"tries\":$TRIES"
-            emit position ",\"name\":\"lsn\",\"value\":\"$SAID\""
+            locked backup-api
+            emit position name=lsn "value=$SAID"
             # Once now, so that nothing of the question must be read or written for the first time while all is frozen.
             say 'SELECT pg_backend_pid();' 2000 || :
             return 0
@@ -211,16 +203,14 @@ recipe_lock() {
         # A session that does not keep its own limit is not asked again; closing it ends the backup.
         if [ $SAY_RC -ne 0 ]; then break; fi
     done
-    emit lock-timeout ",\"tries\":$TRIES"
-    STOP_CODE=lock-timeout
-    return 1
+    lock_failed
 }
 
 # A non-exclusive backup lives exactly as long as its session.
 recipe_alive() {
     if say 'SELECT pg_backend_pid();' 2000 && [ "$SAID" = "$SESSION" ]; then
         ANSWERED=yes
-        emit alive ",\"session\":$SESSION"
+        say_alive
         return 0
     fi
     STOP_TEXT="the session that kept the backup open does not answer: ${SAY_ERROR:-silence}"
@@ -233,7 +223,7 @@ stop_backup() {
     SB_LEFT=$((DEADLINE - NOW - 1000))
     if [ "$SB_LEFT" -gt 8000 ]; then SB_LEFT=8000; fi
     if [ "$SB_LEFT" -lt 200 ]; then
-        emit note ',"text":"the budget left no time for the label of the backup"'
+        emit note 'text=the budget left no time for the label of the backup'
         return
     fi
     say "SET statement_timeout = ${SB_LEFT};" 1000 || return
@@ -244,13 +234,13 @@ stop_backup() {
         SELECT line FROM (SELECT 0 AS n, 0 AS part, 'stop-lsn ' || lsn AS line FROM s UNION ALL
         SELECT n, part, name || ' ' || part || ' ' || parts || ' ' || to_json(substr(body, (part - 1) * size + 1, size))
         FROM h, generate_series(1, parts) AS part) AS l ORDER BY n, part;" $((SB_LEFT + 500)) || [ -n "$SAY_ERROR" ]; then
-        emit note ",\"text\":\"no label, the backup was not ended: $(json_text "${SAY_ERROR:-silence}")\""
+        emit note "text=no label, the backup was not ended: ${SAY_ERROR:-silence}"
         return
     fi
     while read -r SB_NAME SB_PART SB_PARTS SB_TEXT; do
         case $SB_NAME in
-        stop-lsn) emit position ",\"name\":\"stop-lsn\",\"value\":\"$SB_PART\"" ;;
-        backup_label | tablespace_map) emit file ",\"name\":\"$SB_NAME\",\"part\":$SB_PART,\"parts\":$SB_PARTS,\"text\":$SB_TEXT" ;;
+        stop-lsn) emit position name=stop-lsn "value=$SB_PART" ;;
+        backup_label | tablespace_map) emit file "name=$SB_NAME" "part:$SB_PART" "parts:$SB_PARTS" "text:$SB_TEXT" ;;
         esac
     done <<END
 $SAID
@@ -258,10 +248,10 @@ END
 }
 
 recipe_unlock() {
-    if ! matches "${SESSION:-}" '^[0-9]+$'; then return 0; fi
+    has_session || return 0
     if [ "$ANSWERED" = yes ] && alive "$S/client" && [ ! -e "$S/fired" ]; then stop_backup; fi
     close_client '\q'
-    emit unlocked ",\"session\":$SESSION"
+    unlocked
 }
 
 # The server ends the session, and with it the backup, when the client is gone.

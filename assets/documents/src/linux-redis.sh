@@ -38,10 +38,7 @@ recipe_parameters() {
 
 recipe_tools() {
     if ! CLIENT=$(tool_path redis-cli); then CLIENT=$(tool_path valkey-cli) || CLIENT=''; fi
-    if [ -z "$CLIENT" ]; then MISSING="$MISSING redis-cli"; fi
-    if [ "$COMMAND" = dry-run ]; then
-        if [ -n "$CLIENT" ]; then emit tool ",\"name\":\"redis-cli\",\"path\":\"$CLIENT\""; else emit tool ',"name":"redis-cli"'; fi
-    fi
+    found_tool redis-cli "$CLIENT"
     need_tool timeout; TIMEOUT=$NT
     need_tool env; ENV_TOOL=$NT
 }
@@ -134,7 +131,7 @@ recipe_preflight() {
     ask_or_refuse 'INFO replication'
     REPLICA=false
     if [ "$(field role "$ANSWER")" = slave ]; then REPLICA=true; fi
-    emit engine ",\"name\":\"$ENGINE\",\"version\":\"$(json_text "$DB_VERSION")\",\"datadir\":\"$(place_of "$DATADIR"; json_text "$PLACE")\",\"replica\":$REPLICA"
+    say_engine "$ENGINE"
     ask_or_refuse 'INFO persistence'
     P=$(field aof_enabled "$ANSWER")
     setting save
@@ -230,18 +227,11 @@ witness_waits() {
 }
 
 recipe_lock() {
-    if ! matches "$SESSION" '^[0-9]+$' || ! alive "$S/client"; then
-        STOP_CODE=db-unreachable STOP_TEXT="no session for the pause: $SAY_ERROR"
-        return 1
-    fi
-    TRIES=0
-    STOP_TEXT='the budget left no time to try'
-    while [ "$TRIES" -le "$LOCK_RETRIES" ] && time_for_lock; do
-        TRIES=$((TRIES + 1))
+    begin_lock "the pause" || return
+    while try_again; do
         if [ "$AOF" = 1 ] && ! settled $((LOCK_WAIT * 1000)); then continue; fi
         may_go_on || return 1
-        now
-        if [ ! -e "$S/window.start" ]; then printf '%s\n' "$NOW" >"$S/window.start"; fi
+        window_begins
         mark "$S/paused"
         say "CLIENT PAUSE $((DEADLINE - NOW + 500)) WRITE" 3000 || break
         case $SAID in
@@ -257,14 +247,14 @@ recipe_lock() {
         esac
         if ! start_witness; then
             # An account that may not run it, or a pause that is none
-            STOP_CODE=db-denied STOP_TEXT="a script does not wait for the pause: $WT_LINE"
-            return 1
+            stop db-denied "a script does not wait for the pause: $WT_LINE"
+            return
         fi
         if settled $((LOCK_WAIT * 1000)); then
-            emit locked ",\"session\":$SESSION,\"how\":\"client-pause\",\"tries\":$TRIES"
+            locked client-pause
             if say 'INFO replication' 2000; then
                 RP=$(field master_replid "$SAID"):$(field master_repl_offset "$SAID")
-                if matches "$RP" '^[0-9a-f]+:[0-9]+$'; then emit position ",\"name\":\"replication-offset\",\"value\":\"$RP\""; fi
+                if matches "$RP" '^[0-9a-f]+:[0-9]+$'; then emit position name=replication-offset "value=$RP"; fi
             fi
             return 0
         fi
@@ -272,14 +262,12 @@ recipe_lock() {
         end_process "$S/witness"
         say 'CLIENT UNPAUSE' 3000 || break
     done
-    emit lock-timeout ",\"tries\":$TRIES"
-    STOP_CODE=lock-timeout
-    return 1
+    lock_failed
 }
 
 recipe_alive() {
     if say 'CLIENT ID' 2000 && [ "$SAID" = "$SESSION" ] && witness_waits; then
-        emit alive ",\"session\":$SESSION"
+        say_alive
         return 0
     fi
     STOP_TEXT="the pause of writes did not hold, or its session is gone: ${WT_LINE:-silence}"
@@ -287,11 +275,11 @@ recipe_alive() {
 }
 
 recipe_unlock() {
-    if ! matches "${SESSION:-}" '^[0-9]+$'; then return 0; fi
+    has_session || return 0
     end_process "$S/witness"
     if alive "$S/client" && [ -e "$S/paused" ] && say 'CLIENT UNPAUSE' 3000 && [ "$SAID" = OK ]; then rm -f "$S/paused"; fi
     close_client QUIT
-    emit unlocked ",\"session\":$SESSION"
+    unlocked
 }
 
 # The pause outlives its session, for as long as the budget lasts: end it at once.

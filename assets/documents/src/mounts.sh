@@ -139,8 +139,7 @@ scan_mounts() {
         M_CODE=''
         M_TEXT=''
         judge_mount
-        M_JSON=",\"mount\":\"$(json_text "$M_AT")\",\"fs\":\"$(json_text "$M_FS")\",\"dev\":\"$(json_text "$M_SOURCE")\",\"volumes\":[$(json_volumes "$M_VOLUMES")]"
-        if [ -n "$M_DISKS" ]; then M_JSON="$M_JSON,\"disks\":[$(json_volumes "$M_DISKS")]"; fi
+        set -- "mount=$M_AT" "fs=$M_FS" "dev=$M_SOURCE" "volumes:[$(json_volumes "$M_VOLUMES")]" ${M_DISKS:+"disks:[$(json_volumes "$M_DISKS")]"}
         if [ -z "$M_CODE" ]; then
             if [ "$M_LAST" = no ]; then
                 COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
@@ -150,9 +149,9 @@ scan_mounts() {
             fi
             COVERED_DEVICES="$COVERED_DEVICES$M_DEVICE "
             COVERED_ROOTS="$COVERED_ROOTS$M_DEVICE|$M_ROOT|$M_AT$newline"
-            emit mount "$M_JSON,\"covered\":true"
+            emit mount "$@" covered:true
         else
-            emit mount "$M_JSON,\"covered\":false,\"reason\":\"$(json_text "$M_TEXT")\""
+            emit mount "$@" covered:false "reason=$M_TEXT"
             if [ "$M_CODE" != skip ] && [ "$WANTED" != auto ] && asked_for "$M_AT" && [ -z "$REFUSAL" ]; then
                 REFUSAL="$M_CODE|$M_AT|$M_TEXT"
             fi

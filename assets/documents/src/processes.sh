@@ -9,6 +9,8 @@
 # Descriptors of the holder: 3 for a moment, 6 7 8 the writing ends of its gates, 9 the mutex. Recipes have 4 and 5.
 MODE='{{ mode }}'
 FREEZE_ROOT='{{ freezeRoot }}'
+# The name of a recipe of the user's own that runs on this document; it is what the set is tagged with.
+RECIPE_NAME='{{ recipe }}'
 
 newline='
 '
@@ -18,6 +20,12 @@ PRINTED=0
 
 # An empty file; a failed redirection of `:` would end the shell.
 mark() { { printf '' >"$1"; } 2>/dev/null; }
+
+# has FILE, note FILE TEXT: in the job's directory
+has() { [ -e "$S/$1" ]; }
+note() { printf '%s\n' "$2" >"$S/$1"; }
+
+nap() { "$SLEEP" 0.05; }
 
 # The start time of a process (PROC_START), its session (PROC_SESSION): a pid alone may have been given to another since.
 process() {
@@ -46,15 +54,20 @@ end_process() {
     if alive "$1"; then kill -KILL "$AL_PID" 2>/dev/null || :; fi
 }
 
-set_state() { printf '%s\n' "$2" >"$S/st.$1"; }
+set_state() { note "st.$1" "$2"; }
 get_state() {
     STATE=''
     { read -r STATE <"$S/st.$1"; } 2>/dev/null || :
 }
 
+# From now on a write may have to wait.
+window_begins() {
+    now
+    if ! has window.start; then note window.start "$NOW"; fi
+}
 mark_window_end() {
     now
-    printf '%s\n' "$NOW" >"$S/window.end"
+    note window.end "$NOW"
 }
 
 still_frozen() {

@@ -4,7 +4,6 @@
 # (becomes the client, by exec) and `say_mark N` (prints the statement that answers `freezeframe mark N`).
 
 FILE='^(auto|/[A-Za-z0-9._/@+-]+)$'
-check() { matches "$2" "$3" || bad_parameter "$1 does not fit $3"; }
 lock_parameters() {
     check lockWaitSeconds "$LOCK_WAIT" '^[1-9][0-9]?$'
     check lockRetries "$LOCK_RETRIES" '^[0-9]$'
@@ -82,7 +81,7 @@ close_client() {
     exec 4>&-
     CC_N=0
     while alive "$S/client" && [ $CC_N -lt 40 ]; do
-        "$SLEEP" 0.05
+        nap
         CC_N=$((CC_N + 1))
     done
     recipe_kill
@@ -99,11 +98,42 @@ fit_lock_wait() {
     if [ $((LOCK_WAIT * 2)) -gt "$BUDGET" ]; then LOCK_WAIT=$((BUDGET / 3 > 0 ? BUDGET / 3 : 1)); fi
 }
 
+# Is there a session? Its number is the server's, or the process id of the client.
+has_session() { matches "${SESSION:-}" '^[0-9]+$'; }
+
+# say_engine NAME: who answers, and where its data lies, as it is reached through the mount that freezes it
+say_engine() {
+    place_of "$DATADIR"
+    emit engine "name=$1" "version=$DB_VERSION" "datadir=$PLACE" "replica:$REPLICA"
+}
+
+# The words of every lock: begin_lock WHAT; while try_again; window_begins; locked HOW; at the end lock_failed.
+begin_lock() {
+    if ! has_session || ! alive "$S/client"; then
+        stop db-unreachable "no session for $1: $SAY_ERROR"
+        return
+    fi
+    TRIES=0
+    STOP_TEXT='the budget left no time to try'
+}
+try_again() {
+    [ "$TRIES" -le "$LOCK_RETRIES" ] && time_for_lock || return 1
+    TRIES=$((TRIES + 1))
+}
+locked() { emit locked "session:$SESSION" "how=$1" "tries:$TRIES"; }
+lock_failed() {
+    emit lock-timeout "tries:$TRIES"
+    STOP_CODE=lock-timeout
+    return 1
+}
+say_alive() { emit alive "session:$SESSION"; }
+unlocked() { emit unlocked "session:$SESSION"; }
+
 # say_path WHAT PATH: a place besides the data directory that the engine needs; as it is reached through the mount that freezes it
 say_path() {
     SP=$(readlink -f "$2" 2>/dev/null) || SP=$2
     place_of "$SP"
-    emit path ",\"what\":\"$1\",\"path\":\"$(json_text "$PLACE")\""
+    emit path "what=$1" "path=$PLACE"
 }
 
 # refuse_uncovered WHAT PATH: without this one nothing of the database would be in the snapshots

@@ -198,8 +198,10 @@ impl Sides<'_> {
             }) => {
                 return Err(format!(
                     "the instance's CreateSnapshots was not answered well: HTTP status {status}, {}",
-                    code.as_deref()
-                        .or(text.as_deref())
+                    [code, text]
+                        .into_iter()
+                        .filter_map(|word| word.as_deref().filter(|word| !word.is_empty()))
+                        .next()
                         .unwrap_or("no further word")
                 ));
             }

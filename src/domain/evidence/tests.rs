@@ -570,6 +570,24 @@ fn p10_what_the_instance_was_answered_must_be_what_ec2_shows() {
 }
 
 #[test]
+fn a_call_that_was_not_answered_well_is_told_with_the_words_that_there_are() {
+    for (words, last) in [
+        (r#","code":"Busy","text":"later""#, "Busy"),
+        (r#","code":"","text":"given up""#, "given up"),
+        (r#","code":"","text":"""#, "no further word"),
+        ("", "no further word"),
+    ] {
+        let (level, report) = alone(|lines, _| {
+            lines[8] = format!(r#"answer "ok":false,"status":0,"took_ms":9{words}"#);
+        });
+        assert_eq!(level, Level::Crash);
+        let link = report.links.iter().find(|link| link.name == "one-call");
+        let seen = format!("HTTP status 0, {last}");
+        assert!(link.is_some_and(|link| !link.holds && link.seen.ends_with(&seen)));
+    }
+}
+
+#[test]
 fn a_lock_that_did_not_last_leaves_the_freeze_its_level() {
     let (level, _) = alone(|lines, _| {
         lines[10] = r#"error "code":"lock-lost","text":"gone""#.to_owned();

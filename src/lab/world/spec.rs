@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::model::{AgentStatus, Engine, InstanceState, Platform, Role, VolumeType};
 use crate::lab::LabError;
+use crate::lab::throttle::SsmRates;
 
 /// A world as written down: the fleet, and how much past it has.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +22,9 @@ pub struct WorldSpec {
     pub oddities: bool,
     #[serde(default, rename = "instance")]
     pub instances: Vec<InstanceSpec>,
+    /// How fast Systems Manager lets the account call it, where the lab throttles.
+    #[serde(default)]
+    pub ssm_rates: SsmRates,
     /// Volumes that no instance has.
     #[serde(default, rename = "volume")]
     pub volumes: Vec<LooseVolumeSpec>,

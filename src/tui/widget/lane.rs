@@ -26,6 +26,7 @@ pub fn standing(job: &JobView) -> (&'static str, &'static str, Role) {
         return ("!", "THAW UNCERTAIN", Role::Error);
     }
     match job.verdict {
+        _ if job.owes_labels() => ("▲", "owes labels", Role::Warn),
         Some(verdict) => verdict_look(verdict),
         None if job.phase == Phase::Done => ("?", "ended without a verdict", Role::Warn),
         None if is_frozen(job) => ("❄", "FROZEN", Role::Frozen),
