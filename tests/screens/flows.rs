@@ -78,6 +78,32 @@ fn a_range_that_is_being_marked_counts() {
 }
 
 #[test]
+fn every_line_of_the_review_can_be_read() {
+    let mut hands = Hands::loaded();
+    hands.press("gvGas");
+    let first = hands.screen(80, 24);
+    let place = |screen: &str, words: &str| screen.find(words);
+    assert!(
+        place(&first, "✓ db-primary") < place(&first, "✗ "),
+        "{first}"
+    );
+    assert!(
+        first.contains("PgDn PgUp") && !first.contains("✗ 数"),
+        "{first}"
+    );
+    hands.press("<C-f>");
+    hands.screen(80, 24);
+    hands.press("<C-f><C-f>");
+    let last = hands.screen(80, 24);
+    assert!(
+        last.contains("✗ 数") && !last.contains("✓ db-primary"),
+        "{last}"
+    );
+    hands.press("<C-b><C-b><C-b>");
+    assert_eq!(hands.screen(80, 24), first);
+}
+
+#[test]
 fn help_is_there_in_a_dialog_and_in_its_number() {
     let mut hands = Hands::loaded();
     hands.press("/db-primary<Enter>as?");

@@ -495,7 +495,12 @@ impl Screen for Jobs {
         let crowded = self.rows.len() * lane::height(lane_width) > usize::from(list.height);
         let height = if crowded { 1 } else { lane::height(lane_width) };
         // Lanes of one line cannot say everything; the one under the cursor does so below them.
-        if height == 1 && list.height >= FOOT * 2 {
+        let room = match height {
+            1 => list.height >= FOOT * 2,
+            // Two lines tell the phases, but not all of what went wrong.
+            _ => self.rows.len() * height + usize::from(FOOT) <= usize::from(list.height),
+        };
+        if room {
             list.height -= FOOT;
             let rows = Rect {
                 y: list.bottom(),

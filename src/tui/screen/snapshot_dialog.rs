@@ -1,5 +1,7 @@
 //! The review before a run: which instances, with which recipe, what will be refused at once and why.
 
+use std::cell::Cell as Slot;
+
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -59,6 +61,10 @@ pub struct SnapshotDialog {
     /// Recipes to choose from, after [`BY_TAG`].
     recipes: Vec<String>,
     form: Form,
+    /// Lines of the review that are passed over, and how many there are beyond those shown.
+    offset: usize,
+    hidden: Slot<usize>,
+    shown: Slot<usize>,
 }
 
 impl SnapshotDialog {
@@ -104,6 +110,9 @@ impl SnapshotDialog {
             instances,
             recipes,
             form: Form::new(fields, buttons, 0),
+            offset: 0,
+            hidden: Slot::new(0),
+            shown: Slot::new(1),
         };
         dialog.form.set_focus(Focus::Field(field::RECIPE));
         dialog.settle();
@@ -254,7 +263,10 @@ impl SnapshotDialog {
             .unwrap_or(0)
             .min(cells / 3);
         let mut out = Vec::new();
-        for (id, reason) in self.review(cx) {
+        // Those that will run first, each by name.
+        let mut rows: Vec<_> = self.review(cx).collect();
+        rows.sort_by_key(|(id, reason)| (reason.is_some(), cx.world.instance_name(id)));
+        for (id, reason) in rows {
             let name = text::pad(cx.world.instance_name(id), names, false);
             let recipe = cx
                 .world
@@ -289,12 +301,26 @@ impl Screen for SnapshotDialog {
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
-        action == Action::Back || self.form.handles(action)
+        match action {
+            Action::Back => true,
+            Action::PageDown | Action::PageUp => self.hidden.get() > 0,
+            _ => self.form.handles(action),
+        }
     }
 
     fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
-        if action == Action::Back {
-            return Reaction::ask(Request::Close);
+        let page = self.shown.get().max(1);
+        match action {
+            Action::Back => return Reaction::ask(Request::Close),
+            Action::PageDown => {
+                self.offset = (self.offset + page).min(self.hidden.get());
+                return Reaction::done();
+            }
+            Action::PageUp => {
+                self.offset = self.offset.min(self.hidden.get()).saturating_sub(page);
+                return Reaction::done();
+            }
+            _ => {}
         }
         if !self.form.handles(action) {
             return Reaction::Ignored;
@@ -370,14 +396,21 @@ impl Screen for SnapshotDialog {
         )];
         // One line for the count, a blank one and the notes; the rest for instances, the last telling how many more.
         let room = above.saturating_sub(notes.len() + 3);
-        let hidden = lines.len().saturating_sub(room);
-        if hidden > 0 {
-            shown.extend(lines.into_iter().take(room.saturating_sub(1)));
-            shown.push(Line::styled(
-                format!("… {} more lines", hidden + 1),
-                cx.styles.get(Role::Muted),
-            ));
+        let all_lines = lines.len();
+        if all_lines > room {
+            let fits = room.saturating_sub(1);
+            self.hidden.set(all_lines - fits);
+            self.shown.set(fits);
+            let offset = self.offset.min(all_lines - fits);
+            shown.extend(lines.into_iter().skip(offset).take(fits));
+            let words = format!(
+                "… lines {}–{} of {all_lines}, PgDn PgUp",
+                (offset + 1).min(offset + fits),
+                offset + fits
+            );
+            shown.push(Line::styled(words, cx.styles.get(Role::Muted)));
         } else {
+            self.hidden.set(0);
             shown.extend(lines);
         }
         shown.push(Line::default());
