@@ -4,8 +4,9 @@
 //! cargo run --release --example fanout -- --instances 1000 --at-once 40
 //! ```
 //!
-//! Prints what was throttled (must be nothing), how long the run took on the virtual clock, the least time
-//! that the published buckets allow for the calls that were made, the ratio of the two, and peak memory.
+//! Prints what was throttled (must be nothing), how long the run took on the virtual clock, the two bounds on
+//! that (what the published buckets allow for the calls that were made, and what `--at-once` allows for jobs of
+//! that length), which of them binds, the ratio of time to each, and peak memory of engine and lab together.
 #![expect(clippy::print_stdout, reason = "printing is all that it is for")]
 
 #[path = "../tests/support/fleet.rs"]
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant as RealInstant};
 
 use chrono::{DateTime, Utc};
 use clap::Parser;
-use freezeframe::domain::job::JobView;
+use freezeframe::domain::job::{JobView, Mode, Phase};
 use freezeframe::domain::pace::Bucket;
 use freezeframe::domain::problem::Problem;
 use freezeframe::domain::run::Limits;
@@ -38,6 +39,9 @@ struct Args {
     /// Jobs under way at once, 1 to 200
     #[arg(long, default_value_t = 40)]
     at_once: u32,
+    /// The instances ask for their snapshots themselves
+    #[arg(long)]
+    autonomous: bool,
 }
 
 /// The calls so far, by action.
@@ -54,7 +58,10 @@ impl Tally {
         let fresh = |call: &&CallRecord| self.until.is_none_or(|t| call.at >= t) && call.at < now;
         for call in lab.calls().iter().filter(fresh) {
             *self.calls.entry(call.action.clone()).or_default() += 1;
-            if call.outcome == "RequestLimitExceeded" {
+            if matches!(
+                call.outcome.as_str(),
+                "RequestLimitExceeded" | "ThrottlingException"
+            ) {
                 *self.throttled.entry(call.action.clone()).or_default() += 1;
             }
         }
@@ -76,8 +83,13 @@ async fn bench(args: Args) -> Result<(), Box<dyn Error>> {
         ..Limits::default()
     };
     limits.check()?;
-    let (lab, ops) = fleet::open(args.instances, 0).await?;
-    let specs = fleet::specs(&ops, &limits).await?;
+    let (lab, ops) = fleet::open(args.instances, 0, "").await?;
+    let mode = if args.autonomous {
+        Mode::Autonomous
+    } else {
+        Mode::Coordinated
+    };
+    let specs = fleet::specs(&ops, &limits, mode).await?;
     let mut tally = Tally::default();
     tally.count(&lab, ops.clock.now());
     let mut tally = Tally {
@@ -139,16 +151,30 @@ fn report(
     let bound = Bucket::iter()
         .filter_map(|bucket| {
             let calls = *tally.calls.get(&bucket.to_string())?;
-            Some((bucket.least(calls), bucket, calls))
+            Some((bucket.least(calls).as_secs_f64(), bucket, calls))
         })
-        .max_by_key(|(least, ..)| *least);
-    println!("virtual time       {:.1} s", took.as_secs_f64());
-    if let Some((least, bucket, calls)) = bound {
-        let seconds = least.as_secs_f64();
-        println!("bound by buckets   {seconds:.1} s ({calls} x {bucket})");
-        if seconds > 0.0 {
-            println!("ratio              {:.3}", took.as_secs_f64() / seconds);
-        }
+        .max_by(|(one, ..), (two, ..)| one.total_cmp(two));
+    let seconds = took.as_secs_f64();
+    println!("virtual time       {seconds:.1} s");
+    let (buckets, words) = bound.map_or((0.0, String::new()), |(least, bucket, calls)| {
+        (least, format!(" ({calls} x {bucket})"))
+    });
+    println!("bound by buckets   {buckets:.1} s{words}");
+    let each = length_of_a_job(views);
+    let jobs = f64::from(u32::try_from(views.len()).unwrap_or(u32::MAX));
+    let turns = jobs * each / f64::from(args.at_once);
+    println!(
+        "bound by at-once   {turns:.1} s ({jobs} jobs x {each:.2} s / {})",
+        args.at_once
+    );
+    let (name, larger) = if buckets >= turns {
+        ("buckets", buckets)
+    } else {
+        ("at-once", turns)
+    };
+    println!("what binds         {name}; ratio {:.3}", seconds / larger);
+    if buckets > 0.0 {
+        println!("ratio to buckets   {:.3}", seconds / buckets);
     }
     println!("real time          {:.1} s", real.as_secs_f64());
     println!("peak memory        {}", peak_memory());
@@ -160,6 +186,21 @@ fn longest(views: &[Result<JobView, Problem>]) -> Option<u64> {
         .flatten()
         .filter_map(|v| v.freeze_window_ms)
         .max()
+}
+
+/// Seconds that a job takes of its place when nobody is in its way: the shortest of this run, from its preflight
+/// until only AWS's copying is left.
+fn length_of_a_job(views: &[Result<JobView, Problem>]) -> f64 {
+    let at = |view: &JobView, phase| {
+        let record = view.phases.iter().find(|p| p.phase == phase)?;
+        Some(record.started)
+    };
+    let length = |view: &JobView| {
+        let (from, to) = (at(view, Phase::Preflight)?, at(view, Phase::Completing)?);
+        (to - from).to_std().ok()
+    };
+    let shortest = views.iter().flatten().filter_map(length).min();
+    shortest.unwrap_or_default().as_secs_f64()
 }
 
 /// `VmHWM` of this process, the lab included; Linux only.

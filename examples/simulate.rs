@@ -1,6 +1,7 @@
 //! Seeds of the simulation, as many as you like, on all cores; a failing one prints how to replay it.
 //!
 //! `cargo run --release --example simulate -- --seeds 100000` (or `--from 5000 --seeds 1000`, or `--seed 7 --verbose`).
+//! `--story NAME` plays stories of one kind only: plain, run, abort, foreign, twins, hosts, outage, clocks, lost.
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 #[path = "../tests/sim/mod.rs"]
@@ -11,8 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
-use sim::draw::Story;
+use sim::draw::Theme;
 use sim::play;
+use sim::story::Story;
 
 #[derive(Parser)]
 struct Args {
@@ -25,6 +27,9 @@ struct Args {
     /// This seed only
     #[arg(long)]
     seed: Option<u64>,
+    /// Stories of this kind only: plain, run, abort, foreign, twins (one journal), hosts (two), outage, clocks, lost
+    #[arg(long)]
+    story: Option<Theme>,
     /// Show the story, every call and every freeze
     #[arg(long)]
     verbose: bool,
@@ -53,7 +58,7 @@ fn main() -> ExitCode {
                     if seed >= to {
                         return;
                     }
-                    if let Some(count) = one(seed, args.verbose) {
+                    if let Some(count) = one(seed, args.story, args.verbose) {
                         writes.fetch_add(u64::from(count), Ordering::Relaxed);
                     } else {
                         bad.fetch_add(1, Ordering::Relaxed);
@@ -77,8 +82,8 @@ fn main() -> ExitCode {
 }
 
 /// Journal writes of a good seed; `None` for a bad one, which is told.
-fn one(seed: u64, verbose: bool) -> Option<u32> {
-    let story = Story::of(seed);
+fn one(seed: u64, theme: Option<Theme>, verbose: bool) -> Option<u32> {
+    let story = theme.map_or_else(|| Story::of(seed), |theme| Story::about(theme, seed));
     if verbose {
         println!("{story:#?}");
     }
@@ -111,7 +116,7 @@ fn one(seed: u64, verbose: bool) -> Option<u32> {
                 );
             }
         }
-        for view in &ending.eye.closed {
+        for view in ending.eye.closed.iter().chain(&ending.eye.open) {
             println!(
                 "{} {:?} uncertain={} {:?}",
                 view.spec.job, view.verdict, view.thaw_uncertain, view.error
@@ -125,6 +130,7 @@ fn one(seed: u64, verbose: bool) -> Option<u32> {
     for violation in &ending.violations {
         println!("  {violation}");
     }
-    println!("  replay: cargo run --example simulate -- --seed {seed} --verbose");
+    let kind = theme.map_or_else(String::new, |theme| format!(" --story {theme}"));
+    println!("  replay: cargo run --example simulate -- --seed {seed}{kind} --verbose");
     None
 }

@@ -53,12 +53,15 @@ async fn sound(bench: &Bench, view: &JobView) {
 
 #[tokio::test(start_paused = true)]
 async fn one_command_makes_a_proven_set_with_the_instances_own_role() {
-    for (recipe, verdict) in [
-        ("linux-mysql", Verdict::Application),
-        ("linux-filesystem", Verdict::Filesystem),
+    // The last is a recipe of the user's own on a document of ours: the set bears its name.
+    for (document, recipe, verdict) in [
+        ("linux-mysql", "linux-mysql", Verdict::Application),
+        ("linux-filesystem", "linux-filesystem", Verdict::Filesystem),
+        ("linux-mysql", "mysql-of-ours.2", Verdict::Application),
     ] {
         let bench = bench().await;
-        let spec = alone(&bench, recipe, OnFailure::Skip).await;
+        let mut spec = alone(&bench, document, OnFailure::Skip).await;
+        spec.recipe = recipe.to_owned();
         let view = bench.run(spec).await;
         assert_eq!(view.verdict, Some(verdict), "{view:#?}");
         assert!(view.evidence.links.iter().all(|l| l.holds), "{view:#?}");

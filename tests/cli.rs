@@ -6,6 +6,9 @@
     reason = "a helper of a test fails the test"
 )]
 
+#[path = "cli/mistakes.rs"]
+mod mistakes;
+
 use std::path::Path;
 
 use assert_cmd::Command;

@@ -16,7 +16,7 @@ use freezeframe::domain::job::{JobSpec, JobView, Phase};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::machine::{
     AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Effect, Engine,
-    Event, Job, PreflightFacts, SnapshotProgress, Timer,
+    Event, Job, PreflightFacts, SnapshotProgress, Timer, Written,
 };
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::jobs::journal::Journal;
@@ -251,7 +251,9 @@ impl World {
                 for taken in self.taken.iter_mut().filter(|t| t.console == n) {
                     taken.level = labels.first().map(|l| l.level);
                 }
-                console.ways.push(answer(Event::LabelsWritten(Ok(()))));
+                console
+                    .ways
+                    .push(answer(Event::LabelsWritten(Written::all(&labels))));
             }
             Effect::WatchProgress => {
                 let done = vec![SnapshotProgress {

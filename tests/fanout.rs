@@ -2,15 +2,21 @@
 //! groups never freeze together, what failed untouched is tried again, what is stopped stays stopped.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
+#[path = "fanout/alone.rs"]
+mod alone;
 #[path = "support/fleet.rs"]
 mod fleet;
+#[path = "fanout/hosts.rs"]
+mod hosts;
+#[path = "fanout/rates.rs"]
+mod rates;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use chrono::{DateTime, Utc};
 use freezeframe::domain::ids::JobId;
-use freezeframe::domain::job::{JobSpec, JobView, OnFailure, Phase, Verdict};
+use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::problem::Problem;
 use freezeframe::domain::run::Limits;
 use freezeframe::lab::{Fault, FaultKind, Lab};
@@ -48,7 +54,12 @@ fn verdicts(views: &[Result<JobView, Problem>]) -> BTreeMap<String, usize> {
 
 fn throttled(lab: &Lab) -> usize {
     let calls = lab.calls();
-    let away = |c: &&freezeframe::lab::CallRecord| c.outcome == "RequestLimitExceeded";
+    let away = |c: &&freezeframe::lab::CallRecord| {
+        matches!(
+            c.outcome.as_str(),
+            "RequestLimitExceeded" | "ThrottlingException"
+        )
+    };
     calls.iter().filter(away).count()
 }
 
@@ -68,27 +79,61 @@ fn freeze(view: &JobView) -> Between {
     (at(Phase::Quiescing), at(Phase::Verifying))
 }
 
-fn fault(lab: &Lab, action: &str, times: u32, code: &str) {
-    lab.faults().inject(Fault {
+/// Jobs that were under way together, counted over every state that was shown.
+fn most_at_once(seen: &[JobView]) -> usize {
+    let mut phases: HashMap<JobId, Phase> = HashMap::new();
+    let mut most = 0;
+    for view in seen {
+        phases.insert(view.spec.job.clone(), view.phase);
+        let inside = |p: &&Phase| (Phase::Preflight..Phase::Completing).contains(*p);
+        most = most.max(phases.values().filter(inside).count());
+    }
+    most
+}
+
+/// No two of a group were frozen at the same time.
+fn never_together(views: &[Result<JobView, Problem>]) {
+    let mut groups: BTreeMap<String, Vec<Between>> = BTreeMap::new();
+    for view in views.iter().map(|v| v.as_ref().unwrap()) {
+        let group = groups.entry(view.spec.group.clone().unwrap()).or_default();
+        group.push(freeze(view));
+    }
+    for (group, mut freezes) in groups {
+        freezes.sort();
+        for pair in freezes.windows(2) {
+            assert!(pair[0].1 <= pair[1].0, "{group}: {freezes:?}");
+        }
+    }
+}
+
+/// A refusal of these calls, to be ordered at the lab.
+fn refusal(action: &str, skip: u32, times: u32, code: &str) -> Fault {
+    Fault {
         action: action.to_owned(),
-        skip: 0,
+        skip,
         times,
         kind: FaultKind::Error {
             status: 400,
             code: code.to_owned(),
             message: "a fault".to_owned(),
         },
-    });
+    }
+}
+
+fn fault(lab: &Lab, action: &str, times: u32, code: &str) {
+    lab.faults().inject(refusal(action, 0, times, code));
 }
 
 #[tokio::test(start_paused = true)]
 async fn sixty_instances_are_proven_and_no_call_is_throttled() {
-    let (lab, ops) = fleet::open(60, 0).await.unwrap();
+    let (lab, ops) = fleet::open(60, 0, "").await.unwrap();
     let limits = Limits {
         at_once: 25,
         ..Limits::default()
     };
-    let specs = fleet::specs(&ops, &limits).await.unwrap();
+    let specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
     let order: Vec<JobId> = specs.iter().map(|s| s.job.clone()).collect();
     let (views, seen) = run(&ops, specs, &limits).await;
     assert_eq!(
@@ -105,14 +150,7 @@ async fn sixty_instances_are_proven_and_no_call_is_throttled() {
         answered, order,
         "the answer keeps the order of the question"
     );
-    // Never more at once than asked for, counted over every state that was shown.
-    let mut phases: HashMap<JobId, Phase> = HashMap::new();
-    let mut most = 0;
-    for view in &seen {
-        phases.insert(view.spec.job.clone(), view.phase);
-        let inside = |p: &&Phase| (Phase::Preflight..Phase::Completing).contains(*p);
-        most = most.max(phases.values().filter(inside).count());
-    }
+    let most = most_at_once(&seen);
     assert!((10..=25).contains(&most), "{most} at once");
     let words = seen.iter().filter_map(|v| v.waiting.as_deref()).next();
     assert_eq!(words, Some("waits for its turn, 25 at once"));
@@ -120,27 +158,21 @@ async fn sixty_instances_are_proven_and_no_call_is_throttled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_primary_and_its_replica_are_never_frozen_together() {
-    let (_lab, ops) = fleet::open(24, 2).await.unwrap();
+    let (_lab, ops) = fleet::open(24, 2, "").await.unwrap();
     let limits = Limits {
         at_once: 24,
         ..Limits::default()
     };
-    let specs = fleet::specs(&ops, &limits).await.unwrap();
+    let specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
     assert_eq!(specs[0].group.as_deref(), Some("pair-0000"));
     let (views, seen) = run(&ops, specs, &limits).await;
     assert_eq!(
         verdicts(&views),
         BTreeMap::from([("filesystem".into(), 24)])
     );
-    let mut pairs: BTreeMap<String, Vec<Between>> = BTreeMap::new();
-    for view in views.iter().map(|v| v.as_ref().unwrap()) {
-        let pair = pairs.entry(view.spec.group.clone().unwrap()).or_default();
-        pair.push(freeze(view));
-    }
-    for (pair, mut freezes) in pairs {
-        freezes.sort();
-        assert!(freezes[0].1 <= freezes[1].0, "{pair}: {freezes:?}");
-    }
+    never_together(&views);
     assert!(
         seen.iter()
             .any(|v| v.waiting.as_deref() == Some("waits for group pair-0003"))
@@ -150,9 +182,11 @@ async fn a_primary_and_its_replica_are_never_frozen_together() {
 /// Two runs of one console, or two consoles on one journal: the cap holds across them.
 #[tokio::test(start_paused = true)]
 async fn the_group_s_cap_holds_across_runs() {
-    let (_lab, ops) = fleet::open(2, 2).await.unwrap();
+    let (_lab, ops) = fleet::open(2, 2, "").await.unwrap();
     let limits = Limits::default();
-    let mut one = fleet::specs(&ops, &limits).await.unwrap();
+    let mut one = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
     let two = one.split_off(1);
     let ((first, _), (second, _)) = tokio::join!(run(&ops, one, &limits), run(&ops, two, &limits));
     let (first, second) = (first[0].as_ref().unwrap(), second[0].as_ref().unwrap());
@@ -168,10 +202,16 @@ async fn the_group_s_cap_holds_across_runs() {
 /// snapshot of the same volumes.
 #[tokio::test(start_paused = true)]
 async fn an_instance_has_one_job_at_a_time_and_its_volumes_are_spaced() {
-    let (lab, ops) = fleet::open(1, 0).await.unwrap();
+    let (lab, ops) = fleet::open(1, 0, "").await.unwrap();
     let limits = Limits::default();
-    let mut specs = fleet::specs(&ops, &limits).await.unwrap();
-    specs.extend(fleet::specs(&ops, &limits).await.unwrap());
+    let mut specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
+    specs.extend(
+        fleet::specs(&ops, &limits, Mode::Coordinated)
+            .await
+            .unwrap(),
+    );
     let (views, seen) = run(&ops, specs, &limits).await;
     assert_eq!(verdicts(&views), BTreeMap::from([("filesystem".into(), 2)]));
     let waits = |v: &JobView| {
@@ -188,9 +228,11 @@ async fn an_instance_has_one_job_at_a_time_and_its_volumes_are_spaced() {
 /// Spacing is known from AWS too: somebody else took a snapshot a moment ago.
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_that_somebody_else_took_is_waited_for_before_the_freeze() {
-    let (lab, ops) = fleet::open(1, 0).await.unwrap();
+    let (lab, ops) = fleet::open(1, 0, "").await.unwrap();
     let limits = Limits::default();
-    let specs = fleet::specs(&ops, &limits).await.unwrap();
+    let specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
     let id = specs[0].instance.clone();
     // Another session knows nothing of ours, and ours nothing of it.
     let (_, other) = (lab.clone(), ops.session.clone());
@@ -210,12 +252,14 @@ async fn a_snapshot_that_somebody_else_took_is_waited_for_before_the_freeze() {
 
 #[tokio::test(start_paused = true)]
 async fn what_failed_untouched_is_tried_again_as_a_new_job_of_the_same_run() {
-    let (lab, ops) = fleet::open(1, 0).await.unwrap();
+    let (lab, ops) = fleet::open(1, 0, "").await.unwrap();
     let limits = Limits {
         retries: 2,
         ..Limits::default()
     };
-    let specs = fleet::specs(&ops, &limits).await.unwrap();
+    let specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
     let (first, run_id) = (specs[0].job.clone(), specs[0].run.clone());
     fault(&lab, "SendCommand", 1, "InternalServerError");
     let (views, seen) = run(&ops, specs, &limits).await;
@@ -234,12 +278,14 @@ async fn what_failed_untouched_is_tried_again_as_a_new_job_of_the_same_run() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_tried_again_once_snapshots_were_asked_for() {
-    let (lab, ops) = fleet::open(1, 0).await.unwrap();
+    let (lab, ops) = fleet::open(1, 0, "").await.unwrap();
     let limits = Limits {
         retries: 3,
         ..Limits::default()
     };
-    let specs = fleet::specs(&ops, &limits).await.unwrap();
+    let specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
     fault(&lab, "CreateSnapshots", 1, "SnapshotLimitExceeded");
     let (views, _) = run(&ops, specs, &limits).await;
     assert_eq!(views[0].as_ref().unwrap().verdict, Some(Verdict::Failed));
@@ -250,12 +296,14 @@ async fn nothing_is_tried_again_once_snapshots_were_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_consistent_set_is_left_to_the_last_attempt() {
     for (times, verdict, sets) in [(1, Verdict::Filesystem, 1), (9, Verdict::Crash, 1)] {
-        let (lab, ops) = fleet::open(1, 0).await.unwrap();
+        let (lab, ops) = fleet::open(1, 0, "").await.unwrap();
         let limits = Limits {
             retries: 1,
             ..Limits::default()
         };
-        let mut specs = fleet::specs(&ops, &limits).await.unwrap();
+        let mut specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+            .await
+            .unwrap();
         specs[0].on_failure = OnFailure::CrashConsistent;
         // The agent cannot be reached: SSM does not know the instance.
         fault(&lab, "SendCommand", times, "InvalidInstanceId");
@@ -268,13 +316,15 @@ async fn a_crash_consistent_set_is_left_to_the_last_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn stopping_a_run_stops_what_waits_too_and_tries_nothing_again() {
-    let (lab, ops) = fleet::open(12, 0).await.unwrap();
+    let (lab, ops) = fleet::open(12, 0, "").await.unwrap();
     let limits = Limits {
         at_once: 2,
         retries: 5,
         ..Limits::default()
     };
-    let specs = fleet::specs(&ops, &limits).await.unwrap();
+    let specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
     let all = CancellationToken::new();
     let begun: Mutex<Vec<JobId>> = Mutex::default();
     let (updates, mut inbox) = mpsc::channel::<JobView>(1_024);
@@ -300,9 +350,11 @@ async fn stopping_a_run_stops_what_waits_too_and_tries_nothing_again() {
 /// Thawing again asks every mount, and what was found is put on record; a verdict is not improved by it.
 #[tokio::test(start_paused = true)]
 async fn an_uncertain_thaw_is_settled_by_asking_again() {
-    let (lab, ops) = fleet::open(1, 0).await.unwrap();
+    let (lab, ops) = fleet::open(1, 0, "").await.unwrap();
     let limits = Limits::default();
-    let specs = fleet::specs(&ops, &limits).await.unwrap();
+    let specs = fleet::specs(&ops, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
     let (views, _) = run(&ops, specs, &limits).await;
     let mut view = views[0].as_ref().unwrap().clone();
     view.thaw_uncertain = true;

@@ -14,6 +14,8 @@ mod credentials;
 mod journal;
 #[path = "life/kill.rs"]
 mod kill;
+#[path = "life/labels.rs"]
+mod labels;
 #[path = "life/orphans.rs"]
 mod orphans;
 #[path = "life/secrets.rs"]

@@ -11,7 +11,7 @@ use freezeframe::domain::job::{JobSpec, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::machine::{
     AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Effect, Event, Job,
-    PreflightFacts, SnapshotProgress, Timer, step,
+    PreflightFacts, SnapshotProgress, Timer, Written, step,
 };
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::domain::trace;
@@ -231,6 +231,15 @@ fn timer() -> impl Strategy<Value = Timer> {
     ])
 }
 
+/// A level may be written on the one snapshot, whether it was asked for or not.
+fn written() -> impl Strategy<Value = Written> {
+    let level = prop::sample::select(vec![Level::Crash, Level::Filesystem, Level::Application]);
+    prop_oneof![
+        3 => level.prop_map(|level| Written { labels: vec![(made()[0].snapshot.clone(), level)], problem: None }),
+        1 => problem().prop_map(Written::none),
+    ]
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let answers = || prop_oneof![3 => Just(Ok(made())), 1 => Just(Ok(Vec::new())), 2 => problem().prop_map(Err)];
     let unit = || prop_oneof![2 => Just(Ok(())), 1 => problem().prop_map(Err)];
@@ -248,7 +257,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => sent().prop_map(Event::PostSent),
         5 => outcome().prop_map(Event::PostEnded),
         2 => answers().prop_map(Event::SnapshotsFound),
-        3 => unit().prop_map(Event::LabelsWritten),
+        3 => written().prop_map(Event::LabelsWritten),
         3 => (state, any::<u8>()).prop_map(|(state, percent)| Event::Progress(vec![SnapshotProgress {
             snapshot: made()[0].snapshot.clone(),
             state: state.to_owned(),
@@ -277,7 +286,10 @@ fn good_way() -> Vec<Event> {
         Event::SnapshotsAnswered(Ok(made())),
         Event::PostSent(Ok(CommandId::from_api(ID))),
         Event::PostEnded(ended(&said[1])),
-        Event::LabelsWritten(Ok(())),
+        Event::LabelsWritten(Written {
+            labels: vec![(made()[0].snapshot.clone(), Level::Filesystem)],
+            problem: None,
+        }),
         Event::Progress(vec![SnapshotProgress {
             snapshot: made()[0].snapshot.clone(),
             state: "completed".into(),

@@ -12,6 +12,12 @@ mod autonomous;
 #[path = "real/console.rs"]
 mod console;
 #[cfg(test)]
+#[path = "real/deliveries.rs"]
+mod deliveries;
+#[cfg(test)]
+#[path = "real/dlm.rs"]
+mod dlm;
+#[cfg(test)]
 #[path = "real/failsafe.rs"]
 mod failsafe;
 #[cfg(test)]

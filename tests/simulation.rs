@@ -11,9 +11,11 @@ mod sim;
 use std::time::Duration;
 
 use freezeframe::domain::job::{Mode, Verdict};
+use freezeframe::domain::run::Limits;
 use freezeframe::lab::runtime_simulated::{By, What};
 use freezeframe::lab::{Fault, FaultKind};
-use sim::draw::Story;
+use sim::eye::{Cleared, Eye};
+use sim::story::{Abort, Manners, Moment, Story};
 use sim::{Ending, play};
 
 fn seeds(range: std::ops::Range<u64>) {
@@ -50,10 +52,10 @@ fn seeds_750_to_999() {
     seeds(750..1_000);
 }
 
-/// Plays the plain story with call N hit by `kind`, for N = 0, 1, … until no call is left to hit.
-fn every_call(mode: Mode, kind: &FaultKind, check: impl Fn(usize, &Ending)) {
+/// Plays a story with call N hit by `kind`, for N = 0, 1, … until no call is left to hit.
+fn every_call(story: &Story, kind: &FaultKind, check: impl Fn(usize, &Ending)) {
     for n in 0.. {
-        let mut story = Story::plain(7, mode, true);
+        let mut story = story.clone();
         story.faults.push(Fault {
             action: "*".into(),
             skip: u32::try_from(n).unwrap(),
@@ -61,18 +63,42 @@ fn every_call(mode: Mode, kind: &FaultKind, check: impl Fn(usize, &Ending)) {
             kind: kind.clone(),
         });
         let ending = play(&story).unwrap();
+        let modes: Vec<Mode> = story.wishes.iter().map(|wish| wish.mode).collect();
         assert!(
             ending.violations.is_empty(),
-            "call {n} {kind:?} in {mode}: {:?}",
+            "call {n} {kind:?} in {modes:?}: {:?}",
             ending.violations
         );
         check(n, &ending);
         // The stage makes calls of its own before the fault is there.
         if ending.eye.calls.len() <= n {
-            assert!(n > 15, "only {n} calls in {mode}");
+            assert!(n > 10, "only {n} calls in {modes:?}");
             return;
         }
     }
+}
+
+/// One job, in that mode.
+fn one(mode: Mode) -> Story {
+    Story::plain(7, mode)
+}
+
+/// A run of two instances in that mode.
+fn two(mode: Mode) -> Story {
+    let mut story = Story::plain_run(7, mode, 2);
+    story.consoles[0].run = Some(Limits::default());
+    story
+}
+
+/// One job, in that mode, which is stopped while it quiesces.
+fn stopped(mode: Mode, by_another: bool) -> Story {
+    let mut story = Story::plain(7, mode);
+    story.consoles[0].aborts.push(Abort {
+        at: Moment::Write(8),
+        whom: None,
+        by_another,
+    });
+    story
 }
 
 fn denied() -> FaultKind {
@@ -119,14 +145,14 @@ fn label_last(_: usize, ending: &Ending) {
 
 #[test]
 fn p12_the_label_is_written_last_coordinated() {
-    every_call(Mode::Coordinated, &denied(), label_last);
-    every_call(Mode::Coordinated, &broken(), label_last);
+    every_call(&one(Mode::Coordinated), &denied(), label_last);
+    every_call(&one(Mode::Coordinated), &broken(), label_last);
 }
 
 #[test]
 fn p12_the_label_is_written_last_autonomous() {
-    every_call(Mode::Autonomous, &denied(), label_last);
-    every_call(Mode::Autonomous, &broken(), label_last);
+    every_call(&one(Mode::Autonomous), &denied(), label_last);
+    every_call(&one(Mode::Autonomous), &broken(), label_last);
 }
 
 /// A lost answer is found again: one set at most, and the job knows all of it.
@@ -152,14 +178,91 @@ fn found_again(n: usize, ending: &Ending) {
 
 #[test]
 fn p22_a_lost_answer_is_found_again_coordinated() {
-    every_call(Mode::Coordinated, &FaultKind::LoseResponse, found_again);
-    every_call(Mode::Coordinated, &FaultKind::Reset, found_again);
+    every_call(
+        &one(Mode::Coordinated),
+        &FaultKind::LoseResponse,
+        found_again,
+    );
+    every_call(&one(Mode::Coordinated), &FaultKind::Reset, found_again);
 }
 
 #[test]
 fn p22_a_lost_answer_is_found_again_autonomous() {
-    every_call(Mode::Autonomous, &FaultKind::LoseResponse, found_again);
-    every_call(Mode::Autonomous, &FaultKind::Reset, found_again);
+    every_call(
+        &one(Mode::Autonomous),
+        &FaultKind::LoseResponse,
+        found_again,
+    );
+    every_call(&one(Mode::Autonomous), &FaultKind::Reset, found_again);
+}
+
+/// A run's lanes all come to their end whichever call fails or loses its answer.
+fn both_lanes(n: usize, ending: &Ending) {
+    assert_eq!(ending.eye.closed.len(), 2, "call {n}");
+    label_last(n, ending);
+}
+
+#[test]
+fn p12_a_run_of_two_labels_last_coordinated() {
+    every_call(&two(Mode::Coordinated), &denied(), both_lanes);
+}
+
+#[test]
+fn p12_a_run_of_two_labels_last_autonomous() {
+    every_call(&two(Mode::Autonomous), &denied(), both_lanes);
+}
+
+#[test]
+fn p22_a_run_of_two_finds_lost_answers_coordinated() {
+    every_call(
+        &two(Mode::Coordinated),
+        &FaultKind::LoseResponse,
+        found_again,
+    );
+}
+
+#[test]
+fn p22_a_run_of_two_finds_lost_answers_autonomous() {
+    every_call(
+        &two(Mode::Autonomous),
+        &FaultKind::LoseResponse,
+        found_again,
+    );
+}
+
+#[test]
+fn p22_a_job_that_is_stopped_survives_every_lost_answer_and_failure() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        for by_another in [false, true] {
+            let story = stopped(mode, by_another);
+            every_call(&story, &FaultKind::LoseResponse, label_last);
+            every_call(&story, &broken(), label_last);
+        }
+    }
+}
+
+/// Somebody stops the job at every one of its journal writes: the console itself, or another process.
+#[test]
+fn p23_stopped_at_every_journal_write() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        let whole = play(&Story::plain(11, mode)).unwrap();
+        for write in 1..=whole.writes {
+            for by_another in [false, true] {
+                let mut story = Story::plain(11, mode);
+                story.consoles[0].aborts.push(Abort {
+                    at: Moment::Write(write),
+                    whom: None,
+                    by_another,
+                });
+                let ending = play(&story).unwrap();
+                assert!(
+                    ending.violations.is_empty(),
+                    "{mode}, write {write}, by another: {by_another}: {:?}",
+                    ending.violations
+                );
+            }
+        }
+    }
 }
 
 /// Credentials that end at call N and stay away end thawed and labelled honestly.
@@ -167,7 +270,7 @@ fn p22_a_lost_answer_is_found_again_autonomous() {
 fn p22_expired_credentials_end_thawed_and_honest() {
     for mode in [Mode::Coordinated, Mode::Autonomous] {
         for n in 0..40 {
-            let mut story = Story::plain(9, mode, true);
+            let mut story = Story::plain(9, mode);
             story.faults.push(Fault {
                 action: "*".into(),
                 skip: n,
@@ -188,11 +291,11 @@ fn p22_expired_credentials_end_thawed_and_honest() {
 #[test]
 fn p21_killed_at_every_journal_write() {
     for mode in [Mode::Coordinated, Mode::Autonomous] {
-        let whole = play(&Story::plain(11, mode, true)).unwrap();
+        let whole = play(&Story::plain(11, mode)).unwrap();
         assert!(whole.violations.is_empty(), "{:?}", whole.violations);
         for death in 1..=whole.writes {
-            let mut story = Story::plain(11, mode, true);
-            story.deaths = vec![death];
+            let mut story = Story::plain(11, mode);
+            story.consoles[0].death = Some(death);
             story.gap = Duration::from_secs(u64::from(death % 5) * 9);
             let ending = play(&story).unwrap();
             assert!(
@@ -207,7 +310,7 @@ fn p21_killed_at_every_journal_write() {
 #[test]
 fn a_plain_story_is_proven_and_replays() {
     for mode in [Mode::Coordinated, Mode::Autonomous] {
-        let (one, two) = (Story::plain(3, mode, true), Story::plain(3, mode, true));
+        let (one, two) = (Story::plain(3, mode), Story::plain(3, mode));
         let (one, two) = (play(&one).unwrap(), play(&two).unwrap());
         assert_eq!(one.violations, Vec::<String>::new());
         assert_eq!(
@@ -230,7 +333,7 @@ fn a_plain_story_is_proven_and_replays() {
 #[test]
 fn negative_control_a_lying_document_is_caught() {
     for mode in [Mode::Coordinated, Mode::Autonomous] {
-        let mut story = Story::plain(3, mode, true);
+        let mut story = Story::plain(3, mode);
         story.robbed = true;
         let ending = play(&story).unwrap();
         assert!(
@@ -247,11 +350,11 @@ fn negative_control_a_lying_document_is_caught() {
 /// Each promise broken alone in an otherwise honest history is seen.
 #[test]
 fn negative_controls_every_broken_promise_is_caught() {
-    let honest = play(&Story::plain(3, Mode::Coordinated, true)).unwrap().eye;
+    let honest = play(&Story::plain(3, Mode::Coordinated)).unwrap().eye;
     assert_eq!(honest.violations(), Vec::<String>::new());
     let instance = honest.asked[0].instance.clone();
     let job = honest.asked[0].job.clone();
-    let caught = |what: &str, spoil: &dyn Fn(&mut sim::eye::Eye), word: &str| {
+    let caught = |what: &str, spoil: &dyn Fn(&mut Eye), word: &str| {
         let mut eye = honest.clone();
         spoil(&mut eye);
         let violations = eye.violations();
@@ -261,8 +364,7 @@ fn negative_controls_every_broken_promise_is_caught() {
         );
     };
     let history =
-        |eye: &mut sim::eye::Eye,
-         change: &dyn Fn(&mut freezeframe::lab::runtime_simulated::Happening)| {
+        |eye: &mut Eye, change: &dyn Fn(&mut freezeframe::lab::runtime_simulated::Happening)| {
             for happening in eye.histories.get_mut(&instance).unwrap() {
                 change(happening);
             }
@@ -370,7 +472,7 @@ fn negative_controls_every_broken_promise_is_caught() {
                 taken.level = "crash".into();
             }
         },
-        "which no tag bears out",
+        "verdict application, but its tags say",
     );
     caught(
         "a job over while frozen",
@@ -384,5 +486,106 @@ fn negative_controls_every_broken_promise_is_caught() {
             });
         },
         "over and thawed",
+    );
+}
+
+/// The same for what the journals claim.
+#[test]
+fn negative_controls_every_false_claim_is_caught() {
+    let honest = play(&Story::plain_run(3, Mode::Coordinated, 2))
+        .unwrap()
+        .eye;
+    assert_eq!(honest.violations(), Vec::<String>::new());
+    let caught = |what: &str, spoil: &dyn Fn(&mut Eye), word: &str| {
+        let mut eye = honest.clone();
+        spoil(&mut eye);
+        let violations = eye.violations();
+        assert!(
+            violations.iter().any(|v| v.contains(word)),
+            "{what}: {violations:?}"
+        );
+    };
+    let hold_on = |eye: &mut Eye| {
+        for history in eye.histories.values_mut() {
+            history.retain(|h| !matches!(h.what, What::Thawed { .. }));
+        }
+    };
+    caught(
+        "a verdict below its labels",
+        &|eye| eye.closed[0].verdict = Some(Verdict::Crash),
+        "verdict crash, but its tags say",
+    );
+    caught(
+        "a failure with a proven set",
+        &|eye| eye.closed[0].verdict = Some(Verdict::Failed),
+        "verdict failed, but its tags say",
+    );
+    caught(
+        "nothing done, and a set is there",
+        &|eye| eye.closed[0].verdict = Some(Verdict::Skipped),
+        "verdict skipped, but its tags say",
+    );
+    caught(
+        "a set that the job does not know",
+        &|eye| eye.closed[0].set.clear(),
+        "knows nothing of",
+    );
+    caught(
+        "a set that is none",
+        &|eye| eye.snapshots.clear(),
+        "which is none",
+    );
+    caught(
+        "a label that nobody owes",
+        &|eye| eye.snapshots[0].level = "pending".into(),
+        "nobody owes its label",
+    );
+    caught(
+        "a volume twice in a set",
+        &|eye| {
+            let mut again = eye.snapshots[0].clone();
+            again.id.push('x');
+            eye.snapshots.push(again);
+        },
+        "twice",
+    );
+    caught(
+        "two of a group at once",
+        &|eye| {
+            for asked in &mut eye.asked {
+                asked.group = Some("pair".into());
+            }
+        },
+        "of one group were held at once",
+    );
+    caught(
+        "a label by somebody else's word",
+        &|eye| eye.asked[0].theirs = Some(Manners::Good),
+        "by somebody else's word",
+    );
+    caught(
+        "over and thawed by its own word",
+        &|eye| hold_on(eye),
+        "but still held",
+    );
+    caught(
+        "a lost job that is still held",
+        &|eye| {
+            hold_on(eye);
+            eye.asked[0].lost = true;
+        },
+        "lost, and still held",
+    );
+    caught(
+        "a doubt that went away by itself",
+        &|eye| {
+            let cleared = Cleared {
+                job: eye.asked[0].job.clone(),
+                since: eye.now,
+                at: eye.now,
+            };
+            eye.cleared.push(cleared);
+        },
+        "nobody asked",
     );
 }

@@ -515,6 +515,42 @@ impl Session {
             .collect())
     }
 
+    /// Running instances that carry this tag with this value.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn running_with_tag(
+        &self,
+        key: &str,
+        value: &str,
+    ) -> Result<Vec<InstanceId>, Problem> {
+        let what = &format!("read the instances tagged {key}={value}");
+        all_pages(what, move |token| async move {
+            self.pace.take(Bucket::DescribeInstances).await;
+            let out = self
+                .ec2
+                .describe_instances()
+                .filters(filter(&format!("tag:{key}"), [value.to_owned()]))
+                .filters(filter("instance-state-name", ["running".to_owned()]))
+                .max_results(PAGE)
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|e| problem(what, &e))?;
+            // Stars and question marks are EC2's wildcards: what it shows is only a selection.
+            let rows = out
+                .reservations()
+                .iter()
+                .flat_map(|r| r.instances())
+                .filter_map(|i| convert::instance(self.scope(), i))
+                .filter(|i| i.tags.get(key) == Some(value))
+                .map(|i| i.id)
+                .collect();
+            Ok((rows, out.next_token().map(str::to_owned)))
+        })
+        .await
+    }
+
     /// One instance as it is now.
     ///
     /// # Errors

@@ -45,6 +45,10 @@ const DENIED: &[&str] = &[
     "Blocked",
 ];
 
+/// What to do about an answer of 500 and above.
+const UNAVAILABLE: &str = "the service had no answer just now: wait a minute and try again; if it lasts, look at \
+     AWS's Health dashboard, and at the proxy or endpoint in between (--endpoint-url)";
+
 /// Turns what the SDK returned into a problem. `what` names the call and the thing.
 pub(super) fn problem<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Problem
 where
@@ -55,11 +59,15 @@ where
             let inner = service.err();
             let code = inner.code().unwrap_or("Unknown");
             let message = inner.message().unwrap_or(code);
-            let (kind, mend) = by_code(code);
+            let status = service.raw().status().as_u16();
+            let (kind, mend) = match by_code(code) {
+                // Whatever the code is called: AWS's side, or what stands between, could not do it now.
+                (Kind::Aws, _) if status >= 500 => (Kind::Aws, UNAVAILABLE),
+                known => known,
+            };
             let mut problem = Problem::new(kind, what, message, mend).with_code(code);
             // A server-side failure, an answer of a proxy without a code, or a success that could not be
             // read do not say whether the work was done. Being throttled says that it was not.
-            let status = service.raw().status().as_u16();
             problem.may_have_happened = kind != Kind::Throttled
                 && (!(300..500).contains(&status) || inner.code().is_none());
             problem

@@ -62,6 +62,12 @@ pub struct Listed {
     pub id: CommandId,
     /// Its comment, empty when there is none. As it came: pass through `text::visible` before showing.
     pub comment: String,
+    /// When Systems Manager took it in, by its clock.
+    pub requested: DateTime<Utc>,
+    /// `Pending`, `InProgress`, `Success`, `Failed`, `TimedOut`, `Cancelled`, `Cancelling`.
+    pub status: String,
+    /// Its parameter `budgetSeconds`, where it has one.
+    pub budget_s: Option<u32>,
 }
 
 /// `Execution Timed Out` and `ExecutionTimedOut` are the same (aws-facts 3.3).
@@ -476,15 +482,6 @@ impl Session {
             .await
     }
 
-    /// Commands of this instance that have not ended.
-    ///
-    /// # Errors
-    /// Whatever the first failing page answered.
-    pub async fn running_commands(&self, instance: &InstanceId) -> Result<Vec<Listed>, Problem> {
-        self.commands(instance, sdk::CommandFilterKey::ExecutionStage, "Executing")
-            .await
-    }
-
     async fn commands(
         &self,
         instance: &InstanceId,
@@ -527,16 +524,7 @@ impl Session {
                     .map_err(|e| problem(what, &e))
             })
             .await?;
-        let page = out
-            .commands()
-            .iter()
-            .filter_map(|c| {
-                Some(Listed {
-                    id: CommandId::from_api(c.command_id()?),
-                    comment: c.comment().unwrap_or_default().to_owned(),
-                })
-            })
-            .collect();
+        let page = out.commands().iter().filter_map(listed).collect();
         let next = out.next_token().filter(|next| !next.is_empty());
         Ok((page, next.map(str::to_owned)))
     }
@@ -615,6 +603,17 @@ impl Session {
             .map(drop)
             .map_err(|e| problem(&format!("cancel command {command}"), &e))
     }
+}
+
+fn listed(command: &sdk::Command) -> Option<Listed> {
+    let budget = command.parameters().and_then(|p| p.get("budgetSeconds"));
+    Some(Listed {
+        id: CommandId::from_api(command.command_id()?),
+        comment: command.comment().unwrap_or_default().to_owned(),
+        requested: convert::time(command.requested_date_time()).unwrap_or_default(),
+        status: command.status().map_or("", |s| s.as_str()).to_owned(),
+        budget_s: budget.and_then(|values| values.first()?.parse().ok()),
+    })
 }
 
 fn agent(info: &sdk::InstanceInformation) -> Agent {

@@ -1,5 +1,6 @@
 //! The command line. Stable: scripts and cron rely on it.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::ids::{InstanceId, JobId, SnapshotId};
@@ -19,6 +20,7 @@ pub struct Cli {
 
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Work on the embedded AWS instead of a real account; WORLD is a TOML file (default: the built-in fleet)
     #[arg(long, global = true, value_name = "WORLD", num_args = 0..=1, default_missing_value = "default", require_equals = true)]
@@ -92,6 +94,9 @@ pub enum Command {
         /// Only rows that match, such as 'tag:Env=prod !state=stopped web'
         #[arg(long, default_value = "", value_name = "EXPR")]
         filter: String,
+        /// Only sets, or snapshots of sets, that this machine took: those whose job is in its journal
+        #[arg(long)]
+        mine: bool,
     },
     /// Take consistent snapshots
     Snapshot(SnapshotArgs),
@@ -158,7 +163,7 @@ pub struct SnapshotArgs {
     pub document: Option<String>,
     /// Who calls CreateSnapshots: coordinated (this console) or autonomous (the instance, with its own role);
     /// the default is the configuration's
-    #[arg(long)]
+    #[arg(long, value_parser = one_of::<Mode>(&["coordinated", "autonomous"]))]
     pub mode: Option<Mode>,
     /// Freeze / too, last in and first out; autonomous mode only
     #[arg(long)]
@@ -176,7 +181,7 @@ pub struct SnapshotArgs {
     #[arg(long, value_name = "PATH", value_parser = mount_path)]
     pub mount: Vec<String>,
     /// When quiescing fails: take a crash-consistent snapshot, or none
-    #[arg(long)]
+    #[arg(long, value_parser = one_of::<OnFailure>(&["skip", "crash-consistent"]))]
     pub on_failure: Option<OnFailure>,
     /// Instances under way at once, 1 to 200 (default 10)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
@@ -322,6 +327,15 @@ pub enum LabCommand {
         #[arg(long, default_value_t = 4566, value_name = "N")]
         port: u16,
     },
+}
+
+/// A value by one of its names; another is refused with the list of them.
+fn one_of<T>(names: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: std::str::FromStr + Clone + Send + Sync + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
 }
 
 fn tag_pair(text: &str) -> Result<(String, String), String> {

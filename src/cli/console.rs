@@ -28,7 +28,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             "run it in one, or use a command: `freezeframe list instances`, `freezeframe snapshot …`, see --help",
         ));
     }
-    let theme = theme(&session::configuration(global)?.theme)?;
+    let theme = Theme::find(&session::configuration(global)?.theme)?;
     let depth = Depth::detect(|name| std::env::var(name).ok());
     let opened = session::open(global).await?;
     let lab = opened.lab.as_ref().map(|lab| lab.runtime().to_owned());
@@ -96,20 +96,4 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         (Ok(_), _) if brake.is_cancelled() => Ok(exit::INTERRUPTED),
         (Ok(_), _) => Ok(exit::OK),
     }
-}
-
-/// A theme by its name, or from a file when the name says where one lies.
-fn theme(name: &str) -> Result<Theme, Problem> {
-    if !name.contains('/') && !name.ends_with(".toml") {
-        return Theme::builtin(name);
-    }
-    let text = std::fs::read_to_string(name).map_err(|e| {
-        Problem::new(
-            Kind::Usage,
-            format!("read the theme {name}"),
-            e.to_string(),
-            "name an existing file, or a theme that is built in (freezeframe, freezeframe-light)",
-        )
-    })?;
-    Theme::parse(&text, name)
 }

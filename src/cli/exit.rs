@@ -35,6 +35,8 @@ pub fn of_run(jobs: &[Result<JobView, Problem>]) -> u8 {
     let one = |job: &Result<JobView, Problem>| match job {
         Err(problem) => of_problem(problem),
         Ok(view) if view.thaw_uncertain => THAW_UNCERTAIN,
+        // Its set is there, but not everything that was proven is written on it.
+        Ok(view) if view.owes_labels() => FAILED,
         Ok(view) => match view.verdict {
             Some(Verdict::Application | Verdict::Filesystem) => OK,
             Some(Verdict::Crash) => CRASH,

@@ -43,6 +43,8 @@ pub(super) async fn take_up(ops: &Ops) -> Result<Vec<JobView>, Problem> {
     for view in &settled {
         let what = if view.thaw_uncertain {
             "THAW UNCERTAIN"
+        } else if view.owes_labels() {
+            "its labels could not be written yet; they are on record, and the next start tries again"
         } else if view.phase == Phase::Done {
             "thawed and settled"
         } else if view.phase == Phase::Completing {
@@ -73,7 +75,9 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
     let mut last: Vec<JobView> = Vec::new();
     loop {
         let settled = take_up(ops).await?;
-        let open = settled.iter().any(|view| view.phase != Phase::Done);
+        let open = settled
+            .iter()
+            .any(|view| view.phase != Phase::Done || view.owes_labels());
         for view in settled {
             last.retain(|old| old.spec.job != view.spec.job);
             last.push(view);
@@ -97,6 +101,7 @@ fn code(views: &[JobView]) -> u8 {
     } else if views.iter().any(|v| v.thaw_uncertain) {
         exit::THAW_UNCERTAIN
     } else if views.iter().any(|v| match v.verdict {
+        _ if v.owes_labels() => true,
         Some(Verdict::Failed) => true,
         // Thawed and labelled; only AWS still copies.
         None => v.phase != Phase::Completing,
@@ -131,6 +136,7 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
                         view.phase.to_string(),
                         match view.verdict {
                             _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
+                            _ if view.owes_labels() => "owes labels".to_owned(),
                             Some(verdict) => verdict.to_string(),
                             None => "-".to_owned(),
                         },

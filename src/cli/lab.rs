@@ -130,13 +130,21 @@ fn fault_plan(name: &str) -> Result<Plan, Problem> {
             Kind::Usage,
             format!("read the fault plan {name}"),
             cause,
-            "name one that docs/lab.md lists, or correct the file",
+            "correct the file; docs/lab.md says what a plan may hold",
         )
     };
     match Plan::named(name) {
         Some(plan) => plan,
         None => {
-            let text = std::fs::read_to_string(name).map_err(|e| wrong(e.to_string()))?;
+            let text = std::fs::read_to_string(name).map_err(|e| {
+                let known = Plan::names().join(", ");
+                Problem::new(
+                    Kind::Usage,
+                    format!("read the fault plan {name}"),
+                    format!("there is no plan of that name, and no file that can be read ({e})"),
+                    format!("name one of {known}, or an existing TOML file; docs/lab.md says what each does"),
+                )
+            })?;
             Plan::parse(&text)
         }
     }
@@ -161,7 +169,14 @@ fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {
                 .map_err(|e| wrong(e.to_string()))
         }
         (file, _) => {
-            let text = std::fs::read_to_string(file).map_err(|e| wrong(e.to_string()))?;
+            let text = std::fs::read_to_string(file).map_err(|e| {
+                Problem::new(
+                    Kind::Usage,
+                    format!("read the lab world {world}"),
+                    e.to_string(),
+                    "name an existing TOML file, or `default`",
+                )
+            })?;
             WorldSpec::parse(&text).map_err(|e| wrong(e.to_string()))
         }
     }

@@ -1,12 +1,16 @@
 //! `list`: what is there, for people and for programs.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::args::{Global, Listing};
 use super::output::{Out, Table, with_id};
 use super::{exit, printed};
 use crate::domain::filter::Filter;
-use crate::domain::problem::Problem;
+use crate::domain::ids::{JobId, Scope};
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::snapshot::Snapshot;
 use crate::ops::owner::{Driver, driver};
 use crate::ops::{Ops, inventory};
 
@@ -15,8 +19,17 @@ pub(super) async fn run(
     global: &Global,
     what: Listing,
     filter: &str,
+    mine: bool,
 ) -> Result<u8, Problem> {
     let filter = Filter::parse(filter)?;
+    if mine && !matches!(what, Listing::Sets | Listing::Snapshots) {
+        return Err(Problem::new(
+            Kind::Usage,
+            "list what is mine",
+            "--mine is for sets and snapshots: those that this machine's journal has",
+            "leave it out; `list jobs` is always this machine's own",
+        ));
+    }
     let (rows, head, cells): (Vec<Value>, Vec<&'static str>, Vec<&'static str>) = match what {
         Listing::Instances => {
             let rows = inventory::instances(ops).await?;
@@ -59,7 +72,11 @@ pub(super) async fn run(
         }
         Listing::Snapshots => {
             let (rows, _) = ops.session.snapshots().await?;
-            let rows = rows.iter().filter(|s| filter.matches_snapshot(s));
+            let taken = taken_here(ops, &rows, mine)?;
+            let rows = rows.iter().filter(|s| {
+                let ours = |job| taken.contains(&(s.scope.clone(), job));
+                filter.matches_snapshot(s) && (!mine || s.job().is_some_and(ours))
+            });
             (
                 rows.map(|s| {
                     let mut value = with_id(s, &s.state);
@@ -94,7 +111,9 @@ pub(super) async fn run(
         Listing::Sets => {
             let (rows, _) = ops.session.snapshots().await?;
             let sets = super::sets::accounts(ops, &rows)?;
-            let sets = sets.iter().filter(|s| filter.matches_set(&s.set));
+            let sets = sets
+                .iter()
+                .filter(|s| filter.matches_set(&s.set) && (!mine || s.is_mine()));
             (
                 sets.map(super::sets::Account::json).collect(),
                 vec![
@@ -136,7 +155,12 @@ pub(super) async fn run(
                 rows.map(|j| {
                     let left = left.contains(&j.spec.job);
                     let phase = j.phase.to_string();
-                    let mut value = with_id(j, if left { "left-open" } else { &phase });
+                    let state = match (j.owes_labels(), left) {
+                        (true, _) => "owes-labels",
+                        (false, true) => "left-open",
+                        (false, false) => &phase,
+                    };
+                    let mut value = with_id(j, state);
                     if let Value::Object(map) = &mut value {
                         map.insert("id".to_owned(), serde_json::json!(j.spec.job));
                         map.insert("started".to_owned(), serde_json::json!(j.started()));
@@ -178,6 +202,24 @@ pub(super) async fn run(
         }
     }))?;
     Ok(if empty { exit::NOTHING } else { exit::OK })
+}
+
+/// The jobs of these snapshots that this machine's journal has; looked up only when they are asked for.
+fn taken_here(
+    ops: &Ops,
+    snapshots: &[Snapshot],
+    asked: bool,
+) -> Result<HashSet<(Scope, JobId)>, Problem> {
+    let mut seen = HashSet::new();
+    let mut ours = HashSet::new();
+    for snapshot in snapshots.iter().filter(|_| asked) {
+        let Some(job) = snapshot.job() else { continue };
+        let key = (snapshot.scope.clone(), job);
+        if seen.insert(key.clone()) && ops.journal.job(&key.0, &key.1)?.is_some() {
+            ours.insert(key);
+        }
+    }
+    Ok(ours)
 }
 
 /// A value by its dotted path, as a person reads it; `-` where there is none.

@@ -23,6 +23,7 @@ use args::{Cli, Command, JobsCommand, LabCommand, SetupCommand};
 use clap::{CommandFactory as _, Parser as _};
 use output::Out;
 
+use crate::config::theme::Theme;
 use crate::domain::problem::{Kind, Problem};
 
 /// Parses the command line, does what it says, and returns the exit code.
@@ -69,6 +70,7 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<u8, Problem> {
     let global = cli.global;
+    fits_together(&global)?;
     match cli.command {
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
@@ -90,8 +92,8 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
             }
             let opened = session::open(&global).await?;
             let code = match command {
-                Command::List { what, filter } => {
-                    list::run(&opened.ops, &global, what, &filter).await
+                Command::List { what, filter, mine } => {
+                    list::run(&opened.ops, &global, what, &filter, mine).await
                 }
                 Command::Snapshot(args) => snapshot::run(&opened, &global, &args).await,
                 Command::Jobs(command) => jobs::run(&opened, &global, &command).await,
@@ -110,6 +112,35 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
         }
         None => console::run(&global).await,
     }
+}
+
+/// Flags that would silently undo one another are refused before anything is done.
+fn fits_together(global: &args::Global) -> Result<(), Problem> {
+    if let (Some(_), Some(url)) = (&global.lab, &global.endpoint_url) {
+        return Err(Problem::new(
+            Kind::Usage,
+            "choose an endpoint",
+            format!(
+                "--lab is a lab inside this process, and --endpoint-url {url} is another place"
+            ),
+            "leave one of the two out; a lab that `freezeframe lab serve` serves is reached by --endpoint-url alone",
+        ));
+    }
+    // Without a screen nothing is drawn in it, and still a name that is none is a mistake.
+    if let Some(theme) = &global.theme {
+        Theme::find(theme)?;
+    }
+    Ok(())
+}
+
+/// Says, after a dry run, what the same command without --dry-run would meet: it is refused as a whole.
+fn note_refusal(ops: &crate::ops::Ops, what: &str) -> Option<Problem> {
+    let problem = ops.session.may_write(what, ops.scope()).err()?;
+    output::note(&format!(
+        "a real run would be refused: {}; {}",
+        problem.cause, problem.mend
+    ));
+    Some(problem)
 }
 
 /// Output that could not be written, as a problem.

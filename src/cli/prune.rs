@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, Global, PruneArgs};
 use super::output::{self, Out, Table};
 use super::session::Opened;
-use super::{exit, printed, typed};
+use super::{exit, note_refusal, printed, typed};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{Policy, PrunePlan};
 use crate::ops::prune;
@@ -21,6 +21,7 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
         show(&mut out, &plan)?;
     }
     if args.dry_run {
+        note_refusal(ops, "prune");
         return Ok(exit::OK);
     }
     if doomed == 0 {
@@ -101,14 +102,27 @@ fn policy(opened: &Opened, args: &PruneArgs) -> Result<Policy, Problem> {
     };
     opened.config.retention.get(name).cloned().ok_or_else(|| {
         let known: Vec<&str> = opened.config.retention.keys().map(String::as_str).collect();
+        let (cause, mend) = if known.is_empty() {
+            (
+                "the configuration has no policies".to_owned(),
+                format!(
+                    "write [retention.{name}] into it (assets/config.toml shows how), or use --keep-last, --keep-daily, …"
+                ),
+            )
+        } else {
+            (
+                "the configuration has no policy of that name".to_owned(),
+                format!(
+                    "name one of {}, or use --keep-last, --keep-daily, …",
+                    known.join(", ")
+                ),
+            )
+        };
         Problem::new(
             Kind::Usage,
             format!("find the policy `{name}`"),
-            format!(
-                "the configuration has no such policy (it has: {})",
-                known.join(", ")
-            ),
-            "name one of these, or use --keep-last, --keep-daily, …",
+            cause,
+            mend,
         )
     })
 }

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::args::{Format, Global, RestoreArgs, RestoreCommand};
 use super::output::{self, Out};
-use super::{exit, printed, typed};
+use super::{exit, note_refusal, printed, typed};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
 use crate::ops::{Ops, restore};
@@ -26,6 +26,7 @@ pub(super) async fn run(
         printed(out.json(&plan))?;
     }
     if !go {
+        note_refusal(ops, "restore");
         return Ok(exit::OK);
     }
     if !yes {

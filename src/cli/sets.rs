@@ -44,6 +44,11 @@ pub(super) fn accounts(ops: &Ops, snapshots: &[Snapshot]) -> Result<Vec<Account>
 }
 
 impl Account {
+    /// Whether this machine's journal has the job that took it.
+    pub(super) fn is_mine(&self) -> bool {
+        self.job.is_some()
+    }
+
     /// The set with the keys that every listing has, `set` as `snapshot -o json` prints it, and `evidence`.
     pub(super) fn json(&self) -> Value {
         let set = &self.set;

@@ -2,7 +2,7 @@
 
 use super::args::Global;
 use super::output::{Out, Table};
-use super::{exit, printed};
+use super::{exit, note_refusal, printed};
 use crate::domain::problem::Problem;
 use crate::ops::{Ops, setup};
 
@@ -17,5 +17,8 @@ pub(super) async fn documents(ops: &Ops, global: &Global, dry_run: bool) -> Resu
                 .collect(),
         }
     }))?;
+    if dry_run {
+        note_refusal(ops, "install documents");
+    }
     Ok(exit::OK)
 }

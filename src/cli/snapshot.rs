@@ -10,7 +10,7 @@ use super::args::{Format, Global, SnapshotArgs};
 use super::output::{self, Out, Table};
 use super::progress::Progress;
 use super::session::Opened;
-use super::{exit, jobs, printed, signals};
+use super::{exit, jobs, note_refusal, printed, signals};
 use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Mode};
@@ -211,6 +211,7 @@ async fn dry_run(
         json!({ "instance": id, "name": name, "recipe": null, "would": "refuse", "error": problem })
     }));
     let mut out = Out::new(global.output);
+    let as_a_whole = note_refusal(&opened.ops, "take snapshots");
     if global.output == Format::Table {
         printed(
             out.table(&Table {
@@ -242,7 +243,7 @@ async fn dry_run(
     } else {
         let scope = opened.ops.scope();
         printed(out.json(&json!({
-            "run": options.run, "account": scope.account, "region": scope.region, "dry_run": true, "jobs": rows,
+            "run": options.run, "account": scope.account, "region": scope.region, "dry_run": true, "refused": as_a_whole, "jobs": rows,
         })))?;
     }
     Ok(if rows.is_empty() {

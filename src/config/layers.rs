@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::paths;
+use super::places::{Places, place};
 use super::recipes::{self, Recipe};
 use crate::domain::job::{Mode, OnFailure};
 use crate::domain::problem::{Kind, Problem};
@@ -211,17 +212,27 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
             format!("line {line}, column {column}: ")
         });
         let first = e.message().lines().next().unwrap_or_default();
+        // What is known stands in the mend, once.
+        let cause = match first.split_once(", expected ") {
+            Some((cause, _)) if first.starts_with("unknown ") => cause,
+            _ => first,
+        };
         Problem::new(
             Kind::Usage,
             format!("read the configuration {file}"),
-            format!("{place}{first}"),
+            format!("{place}{cause}"),
             mend(first),
         )
     })?;
+    let places = Places::of(text);
+    let at = |keys: &[&str]| places.said(file, keys);
     if !(1..=999).contains(&config.snapshot.budget_seconds) {
         return Err(Problem::new(
             Kind::Usage,
-            format!("read the configuration {file}"),
+            format!(
+                "read the configuration {}",
+                at(&["snapshot", "budget_seconds"])
+            ),
             format!(
                 "snapshot.budget_seconds is {}",
                 config.snapshot.budget_seconds
@@ -229,35 +240,24 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
             "choose 1 to 999 seconds",
         ));
     }
-    recipes::check(&mut config.recipes, text, file)?;
-    config.run.check().map_err(|problem| Problem {
-        what: format!("read [run] of the configuration {file}"),
-        ..problem
+    recipes::check(&mut config.recipes, &places, file)?;
+    config.run.check().map_err(|problem| {
+        // Its cause begins with the key.
+        let key = problem.cause.split(' ').next().unwrap_or_default();
+        let what = format!("read [run] of the configuration {}", at(&["run", key]));
+        Problem { what, ..problem }
     })?;
     for (name, policy) in &config.retention {
         policy.check().map_err(|problem| Problem {
             what: format!(
-                "read the policy `{}` of {file}",
-                crate::domain::text::visible(name)
+                "read the policy `{}` of {}",
+                crate::domain::text::visible(name),
+                at(&["retention", name])
             ),
             ..problem
         })?;
     }
     Ok(config)
-}
-
-/// Line and column, both from 1; columns count characters.
-pub(super) fn place(text: &[u8], offset: usize) -> (usize, usize) {
-    let before = &text[..offset.min(text.len())];
-    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-    let start = before
-        .iter()
-        .rposition(|b| *b == b'\n')
-        .map_or(0, |n| n + 1);
-    (
-        line,
-        String::from_utf8_lossy(&before[start..]).chars().count() + 1,
-    )
 }
 
 /// What to do about a message of serde: for an unknown word the nearest known one.

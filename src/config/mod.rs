@@ -2,6 +2,7 @@
 
 pub mod layers;
 pub mod paths;
+mod places;
 pub mod recipes;
 pub mod theme;
 

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-use super::layers::place;
+use super::places::Places;
 use crate::domain::instance::Platform;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::text::is_hostile;
@@ -33,13 +32,9 @@ pub struct Recipe {
     /// Where it stands, for messages: `FILE: line N`.
     #[serde(skip)]
     pub place: String,
-}
-
-/// Only where the tables begin.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Places {
-    recipes: BTreeMap<toml::Spanned<String>, IgnoredAny>,
+    /// Where its keys stand, by their names (`parameters.NAME` for parameters).
+    #[serde(skip)]
+    pub places: BTreeMap<String, String>,
 }
 
 /// Says of every recipe where it stands, and checks what can be checked without knowing the built-in ones.
@@ -48,23 +43,14 @@ struct Places {
 /// [`Kind::Usage`] with the file and the line.
 pub(super) fn check(
     recipes: &mut BTreeMap<String, Recipe>,
-    text: &str,
+    places: &Places,
     file: &str,
 ) -> Result<(), Problem> {
-    // The text was understood a moment ago; should this fail, only line numbers are lost.
-    let places: Places = toml::from_str(text).unwrap_or_default();
     for (name, recipe) in recipes.iter_mut() {
-        let line = places
-            .recipes
-            .keys()
-            .find(|key| key.get_ref() == name)
-            .map(|key| place(text.as_bytes(), key.span().start).0);
-        recipe.place = match line {
-            Some(line) => format!("{file}: line {line}"),
-            None => file.to_owned(),
-        };
-        if let Err((cause, mend)) = one(name, recipe) {
-            return Err(refused(name, recipe, &cause, mend));
+        recipe.place = places.said(file, &["recipes", name]);
+        recipe.places = places.below(file, &["recipes", name]);
+        if let Err((key, cause, mend)) = one(name, recipe) {
+            return Err(refused_at(name, recipe, &key, &cause, mend));
         }
     }
     Ok(())
@@ -72,18 +58,32 @@ pub(super) fn check(
 
 /// A problem with one recipe of the configuration.
 pub fn refused(name: &str, recipe: &Recipe, cause: &str, mend: impl AsRef<str>) -> Problem {
+    refused_at(name, recipe, "", cause, mend)
+}
+
+/// A problem with one key of a recipe, such as `document` or `parameters.NAME`; its line is told.
+pub fn refused_at(
+    name: &str,
+    recipe: &Recipe,
+    key: &str,
+    cause: &str,
+    mend: impl AsRef<str>,
+) -> Problem {
+    let place = recipe.places.get(key).unwrap_or(&recipe.place);
     Problem::new(
         Kind::Usage,
-        format!("read the recipe `{name}` of {}", recipe.place),
+        format!("read the recipe `{name}` of {place}"),
         cause,
         mend,
     )
 }
 
-fn one(name: &str, recipe: &Recipe) -> Result<(), (String, &'static str)> {
+/// What is wrong: the key, the cause, the mend.
+fn one(name: &str, recipe: &Recipe) -> Result<(), (String, String, &'static str)> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
         return Err((
+            String::new(),
             format!("the name is not 1 to {NAME_MAX} letters, digits and . _ -"),
             "choose a plain name: it is written into tags and typed on command lines",
         ));
@@ -92,6 +92,7 @@ fn one(name: &str, recipe: &Recipe) -> Result<(), (String, &'static str)> {
         && !is_document(document)
     {
         return Err((
+            "document".to_owned(),
             format!("document = \"{document}\" is not the name or ARN of an SSM document"),
             "3 to 200 letters, digits and _ - . : /",
         ));
@@ -100,6 +101,7 @@ fn one(name: &str, recipe: &Recipe) -> Result<(), (String, &'static str)> {
         && !(1..=999).contains(&seconds)
     {
         return Err((
+            "budget_seconds".to_owned(),
             format!("budget_seconds is {seconds}"),
             "choose 1 to 999 seconds",
         ));
@@ -107,12 +109,14 @@ fn one(name: &str, recipe: &Recipe) -> Result<(), (String, &'static str)> {
     for (key, value) in &recipe.parameters {
         if !is_parameter(key) {
             return Err((
+                format!("parameters.{key}"),
                 format!("`{key}` cannot be the name of a parameter"),
                 "letters, digits and _, as the document declares it",
             ));
         }
         if value.len() > 4096 || value.chars().any(is_hostile) {
             return Err((
+                format!("parameters.{key}"),
                 format!("the value of `{key}` has control characters, or more than 4,096 bytes"),
                 "write it in one plain line",
             ));
@@ -124,6 +128,7 @@ fn one(name: &str, recipe: &Recipe) -> Result<(), (String, &'static str)> {
         .is_some_and(|what| what.len() > 200 || what.chars().any(is_hostile))
     {
         return Err((
+            "what".to_owned(),
             "`what` has control characters, or more than 200 bytes".to_owned(),
             "say it in one plain line",
         ));
@@ -175,25 +180,25 @@ mod tests {
                 "line 2",
                 "name",
             ),
-            ("[recipes.a]\ndocument = \"$(id)\"\n", "line 1", "$(id)"),
+            ("[recipes.a]\ndocument = \"$(id)\"\n", "line 2", "$(id)"),
             (
                 "[recipes.a]\ndocument = \"abc\"\nbudget_seconds = 0\n",
-                "line 1",
+                "line 3",
                 "budget_seconds",
             ),
             (
                 "[recipes.a]\ndocument = \"abc\"\nparameters = { \"a-b\" = \"\" }\n",
-                "line 1",
+                "line 3",
                 "a-b",
             ),
             (
                 "[recipes.a]\ndocument = \"abc\"\nparameters = { a = \"x\\ny\" }\n",
-                "line 1",
+                "line 3",
                 "control",
             ),
             (
                 "[recipes.a]\ndocument = \"abc\"\nwhat = \"\\u001b[2J\"\n",
-                "line 1",
+                "line 3",
                 "what",
             ),
         ] {

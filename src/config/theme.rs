@@ -168,6 +168,25 @@ impl Theme {
         Ok(base)
     }
 
+    /// A theme by its name, or from a file when the name says where one lies.
+    ///
+    /// # Errors
+    /// A name that is none, a file that cannot be read or understood.
+    pub fn find(name: &str) -> Result<Self, Problem> {
+        if !name.contains('/') && !name.ends_with(".toml") {
+            return Self::builtin(name);
+        }
+        let text = std::fs::read_to_string(name).map_err(|e| {
+            Problem::new(
+                Kind::Usage,
+                format!("read the theme {name}"),
+                e.to_string(),
+                "name an existing file, or a theme that is built in (freezeframe, freezeframe-light)",
+            )
+        })?;
+        Self::parse(&text, name)
+    }
+
     /// A theme that comes with the program: `freezeframe` (dark) or `freezeframe-light`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
+use super::label::Label;
 use super::level::Level;
 use super::problem::Problem;
 
@@ -267,6 +268,13 @@ pub struct JobView {
     pub set: Vec<Member>,
     /// The evidence.
     pub evidence: EvidenceReport,
+    /// Labels that were judged and are not known to be written. On record before the first is written; a job
+    /// that is done with some left is still open, and the next start writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owed_labels: Vec<Label>,
+    /// The verdict as it will be once every label stands; known from the judgement on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earns: Option<Verdict>,
     /// What went wrong, if anything.
     pub error: Option<Problem>,
     /// Why it waits for its turn, while it does.
@@ -282,6 +290,11 @@ impl JobView {
         }
         let sum: u32 = self.set.iter().map(|m| u32::from(m.progress)).sum();
         u8::try_from(sum / u32::try_from(self.set.len()).unwrap_or(1)).unwrap_or(100)
+    }
+
+    /// Whether it is over but for labels that could not be written.
+    pub fn owes_labels(&self) -> bool {
+        self.phase == Phase::Done && !self.owed_labels.is_empty()
     }
 
     /// When it was asked for: the start of its first phase.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use super::label::{Label, Written};
 pub use facts::{
     AttachedVolume, CoveredMount, Engine, EnginePath, PreflightFacts, SAME_FILESYSTEM,
     UncoveredMount,
@@ -32,12 +33,11 @@ pub use failsafe::Began;
 pub use foreign::told_by_exit;
 pub use freeze::Thawed;
 pub use types::{
-    CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, Label, SnapshotProgress,
-    Timer,
+    CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, SnapshotProgress, Timer,
 };
 
 use super::evidence::{CallOrder, Judged, Told};
-use super::ids::{CommandId, VolumeId};
+use super::ids::CommandId;
 use super::job::{
     EvidenceReport, JobSpec, JobView, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
 };
@@ -94,8 +94,10 @@ enum Closing {
     Finding,
     /// Labels are under way or waiting for another attempt.
     Labelling,
-    /// AWS copies.
+    /// AWS copies. Labels that are owed are tried again now and then.
     Copying,
+    /// Copied; labels that are owed are tried once more.
+    LastLabels,
     /// A failed snapshot's label is being lowered.
     Lowering(Verdict),
     /// Metrics are under way; then this verdict.
@@ -132,7 +134,9 @@ pub struct Job {
     evidence: EvidenceReport,
     judged: Vec<Judged>,
     label_tries: u32,
-    written: bool,
+    owed: Vec<Label>,
+    earns: Option<Verdict>,
+    label_problem: Option<Problem>,
     set: Vec<Member>,
     ended_at: HashMap<String, DateTime<Utc>>,
     errored: Vec<String>,
@@ -174,7 +178,9 @@ impl Job {
             evidence: EvidenceReport::default(),
             judged: Vec::new(),
             label_tries: 0,
-            written: false,
+            owed: Vec::new(),
+            earns: None,
+            label_problem: None,
             set: Vec::new(),
             ended_at: HashMap::new(),
             errored: Vec::new(),
@@ -186,27 +192,22 @@ impl Job {
         self.phase == Phase::Done
     }
 
-    /// Device names of the attached volumes, as preflight learned them.
-    pub fn devices(&self) -> HashMap<VolumeId, String> {
-        self.facts
-            .iter()
-            .flat_map(|f| &f.volumes)
-            .map(|v| (v.volume.clone(), v.device.clone()))
-            .collect()
-    }
-
     /// What everyone may see.
     pub fn view(&self) -> JobView {
         let mut evidence = self.evidence.clone();
         // The commands are known before anything is judged.
         evidence.pre_command = evidence.pre_command.or_else(|| self.pre_command.clone());
         evidence.post_command = evidence.post_command.or_else(|| self.post_command.clone());
+        let mut phases = self.phases.clone();
+        for record in &mut phases {
+            record.failed |= record.phase == Phase::Verifying && self.label_problem.is_some();
+        }
         JobView {
             spec: self.spec.clone(),
             phase: self.phase,
             verdict: self.verdict,
             thaw_uncertain: self.thaw_uncertain,
-            phases: self.phases.clone(),
+            phases,
             frozen_since: self.frozen_since,
             freeze_window_ms: [&self.post_told, &self.pre_told]
                 .into_iter()
@@ -214,7 +215,15 @@ impl Job {
                 .find_map(|told| told.trace.window_ms()),
             set: self.set.clone(),
             evidence,
-            error: self.error.clone(),
+            owed_labels: self.owed.clone(),
+            earns: self.earns.map(|earned| {
+                if self.cancelled {
+                    Verdict::Cancelled
+                } else {
+                    earned
+                }
+            }),
+            error: self.error.clone().or_else(|| self.label_problem.clone()),
             waiting: None,
         }
     }
@@ -236,7 +245,7 @@ impl Job {
             Event::PostSent(result) => self.post_sent(result, now, &mut todo),
             Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
             Event::SnapshotsFound(result) => self.found(result, now, &mut todo),
-            Event::LabelsWritten(result) => self.labels_written(result, now, &mut todo),
+            Event::LabelsWritten(written) => self.labels_written(&written, now, &mut todo),
             Event::Progress(list) => self.progress(&list, now, &mut todo),
             Event::Published(result) => self.published(result, now, &mut todo),
             Event::TimedOut(timer) => self.timed_out(timer, now, &mut todo),
@@ -366,13 +375,12 @@ impl Job {
             Timer::ThawRetry if self.post == Post::Pausing => self.send_post(now, todo),
             Timer::Find => self.find_timed_out(now, todo),
             Timer::Labels => {
-                let problem = self.too_long(
-                    "writing the labels",
-                    "the snapshots stay `pending`, which nothing takes for proven; take the set again",
-                );
-                self.labels_written(Err(problem), now, todo);
+                let problem = self.too_long("writing the labels", "they are tried again");
+                self.labels_written(&Written::none(problem), now, todo);
             }
-            Timer::LabelRetry if self.closing == Closing::Labelling => self.write_labels(todo),
+            Timer::LabelRetry if matches!(self.closing, Closing::Labelling | Closing::Copying) => {
+                self.write_labels(todo);
+            }
             Timer::Complete if self.closing == Closing::Copying => {
                 let problem = self.too_long(
                     "copying at AWS",

@@ -6,6 +6,7 @@ pub mod ids;
 pub mod instance;
 pub mod inventory;
 pub mod job;
+pub mod label;
 pub mod level;
 pub mod machine;
 pub mod metrics;

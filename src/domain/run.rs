@@ -138,10 +138,13 @@ const BEFORE_THE_REQUEST: [&str; 7] = [
 fn untouched(view: &JobView) -> bool {
     let reached = |phase| view.phases.iter().any(|record| record.phase == phase);
     let asked = reached(Phase::Frozen) || reached(Phase::Snapshotting) || !view.set.is_empty();
-    // The instance asks by itself: only an error that comes before the request tells that it did not.
+    // The instance asks by itself: only a command that was never taken, or an error that comes before the
+    // request, tells that it did not.
     let by_itself = view.spec.mode == Mode::Autonomous && reached(Phase::Quiescing);
     let code = view.error.as_ref().and_then(|p| p.code.as_deref());
-    let before = code.is_some_and(|code| BEFORE_THE_REQUEST.contains(&code));
+    let refused = view.error.as_ref().is_some_and(|p| !p.may_have_happened);
+    let before = code.is_some_and(|code| BEFORE_THE_REQUEST.contains(&code))
+        || (refused && view.evidence.pre_command.is_none());
     matches!(view.verdict, Some(Verdict::Failed | Verdict::Skipped))
         && !view.thaw_uncertain
         && !asked
@@ -256,7 +259,18 @@ mod tests {
         // The instance may have asked for the set by itself.
         let mut alone = view(&QUIESCED, script("snapshot-unknown"));
         alone.spec.mode = Mode::Autonomous;
+        alone.evidence.pre_command = Some(super::super::ids::CommandId::from_api("c"));
         assert_eq!(next(&alone), Next::Over);
+        // Or the command was never taken.
+        let mut refused = view(
+            &QUIESCED,
+            Some(Problem::new(Kind::Throttled, "send", "slow down", "wait")),
+        );
+        refused.spec.mode = Mode::Autonomous;
+        assert!(matches!(next(&refused), Next::Again { .. }));
+        let mut lost = refused.clone();
+        lost.error.as_mut().unwrap().may_have_happened = true;
+        assert_eq!(next(&lost), Next::Over);
         alone.error = script("lock-timeout");
         assert!(matches!(next(&alone), Next::Again { .. }));
     }

@@ -6,6 +6,8 @@ mod parse;
 pub use order::{check_one, check_order};
 pub use parse::parse;
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{SnapshotId, VolumeId};
@@ -248,6 +250,7 @@ pub struct Malformed {
 pub struct ScriptError<'a> {
     code: &'a str,
     text: &'a str,
+    mount: Option<&'a str>,
 }
 
 impl<'a> ScriptError<'a> {
@@ -256,9 +259,14 @@ impl<'a> ScriptError<'a> {
         self.code
     }
 
-    /// The words. As the script gave them: pass through `text::visible` before showing.
-    pub fn text(&self) -> &'a str {
-        self.text
+    /// The words, naming the mount concerned. As the script gave them: pass through `text::visible` before showing.
+    pub fn text(&self) -> Cow<'a, str> {
+        match self.mount {
+            Some(mount) if !self.text.contains(mount) => {
+                Cow::Owned(format!("{mount}: {}", self.text))
+            }
+            _ => Cow::Borrowed(self.text),
+        }
     }
 }
 
@@ -282,7 +290,11 @@ impl Trace {
     /// The first error that the script reported.
     pub fn first_error(&self) -> Option<ScriptError<'_>> {
         self.events().find_map(|said| match said {
-            Said::Error { code, text, .. } => Some(ScriptError { code, text }),
+            Said::Error { code, text, mount } => Some(ScriptError {
+                code,
+                text,
+                mount: mount.as_deref(),
+            }),
             _ => None,
         })
     }

@@ -30,6 +30,8 @@ pub struct VolumeSpec {
 pub struct Invocation {
     /// The command's UUID.
     pub command_id: String,
+    /// Its second delivery, of which nobody hears.
+    pub again: bool,
     /// `i-…`
     pub instance: String,
     /// Document name, for the simulated runtime to know what it plays.

@@ -364,14 +364,19 @@ impl Runtime for RealRuntime {
             };
             let cancel = CancellationToken::new();
             let key = (invocation.command_id.clone(), invocation.instance.clone());
-            self.inner.running().insert(key.clone(), cancel.clone());
+            // The first delivery is the one that a cancel reaches.
+            if !invocation.again {
+                self.inner.running().insert(key.clone(), cancel.clone());
+            }
             let place = agent::Place {
                 init: pid,
                 region: self.inner.region.clone(),
                 endpoint: self.inner.endpoint(),
             };
             let end = agent::run(&place, &invocation, &cancel).await;
-            self.inner.running().remove(&key);
+            if !invocation.again {
+                self.inner.running().remove(&key);
+            }
             end
         }
         .boxed()

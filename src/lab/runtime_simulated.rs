@@ -230,7 +230,10 @@ impl Runtime for SimulatedRuntime {
             let began = self.clock.now();
             let cancel = CancellationToken::new();
             let key = (invocation.command_id.clone(), invocation.instance.clone());
-            self.books().running.insert(key.clone(), cancel.clone());
+            // The first delivery is the one that a cancel reaches.
+            if !invocation.again {
+                self.books().running.insert(key.clone(), cancel.clone());
+            }
             let mut play = play::Play::new(self, &invocation);
             let (ending, exit_code) = tokio::select! {
                 biased;
@@ -241,7 +244,9 @@ impl Runtime for SimulatedRuntime {
             if ending.is_some() {
                 play.killed();
             }
-            self.books().running.remove(&key);
+            if !invocation.again {
+                self.books().running.remove(&key);
+            }
             InvocationEnd {
                 exit_code,
                 stdout: play.stdout(),

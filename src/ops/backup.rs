@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::owner::owner_of_no_process;
 pub(super) use super::poll::follow;
 use super::poll::watch_progress;
 use super::waits::{Reserve, Waits};
@@ -20,9 +21,11 @@ use crate::aws::pace::Token;
 use crate::aws::ssm::Command;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::{JobSpec, JobView, Mode};
-use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Label, Timer};
+use crate::domain::label::{Label, Written};
+use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::domain::tags::{self, Tags};
 use crate::jobs::journal::CallRow;
 use crate::recipe::document;
@@ -108,7 +111,7 @@ pub(super) async fn run_with(
         events,
         timers: HashMap::new(),
         spec: job.view().spec,
-        per_group: pass.per_group(),
+        limits: pass.limits(),
         waits: Waits::default(),
         reserve: Reserve::default(),
         thawing: CancellationToken::new(),
@@ -147,10 +150,15 @@ pub(super) async fn run_with(
         );
         let mut unsaved = None;
         if saved.as_ref() != Some(&state) || done {
+            // A job that is over but for its labels is anybody's who comes by.
+            let (open, by) = match (done, view.owes_labels()) {
+                (true, owes) => (owes, owner_of_no_process()),
+                (false, _) => (true, owner.clone()),
+            };
             match driver
                 .ops
                 .journal
-                .save_job(&view, &owner, !done, driver.ops.clock.now())
+                .save_job(&view, &by, open, driver.ops.clock.now())
             {
                 Ok(()) => saved = Some(state),
                 Err(problem) => {
@@ -164,6 +172,10 @@ pub(super) async fn run_with(
                 // Nothing is frozen that the next start would not know of.
                 (Some(problem), Effect::SendPre | Effect::SendSnapshot) => {
                     driver.send(Event::PreSent(Err(problem.clone())))
+                }
+                // Nothing is claimed that is not on record as judged.
+                (Some(problem), Effect::WriteLabels(_)) => {
+                    driver.send(Event::LabelsWritten(Written::none(problem.clone())))
                 }
                 (_, effect) => driver.carry_out(effect, &job),
             }
@@ -187,8 +199,7 @@ struct Driver {
     events: mpsc::Sender<Event>,
     timers: HashMap<Timer, JoinHandle<()>>,
     spec: JobSpec,
-    /// Freezes that the job's group allows at once.
-    per_group: u32,
+    limits: Limits,
     waits: Waits,
     /// Tokens that were set aside for the calls around the freeze.
     reserve: Reserve,
@@ -227,10 +238,10 @@ impl Driver {
         let spec = self.spec.clone();
         match effect {
             Effect::Preflight => {
-                let (per_group, waits) = (self.per_group, self.waits.clone());
+                let (limits, waits) = (self.limits.clone(), self.waits.clone());
                 let reserve = self.reserve.clone();
                 self.spawn(async move {
-                    let ready = ready::check(&ops, &spec, per_group, &waits, &reserve).await;
+                    let ready = ready::check(&ops, &spec, &limits, &waits, &reserve).await;
                     Event::Preflight(ready)
                 });
             }
@@ -299,10 +310,9 @@ impl Driver {
                 );
             }
             Effect::WriteLabels(labels) => {
-                let (devices, waits) = (job.devices(), self.waits.clone());
+                let waits = self.waits.clone();
                 self.spawn(async move {
-                    let wrote = label_when_taken(&ops, &spec, &devices, labels, &waits).await;
-                    Event::LabelsWritten(wrote)
+                    Event::LabelsWritten(label_when_taken(&ops, &spec, labels, &waits).await)
                 });
             }
             Effect::WatchProgress => {
@@ -585,34 +595,25 @@ async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
     }
 }
 
-pub(super) async fn label(
-    ops: &Ops,
-    spec: &JobSpec,
-    devices: &HashMap<crate::domain::ids::VolumeId, String>,
-    labels: Vec<Label>,
-) -> Result<(), Problem> {
-    label_when_taken(ops, spec, devices, labels, &Waits::default()).await
+/// Writes these labels, and tells which of them stand. Writing one again changes nothing.
+pub(super) async fn label(ops: &Ops, spec: &JobSpec, labels: Vec<Label>) -> Written {
+    label_when_taken(ops, spec, labels, &Waits::default()).await
 }
 
-async fn label_when_taken(
-    ops: &Ops,
-    spec: &JobSpec,
-    devices: &HashMap<crate::domain::ids::VolumeId, String>,
-    labels: Vec<Label>,
-    waits: &Waits,
-) -> Result<(), Problem> {
+async fn label_when_taken(ops: &Ops, spec: &JobSpec, labels: Vec<Label>, waits: &Waits) -> Written {
     let wanted = labels.iter().map(|_| Bucket::CreateTags);
     let tokens = waits.tokens(ops.session.pace(), wanted).await;
-    let writes = labels.into_iter().zip(tokens).map(|(label, token)| {
-        let device = devices.get(&label.volume).cloned();
-        async move {
+    let writes = labels
+        .into_iter()
+        .zip(tokens)
+        .map(|(label, token)| async move {
             let mut tags = Tags::default();
             tags.set(tags::SET_SIZE, label.set_size.to_string());
             if let Some(ms) = label.frozen_ms {
                 tags.set(tags::FROZEN_MS, ms.to_string());
             }
-            if let Some(device) = device {
-                tags.set(tags::DEVICE, device);
+            if !label.device.is_empty() {
+                tags.set(tags::DEVICE, label.device);
             }
             for (key, value) in label.positions {
                 tags.set(key, value);
@@ -628,10 +629,16 @@ async fn label_when_taken(
                 |()| "tagged".to_owned(),
             )
             .await
-        }
-    });
+            .map(|()| (label.snapshot, label.level))
+        });
+    let mut written = Written::default();
     for result in futures::future::join_all(writes).await {
-        result?;
+        match result {
+            Ok(stands) => written.labels.push(stands),
+            Err(problem) => {
+                written.problem.get_or_insert(problem);
+            }
+        }
     }
-    Ok(())
+    written
 }

@@ -169,11 +169,13 @@ impl Pass {
         self.give_back(slot, group, None);
     }
 
-    /// Freezes that the group allows at once; 1 outside a run.
-    pub(super) fn per_group(&self) -> u32 {
+    /// The run's limits; the default ones outside a run.
+    pub(super) fn limits(&self) -> Limits {
         self.turnstile
             .as_ref()
-            .map_or(1, |turnstile| turnstile.state().limits.freezes_per_group)
+            .map_or_else(Limits::default, |turnstile| {
+                turnstile.state().limits.clone()
+            })
     }
 
     fn give_back(&self, slot: bool, group: Option<String>, instance: Option<InstanceId>) {

@@ -1,13 +1,13 @@
 //! One freeze per instance: before anything is sent that could freeze it, no other job of this machine may
-//! hold its lease, and Systems Manager may know of no other job's command at work there. What slips
+//! hold its lease, and Systems Manager may know of no other job's freeze there, held or under way. What slips
 //! through both (two machines in the same second) meets the lock on the instance itself (`busy`).
 
 use chrono::TimeDelta;
 
 use super::Ops;
-use super::backup::Step;
+use super::elsewhere::{self, Standing};
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobSpec, Mode};
+use crate::domain::job::JobSpec;
 use crate::domain::problem::{Kind, Problem};
 
 /// Seconds, beyond the budget, after which a job that took its lease can hold no freeze any more:
@@ -52,18 +52,12 @@ fn taken(spec: &JobSpec, other: &JobId, whose: &str) -> Problem {
     )
 }
 
-/// Another job whose freezing command Systems Manager shows as not yet ended.
+/// Another job, of another journal, that may hold a freeze there.
 async fn at_work(ops: &Ops, spec: &JobSpec) -> Result<Option<JobId>, Problem> {
-    let words = [Mode::Coordinated, Mode::Autonomous]
-        .map(|mode| format!("freezeframe {} ", Step::Pre.word(mode)));
-    let listed = ops.session.running_commands(&spec.instance).await?;
-    Ok(listed
-        .iter()
-        .filter_map(|command| {
-            words
-                .iter()
-                .find_map(|word| command.comment.strip_prefix(word.as_str()))
-        })
-        .map(JobId::from_api)
-        .find(|job| *job != spec.job))
+    let others = elsewhere::jobs_on(ops, &spec.instance).await?;
+    Ok(others
+        .into_iter()
+        .filter(|other| other.job != spec.job)
+        .find(|other| other.standing == Standing::Holds)
+        .map(|other| other.job))
 }

@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod clock;
+mod elsewhere;
 mod groups;
 pub mod inventory;
 pub(crate) mod lease;

@@ -9,8 +9,9 @@ use super::backup::{self, Step};
 use super::lease;
 use super::waits::Waits;
 use crate::domain::instance::{Agent, Instance, Platform};
-use crate::domain::job::JobSpec;
+use crate::domain::job::{JobSpec, Mode};
 use crate::domain::machine::{CommandEnd, PreflightFacts};
+use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::recipe::events;
 
@@ -61,13 +62,18 @@ async fn look(
     instance: &Instance,
     waits: &Waits,
 ) -> Result<PreflightFacts, Problem> {
+    if spec.mode == Mode::Autonomous {
+        // The instance proves its right to make the call by a `DryRun`, which EC2 counts like any other.
+        let pace = ops.session.pace();
+        waits.token(pace, Bucket::CreateSnapshots).await.spend();
+    }
     let never = CancellationToken::new();
     let command = backup::send_when_taken(ops, spec, Step::Look, waits, None, &never).await?;
     let outcome = backup::follow(ops, spec, &command).await;
     let trace = events::parse(&outcome.stdout);
     let what = format!("dry run of {} on {}", spec.document, spec.instance);
     if let Some(refusal) = trace.first_error() {
-        return Err(script_problem(&what, refusal.code(), refusal.text()));
+        return Err(script_problem(&what, refusal.code(), &refusal.text()));
     }
     match outcome.ended {
         CommandEnd::Success => {}

@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
 
 use super::groups::waits_for_group;
 use super::waits::{Reserve, Waits};
-use super::{Ops, lease, preflight};
-use crate::domain::ids::VolumeId;
+use super::{Ops, elsewhere, lease, preflight};
+use crate::domain::ids::{InstanceId, VolumeId};
 use crate::domain::job::{JobSpec, JobView, Mode, Phase};
 use crate::domain::machine::PreflightFacts;
 use crate::domain::pace::{Bucket, VOLUME_SPACING, pending_limit};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::run::Limits;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::text::visible;
 
 /// Longest wait for a group that another run or another console holds.
 const GROUP_PATIENCE: Duration = Duration::from_secs(120);
-const GROUP_PAUSE: Duration = Duration::from_secs(1);
+const GROUP_PAUSE: Duration = Duration::from_secs(2);
 /// EC2's clock gives whole seconds, and need not be ours.
 const CLOCK_GRACE: Duration = Duration::from_secs(1);
 
@@ -30,12 +33,12 @@ const CLOCK_GRACE: Duration = Duration::from_secs(1);
 pub(super) async fn check(
     ops: &Ops,
     spec: &JobSpec,
-    per_group: u32,
+    limits: &Limits,
     waits: &Waits,
     reserve: &Reserve,
 ) -> Result<PreflightFacts, Problem> {
     let facts = preflight::check(ops, spec, waits).await?;
-    group_is_free(ops, spec, per_group, waits).await?;
+    group_is_free(ops, spec, limits, waits).await?;
     volumes_are_ready(ops, &facts, waits).await?;
     let wanted = tokens_of(spec.mode).iter().copied();
     reserve.keep(waits.tokens(ops.session.pace(), wanted).await);
@@ -67,46 +70,98 @@ fn goes_first(other: &JobView, mine: &JobView) -> bool {
     }
 }
 
-/// Within a run the turnstile sees to the group; this is for other runs and other processes on this host.
+/// Within a run the turnstile sees to the group; this is for other runs and other processes on this host,
+/// by the journal, and for other consoles, by what Systems Manager shows.
 async fn group_is_free(
     ops: &Ops,
     spec: &JobSpec,
-    per_group: u32,
+    limits: &Limits,
     waits: &Waits,
 ) -> Result<(), Problem> {
     let Some(group) = &spec.group else {
         return Ok(());
     };
-    let until = tokio::time::Instant::now() + GROUP_PATIENCE;
-    loop {
+    let most = usize::try_from(limits.freezes_per_group).unwrap_or(usize::MAX);
+    let members = Members::of(ops, spec, &limits.group_tag, group).await?;
+    let mut first = members.going_first(ops, spec, group).await?;
+    if first.len() < most {
+        return Ok(());
+    }
+    let until = Instant::now() + GROUP_PATIENCE;
+    let free = async {
+        while first.len() >= most {
+            if Instant::now() >= until {
+                return Err(taken(spec, group, &first));
+            }
+            tokio::time::sleep(GROUP_PAUSE).await;
+            first = members.going_first(ops, spec, group).await?;
+        }
+        Ok(())
+    };
+    waits.during(waits_for_group(group), free).await
+}
+
+fn taken(spec: &JobSpec, group: &str, first: &[String]) -> Problem {
+    Problem::new(
+        Kind::State,
+        format!("freeze {}", spec.instance),
+        format!(
+            "its group {} is taken by {}",
+            visible(group),
+            first.join(", ")
+        ),
+        "wait for the end of that job, or let this one be tried again with --retries",
+    )
+}
+
+/// The other instances of a job's group.
+struct Members {
+    others: Vec<InstanceId>,
+    /// When Systems Manager took in this job's dry run.
+    mine: Option<DateTime<Utc>>,
+}
+
+impl Members {
+    async fn of(ops: &Ops, spec: &JobSpec, tag: &str, group: &str) -> Result<Self, Problem> {
+        let mut others = ops.session.running_with_tag(tag, group).await?;
+        others.retain(|id| *id != spec.instance);
+        let mine = if others.is_empty() {
+            None
+        } else {
+            elsewhere::announced(ops, &spec.instance, &spec.job).await?
+        };
+        Ok(Self { others, mine })
+    }
+
+    /// Who of the group goes before this job, in words.
+    async fn going_first(
+        &self,
+        ops: &Ops,
+        spec: &JobSpec,
+        group: &str,
+    ) -> Result<Vec<String>, Problem> {
         let open = ops.journal.open_jobs_in_group(ops.scope(), group)?;
         // Our own row is there since before preflight began; who cannot find it yields to everyone.
         let mine = open.iter().find(|job| job.spec.job == spec.job);
-        let first: Vec<&JobView> = open
+        let mut first: Vec<String> = open
             .iter()
             .filter(|other| other.spec.job != spec.job)
             .filter(|other| mine.is_none_or(|mine| goes_first(other, mine)))
+            .map(|other| format!("{}, in another run", other.spec.instance_name))
             .collect();
-        if u32::try_from(first.len()).unwrap_or(u32::MAX) < per_group {
-            return Ok(());
-        }
-        if tokio::time::Instant::now() >= until {
-            let names: Vec<&str> = first
-                .iter()
-                .map(|j| j.spec.instance_name.as_str())
-                .collect();
-            return Err(Problem::new(
-                Kind::State,
-                format!("freeze {}", spec.instance),
-                format!(
-                    "its group {group} is taken by {}, in another run",
-                    names.join(", ")
-                ),
-                "wait for the end of that job, or let this one be tried again with --retries",
-            ));
-        }
-        let pause = tokio::time::sleep(GROUP_PAUSE);
-        waits.during(waits_for_group(group), pause).await;
+        let looks = self.others.iter().map(|id| elsewhere::jobs_on(ops, id));
+        let elsewhere = futures::future::try_join_all(looks).await?;
+        first.extend(
+            elsewhere
+                .into_iter()
+                .flatten()
+                .filter(|other| other.goes_before(self.mine, &spec.job))
+                .map(|other| {
+                    let (job, instance) = (visible(other.job.as_str()), &other.instance);
+                    format!("job {job} on {instance}, started by another console")
+                }),
+        );
+        Ok(first)
     }
 }
 

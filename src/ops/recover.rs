@@ -2,6 +2,7 @@
 //! one process: the journal hands it over in one write.
 
 mod close;
+mod labels;
 mod proof;
 
 use std::time::Duration;
@@ -59,7 +60,8 @@ enum Thaw {
 /// Settles every job of this scope that an earlier process left open. Each is thawed before anything
 /// else is done for any of them; then its set is found by tag and labelled by what can still be proven
 /// (`crash` where it cannot), and the job is closed with what is known. A job that cannot be settled yet,
-/// or whose set AWS still copies, stays open, and the next look goes on. Views are sent on `updates`.
+/// or whose set AWS still copies, stays open, and the next look goes on; so does one whose labels could not be
+/// written, though it is over and in nobody's way. Views are sent on `updates`.
 ///
 /// # Errors
 /// [`Kind::Local`] when the journal cannot be read or written.
@@ -135,6 +137,10 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
 
 /// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed.
 async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
+    // Over but for its labels; what is uncertain of it only a person asks again.
+    if view.phase == Phase::Done {
+        return Thaw::Done;
+    }
     match may_have_frozen(ops, view) {
         Ok(false) => return Thaw::Done,
         Ok(true) => {}

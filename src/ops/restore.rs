@@ -287,7 +287,7 @@ impl Stepper<'_> {
                     return Err(super::preflight::script_problem(
                         &what,
                         refusal.code(),
-                        refusal.text(),
+                        &refusal.text(),
                     ));
                 }
                 return match (outcome.ended, mount::mounted(&outcome.stdout)) {

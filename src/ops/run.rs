@@ -50,6 +50,24 @@ pub fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()
 }
 
+/// The id of the attempt after this one. It follows from this one's, so that what a seed began can be
+/// replayed, and is as unlike any other as this one's is; an id that is no UUID is followed by a new one.
+fn following(job: &JobId) -> JobId {
+    /// Odd, so that multiplying by it loses nothing; the digits of the golden ratio.
+    const STRIDE: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+    match uuid::Uuid::try_parse(job.as_str()) {
+        Ok(id) => {
+            let bytes = id.as_u128().wrapping_mul(STRIDE).to_be_bytes();
+            JobId::from_api(
+                uuid::Builder::from_random_bytes(bytes)
+                    .into_uuid()
+                    .to_string(),
+            )
+        }
+        Err(_) => JobId::from_api(new_id()),
+    }
+}
+
 /// What is asked of one instance, or why it cannot be asked.
 ///
 /// # Errors
@@ -202,7 +220,7 @@ impl Chain {
             Next::Last => (limits.retries + 1, Duration::ZERO),
         };
         let mut spec = self.spec.clone();
-        spec.job = JobId::from_api(new_id());
+        spec.job = following(&spec.job);
         Some(Self {
             attempt,
             pause,

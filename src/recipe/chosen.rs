@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::catalogue::{self, Recipe};
 use super::document;
 use crate::config::Config;
-use crate::config::recipes::{self as configured, refused};
+use crate::config::recipes::{self as configured, refused, refused_at};
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::Platform;
 use crate::domain::level::Level;
@@ -235,13 +235,18 @@ fn for_builtin(
         budget_seconds,
         what,
         place: _,
+        places: _,
     } = table;
-    let redefined = document.is_some()
-        || platform.is_some()
-        || foreign.is_some()
-        || budget_seconds.is_some()
-        || what.is_some();
-    if name != recipe.name || redefined {
+    let redefined = [
+        ("document", document.is_some()),
+        ("platform", platform.is_some()),
+        ("foreign", foreign.is_some()),
+        ("budget_seconds", budget_seconds.is_some()),
+        ("what", what.is_some()),
+    ]
+    .into_iter()
+    .find(|(_, given)| *given);
+    if name != recipe.name || redefined.is_some() {
         let cause = if name == recipe.name {
             "it is built in, and takes parameters only".to_owned()
         } else {
@@ -251,7 +256,8 @@ fn for_builtin(
             "keep only [recipes.{}.parameters], or choose another name for a recipe of your own",
             recipe.name
         );
-        return Err(refused(name, table, &cause, mend));
+        let key = redefined.map_or("", |(key, _)| key);
+        return Err(refused_at(name, table, key, &cause, mend));
     }
     check_parameters(name, table, recipe.document, false)?;
     Ok(parameters.clone())
@@ -259,11 +265,21 @@ fn for_builtin(
 
 fn own(name: &str, table: &configured::Recipe, budget_s: u32) -> Result<Chosen, Problem> {
     let Some(named) = &table.document else {
+        let add = "add document = \"…\", the SSM document that quiesces the instance";
+        let near = catalogue::all()
+            .iter()
+            .map(|recipe| (catalogue::distance(name, recipe.name), recipe.name))
+            .min()
+            .filter(|(distance, known)| *distance <= known.len() / 3);
+        let mend = match near {
+            Some((_, known)) => format!("did you mean `{known}`? for a recipe of your own, {add}"),
+            None => add.to_owned(),
+        };
         return Err(refused(
             name,
             table,
             "it names no document, and no recipe of that name is built in",
-            "add document = \"…\", the SSM document that quiesces the instance",
+            mend,
         ));
     };
     let builtin = catalogue::all().iter().find(|r| r.document == named);
@@ -296,9 +312,10 @@ fn check_parameters(
 ) -> Result<(), Problem> {
     let ours: &[&str] = if foreign { &CONTRACT_OF_DLM } else { &CONTRACT };
     if let Some(key) = table.parameters.keys().find(|k| ours.contains(&k.as_str())) {
-        return Err(refused(
+        return Err(refused_at(
             name,
             table,
+            &format!("parameters.{key}"),
             &format!("the job itself gives the parameter `{key}`"),
             "remove it; budget and mounts have options of their own",
         ));
@@ -307,7 +324,9 @@ fn check_parameters(
         return Ok(());
     };
     for (key, value) in &table.parameters {
-        fits(document, key, value).map_err(|(cause, mend)| refused(name, table, &cause, mend))?;
+        fits(document, key, value).map_err(|(cause, mend)| {
+            refused_at(name, table, &format!("parameters.{key}"), &cause, mend)
+        })?;
     }
     Ok(())
 }

@@ -228,7 +228,13 @@ mod tests {
     fn what_is_sent_is_declared() {
         for document in all().iter().filter(|d| d.name != "freezeframe-linux-mount") {
             let json: Value = serde_json::from_str(document.content).unwrap();
-            for (name, values) in parameters(&spec(&["/data", "/log"]), "pre-script") {
+            let coordinated = spec(&["/data", "/log"]);
+            let mut autonomous = coordinated.clone();
+            autonomous.mode = Mode::Autonomous;
+            let sent = parameters(&coordinated, "pre-script")
+                .into_iter()
+                .chain(parameters(&autonomous, "snapshot"));
+            for (name, values) in sent {
                 assert!(
                     json["parameters"].get(&name).is_some(),
                     "{} lacks {name}",
@@ -236,6 +242,10 @@ mod tests {
                 );
                 assert_eq!(values.len(), 1);
             }
+            assert_eq!(
+                parameters(&autonomous, "snapshot")["recipe"],
+                ["linux-mysql"]
+            );
         }
         assert_eq!(parameters(&spec(&[]), "dry-run")["mounts"], ["auto"]);
         assert_eq!(

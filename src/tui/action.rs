@@ -40,6 +40,8 @@ pub enum Action {
     Left,
     /// To the right, or the next choice.
     Right,
+    /// The next choice of the field, or press the button.
+    Choose,
     /// To the next field or button.
     NextField,
     /// To the field or button before.
@@ -116,8 +118,8 @@ impl Action {
             Self::Jobs => "jobs, live and past",
             Self::MetricsScreen => "backup metrics",
             Self::Retention => "what to keep and what to delete",
-            Self::Open => "open",
-            Self::Back => "undo the filter, or go back",
+            Self::Open => "open, or choose",
+            Self::Back => "back: out of the filter, the dialog, the page",
             Self::Leave => "go back (:q leaves the program)",
             Self::Down => "down",
             Self::Up => "up",
@@ -127,6 +129,7 @@ impl Action {
             Self::PageUp => "page up",
             Self::Left => "left, or the choice before",
             Self::Right => "right, or the next choice",
+            Self::Choose => "choose the next, or press the button",
             Self::NextField => "next field",
             Self::PreviousField => "field before",
             Self::Filter => "filter: words, tag:Env=prod, !not",
@@ -181,6 +184,7 @@ impl Action {
             Self::PageUp => "page↑",
             Self::Left => "left",
             Self::Right => "right",
+            Self::Choose => "choose",
             Self::NextField => "next",
             Self::PreviousField => "previous",
             Self::Filter => "filter",

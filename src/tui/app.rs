@@ -293,6 +293,9 @@ impl App {
         if top.handles(action, cx) {
             return true;
         }
+        if action == Action::Help {
+            return true;
+        }
         if !self.overlays.is_empty() || top.typing() {
             return false;
         }
@@ -307,8 +310,7 @@ impl App {
             | Action::Leave
             | Action::Back
             | Action::Refresh
-            | Action::Prompt
-            | Action::Help => true,
+            | Action::Prompt => true,
             _ => false,
         }
     }
@@ -355,10 +357,8 @@ impl App {
 
     fn help(&self, now: DateTime<Utc>) -> Vec<Request> {
         let title = self.top().title(&self.cx(now));
-        vec![Request::Open(Box::new(Help::new(
-            title,
-            self.shown_keys(now),
-        )))]
+        let help = Help::new(title, self.top().explained(), self.shown_keys(now));
+        vec![Request::Open(Box::new(help))]
     }
 
     /// What still runs, in words; empty when leaving loses nothing.

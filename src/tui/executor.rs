@@ -288,6 +288,8 @@ impl Executor {
             Arc::clone(&self.tokens),
         );
         let (brake, limits) = (self.brake.clone(), self.limits.clone());
+        // What an earlier run owes its sets is written when the next begins.
+        self.take_up();
         self.work.spawn(async move {
             if let Err(problem) = start_run(&ops, request, limits, &messages, &tokens, &brake).await
             {
@@ -319,6 +321,7 @@ async fn start_run(
     };
     let all = inventory::instances(ops).await?;
     let mut specs = Vec::new();
+    let mut refused = Vec::new();
     for id in &request.instances {
         let spec = all
             .iter()
@@ -343,10 +346,16 @@ async fn start_run(
                     .insert(spec.job.clone(), token);
                 specs.push(spec);
             }
-            Err(problem) => {
-                let _ = messages.send(Message::Notice(problem)).await;
-            }
+            Err(problem) => refused.push(problem),
         }
+    }
+    // One notice has room; the review has told of each before.
+    let (count, all) = (refused.len(), request.instances.len());
+    if let Some(mut first) = refused.into_iter().next() {
+        if count > 1 {
+            first.what = format!("{count} of {all} were refused; the first: {}", first.what);
+        }
+        let _ = messages.send(Message::Notice(first)).await;
     }
     let run = options.run.clone();
     let (updates, inbox) = mpsc::channel(64);

@@ -52,6 +52,7 @@ impl Key {
             KeyCode::PageDown => "PgDn".to_owned(),
             KeyCode::Home => "Home".to_owned(),
             KeyCode::End => "End".to_owned(),
+            KeyCode::F(n) => format!("F{n}"),
             other => format!("{other:?}"),
         };
         if self.modifiers.contains(KeyModifiers::CONTROL) {
@@ -110,6 +111,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::ThawAgain, &[ch('t')]),
     bind(Action::NextView, &[named(KeyCode::Tab)]),
     bind(Action::NextField, &[named(KeyCode::Tab)]),
+    bind(Action::Choose, &[ch(' ')]),
     bind(Action::Mark, &[ch(' ')]),
     bind(Action::Filter, &[ch('/')]),
     bind(Action::Describe, &[ch('d')]),
@@ -142,7 +144,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::MetricsScreen, &[ch('5')]),
     bind(Action::Retention, &[ch('7')]),
     bind(Action::Interrupt, &[ctrl('c')]),
-    bind(Action::Help, &[ch('?')]),
+    // `?` is a character in a text field.
+    bind(Action::Help, &[ch('?'), named(KeyCode::F(1))]),
 ];
 
 /// The letter that picks an action in the `a` menu.

@@ -192,8 +192,8 @@ async fn p21_a_dropped_terminal_leaves_headless_and_console_jobs_to_their_end() 
             terminal.press("\r a");
             terminal.hear("napshot").await;
             terminal.press("s");
-            terminal.hear("Cancel <").await;
-            terminal.press("\t");
+            terminal.hear("coordinated").await;
+            terminal.press("\x1b[Z");
             terminal.hear("Start <").await;
             terminal.press("\r");
         }

@@ -90,6 +90,13 @@ impl Agent {
         Self::new(&lab.url)
     }
 
+    /// Puts a document of somebody's into the account.
+    pub fn install(&self, name: &str, content: &str) {
+        self.runtime
+            .block_on(self.session.install_document(name, content))
+            .unwrap();
+    }
+
     /// Sends a command of a recipe's document.
     pub fn send(&self, instance: &str, recipe: &str, values: &[(&str, &str)]) -> CommandId {
         let parameters: BTreeMap<_, _> = values

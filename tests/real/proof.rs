@@ -87,7 +87,9 @@ pub fn application_set(console: &Console, answer: &Answer) -> (Value, Vec<String
             restore.extend(["--snapshot".to_owned(), snapshot]);
         }
     }
-    assert_eq!((set.len(), restore.len()), (3, 4), "{job:#}");
+    // Volumes of an earlier restore may still be attached; they are in the set as well.
+    assert!(set.len() > 2, "{job:#}");
+    assert_eq!(restore.len(), 4, "{job:#}");
     (job, restore)
 }
 

@@ -31,13 +31,15 @@ fn marked_instances_become_a_run_that_was_reviewed() {
     hands.press("/db-primary<Enter> <Esc>/web<Enter> <Esc>a");
     assert!(hands.screen(80, 24).contains("snapshot 2 marked instances"));
     hands.press("s");
-    // Enter on the safe button starts nothing.
+    // Neither Enter on a choice nor on the safe button starts anything.
     let mut cancelled = Hands::loaded();
     cancelled.press("as");
-    assert_eq!(cancelled.press("<Enter>"), []);
+    assert_eq!(cancelled.press("<Enter><Enter>"), []);
+    assert_eq!(cancelled.press("<BackTab><BackTab><Enter>"), []);
+    assert!(!cancelled.screen(80, 24).contains("Consistent snapshots"));
     assert_eq!(cancelled.app.current(), ScreenId::Fleet);
-    // Back from Cancel: to the choice, to the budget; then on to Start.
-    hands.press("<BackTab><Right><BackTab><BS><BS>45<Tab><Tab><Tab>");
+    // Past the mode to the budget, the choice, then on to Start.
+    hands.press("<Tab><Tab><BS><BS>45<Tab> <Tab><Tab>");
     let effects = hands.press("<Enter>");
     let request = RunRequest {
         run: RunId::from_api(RUN),
@@ -50,6 +52,76 @@ fn marked_instances_become_a_run_that_was_reviewed() {
     };
     assert_eq!(effects, [Effect::StartRun(request)]);
     assert_eq!(hands.app.current(), ScreenId::Jobs);
+    // The marks have done their work.
+    hands.press("1");
+    assert!(!hands.screen(80, 24).contains("marked"));
+}
+
+#[test]
+fn a_range_that_is_being_marked_counts() {
+    let mut hands = Hands::loaded();
+    hands.press("gvjj");
+    assert!(hands.screen(80, 24).contains("3 marked · marking a range"));
+    hands.press("a");
+    assert!(hands.screen(80, 24).contains("snapshot 3 marked instances"));
+    hands.press("s");
+    assert!(hands.screen(80, 24).contains("of 3 will run"));
+    let mut some = Hands::loaded();
+    some.press("G gvj");
+    some.press("a");
+    assert!(
+        some.screen(80, 24).contains("snapshot 3 marked instances"),
+        "with what was marked before"
+    );
+    some.press("u");
+    assert!(!some.screen(80, 24).contains("marking a range"));
+}
+
+#[test]
+fn every_line_of_the_review_can_be_read() {
+    let mut hands = Hands::loaded();
+    hands.press("gvGas");
+    let first = hands.screen(80, 24);
+    let place = |screen: &str, words: &str| screen.find(words);
+    assert!(
+        place(&first, "✓ db-primary") < place(&first, "✗ "),
+        "{first}"
+    );
+    assert!(
+        first.contains("PgDn PgUp") && !first.contains("✗ 数"),
+        "{first}"
+    );
+    hands.press("<C-f>");
+    hands.screen(80, 24);
+    hands.press("<C-f><C-f>");
+    let last = hands.screen(80, 24);
+    assert!(
+        last.contains("✗ 数") && !last.contains("✓ db-primary"),
+        "{last}"
+    );
+    hands.press("<C-b><C-b><C-b>");
+    assert_eq!(hands.screen(80, 24), first);
+}
+
+#[test]
+fn help_is_there_in_a_dialog_and_in_its_number() {
+    let mut hands = Hands::loaded();
+    hands.press("/db-primary<Enter>as?");
+    let help = hands.screen(80, 24);
+    assert!(
+        help.contains("Help: Consistent snapshots") && help.contains("coordinated"),
+        "{help}"
+    );
+    hands.press("<Esc><Tab><Tab>?");
+    assert!(hands.screen(80, 24).contains("Help: Consistent snapshots"));
+    hands.press("<Esc>x");
+    let screen = hands.screen(80, 24);
+    assert!(
+        screen.contains("digits only") && !screen.contains("30x"),
+        "{screen}"
+    );
+    hands.press("<F1>");
+    assert!(hands.screen(80, 24).contains("Help: Consistent snapshots"));
 }
 
 #[test]
@@ -57,7 +129,7 @@ fn recipe_mode_and_root_are_chosen_in_the_review() {
     let asked = |keys: &str| {
         let mut hands = Hands::loaded();
         hands.press("/db-primary<Enter>as");
-        let effects = hands.press(&format!("<Tab><Tab>{keys}<BackTab><Enter>"));
+        let effects = hands.press(&format!("{keys}<BackTab><Enter>"));
         match effects.as_slice() {
             [Effect::StartRun(request)] => (
                 request.recipe.clone(),
@@ -103,7 +175,7 @@ fn own_recipes_are_offered_and_cannot_take_snapshots_themselves() {
         Mode::Coordinated,
         OnFailure::Skip,
     );
-    hands.press("/db-primary<Enter>as<BackTab><BackTab><BackTab><BackTab><Left>");
+    hands.press("/db-primary<Enter>as");
     hands.press(&"<Right>".repeat(20));
     let screen = hands.screen(80, 24);
     assert!(screen.contains("✓ db-primary  my-app"), "{screen}");
@@ -119,7 +191,7 @@ fn own_recipes_are_offered_and_cannot_take_snapshots_themselves() {
 #[test]
 fn a_run_that_would_be_refused_as_a_whole_is_not_started() {
     let mut hands = Hands::loaded();
-    hands.press("/batch<Enter>as<Tab>");
+    hands.press("/batch<Enter>as<BackTab>");
     assert_eq!(hands.press("<Enter>"), []);
     assert!(said(&hands).contains("refused"), "{}", said(&hands));
     let screen = hands.screen(80, 24);
@@ -128,9 +200,9 @@ fn a_run_that_would_be_refused_as_a_whole_is_not_started() {
 
 #[test]
 fn a_bad_budget_starts_nothing() {
-    for bad in ["0", "1000", "3x", "-1"] {
+    for bad in ["0", "1000", "0x0"] {
         let mut hands = Hands::loaded();
-        hands.press("/db-primary<Enter>as<BackTab><BackTab><BS><BS>");
+        hands.press("/db-primary<Enter>as<Tab><Tab><BS><BS>");
         hands.press(bad);
         hands.press("<Tab><Tab><Tab>");
         assert_eq!(hands.press("<Enter>"), [], "{bad:?}");

@@ -304,6 +304,8 @@ pub fn job(phase: Phase) -> JobView {
         freeze_window_ms: None,
         set: Vec::new(),
         evidence: EvidenceReport::default(),
+        owed_labels: Vec::new(),
+        earns: None,
         error: None,
         waiting: None,
     }
@@ -449,6 +451,7 @@ fn named(name: &str) -> KeyEvent {
         "Left" => (KeyCode::Left, KeyModifiers::NONE),
         "Right" => (KeyCode::Right, KeyModifiers::NONE),
         "BS" => (KeyCode::Backspace, KeyModifiers::NONE),
+        "F1" => (KeyCode::F(1), KeyModifiers::NONE),
         other => match other.strip_prefix("C-").and_then(|c| c.chars().next()) {
             Some(c) => (KeyCode::Char(c), KeyModifiers::CONTROL),
             None => panic!("no key is called {other}"),

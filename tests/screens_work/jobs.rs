@@ -242,7 +242,7 @@ fn the_cursor_goes_to_the_run_that_was_just_started() {
     let mut loud = uncertain(7, "db-2");
     loud.spec.run = old.spec.run.clone();
     let mut hands = with_jobs(vec![old, loud]);
-    let effects = hands.press("1/db-primary<Enter>as<Tab><Enter>");
+    let effects = hands.press("1/db-primary<Enter>as<BackTab><Enter>");
     assert!(
         matches!(effects.as_slice(), [Effect::StartRun(_)]),
         "{effects:?}"

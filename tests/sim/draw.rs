@@ -1,89 +1,170 @@
-//! A story drawn from a seed: a small fleet, what is asked of it, what goes wrong, and when the console dies.
+//! Stories drawn from seeds.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use freezeframe::domain::job::{Mode, OnFailure};
+use freezeframe::domain::run::Limits;
+use freezeframe::lab::Weather;
 use freezeframe::lab::faults::plan::{Entry, Kind, Plan};
-use freezeframe::lab::{Fault, Weather};
 
-/// What is asked of one instance.
-#[derive(Debug, Clone)]
-pub struct Wish {
-    pub mode: Mode,
-    pub budget_s: u32,
-    pub on_failure: OnFailure,
-    pub freeze_root: bool,
-    /// The instance's clock is ahead by so many seconds.
-    pub skew_s: i64,
+use super::story::{Abort, Console, Manners, Moment, Outage, Story, Trouble, Wish};
+
+/// What a story is mostly about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Theme {
+    /// Jobs or a run, faults, deaths, a brake.
+    Plain,
+    /// Several instances, groups, retries.
+    Run,
+    /// Somebody stops one or all, at any step.
+    Abort,
+    /// Documents of other makers.
+    Foreign,
+    /// Two consoles on one journal.
+    Twins,
+    /// Two consoles on two hosts.
+    Hosts,
+    /// Hours without AWS.
+    Outage,
+    /// Clocks that differ and jump.
+    Clocks,
+    /// The console's journal is lost with it.
+    Lost,
 }
 
-/// Everything that makes one simulation; the same story always goes the same way.
-#[derive(Debug, Clone)]
-pub struct Story {
-    pub seed: u64,
-    /// A world's TOML.
-    pub world: String,
-    /// One for each instance, in the order of their ids.
-    pub wishes: Vec<Wish>,
-    pub plan: Plan,
-    /// Faults beyond the plan's, such as "call N".
-    pub faults: Vec<Fault>,
-    /// The first console dies at this journal write (1 is the first), the next at its own, and so on.
-    pub deaths: Vec<u32>,
-    /// How long nobody starts it again.
-    pub gap: Duration,
-    /// The operator stops everything after this time.
-    pub cancel: Option<Duration>,
-    /// Somebody thaws behind the document's back as soon as something is frozen, and the document lies about it.
-    pub robbed: bool,
+impl Theme {
+    fn drawn(rng: &mut fastrand::Rng) -> Self {
+        match rng.u8(0..20) {
+            0..6 => Self::Plain,
+            6..9 => Self::Run,
+            9..12 => Self::Abort,
+            12..14 => Self::Foreign,
+            14 | 15 => Self::Twins,
+            16 => Self::Hosts,
+            17 => Self::Outage,
+            18 => Self::Clocks,
+            _ => Self::Lost,
+        }
+    }
 }
 
 impl Story {
     /// The story of a seed.
     pub fn of(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed_0f0f_1234_9876);
-        let count = [1, 1, 1, 2, 3][rng.usize(0..5)];
-        let world = world(&mut rng, count);
-        let wishes = (0..count).map(|_| wish(&mut rng)).collect();
-        let deaths = match rng.u8(0..10) {
-            0..5 => Vec::new(),
-            5..9 => vec![rng.u32(1..40)],
-            _ => vec![rng.u32(1..40), rng.u32(1..12)],
+        let theme = Theme::drawn(&mut rng);
+        Self::about(theme, seed)
+    }
+
+    /// The story of a seed with that theme.
+    pub fn about(theme: Theme, seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed ^ 0x0dd5_eed5_4321_6789);
+        let rng = &mut rng;
+        let count = match theme {
+            Theme::Run => [2, 2, 3, 4, 6][rng.usize(0..5)],
+            _ => [1, 1, 1, 2, 3][rng.usize(0..5)],
         };
-        Self {
+        let foreign = |rng: &mut fastrand::Rng| theme == Theme::Foreign && rng.u8(0..4) > 0;
+        let wishes: Vec<Wish> = (0..count)
+            .map(|_| {
+                let foreign = foreign(rng);
+                wish(rng, foreign)
+            })
+            .collect();
+        let grouped = theme == Theme::Run || rng.u8(0..4) == 0;
+        let world = world(rng, count, grouped);
+        let mut first = Console {
+            run: (theme == Theme::Run || rng.bool()).then(|| limits(rng)),
+            death: (rng.u8(0..10) >= 5).then(|| rng.u32(1..40)),
+            aborts: (rng.u8(0..8) == 0)
+                .then(|| all_after(rng.u64(100..20_000)))
+                .into_iter()
+                .collect(),
+            ..Console::of(0..count)
+        };
+        let mut story = Self {
             seed,
             world,
             wishes,
-            plan: plan(&mut rng),
+            consoles: Vec::new(),
+            plan: plan(rng),
             faults: Vec::new(),
-            deaths,
+            storm: Duration::from_secs(1_200),
+            outages: Vec::new(),
+            deaths: (rng.u8(0..10) == 0)
+                .then(|| rng.u32(1..12))
+                .into_iter()
+                .collect(),
             gap: Duration::from_millis(rng.u64(10..120_000)),
-            cancel: (rng.u8(0..8) == 0).then(|| Duration::from_millis(rng.u64(100..20_000))),
+            lost: false,
             robbed: false,
+        };
+        match theme {
+            Theme::Plain | Theme::Run | Theme::Foreign => {}
+            Theme::Abort => {
+                first.aborts = (0..rng.usize(1..3)).map(|_| abort(rng, count)).collect();
+            }
+            Theme::Twins | Theme::Hosts => {
+                let mut second = Console {
+                    journal: usize::from(theme == Theme::Hosts),
+                    from: Duration::from_millis(rng.u64(0..15_000)),
+                    run: rng.bool().then(|| limits(rng)),
+                    death: (rng.u8(0..4) == 0).then(|| rng.u32(1..30)),
+                    ..Console::of(0..count)
+                };
+                if rng.u8(0..4) == 0 {
+                    second.aborts.push(abort(rng, count));
+                }
+                story.consoles.push(second);
+            }
+            Theme::Outage => {
+                story.outages.push(outage(rng));
+                story.storm = Duration::from_secs(rng.u64(1_200..12_000));
+                story.gap = Duration::from_secs(rng.u64(1..10_000));
+                first.death = rng.bool().then(|| rng.u32(1..60));
+                story.deaths = (0..rng.usize(0..3)).map(|_| rng.u32(1..12)).collect();
+            }
+            Theme::Clocks => {
+                first.ahead_s = rng.i64(-9_000..9_000);
+                if rng.bool() {
+                    let after = Duration::from_millis(rng.u64(100..30_000));
+                    first.jump = Some((after, rng.i64(-4_000..4_000)));
+                }
+            }
+            Theme::Lost => {
+                story.lost = true;
+                first.death = Some(rng.u32(5..40));
+            }
         }
+        story.consoles.insert(0, first);
+        story
     }
 
-    /// A story in which nothing goes wrong.
+    /// A story in which nothing goes wrong, of `count` instances.
     #[cfg(test)]
-    pub fn plain(seed: u64, mode: Mode, database: bool) -> Self {
+    pub fn plain_run(seed: u64, mode: Mode, count: usize) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let recipe = if database {
-            "linux-mysql"
-        } else {
-            "linux-filesystem"
-        };
-        let world = instance(&mut rng, 0, recipe, 2, "backup");
+        let mut text = "name = \"plain\"\n".to_owned();
+        for n in 0..count {
+            text.push_str(&instance(&mut rng, n, "linux-mysql", 2, "backup", None));
+        }
         Self {
             seed,
-            world: format!("name = \"plain\"\n{world}"),
-            wishes: vec![Wish {
-                mode,
-                budget_s: 30,
-                on_failure: OnFailure::Skip,
-                freeze_root: false,
-                skew_s: 0,
-            }],
+            world: text,
+            wishes: vec![
+                Wish {
+                    mode,
+                    budget_s: 30,
+                    on_failure: OnFailure::Skip,
+                    freeze_root: false,
+                    skew_s: 0,
+                    document: None,
+                };
+                count
+            ],
+            consoles: vec![Console::of(0..count)],
             plan: Plan {
                 name: "nothing".into(),
                 about: String::new(),
@@ -91,15 +172,75 @@ impl Story {
                 faults: Vec::new(),
             },
             faults: Vec::new(),
+            storm: Duration::from_secs(1_200),
+            outages: Vec::new(),
             deaths: Vec::new(),
             gap: Duration::from_secs(1),
-            cancel: None,
+            lost: false,
             robbed: false,
+        }
+    }
+
+    /// A story of one job in which nothing goes wrong.
+    #[cfg(test)]
+    pub fn plain(seed: u64, mode: Mode) -> Self {
+        Self::plain_run(seed, mode, 1)
+    }
+}
+
+impl Console {
+    /// One that starts at once and is asked for these, one by one.
+    pub fn of(wishes: std::ops::Range<usize>) -> Self {
+        Self {
+            journal: 0,
+            from: Duration::ZERO,
+            wishes: wishes.collect(),
+            run: None,
+            death: None,
+            aborts: Vec::new(),
+            ahead_s: 0,
+            jump: None,
         }
     }
 }
 
-fn world(rng: &mut fastrand::Rng, count: usize) -> String {
+fn all_after(ms: u64) -> Abort {
+    Abort {
+        at: Moment::After(Duration::from_millis(ms)),
+        whom: None,
+        by_another: false,
+    }
+}
+
+fn abort(rng: &mut fastrand::Rng, count: usize) -> Abort {
+    Abort {
+        at: if rng.bool() {
+            Moment::Write(rng.u32(1..40))
+        } else {
+            Moment::After(Duration::from_millis(rng.u64(10..30_000)))
+        },
+        whom: rng.bool().then(|| rng.usize(0..count)),
+        by_another: rng.bool(),
+    }
+}
+
+fn outage(rng: &mut fastrand::Rng) -> Outage {
+    Outage {
+        from: Duration::from_millis(rng.u64(500..30_000)),
+        lasting: Duration::from_secs(rng.u64(30..9_000)),
+        how: [Trouble::Dark, Trouble::Expired, Trouble::Unavailable][rng.usize(0..3)],
+    }
+}
+
+fn limits(rng: &mut fastrand::Rng) -> Limits {
+    Limits {
+        at_once: [1, 2, 3, 10][rng.usize(0..4)],
+        retries: [0, 0, 1, 2][rng.usize(0..4)],
+        ..Limits::default()
+    }
+}
+
+fn world(rng: &mut fastrand::Rng, count: usize, grouped: bool) -> String {
     let mut text = "name = \"drawn\"\n".to_owned();
     for n in 0..count {
         let recipe = [
@@ -110,19 +251,30 @@ fn world(rng: &mut fastrand::Rng, count: usize) -> String {
         ][rng.usize(0..4)];
         let role = ["backup", "backup", "backup", "backup", "bare", "none"][rng.usize(0..6)];
         let volumes = rng.usize(1..4);
-        text.push_str(&instance(rng, n, recipe, volumes, role));
+        let group = grouped.then(|| ["pair", "pair", "other"][rng.usize(0..3)]);
+        text.push_str(&instance(rng, n, recipe, volumes, role, group));
     }
     text
 }
 
-fn instance(rng: &mut fastrand::Rng, n: usize, recipe: &str, volumes: usize, role: &str) -> String {
+fn instance(
+    rng: &mut fastrand::Rng,
+    n: usize,
+    recipe: &str,
+    volumes: usize,
+    role: &str,
+    group: Option<&str>,
+) -> String {
     let latency = rng.u64(30..1_500);
+    let group = group.map_or_else(String::new, |name| {
+        format!(", \"freezeframe:group\" = \"{name}\"")
+    });
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
         text,
         "[[instance]]\nid = \"i-{n:017x}\"\nname = \"box{n}\"\nrole = \"{role}\"\ncommand_latency_ms = {latency}\n\
-         tags = {{ ConsistentSnapshot = \"{recipe}\" }}\n[[instance.volume]]\ndevice = \"/dev/xvda\"\nsize = 8\nmount = \"/\"\nfs = \"xfs\"\n"
+         tags = {{ ConsistentSnapshot = \"{recipe}\"{group} }}\n[[instance.volume]]\ndevice = \"/dev/xvda\"\nsize = 8\nmount = \"/\"\nfs = \"xfs\"\n"
     );
     for v in 0..volumes {
         let letter = char::from(b'f' + u8::try_from(v).unwrap_or(0));
@@ -137,8 +289,12 @@ fn instance(rng: &mut fastrand::Rng, n: usize, recipe: &str, volumes: usize, rol
     text
 }
 
-fn wish(rng: &mut fastrand::Rng) -> Wish {
-    let mode = [Mode::Coordinated, Mode::Autonomous][rng.usize(0..2)];
+fn wish(rng: &mut fastrand::Rng, foreign: bool) -> Wish {
+    let document = foreign.then(|| Manners::ALL[rng.usize(0..Manners::ALL.len())]);
+    let mode = match document {
+        Some(_) => Mode::Coordinated,
+        None => [Mode::Coordinated, Mode::Autonomous][rng.usize(0..2)],
+    };
     Wish {
         mode,
         budget_s: [5, 10, 15, 30, 60][rng.usize(0..5)],
@@ -149,6 +305,7 @@ fn wish(rng: &mut fastrand::Rng) -> Wish {
         } else {
             0
         },
+        document,
     }
 }
 
@@ -184,6 +341,11 @@ fn entry(rng: &mut fastrand::Rng) -> Entry {
     let commands = ["dry-run", "pre-script", "snapshot", "post-script", "*"];
     let call = calls[rng.usize(0..calls.len())];
     let command = commands[rng.usize(0..commands.len())];
+    // Most are late by seconds, some by hours.
+    let late = match rng.u8(0..8) {
+        0 => rng.u64(40_000..7_200_000),
+        _ => rng.u64(1_000..40_000),
+    };
     let (on, kind, ms) = match rng.u8(0..16) {
         0 => (call, Kind::Throttled, 0),
         1 => (call, Kind::Unavailable, 0),
@@ -194,7 +356,7 @@ fn entry(rng: &mut fastrand::Rng) -> Entry {
         7 => ("CreateSnapshots", Kind::Slow, rng.u64(2_000..40_000)),
         8 => (call, Kind::Expired, 0),
         9 => (call, Kind::Skewed, 0),
-        10 => (command, Kind::Late, rng.u64(1_000..40_000)),
+        10 => (command, Kind::Late, late),
         11 => (command, Kind::Twice, rng.u64(1..8_000)),
         12 => (command, Kind::Cancelled, rng.u64(1..3_000)),
         13 => (command, Kind::Killed, rng.u64(1..3_000)),

@@ -1,17 +1,21 @@
-//! God's eye: what the lab alone knows, held against what the console claims. Pure over what was seen, so that a bad
-//! history can be put before it and must be caught.
+//! God's eye: what the lab alone knows, held against what the consoles claim. Pure over what was seen, so that a bad
+//! history can be put before it and must be caught. Here: what was frozen, and what was made while it was; what the
+//! journals claim of it is in `claims`.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use freezeframe::domain::job::{JobView, Verdict};
-use freezeframe::domain::level::Level;
+use freezeframe::domain::job::JobView;
 use freezeframe::jobs::journal::CallRow;
 use freezeframe::lab::CallRecord;
 use freezeframe::lab::runtime_simulated::{By, Happening, What};
 
+use super::story::Manners;
+
 /// Nothing may be frozen longer than its budget and this, in milliseconds.
 const GRACE_MS: i64 = 1_000;
+/// A job whose labels could not be written stays open until they are.
+const LABELS_STAY_OWED: bool = false;
 
 /// A snapshot as it is, whatever the weather shows.
 #[derive(Debug, Clone)]
@@ -30,12 +34,28 @@ pub struct Asked {
     pub job: String,
     pub instance: String,
     pub budget_s: u32,
+    /// By somebody else's document.
+    pub theirs: Option<Manners>,
+    pub group: Option<String>,
+    /// Which journal has it.
+    pub journal: usize,
+    /// That journal is gone.
+    pub lost: bool,
+}
+
+/// A job's thaw was uncertain, and then it was not any more; by the lab's clock.
+#[derive(Debug, Clone)]
+pub struct Cleared {
+    pub job: String,
+    pub since: DateTime<Utc>,
+    pub at: DateTime<Utc>,
 }
 
 /// Everything at one moment.
 #[derive(Debug, Clone)]
 pub struct Eye {
     pub now: DateTime<Utc>,
+    /// Every job that any journal ever had.
     pub asked: Vec<Asked>,
     /// By instance.
     pub histories: BTreeMap<String, Vec<Happening>>,
@@ -43,15 +63,23 @@ pub struct Eye {
     pub calls: Vec<CallRecord>,
     /// Jobs on record that are over, by their last view.
     pub closed: Vec<JobView>,
+    /// Jobs on record that are not.
+    pub open: Vec<JobView>,
     /// Intents on record, by job.
     pub intents: BTreeMap<String, Vec<CallRow>>,
+    /// Seconds by which a console's clock may have been ahead; empty when all clocks agree.
+    pub offsets: Vec<i64>,
+    /// When a job was first seen to be over, by the lab's clock.
+    pub over: BTreeMap<String, DateTime<Utc>>,
+    pub cleared: Vec<Cleared>,
 }
 
 /// From when to when something was held, and who ended it; `None` while it is held.
-struct Held {
-    what: String,
-    from: DateTime<Utc>,
-    to: Option<(DateTime<Utc>, By)>,
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) what: String,
+    pub(super) from: DateTime<Utc>,
+    pub(super) to: Option<(DateTime<Utc>, By)>,
 }
 
 impl Held {
@@ -62,27 +90,74 @@ impl Held {
                 .to
                 .is_none_or(|(at, by)| at >= call.ended && by == By::Holder)
     }
+
+    fn meets(&self, other: &Self) -> bool {
+        let before = |one: &Self, two: &Self| one.to.is_some_and(|(at, _)| at <= two.from);
+        !before(self, other) && !before(other, self)
+    }
 }
 
 impl Eye {
-    /// Everything that is not as promised, in words.
-    pub fn violations(&self) -> Vec<String> {
+    /// What is not as promised and can be seen at this moment.
+    pub fn moment(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         for asked in &self.asked {
             self.budget(asked, &mut wrong);
-            self.once(asked, &mut wrong);
         }
         for snapshot in &self.snapshots {
             self.label(snapshot, &mut wrong);
         }
-        self.journal(&mut wrong);
-        for view in &self.closed {
-            self.claim(view, &mut wrong);
+        for view in self.open.iter().chain(&self.closed) {
+            self.tells_the_truth(view, &mut wrong);
         }
         wrong
     }
 
-    fn held(&self, job: &str) -> Vec<Held> {
+    /// What is not as promised and stays to be seen until the end.
+    pub fn end(&self) -> Vec<String> {
+        self.ended(LABELS_STAY_OWED)
+    }
+
+    fn ended(&self, owed: bool) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for asked in &self.asked {
+            self.once(asked, &mut wrong);
+        }
+        self.groups(&mut wrong);
+        self.records(&mut wrong);
+        self.clearings(&mut wrong);
+        for view in &self.closed {
+            self.verdict(view, owed, &mut wrong);
+        }
+        for snapshot in self.snapshots.iter().filter(|_| owed) {
+            self.owed(snapshot, &mut wrong);
+        }
+        for asked in self.asked.iter().filter(|asked| asked.lost) {
+            if self.holds(&asked.job) {
+                wrong.push(format!("{}: lost, and still held", asked.job));
+            }
+        }
+        wrong
+    }
+
+    /// Both, and everything that is asked for.
+    #[cfg(test)]
+    pub fn violations(&self) -> Vec<String> {
+        let mut wrong = self.moment();
+        wrong.extend(self.ended(true));
+        wrong
+    }
+
+    pub(super) fn asked(&self, job: &str) -> Option<&Asked> {
+        self.asked.iter().find(|asked| asked.job == job)
+    }
+
+    /// Whether the job holds anything now.
+    pub fn holds(&self, job: &str) -> bool {
+        self.held(job).iter().any(|held| held.to.is_none())
+    }
+
+    pub(super) fn held(&self, job: &str) -> Vec<Held> {
         let mut held: Vec<Held> = Vec::new();
         let all = self.histories.values().flatten();
         for happening in all.filter(|happening| happening.job == job) {
@@ -113,11 +188,15 @@ impl Eye {
         held
     }
 
-    /// Promise 1: nothing stays frozen past the budget that the console was given.
+    /// Promise 1: nothing stays frozen past the budget that the console was given. Somebody else's document has no
+    /// failsafe of ours, and is held against what the journal says of it.
     fn budget(&self, asked: &Asked, wrong: &mut Vec<String>) {
         let Some(history) = self.histories.get(&asked.instance) else {
             return;
         };
+        if asked.theirs.is_some() {
+            return;
+        }
         let limit =
             TimeDelta::seconds(i64::from(asked.budget_s)) + TimeDelta::milliseconds(GRACE_MS);
         for held in self.held(&asked.job) {
@@ -136,7 +215,7 @@ impl Eye {
             let until = held.to.map_or(self.now, |(at, _)| at);
             if until > armed.at + limit {
                 wrong.push(format!(
-                    "{}: {} was held until {until}, armed at {} with a budget of {} s",
+                    "{}: {} was held too long, armed at {} with a budget of {} s",
                     asked.job, held.what, armed.at, asked.budget_s
                 ));
             }
@@ -158,6 +237,13 @@ impl Eye {
         let sets = self.sets(&asked.job).len();
         if sets > 1 {
             wrong.push(format!("{}: {sets} sets were made", asked.job));
+        }
+        let mut volumes: Vec<&str> = Vec::new();
+        for taken in self.snapshots.iter().filter(|t| t.job == asked.job) {
+            if volumes.contains(&taken.volume.as_str()) {
+                wrong.push(format!("{}: {} twice", asked.job, taken.volume));
+            }
+            volumes.push(&taken.volume);
         }
         for word in ["pre-script", "snapshot"] {
             let comment = format!("freezeframe {word} {}", asked.job);
@@ -182,6 +268,13 @@ impl Eye {
             "filesystem" => false,
             _ => return,
         };
+        let asked = self.asked(&snapshot.job);
+        if asked.is_some_and(|asked| asked.theirs.is_some()) {
+            wrong.push(format!(
+                "{} is {} by somebody else's word",
+                snapshot.id, snapshot.level
+            ));
+        }
         let held = self.held(&snapshot.job);
         let sets = self.sets(&snapshot.job);
         let [call] = sets.as_slice() else {
@@ -205,97 +298,33 @@ impl Eye {
         }
     }
 
-    /// The journal knew of every call that is not idempotent before the call came.
-    fn journal(&self, wrong: &mut Vec<String>) {
-        for call in self
-            .calls
-            .iter()
-            .filter(|call| call.caller.ends_with("/you"))
-        {
-            let (job, detail) = match call.action.as_str() {
-                "CreateSnapshots" => (call.subject.clone(), String::new()),
-                "SendCommand" => {
-                    let mut words = call.subject.split(' ').skip(1);
-                    let word = words.next().unwrap_or_default().to_owned();
-                    (words.next().unwrap_or_default().to_owned(), word)
+    /// Never two members of a group frozen at once by the jobs of one journal.
+    fn groups(&self, wrong: &mut Vec<String>) {
+        for (n, one) in self.asked.iter().enumerate() {
+            for two in self.asked.iter().skip(n + 1) {
+                let same = one.group.is_some()
+                    && one.group == two.group
+                    && one.journal == two.journal
+                    && one.instance != two.instance;
+                if !same {
+                    continue;
                 }
-                "CreateTags" => {
-                    let of = self.snapshots.iter().find(|taken| taken.id == call.subject);
-                    let Some(of) = of else { continue };
-                    (of.job.clone(), call.subject.clone())
+                let (ones, twos) = (self.held(&one.job), self.held(&two.job));
+                if let Some(at) = ones
+                    .iter()
+                    .find(|held| twos.iter().any(|other| held.meets(other)))
+                {
+                    wrong.push(format!(
+                        "{} and {} of one group were held at once, from {}",
+                        one.job, two.job, at.from
+                    ));
                 }
-                _ => continue,
-            };
-            let known = self.intents.get(&job).is_some_and(|intents| {
-                intents.iter().any(|intent| {
-                    intent.action == call.action
-                        && intent.detail.contains(&detail)
-                        && DateTime::parse_from_rfc3339(&intent.intended)
-                            .is_ok_and(|at| at.to_utc() <= call.at)
-                })
-            });
-            if !known {
-                wrong.push(format!(
-                    "{} {} at {} was not on record",
-                    call.action, call.subject, call.at
-                ));
-            }
-        }
-    }
-
-    /// A job that is over claims no more than its tags say, and has left nothing frozen.
-    fn claim(&self, view: &JobView, wrong: &mut Vec<String>) {
-        let job = view.spec.job.as_str();
-        let level_of = |id: &str| {
-            self.snapshots
-                .iter()
-                .find(|taken| taken.id == id)
-                .and_then(|taken| taken.level.parse::<Level>().ok())
-                .unwrap_or(Level::Pending)
-        };
-        for member in &view.set {
-            let tag = level_of(member.snapshot.as_str());
-            if member.level > Level::Crash && member.level != tag {
-                wrong.push(format!(
-                    "{job}: claims {} for {}, its tag says {tag}",
-                    member.level, member.snapshot
-                ));
-            }
-        }
-        let best = match view.verdict {
-            Some(Verdict::Application) => Some(Level::Application),
-            Some(Verdict::Filesystem) => Some(Level::Filesystem),
-            Some(_) => None,
-            None => {
-                wrong.push(format!("{job}: closed without a verdict"));
-                None
-            }
-        };
-        let proven = view
-            .set
-            .iter()
-            .any(|m| Some(level_of(m.snapshot.as_str())) == best);
-        if best.is_some() && !proven {
-            wrong.push(format!(
-                "{job}: verdict {:?}, which no tag bears out",
-                view.verdict
-            ));
-        }
-        let Some(ended) = view.ended().filter(|_| !view.thaw_uncertain) else {
-            return;
-        };
-        for held in self.held(job) {
-            if held.to.is_none_or(|(at, _)| at > ended) {
-                wrong.push(format!(
-                    "{job}: over and thawed at {ended} by its own word, but {} was held from {} to {:?}",
-                    held.what, held.from, held.to
-                ));
             }
         }
     }
 }
 
 /// The call did what it asks for, whether or not anybody heard of it.
-fn happened(call: &CallRecord) -> bool {
+pub(super) fn happened(call: &CallRecord) -> bool {
     matches!(call.outcome.as_str(), "OK" | "(lost response)")
 }

@@ -1,6 +1,7 @@
 //! The console's line to AWS, which is cut in the moment in which the console dies. What was sent before is carried
 //! out; no answer ever arrives.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use aws_smithy_runtime_api::client::http::{
     SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use freezeframe::lab::connector::LabHttpClient;
 
@@ -31,15 +33,30 @@ impl Life {
     }
 }
 
+/// Whether the network around the consoles is gone. What was asked before may be carried out; nobody hears of it.
+#[derive(Debug, Clone, Default)]
+pub struct Dark(Arc<AtomicBool>);
+
+impl Dark {
+    pub fn set(&self, on: bool) {
+        self.0.store(on, Ordering::SeqCst);
+    }
+
+    fn is_on(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 #[derive(Debug)]
 struct Line {
     lab: LabHttpClient,
     life: Life,
+    dark: Dark,
 }
 
 /// A client for a console with this life.
-pub fn client(lab: LabHttpClient, life: Life) -> SharedHttpClient {
-    SharedHttpClient::new(Line { lab, life })
+pub fn client(lab: LabHttpClient, life: Life, dark: Dark) -> SharedHttpClient {
+    SharedHttpClient::new(Line { lab, life, dark })
 }
 
 impl HttpClient for Line {
@@ -51,6 +68,7 @@ impl HttpClient for Line {
         SharedHttpConnector::new(Wire {
             lab: self.lab.http_connector(settings, components),
             life: self.life.clone(),
+            dark: self.dark.clone(),
         })
     }
 }
@@ -59,6 +77,7 @@ impl HttpClient for Line {
 struct Wire {
     lab: SharedHttpConnector,
     life: Life,
+    dark: Dark,
 }
 
 impl HttpConnector for Wire {
@@ -67,7 +86,7 @@ impl HttpConnector for Wire {
         if !life.is_on() {
             return HttpConnectorFuture::new(std::future::pending());
         }
-        let lab = self.lab.clone();
+        let (lab, dark) = (self.lab.clone(), self.dark.clone());
         // There and back; the thread's dice are seeded by the story.
         let [there, back] = [(); 2].map(|()| Duration::from_millis(fastrand::u64(2..60)));
         HttpConnectorFuture::new(async move {
@@ -75,12 +94,19 @@ impl HttpConnector for Wire {
             if !life.is_on() {
                 std::future::pending::<()>().await;
             }
+            if dark.is_on() {
+                return Err(cut());
+            }
             let answer = lab.call(request).await;
             tokio::time::sleep(back).await;
             if !life.is_on() {
                 std::future::pending::<()>().await;
             }
-            answer
+            if dark.is_on() { Err(cut()) } else { answer }
         })
     }
+}
+
+fn cut() -> ConnectorError {
+    ConnectorError::io(io::Error::new(io::ErrorKind::ConnectionReset, "the network is gone").into())
 }

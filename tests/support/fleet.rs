@@ -1,4 +1,5 @@
-//! A fleet of any size in the lab, in process on tokio's paused clock, with EC2's token buckets on.
+//! A fleet of any size in the lab, in process on tokio's paused clock, with EC2's token buckets on, and those
+//! that are assumed of Systems Manager.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -17,11 +18,18 @@ use freezeframe::ops::clock::Clock;
 use freezeframe::ops::run::{RunOptions, new_id, spec_for};
 use freezeframe::ops::{Ops, inventory};
 
+/// 12:00, when everything begins.
+const NOON: i64 = 1_795_262_400;
+
 /// A lab with `count` like instances of the recipe `linux-filesystem`, two volumes each (root and
 /// `/data`), without a past, and everything that a run needs. `together` of them in a row share a
-/// group; 0 gives nobody one.
-pub async fn open(count: usize, together: usize) -> Result<(Lab, Ops), Box<dyn Error>> {
-    let mut text = String::from("name = \"fleet\"\n");
+/// group; 0 gives nobody one. `world` is what the world says besides.
+pub async fn open(
+    count: usize,
+    together: usize,
+    world: &str,
+) -> Result<(Lab, Ops), Box<dyn Error>> {
+    let mut text = format!("name = \"fleet\"\n{world}\n");
     for n in 0..count {
         let group = n
             .checked_div(together)
@@ -34,8 +42,7 @@ pub async fn open(count: usize, together: usize) -> Result<(Lab, Ops), Box<dyn E
              [[instance.volume]]\ndevice = \"/dev/sdf\"\nsize = 1\nfs = \"xfs\"\nmount = \"/data\"\n"
         )?;
     }
-    let noon = DateTime::from_timestamp(1_795_262_400, 0).ok_or("a time")?;
-    let clock = LabClock::virtual_from(noon);
+    let clock = LabClock::virtual_from(noon()?);
     let lab = Lab::start(LabOptions {
         world: WorldSpec::parse(&text)?,
         seed: 7,
@@ -46,15 +53,23 @@ pub async fn open(count: usize, together: usize) -> Result<(Lab, Ops), Box<dyn E
         region: "eu-central-1".to_owned(),
     })
     .await?;
-    let session = session(&lab).await?;
-    let ops = Ops {
-        session,
+    let ops = console(&lab).await?;
+    Ok((lab, ops))
+}
+
+fn noon() -> Result<DateTime<chrono::Utc>, Box<dyn Error>> {
+    Ok(DateTime::from_timestamp(NOON, 0).ok_or("a time")?)
+}
+
+/// A console on a host of its own: its session, journal and leases are nobody else's. Opened at the beginning.
+pub async fn console(lab: &Lab) -> Result<Ops, Box<dyn Error>> {
+    Ok(Ops {
+        session: session(lab).await?,
         journal: Journal::in_memory()?,
-        clock: Clock::virtual_from(noon),
+        clock: Clock::virtual_from(noon()?),
         namespace: Arc::from("Organization/Backup"),
         recipes: freezeframe::recipe::chosen::Catalogue::default(),
-    };
-    Ok((lab, ops))
+    })
 }
 
 /// A session of its own, which knows nothing of what another has done.
@@ -72,12 +87,12 @@ pub async fn session(lab: &Lab) -> Result<Session, Problem> {
 }
 
 /// A job for every instance there is.
-pub async fn specs(ops: &Ops, limits: &Limits) -> Result<Vec<JobSpec>, Box<dyn Error>> {
+pub async fn specs(ops: &Ops, limits: &Limits, mode: Mode) -> Result<Vec<JobSpec>, Box<dyn Error>> {
     let options = RunOptions {
         run: RunId::from_api(new_id()),
         recipe: None,
         document: None,
-        mode: Mode::Coordinated,
+        mode,
         budget_s: Some(30),
         on_failure: OnFailure::Skip,
         mounts: Vec::new(),

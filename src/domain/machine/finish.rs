@@ -5,10 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Call, Closing, Job, arm};
-use super::{CreatedSnapshot, Datum, Effect, Label, SnapshotProgress, Timer};
-use crate::domain::evidence::{Facts, judge};
+use super::{CreatedSnapshot, Datum, Effect, Label, SnapshotProgress, Timer, Written};
+use crate::domain::evidence::{Facts, Judged, judge};
 use crate::domain::ids::VolumeId;
-use crate::domain::job::{Phase, Verdict};
+use crate::domain::job::{Member, Phase, Verdict};
+use crate::domain::label;
 use crate::domain::level::Level;
 use crate::domain::metrics::Metric;
 use crate::domain::problem::{Kind, Problem};
@@ -22,6 +23,10 @@ const LABELS: Duration = Duration::from_secs(60);
 const LABEL_TRIES: u32 = 3;
 /// Pause before the second attempt; doubles.
 const LABEL_PAUSE: Duration = Duration::from_secs(2);
+/// Attempts with those while AWS copies; one more follows at the end of it.
+const LABEL_TRIES_IN_ALL: u32 = 16;
+/// Pause before the first of those while AWS copies; doubles, up to an hour.
+const LABEL_LATER: Duration = Duration::from_secs(5 * 60);
 /// AWS's copying. A full first snapshot of a large volume takes hours.
 const COMPLETE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Publishing metrics.
@@ -104,13 +109,15 @@ impl Job {
             .iter()
             .map(|made| self.member(made, "its label is not written yet"))
             .collect();
+        self.owed = self.labels();
+        self.earns = Some(self.earned(true));
         self.closing = Closing::Labelling;
         self.write_labels(todo);
     }
 
     pub(super) fn write_labels(&mut self, todo: &mut Vec<Effect>) {
         self.label_tries += 1;
-        todo.push(Effect::WriteLabels(self.labels()));
+        todo.push(Effect::WriteLabels(self.owed.clone()));
         arm(todo, Timer::Labels, LABELS);
     }
 
@@ -120,6 +127,12 @@ impl Job {
             .map(|judged| Label {
                 snapshot: judged.snapshot.clone(),
                 volume: judged.volume.clone(),
+                device: self
+                    .facts
+                    .as_ref()
+                    .map_or("", |f| f.device(&judged.volume))
+                    .to_owned(),
+                covered: judged.covered,
                 level: judged.level,
                 reason: judged.reason.clone(),
                 frozen_ms: self.evidence.window_ms.filter(|_| judged.covered),
@@ -141,44 +154,68 @@ impl Job {
 
     pub(super) fn labels_written(
         &mut self,
-        result: Result<(), Problem>,
+        written: &Written,
         now: DateTime<Utc>,
         todo: &mut Vec<Effect>,
     ) {
-        if let Closing::Lowering(verdict) = self.closing {
-            todo.push(Effect::Disarm(Timer::Labels));
-            if let Err(problem) = result {
-                // The higher label stands on a snapshot that failed: the operator has to know.
-                self.error.get_or_insert(problem);
+        written.settle(&mut self.owed, &mut self.set);
+        let all = self.owed.is_empty();
+        if all {
+            self.label_problem = None;
+        } else if self.closing != Closing::No && self.closing != Closing::Finding {
+            let problem = label::owed(&self.spec.instance, written.problem.as_ref());
+            // While there are quick attempts left nothing has failed yet.
+            if self.closing != Closing::Labelling || self.label_tries >= LABEL_TRIES {
+                self.label_problem = Some(problem);
             }
-            self.publish(verdict, now, todo);
-            return;
         }
-        if self.closing != Closing::Labelling {
-            return;
-        }
-        todo.push(Effect::Disarm(Timer::Labels));
-        match result {
-            Ok(()) => {
+        match self.closing {
+            // Until the last of them stands, or an attempt failed.
+            Closing::Lowering(verdict) if all || written.problem.is_some() => {
+                todo.push(Effect::Disarm(Timer::Labels));
+                self.publish(verdict, now, todo);
+            }
+            Closing::LastLabels => {
+                todo.push(Effect::Disarm(Timer::Labels));
+                self.publish(self.earned(false), now, todo);
+            }
+            Closing::Labelling if all => {
+                todo.push(Effect::Disarm(Timer::Labels));
                 todo.push(Effect::Disarm(Timer::LabelRetry));
-                self.written = true;
-                for (member, judged) in self.set.iter_mut().zip(&self.judged) {
-                    member.level = judged.level;
-                    member.reason.clone_from(&judged.reason);
-                }
                 self.copy(now, todo);
             }
-            Err(_) if self.label_tries < LABEL_TRIES => {
+            Closing::Labelling if self.label_tries < LABEL_TRIES => {
+                todo.push(Effect::Disarm(Timer::Labels));
                 let pause = LABEL_PAUSE * 2_u32.pow(self.label_tries.saturating_sub(1).min(4));
                 arm(todo, Timer::LabelRetry, pause);
             }
-            Err(problem) => {
-                self.fail_record(problem);
+            Closing::Labelling => {
+                todo.push(Effect::Disarm(Timer::Labels));
                 for member in &mut self.set {
-                    member.reason = "its label could not be written".to_owned();
+                    if self.owed.iter().any(|l| l.snapshot == member.snapshot) {
+                        member.reason = "its label could not be written yet".to_owned();
+                    }
                 }
+                self.label_later(todo);
                 self.copy(now, todo);
             }
+            Closing::Copying => {
+                todo.push(Effect::Disarm(Timer::Labels));
+                if all {
+                    todo.push(Effect::Disarm(Timer::LabelRetry));
+                } else {
+                    self.label_later(todo);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn label_later(&self, todo: &mut Vec<Effect>) {
+        if self.label_tries < LABEL_TRIES_IN_ALL {
+            let doubled = self.label_tries.saturating_sub(LABEL_TRIES).min(4);
+            let pause = LABEL_LATER * 2_u32.pow(doubled);
+            arm(todo, Timer::LabelRetry, pause.min(12 * LABEL_LATER));
         }
     }
 
@@ -242,8 +279,14 @@ impl Job {
             return;
         }
         todo.push(Effect::Disarm(Timer::Complete));
+        todo.push(Effect::Disarm(Timer::LabelRetry));
+        if self.errored.is_empty() && self.owed.is_empty() {
+            self.publish(self.earned(false), now, todo);
+            return;
+        }
         if self.errored.is_empty() {
-            self.publish(self.earned(), now, todo);
+            self.closing = Closing::LastLabels;
+            self.write_labels(todo);
             return;
         }
         self.fail_record(Problem::new(
@@ -258,18 +301,20 @@ impl Job {
                 judged.reason = "AWS reports that the snapshot failed".to_owned();
             }
         }
-        let lowered = self
-            .labels()
-            .into_iter()
-            .filter(|l| self.errored.iter().any(|id| id == l.snapshot.as_str()))
-            .collect();
+        let errored = |label: &Label| self.errored.iter().any(|id| id == label.snapshot.as_str());
+        let lowered: Vec<Label> = self.labels().into_iter().filter(errored).collect();
+        // What AWS failed is worth no more than that, whatever was owed before.
+        let mut owed: Vec<Label> = self.owed.iter().filter(|l| !errored(l)).cloned().collect();
+        owed.extend(lowered);
+        self.owed = owed;
+        self.earns = Some(Verdict::Failed);
         self.closing = Closing::Lowering(Verdict::Failed);
-        todo.push(Effect::WriteLabels(lowered));
-        arm(todo, Timer::Labels, LABELS);
+        self.write_labels(todo);
     }
 
-    /// What the labels that stand on the covered volumes are worth.
-    fn earned(&self) -> Verdict {
+    /// What the labels that stand on the covered volumes are worth; or what they will be worth when all that
+    /// was judged stands.
+    fn earned(&self, judged: bool) -> Verdict {
         let covered = self
             .facts
             .as_ref()
@@ -278,15 +323,19 @@ impl Job {
         let level = covered
             .iter()
             .map(|volume| {
-                self.set
-                    .iter()
-                    .find(|m| m.volume == **volume)
-                    .map_or(Level::Pending, |m| m.level)
+                let level = if judged {
+                    let of = |j: &&Judged| j.volume == **volume;
+                    self.judged.iter().find(of).map(|j| j.level)
+                } else {
+                    let of = |m: &&Member| m.volume == **volume;
+                    self.set.iter().find(of).map(|m| m.level)
+                };
+                level.unwrap_or(Level::Pending)
             })
             .min();
         match level {
-            Some(Level::Application) if self.written => Verdict::Application,
-            Some(Level::Filesystem) if self.written => Verdict::Filesystem,
+            Some(Level::Application) => Verdict::Application,
+            Some(Level::Filesystem) => Verdict::Filesystem,
             _ => Verdict::Crash,
         }
     }

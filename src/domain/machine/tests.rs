@@ -3,7 +3,7 @@
 use chrono::{TimeDelta, TimeZone};
 
 use super::*;
-use crate::domain::ids::{InstanceId, JobId, RunId, Scope, SnapshotId};
+use crate::domain::ids::{InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use crate::domain::job::Mode;
 use crate::domain::level::Level;
 use crate::domain::metrics::Metric;
@@ -256,8 +256,14 @@ impl Story {
         self.tell(Event::PostEnded(outcome(CommandEnd::Success, stdout)))
     }
 
+    /// The labels that are owed are written.
+    pub(super) fn label(&mut self) -> Vec<Effect> {
+        let owed = self.job.view().owed_labels;
+        self.tell(Event::LabelsWritten(Written::all(&owed)))
+    }
+
     pub(super) fn finish(&mut self) -> JobView {
-        self.tell(Event::LabelsWritten(Ok(())));
+        self.label();
         self.tell(all_progress("completed"));
         self.tell(Event::Published(Ok(())));
         let view = self.job.view();
@@ -575,7 +581,7 @@ fn cancelling_thaws_in_every_phase_that_may_be_frozen() {
     assert!(s.tell(Event::Cancel).contains(&Effect::SendPost));
     s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
-    s.tell(Event::LabelsWritten(Ok(())));
+    s.label();
     assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
     assert_eq!(s.level_of(DATA), Level::Crash);
 
@@ -591,20 +597,94 @@ fn labels_that_cannot_be_written_claim_nothing() {
     let mut s = Story::frozen();
     s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
-    for _ in 0..3 {
-        s.tell(Event::LabelsWritten(Err(problem(false))));
+    let writes = |s: &Story| {
+        let write = |e: &&Effect| matches!(e, Effect::WriteLabels(_));
+        s.asked.iter().filter(write).count()
+    };
+    let refused = || Event::LabelsWritten(Written::none(problem(false)));
+    for n in 1..=3 {
+        assert_eq!(writes(&s), n);
+        s.tell(refused());
+        if n < 3 {
+            assert!(s.job.view().error.is_none(), "it is tried again at once");
+            s.tell(Event::TimedOut(Timer::LabelRetry));
+        }
+    }
+    let view = s.job.view();
+    assert_eq!(view.phase, Phase::Completing);
+    assert!(view.error.unwrap().mend.contains("jobs resume"));
+    // While AWS copies, and once more at the end of it.
+    s.tell(Event::TimedOut(Timer::LabelRetry));
+    s.tell(refused());
+    s.tell(all_progress("completed"));
+    assert_eq!(writes(&s), 5);
+    s.tell(Event::TimedOut(Timer::Labels));
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(
+        (view.phase, view.verdict),
+        (Phase::Done, Some(Verdict::Crash))
+    );
+    assert!(view.owes_labels() && view.owed_labels.len() == 2);
+    assert_eq!(view.earns, Some(Verdict::Application));
+    assert!(view.set.iter().all(|m| m.level == Level::Pending) && view.error.is_some());
+}
+
+#[test]
+fn the_judgement_is_known_before_the_first_label_is_written_and_each_is_claimed_when_it_stands() {
+    let mut s = Story::frozen();
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.post(post_ok());
+    let judged = s.job.view();
+    assert!(
+        s.asked
+            .contains(&Effect::WriteLabels(judged.owed_labels.clone()))
+    );
+    assert_eq!(judged.owed_labels.len(), 2);
+    assert_eq!(judged.earns, Some(Verdict::Application));
+    let (root, data) = (judged.owed_labels[0].clone(), judged.owed_labels[1].clone());
+    assert!(data.covered && !root.covered);
+    // One of the two stands.
+    s.tell(Event::LabelsWritten(Written {
+        labels: vec![(data.snapshot.clone(), data.level)],
+        problem: Some(problem(false)),
+    }));
+    let view = s.job.view();
+    assert_eq!(view.owed_labels, vec![root.clone()]);
+    assert_eq!(s.level_of(DATA), Level::Application);
+    // Only what is owed is tried again, and it may be later than expected.
+    let effects = s.tell(Event::TimedOut(Timer::LabelRetry));
+    assert!(
+        effects.contains(&Effect::WriteLabels(vec![root.clone()])),
+        "{effects:?}"
+    );
+    for _ in 0..2 {
+        s.tell(Event::LabelsWritten(Written::none(problem(false))));
         s.tell(Event::TimedOut(Timer::LabelRetry));
     }
-    assert_eq!(
-        s.asked
-            .iter()
-            .filter(|e| matches!(e, Effect::WriteLabels(_)))
-            .count(),
-        3
-    );
+    assert!(s.job.view().error.is_some());
     let view = s.finish();
-    assert_eq!(view.verdict, Some(Verdict::Crash));
-    assert!(view.set.iter().all(|m| m.level == Level::Pending) && view.error.is_some());
+    assert_eq!(view.verdict, Some(Verdict::Application));
+    assert!(view.error.is_none() && view.owed_labels.is_empty());
+    assert!(view.phases.iter().all(|p| !p.failed));
+}
+
+#[test]
+fn a_lowered_label_that_cannot_be_written_is_owed() {
+    let mut s = Story::frozen();
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.post(post_ok());
+    let first = s.job.view().owed_labels;
+    s.label();
+    s.tell(all_progress("error"));
+    // A late answer of the labels that were right before.
+    s.tell(Event::LabelsWritten(Written::all(&first[..1])));
+    s.tell(Event::LabelsWritten(Written::none(problem(false))));
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(view.verdict, Some(Verdict::Failed));
+    assert!(view.owes_labels());
+    assert!(view.owed_labels.iter().all(|l| l.level == Level::Crash));
 }
 
 #[test]
@@ -612,13 +692,13 @@ fn a_snapshot_that_fails_at_aws_fails_the_set_and_loses_its_label() {
     let mut s = Story::frozen();
     s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
-    s.tell(Event::LabelsWritten(Ok(())));
+    s.label();
     let effects = s.tell(all_progress("error"));
     let lowered = effects
         .iter()
         .any(|e| matches!(e, Effect::WriteLabels(l) if l.iter().all(|l| l.level == Level::Crash)));
     assert!(lowered, "{effects:?}");
-    let effects = s.tell(Event::LabelsWritten(Ok(())));
+    let effects = s.label();
     assert!(effects.iter().any(
         |e| matches!(e, Effect::Publish(d) if d.iter().any(|d| d.metric == Metric::Errors && d.value == 1.0))
     ));

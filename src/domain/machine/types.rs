@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::PreflightFacts;
 use crate::domain::ids::{CommandId, SnapshotId, VolumeId};
-use crate::domain::level::Level;
+use crate::domain::label::{Label, Written};
 use crate::domain::metrics::Metric;
 use crate::domain::problem::Problem;
 
@@ -67,25 +67,6 @@ pub struct SnapshotProgress {
     pub state: String,
     /// 0 to 100.
     pub percent: u8,
-}
-
-/// What is to be written on a snapshot once the evidence is judged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Label {
-    /// The snapshot.
-    pub snapshot: SnapshotId,
-    /// Its volume.
-    pub volume: VolumeId,
-    /// What it is worth.
-    pub level: Level,
-    /// Why.
-    pub reason: String,
-    /// Freeze window in milliseconds, for covered volumes of a set that was frozen.
-    pub frozen_ms: Option<u64>,
-    /// How many snapshots the set has.
-    pub set_size: usize,
-    /// Further tags: where the engine's logs stood, as far as there is room for tags.
-    pub positions: Vec<(String, String)>,
 }
 
 /// One value of one metric.
@@ -161,8 +142,8 @@ pub enum Event {
     PostEnded(CommandOutcome),
     /// The search by tag ended; an empty list means that none was made.
     SnapshotsFound(Result<Vec<CreatedSnapshot>, Problem>),
-    /// Labels were written, all of them or not.
-    LabelsWritten(Result<(), Problem>),
+    /// An attempt to write labels ended: which of them stand.
+    LabelsWritten(Written),
     /// How far the copying is.
     Progress(Vec<SnapshotProgress>),
     /// Metrics were published, or not.

@@ -159,6 +159,11 @@ impl Plan {
         Some(Self::parse(text))
     }
 
+    /// The names of the plans that come with the lab.
+    pub fn names() -> Vec<&'static str> {
+        NAMED.iter().map(|(name, _)| *name).collect()
+    }
+
     /// Gives the lab its orders; the dice come from `seed`.
     pub fn apply(&self, lab: &Lab, seed: u64) {
         lab.faults().seed(seed);

@@ -117,8 +117,14 @@ pub(super) async fn run(
 }
 
 fn spawn(place: &Place, invocation: &Invocation) -> std::io::Result<Child> {
+    // The second delivery has the same command's id in its path; its own last step, because the first may still read its script.
+    let step = if invocation.again {
+        "awsrunShellScript-again"
+    } else {
+        "awsrunShellScript"
+    };
     let directory = format!(
-        "/var/lib/amazon/ssm/{}/document/orchestration/{}/awsrunShellScript",
+        "/var/lib/amazon/ssm/{}/document/orchestration/{}/{step}",
         invocation.instance, invocation.command_id
     );
     Command::new("nsenter")

@@ -39,6 +39,7 @@ fn spec(id: &str, filesystem: Option<&str>, mount: Option<&str>, from: Option<&s
 fn command(id: &str, script: &str, seconds: u64) -> Invocation {
     Invocation {
         command_id: id.to_owned(),
+        again: false,
         instance: INSTANCE.to_owned(),
         document: "AWS-RunShellScript".to_owned(),
         parameters: BTreeMap::new(),

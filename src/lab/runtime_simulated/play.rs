@@ -18,7 +18,7 @@ use crate::lab::runtime::Invocation;
 /// Output limits of the agent, in characters.
 const STDOUT_LIMIT: usize = 24_000;
 /// Version of the documents that are imitated.
-const DOCUMENT_VERSION: u32 = 2;
+const DOCUMENT_VERSION: u32 = 3;
 
 /// One performance of one command.
 pub(super) struct Play<'a> {
@@ -41,10 +41,20 @@ impl<'a> Play<'a> {
             holding: false,
         };
         play.job = match play.parameter("executionId") {
+            // A set of its own for each time that a maintenance window calls.
+            "" | "None" if play.parameter("command") == "snapshot" => play.new_id(),
             "" | "None" => "dlm".to_owned(),
             id => id.to_owned(),
         };
         play
+    }
+
+    /// A random UUID, as the instance's kernel makes one.
+    fn new_id(&self) -> String {
+        let random = self.runtime.books().rng.u128(..);
+        uuid::Builder::from_random_bytes(random.to_be_bytes())
+            .into_uuid()
+            .to_string()
     }
 
     pub(super) fn stdout(&self) -> String {
@@ -182,6 +192,7 @@ impl<'a> Play<'a> {
                                 "unsupported-fs"
                             },
                             reason,
+                            Some(mounted.mount.clone()),
                         ));
                     }
                 }
@@ -191,18 +202,30 @@ impl<'a> Play<'a> {
         let unknown = wanted
             .iter()
             .flatten()
-            .any(|path| !all.iter().any(|mounted| mounted.mount == **path));
+            .find(|path| !all.iter().any(|mounted| mounted.mount == ***path));
         let refusal = match refusal {
             Some(refusal) => Some(refusal),
-            None if unknown => Some(("not-a-mount", "it is not a mount point of a block device")),
-            None if covered.is_empty() => {
-                Some(("no-mounts", "no mounted filesystem here can be frozen"))
-            }
-            None => None,
+            None => match unknown {
+                Some(path) => Some((
+                    "not-a-mount",
+                    "it is not a mount point of a block device",
+                    Some((*path).to_owned()),
+                )),
+                None if covered.is_empty() => Some((
+                    "no-mounts",
+                    "no mounted filesystem here can be frozen",
+                    None,
+                )),
+                None => None,
+            },
         };
         match refusal {
-            Some((code, text)) => {
-                self.error(code, text);
+            Some((code, text, mount)) => {
+                let mut event = json!({"code": code, "text": text});
+                if let Some(mount) = mount {
+                    event["mount"] = json!(mount);
+                }
+                self.emit("error", event);
                 Err(self.end("refused", 206))
             }
             None => {
@@ -274,28 +297,29 @@ impl<'a> Play<'a> {
 
     /// Takes the instance for this job and arms the failsafe; the mounts to freeze, or the exit code of a refusal.
     fn take(&mut self, recipe: &str, autonomous: bool) -> Result<Vec<Mounted>, i32> {
-        if self.machine(|machine| machine.over.contains(&self.job)) {
-            self.error("over", "this job is over on this instance");
-            return Err(self.end("refused", 204));
-        }
-        // A failsafe that has fired left nothing held: the next job may begin.
-        let holder = self.machine(|machine| {
-            if machine
-                .hold
-                .as_ref()
-                .is_some_and(|hold| hold.fired && hold.job != self.job)
-            {
+        let refusal = self.machine(|machine| {
+            // A failsafe that has fired left nothing held: the next job may begin.
+            if machine.hold.as_ref().is_some_and(|hold| hold.fired) {
                 machine.hold = None;
             }
-            machine.hold.as_ref().map(|hold| hold.job.clone())
-        });
-        if let Some(holder) = holder {
-            let code = if holder == self.job {
-                "already-frozen"
+            let holder = machine.hold.as_ref().map(|hold| hold.job.as_str());
+            let at_work = "a freezeframe job is at work on this instance";
+            if machine.over.contains_key(&self.job) {
+                Some(("over", "this job is over on this instance"))
+            } else if holder == Some(&self.job) {
+                Some(("already-frozen", at_work))
+            } else if machine.seen.contains(&self.invocation.command_id) {
+                let text = "this command was delivered before; it does its work once";
+                Some(("repeated", text))
+            } else if holder.is_some() {
+                Some(("busy", at_work))
             } else {
-                "busy"
-            };
-            self.error(code, "a freezeframe job is at work on this instance");
+                machine.seen.insert(self.invocation.command_id.clone());
+                None
+            }
+        });
+        if let Some((code, text)) = refusal {
+            self.error(code, text);
             return Err(self.end("refused", 204));
         }
         let covered = self.mounts()?;
@@ -359,7 +383,7 @@ impl<'a> Play<'a> {
     fn overtaken(&mut self) -> i32 {
         self.holding = false;
         if self.parameter("command") == "snapshot" {
-            self.over();
+            self.over(false);
         }
         let now = self.now();
         match self.release(now, By::Abandoned) {
@@ -375,11 +399,9 @@ impl<'a> Play<'a> {
         self.end("failed", 201)
     }
 
-    /// Lays the stone that no late delivery of this job gets past. Without an id a job may come again.
-    fn over(&self) {
-        if self.job != "dlm" {
-            self.machine(|machine| machine.over.insert(self.job.clone()));
-        }
+    /// Lays the stone that no command of this job gets past.
+    fn over(&self, fired: bool) {
+        self.machine(|machine| machine.lay_stone(&self.job, fired));
     }
 
     /// Ends this job's hold, if it still has one.
@@ -404,8 +426,17 @@ impl<'a> Play<'a> {
 
     async fn post(&mut self) -> i32 {
         let Some(hold) = self.own_hold() else {
-            self.over();
-            self.error("not-frozen", "there is no such job on this instance");
+            self.over(false);
+            let fired = self.machine(|machine| machine.over.get(&self.job) == Some(&true));
+            let exit = if fired {
+                let text = "the failsafe had ended this job, as was told before";
+                self.error("failsafe-fired", text);
+                self.emit("disarmed", json!({"fired": true}));
+                203
+            } else {
+                self.error("not-frozen", "there is no such job on this instance");
+                205
+            };
             let frozen = self
                 .machine(|machine| {
                     machine
@@ -425,7 +456,7 @@ impl<'a> Play<'a> {
                     json!({"mount": mounted.mount, "frozen": frozen.contains(&mounted.mount)}),
                 );
             }
-            return self.end("failed", 205);
+            return self.end("failed", exit);
         };
         if hold.at_work && !hold.autonomous && !hold.fired {
             self.error("busy", "pre-script is still at work");
@@ -454,10 +485,7 @@ impl<'a> Play<'a> {
             return self.end("failed", 205);
         };
         let released = !hold.fired;
-        // As the document does it: not after a failure, where the same id might be tried again.
-        if (released && hold.ready) || hold.autonomous {
-            self.over();
-        }
+        self.over(!released);
         let over = if released { now } else { hold.deadline };
         self.report_release(&hold, over, true);
         if !released {

@@ -135,8 +135,10 @@ pub(super) struct Machine {
     /// Last event number of each job.
     sequences: BTreeMap<String, u64>,
     pub history: Vec<Happening>,
-    /// Jobs that are known to be over, which no late delivery may freeze for again.
-    pub over: BTreeSet<String>,
+    /// Jobs that are known to be over, for which no command freezes again, and whether the failsafe ended them.
+    pub over: BTreeMap<String, bool>,
+    /// Commands that were delivered to freeze, whatever came of it: each does so once.
+    pub seen: BTreeSet<String>,
     /// How far its clock is ahead of the lab's.
     pub clock_skew: chrono::Duration,
 }
@@ -179,7 +181,18 @@ impl Machine {
             self.note_release(deadline, By::Failsafe);
             if let Some(hold) = self.hold.as_mut() {
                 hold.fired = true;
+                if hold.ready {
+                    let job = hold.job.clone();
+                    self.lay_stone(&job, true);
+                }
             }
+        }
+    }
+
+    /// The job is over; what was said of it first stands. Without an id a job may come again.
+    pub(super) fn lay_stone(&mut self, job: &str, fired: bool) {
+        if job != "dlm" {
+            self.over.entry(job.to_owned()).or_insert(fired);
         }
     }
 

@@ -1,5 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -40,8 +41,12 @@ fn invocation(command: &str, more: &[(&str, &str)]) -> Invocation {
     for (name, value) in own.iter().chain(more) {
         parameters.insert((*name).to_owned(), vec![(*value).to_owned()]);
     }
+    // Each call is a command of its own.
+    static COMMANDS: AtomicU32 = AtomicU32::new(0);
+    let number = COMMANDS.fetch_add(1, Ordering::Relaxed);
     Invocation {
-        command_id: format!("c-{command}"),
+        command_id: format!("c-{command}-{number}"),
+        again: false,
         instance: INSTANCE.into(),
         document: "freezeframe-linux-mysql".into(),
         parameters,
@@ -188,13 +193,15 @@ async fn a_wrong_clock_on_the_instance_is_refused_by_ec2() {
 async fn killed_in_the_middle_everything_is_let_go_and_the_request_goes_on() {
     let (lab, runtime) = lab(WORLD).await;
     fault(&lab, FaultKind::Delay(Duration::from_secs(3)));
+    let command = invocation("snapshot", &[]);
+    let id = command.command_id.clone();
     let running = {
         let runtime = runtime.clone();
-        tokio::spawn(async move { runtime.run(invocation("snapshot", &[])).await })
+        tokio::spawn(async move { runtime.run(command).await })
     };
     lab.clock().sleep(Duration::from_secs(2)).await;
     assert_eq!(runtime.frozen_mounts(INSTANCE), ["/data"]);
-    runtime.cancel("c-snapshot", INSTANCE).await;
+    runtime.cancel(&id, INSTANCE).await;
     assert!(running.await.unwrap().cancelled);
     assert!(runtime.frozen_mounts(INSTANCE).is_empty());
     lab.clock().sleep(Duration::from_secs(3)).await;
@@ -428,8 +435,8 @@ async fn a_late_delivery_of_a_job_that_is_over_freezes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_or_has_no_id_may_be_delivered_again() {
-    let (lab, runtime) = lab(WORLD).await;
+async fn what_failed_or_has_no_id_may_be_tried_again_with_another_command() {
+    let (_lab, runtime) = lab(WORLD).await;
     let none = [("executionId", "None")];
     for _ in 0..2 {
         for command in ["pre-script", "post-script"] {
@@ -437,11 +444,63 @@ async fn what_failed_or_has_no_id_may_be_delivered_again() {
             assert_eq!(exit, 0, "{events:?}");
         }
     }
+    let wrong = invocation("pre-script", &[("mounts", "/nowhere")]);
+    let (exit, _) = play(&runtime, wrong.clone()).await;
+    assert_eq!(exit, 206);
+    let before = runtime.history(INSTANCE);
+    let mut again = invocation("pre-script", &[]);
+    again.command_id = wrong.command_id;
+    again.again = true;
+    let (exit, events) = play(&runtime, again).await;
+    assert_eq!((exit, &events[1]["code"]), (204, &"repeated".into()));
+    assert_eq!(runtime.history(INSTANCE), before, "nothing happened");
+    let (exit, _) = play(&runtime, invocation("pre-script", &[])).await;
+    assert_eq!(exit, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_failsafe_fired_is_over_and_says_so_each_time() {
+    let (lab, runtime) = lab(WORLD).await;
     let (exit, _) = play(&runtime, invocation("pre-script", &[])).await;
     assert_eq!(exit, 0);
     lab.clock().sleep(Duration::from_secs(20)).await;
-    let (exit, _) = play(&runtime, invocation("post-script", &[])).await;
-    assert_eq!(exit, 203, "the failsafe fired");
-    let (exit, _) = play(&runtime, invocation("pre-script", &[])).await;
-    assert_eq!(exit, 0);
+    let before = runtime.history(INSTANCE);
+    for command in ["pre-script", "post-script", "post-script", "pre-script"] {
+        let (exit, events) = play(&runtime, invocation(command, &[])).await;
+        let (expected, code) = match command {
+            "post-script" => (203, "failsafe-fired"),
+            _ => (204, "over"),
+        };
+        assert_eq!(exit, expected, "{events:?}");
+        assert!(events.iter().any(|e| e["code"] == code), "{events:?}");
+    }
+    assert_eq!(runtime.history(INSTANCE), before, "nothing happened");
+}
+
+#[tokio::test(start_paused = true)]
+async fn snapshot_without_an_id_makes_one_and_tags_with_the_recipes_name() {
+    let (lab, runtime) = lab(WORLD).await;
+    let mut jobs = BTreeSet::new();
+    for recipe in ["auto", "my-app.2"] {
+        let more = [("executionId", "None"), ("recipe", recipe)];
+        let (exit, events) = play(&runtime, invocation("snapshot", &more)).await;
+        assert_eq!(exit, 0, "{events:?}");
+        let job = events[0]["job"].as_str().unwrap().to_owned();
+        assert!(uuid::Uuid::parse_str(&job).is_ok_and(|id| id.get_version_num() == 4));
+        let named = if recipe == "auto" {
+            "linux-mysql"
+        } else {
+            recipe
+        };
+        let world = lab.world();
+        let tagged = world.snapshots.values().filter(|s| {
+            s.tags.get("freezeframe:job") == Some(&job)
+                && s.tags.get("freezeframe:recipe").map(String::as_str) == Some(named)
+        });
+        assert_eq!(tagged.count(), 2, "{events:?}");
+        drop(world);
+        assert!(jobs.insert(job), "an id of its own");
+        // EC2 wants 15 s between two snapshots of a volume.
+        lab.clock().sleep(Duration::from_secs(20)).await;
+    }
 }

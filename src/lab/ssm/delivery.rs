@@ -258,6 +258,7 @@ impl Delivery {
         let step = &self.plugins[index].step;
         Invocation {
             command_id: self.command.clone(),
+            again: false,
             instance: self.instance.clone(),
             document: self.document.clone(),
             parameters: self.parameters.clone(),
@@ -277,7 +278,7 @@ impl Delivery {
         );
         if let (Some(Mishap::Twice(after)), false) = (mishap, self.plugins.is_empty()) {
             let mut again = self.invocation(0);
-            again.command_id.push_str("-again");
+            again.again = true;
             let lab = lab.clone();
             tokio::spawn(async move {
                 lab.clock().sleep(after).await;

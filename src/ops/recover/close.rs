@@ -1,22 +1,19 @@
 //! Bringing the record of an interrupted job to its end: its set found by tag, judged by what can still be
 //! proven, labelled, and watched until AWS has copied it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::proof::{self, Proof};
-use super::{Thaw, certain_at};
+use super::{Thaw, certain_at, labels};
 use crate::domain::job::{JobView, Member, Mode, Phase, PhaseRecord, Verdict};
+use crate::domain::label;
 use crate::domain::level::Level;
-use crate::domain::machine::Label;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
-use crate::domain::tags;
 use crate::jobs::journal::CallRow;
 use crate::ops::Ops;
-use crate::ops::backup;
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
 /// something just made may need a moment to be visible (aws-facts 8.3).
@@ -25,6 +22,12 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Brings a job's record to its end as far as it goes. Returns whether the job is over.
 pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
+    if view.phase == Phase::Done {
+        return owed(ops, view).await.unwrap_or_else(|problem| {
+            tracing::warn!(%problem, "owed labels could not be written");
+            false
+        });
+    }
     match thawed {
         Thaw::Done => {
             view.thaw_uncertain = false;
@@ -32,7 +35,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
         }
         Thaw::Later => {
             view.frozen_since = None;
-            view.error = Some(interrupted(view, None));
+            view.error = Some(interrupted(view));
             return false;
         }
         Thaw::Uncertain(problem) => {
@@ -61,13 +64,15 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
     let set = find(ops, view).await?;
     let now = ops.clock.now();
     let copying = set.iter().any(|s| s.state == "pending");
-    let unjudged = set.iter().any(|s| level(s) == Level::Pending);
-    let failed: Vec<&Snapshot> = set.iter().filter(|s| s.state == "error").collect();
+    let on_record = |s: &Snapshot| view.owed_labels.iter().any(|l| l.snapshot == s.id);
+    let unjudged = set
+        .iter()
+        .any(|s| labels::level(s) == Level::Pending && !on_record(s));
+    // What was judged is on record. While only the copying goes on there is nothing to judge.
     let mut proof = None;
-    // While only the copying goes on there is nothing to judge.
-    if !set.is_empty() && (unjudged || !copying) {
+    if !set.is_empty() && (unjudged || (view.earns.is_none() && !copying)) {
         let found = proof::gather(ops, view, &set).await?;
-        write_labels(ops, view, &set, &found).await?;
+        labels::judged(view, &set, &found);
         if unjudged || view.evidence.links.is_empty() {
             view.evidence = found.report.clone();
             view.freeze_window_ms = view.freeze_window_ms.or(found.window_ms);
@@ -77,21 +82,29 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
     for snapshot in &set {
         keep(view, snapshot, proof.as_ref());
     }
+    if !set.is_empty() && view.phase < Phase::Verifying {
+        enter(view, Phase::Verifying, now);
+    }
+    let outcome = labels::write(ops, view, &set).await?;
     if copying {
         enter(view, Phase::Completing, now);
+        if !view.thaw_uncertain {
+            view.error = outcome.problem(view);
+        }
         return Ok(false);
     }
-    let verdict = verdict(view, proof.as_ref(), !failed.is_empty());
+    let failed = set.iter().any(|s| s.state == "error");
+    let verdict = labels::verdict(view, &set, failed);
     if !view.thaw_uncertain {
         view.error = match verdict {
-            Verdict::Application | Verdict::Filesystem => None,
-            _ if !failed.is_empty() => Some(Problem::new(
+            _ if failed => Some(Problem::new(
                 Kind::Aws,
                 format!("complete the set of {}", view.spec.instance),
                 "AWS reports that a snapshot of it failed",
                 "run the job again; an incomplete set cannot be restored as one",
             )),
-            _ => Some(interrupted(view, proof.as_ref())),
+            Verdict::Application | Verdict::Filesystem => outcome.problem(view),
+            _ => Some(outcome.problem(view).unwrap_or_else(|| interrupted(view))),
         };
     }
     if let Some(last) = view.phases.last_mut() {
@@ -99,14 +112,36 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
     }
     view.verdict = Some(verdict);
     enter(view, Phase::Done, now);
-    Ok(true)
+    Ok(view.owed_labels.is_empty())
 }
 
-fn interrupted(view: &JobView, proof: Option<&Proof>) -> Problem {
+/// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.
+async fn owed(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
+    let set = find(ops, view).await?;
+    let outcome = labels::write(ops, view, &set).await?;
+    let ours = |problem: &Problem| label::is_owed(&view.spec.instance, problem);
+    let mine = view.error.as_ref().is_none_or(ours);
+    if mine {
+        view.error = outcome.problem(view);
+    }
+    if view.owed_labels.is_empty() {
+        if mine && view.error.is_none() {
+            for record in &mut view.phases {
+                record.failed &= record.phase != Phase::Verifying;
+            }
+        }
+        if view.verdict == Some(Verdict::Crash) {
+            view.verdict = Some(labels::verdict(view, &set, false));
+        }
+    }
+    Ok(view.owed_labels.is_empty())
+}
+
+fn interrupted(view: &JobView) -> Problem {
     let mut cause = "the console that drove it ended before the job did".to_owned();
-    if let Some(broken) = proof.and_then(Proof::broken) {
+    if let Some(broken) = view.evidence.links.iter().find(|link| !link.holds) {
         cause.push_str("; not proven any more: ");
-        cause.push_str(&broken);
+        cause.push_str(&format!("{}: {}", broken.name, broken.seen));
     }
     Problem::new(
         Kind::Cancelled,
@@ -150,70 +185,8 @@ fn expected(call: &CallRow) -> Option<usize> {
     }
 }
 
-fn level(snapshot: &Snapshot) -> Level {
-    snapshot.level().unwrap_or(Level::Pending)
-}
-
-/// What a snapshot is worth: what was written by its own console stands, unless AWS failed it since.
-fn worth(snapshot: &Snapshot, proof: Option<&Proof>) -> (Level, Option<String>) {
-    if snapshot.state == "error" {
-        let reason = "AWS reports that the snapshot failed".to_owned();
-        return (Level::Crash, Some(reason));
-    }
-    let judged = proof.and_then(|p| p.judged.iter().find(|j| j.snapshot == snapshot.id));
-    match (level(snapshot), judged) {
-        (Level::Pending, Some(judged)) => (judged.level, Some(judged.reason.clone())),
-        (written, Some(judged)) if judged.level == written => {
-            (written, Some(judged.reason.clone()))
-        }
-        (written, _) => (written, None),
-    }
-}
-
-/// Writes what differs from the tags that stand.
-async fn write_labels(
-    ops: &Ops,
-    view: &JobView,
-    set: &[Snapshot],
-    proof: &Proof,
-) -> Result<(), Problem> {
-    let labels: Vec<Label> = set
-        .iter()
-        .filter_map(|snapshot| {
-            let (worth, reason) = worth(snapshot, Some(proof));
-            let covered = proof
-                .judged
-                .iter()
-                .any(|j| j.snapshot == snapshot.id && j.covered);
-            (worth != level(snapshot)).then(|| Label {
-                snapshot: snapshot.id.clone(),
-                volume: snapshot.volume.clone(),
-                level: worth,
-                reason: reason.unwrap_or_default(),
-                frozen_ms: proof.window_ms.filter(|_| covered),
-                set_size: set.len(),
-                positions: positions(snapshot, proof),
-            })
-        })
-        .collect();
-    let devices: HashMap<_, _> = proof
-        .facts
-        .iter()
-        .flat_map(|f| &f.volumes)
-        .map(|v| (v.volume.clone(), v.device.clone()))
-        .collect();
-    backup::label(ops, &view.spec, &devices, labels).await
-}
-
-/// Where the engine's logs stood, as tags: those that a tag can carry, if the snapshot has room beside the
-/// three (device, window, size of the set) that come with a label.
-fn positions(snapshot: &Snapshot, proof: &Proof) -> Vec<(String, String)> {
-    let room = tags::MAX_TAGS.saturating_sub(snapshot.tags.copyable().count() + 3);
-    tags::of_positions(&proof.report.positions, room)
-}
-
 fn keep(view: &mut JobView, snapshot: &Snapshot, proof: Option<&Proof>) {
-    let (level, reason) = worth(snapshot, proof);
+    let (level, reason) = labels::stands(snapshot, proof);
     let device = proof
         .and_then(|p| p.facts.as_ref())
         .map(|f| f.device(&snapshot.volume))
@@ -244,35 +217,6 @@ fn keep(view: &mut JobView, snapshot: &Snapshot, proof: Option<&Proof>) {
         if let Some(reason) = reason {
             member.reason = reason;
         }
-    }
-}
-
-/// What the labels that stand on the covered volumes are worth; where nobody knows any more which those
-/// were, what the best of a wholly judged set is worth.
-fn verdict(view: &JobView, proof: Option<&Proof>, failed: bool) -> Verdict {
-    if failed || view.set.is_empty() {
-        return Verdict::Failed;
-    }
-    let level = match proof.and_then(|p| p.facts.as_ref()) {
-        Some(facts) => facts
-            .covered_volumes()
-            .into_iter()
-            .map(|volume| {
-                view.set
-                    .iter()
-                    .find(|m| m.volume == *volume)
-                    .map_or(Level::Pending, |m| m.level)
-            })
-            .min(),
-        None if view.set.iter().all(|m| m.level > Level::Pending) => {
-            view.set.iter().map(|m| m.level).max()
-        }
-        None => None,
-    };
-    match level {
-        Some(Level::Application) => Verdict::Application,
-        Some(Level::Filesystem) => Verdict::Filesystem,
-        _ => Verdict::Crash,
     }
 }
 

@@ -37,17 +37,6 @@ pub(super) struct Proof {
     pub(super) window_ms: Option<u64>,
 }
 
-impl Proof {
-    /// The first link that does not hold, in words.
-    pub(super) fn broken(&self) -> Option<String> {
-        self.report
-            .links
-            .iter()
-            .find(|link| !link.holds)
-            .map(|link| format!("{}: {}", link.name, link.seen))
-    }
-}
-
 /// Judges the set of a job by the records. What cannot be found proves nothing.
 ///
 /// # Errors

@@ -11,10 +11,16 @@ fn catalogue_of(text: &str) -> Catalogue {
     Catalogue::new(&config(text)).unwrap()
 }
 
+/// Refused for the key in the last line, which is the line that is told.
 fn refusal(text: &str) -> Problem {
+    refusal_at(text, text.lines().count())
+}
+
+fn refusal_at(text: &str, line: usize) -> Problem {
     let problem = Catalogue::new(&config(text)).unwrap_err();
     assert_eq!(problem.kind, Kind::Usage);
-    assert!(problem.what.contains("line 1"), "{problem}");
+    let place = format!("c.toml: line {line}");
+    assert!(problem.what.ends_with(&place), "{place}: {problem}");
     problem
 }
 
@@ -89,7 +95,10 @@ fn a_built_in_recipe_takes_parameters_only() {
             problem.mend
         );
     }
-    let problem = refusal("[recipes.AmazonLinuxMySQL.parameters]\nlockWaitSeconds = \"10\"\n");
+    let problem = refusal_at(
+        "[recipes.AmazonLinuxMySQL.parameters]\nlockWaitSeconds = \"10\"\n",
+        1,
+    );
     assert!(problem.cause.contains("linux-mysql"), "{problem}");
 }
 
@@ -110,8 +119,16 @@ fn what_the_document_would_refuse_is_refused_here() {
         assert!(problem.cause.contains(key), "{problem}");
     }
     refusal("[recipes.a]\ndocument = \"Foreign\"\nparameters = { command = \"x\" }\n");
-    let problem = refusal("[recipes.linux-mysqll.parameters]\nlockRetries = \"1\"\n");
+    let problem = refusal_at(
+        "[recipes.linux-mysqll.parameters]\nlockRetries = \"1\"\n",
+        1,
+    );
     assert!(problem.cause.contains("no document"), "{problem}");
+    assert!(
+        problem.mend.contains("did you mean `linux-mysql`"),
+        "{}",
+        problem.mend
+    );
 }
 
 #[test]

@@ -78,7 +78,9 @@ impl App {
                 .job(&job.spec.job)
                 .is_none_or(|old| old.phase != Phase::Done);
         self.world.put_job(job);
-        self.tell_screens(now);
+        // Rows of instances and snapshots stay as they are; sorting thousands of them for each step of each of
+        // hundreds of jobs would hold up the keys.
+        self.with_screen(ScreenId::Jobs, now, |screen, cx| screen.world_changed(cx));
         if ends && self.world.running().next().is_none() {
             vec![Request::Refresh]
         } else {

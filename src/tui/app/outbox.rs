@@ -77,6 +77,7 @@ impl App {
                     .find_map(|id| self.world.instance(id).map(|i| i.scope.clone()))
                     .filter(|scope| !self.is_ours(scope));
                 if self.may_write("take snapshots", foreign.as_ref()) {
+                    self.screens.fleet.unmark_all();
                     effects.push(Effect::StartRun(run));
                 }
             }

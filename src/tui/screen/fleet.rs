@@ -93,6 +93,11 @@ impl Fleet {
         );
     }
 
+    /// A run of what was marked has begun: the marks have done their work.
+    pub fn unmark_all(&mut self) {
+        self.list.table.unmark_all();
+    }
+
     fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a Instance> {
         cx.world.instances().get(self.list.current()?)
     }

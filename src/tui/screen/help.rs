@@ -1,7 +1,5 @@
 //! Help for the screen below, and the `a` menu. Both are made from what works there.
 
-use std::cell::Cell as Slot;
-
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -13,6 +11,7 @@ use crate::config::theme::Role;
 use crate::tui::action::Action;
 use crate::tui::keymap::{self, Key};
 use crate::tui::widget::dialog::{self, pane};
+use crate::tui::widget::scroll::Scroll;
 use crate::tui::widget::text;
 
 /// What words in tables and titles mean, told at the end of the help.
@@ -25,24 +24,71 @@ const LEGEND: &[&str] = &[
 /// The help page.
 pub struct Help {
     of: String,
+    explained: &'static [&'static str],
     keys: Vec<(Vec<Key>, Action)>,
-    offset: usize,
-    height: Slot<usize>,
+    scroll: Scroll,
 }
 
 impl Help {
-    /// Help for a screen of that title where these keys work.
-    pub fn new(of: String, keys: Vec<(Vec<Key>, Action)>) -> Self {
+    /// Help for a screen of that title where these keys work; `explained` is what it says of itself.
+    pub fn new(
+        of: String,
+        explained: &'static [&'static str],
+        keys: Vec<(Vec<Key>, Action)>,
+    ) -> Self {
         Self {
             of,
+            explained,
             keys,
-            offset: 0,
-            height: Slot::new(0),
+            scroll: Scroll::default(),
         }
     }
 
-    fn len(&self) -> usize {
-        self.keys.len() + 1 + LEGEND.len()
+    fn lines(&self, cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+        let labels: Vec<String> = self
+            .keys
+            .iter()
+            .map(|(keys, _)| {
+                let labels: Vec<String> = keys.iter().map(|k| k.label()).collect();
+                labels.join("  ")
+            })
+            .collect();
+        let column = labels.iter().map(|l| text::width(l)).max().unwrap_or(0);
+        let refused = cx.world.writes_refused().is_some();
+        let mut lines = Vec::new();
+        let words = |words: &str, role: Role, lines: &mut Vec<Line<'static>>| {
+            for part in text::wrap(words, cells.saturating_sub(2)) {
+                lines.push(Line::styled(format!(" {part}"), cx.styles.get(role)));
+            }
+        };
+        for explained in self.explained {
+            words(explained, Role::Text, &mut lines);
+        }
+        if !lines.is_empty() {
+            lines.push(Line::default());
+        }
+        for (label, (_, action)) in labels.iter().zip(&self.keys) {
+            let dim = action.writes() && refused;
+            let role = if dim { Role::Muted } else { Role::Text };
+            let suffix = if dim { " (refused now)" } else { "" };
+            let room = cells.saturating_sub(column + 4);
+            let help = format!("{}{suffix}", action.help());
+            for (n, part) in text::wrap(&help, room).into_iter().enumerate() {
+                let label = if n == 0 { label.as_str() } else { "" };
+                lines.push(Line::from(vec![
+                    Span::styled(
+                        format!(" {}  ", text::pad(label, column, false)),
+                        cx.styles.get(Role::Key),
+                    ),
+                    Span::styled(part, cx.styles.get(role)),
+                ]));
+            }
+        }
+        lines.push(Line::default());
+        for legend in LEGEND {
+            words(legend, Role::Muted, &mut lines);
+        }
+        lines
     }
 }
 
@@ -52,36 +98,17 @@ impl Screen for Help {
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
-        matches!(
-            action,
-            Action::Back
-                | Action::Leave
-                | Action::Help
-                | Action::Down
-                | Action::Up
-                | Action::PageDown
-                | Action::PageUp
-                | Action::Top
-                | Action::Bottom
-        )
+        matches!(action, Action::Back | Action::Leave | Action::Help) || Scroll::handles(action)
     }
 
     fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
-        let end = self.len().saturating_sub(self.height.get());
-        let page = self.height.get().saturating_sub(1).max(1);
-        self.offset = match action {
-            Action::Down => (self.offset + 1).min(end),
-            Action::Up => self.offset.saturating_sub(1),
-            Action::PageDown => (self.offset + page).min(end),
-            Action::PageUp => self.offset.saturating_sub(page),
-            Action::Top => 0,
-            Action::Bottom => end,
-            _ => return Reaction::ask(Request::Close),
-        };
-        Reaction::done()
+        if self.scroll.act(action) {
+            return Reaction::done();
+        }
+        Reaction::ask(Request::Close)
     }
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
@@ -89,45 +116,9 @@ impl Screen for Help {
         let block = pane(&self.title(cx), cx.styles);
         let inner = block.inner(area);
         frame.render_widget(block, area);
-        self.height.set(usize::from(inner.height));
-        let labels: Vec<String> = self
-            .keys
-            .iter()
-            .map(|(keys, _)| {
-                keys.iter()
-                    .map(|k| k.label())
-                    .collect::<Vec<_>>()
-                    .join("  ")
-            })
-            .collect();
-        let column = labels.iter().map(|l| text::width(l)).max().unwrap_or(0);
-        let refused = cx.world.writes_refused().is_some();
-        let mut lines: Vec<Line<'_>> = Vec::with_capacity(self.len());
-        for (label, (_, action)) in labels.iter().zip(&self.keys) {
-            let dim = action.writes() && refused;
-            let role = if dim { Role::Muted } else { Role::Text };
-            let suffix = if dim { " (refused now)" } else { "" };
-            lines.push(Line::from(vec![
-                Span::styled(
-                    format!(" {}  ", text::pad(label, column, false)),
-                    cx.styles.get(Role::Key),
-                ),
-                Span::styled(format!("{}{suffix}", action.help()), cx.styles.get(role)),
-            ]));
-        }
-        lines.push(Line::default());
-        for words in LEGEND {
-            lines.push(Line::styled(
-                format!(" {words}"),
-                cx.styles.get(Role::Muted),
-            ));
-        }
-        let offset = self
-            .offset
-            .min(self.len().saturating_sub(usize::from(inner.height)));
-        for (line, row) in lines.into_iter().skip(offset).zip(inner.rows()) {
-            frame.render_widget(line, row);
-        }
+        let lines = self.lines(usize::from(inner.width), cx);
+        self.scroll.view(frame, inner, lines);
+        self.scroll.tell(frame, area, cx.styles);
     }
 }
 

@@ -28,6 +28,11 @@ use crate::tui::widget::{details, lane, text, trouble};
 /// Jobs that failed stay above the other ended ones for this long.
 const FRESH: TimeDelta = TimeDelta::hours(24);
 
+/// Most lines for the instances whose thaw is uncertain; each has its lane too.
+const LOUD: usize = 3;
+/// Lines below the lanes for the one under the cursor.
+const FOOT: u16 = 4;
+
 /// One job in full, scrolled.
 struct Open {
     job: JobId,
@@ -146,6 +151,7 @@ impl Jobs {
             cx,
         );
         open.scroll.view(frame, inner, lines);
+        open.scroll.tell(frame, area, cx.styles);
     }
 
     /// Lines above the lanes: counts, uncertain thaws, a journal that cannot be read.
@@ -167,7 +173,18 @@ impl Jobs {
                 "!!! THAW UNCERTAIN on {}: look at it now, its filesystems may be frozen",
                 uncertain.join(", ")
             );
-            lines.push(Line::styled(text::pad(&words, width, false), style));
+            let mut wrapped = text::wrap(&words, width);
+            if wrapped.len() > LOUD {
+                wrapped.truncate(LOUD);
+                if let Some(last) = wrapped.last_mut() {
+                    *last = text::fit(&format!("{last} …"), width);
+                }
+            }
+            lines.extend(
+                wrapped
+                    .into_iter()
+                    .map(|words| Line::styled(text::pad(&words, width, false), style)),
+            );
         }
         if let Some(problem) = &cx.world.jobs.error {
             lines.extend(trouble::lines(problem, width, cx.styles));
@@ -192,6 +209,13 @@ impl Jobs {
         }
     }
 }
+
+/// What the lanes and keys mean.
+const EXPLAINED: &[&str] = &[
+    "Lanes stand with what needs somebody first: ! a thaw that nobody could confirm, ✘ failing, ❄ frozen now with \
+     its share of the budget, ▶ at work, · waiting; below them what is over.",
+    "A job that holds a lock or a freeze is thawed and stopped by one key; elsewhere it asks first.",
+];
 
 /// Where a lane stands in the list, from the top.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -388,6 +412,10 @@ impl Screen for Jobs {
         self.arrange(cx);
     }
 
+    fn explained(&self) -> &'static [&'static str] {
+        EXPLAINED
+    }
+
     fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
         let item = |action, label: String| MenuItem {
             action,
@@ -446,7 +474,7 @@ impl Screen for Jobs {
         for (line, row) in head.into_iter().zip(inner.rows()) {
             frame.render_widget(line, row);
         }
-        let list = Rect {
+        let mut list = Rect {
             y: inner.y + used,
             height: inner.height - used,
             ..inner
@@ -466,6 +494,26 @@ impl Screen for Jobs {
         // Where many lanes compete for few lines, each makes do with one.
         let crowded = self.rows.len() * lane::height(lane_width) > usize::from(list.height);
         let height = if crowded { 1 } else { lane::height(lane_width) };
+        // Lanes of one line cannot say everything; the one under the cursor does so below them.
+        let room = match height {
+            1 => list.height >= FOOT * 2,
+            // Two lines tell the phases, but not all of what went wrong.
+            _ => self.rows.len() * height + usize::from(FOOT) <= usize::from(list.height),
+        };
+        if room {
+            list.height -= FOOT;
+            let rows = Rect {
+                y: list.bottom(),
+                height: FOOT,
+                ..list
+            };
+            if let Some(job) = self.chosen(cx) {
+                let lines = lane::foot(job, cx.now, width, usize::from(FOOT), cx.styles);
+                for (line, row) in lines.into_iter().zip(rows.rows()) {
+                    frame.render_widget(line, row);
+                }
+            }
+        }
         let fits = usize::from(list.height) / height;
         self.fits.set(fits.max(1));
         let mut offset = self.offset.get().min(self.cursor);

@@ -207,6 +207,11 @@ pub trait Screen: Send {
         Vec::new()
     }
 
+    /// What the help of this screen explains besides its keys, in a sentence or two each.
+    fn explained(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Draws itself into the area, border included.
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>);
 

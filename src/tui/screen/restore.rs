@@ -416,10 +416,12 @@ impl Screen for Restore {
                 }
             }
             Stage::Review(_, plan, scroll) => {
-                scroll.view(frame, inner, words::plan(plan, width, cx))
+                scroll.view(frame, inner, words::plan(plan, width, cx));
+                scroll.tell(frame, area, cx.styles);
             }
             Stage::Running(view, scroll) => {
-                scroll.view(frame, inner, words::status(view, width, cx))
+                scroll.view(frame, inner, words::status(view, width, cx));
+                scroll.tell(frame, area, cx.styles);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The review before a run: which instances, with which recipe, what will be refused at once and why.
 
-use crossterm::event::KeyEvent;
+use std::cell::Cell as Slot;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -23,6 +25,18 @@ const ON_FAILURE: [OnFailure; 2] = [OnFailure::Skip, OnFailure::CrashConsistent]
 const MODES: [Mode; 2] = [Mode::Coordinated, Mode::Autonomous];
 /// The first choice of a recipe: every instance by its own tag.
 const BY_TAG: &str = "by tag";
+
+/// What the choices mean.
+const EXPLAINED: &[&str] = &[
+    "recipe: how the instances are quiesced; by tag takes what each one's tag ConsistentSnapshot says.",
+    "mode: coordinated, this console asks for the snapshots while the instance is frozen; autonomous, the \
+     instance asks for them itself, with its own role: the shorter freeze.",
+    "freeze / too: in autonomous mode / may be frozen, last in and first out. Without it the root volume is in \
+     the set, never more than crash-consistent.",
+    "frozen at most: after that many seconds the failsafe on the instance thaws, whatever happens. Empty: as each \
+     recipe says.",
+    "if it cannot freeze: skip takes no snapshot; crash-consistent takes one and says so.",
+];
 
 /// Places of the fields.
 mod field {
@@ -47,10 +61,14 @@ pub struct SnapshotDialog {
     /// Recipes to choose from, after [`BY_TAG`].
     recipes: Vec<String>,
     form: Form,
+    /// Lines of the review that are passed over, and how many there are beyond those shown.
+    offset: usize,
+    hidden: Slot<usize>,
+    shown: Slot<usize>,
 }
 
 impl SnapshotDialog {
-    /// A review of these instances; the focus is on Cancel.
+    /// A review of these instances; the focus is on the first choice. Starting takes a step to Start.
     pub fn new(instances: Vec<InstanceId>, world: &World) -> Self {
         let recipes: Vec<String> = world.recipes.all().iter().map(|r| r.name.clone()).collect();
         let names = std::iter::once(BY_TAG.to_owned())
@@ -92,7 +110,11 @@ impl SnapshotDialog {
             instances,
             recipes,
             form: Form::new(fields, buttons, 0),
+            offset: 0,
+            hidden: Slot::new(0),
+            shown: Slot::new(1),
         };
+        dialog.form.set_focus(Focus::Field(field::RECIPE));
         dialog.settle();
         dialog
     }
@@ -241,7 +263,10 @@ impl SnapshotDialog {
             .unwrap_or(0)
             .min(cells / 3);
         let mut out = Vec::new();
-        for (id, reason) in self.review(cx) {
+        // Those that will run first, each by name.
+        let mut rows: Vec<_> = self.review(cx).collect();
+        rows.sort_by_key(|(id, reason)| (reason.is_some(), cx.world.instance_name(id)));
+        for (id, reason) in rows {
             let name = text::pad(cx.world.instance_name(id), names, false);
             let recipe = cx
                 .world
@@ -276,12 +301,26 @@ impl Screen for SnapshotDialog {
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
-        action == Action::Back || self.form.handles(action)
+        match action {
+            Action::Back => true,
+            Action::PageDown | Action::PageUp => self.hidden.get() > 0,
+            _ => self.form.handles(action),
+        }
     }
 
     fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
-        if action == Action::Back {
-            return Reaction::ask(Request::Close);
+        let page = self.shown.get().max(1);
+        match action {
+            Action::Back => return Reaction::ask(Request::Close),
+            Action::PageDown => {
+                self.offset = (self.offset + page).min(self.hidden.get());
+                return Reaction::done();
+            }
+            Action::PageUp => {
+                self.offset = self.offset.min(self.hidden.get()).saturating_sub(page);
+                return Reaction::done();
+            }
+            _ => {}
         }
         if !self.form.handles(action) {
             return Reaction::Ignored;
@@ -300,8 +339,22 @@ impl Screen for SnapshotDialog {
     }
 
     fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
+        // Only the budget is typed, and it is a number.
+        if let KeyCode::Char(c) = key.code
+            && !c.is_ascii_digit()
+            && key.modifiers.difference(KeyModifiers::SHIFT).is_empty()
+        {
+            return match c {
+                '?' => vec![Request::Help],
+                _ => vec![Request::Say("seconds, 1 to 999: digits only".to_owned())],
+            };
+        }
         self.form.type_key(key);
         Vec::new()
+    }
+
+    fn explained(&self) -> &'static [&'static str] {
+        EXPLAINED
     }
 
     fn paste(&mut self, pasted: &str, _cx: &Cx<'_>) {
@@ -343,14 +396,21 @@ impl Screen for SnapshotDialog {
         )];
         // One line for the count, a blank one and the notes; the rest for instances, the last telling how many more.
         let room = above.saturating_sub(notes.len() + 3);
-        let hidden = lines.len().saturating_sub(room);
-        if hidden > 0 {
-            shown.extend(lines.into_iter().take(room.saturating_sub(1)));
-            shown.push(Line::styled(
-                format!("… {} more lines", hidden + 1),
-                cx.styles.get(Role::Muted),
-            ));
+        let all_lines = lines.len();
+        if all_lines > room {
+            let fits = room.saturating_sub(1);
+            self.hidden.set(all_lines - fits);
+            self.shown.set(fits);
+            let offset = self.offset.min(all_lines - fits);
+            shown.extend(lines.into_iter().skip(offset).take(fits));
+            let words = format!(
+                "… lines {}–{} of {all_lines}, PgDn PgUp",
+                (offset + 1).min(offset + fits),
+                offset + fits
+            );
+            shown.push(Line::styled(words, cx.styles.get(Role::Muted)));
         } else {
+            self.hidden.set(0);
             shown.extend(lines);
         }
         shown.push(Line::default());

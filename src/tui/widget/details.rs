@@ -1,13 +1,12 @@
 //! Everything that is known about one thing: pairs in sections, scrolled.
 
-use std::cell::Cell as Slot;
-
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Clear;
 
 use super::dialog::pane;
+use super::scroll::Scroll;
 use super::text;
 use crate::config::theme::Role;
 use crate::tui::action::Action;
@@ -22,6 +21,8 @@ pub enum Entry {
     Pair(String, String, Role),
     /// A sentence, wrapped.
     Words(String, Role),
+    /// A sentence behind a sign or number; wrapped lines stand under its words.
+    Item(String, String, Role),
 }
 
 impl Entry {
@@ -37,9 +38,7 @@ pub struct Details {
     id: String,
     arn: Option<String>,
     entries: Vec<Entry>,
-    offset: usize,
-    height: Slot<usize>,
-    lines: Slot<usize>,
+    scroll: Scroll,
 }
 
 impl Details {
@@ -55,9 +54,7 @@ impl Details {
             id: id.into(),
             arn,
             entries,
-            offset: 0,
-            height: Slot::new(0),
-            lines: Slot::new(0),
+            scroll: Scroll::default(),
         }
     }
 }
@@ -98,6 +95,19 @@ pub fn lines(entries: &[Entry], cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>>
                     ]));
                 }
             }
+            Entry::Item(sign, words, role) => {
+                let indent = text::width(sign).min(cells / 2);
+                for (n, part) in text::wrap(words, cells.saturating_sub(indent + 2))
+                    .into_iter()
+                    .enumerate()
+                {
+                    let sign = if n == 0 { sign.as_str() } else { "" };
+                    out.push(Line::styled(
+                        format!("  {}{part}", text::pad(sign, indent, false)),
+                        cx.styles.get(*role),
+                    ));
+                }
+            }
             Entry::Words(words, role) => {
                 for part in text::wrap(words, cells.saturating_sub(2)) {
                     out.push(Line::styled(format!("  {part}"), cx.styles.get(*role)));
@@ -115,17 +125,9 @@ impl Screen for Details {
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
         match action {
-            Action::Down
-            | Action::Up
-            | Action::Top
-            | Action::Bottom
-            | Action::PageDown
-            | Action::PageUp
-            | Action::CopyId
-            | Action::Back
-            | Action::Leave => true,
+            Action::CopyId | Action::Back | Action::Leave => true,
             Action::CopyArn => self.arn.is_some(),
-            _ => false,
+            _ => Scroll::handles(action),
         }
     }
 
@@ -133,22 +135,16 @@ impl Screen for Details {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
-        let end = self.lines.get().saturating_sub(self.height.get());
-        let page = self.height.get().saturating_sub(1).max(1);
-        match action {
-            Action::Down => self.offset = (self.offset + 1).min(end),
-            Action::Up => self.offset = self.offset.saturating_sub(1),
-            Action::Top => self.offset = 0,
-            Action::Bottom => self.offset = end,
-            Action::PageDown => self.offset = (self.offset + page).min(end),
-            Action::PageUp => self.offset = self.offset.saturating_sub(page),
-            Action::CopyId => return Reaction::ask(Request::Copy(self.id.clone())),
-            Action::CopyArn => {
-                return Reaction::Done(self.arn.clone().map(Request::Copy).into_iter().collect());
-            }
-            _ => return Reaction::ask(Request::Close),
+        if self.scroll.act(action) {
+            return Reaction::done();
         }
-        Reaction::done()
+        match action {
+            Action::CopyId => Reaction::ask(Request::Copy(self.id.clone())),
+            Action::CopyArn => {
+                Reaction::Done(self.arn.clone().map(Request::Copy).into_iter().collect())
+            }
+            _ => Reaction::ask(Request::Close),
+        }
     }
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
@@ -157,13 +153,7 @@ impl Screen for Details {
         let inner = block.inner(area);
         frame.render_widget(block, area);
         let lines = lines(&self.entries, usize::from(inner.width), cx);
-        self.lines.set(lines.len());
-        self.height.set(usize::from(inner.height));
-        let offset = self
-            .offset
-            .min(lines.len().saturating_sub(usize::from(inner.height)));
-        for (line, row) in lines.into_iter().skip(offset).zip(inner.rows()) {
-            frame.render_widget(line, row);
-        }
+        self.scroll.view(frame, inner, lines);
+        self.scroll.tell(frame, area, cx.styles);
     }
 }

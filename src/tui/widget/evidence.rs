@@ -24,11 +24,16 @@ fn section(title: &str, sentences: Vec<Sentence>) -> Vec<Entry> {
     out.extend(sentences.into_iter().map(|Sentence { tone, text }| {
         // The sign says what the colour says.
         let (sign, role) = match tone {
-            Tone::Held => ("✔ ", Role::Ok),
-            Tone::Broken => ("✘ ", Role::Error),
-            Tone::Plain => ("", Role::Text),
+            Tone::Held => ("✔", Role::Ok),
+            Tone::Broken => ("✘", Role::Error),
+            Tone::Plain => return Entry::Words(text, Role::Text),
         };
-        Entry::Words(format!("{sign}{text}"), role)
+        match text.split_once(' ') {
+            Some((number, words)) if number.ends_with('.') => {
+                Entry::Item(format!("{sign} {number} "), words.to_owned(), role)
+            }
+            _ => Entry::Item(format!("{sign} "), text, role),
+        }
     }));
     out
 }

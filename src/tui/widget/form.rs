@@ -233,8 +233,12 @@ impl Form {
     /// Whether [`Form::act`] has a use for the action now.
     pub fn handles(&self, action: Action) -> bool {
         match action {
-            Action::NextField | Action::PreviousField | Action::Open => true,
-            Action::Left | Action::Right => !self.typing(),
+            Action::NextField
+            | Action::PreviousField
+            | Action::Down
+            | Action::Up
+            | Action::Open => true,
+            Action::Left | Action::Right | Action::Choose => !self.typing(),
             _ => false,
         }
     }
@@ -245,18 +249,24 @@ impl Form {
         let next = self.beside(places, 1);
         let previous = self.beside(places, places.saturating_sub(1));
         let step = match action {
-            Action::Open => match self.focus() {
-                Focus::Button(button) => return Some(button),
-                Focus::Field(_) => {
-                    self.focus = next;
-                    return None;
+            Action::Open | Action::Choose => {
+                match (self.focus(), self.fields.get_mut(self.focus)) {
+                    (Focus::Button(button), _) => return Some(button),
+                    (
+                        _,
+                        Some(Field::Choice {
+                            options, chosen, ..
+                        }),
+                    ) => *chosen = (*chosen + 1) % options.len().max(1),
+                    _ => self.focus = next,
                 }
-            },
-            Action::NextField => {
+                return None;
+            }
+            Action::NextField | Action::Down => {
                 self.focus = next;
                 return None;
             }
-            Action::PreviousField => {
+            Action::PreviousField | Action::Up => {
                 self.focus = previous;
                 return None;
             }
@@ -559,5 +569,31 @@ mod tests {
         form.act(Action::Right);
         form.act(Action::Right);
         assert_eq!(form.chosen(1), 1);
+    }
+
+    #[test]
+    fn space_and_enter_choose_and_arrows_go_from_field_to_field() {
+        let mut form = form();
+        form.set_focus(Focus::Field(0));
+        assert!(
+            !form.handles(Action::Choose),
+            "a blank is a character there"
+        );
+        form.act(Action::Down);
+        assert_eq!(form.focus(), Focus::Field(1));
+        for (action, chosen) in [(Action::Choose, 1), (Action::Choose, 0), (Action::Open, 1)] {
+            assert_eq!(form.act(action), None);
+            assert_eq!(form.chosen(1), chosen);
+            assert_eq!(form.focus(), Focus::Field(1));
+        }
+        form.act(Action::Down);
+        form.act(Action::Down);
+        assert_eq!(
+            form.act(Action::Choose),
+            Some(1),
+            "a blank presses a button"
+        );
+        form.act(Action::Up);
+        assert_eq!(form.focus(), Focus::Button(0));
     }
 }

@@ -13,6 +13,9 @@ use crate::tui::style::{self, Styles};
 /// From this width on a lane has two lines.
 pub const WIDE: usize = 100;
 
+/// From this width on a lane has room for a sentence.
+const FULL: usize = 140;
+
 /// Share of the budget (in percent) from which the bar warns, and from which it alarms.
 const WARN_AT: u64 = 50;
 const ERROR_AT: u64 = 80;
@@ -23,6 +26,7 @@ pub fn standing(job: &JobView) -> (&'static str, &'static str, Role) {
         return ("!", "THAW UNCERTAIN", Role::Error);
     }
     match job.verdict {
+        _ if job.owes_labels() => ("▲", "owes labels", Role::Warn),
         Some(verdict) => verdict_look(verdict),
         None if job.phase == Phase::Done => ("?", "ended without a verdict", Role::Warn),
         None if is_frozen(job) => ("❄", "FROZEN", Role::Frozen),
@@ -166,7 +170,7 @@ fn headline(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) ->
     let look = loud(job, styles.get(role));
     let (names, recipes) = match width {
         ..50 => (12, 0),
-        50..WIDE => (16, 11),
+        50..WIDE => (16, 10),
         _ => (28, 18),
     };
     let mut spans = vec![
@@ -178,8 +182,13 @@ fn headline(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) ->
         Span::raw(" "),
     ];
     if recipes > 0 {
+        // In a narrow lane what tells the recipes apart counts.
+        let recipe = match job.spec.recipe.strip_prefix("linux-") {
+            Some(short) if width < WIDE => short,
+            _ => &job.spec.recipe,
+        };
         spans.push(Span::styled(
-            text::pad(&job.spec.recipe, recipes, false),
+            text::pad(recipe, recipes, false),
             styles.get(Role::Muted),
         ));
         spans.push(Span::raw(" "));
@@ -231,8 +240,9 @@ fn rest(
     if job.phase != Phase::Done {
         if job.phase == Phase::Completing {
             let done = job.progress();
+            let cells = if width >= WIDE { 10 } else { 4 };
             spans.push(Span::styled(
-                format!(" {done:>3} % {}", bar(done.into(), 100, 10)),
+                format!(" {done:>3} % {}", bar(done.into(), 100, cells)),
                 styles.get(Role::Accent),
             ));
         }
@@ -241,10 +251,14 @@ fn rest(
             spans.push(Span::styled(format!(" {}", took(time)), text));
         }
         if alone(job) {
-            let words = format!(
-                " · it may be frozen; it thaws by itself, or its failsafe after {} s",
-                job.spec.budget_s
-            );
+            let words = if width >= FULL {
+                format!(
+                    " · it may be frozen; it thaws by itself, or its failsafe after {} s",
+                    job.spec.budget_s
+                )
+            } else {
+                format!(" · may be frozen, {} s at most", job.spec.budget_s)
+            };
             spans.push(Span::styled(words, muted));
         }
         if let Some(ms) = job.freeze_window_ms {
@@ -293,6 +307,82 @@ fn tells(record: &PhaseRecord, job: &JobView) -> bool {
     }
 }
 
+/// What a lane of one line has no room for, in at most `height` lines: whose it is, then what went wrong or
+/// what it waits for, else its phases with their times.
+pub fn foot(
+    job: &JobView,
+    now: DateTime<Utc>,
+    width: usize,
+    height: usize,
+    styles: &Styles,
+) -> Vec<Line<'static>> {
+    let whose = format!(
+        "── {} · {} · {} · {} ",
+        job.spec.instance_name, job.spec.instance, job.spec.recipe, job.spec.mode
+    );
+    let rule = "─".repeat(width.saturating_sub(text::width(&whose)));
+    let mut lines = vec![fitted(
+        vec![
+            Span::styled(whose, styles.get(Role::Title)),
+            Span::styled(rule, styles.get(Role::Border)),
+        ],
+        width,
+    )];
+    let (words, role) = match (&job.error, &job.waiting) {
+        (Some(problem), _) => (
+            format!("{problem}. Next: {}", problem.mend),
+            if job.verdict == Some(Verdict::Failed) {
+                Role::Error
+            } else {
+                Role::Warn
+            },
+        ),
+        (None, Some(waiting)) if job.phase == Phase::Queued => (waiting.clone(), Role::Text),
+        _ => {
+            let told: Vec<String> = job
+                .phases
+                .iter()
+                .filter(|record| tells(record, job))
+                .map(|record| phase_words(record, job, now))
+                .collect();
+            (told.join(" · "), Role::Text)
+        }
+    };
+    let mut wrapped = text::wrap(&words, width.saturating_sub(2));
+    let room = height.saturating_sub(1);
+    if wrapped.len() > room {
+        wrapped.truncate(room);
+        if let Some(last) = wrapped.last_mut() {
+            *last = text::fit(&format!("{last} …"), width.saturating_sub(2));
+        }
+    }
+    lines.extend(
+        wrapped
+            .into_iter()
+            .map(|line| Line::styled(format!("  {line}"), styles.get(role))),
+    );
+    lines
+}
+
+/// A phase with its time, and whether it failed.
+fn phase_words(record: &PhaseRecord, job: &JobView, now: DateTime<Utc>) -> String {
+    let mut words = String::new();
+    if record.failed {
+        words.push_str("✘ ");
+    }
+    words.push_str(phase_word(record.phase));
+    // Of the freeze one number counts: the window, not how long the console stood in this phase.
+    let window = (record.phase == Phase::Frozen)
+        .then(|| frozen_ms(job, now).or(job.freeze_window_ms))
+        .flatten();
+    match (window, lasted(record, job, now)) {
+        (Some(ms), _) => words.push_str(&format!(" {}", millis(ms))),
+        (None, Some(time)) => words.push_str(&format!(" {}", took(time))),
+        (None, None) => {}
+    }
+    words
+}
+
 /// The phases with their times; when there is too little room, the first ones give way.
 fn phases(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) -> Line<'static> {
     let indent = 4;
@@ -305,20 +395,7 @@ fn phases(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) -> L
             (_, true, _) => Role::Accent,
             _ => Role::Muted,
         };
-        let mut words = String::new();
-        if record.failed {
-            words.push_str("✘ ");
-        }
-        words.push_str(phase_word(record.phase));
-        // Of the freeze one number counts: the window, not how long the console stood in this phase.
-        let window = (record.phase == Phase::Frozen)
-            .then(|| frozen_ms(job, now).or(job.freeze_window_ms))
-            .flatten();
-        match (window, lasted(record, job, now)) {
-            (Some(ms), _) => words.push_str(&format!(" {}", millis(ms))),
-            (None, Some(time)) => words.push_str(&format!(" {}", took(time))),
-            (None, None) => {}
-        }
+        let mut words = phase_words(record, job, now);
         if record.phase == Phase::Completing && current {
             words.push_str(&format!(" {} %", job.progress()));
         }

@@ -6,7 +6,10 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
+use super::text;
+use crate::config::theme::Role;
 use crate::tui::action::Action;
+use crate::tui::style::Styles;
 
 /// How far lines are scrolled; knows what was drawn last.
 #[derive(Debug, Default)]
@@ -45,6 +48,30 @@ impl Scroll {
             _ => return false,
         };
         true
+    }
+
+    /// Says in the lower border of `area` which lines are shown, when they are not all: that there is more
+    /// must be seen. After [`Scroll::view`].
+    pub fn tell(&self, frame: &mut Frame<'_>, area: Rect, styles: &Styles) {
+        let (lines, height) = (self.lines.get(), self.height.get());
+        if lines <= height || area.height < 2 {
+            return;
+        }
+        let first = self.offset.min(lines - height) + 1;
+        let last = first + height - 1;
+        let more = if last < lines { "↓" } else { " " };
+        let words = format!(" lines {first}–{last} of {lines} {more} ");
+        let cells = u16::try_from(text::width(&words)).unwrap_or(u16::MAX);
+        if cells.saturating_add(2) > area.width {
+            return;
+        }
+        let at = Rect {
+            x: area.right() - cells - 1,
+            y: area.bottom() - 1,
+            width: cells,
+            height: 1,
+        };
+        frame.render_widget(Line::styled(words, styles.get(Role::Key)), at);
     }
 
     /// Draws the lines that fit.

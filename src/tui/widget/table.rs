@@ -160,27 +160,31 @@ impl TableState {
         self.at.get(id).map(|i| self.cursor = *i).is_some()
     }
 
-    /// Marked ids in order of their names, whether shown or not.
-    pub fn marked(&self) -> impl Iterator<Item = &str> {
-        self.marked.iter().map(String::as_str)
+    /// Marked ids in order of their names, whether shown or not; those of a range that is being marked too.
+    pub fn marked(&self) -> BTreeSet<&str> {
+        let range = self.range();
+        let ranged = range.and_then(|(from, to)| self.ids.get(from..=to));
+        self.marked
+            .iter()
+            .chain(ranged.unwrap_or_default())
+            .map(String::as_str)
+            .collect()
     }
 
     /// How many rows are marked, and how many of these are not shown.
     pub fn marked_count(&self) -> (usize, usize) {
-        let hidden = self
-            .marked
-            .iter()
-            .filter(|id| !self.at.contains_key(*id))
-            .count();
-        (self.marked.len(), hidden)
+        let marked = self.marked();
+        let hidden = marked.iter().filter(|id| !self.at.contains_key(**id));
+        (marked.len(), hidden.count())
     }
 
     /// The marked ids, or the one under the cursor when none is marked.
     pub fn chosen(&self) -> Vec<String> {
-        if self.marked.is_empty() {
+        let marked = self.marked();
+        if marked.is_empty() {
             self.current().map(str::to_owned).into_iter().collect()
         } else {
-            self.marked.iter().cloned().collect()
+            marked.into_iter().map(str::to_owned).collect()
         }
     }
 
@@ -194,9 +198,10 @@ impl TableState {
         self.anchor = None;
     }
 
-    /// Unmarks every row.
+    /// Unmarks every row, and gives up a range that was begun.
     pub fn unmark_all(&mut self) {
         self.marked.clear();
+        self.anchor = None;
     }
 
     /// Whether [`TableState::act`] knows the action. `marks` is false for tables without marks.
@@ -462,7 +467,10 @@ mod tests {
         table.act(Action::Up);
         table.act(Action::Up);
         table.act(Action::Range);
-        assert_eq!(table.marked().collect::<Vec<_>>(), ["r3", "r4", "r5"]);
+        assert_eq!(
+            table.marked().into_iter().collect::<Vec<_>>(),
+            ["r3", "r4", "r5"]
+        );
         assert!(!table.in_range_mode());
     }
 

@@ -135,7 +135,7 @@ fn a_set_that_ec2_shows_otherwise_is_a_crash_set() {
         volume_gib: 100,
     });
     s.tell(Event::SnapshotsFound(Ok(more)));
-    s.tell(Event::LabelsWritten(Ok(())));
+    s.label();
     assert!(s.job.view().set.iter().all(|m| m.level == Level::Crash));
 }
 
@@ -364,7 +364,7 @@ fn a_cancelled_job_keeps_its_set_and_tells_its_level() {
     )));
     assert!(effects.contains(&Effect::FindSnapshots), "{effects:?}");
     s.tell(Event::SnapshotsFound(Ok(snapshots())));
-    s.tell(Event::LabelsWritten(Ok(())));
+    s.label();
     assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
     assert_eq!(s.level_of("vol-00000000000000002"), Level::Application);
 

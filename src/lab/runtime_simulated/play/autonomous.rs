@@ -111,10 +111,11 @@ impl Play<'_> {
     /// A failure: everything is thawed and unlocked at once.
     fn give_up(&mut self, code: &str, text: &str) -> i32 {
         self.error(code, text);
-        self.over();
         self.holding = false;
         let now = self.now();
-        let Some(hold) = self.release(now, super::By::Holder) else {
+        let released = self.release(now, super::By::Holder);
+        self.over(released.as_ref().is_some_and(|hold| hold.fired));
+        let Some(hold) = released else {
             self.error("not-frozen", "another command released this job");
             return self.end("failed", 201);
         };
@@ -200,12 +201,17 @@ impl Play<'_> {
     fn request(&self, prepared: &Prepared, dry_run: bool) -> Request<Bytes> {
         let document = &self.invocation.document;
         let recipe = document.strip_prefix("freezeframe-").unwrap_or_default();
+        // A recipe of the user's own may run on this document.
+        let named = match self.parameter("recipe") {
+            "" | "auto" => recipe,
+            name => name,
+        };
         let instance = &self.invocation.instance;
-        let description = format!("freezeframe {recipe} of {instance} job {}", self.job);
+        let description = format!("freezeframe {named} of {instance} job {}", self.job);
         let tags = [
             ("freezeframe:job", self.job.as_str()),
             ("freezeframe:level", "pending"),
-            ("freezeframe:recipe", recipe),
+            ("freezeframe:recipe", named),
             ("freezeframe:instance", instance),
         ];
         let mut form: Vec<(String, &str)> = [

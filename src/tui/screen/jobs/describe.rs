@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use crate::config::theme::Role;
-use crate::domain::job::{JobView, Link, Member, Phase};
+use crate::domain::job::{JobView, Member, Phase};
 use crate::tui::style;
 use crate::tui::widget::details::Entry;
-use crate::tui::widget::{lane, text};
+use crate::tui::widget::{evidence, lane, text};
 
 /// The job as sections of names and values; live while it runs.
 pub fn entries(job: &JobView, now: DateTime<Utc>) -> Vec<Entry> {
@@ -14,7 +14,8 @@ pub fn entries(job: &JobView, now: DateTime<Utc>) -> Vec<Entry> {
     outcome(job, now, &mut out);
     phases(job, now, &mut out);
     set(job, &mut out);
-    evidence(job, &mut out);
+    out.extend(evidence::of_job(job));
+    out.extend(evidence::kept(&job.evidence.positions, Some(job)));
     asked(job, &mut out);
     out
 }
@@ -33,6 +34,12 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
                 job.spec.instance_name, job.spec.budget_s
             ),
             role,
+        ));
+    }
+    if job.spec.freeze_root && job.phase < Phase::Verifying {
+        out.push(Entry::Words(
+            "! / is frozen too, last in and first out: while it lasts nothing on the instance can write.".into(),
+            Role::Warn,
         ));
     }
     if let Some(ms) = lane::frozen_ms(job, now) {
@@ -95,9 +102,14 @@ fn asked(job: &JobView, out: &mut Vec<Entry>) {
         format!("{} ({})", spec.instance_name, spec.instance),
     ));
     out.push(Entry::pair("account", spec.scope.to_string()));
+    let whose = if spec.foreign {
+        " (somebody else's)"
+    } else {
+        ""
+    };
     out.push(Entry::pair(
         "recipe",
-        format!("{} by document {}", spec.recipe, spec.document),
+        format!("{} by document {}{whose}", spec.recipe, spec.document),
     ));
     out.push(Entry::pair("mode", spec.mode.to_string()));
     out.push(Entry::pair(
@@ -110,6 +122,25 @@ fn asked(job: &JobView, out: &mut Vec<Entry>) {
         spec.mounts.join(" ")
     };
     out.push(Entry::pair("mounts", mounts));
+    out.push(if spec.freeze_root {
+        Entry::Pair(
+            "freeze /".into(),
+            "yes, last in and first out".into(),
+            Role::Warn,
+        )
+    } else {
+        Entry::pair("freeze /", "no: the root volume is crash-consistent")
+    });
+    for (n, (name, value)) in spec.parameters.iter().enumerate() {
+        let label = if n == 0 { "parameters" } else { "" };
+        out.push(Entry::pair(label, format!("{name}={value}")));
+    }
+    if let Some(group) = &spec.group {
+        out.push(Entry::pair(
+            "group",
+            format!("{group}, frozen one after another"),
+        ));
+    }
     out.push(Entry::pair("job", spec.job.as_str()));
     out.push(Entry::pair("run", spec.run.as_str()));
 }
@@ -145,7 +176,12 @@ fn phases(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
 fn set(job: &JobView, out: &mut Vec<Entry>) {
     out.push(Entry::Section(format!("Set ({} snapshots)", job.set.len())));
     if job.set.is_empty() {
-        out.push(Entry::Words("no snapshot was made".into(), Role::Muted));
+        let words = if job.phase == Phase::Done {
+            "no snapshot was made"
+        } else {
+            "none so far"
+        };
+        out.push(Entry::Words(words.into(), Role::Muted));
     }
     for member in &job.set {
         let Member {
@@ -165,46 +201,6 @@ fn set(job: &JobView, out: &mut Vec<Entry>) {
         ));
         if !reason.is_empty() {
             out.push(Entry::Pair(String::new(), reason.clone(), Role::Muted));
-        }
-    }
-}
-
-fn evidence(job: &JobView, out: &mut Vec<Entry>) {
-    let evidence = &job.evidence;
-    out.push(Entry::Section("Evidence".into()));
-    if evidence.links.is_empty() {
-        out.push(Entry::Words(
-            "none recorded: nothing is proven".into(),
-            Role::Muted,
-        ));
-    }
-    for Link { name, holds, seen } in &evidence.links {
-        let (symbol, role) = if *holds {
-            ("✔ held:", Role::Ok)
-        } else {
-            ("✘ did not hold:", Role::Error)
-        };
-        out.push(Entry::Pair(name.clone(), format!("{symbol} {seen}"), role));
-    }
-    if evidence.failsafe_fired {
-        out.push(Entry::Pair(
-            "failsafe".into(),
-            "✘ it thawed before we did, so the snapshots are no more than crash-consistent".into(),
-            Role::Error,
-        ));
-    }
-    if !evidence.frozen_mounts.is_empty() {
-        out.push(Entry::pair(
-            "frozen mounts",
-            evidence.frozen_mounts.join(" "),
-        ));
-    }
-    for (name, command) in [
-        ("pre-script", &evidence.pre_command),
-        ("post-script", &evidence.post_command),
-    ] {
-        if let Some(command) = command {
-            out.push(Entry::pair(name, format!("SSM command {command}")));
         }
     }
 }

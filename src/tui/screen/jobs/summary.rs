@@ -6,7 +6,7 @@ use strum::IntoEnumIterator as _;
 use crate::config::theme::Role;
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::tui::screen::Cx;
-use crate::tui::widget::lane;
+use crate::tui::widget::{lane, text};
 
 /// The verdicts, worst first: what needs somebody is not cut off at the right.
 const VERDICTS: [Verdict; 6] = [
@@ -27,18 +27,12 @@ pub(super) fn lines(cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
         .iter()
         .filter(|job| live.is_empty() || live.contains(&job.spec.run))
         .collect();
-    let mut lines = vec![lane::fitted(
-        going_on(&counted, !live.is_empty(), cx, width),
-        width,
-    )];
-    let ended = ended(&counted, cx);
-    if !ended.is_empty() {
-        lines.push(lane::fitted(ended, width));
-    }
+    let mut lines = going_on(&counted, !live.is_empty(), cx, width);
+    lines.extend(ended(&counted, cx, width));
     lines
 }
 
-fn going_on(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>, width: usize) -> Vec<Span<'static>> {
+fn going_on(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
     let mut parts: Vec<(String, Role)> = Vec::new();
     if of_a_run && jobs.len() > 1 {
         let over = jobs.iter().filter(|j| j.phase == Phase::Done).count();
@@ -92,10 +86,10 @@ fn going_on(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>, width: usize) -> Vec
     if cx.world.jobs.loading {
         parts.push(("reading the journal…".to_owned(), Role::Muted));
     }
-    joined(parts, cx)
+    joined(parts, cx, width)
 }
 
-fn ended(jobs: &[&JobView], cx: &Cx<'_>) -> Vec<Span<'static>> {
+fn ended(jobs: &[&JobView], cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
     let mut parts: Vec<(String, Role)> = VERDICTS
         .iter()
         .filter_map(|verdict| {
@@ -113,16 +107,29 @@ fn ended(jobs: &[&JobView], cx: &Cx<'_>) -> Vec<Span<'static>> {
     if let Some(ms) = jobs.iter().filter_map(|job| job.freeze_window_ms).max() {
         parts.push((format!("longest window {}", lane::millis(ms)), Role::Text));
     }
-    joined(parts, cx)
+    joined(parts, cx, width)
 }
 
-fn joined(parts: Vec<(String, Role)>, cx: &Cx<'_>) -> Vec<Span<'static>> {
-    let mut spans = Vec::new();
+/// The parts one after another; what does not fit a line goes to the next.
+fn joined(parts: Vec<(String, Role)>, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let mut spans: Vec<Span<'static>> = Vec::new();
+    let mut used = 0;
     for (words, role) in parts {
+        let cells = text::width(&words);
+        if !spans.is_empty() && used + 3 + cells > width {
+            lines.push(lane::fitted(std::mem::take(&mut spans), width));
+            used = 0;
+        }
         if !spans.is_empty() {
             spans.push(Span::styled(" · ", cx.styles.get(Role::Border)));
+            used += 3;
         }
+        used += cells;
         spans.push(Span::styled(words, cx.styles.get(role)));
     }
-    spans
+    if !spans.is_empty() {
+        lines.push(lane::fitted(spans, width));
+    }
+    lines
 }

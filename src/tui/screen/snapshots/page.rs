@@ -123,6 +123,7 @@ impl Screen for Page {
         frame.render_widget(block, area);
         let lines = details::lines(&self.entries(cx), usize::from(inner.width), cx);
         self.scroll.view(frame, inner, lines);
+        self.scroll.tell(frame, area, cx.styles);
     }
 }
 

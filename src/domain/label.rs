@@ -1,0 +1,173 @@
+//! Labels: what is to be written on the snapshots of a set once its evidence is judged. The judgement is on
+//! record before the first of them is written, so whoever comes later can write what is left: never more
+//! than was judged, and only where nothing was decided since.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{InstanceId, SnapshotId, VolumeId};
+use super::job::Member;
+use super::level::Level;
+use super::problem::Problem;
+
+/// What is to be written on a snapshot once the evidence is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its volume.
+    pub volume: VolumeId,
+    /// Device name at the instance; empty when it is not known.
+    #[serde(default)]
+    pub device: String,
+    /// Whether the recipe covers the volume: the job's verdict speaks of these only.
+    #[serde(default)]
+    pub covered: bool,
+    /// What it is worth.
+    pub level: Level,
+    /// Why.
+    pub reason: String,
+    /// Freeze window in milliseconds, for covered volumes of a set that was frozen.
+    pub frozen_ms: Option<u64>,
+    /// How many snapshots the set has.
+    pub set_size: usize,
+    /// Further tags: where the engine's logs stood, as far as there is room for tags.
+    pub positions: Vec<(String, String)>,
+}
+
+impl Label {
+    /// Whether it is still to be written on a snapshot whose tag says `now`: one that was never judged, or
+    /// that claims more than was judged. A lower word that somebody wrote since stands.
+    pub fn is_due(&self, now: Level) -> bool {
+        now == Level::Pending || now > self.level
+    }
+}
+
+/// What came of writing labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// What stands now: the snapshot and the level that was written on it.
+    pub labels: Vec<(SnapshotId, Level)>,
+    /// Why the others do not.
+    pub problem: Option<Problem>,
+}
+
+impl Written {
+    /// All of them.
+    pub fn all(labels: &[Label]) -> Self {
+        Self {
+            labels: labels
+                .iter()
+                .map(|label| (label.snapshot.clone(), label.level))
+                .collect(),
+            problem: None,
+        }
+    }
+
+    /// None that is known of.
+    pub fn none(problem: Problem) -> Self {
+        Self {
+            labels: Vec::new(),
+            problem: Some(problem),
+        }
+    }
+
+    /// Takes what stands off the labels that are owed, and shows it on the members.
+    pub fn settle(&self, owed: &mut Vec<Label>, set: &mut [Member]) {
+        for (snapshot, level) in &self.labels {
+            let stands = |label: &Label| label.snapshot == *snapshot && label.level == *level;
+            let Some(n) = owed.iter().position(stands) else {
+                continue;
+            };
+            let label = owed.remove(n);
+            if let Some(member) = set.iter_mut().find(|m| m.snapshot == label.snapshot) {
+                member.level = label.level;
+                member.reason = label.reason;
+            }
+        }
+    }
+}
+
+fn doing(instance: &InstanceId) -> String {
+    format!("write the labels of the set of {instance}")
+}
+
+/// That labels are owed, in words: why, and who writes them.
+pub fn owed(instance: &InstanceId, why: Option<&Problem>) -> Problem {
+    let mut problem = Problem::new(
+        why.map_or(super::problem::Kind::Aws, |why| why.kind),
+        doing(instance),
+        why.map_or("they are not known to be written", |why| &why.cause),
+        "the levels are on record: the next start of freezeframe writes them, or `freezeframe jobs resume` now; \
+         until then the snapshots are `pending`, which nothing takes for proven",
+    );
+    if let Some(why) = why {
+        problem.code.clone_from(&why.code);
+        problem.may_have_happened = why.may_have_happened;
+    }
+    problem
+}
+
+/// Whether it is the problem that [`owed`] makes.
+pub fn is_owed(instance: &InstanceId, problem: &Problem) -> bool {
+    problem.what == doing(instance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(level: Level) -> Label {
+        Label {
+            snapshot: SnapshotId::from_api("snap-00000000000000001"),
+            volume: VolumeId::from_api("vol-00000000000000001"),
+            device: "/dev/sdf".into(),
+            covered: true,
+            level,
+            reason: "every link held".into(),
+            frozen_ms: Some(12),
+            set_size: 1,
+            positions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_label_never_raises_what_somebody_decided_since() {
+        let due = |judged, now| label(judged).is_due(now);
+        assert!(due(Level::Application, Level::Pending));
+        assert!(due(Level::Crash, Level::Pending));
+        assert!(due(Level::Crash, Level::Application), "it was lowered");
+        assert!(!due(Level::Application, Level::Crash));
+        assert!(!due(Level::Application, Level::Application));
+    }
+
+    #[test]
+    fn only_the_very_label_that_stands_is_owed_no_more() {
+        let mut owed = vec![label(Level::Crash)];
+        let mut set = vec![Member {
+            snapshot: owed[0].snapshot.clone(),
+            volume: owed[0].volume.clone(),
+            device: String::new(),
+            level: Level::Pending,
+            reason: String::new(),
+            progress: 0,
+            volume_gib: 1,
+        }];
+        // A late answer of the higher one that was meant before.
+        Written::all(&[label(Level::Application)]).settle(&mut owed, &mut set);
+        assert_eq!((owed.len(), set[0].level), (1, Level::Pending));
+        Written::all(&[label(Level::Crash)]).settle(&mut owed, &mut set);
+        assert_eq!((owed.len(), set[0].level), (0, Level::Crash));
+        assert_eq!(set[0].reason, "every link held");
+    }
+
+    #[test]
+    fn the_words_keep_the_reason_and_are_known_again() {
+        let there = InstanceId::from_api("i-0123456789abcdef0");
+        let why = Problem::new(super::super::problem::Kind::Denied, "tag", "no", "ask")
+            .with_code("UnauthorizedOperation");
+        let problem = owed(&there, Some(&why));
+        assert_eq!(problem.code.as_deref(), Some("UnauthorizedOperation"));
+        assert!(problem.mend.contains("jobs resume"));
+        assert!(is_owed(&there, &problem) && !is_owed(&there, &why));
+    }
+}

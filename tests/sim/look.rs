@@ -1,0 +1,271 @@
+//! Looking: what the lab's books and the journals show at a moment, and what must be remembered from one moment to
+//! the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use freezeframe::domain::ids::JobId;
+use freezeframe::domain::job::JobView;
+use freezeframe::jobs::journal::Journal;
+use freezeframe::lab::Lab;
+use freezeframe::ops::orphans;
+
+use super::Ending;
+use super::eye::{Asked, Cleared, Eye, Taken};
+use super::line::Life;
+use super::stage::Stage;
+use super::story::{Manners, Story};
+use super::theirs::Theirs;
+
+/// Jobs of a journal that are looked at.
+const ALL: u32 = 1_000;
+
+/// The observer of a story.
+pub struct Look {
+    lab: Lab,
+    instances: Arc<Theirs>,
+    journals: Arc<Vec<Journal>>,
+    /// The first journal is gone in the end.
+    lost: bool,
+    offsets: Vec<i64>,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    writes: u32,
+    violations: Vec<String>,
+    /// Every job that any journal ever had.
+    asked: BTreeMap<String, Asked>,
+    /// Since when a job's thaw is uncertain, by the lab's clock.
+    uncertain: BTreeMap<String, DateTime<Utc>>,
+    cleared: Vec<Cleared>,
+    /// When a job was first seen to be over, by the lab's clock.
+    over: BTreeMap<String, DateTime<Utc>>,
+}
+
+impl Look {
+    pub fn new(
+        lab: &Lab,
+        instances: &Arc<Theirs>,
+        journals: &Arc<Vec<Journal>>,
+        story: &Story,
+    ) -> Self {
+        let mut offsets: BTreeSet<i64> = BTreeSet::from([0]);
+        for console in &story.consoles {
+            offsets.insert(console.ahead_s);
+            offsets.extend(console.jump.map(|(_, by)| console.ahead_s + by));
+        }
+        Self {
+            lab: lab.clone(),
+            instances: instances.clone(),
+            journals: journals.clone(),
+            lost: story.lost,
+            offsets: if story.clocks_agree() {
+                Vec::new()
+            } else {
+                offsets.into_iter().collect()
+            },
+            memory: Mutex::default(),
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something is not as promised.
+    pub fn wrong(&self, violations: Vec<String>) {
+        let mut memory = self.memory();
+        for violation in violations {
+            if !memory.violations.contains(&violation) {
+                memory.violations.push(violation);
+            }
+        }
+    }
+
+    /// A console is about to write.
+    pub fn step(&self, write: &str) {
+        self.memory().writes += 1;
+        // What was written before is read back when more is about to be claimed or asked for.
+        if matches!(write, "save-job" | "intend") {
+            self.wrong(self.eye().moment());
+        }
+    }
+
+    /// Another process says what came of its thaw under a living console.
+    pub fn abort(&self, view: &JobView, told: Result<(), freezeframe::domain::problem::Problem>) {
+        let instance = view.spec.instance.as_str();
+        if told.is_ok() && view.spec.foreign {
+            return;
+        }
+        let job = view.spec.job.as_str();
+        let eye = self.eye();
+        if told.is_ok() && eye.holds(job) {
+            self.wrong(vec![format!(
+                "{job}: `jobs abort` says that {instance} is thawed, and it is not"
+            )]);
+        }
+    }
+
+    /// No job that is over and certain keeps a lease.
+    pub fn leases(&self, stage: &Stage) {
+        let now = self.lab.clock().now();
+        let mut wrong = Vec::new();
+        let nobody = JobId::from_api("nobody");
+        for journal in self.journals.iter().skip(usize::from(self.lost)) {
+            for spec in stage.specs.iter().flatten() {
+                // Asked for no time at all, so that nothing is taken.
+                let held = journal.lease(&spec.scope, &spec.instance, &nobody, now, now);
+                let Ok(Some(holder)) = held else { continue };
+                let view = journal.job(&spec.scope, &holder).ok().flatten();
+                if view.is_none_or(|view| view.ended().is_some() && !view.thaw_uncertain) {
+                    wrong.push(format!("{holder} is over and keeps {}", spec.instance));
+                }
+            }
+        }
+        self.wrong(wrong);
+    }
+
+    /// Orphans are exactly what no journal accounts for, and labelling leaves none.
+    pub async fn orphans(&self, stage: &Stage) {
+        // Younger ones could be another machine's.
+        let settled = std::time::Duration::from_secs(60 * 60);
+        if !self.lost {
+            return;
+        }
+        tokio::time::sleep(settled).await;
+        let Ok(journal) = Journal::in_memory() else {
+            return;
+        };
+        let Some(ops) = stage.patiently(&Life::new(), journal, None).await else {
+            return;
+        };
+        let pending = |eye: &Eye| {
+            let all = eye.snapshots.iter();
+            let mut ids: Vec<String> = all
+                .filter(|taken| taken.level == "pending")
+                .map(|taken| taken.id.clone())
+                .collect();
+            ids.sort();
+            ids
+        };
+        let told = async {
+            let found = orphans::find(&ops).await?;
+            let ids = found.sets.iter().flat_map(|set| &set.snapshots);
+            let mut ids: Vec<String> = ids.map(ToString::to_string).collect();
+            ids.sort();
+            let there = pending(&self.eye());
+            if ids != there {
+                self.wrong(vec![format!("orphans are {there:?}, found were {ids:?}")]);
+            }
+            orphans::label(&ops, &found.sets).await
+        };
+        match told.await {
+            Ok(_) if pending(&self.eye()).is_empty() => {}
+            Ok(_) => self.wrong(vec!["orphans are left after labelling".to_owned()]),
+            Err(problem) => self.wrong(vec![format!("orphans cannot be labelled: {problem}")]),
+        }
+    }
+
+    /// The last look.
+    pub fn end(&self) -> Ending {
+        let mut eye = self.eye();
+        eye.calls = self.lab.calls();
+        for journal in self.journals.iter() {
+            for asked in &eye.asked {
+                let calls = journal.calls(&asked.job).unwrap_or_default();
+                if !calls.is_empty() {
+                    eye.intents.insert(asked.job.clone(), calls);
+                }
+            }
+        }
+        self.wrong(eye.moment());
+        self.wrong(eye.end());
+        let memory = self.memory();
+        Ending {
+            violations: memory.violations.clone(),
+            writes: memory.writes,
+            eye,
+        }
+    }
+
+    fn eye(&self) -> Eye {
+        let (now, snapshots) = {
+            let world = self.lab.world();
+            let tag = |tags: &BTreeMap<String, String>, key: &str| {
+                tags.get(key).cloned().unwrap_or_default()
+            };
+            let taken = world.snapshots.values().map(|snapshot| Taken {
+                id: snapshot.id.clone(),
+                volume: snapshot.volume.clone(),
+                job: tag(&snapshot.tags, "freezeframe:job"),
+                level: tag(&snapshot.tags, "freezeframe:level"),
+            });
+            (world.now, taken.collect::<Vec<_>>())
+        };
+        // There are many, and only what is labelled is held against them before the end.
+        let proven = |taken: &Taken| ["application", "filesystem"].contains(&taken.level.as_str());
+        let calls = if snapshots.iter().any(proven) {
+            self.lab.calls()
+        } else {
+            Vec::new()
+        };
+        let mut memory = self.memory();
+        let mut views = Vec::new();
+        for (n, journal) in self.journals.iter().enumerate() {
+            for view in journal.jobs(None, ALL).unwrap_or_default() {
+                memory.remember(&view, n, now, self.lost && n == 0);
+                views.push(view);
+            }
+        }
+        let instances: BTreeSet<&str> =
+            memory.asked.values().map(|a| a.instance.as_str()).collect();
+        let histories = instances
+            .into_iter()
+            .map(|instance| (instance.to_owned(), self.instances.history(instance)))
+            .collect();
+        let (closed, open) = views.into_iter().partition(|view| view.ended().is_some());
+        Eye {
+            now,
+            asked: memory.asked.values().cloned().collect(),
+            histories,
+            snapshots,
+            calls,
+            closed,
+            open,
+            intents: BTreeMap::new(),
+            offsets: self.offsets.clone(),
+            over: memory.over.clone(),
+            cleared: memory.cleared.clone(),
+        }
+    }
+}
+
+impl Memory {
+    fn remember(&mut self, view: &JobView, journal: usize, now: DateTime<Utc>, lost: bool) {
+        let job = view.spec.job.to_string();
+        self.asked.entry(job.clone()).or_insert_with(|| Asked {
+            job: job.clone(),
+            instance: view.spec.instance.to_string(),
+            budget_s: view.spec.budget_s,
+            theirs: Manners::of(&view.spec.document),
+            group: view.spec.group.clone(),
+            journal,
+            lost,
+        });
+        if view.ended().is_some() {
+            self.over.entry(job.clone()).or_insert(now);
+        }
+        if view.thaw_uncertain {
+            self.uncertain.entry(job).or_insert(now);
+        } else if let Some(since) = self.uncertain.remove(&job) {
+            self.cleared.push(Cleared {
+                job,
+                since,
+                at: now,
+            });
+        }
+    }
+}
