@@ -304,10 +304,10 @@ impl Driver {
                 });
             }
             Effect::FindSnapshots => {
-                let expected = job.expected();
-                self.spawn(
-                    async move { Event::SnapshotsFound(find(&ops, &spec, &expected).await) },
-                );
+                let (expected, volumes) = (job.expected(), job.devices().len());
+                self.spawn(async move {
+                    Event::SnapshotsFound(find(&ops, &spec, &expected, volumes).await)
+                });
             }
             Effect::WriteLabels(labels) => {
                 let waits = self.waits.clone();
@@ -540,12 +540,14 @@ async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Probl
         .collect())
 }
 
-/// The set by its tag. Something just made may need a moment to be visible, so an answer that is empty, or
-/// lacks what is expected, is asked again a few times before it is believed (aws-facts 8.3).
+/// The set by its tag. Something just made may need a moment to be visible, so an answer that is empty, has
+/// fewer snapshots than the instance had volumes, or lacks what is expected, is asked again a few times before it
+/// is believed (aws-facts 8.3).
 async fn find(
     ops: &Ops,
     spec: &JobSpec,
     expected: &[SnapshotId],
+    volumes: usize,
 ) -> Result<Vec<CreatedSnapshot>, Problem> {
     let mut pause = Duration::from_secs(2);
     let mut last = Vec::new();
@@ -555,7 +557,7 @@ async fn find(
             last.iter()
                 .any(|made: &CreatedSnapshot| made.snapshot == *id)
         });
-        if !last.is_empty() && whole {
+        if !last.is_empty() && last.len() >= volumes && whole {
             break;
         }
         tokio::time::sleep(pause).await;

@@ -102,7 +102,9 @@ impl Story {
             robbed: false,
         };
         match theme {
-            Theme::Plain | Theme::Run | Theme::Foreign => {}
+            Theme::Plain | Theme::Run => {}
+            // Documents of other makers lay no stone: a second delivery freezes again, and nobody hears of it.
+            Theme::Foreign => story.plan.faults.retain(|entry| entry.kind != Kind::Twice),
             Theme::Abort => {
                 first.aborts = (0..rng.usize(1..3)).map(|_| abort(rng, count)).collect();
             }

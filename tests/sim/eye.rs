@@ -15,7 +15,7 @@ use super::story::Manners;
 /// Nothing may be frozen longer than its budget and this, in milliseconds.
 const GRACE_MS: i64 = 1_000;
 /// A job whose labels could not be written stays open until they are.
-const LABELS_STAY_OWED: bool = false;
+const LABELS_STAY_OWED: bool = true;
 
 /// A snapshot as it is, whatever the weather shows.
 #[derive(Debug, Clone)]
@@ -302,7 +302,20 @@ impl Eye {
     fn groups(&self, wrong: &mut Vec<String>) {
         for (n, one) in self.asked.iter().enumerate() {
             for two in self.asked.iter().skip(n + 1) {
+                // A doubt that no failsafe ends does not hold up the group for ever; a lie is not even doubted.
+                let doubted = |asked: &Asked| {
+                    let mut closed = self.closed.iter();
+                    let uncertain = closed
+                        .any(|view| view.spec.job.as_str() == asked.job && view.thaw_uncertain);
+                    match asked.theirs {
+                        None => false,
+                        Some(Manners::Lies) => true,
+                        Some(_) => uncertain,
+                    }
+                };
                 let same = one.group.is_some()
+                    && !doubted(one)
+                    && !doubted(two)
                     && one.group == two.group
                     && one.journal == two.journal
                     && one.instance != two.instance;

@@ -3,7 +3,7 @@
 //! ([`Journal::save_job`]), or when the failsafe has certainly acted, whatever became of the job.
 
 use chrono::{DateTime, Utc};
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use super::{Journal, stamp};
 use crate::domain::ids::{InstanceId, JobId, Scope};
@@ -11,7 +11,8 @@ use crate::domain::problem::Problem;
 
 impl Journal {
     /// Takes the lease on an instance for a job until `until`, or renews it. Answers with the job that
-    /// holds it instead, if one does.
+    /// holds it instead, if one does. A job that is over takes none: its preflight may still be under way when
+    /// it is stopped, and nobody would let the lease go.
     ///
     /// # Errors
     /// [`crate::domain::problem::Kind::Local`]; then nothing was taken.
@@ -23,9 +24,10 @@ impl Journal {
         until: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<JobId>, Problem> {
-        let holder: String = self.write("lease", |db| {
+        let holder: Option<String> = self.write("lease", |db| {
             db.query_row(
-                "INSERT INTO lease (account, region, instance, job, until) VALUES (?1,?2,?3,?4,?5)
+                "INSERT INTO lease (account, region, instance, job, until) SELECT ?1,?2,?3,?4,?5
+                 WHERE NOT EXISTS (SELECT 1 FROM job WHERE id = ?4 AND open = 0)
                  ON CONFLICT (account, region, instance) DO UPDATE SET
                      job = CASE WHEN job = ?4 OR until <= ?6 THEN ?4 ELSE job END,
                      until = CASE WHEN job = ?4 OR until <= ?6 THEN ?5 ELSE until END
@@ -40,8 +42,11 @@ impl Journal {
                 ],
                 |r| r.get(0),
             )
+            .optional()
         })?;
-        Ok((holder != job.as_str()).then(|| JobId::from_api(holder)))
+        Ok(holder
+            .filter(|holder| holder != job.as_str())
+            .map(JobId::from_api))
     }
 }
 

@@ -1,0 +1,250 @@
+//! Proof that the checks of the simulation can fail: each promise broken alone in an otherwise honest story is seen.
+
+use freezeframe::domain::job::{Mode, Verdict};
+use freezeframe::lab::runtime_simulated::{By, Happening, What};
+
+use crate::sim::eye::{Cleared, Eye};
+use crate::sim::play;
+use crate::sim::story::{Manners, Story};
+
+/// Each promise broken alone in an otherwise honest history is seen.
+#[test]
+fn negative_controls_every_broken_promise_is_caught() {
+    let honest = play(&Story::plain(3, Mode::Coordinated)).unwrap().eye;
+    assert_eq!(honest.violations(), Vec::<String>::new());
+    let instance = honest.asked[0].instance.clone();
+    let job = honest.asked[0].job.clone();
+    let caught = |what: &str, spoil: &dyn Fn(&mut Eye), word: &str| {
+        let mut eye = honest.clone();
+        spoil(&mut eye);
+        let violations = eye.violations();
+        assert!(
+            violations.iter().any(|v| v.contains(word)),
+            "{what}: {violations:?}"
+        );
+    };
+    let history = |eye: &mut Eye, change: &dyn Fn(&mut Happening)| {
+        for happening in eye.histories.get_mut(&instance).unwrap() {
+            change(happening);
+        }
+    };
+    caught(
+        "thawed by the failsafe",
+        &|eye| {
+            history(eye, &|h| {
+                if let What::Thawed { by, .. } = &mut h.what {
+                    *by = By::Failsafe;
+                }
+            })
+        },
+        "was not held over the call",
+    );
+    caught(
+        "frozen too late",
+        &|eye| {
+            history(eye, &|h| {
+                if matches!(h.what, What::Frozen { .. }) {
+                    h.at += chrono::TimeDelta::seconds(5);
+                }
+            })
+        },
+        "was not held over the call",
+    );
+    caught(
+        "unlocked too early",
+        &|eye| {
+            history(eye, &|h| {
+                if matches!(h.what, What::Unlocked { .. }) {
+                    h.at -= chrono::TimeDelta::seconds(10);
+                }
+            })
+        },
+        "lock was not held",
+    );
+    caught(
+        "frozen past the budget",
+        &|eye| {
+            history(eye, &|h| {
+                if matches!(h.what, What::Thawed { .. }) {
+                    h.at += chrono::TimeDelta::seconds(60);
+                }
+            })
+        },
+        "with a budget of 30 s",
+    );
+    caught(
+        "no failsafe",
+        &|eye| {
+            let all = eye.histories.get_mut(&instance).unwrap();
+            all.retain(|h| !matches!(h.what, What::Armed { .. }));
+        },
+        "no failsafe armed",
+    );
+    caught(
+        "two sets",
+        &|eye| {
+            let call = eye
+                .calls
+                .iter()
+                .find(|c| c.action == "CreateSnapshots")
+                .unwrap()
+                .clone();
+            eye.calls.push(call);
+        },
+        "sets were made",
+    );
+    caught(
+        "pre-script twice",
+        &|eye| {
+            let comment = format!("freezeframe pre-script {job}");
+            let call = eye
+                .calls
+                .iter()
+                .find(|c| c.subject == comment)
+                .unwrap()
+                .clone();
+            eye.calls.push(call);
+        },
+        "was sent 2 times",
+    );
+    caught(
+        "a call without a record",
+        &|eye| {
+            let intents = eye.intents.get_mut(&job).unwrap();
+            intents.retain(|intent| intent.action != "CreateSnapshots");
+        },
+        "was not on record",
+    );
+    caught(
+        "a record made afterwards",
+        &|eye| {
+            for intent in eye.intents.get_mut(&job).unwrap() {
+                intent.intended = "2030-01-01T00:00:00Z".into();
+            }
+        },
+        "was not on record",
+    );
+    caught(
+        "a verdict that no tag bears out",
+        &|eye| {
+            for taken in &mut eye.snapshots {
+                taken.level = "crash".into();
+            }
+        },
+        "verdict application, but its tags say",
+    );
+    caught(
+        "a job over while frozen",
+        &|eye| {
+            let ended = eye.closed[0].ended().unwrap();
+            eye.now = ended + chrono::TimeDelta::seconds(9);
+            history(eye, &|h| {
+                if matches!(h.what, What::Thawed { .. }) {
+                    h.at = ended + chrono::TimeDelta::seconds(1);
+                }
+            });
+        },
+        "over and thawed",
+    );
+}
+
+/// The same for what the journals claim.
+#[test]
+fn negative_controls_every_false_claim_is_caught() {
+    let honest = play(&Story::plain_run(3, Mode::Coordinated, 2))
+        .unwrap()
+        .eye;
+    assert_eq!(honest.violations(), Vec::<String>::new());
+    let caught = |what: &str, spoil: &dyn Fn(&mut Eye), word: &str| {
+        let mut eye = honest.clone();
+        spoil(&mut eye);
+        let violations = eye.violations();
+        assert!(
+            violations.iter().any(|v| v.contains(word)),
+            "{what}: {violations:?}"
+        );
+    };
+    let hold_on = |eye: &mut Eye| {
+        for history in eye.histories.values_mut() {
+            history.retain(|h| !matches!(h.what, What::Thawed { .. }));
+        }
+    };
+    caught(
+        "a verdict below its labels",
+        &|eye| eye.closed[0].verdict = Some(Verdict::Crash),
+        "verdict crash, but its tags say",
+    );
+    caught(
+        "a failure with a proven set",
+        &|eye| eye.closed[0].verdict = Some(Verdict::Failed),
+        "verdict failed, but its tags say",
+    );
+    caught(
+        "nothing done, and a set is there",
+        &|eye| eye.closed[0].verdict = Some(Verdict::Skipped),
+        "verdict skipped, but its tags say",
+    );
+    caught(
+        "a set that the job does not know",
+        &|eye| eye.closed[0].set.clear(),
+        "knows nothing of",
+    );
+    caught(
+        "a set that is none",
+        &|eye| eye.snapshots.clear(),
+        "which is none",
+    );
+    caught(
+        "a label that nobody owes",
+        &|eye| eye.snapshots[0].level = "pending".into(),
+        "nobody owes its label",
+    );
+    caught(
+        "a volume twice in a set",
+        &|eye| {
+            let mut again = eye.snapshots[0].clone();
+            again.id.push('x');
+            eye.snapshots.push(again);
+        },
+        "twice",
+    );
+    caught(
+        "two of a group at once",
+        &|eye| {
+            for asked in &mut eye.asked {
+                asked.group = Some("pair".into());
+            }
+        },
+        "of one group were held at once",
+    );
+    caught(
+        "a label by somebody else's word",
+        &|eye| eye.asked[0].theirs = Some(Manners::Good),
+        "by somebody else's word",
+    );
+    caught(
+        "over and thawed by its own word",
+        &|eye| hold_on(eye),
+        "but still held",
+    );
+    caught(
+        "a lost job that is still held",
+        &|eye| {
+            hold_on(eye);
+            eye.asked[0].lost = true;
+        },
+        "lost, and still held",
+    );
+    caught(
+        "a doubt that went away by itself",
+        &|eye| {
+            let cleared = Cleared {
+                job: eye.asked[0].job.clone(),
+                since: eye.now,
+                at: eye.now,
+            };
+            eye.cleared.push(cleared);
+        },
+        "nobody asked",
+    );
+}
