@@ -242,14 +242,10 @@ pub enum JobsCommand {
         wait: bool,
     },
     /// Thaw the instances of open jobs now, whoever drives them
+    #[command(group = clap::ArgGroup::new("which").args(["job", "all"]).required(true))]
     Abort {
         /// This job; may be repeated
-        #[arg(
-            long,
-            value_name = "ID",
-            required_unless_present = "all",
-            conflicts_with = "all"
-        )]
+        #[arg(long, value_name = "ID")]
         job: Vec<JobId>,
         /// Every job of this account and region that is open in the journal
         #[arg(long)]

@@ -76,7 +76,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     drop(effects);
     // Without a screen the signals are ours again: a hang-up changes nothing, the others thaw and stop.
     signals::survive_hangup()?;
-    let watcher = signals::stop_on_signals(brake.clone())?;
+    let watcher = signals::stop_on_signals(brake.clone(), signals::OfJobs::unseen())?;
     if !executor.is_finished() {
         // On a hang-up nobody reads this, and jobs go on all the same.
         output::note("finishing what is under way");

@@ -185,14 +185,13 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         let freezing = (Phase::Quiescing..=Phase::Thawing).contains(&view.phase);
         if wanted(view) && freezing && driver(owner) == Driver::Alive {
             ended.push(thawed(ops, view.clone()).await);
+        } else if wanted(view) && view.thaw_uncertain && driver(owner) == Driver::Alive {
+            ended.push(again(ops, view.clone()).await);
         }
     }
     for mut view in past {
         if wanted(&view) && view.phase == Phase::Done && view.thaw_uncertain {
-            match rethaw::thaw_again(ops, &view.spec.job).await {
-                Ok(now) => view = now,
-                Err(problem) => view.error = Some(problem),
-            }
+            view = again(ops, view).await;
             ended.push(view);
         }
     }
@@ -204,6 +203,16 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
     } else {
         exit::OK
     })
+}
+
+async fn again(ops: &Ops, mut view: JobView) -> JobView {
+    match rethaw::thaw_again(ops, &view.spec.job).await {
+        Ok(now) => now,
+        Err(problem) => {
+            view.error = Some(problem);
+            view
+        }
+    }
 }
 
 async fn thawed(ops: &Ops, mut view: JobView) -> JobView {

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, Global, PruneArgs};
 use super::output::{self, Out, Table};
 use super::session::Opened;
-use super::{exit, note_refusal, printed, typed};
+use super::{exit, note_refusal, printed, signals, typed};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{Policy, PrunePlan};
 use crate::ops::prune;
@@ -48,13 +48,11 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
     let (updates, mut inbox) = mpsc::channel(16);
     let drain = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
     let stop = CancellationToken::new();
-    let stopped = stop.clone();
-    let watcher = tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            output::note("stopping before the next set");
-            stopped.cancel();
-        }
-    });
+    let words = signals::AtSafePoint {
+        stopping: "stopping before the next set; the one that was begun is deleted whole",
+        asking: "sets are being deleted; ctrl-c again within 2 s stops before the next one",
+    };
+    let watcher = signals::stop_on_signals(stop.clone(), words)?;
     let result = prune::run(ops, &plan, &updates, &stop).await;
     drop(updates);
     let _ = drain.await;
@@ -78,6 +76,14 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
     }
     for (id, problem) in &result.failed {
         output::note(&format!("{id}: {problem} - {}", problem.mend));
+    }
+    if result.stopped.is_some() {
+        output::note(&format!(
+            "{} of {} snapshots are deleted, {} are left",
+            result.deleted.len(),
+            result.total,
+            result.total.saturating_sub(result.deleted.len())
+        ));
     }
     if let Some(stopped) = &result.stopped {
         output::problem(stopped, global.output);

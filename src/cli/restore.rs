@@ -1,10 +1,11 @@
 //! `restore`: the plan with its equivalent AWS CLI lines, and carrying it out.
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, Global, RestoreArgs, RestoreCommand};
 use super::output::{self, Out};
-use super::{exit, note_refusal, printed, typed};
+use super::{exit, note_refusal, printed, signals, typed};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
 use crate::ops::{Ops, restore};
@@ -61,12 +62,33 @@ pub(super) async fn run(
             last = view.items;
         }
     });
-    let result = restore::run(ops, plan, &updates).await;
+    let stop = CancellationToken::new();
+    let words = signals::AtSafePoint {
+        stopping: "stopping before the next volume; the one that was begun is brought to its end",
+        asking: "volumes are being restored; ctrl-c again within 2 s stops before the next one",
+    };
+    let watcher = signals::stop_on_signals(stop.clone(), words)?;
+    let result = restore::run_until(ops, plan, &updates, &stop).await;
     drop(updates);
     let _ = drain.await;
+    watcher.abort();
     let view = result?;
     if global.output != Format::Table {
         printed(out.json(&view))?;
+    }
+    let left = view.items.iter().filter(|i| i.state == StepState::Waiting);
+    let left = left.count();
+    if left > 0 && stop.is_cancelled() {
+        output::note(&format!(
+            "stopped: {} of {} volumes are restored, {left} were not begun; nothing existing was touched. \
+             Plan again with --snapshot for those that are left.",
+            view.items
+                .iter()
+                .filter(|i| i.state == StepState::Done)
+                .count(),
+            view.items.len()
+        ));
+        return Ok(exit::INTERRUPTED);
     }
     let failed = view.items.iter().any(|i| i.state != StepState::Done);
     Ok(if failed { exit::FAILED } else { exit::OK })

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::output::with_id;
-use crate::domain::job::JobView;
+use crate::domain::job::{JobView, Verdict};
 use crate::domain::level::Level;
 use crate::domain::problem::Problem;
 use crate::domain::proof::{self, MemberProof, Sentence};
@@ -82,6 +82,8 @@ impl Account {
             Some(link) => format!("broke at {}", link.name),
             None if self.set.level == Level::Pending => "not judged yet".to_owned(),
             None if job.evidence.links.is_empty() => "none".to_owned(),
+            // Labels tell what was proven, however the job ended.
+            None if job.verdict == Some(Verdict::Cancelled) => "held; job cancelled".to_owned(),
             None => "held".to_owned(),
         };
         let mut value = json!({

@@ -2,6 +2,8 @@
 //! so is `ctrl-c`: at once where nobody looks on, the second time where somebody does.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -40,13 +42,86 @@ pub(super) fn survive_hangup() -> Result<(), Problem> {
     Ok(())
 }
 
-/// Cancels `stop` when the person or the system wants this process to end, and says so. Goes on
-/// answering signals afterwards, because a thaw that is under way is not to be cut short.
+/// What is said when a signal comes, by what is under way.
+pub(super) trait Words: Send + 'static {
+    /// It stops now: what that means.
+    fn stopping(&self) -> &'static str;
+    /// It was told to stop, and has not ended yet.
+    fn still(&self) -> &'static str;
+    /// The first `ctrl-c` of a person who looks on.
+    fn asking(&self) -> &'static str;
+}
+
+/// The words of a run: whether something may be frozen is told by whoever follows its jobs.
+pub(super) struct OfJobs(pub(super) Arc<AtomicBool>);
+
+impl OfJobs {
+    /// Nobody follows the jobs: something may be frozen.
+    pub(super) fn unseen() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    fn may_be_frozen(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Words for OfJobs {
+    fn stopping(&self) -> &'static str {
+        if self.may_be_frozen() {
+            "stopping: thawing every instance first"
+        } else {
+            "stopping: nothing is frozen; snapshots that were begun stay, and AWS goes on copying them"
+        }
+    }
+
+    fn still(&self) -> &'static str {
+        if self.may_be_frozen() {
+            "still thawing; it ends by itself"
+        } else {
+            "still stopping; it ends by itself"
+        }
+    }
+
+    fn asking(&self) -> &'static str {
+        if self.may_be_frozen() {
+            "jobs are under way; ctrl-c again within 2 s thaws and stops them all"
+        } else {
+            "jobs are under way, nothing is frozen; ctrl-c again within 2 s stops them all"
+        }
+    }
+}
+
+/// The words of something that ends at its next safe point.
+pub(super) struct AtSafePoint {
+    /// Said when it stops.
+    pub(super) stopping: &'static str,
+    /// Said to a person who pressed `ctrl-c` once.
+    pub(super) asking: &'static str,
+}
+
+impl Words for AtSafePoint {
+    fn stopping(&self) -> &'static str {
+        self.stopping
+    }
+
+    fn still(&self) -> &'static str {
+        "still at what was begun; it ends by itself after it"
+    }
+
+    fn asking(&self) -> &'static str {
+        self.asking
+    }
+}
+
+/// Cancels `stop` when the person or the system wants this process to end, and says so in these words. Goes
+/// on answering signals afterwards, because a thaw that is under way is not to be cut short.
 ///
 /// # Errors
 /// Signals cannot be handled.
 pub(super) fn stop_on_signals(
     stop: CancellationToken,
+    words: impl Words,
 ) -> Result<tokio::task::JoinHandle<()>, Problem> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
@@ -62,15 +137,13 @@ pub(super) fn stop_on_signals(
                 else => return,
             };
             if stop.is_cancelled() {
-                output::note("still thawing; it ends by itself");
+                output::note(words.still());
             } else if meant {
-                output::note("stopping: thawing every instance first");
+                output::note(words.stopping());
                 stop.cancel();
             } else {
                 asked = Some(Instant::now());
-                output::note(
-                    "jobs are under way; ctrl-c again within 2 s thaws and stops them all",
-                );
+                output::note(words.asking());
             }
         }
     }))

@@ -1,6 +1,8 @@
 //! `snapshot`: a run without a screen, for cron and for people in a hurry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -13,7 +15,7 @@ use super::session::Opened;
 use super::{exit, jobs, note_refusal, printed, signals};
 use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
-use crate::domain::job::{JobSpec, JobView, Mode};
+use crate::domain::job::{JobSpec, JobView, Mode, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
 use crate::domain::text::visible;
@@ -167,12 +169,22 @@ async fn drive(
     limits: &Limits,
 ) -> Result<Vec<Result<JobView, Problem>>, Problem> {
     let cancel = CancellationToken::new();
-    let watcher = signals::stop_on_signals(cancel.clone())?;
+    let frozen = Arc::new(AtomicBool::new(false));
+    let watcher = signals::stop_on_signals(cancel.clone(), signals::OfJobs(Arc::clone(&frozen)))?;
     let (updates, mut inbox) = mpsc::channel::<JobView>(64);
     let live = global.output == Format::Table;
     let mut progress = Progress::of(specs.len());
     let drain = tokio::spawn(async move {
+        let mut holding = HashSet::new();
         while let Some(view) = inbox.recv().await {
+            // Some views are left out: what is on its way to a freeze counts as frozen.
+            let may = (Phase::Preflight..=Phase::Thawing).contains(&view.phase);
+            if may || view.thaw_uncertain {
+                holding.insert(view.spec.job.clone());
+            } else {
+                holding.remove(&view.spec.job);
+            }
+            frozen.store(!holding.is_empty(), Ordering::Relaxed);
             if let Some(line) = progress.line(&view).filter(|_| live) {
                 output::note(&line);
             }

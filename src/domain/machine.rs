@@ -18,6 +18,7 @@ mod finish;
 mod foreign;
 mod freeze;
 mod types;
+pub mod values;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -192,6 +193,11 @@ impl Job {
         self.phase == Phase::Done
     }
 
+    /// Whether it gave up thawing, and nobody has proven since that nothing is frozen.
+    pub fn thaw_is_uncertain(&self) -> bool {
+        self.thaw_uncertain
+    }
+
     /// What everyone may see.
     pub fn view(&self) -> JobView {
         let mut evidence = self.evidence.clone();
@@ -241,6 +247,7 @@ impl Job {
             Event::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
             Event::SetAppeared(set) => self.set_appeared(set, now),
             Event::ReleaseSeen => self.released_by_another = true,
+            Event::ThawProven => self.thaw_proven(now),
             Event::SnapshotsAnswered(result) => self.answered(result, now, &mut todo),
             Event::PostSent(result) => self.post_sent(result, now, &mut todo),
             Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
@@ -449,6 +456,7 @@ impl Job {
     }
 
     fn done(&mut self, verdict: Verdict, now: DateTime<Utc>) {
+        self.freeze_over(now);
         self.verdict = Some(verdict);
         self.enter(Phase::Done, now);
     }

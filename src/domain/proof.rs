@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::ids::{SnapshotId, VolumeId};
-use super::job::{JobView, Link, Mode, Phase};
+use super::job::{JobView, Link, Mode, Phase, Verdict};
 use super::level::Level;
 use super::set::SnapshotSet;
 use super::snapshot::Snapshot;
@@ -240,6 +240,12 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
         out.push(Sentence::new(
             Tone::Broken,
             "Nobody could confirm that every filesystem is thawed. Look at the instance.",
+        ));
+    }
+    if job.verdict == Some(Verdict::Cancelled) {
+        out.push(Sentence::new(
+            Tone::Plain,
+            "The operator stopped the job. Labels tell what was proven all the same, and no more.",
         ));
     }
     if job.spec.foreign {

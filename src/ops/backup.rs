@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -15,14 +16,14 @@ use super::owner::owner_of_no_process;
 pub(super) use super::poll::follow;
 use super::poll::watch_progress;
 use super::waits::{Reserve, Waits};
-use super::{Ops, groups::Pass, ready, recover};
+use super::{Ops, groups::Pass, ready, recover, rethaw};
 use crate::aws::cloudwatch;
 use crate::aws::pace::Token;
 use crate::aws::ssm::Command;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::{JobSpec, JobView, Mode};
 use crate::domain::label::{Label, Written};
-use crate::domain::machine::{CreatedSnapshot, Effect, Event, Job, Timer};
+use crate::domain::machine::{CreatedSnapshot, Datum, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
@@ -137,7 +138,11 @@ pub(super) async fn run_with(
                 continue;
             }
         };
-        let effects = job.step(event, driver.ops.clock.now());
+        let mut effects = job.step(event, driver.ops.clock.now());
+        // Somebody asked again, and the instance said that all is thawed.
+        if job.thaw_is_uncertain() && rethaw::is_proven(&driver.ops, &driver.spec) {
+            effects.extend(job.step(Event::ThawProven, driver.ops.clock.now()));
+        }
         let view = job.view();
         let done = job.is_done();
         // Progress is sampled, state changes are on record before the effect that follows from them.
@@ -321,21 +326,9 @@ impl Driver {
                 tokio::spawn(async move { watch_progress(ops, ids, events).await });
             }
             Effect::Publish(data) => {
-                let data: Vec<cloudwatch::Datum> = data
-                    .into_iter()
-                    .map(|d| cloudwatch::Datum {
-                        metric: d.metric,
-                        drive: d.drive,
-                        value: d.value,
-                    })
-                    .collect();
                 self.spawn(async move {
                     let now = ops.clock.now();
-                    Event::Published(
-                        ops.session
-                            .publish(&spec.namespace, &spec.instance, now, &data)
-                            .await,
-                    )
+                    Event::Published(publish(&ops, &spec, now, data).await)
                 });
             }
             Effect::Arm { timer, after } => {
@@ -365,6 +358,35 @@ impl Driver {
             }
         }
     }
+}
+
+/// The journal's name of the call that publishes a job's metrics.
+pub(super) const PUBLISH: &str = "PutMetricData";
+
+/// Publishes a job's values as of `at`. On record like a call that is not idempotent: a second time the
+/// values would count twice.
+pub(super) async fn publish(
+    ops: &Ops,
+    spec: &JobSpec,
+    at: DateTime<Utc>,
+    data: Vec<Datum>,
+) -> Result<(), Problem> {
+    let detail = format!("{} values of {}", data.len(), spec.instance);
+    let data: Vec<cloudwatch::Datum> = data
+        .into_iter()
+        .map(|d| cloudwatch::Datum {
+            metric: d.metric,
+            drive: d.drive,
+            value: d.value,
+        })
+        .collect();
+    let call = ops
+        .session
+        .publish(&spec.namespace, &spec.instance, at, &data);
+    ops.recorded(spec.job.as_str(), PUBLISH, &detail, call, |()| {
+        "published".to_owned()
+    })
+    .await
 }
 
 /// What a command's comment says: ours, which job, which step. At most 100 characters.

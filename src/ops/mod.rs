@@ -1,6 +1,6 @@
 //! The use cases, shared by the console and the command line. Everything here is `async`, answers with
 //! domain types, and makes, tags, attaches, deletes and runs nothing at AWS that the journal does not know of
-//! first. (Cancelling a command and publishing metrics are not in it: repeated or lost, they do no harm.)
+//! first. (Cancelling a command is not in it: repeated or lost, it does no harm.)
 
 pub mod backup;
 pub mod clock;

@@ -4,6 +4,7 @@
 mod close;
 mod labels;
 mod proof;
+mod values;
 
 use std::time::Duration;
 
@@ -132,6 +133,25 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
     match send_thaw(ops, view).await {
         Thaw::Done | Thaw::Later => Ok(()),
         Thaw::Uncertain(problem) => Err(problem),
+    }
+}
+
+/// As [`thaw_now`], but only what proves that nothing is frozen, now or by a late start, is a success.
+///
+/// # Errors
+/// Why nobody can say that.
+pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem> {
+    ops.session
+        .may_write("thaw an instance", &view.spec.scope)?;
+    match send_thaw(ops, view).await {
+        Thaw::Done => Ok(()),
+        Thaw::Uncertain(problem) => Err(problem),
+        Thaw::Later => Err(Problem::new(
+            Kind::Agent,
+            format!("thaw {}", view.spec.instance),
+            "nothing is frozen now, but a command that freezes may still be on its way",
+            "ask again when the job's budget is spent",
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{Ops, inventory, run};
 use crate::aws::ssm::{Command, Polled};
@@ -63,6 +64,20 @@ pub async fn run(
     plan: RestorePlan,
     updates: &mpsc::Sender<RestoreView>,
 ) -> Result<RestoreView, Problem> {
+    run_until(ops, plan, updates, &CancellationToken::new()).await
+}
+
+/// As [`run`]; once `stop` is cancelled no further item is begun. Those that were not begun stay `waiting`
+/// and say so.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_until(
+    ops: &Ops,
+    plan: RestorePlan,
+    updates: &mpsc::Sender<RestoreView>,
+    stop: &CancellationToken,
+) -> Result<RestoreView, Problem> {
     ops.session.may_write("restore", &plan.scope)?;
     let items = plan
         .items
@@ -90,6 +105,14 @@ pub async fn run(
             view: &mut view,
             n,
         };
+        if stop.is_cancelled() {
+            step.tell(
+                StepState::Waiting,
+                "not begun: it was stopped before".into(),
+            )
+            .await;
+            continue;
+        }
         if let Err(problem) = step.one(&item).await {
             let volume = step.volume();
             let kept = volume.map_or(String::new(), |v| {

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Call, Closing, Job, arm};
+use super::{Call, Closing, Job, arm, values};
 use super::{CreatedSnapshot, Datum, Effect, Label, SnapshotProgress, Timer, Written};
 use crate::domain::evidence::{Facts, Judged, judge};
 use crate::domain::ids::VolumeId;
 use crate::domain::job::{Member, Phase, Verdict};
 use crate::domain::label;
 use crate::domain::level::Level;
-use crate::domain::metrics::Metric;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::tags;
 
@@ -369,51 +368,30 @@ impl Job {
     }
 
     fn data(&self, verdict: Verdict, now: DateTime<Utc>) -> Vec<Datum> {
-        let failed = verdict == Verdict::Failed;
         if verdict == Verdict::Cancelled {
             return Vec::new();
         }
-        let datum = |metric, drive: &str, value| Datum {
-            metric,
-            drive: drive.to_owned(),
-            value,
-        };
         if self.set.is_empty() {
-            return self
-                .facts
-                .iter()
-                .filter(|_| failed)
-                .flat_map(|f| f.covered_volumes().into_iter().map(|v| f.device(v)))
-                .map(|device| datum(Metric::Errors, device, 1.0))
-                .collect();
+            let failed = self.facts.iter().filter(|_| verdict == Verdict::Failed);
+            return values::of_none(
+                failed.flat_map(|f| f.covered_volumes().into_iter().map(|v| f.device(v))),
+            );
         }
         let started = self.phases.first().map_or(now, |p| p.started);
-        let mut data = Vec::new();
-        for member in self.set.iter().filter(|m| !m.device.is_empty()) {
+        values::of_set(self.set.iter().map(|member| {
             let id = member.snapshot.as_str();
             let ended = self.ended_at.get(id);
-            let errored = ended.is_none() || self.errored.iter().any(|e| e == id);
-            data.push(datum(
-                Metric::Errors,
-                &member.device,
-                if errored { 1.0 } else { 0.0 },
-            ));
-            if let Some(ended) = ended.filter(|_| !errored) {
-                let seconds = (*ended - started).as_seconds_f64().max(0.0);
-                data.push(datum(Metric::ElapsedTime, &member.device, seconds));
-                let bytes = f64::from(member.volume_gib) * 1_073_741_824.0;
-                data.push(datum(Metric::Size, &member.device, bytes));
+            let covered = |j: &Judged| j.snapshot == member.snapshot && j.covered;
+            values::Copied {
+                drive: &member.device,
+                errored: ended.is_none() || self.errored.iter().any(|e| e == id),
+                seconds: ended.map(|ended| (*ended - started).as_seconds_f64()),
+                gib: member.volume_gib,
+                window_ms: self
+                    .evidence
+                    .window_ms
+                    .filter(|_| self.judged.iter().any(covered)),
             }
-            let covered = self
-                .judged
-                .iter()
-                .any(|j| j.snapshot == member.snapshot && j.covered);
-            if let Some(ms) = self.evidence.window_ms.filter(|_| covered)
-                && let Ok(ms) = u32::try_from(ms)
-            {
-                data.push(datum(Metric::FreezeDuration, &member.device, f64::from(ms)));
-            }
-        }
-        data
+        }))
     }
 }

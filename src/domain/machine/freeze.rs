@@ -140,6 +140,10 @@ impl Job {
         self.enter(Phase::Frozen, now);
         self.frozen_since = Some(now);
         self.enter(Phase::Snapshotting, now);
+        // The freeze goes on under what follows; its phase ends with it.
+        if let Some(frozen) = self.phases.iter_mut().rfind(|p| p.phase == Phase::Frozen) {
+            frozen.ended = None;
+        }
         self.call = Call::UnderWay;
         self.order.frozen_before_request = true;
         todo.push(Effect::CreateSnapshots);
@@ -324,6 +328,7 @@ impl Job {
                     self.fail_record(problem);
                 }
                 self.frozen_since = None;
+                self.freeze_over(now);
                 self.thaw_over(now, todo);
             }
             // An older one that ended late tells nothing about the pause that is on.
@@ -421,6 +426,24 @@ impl Job {
             Thawed::Yes
         } else {
             Thawed::No
+        }
+    }
+
+    /// The freeze is over, or nobody here can say more of it.
+    pub(super) fn freeze_over(&mut self, now: DateTime<Utc>) {
+        for record in &mut self.phases {
+            if record.phase == Phase::Frozen {
+                record.ended.get_or_insert(now);
+            }
+        }
+    }
+
+    /// The proof came too late for the level, which stays what it is.
+    pub(super) fn thaw_proven(&mut self, now: DateTime<Utc>) {
+        if self.post == Post::Over {
+            self.thaw_uncertain = false;
+            self.frozen_since = None;
+            self.freeze_over(now);
         }
     }
 

@@ -134,6 +134,8 @@ pub enum Event {
     SetAppeared(Vec<CreatedSnapshot>),
     /// Somebody else has asked for this job's thaw (`jobs abort`): when that took hold is not known.
     ReleaseSeen,
+    /// Somebody thawed again after the job had given up, and the instance itself said that nothing is frozen.
+    ThawProven,
     /// `CreateSnapshots` answered.
     SnapshotsAnswered(Result<Vec<CreatedSnapshot>, Problem>),
     /// `post-script` was sent, or not.

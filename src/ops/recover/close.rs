@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::proof::{self, Proof};
-use super::{Thaw, certain_at, labels};
+use super::{Thaw, certain_at, labels, values};
 use crate::domain::job::{JobView, Member, Mode, Phase, PhaseRecord, Verdict};
 use crate::domain::label;
 use crate::domain::level::Level;
@@ -85,6 +85,12 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
     if !set.is_empty() && view.phase < Phase::Verifying {
         enter(view, Phase::Verifying, now);
     }
+    let covered: Vec<_> = view
+        .owed_labels
+        .iter()
+        .filter(|label| label.frozen_ms.is_some())
+        .map(|label| label.snapshot.clone())
+        .collect();
     let outcome = labels::write(ops, view, &set).await?;
     if copying {
         enter(view, Phase::Completing, now);
@@ -111,6 +117,10 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
         last.failed |= verdict == Verdict::Failed;
     }
     view.verdict = Some(verdict);
+    values::publish(ops, view, &set, |snapshot| {
+        values::tagged(snapshot) || covered.contains(&snapshot.id)
+    })
+    .await;
     enter(view, Phase::Done, now);
     Ok(view.owed_labels.is_empty())
 }
