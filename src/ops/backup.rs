@@ -309,7 +309,7 @@ impl Driver {
                 });
             }
             Effect::FindSnapshots => {
-                let (expected, volumes) = (job.expected(), job.devices().len());
+                let (expected, volumes) = (job.expected(), job.attached());
                 self.spawn(async move {
                     Event::SnapshotsFound(find(&ops, &spec, &expected, volumes).await)
                 });

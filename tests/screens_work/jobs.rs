@@ -196,6 +196,41 @@ fn five_hundred_lanes_stay_readable() {
     }
 }
 
+/// The job that one did not choose must not take the view along when it is over.
+#[test]
+fn what_needs_somebody_stays_in_view_until_somebody_moves() {
+    let mut hands = Hands::loaded();
+    hands.press("1/db-primary<Enter>as<BackTab><Enter>");
+    let jobs = five_hundred();
+    for job in &jobs[..4] {
+        hands.message(Message::Job(Box::new(job.clone())));
+        hands.screen(80, 24);
+    }
+    for job in &jobs[4..] {
+        hands.message(Message::Job(Box::new(job.clone())));
+    }
+    let mut over = ended(1, "app-000", Verdict::Filesystem);
+    over.spec.job = jobs[0].spec.job.clone();
+    hands.message(Message::Job(Box::new(over)));
+    let screen = hands.screen(80, 24);
+    assert!(
+        screen.contains("! app-005") && screen.contains("❄ app-001"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("── app-000"),
+        "the cursor's job is told below: {screen}"
+    );
+    hands.press("j");
+    let moved = hands.screen(80, 24);
+    assert!(
+        moved.contains("> ! app-005") && moved.contains("── app-005"),
+        "{moved}"
+    );
+    hands.press("j");
+    assert!(hands.screen(80, 24).contains("> ✘ app-004"));
+}
+
 #[test]
 fn thawing_is_not_refused_when_read_only() {
     let mut hands = with_jobs(vec![frozen(1, "db-primary", 412)]);

@@ -24,6 +24,11 @@ impl Job {
             .collect()
     }
 
+    /// How many snapshots a whole set has: one for each attached volume. 0 when preflight did not say.
+    pub fn attached(&self) -> usize {
+        self.facts.as_ref().map_or(0, |f| f.volumes.len())
+    }
+
     /// EC2 shows a set while the command is under way: then the instance is past its freeze, and it
     /// snapshots or thaws. What the set is worth is still open.
     pub(super) fn set_appeared(&mut self, set: Vec<CreatedSnapshot>, now: DateTime<Utc>) {

@@ -492,15 +492,19 @@ async fn snapshot_without_an_id_makes_one_and_tags_with_the_recipes_name() {
         } else {
             recipe
         };
-        let world = lab.world();
-        let tagged = world.snapshots.values().filter(|s| {
-            s.tags.get("freezeframe:job") == Some(&job)
-                && s.tags.get("freezeframe:recipe").map(String::as_str) == Some(named)
-        });
-        assert_eq!(tagged.count(), 2, "{events:?}");
-        drop(world);
+        let tagged = tagged_snapshots(&lab, &job, named);
+        assert_eq!(tagged, 2, "{events:?}");
         assert!(jobs.insert(job), "an id of its own");
         // EC2 wants 15 s between two snapshots of a volume.
         lab.clock().sleep(Duration::from_secs(20)).await;
     }
+}
+
+fn tagged_snapshots(lab: &Lab, job: &str, recipe: &str) -> usize {
+    let world = lab.world();
+    let tagged = world.snapshots.values().filter(|s| {
+        s.tags.get("freezeframe:job").map(String::as_str) == Some(job)
+            && s.tags.get("freezeframe:recipe").map(String::as_str) == Some(recipe)
+    });
+    tagged.count()
 }

@@ -161,37 +161,54 @@ fn interrupted(view: &JobView) -> Problem {
     )
 }
 
-/// The set by its tag. Where a call may have made one, an answer that lacks something is asked again.
+/// The set by its tag. Where a call may have made one, an answer that lacks something is asked again; where
+/// nobody told how large the set is, two looks have to agree, because EC2 may show it piece by piece.
 async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
     let calls = ops.journal.calls(view.spec.job.as_str())?;
     let expected = calls.iter().find_map(expected).or_else(|| {
         // There the instance makes the call, if its command was not refused. What was seen must be there.
         let sent = calls.iter().any(super::was_sent);
-        (view.spec.mode == Mode::Autonomous && sent).then(|| view.set.len().max(1))
+        let seen = view.set.len().max(1);
+        (view.spec.mode == Mode::Autonomous && sent).then_some(Expected::AtLeast(seen))
     });
     let mut pause = PAUSE;
+    let mut before = None;
     for look in 1.. {
         let found = ops.session.snapshots_of_job(&view.spec.job).await?;
-        if look >= LOOKS || expected.is_none_or(|n| found.len() >= n) {
+        let whole = match expected {
+            None => true,
+            Some(Expected::All(n)) => found.len() >= n,
+            Some(Expected::AtLeast(n)) => found.len() >= n && before == Some(found.len()),
+        };
+        if look >= LOOKS || whole {
             return Ok(found);
         }
+        before = Some(found.len());
         tokio::time::sleep(pause).await;
         pause *= 2;
     }
     Ok(Vec::new())
 }
 
-/// How many snapshots a call must have made at least; `None` when it is no such call, or was refused.
-fn expected(call: &CallRow) -> Option<usize> {
+/// How many snapshots a call made.
+enum Expected {
+    /// As it was answered.
+    All(usize),
+    /// The answer was lost.
+    AtLeast(usize),
+}
+
+/// `None` when it is no such call, or was refused.
+fn expected(call: &CallRow) -> Option<Expected> {
     if call.action != "CreateSnapshots" {
         return None;
     }
     match call.outcome.as_deref() {
-        None => Some(1),
-        Some(outcome) if outcome.starts_with("unknown") => Some(1),
+        None => Some(Expected::AtLeast(1)),
+        Some(outcome) if outcome.starts_with("unknown") => Some(Expected::AtLeast(1)),
         Some(outcome) => outcome
             .strip_prefix("ok: ")
-            .map(|ids| ids.split_whitespace().count()),
+            .map(|ids| Expected::All(ids.split_whitespace().count())),
     }
 }
 

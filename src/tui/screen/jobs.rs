@@ -28,6 +28,8 @@ use crate::tui::widget::{details, lane, text, trouble};
 /// Jobs that failed stay above the other ended ones for this long.
 const FRESH: TimeDelta = TimeDelta::hours(24);
 
+/// Lanes that the smallest full screen has room for.
+const WATCHED: usize = 8;
 /// Most lines for the instances whose thaw is uncertain; each has its lane too.
 const LOUD: usize = 3;
 /// Lines below the lanes for the one under the cursor.
@@ -50,6 +52,9 @@ pub struct Jobs {
     narrow: Narrow,
     /// The run that was just started: the cursor goes to its first lane when it appears.
     awaited: Option<RunId>,
+    /// Nobody has moved since a run was started: the lanes that need somebody stay in view, and the cursor's job
+    /// may leave it when it is over. The line below the lanes says which one it is.
+    watching: bool,
     open: Option<Open>,
 }
 
@@ -69,6 +74,7 @@ impl Jobs {
             fits: Slot::new(1),
             narrow: Narrow::default(),
             awaited: None,
+            watching: false,
             open: None,
         }
     }
@@ -113,6 +119,7 @@ impl Jobs {
         if let Some(row) = awaited {
             self.awaited = None;
             self.cursor = row;
+            self.watching = row < WATCHED;
             return;
         }
         self.cursor = current
@@ -124,6 +131,14 @@ impl Jobs {
     fn step(&mut self, action: Action) -> bool {
         let last = self.rows.len().saturating_sub(1);
         let page = self.fits.get().saturating_sub(1).max(1);
+        let first = self.offset.get();
+        if std::mem::take(&mut self.watching)
+            && !(first..first + self.fits.get()).contains(&self.cursor)
+            && matches!(action, Action::Down | Action::Up)
+        {
+            self.cursor = first.min(last);
+            return true;
+        }
         self.cursor = match action {
             Action::Down => self.cursor.saturating_add(1).min(last),
             Action::Up => self.cursor.saturating_sub(1),
@@ -329,6 +344,7 @@ impl Screen for Jobs {
                 return Reaction::done();
             }
             Action::Filter => {
+                self.watching = false;
                 self.narrow.begin();
                 return Reaction::done();
             }
@@ -397,8 +413,10 @@ impl Screen for Jobs {
                 self.open = None;
                 self.narrow.clear();
                 self.awaited = Some(run);
+                self.offset.set(0);
             }
             Subject::Anything => {
+                self.watching = false;
                 self.open = None;
                 self.narrow.clear();
             }
@@ -516,8 +534,12 @@ impl Screen for Jobs {
         }
         let fits = usize::from(list.height) / height;
         self.fits.set(fits.max(1));
-        let mut offset = self.offset.get().min(self.cursor);
-        if self.cursor >= offset + fits.max(1) {
+        let mut offset = if self.watching {
+            0
+        } else {
+            self.offset.get().min(self.cursor)
+        };
+        if !self.watching && self.cursor >= offset + fits.max(1) {
             offset = self.cursor + 1 - fits.max(1);
         }
         offset = offset.min(self.rows.len().saturating_sub(fits.max(1)));

@@ -257,7 +257,7 @@ fn rest(
                     job.spec.budget_s
                 )
             } else {
-                format!(" · may be frozen, {} s at most", job.spec.budget_s)
+                format!(" · maybe frozen, ≤ {} s", job.spec.budget_s)
             };
             spans.push(Span::styled(words, muted));
         }
@@ -285,10 +285,12 @@ fn rest(
             }),
         )),
         (None, Some(started), Some(ended)) => {
-            spans.push(Span::styled(
-                format!(" · took {}", took(ended - started)),
-                muted,
-            ));
+            // Half of it would say something else; the line below the lanes has it.
+            let words = format!(" · took {}", took(ended - started));
+            let used: usize = spans.iter().map(|s| text::width(&s.content)).sum();
+            if used + text::width(&words) <= width {
+                spans.push(Span::styled(words, muted));
+            }
         }
         _ => {}
     }
