@@ -407,11 +407,9 @@ async fn a_changed_document_is_refused_and_setup_mends_it() {
     let bench = bench().await;
     let spec = bench.spec("linux-filesystem", 30, OnFailure::Skip).await;
     let ours = freezeframe::recipe::document::by_name(&spec.document).unwrap();
-    let other = ours.content.replacen(
-        "\"description\": \"",
-        "\"description\": \"Changed by someone. ",
-        1,
-    );
+    let other = ours
+        .content
+        .replacen("freezeframe: ", "freezeframe, changed by someone: ", 1);
     assert_ne!(other, ours.content);
     bench
         .ops

@@ -27,7 +27,7 @@ QUIESCE = {
     "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run", "snapshot"]),
     "mode": text("coordinated", "What dry-run prepares for: pre-script and post-script, or snapshot, which calls EC2 from the instance.", values=["coordinated", "autonomous"]),
     "freezeRoot": text("no", "Also freeze / and what carries the agent's files; only with snapshot.", values=["no", "yes"]),
-    "recipe": text("auto", "What the set of snapshot is tagged with as its recipe; auto: the document's own.", "^[A-Za-z0-9._-]{1,64}$"),
+    "recipe": text("auto", "What the set of snapshot is tagged with as its recipe; auto: the document's own.", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
     "budgetSeconds": text("30", "The failsafe thaws by itself this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
@@ -179,14 +179,34 @@ def joint(before, pattern, after):
     return ";"
 
 
-def shrink(script):
-    """A document may have 64 KB: without blank lines, comments (but the head and ShellCheck's words), indentation and blanks that only please
-    the eye; a function on one line, an element each."""
+def code(script):
+    """The head, the lines of code without comments and with letters for what is opaque, and what puts that back."""
     body = next(n for n, line in enumerate(script) if not line.startswith("#"))
     text, kept = opaque("\n".join(script[body:]) + "\n")
     restore = lambda line: re.sub("[\ue000-\uf8ff\U000f0000-\U000fffff]", lambda sign: kept[ord(sign[0]) % 0x1000], line)
+    return script[:body], [line for line in text.split("\n") if line.strip(" ")], restore
+
+
+def easy(script, indent):
+    """What a person can still read: without blank lines and comments (but the head and ShellCheck's words), and either with indentation, an
+    element a line, or without, an element a function."""
+    out, text, restore = code(script)
+    for line in text:
+        bare = line.strip(" ")
+        shown = restore(line if indent else bare)
+        if indent or "{{" in shown or "{{" in out[-1] or re.match(r"\w+\(\) ", bare):
+            out.append(shown)
+        else:
+            out[-1] += "\n" + shown
+    return out
+
+
+def shrink(script):
+    """A document may have 64 KB: without blank lines, comments (but the head and ShellCheck's words), indentation and blanks that only please
+    the eye; a function on one line, an element each."""
+    head, text, restore = code(script)
     out, depth, pattern, alone = [""], 0, False, True
-    for line in filter(None, (line.strip(" ") for line in text.split("\n"))):
+    for line in (line.strip(" ") for line in text):
         function = re.match(r"\w+\(\) ", line)
         directive = line.startswith("# ")
         if directive:
@@ -207,12 +227,25 @@ def shrink(script):
                 pattern = depth == 0
                 depth -= not pattern
         pattern = pattern and line.endswith(")")
-    return script[:body] + [restore(line) for line in out[1:]]
+    return head + [restore(line) for line in out[1:]]
+
+
+# What Systems Manager takes, and what is kept free of it for the next change.
+LIMIT, ROOM = 65536, 2048
 
 
 def document(name):
+    """The most readable form that leaves room."""
+    source = lines(f"{name}.sh")
+    for script in (easy(source, True), easy(source, False), shrink(source)):
+        content = written(name, script)
+        if len(content.encode()) <= LIMIT - ROOM:
+            return content
+    sys.exit(f"{name}: {len(content)} bytes, the limit is {LIMIT} less {ROOM} that are kept free")
+
+
+def written(name, script):
     description, parameters = DOCUMENTS[name]
-    script = shrink(lines(f"{name}.sh"))
     used = re.findall(r"\{\{\s*(\w+)\s*\}\}", "\n".join(script))
     if sorted(used) != sorted(parameters):
         sys.exit(f"{name}: parameters used once each must be {sorted(parameters)}, found {sorted(used)}")
@@ -230,8 +263,6 @@ def document(name):
         ('["SCRIPT"]', "[]", map(compact, script)),
     ):
         content = content.replace(place, between[0] + "\n" + ",\n".join(items) + "\n" + between[1])
-    if len(content.encode()) >= 65536:
-        sys.exit(f"{name}: {len(content)} bytes, the limit is 65,536")
     return content
 
 

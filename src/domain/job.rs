@@ -272,6 +272,10 @@ pub struct JobView {
     /// that is done with some left is still open, and the next start writes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owed_labels: Vec<Label>,
+    /// Whether a set may exist that could not be looked for when the job ended. Like owed labels it leaves the
+    /// job open: the next start looks, judges by the records and labels.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub set_unseen: bool,
     /// The verdict as it will be once every label stands; known from the judgement on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earns: Option<Verdict>,
@@ -292,9 +296,9 @@ impl JobView {
         u8::try_from(sum / u32::try_from(self.set.len()).unwrap_or(1)).unwrap_or(100)
     }
 
-    /// Whether it is over but for labels that could not be written.
+    /// Whether it is over but for labels that could not be written, perhaps on a set that nobody could look for.
     pub fn owes_labels(&self) -> bool {
-        self.phase == Phase::Done && !self.owed_labels.is_empty()
+        self.phase == Phase::Done && (self.set_unseen || !self.owed_labels.is_empty())
     }
 
     /// When it was asked for: the start of its first phase.

@@ -136,6 +136,8 @@ pub struct Job {
     judged: Vec<Judged>,
     label_tries: u32,
     owed: Vec<Label>,
+    /// A set may exist, and it could not be looked for.
+    set_unseen: bool,
     earns: Option<Verdict>,
     label_problem: Option<Problem>,
     set: Vec<Member>,
@@ -180,6 +182,7 @@ impl Job {
             judged: Vec::new(),
             label_tries: 0,
             owed: Vec::new(),
+            set_unseen: false,
             earns: None,
             label_problem: None,
             set: Vec::new(),
@@ -222,6 +225,7 @@ impl Job {
             set: self.set.clone(),
             evidence,
             owed_labels: self.owed.clone(),
+            set_unseen: self.set_unseen,
             earns: self.earns.map(|earned| {
                 if self.cancelled {
                     Verdict::Cancelled

@@ -37,10 +37,11 @@ const DELIVERY_S: i32 = 30;
 const SET_FIRST: Duration = Duration::from_secs(2);
 const SET_LONGEST: Duration = Duration::from_secs(10);
 /// A command that Systems Manager was too busy to take was not taken: it is offered again, so often, after a
-/// pause that doubles. One that freezes is given up after that long, because whoever thaws after us counts
-/// from its first offer.
-const OFFERS: u32 = 5;
+/// pause that doubles up to the longest. One that freezes is offered every second and given up after `OFFERED`,
+/// because whoever thaws after us counts from its first offer.
+const OFFERS: u32 = 10;
 const OFFER_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 const OFFERED: Duration = Duration::from_secs(10);
 /// How long a job that is over waits for somebody to take its last view.
 const LAST_VIEW: Duration = Duration::from_secs(30);
@@ -426,7 +427,7 @@ pub(super) async fn send_when_taken(
         tokio::select! {
             biased;
             () = stop.cancelled() => return sent,
-            () = paused => pause *= 2,
+            () = paused => if step != Step::Pre { pause = (pause * 2).min(LONGEST_PAUSE) },
         }
     }
     offer(ops, spec, step, waits, token).await
@@ -562,9 +563,14 @@ async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Probl
         .collect())
 }
 
-/// The set by its tag. Something just made may need a moment to be visible, so an answer that is empty, has
-/// fewer snapshots than the instance had volumes, or lacks what is expected, is asked again a few times before it
-/// is believed (aws-facts 8.3).
+/// How often a set is looked for, and the longest pause between; in all 90 s, after which a call whose answer
+/// was lost has done what it will do, and everyone sees it (60 s for the call, 30 s for aws-facts 8.3).
+pub(super) const FIND_LOOKS: u32 = 7;
+pub(super) const FIND_PAUSE: Duration = Duration::from_secs(30);
+
+/// The set by its tag. Something just made may need a moment to be visible, and a call that nobody waits for
+/// any more may yet be carried out, so an answer that is empty, has fewer snapshots than the instance had volumes,
+/// or lacks what is expected, is asked again before it is believed.
 async fn find(
     ops: &Ops,
     spec: &JobSpec,
@@ -572,20 +578,17 @@ async fn find(
     volumes: usize,
 ) -> Result<Vec<CreatedSnapshot>, Problem> {
     let mut pause = Duration::from_secs(2);
-    let mut last = Vec::new();
-    for _ in 0..4 {
-        last = set_of(ops, spec).await?;
-        let whole = expected.iter().all(|id| {
-            last.iter()
-                .any(|made: &CreatedSnapshot| made.snapshot == *id)
-        });
-        if !last.is_empty() && last.len() >= volumes && whole {
-            break;
+    for _ in 1..FIND_LOOKS {
+        if let Ok(made) = set_of(ops, spec).await {
+            let shown = |id: &SnapshotId| made.iter().any(|made| made.snapshot == *id);
+            if !made.is_empty() && made.len() >= volumes && expected.iter().all(shown) {
+                return Ok(made);
+            }
         }
         tokio::time::sleep(pause).await;
-        pause *= 2;
+        pause = (pause * 2).min(FIND_PAUSE);
     }
-    Ok(last)
+    set_of(ops, spec).await
 }
 
 /// What EC2 shows under the job's tag now.

@@ -305,6 +305,7 @@ pub fn job(phase: Phase) -> JobView {
         set: Vec::new(),
         evidence: EvidenceReport::default(),
         owed_labels: Vec::new(),
+        set_unseen: false,
         earns: None,
         error: None,
         waiting: None,

@@ -72,13 +72,26 @@ impl Job {
                 self.verify(now, todo);
                 return;
             }
+            // The instance was answered, and EC2 shows nothing: whoever comes next looks again.
+            Ok(_) if !self.expected().is_empty() => {
+                self.set_unseen = true;
+                self.fail_record(Problem::new(
+                    Kind::Aws,
+                    format!("find the set of {}", self.spec.instance),
+                    "the instance was given snapshots, and EC2 does not show them",
+                    "`freezeframe jobs resume` looks for them again",
+                ));
+            }
             Ok(_) => self.fail_record(Problem::new(
                 Kind::Aws,
                 format!("find the set of {}", self.spec.instance),
                 "CreateSnapshots did not answer, and no snapshot carries the job's tag",
                 "run the job again",
             )),
-            Err(problem) => self.fail_record(problem),
+            Err(problem) => {
+                self.set_unseen = true;
+                self.fail_record(problem);
+            }
         }
         self.call = Call::Refused;
         let verdict = if self.cancelled {

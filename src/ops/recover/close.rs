@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::proof::{self, Proof};
-use super::{Thaw, certain_at, labels, values};
+use super::{Thaw, UNDER_WAY_S, certain_at, labels, values};
 use crate::domain::job::{JobView, Member, Mode, Phase, PhaseRecord, Verdict};
 use crate::domain::label;
 use crate::domain::level::Level;
@@ -14,6 +14,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
 use crate::ops::Ops;
+use crate::ops::backup::{FIND_LOOKS, FIND_PAUSE};
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
 /// something just made may need a moment to be visible (aws-facts 8.3).
@@ -23,7 +24,12 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Brings a job's record to its end as far as it goes. Returns whether the job is over.
 pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
     if view.phase == Phase::Done {
-        return owed(ops, view).await.unwrap_or_else(|problem| {
+        let settled = if view.set_unseen {
+            unseen(ops, view).await
+        } else {
+            owed(ops, view).await
+        };
+        return settled.unwrap_or_else(|problem| {
             tracing::warn!(%problem, "owed labels could not be written");
             false
         });
@@ -93,7 +99,9 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
         .collect();
     let outcome = labels::write(ops, view, &set).await?;
     if copying {
-        enter(view, Phase::Completing, now);
+        if view.phase != Phase::Done {
+            enter(view, Phase::Completing, now);
+        }
         if !view.thaw_uncertain {
             view.error = outcome.problem(view);
         }
@@ -110,6 +118,8 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
                 "run the job again; an incomplete set cannot be restored as one",
             )),
             Verdict::Application | Verdict::Filesystem => outcome.problem(view),
+            // What it said of itself stays true where no set is found.
+            _ if set.is_empty() && view.set_unseen => view.error.take(),
             _ => Some(outcome.problem(view).unwrap_or_else(|| interrupted(view))),
         };
     }
@@ -117,12 +127,22 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
         last.failed |= verdict == Verdict::Failed;
     }
     view.verdict = Some(verdict);
+    view.set_unseen = false;
     values::publish(ops, view, &set, |snapshot| {
         values::tagged(snapshot) || covered.contains(&snapshot.id)
     })
     .await;
     enter(view, Phase::Done, now);
     Ok(view.owed_labels.is_empty())
+}
+
+/// A job that ended without anybody being able to look for its set: it is looked for now, and judged by the
+/// records like that of an interrupted job.
+async fn unseen(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
+    if view.verdict == Some(Verdict::Cancelled) {
+        view.earns = view.verdict;
+    }
+    settle_set(ops, view).await
 }
 
 /// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.
@@ -148,7 +168,11 @@ async fn owed(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
 }
 
 fn interrupted(view: &JobView) -> Problem {
-    let mut cause = "the console that drove it ended before the job did".to_owned();
+    let mut cause = if view.set_unseen {
+        "its set could not be looked for when it ended".to_owned()
+    } else {
+        "the console that drove it ended before the job did".to_owned()
+    };
     if let Some(broken) = view.evidence.links.iter().find(|link| !link.holds) {
         cause.push_str("; not proven any more: ");
         cause.push_str(&format!("{}: {}", broken.name, broken.seen));
@@ -171,6 +195,12 @@ async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
         let seen = view.set.len().max(1);
         (view.spec.mode == Mode::Autonomous && sent).then_some(Expected::AtLeast(seen))
     });
+    // A call of a moment ago may yet be carried out.
+    let limit = ops.clock.now() - TimeDelta::seconds(UNDER_WAY_S);
+    let recent = calls
+        .iter()
+        .any(|call| DateTime::parse_from_rfc3339(&call.intended).is_ok_and(|at| at > limit));
+    let looks = if recent { FIND_LOOKS } else { LOOKS };
     let mut pause = PAUSE;
     let mut before = None;
     for look in 1.. {
@@ -180,12 +210,12 @@ async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
             Some(Expected::All(n)) => found.len() >= n,
             Some(Expected::AtLeast(n)) => found.len() >= n && before == Some(found.len()),
         };
-        if look >= LOOKS || whole {
+        if look >= looks || whole {
             return Ok(found);
         }
         before = Some(found.len());
         tokio::time::sleep(pause).await;
-        pause *= 2;
+        pause = (pause * 2).min(FIND_PAUSE);
     }
     Ok(Vec::new())
 }
