@@ -10,6 +10,8 @@
 mod consoles;
 #[path = "life/credentials.rs"]
 mod credentials;
+#[path = "life/full.rs"]
+mod full;
 #[path = "life/journal.rs"]
 mod journal;
 #[path = "life/kill.rs"]

@@ -21,9 +21,17 @@ struct Outcome {
 
 /// Starts a job, kills it with SIGKILL once its journal has `after` intents and outcomes, settles it by
 /// the next start, and holds every promise against what the lab knows.
-async fn killed(served: &Served, instance: &str, after: i64) -> Outcome {
+async fn killed(served: &Served, instance: &str, mode: &str, after: i64) -> Outcome {
     let home = Home::new(served);
-    let mut running = home.start(&["snapshot", "--instance", instance, "--max-freeze", "600s"]);
+    let mut running = home.start(&[
+        "snapshot",
+        "--instance",
+        instance,
+        "--max-freeze",
+        "600s",
+        "--mode",
+        mode,
+    ]);
     let mut gone = false;
     until("the point of the kill", || {
         gone = running.child.try_wait().unwrap().is_some();
@@ -127,7 +135,7 @@ async fn p21_killed_after_each_write_it_is_thawed_settled_and_never_mislabelled(
     let outcomes: Vec<Outcome> = futures::stream::iter(1..MORE_THAN_ENOUGH)
         .map(|after| async move {
             let instance = served.id(&format!("db-{after}"));
-            killed(served, &instance, after).await
+            killed(served, &instance, "coordinated", after).await
         })
         .buffered(AT_ONCE)
         // The first that was over before its kill is the last that says anything.
@@ -148,4 +156,35 @@ async fn p21_killed_after_each_write_it_is_thawed_settled_and_never_mislabelled(
     for outcome in after_answer {
         assert_eq!(outcome.verdict, "application");
     }
+}
+
+/// Only what the one command itself told can prove anything: it goes on when its console is dead, and is
+/// thawed by `post-script` if it has not ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p21_killed_after_each_write_in_autonomous_mode_it_is_settled_by_what_the_command_told() {
+    let served = served(usize::try_from(MORE_THAN_ENOUGH).unwrap()).await;
+    let served = &served;
+    let outcomes: Vec<Outcome> = futures::stream::iter(1..MORE_THAN_ENOUGH)
+        .map(|after| async move {
+            let instance = served.id(&format!("db-{after}"));
+            killed(served, &instance, "autonomous", after).await
+        })
+        .buffered(AT_ONCE)
+        .scan(false, |over, outcome| {
+            let go_on = !*over;
+            *over = outcome.over;
+            futures::future::ready(go_on.then_some(outcome))
+        })
+        .collect()
+        .await;
+    assert!(outcomes.last().unwrap().over, "no run came to its end");
+    assert!(outcomes.len() > 6, "a job writes more than that");
+    assert!(
+        outcomes.iter().all(|o| !o.answered),
+        "the console makes no call"
+    );
+    assert_eq!(outcomes[0].verdict, "failed");
+    // Killed once labels were under way: what was proven is not lost.
+    let labelled = &outcomes[outcomes.len() - 2];
+    assert_eq!(labelled.verdict, "application");
 }

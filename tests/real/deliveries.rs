@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::console::Console;
+use super::agent::Agent;
+use super::console::{Console, text};
 use super::lab::{Lab, able, arguments, processes, wait_for};
 use super::probe::Probe;
 use super::shims;
@@ -83,6 +84,20 @@ fn p01_second_delivery_of_a_failed_command_freezes_nothing() {
         );
         let did = shims::seen(&lab, FILES);
         assert!(did.is_empty(), "{did:#?}");
+        if command == "pre-script" {
+            // It was the delivery that was refused: nothing else was in the way, as a new command of the same job shows.
+            let agent = Agent::new(&lab.url);
+            let id = text(&job["job"]);
+            let step = |command| {
+                let values = [("executionId", id.as_str()), ("command", command)];
+                agent.run(FILES, "linux-filesystem", &values).code
+            };
+            assert_eq!(step("pre-script"), 0);
+            for probe in &probes {
+                probe.wait("frozen");
+            }
+            assert_eq!(step("post-script"), 0);
+        }
         outer.unused();
         drop(probes);
         lab.must(FILES, "umount /run/cannot");

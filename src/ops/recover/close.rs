@@ -197,8 +197,10 @@ async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
     });
     // A call of a moment ago may yet be carried out.
     let limit = ops.clock.now() - TimeDelta::seconds(UNDER_WAY_S);
+    let makes = |call: &&CallRow| call.action == "CreateSnapshots" || super::freezes(call);
     let recent = calls
         .iter()
+        .filter(makes)
         .any(|call| DateTime::parse_from_rfc3339(&call.intended).is_ok_and(|at| at > limit));
     let looks = if recent { FIND_LOOKS } else { LOOKS };
     let mut pause = PAUSE;
