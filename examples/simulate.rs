@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --example simulate -- --seeds 100000` (or `--from 5000 --seeds 1000`, or `--seed 7 --verbose`).
 //! `--story NAME` plays stories of one kind only: plain, run, abort, foreign, twins, hosts, outage, clocks, lost.
+#![recursion_limit = "256"] // Whole runs of the engine inside one future.
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 #[path = "../tests/sim/mod.rs"]

@@ -1,5 +1,6 @@
 //! A thousand seeds of the simulation, "call N fails" for every N, and the proof that the checks can fail.
 //! A seed that fails prints the command that replays it. More seeds: `cargo run --release --example simulate`.
+#![recursion_limit = "256"] // Whole runs of the engine inside one future.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot go on says so by failing"
