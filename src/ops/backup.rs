@@ -9,81 +9,34 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::owner::owner_of_no_process;
-pub(super) use super::poll::follow;
-use super::poll::watch_progress;
+use super::poll::{follow, watch_progress};
+use super::send::{Step, send_when_taken};
 use super::waits::{Reserve, Waits};
 use super::{Ops, groups::Pass, ready, recover, rethaw};
 use crate::aws::cloudwatch;
 use crate::aws::pace::Token;
-use crate::aws::ssm::Command;
-use crate::domain::ids::{CommandId, SnapshotId};
-use crate::domain::job::{JobSpec, JobView, Mode};
+use crate::domain::ids::SnapshotId;
+use crate::domain::job::{JobSpec, JobView};
 use crate::domain::label::{Label, Written};
 use crate::domain::machine::{CreatedSnapshot, Datum, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
-use crate::domain::problem::{Kind, Problem};
+use crate::domain::problem::Problem;
 use crate::domain::run::Limits;
 use crate::domain::tags::{self, Tags};
-use crate::jobs::journal::CallRow;
-use crate::recipe::document;
 
-/// Seconds in which a command must have started, SSM's least (aws-facts 3.1).
-const DELIVERY_S: i32 = 30;
 /// Pause between two looks for an autonomous job's set, growing.
 const SET_FIRST: Duration = Duration::from_secs(2);
 const SET_LONGEST: Duration = Duration::from_secs(10);
-/// A command that Systems Manager was too busy to take was not taken: it is offered again, so often, after a
-/// pause that doubles up to the longest. One that freezes is offered every second and given up after `OFFERED`,
-/// because whoever thaws after us counts from its first offer.
-const OFFERS: u32 = 10;
-const OFFER_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-const OFFERED: Duration = Duration::from_secs(10);
 /// How long a job that is over waits for somebody to take its last view.
 const LAST_VIEW: Duration = Duration::from_secs(30);
-
-/// Which of a document's commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// `dry-run`: looks, changes nothing.
-    Look,
-    /// The one that freezes: `pre-script`, or `snapshot` in autonomous mode.
-    Pre,
-    /// `post-script`.
-    Post,
-}
-
-impl Step {
-    /// The value of the document's parameter `command`.
-    pub(super) fn word(self, mode: Mode) -> &'static str {
-        match self {
-            Self::Look => "dry-run",
-            Self::Pre if mode == Mode::Autonomous => "snapshot",
-            Self::Pre => "pre-script",
-            Self::Post => "post-script",
-        }
-    }
-
-    /// What the journal says of a call of this step: written by [`send`], recognised by [`Self::is`].
-    fn detail(self, spec: &JobSpec) -> String {
-        let word = self.word(spec.mode);
-        format!("{} {word} on {}", spec.document, spec.instance)
-    }
-
-    /// Whether a call on record was of this step, in a job of that mode. No name of a document holds a blank.
-    pub(super) fn is(self, call: &CallRow, mode: Mode) -> bool {
-        call.action == "SendCommand" && call.detail.contains(&format!(" {} on ", self.word(mode)))
-    }
-}
 
 /// Runs one job to its end. Every change of its view is sent on `updates`; cancelling thaws first.
 ///
 /// # Errors
-/// [`Kind::Local`] when the journal refuses the job's first line: then nothing was done.
+/// [`Kind::Local`](crate::domain::problem::Kind::Local) when the journal refuses the job's first line: then nothing was done.
 pub async fn run_job(
     ops: Ops,
     spec: JobSpec,
@@ -388,101 +341,6 @@ pub(super) async fn publish(
         "published".to_owned()
     })
     .await
-}
-
-/// What a command's comment says: ours, which job, which step. At most 100 characters.
-pub(super) fn comment(spec: &JobSpec, step: Step) -> String {
-    format!("freezeframe {} {}", step.word(spec.mode), spec.job)
-}
-
-/// Sends `post-script`, which waits for no token and may be sent as often as it takes, or another of the
-/// document's commands, when there is a token for it.
-pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<CommandId, Problem> {
-    let never = CancellationToken::new();
-    send_when_taken(ops, spec, step, &Waits::default(), None, &never).await
-}
-
-/// As [`send`], with the token that was set aside for it, if there is one. Where Systems Manager is too busy
-/// to take the command, it is offered again, until `stop`.
-pub(super) async fn send_when_taken(
-    ops: &Ops,
-    spec: &JobSpec,
-    step: Step,
-    waits: &Waits,
-    mut token: Option<Token>,
-    stop: &CancellationToken,
-) -> Result<CommandId, Problem> {
-    let begun = Instant::now();
-    let mut pause = OFFER_PAUSE;
-    for _ in 1..OFFERS {
-        let sent = offer(ops, spec, step, waits, token.take()).await;
-        let over = step == Step::Pre && begun.elapsed() + pause > OFFERED;
-        match &sent {
-            Err(problem) if problem.kind == Kind::Throttled && step != Step::Post && !over => {}
-            _ => return sent,
-        }
-        let words = "waits: Systems Manager takes no more commands just now";
-        let paused = waits.during(words, tokio::time::sleep(pause));
-        // What was told to thaw meanwhile is frozen by nobody.
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return sent,
-            () = paused => if step != Step::Pre { pause = (pause * 2).min(LONGEST_PAUSE) },
-        }
-    }
-    offer(ops, spec, step, waits, token).await
-}
-
-/// Sends one of the document's commands, once. A lost reply is looked up by the comment, never repeated,
-/// except for the thaw's.
-async fn offer(
-    ops: &Ops,
-    spec: &JobSpec,
-    step: Step,
-    waits: &Waits,
-    token: Option<Token>,
-) -> Result<CommandId, Problem> {
-    // Somebody else's document has no content that was reviewed here.
-    let ours = document::by_name(&spec.document).ok();
-    let parameters = document::parameters(spec, step.word(spec.mode));
-    let comment = comment(spec, step);
-    let command = Command {
-        instance: &spec.instance,
-        document: &spec.document,
-        // Whatever happened to the document meanwhile, the thaw is not refused for it.
-        hash: ours
-            .filter(|_| step != Step::Post && !spec.foreign)
-            .map(|ours| ours.hash.as_str()),
-        parameters: &parameters,
-        comment: &comment,
-        delivery_s: DELIVERY_S,
-    };
-    let detail = step.detail(spec);
-    let subject = spec.job.as_str();
-    if step == Step::Post {
-        let call = ops.session.send_rescue(token, &command);
-        return ops
-            .rescued(subject, "SendCommand", &detail, call, ToString::to_string)
-            .await;
-    }
-    let token = match token {
-        Some(token) => token,
-        None => waits.token(ops.session.pace(), Bucket::SendCommand).await,
-    };
-    let call = async {
-        match ops.session.send_command_with(token, &command).await {
-            Err(problem) if problem.may_have_happened => {
-                match ops.session.find_command(&comment, &spec.instance).await {
-                    Ok(Some(found)) => Ok(found),
-                    // Not visible now is not proof that it never was sent.
-                    Ok(None) | Err(_) => Err(problem),
-                }
-            }
-            other => other,
-        }
-    };
-    ops.recorded(subject, "SendCommand", &detail, call, ToString::to_string)
-        .await
 }
 
 async fn send_and_follow(

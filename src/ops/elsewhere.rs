@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Ops;
-use super::backup::Step;
+use super::send::Step;
 use crate::aws::ssm::Listed;
 use crate::domain::ids::{InstanceId, JobId};
 use crate::domain::job::Mode;

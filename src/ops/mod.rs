@@ -19,6 +19,7 @@ pub mod recover;
 pub mod restore;
 pub mod rethaw;
 pub mod run;
+mod send;
 pub mod setup;
 mod waits;
 

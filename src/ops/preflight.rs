@@ -5,8 +5,9 @@ mod requirements;
 use tokio_util::sync::CancellationToken;
 
 use super::Ops;
-use super::backup::{self, Step};
 use super::lease;
+use super::poll::follow;
+use super::send::{self, Step};
 use super::waits::Waits;
 use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::job::{JobSpec, Mode};
@@ -68,8 +69,8 @@ async fn look(
         waits.token(pace, Bucket::CreateSnapshots).await.spend();
     }
     let never = CancellationToken::new();
-    let command = backup::send_when_taken(ops, spec, Step::Look, waits, None, &never).await?;
-    let outcome = backup::follow(ops, spec, &command).await;
+    let command = send::send_when_taken(ops, spec, Step::Look, waits, None, &never).await?;
+    let outcome = follow(ops, spec, &command).await;
     let trace = events::parse(&outcome.stdout);
     let what = format!("dry run of {} on {}", spec.document, spec.instance);
     if let Some(refusal) = trace.first_error() {

@@ -12,8 +12,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use super::Ops;
-use super::backup::{self, Step};
 use super::owner::{Driver, driver, owner_of_no_process};
+use super::poll::follow;
+use super::send::{self, Step};
 use crate::aws::ssm::Polled;
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
@@ -171,11 +172,11 @@ async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
 
 async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
     for _ in 0..BUSY_TRIES {
-        let command = match backup::send(ops, &view.spec, Step::Post).await {
+        let command = match send::send(ops, &view.spec, Step::Post).await {
             Ok(command) => command,
             Err(problem) => return Thaw::Uncertain(problem),
         };
-        let outcome = backup::follow(ops, &view.spec, &command).await;
+        let outcome = follow(ops, &view.spec, &command).await;
         let trace = events::parse(&outcome.stdout);
         if trace.has_error("busy") {
             tokio::time::sleep(BUSY_PAUSE).await;
@@ -274,7 +275,7 @@ fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
 /// How `pre-script` ended, if it can certainly not begin any more: Systems Manager says that it has ended, or
 /// does not know of it although whoever sent it is gone for longer than a request can be under way.
 async fn pre_script_end(ops: &Ops, view: &JobView) -> Option<CommandEnd> {
-    let comment = backup::comment(&view.spec, Step::Pre);
+    let comment = send::comment(&view.spec, Step::Pre);
     let found = ops
         .session
         .find_command(&comment, &view.spec.instance)

@@ -11,7 +11,7 @@ use freezeframe::domain::run::Limits;
 use super::{fleet, refusal, run, throttled, verdicts};
 
 const SLOW: &str =
-    "[ssm_rates]\nsend = { size = 4.0, refill = 1.5 }\nask = { size = 8.0, refill = 3.0 }";
+    "[ssm_rates]\nsend = { size = 15.0, refill = 4.0 }\nask = { size = 25.0, refill = 5.0 }";
 
 fn together(at_once: u32) -> Limits {
     Limits {
@@ -20,7 +20,7 @@ fn together(at_once: u32) -> Limits {
     }
 }
 
-/// An account that takes a tenth of what is assumed: slower, and no job fails.
+/// An account that takes a quarter of what is assumed: slower, and no job fails.
 #[tokio::test(start_paused = true)]
 async fn a_slower_systems_manager_is_found_out_and_no_job_fails() {
     let (lab, ops) = fleet::open(20, 0, SLOW).await.unwrap();

@@ -157,9 +157,10 @@ pub(super) fn list_invocations(
         .unwrap_or(false);
     let instance = text(body, "InstanceId");
     let mut found = Vec::new();
-    for command in newest_first(world)
-        .filter(|command| ctx.now >= command.visible && id.is_none_or(|id| id == command.id))
-    {
+    let named = |command: &CommandRecord| {
+        ctx.now >= command.visible && id.is_none_or(|id| id == command.id)
+    };
+    for command in newest_first(world, named) {
         for invocation in command
             .invocations
             .iter()
@@ -220,8 +221,12 @@ fn plugin_value(invocation: &InvocationRecord, plugin: &Plugin) -> Value {
     }))
 }
 
-fn newest_first(world: &World) -> impl Iterator<Item = &CommandRecord> {
-    let mut commands: Vec<&CommandRecord> = world.ssm.commands.values().collect();
+fn newest_first(
+    world: &World,
+    wanted: impl Fn(&CommandRecord) -> bool,
+) -> impl Iterator<Item = &CommandRecord> {
+    let all = world.ssm.commands.values();
+    let mut commands: Vec<&CommandRecord> = all.filter(|record| wanted(record)).collect();
     commands.sort_by(|one, two| {
         two.requested
             .cmp(&one.requested)
@@ -237,11 +242,14 @@ pub(super) fn list_commands(world: &World, body: &Value) -> Result<Value, Servic
     }
     let instance = text(body, "InstanceId");
     let mut found = Vec::new();
-    for record in newest_first(world) {
+    // Those asked for first: a long run has thousands of others.
+    let named = |record: &CommandRecord| {
+        id.is_none_or(|id| id == record.id)
+            && instance.is_none_or(|instance| record.invocation(instance).is_some())
+    };
+    for record in newest_first(world, named) {
         let (status, detail) = record.summary();
-        let named = id.is_none_or(|id| id == record.id)
-            && instance.is_none_or(|instance| record.invocation(instance).is_some());
-        if named && fits(record, list(body, "Filters"), status, detail)? {
+        if fits(record, list(body, "Filters"), status, detail)? {
             found.push(command(record));
         }
     }

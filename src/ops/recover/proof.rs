@@ -19,7 +19,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::trace::Said;
 use crate::jobs::journal::CallRow;
 use crate::ops::Ops;
-use crate::ops::backup::{self, Step};
+use crate::ops::send::{self, Step};
 use crate::recipe::events;
 
 /// How much earlier than the console's clock says a command may have been sent by AWS's, in seconds.
@@ -103,7 +103,7 @@ async fn commands(ops: &Ops, view: &JobView, calls: &[CallRow]) -> Result<Comman
         .commands_since(&view.spec.instance, since)
         .await?;
     let of = |step: Step| {
-        let comment = backup::comment(&view.spec, step);
+        let comment = send::comment(&view.spec, step);
         listed
             .iter()
             .filter(move |c| c.comment == comment)
