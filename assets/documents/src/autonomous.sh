@@ -191,7 +191,7 @@ read_call() {
         C_CODE=${ALL#*An error occurred (}
         C_CODE=${C_CODE%%)*}
         C_STATUS=400
-        case $C_CODE in *[!A-Za-z0-9.]*) C_CODE='' C_STATUS=0 ;; 5[0-9][0-9] | InternalError | InternalFailure) C_STATUS=500 ;; esac
+        case $C_CODE in *[!A-Za-z0-9.]*) C_CODE='' C_STATUS=0 ;; 5[0-9][0-9] | Internal* | Unavailable | ServiceUnavailable | ServerInternal) C_STATUS=500 ;; esac
         ;;
     esac
 }
