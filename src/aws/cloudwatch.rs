@@ -67,7 +67,7 @@ impl Session {
                     .build()
             })
             .collect();
-        self.cloudwatch
+        self.cloudwatch_once
             .put_metric_data()
             .namespace(namespace)
             .set_metric_data(Some(list))

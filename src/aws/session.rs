@@ -71,6 +71,8 @@ pub struct Session {
     pub(super) ssm_once: aws_sdk_ssm::Client,
     pub(super) ssm_rescue: aws_sdk_ssm::Client,
     pub(super) cloudwatch: aws_sdk_cloudwatch::Client,
+    /// Sends each request once: values that are published twice count twice.
+    pub(super) cloudwatch_once: aws_sdk_cloudwatch::Client,
     pub(super) pace: Pace,
     pub(super) poller: Poller,
     pub(super) progress: Progress,
@@ -141,6 +143,7 @@ impl Session {
             ssm_once: aws_sdk_ssm::Client::new(&once),
             ssm_rescue: aws_sdk_ssm::Client::new(&rescue),
             cloudwatch: aws_sdk_cloudwatch::Client::new(&base),
+            cloudwatch_once: aws_sdk_cloudwatch::Client::new(&once),
             pace: Pace::default(),
             poller: Poller::default(),
             progress: Progress::default(),

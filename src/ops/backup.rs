@@ -106,6 +106,7 @@ pub(super) async fn run_with(
             view.thaw_uncertain,
             view.set.len(),
             view.error.clone(),
+            (view.owed_labels.clone(), view.earns, view.set_unseen),
         );
         let mut unsaved = None;
         if saved.as_ref() != Some(&state) || done {

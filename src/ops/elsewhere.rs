@@ -120,7 +120,10 @@ fn standings(listed: &[Listed], now: DateTime<Utc>) -> Vec<(JobId, Standing)> {
             .filter(|post| matches!(post.status.as_str(), "Success" | "Failed"))
             .map(|post| post.requested)
             .max();
-        let holds = |pre: &Listed| may_hold(pre, now) && thawed.is_none_or(|at| at < pre.requested);
+        // While one is at work, a thaw that came too early for it proves nothing.
+        let holds = |pre: &Listed| {
+            may_hold(pre, now) && (is_open(pre) || thawed.is_none_or(|at| at < pre.requested))
+        };
         if of(Step::Pre).next().is_some() {
             return of(Step::Pre).any(holds).then_some(Standing::Holds);
         }

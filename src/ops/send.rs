@@ -99,6 +99,15 @@ pub(super) async fn send_when_taken(
             () = stop.cancelled() => return sent,
             () = paused => if step != Step::Pre { pause = (pause * 2).min(LONGEST_PAUSE) },
         }
+        // Nor is it sent after a wait for a token that outlasted whoever thaws.
+        token = tokio::select! {
+            biased;
+            () = stop.cancelled() => return sent,
+            token = waits.token(ops.session.pace(), Bucket::SendCommand) => Some(token),
+        };
+        if step == Step::Pre && begun.elapsed() > OFFERED {
+            return sent;
+        }
     }
     offer(ops, spec, step, waits, token).await
 }

@@ -289,6 +289,16 @@ impl Sides<'_> {
         };
         for said in self.post.events() {
             match said {
+                // A release that came before the answer asked too early.
+                Said::Alive { session }
+                    if session == held
+                        && self.facts.mode == Mode::Coordinated
+                        && !self.facts.call.answered =>
+                {
+                    return Err(format!(
+                        "session {session} answered before the thaw; the snapshots' answer was lost, so nobody knows whether after it"
+                    ));
+                }
                 Said::Alive { session } if session == held => {
                     return Ok(format!(
                         "session {session} answered after the snapshots' answer, before the thaw"

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{Call, Closing, Job, arm, values};
 use super::{CreatedSnapshot, Datum, Effect, Label, SnapshotProgress, Timer, Written};
 use crate::domain::evidence::{Facts, Judged, judge};
-use crate::domain::ids::VolumeId;
+use crate::domain::ids::{SnapshotId, VolumeId};
 use crate::domain::job::{Member, Phase, Verdict};
 use crate::domain::label;
 use crate::domain::level::Level;
@@ -59,10 +59,13 @@ impl Job {
             return;
         }
         todo.push(Effect::Disarm(Timer::Find));
-        // What was seen while the command ran was there, whatever a later look says.
+        // What was seen while the command ran was there, whatever a later look says. A part of it is no set.
+        let expected = self.expected();
+        let shown = |id: &SnapshotId| self.seen.iter().any(|made| made.snapshot == *id);
+        let whole = self.seen.len() >= self.attached().max(1) && expected.iter().all(shown);
         let result = match result {
-            Ok(made) if made.is_empty() && !self.seen.is_empty() => Ok(self.seen.clone()),
-            Err(_) if !self.seen.is_empty() => Ok(self.seen.clone()),
+            Ok(made) if made.is_empty() && whole => Ok(self.seen.clone()),
+            Err(_) if whole => Ok(self.seen.clone()),
             other => other,
         };
         match result {
@@ -72,13 +75,13 @@ impl Job {
                 self.verify(now, todo);
                 return;
             }
-            // The instance was answered, and EC2 shows nothing: whoever comes next looks again.
-            Ok(_) if !self.expected().is_empty() => {
+            // The instance was answered, or a part was seen, and EC2 shows nothing: whoever comes next looks again.
+            Ok(_) if !expected.is_empty() || !self.seen.is_empty() => {
                 self.set_unseen = true;
                 self.fail_record(Problem::new(
                     Kind::Aws,
                     format!("find the set of {}", self.spec.instance),
-                    "the instance was given snapshots, and EC2 does not show them",
+                    "snapshots of it were made, and EC2 does not show them",
                     "`freezeframe jobs resume` looks for them again",
                 ));
             }

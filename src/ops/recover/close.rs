@@ -210,7 +210,9 @@ async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
         let whole = match expected {
             None => true,
             Some(Expected::All(n)) => found.len() >= n,
-            Some(Expected::AtLeast(n)) => found.len() >= n && before == Some(found.len()),
+            Some(Expected::AtLeast(n)) => {
+                found.len() >= n && before == Some(found.len()) && (look >= LOOKS || !recent)
+            }
         };
         if look >= looks || whole {
             return Ok(found);
