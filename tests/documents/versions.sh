@@ -30,15 +30,20 @@ postgresql_version() { # MAJOR
     return $code
 }
 postgresql_version_gone() {
+    postgresql_places_gone
+    version_gone
+}
+postgresql_places_gone() {
     local dir
     for dir in data/pgv data/standbyv copy; do pg_stop "$W/$dir"; done
     rm -rf "$W"/data/pgv "$W"/data/standbyv "$W"/logs/pgv* "$W"/logs/standbyv* "$W"/copy*
-    version_gone
 }
 
 postgresql_of_version() {
     local dir segments='' session before
     version_here "postgresql-$1" || return 1
+    # Another test's copies are of another version, and `cp` would copy into them.
+    postgresql_places_gone
     # These builds have no psql, and any version of it speaks to any server.
     for dir in /usr/lib/postgresql/*/bin; do PG_BIN=$W/server/bin:$dir; done
     if [ ! -x "$dir/psql" ] || ! id postgres >/dev/null 2>&1; then WHY='SKIPPED no psql here, or no user to run PostgreSQL'; return 1; fi
