@@ -56,12 +56,25 @@ impl Session {
     /// # Errors
     /// Whatever the first failing page answered.
     pub async fn instances(&self) -> Result<Vec<Instance>, Problem> {
-        let what = &self.where_("read instances");
-        let mut rows = all_pages(what, move |token| async move {
+        let what = self.where_("read instances");
+        let mut rows = self.instances_that(&what, &[]).await?;
+        rows.retain(|i| i.state != "terminated");
+        rows.sort_by(|a, b| a.name().cmp(b.name()).then_with(|| a.id.cmp(&b.id)));
+        Ok(rows)
+    }
+
+    /// Instances that pass all these filters.
+    async fn instances_that(
+        &self,
+        what: &str,
+        filters: &[sdk::Filter],
+    ) -> Result<Vec<Instance>, Problem> {
+        all_pages(what, move |token| async move {
             self.pace.take(Bucket::DescribeInstances).await;
             let out = self
                 .ec2
                 .describe_instances()
+                .set_filters(Some(filters.to_vec()).filter(|f| !f.is_empty()))
                 .max_results(PAGE)
                 .set_next_token(token)
                 .send()
@@ -72,13 +85,10 @@ impl Session {
                 .iter()
                 .flat_map(|r| r.instances())
                 .filter_map(|i| convert::instance(self.scope(), i))
-                .filter(|i| i.state != "terminated")
                 .collect();
             Ok((rows, out.next_token().map(str::to_owned)))
         })
-        .await?;
-        rows.sort_by(|a, b| a.name().cmp(b.name()).then_with(|| a.id.cmp(&b.id)));
-        Ok(rows)
+        .await
     }
 
     /// Every volume.
@@ -524,31 +534,15 @@ impl Session {
         key: &str,
         value: &str,
     ) -> Result<Vec<InstanceId>, Problem> {
-        let what = &format!("read the instances tagged {key}={value}");
-        all_pages(what, move |token| async move {
-            self.pace.take(Bucket::DescribeInstances).await;
-            let out = self
-                .ec2
-                .describe_instances()
-                .filters(filter(&format!("tag:{key}"), [value.to_owned()]))
-                .filters(filter("instance-state-name", ["running".to_owned()]))
-                .max_results(PAGE)
-                .set_next_token(token)
-                .send()
-                .await
-                .map_err(|e| problem(what, &e))?;
-            // Stars and question marks are EC2's wildcards: what it shows is only a selection.
-            let rows = out
-                .reservations()
-                .iter()
-                .flat_map(|r| r.instances())
-                .filter_map(|i| convert::instance(self.scope(), i))
-                .filter(|i| i.tags.get(key) == Some(value))
-                .map(|i| i.id)
-                .collect();
-            Ok((rows, out.next_token().map(str::to_owned)))
-        })
-        .await
+        let what = format!("read the instances tagged {key}={value}");
+        let filters = [
+            filter(&format!("tag:{key}"), [value.to_owned()]),
+            filter("instance-state-name", ["running".to_owned()]),
+        ];
+        let mut found = self.instances_that(&what, &filters).await?;
+        // Stars and question marks are EC2's wildcards: what it shows is only a selection.
+        found.retain(|i| i.tags.get(key) == Some(value));
+        Ok(found.into_iter().map(|i| i.id).collect())
     }
 
     /// One instance as it is now.
