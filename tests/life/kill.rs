@@ -128,14 +128,14 @@ fn truthful(served: &Served, instance: &str, job: &str, view: &Value, after: i64
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn p21_killed_after_each_write_it_is_thawed_settled_and_never_mislabelled() {
+/// A console killed after its first write, another after its second, and so on until one was over before its kill.
+async fn killed_after_each_write(mode: &str) -> Vec<Outcome> {
     let served = served(usize::try_from(MORE_THAN_ENOUGH).unwrap()).await;
     let served = &served;
     let outcomes: Vec<Outcome> = futures::stream::iter(1..MORE_THAN_ENOUGH)
         .map(|after| async move {
             let instance = served.id(&format!("db-{after}"));
-            killed(served, &instance, "coordinated", after).await
+            killed(served, &instance, mode, after).await
         })
         .buffered(AT_ONCE)
         // The first that was over before its kill is the last that says anything.
@@ -147,6 +147,12 @@ async fn p21_killed_after_each_write_it_is_thawed_settled_and_never_mislabelled(
         .collect()
         .await;
     assert!(outcomes.last().unwrap().over, "no run came to its end");
+    outcomes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p21_killed_after_each_write_it_is_thawed_settled_and_never_mislabelled() {
+    let outcomes = killed_after_each_write("coordinated").await;
     assert!(outcomes.len() > 8, "a job writes more than that");
     // Killed before there was a set: nothing is claimed. Killed after its answer was on record: what was
     // proven is not lost with the console.
@@ -162,22 +168,7 @@ async fn p21_killed_after_each_write_it_is_thawed_settled_and_never_mislabelled(
 /// thawed by `post-script` if it has not ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p21_killed_after_each_write_in_autonomous_mode_it_is_settled_by_what_the_command_told() {
-    let served = served(usize::try_from(MORE_THAN_ENOUGH).unwrap()).await;
-    let served = &served;
-    let outcomes: Vec<Outcome> = futures::stream::iter(1..MORE_THAN_ENOUGH)
-        .map(|after| async move {
-            let instance = served.id(&format!("db-{after}"));
-            killed(served, &instance, "autonomous", after).await
-        })
-        .buffered(AT_ONCE)
-        .scan(false, |over, outcome| {
-            let go_on = !*over;
-            *over = outcome.over;
-            futures::future::ready(go_on.then_some(outcome))
-        })
-        .collect()
-        .await;
-    assert!(outcomes.last().unwrap().over, "no run came to its end");
+    let outcomes = killed_after_each_write("autonomous").await;
     assert!(outcomes.len() > 6, "a job writes more than that");
     assert!(
         outcomes.iter().all(|o| !o.answered),
