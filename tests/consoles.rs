@@ -274,6 +274,7 @@ impl World {
             }
             Effect::CancelCommand(_) => {}
             Effect::SendSnapshot => panic!("the jobs are coordinated"),
+            Effect::TakeTurn(_) => panic!("every command is taken"),
         }
     }
 

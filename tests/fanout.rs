@@ -43,6 +43,22 @@ async fn run(
     tokio::join!(run, drain)
 }
 
+/// What kept jobs from being proven, for the message of a test that fails.
+fn unproven(views: &[Result<JobView, Problem>]) -> Vec<String> {
+    let views = views.iter().flatten();
+    let lesser = views.filter(|v| v.verdict != Some(Verdict::Filesystem));
+    lesser
+        .map(|v| {
+            format!(
+                "{:?} {:?} {:?}",
+                v.verdict,
+                v.error,
+                v.evidence.links.iter().find(|l| !l.holds)
+            )
+        })
+        .collect()
+}
+
 fn verdicts(views: &[Result<JobView, Problem>]) -> BTreeMap<String, usize> {
     let mut count = BTreeMap::new();
     for view in views {

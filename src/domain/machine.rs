@@ -47,6 +47,9 @@ use failsafe::{DELIVERY_S, GRACE_S};
 
 /// Preflight: delivery and a dry run.
 const PREFLIGHT: Duration = Duration::from_secs(180);
+/// How often a command that freezes is offered to a Systems Manager that is too busy to take it. Before each the
+/// job waits for its turn, at a rate that halves each time somebody is sent away.
+const OFFERS: u32 = 20;
 /// `CreateSnapshots` without a freeze.
 const CALL_UNFROZEN: Duration = Duration::from_secs(60);
 /// The late answer of `CreateSnapshots`.
@@ -118,6 +121,8 @@ pub struct Job {
     facts: Option<PreflightFacts>,
     cancelled: bool,
     pre: Pre,
+    /// How often the command that freezes was offered and not taken.
+    sent_away: u32,
     began: Option<Began>,
     pre_command: Option<CommandId>,
     pre_told: Option<Told>,
@@ -165,6 +170,7 @@ impl Job {
             facts: None,
             cancelled: false,
             pre: Pre::Clean,
+            sent_away: 0,
             began: None,
             pre_command: None,
             pre_told: None,

@@ -69,7 +69,6 @@ pub(super) async fn run_with(
         limits: pass.limits(),
         waits: Waits::default(),
         reserve: Reserve::default(),
-        thawing: CancellationToken::new(),
     };
     let mut waiting = driver.waits.subscribe();
     let mut saved = None;
@@ -163,8 +162,6 @@ struct Driver {
     waits: Waits,
     /// Tokens that were set aside for the calls around the freeze.
     reserve: Reserve,
-    /// A thaw was asked for.
-    thawing: CancellationToken,
 }
 
 impl Driver {
@@ -205,14 +202,20 @@ impl Driver {
                     Event::Preflight(ready)
                 });
             }
+            Effect::TakeTurn(facts) => {
+                let (limits, waits) = (self.limits.clone(), self.waits.clone());
+                let reserve = self.reserve.clone();
+                self.spawn(async move {
+                    let turn = ready::turn(&ops, &spec, &facts, &limits, &waits, &reserve);
+                    Event::Preflight(turn.await.map(|()| facts))
+                });
+            }
             Effect::SendPre => {
                 let (events, token) = (self.events.clone(), self.token());
-                let stop = self.thawing.clone();
-                tokio::spawn(send_and_follow(ops, spec, Step::Pre, token, events, stop));
+                tokio::spawn(send_and_follow(ops, spec, Step::Pre, token, events));
             }
             Effect::SendSnapshot => {
                 let (events, token) = (self.events.clone(), self.token());
-                let stop = self.thawing.clone();
                 // The instance makes the call that this one was for.
                 if let Some(create) = self.reserve.take(Bucket::CreateSnapshots) {
                     create.spend();
@@ -221,16 +224,14 @@ impl Driver {
                     // Looking for the set ends with the command.
                     tokio::select! {
                         biased;
-                        () = send_and_follow(ops.clone(), spec.clone(), Step::Pre, token, events.clone(), stop) => {}
+                        () = send_and_follow(ops.clone(), spec.clone(), Step::Pre, token, events.clone()) => {}
                         () = watch_for_set(ops, spec, events) => {}
                     }
                 });
             }
             Effect::SendPost => {
-                self.thawing.cancel();
                 let (events, token) = (self.events.clone(), self.token());
-                let stop = self.thawing.clone();
-                tokio::spawn(send_and_follow(ops, spec, Step::Post, token, events, stop));
+                tokio::spawn(send_and_follow(ops, spec, Step::Post, token, events));
             }
             Effect::CancelCommand(command) => {
                 tokio::spawn(async move {
@@ -350,11 +351,10 @@ async fn send_and_follow(
     step: Step,
     token: Option<Token>,
     events: mpsc::Sender<Event>,
-    stop: CancellationToken,
 ) {
     // Nobody is told of waits from here on: something may be frozen.
     let waits = Waits::default();
-    let sent = send_when_taken(&ops, &spec, step, &waits, token, &stop).await;
+    let sent = send_when_taken(&ops, &spec, step, &waits, token).await;
     let command = sent.as_ref().ok().cloned();
     let told = match step {
         Step::Post => Event::PostSent(sent),

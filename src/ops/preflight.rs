@@ -2,8 +2,6 @@
 
 mod requirements;
 
-use tokio_util::sync::CancellationToken;
-
 use super::Ops;
 use super::lease;
 use super::poll::follow;
@@ -68,8 +66,7 @@ async fn look(
         let pace = ops.session.pace();
         waits.token(pace, Bucket::CreateSnapshots).await.spend();
     }
-    let never = CancellationToken::new();
-    let command = send::send_when_taken(ops, spec, Step::Look, waits, None, &never).await?;
+    let command = send::send_when_taken(ops, spec, Step::Look, waits, None).await?;
     let outcome = follow(ops, spec, &command).await;
     let trace = events::parse(&outcome.stdout);
     let what = format!("dry run of {} on {}", spec.document, spec.instance);

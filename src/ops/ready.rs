@@ -38,12 +38,28 @@ pub(super) async fn check(
     reserve: &Reserve,
 ) -> Result<PreflightFacts, Problem> {
     let facts = preflight::check(ops, spec, waits).await?;
-    group_is_free(ops, spec, limits, waits).await?;
-    volumes_are_ready(ops, &facts, waits).await?;
-    let wanted = tokens_of(spec.mode).iter().copied();
-    reserve.keep(waits.tokens(ops.session.pace(), wanted).await);
-    lease::renew(ops, spec)?;
+    turn(ops, spec, &facts, limits, waits, reserve).await?;
     Ok(facts)
+}
+
+/// What a freeze must not wait for, after a preflight that found these facts: the second half of [`check`]. Asked
+/// for again where Systems Manager was too busy to take the command that freezes.
+///
+/// # Errors
+/// As [`check`], but those of preflight.
+pub(super) async fn turn(
+    ops: &Ops,
+    spec: &JobSpec,
+    facts: &PreflightFacts,
+    limits: &Limits,
+    waits: &Waits,
+    reserve: &Reserve,
+) -> Result<(), Problem> {
+    group_is_free(ops, spec, limits, waits).await?;
+    volumes_are_ready(ops, facts, waits).await?;
+    let wanted = reserve.lacks(tokens_of(spec.mode));
+    reserve.keep(waits.tokens(ops.session.pace(), wanted).await);
+    lease::renew(ops, spec)
 }
 
 /// What a job asks of AWS between its freeze and its thaw, and for them.

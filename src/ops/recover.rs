@@ -41,7 +41,8 @@ fn certain_at(view: &JobView) -> Option<DateTime<Utc>> {
     let quiescing = view
         .phases
         .iter()
-        .find(|p| p.phase == Phase::Quiescing)
+        // A command that Systems Manager did not take was followed by another.
+        .rfind(|p| p.phase == Phase::Quiescing)
         .map(|p| p.started);
     let seconds = SETTLED_AFTER_S + i64::from(view.spec.budget_s);
     quiescing

@@ -3,9 +3,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-
 use super::Ops;
 use super::waits::Waits;
 use crate::aws::pace::Token;
@@ -19,13 +16,12 @@ use crate::recipe::document;
 
 /// Seconds in which a command must have started, SSM's least (aws-facts 3.1).
 const DELIVERY_S: i32 = 30;
-/// A command that Systems Manager was too busy to take was not taken: it is offered again, so often, after a
-/// pause that doubles up to the longest. One that freezes is offered every second and given up after `OFFERED`,
-/// because whoever thaws after us counts from its first offer.
+/// A dry run that Systems Manager was too busy to take was not taken: it is offered again, so often, after a
+/// pause that doubles up to the longest.
 const OFFERS: u32 = 10;
 const OFFER_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
-const OFFERED: Duration = Duration::from_secs(10);
+
 /// Which of a document's commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
@@ -68,46 +64,30 @@ pub(super) fn comment(spec: &JobSpec, step: Step) -> String {
 /// Sends `post-script`, which waits for no token and may be sent as often as it takes, or another of the
 /// document's commands, when there is a token for it.
 pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<CommandId, Problem> {
-    let never = CancellationToken::new();
-    send_when_taken(ops, spec, step, &Waits::default(), None, &never).await
+    send_when_taken(ops, spec, step, &Waits::default(), None).await
 }
 
 /// As [`send`], with the token that was set aside for it, if there is one. Where Systems Manager is too busy
-/// to take the command, it is offered again, until `stop`.
+/// to take a dry run, it is offered again. What freezes is offered once: whether it is offered again, and what
+/// else must be waited for before, the job decides; and a thaw's client tries by itself.
 pub(super) async fn send_when_taken(
     ops: &Ops,
     spec: &JobSpec,
     step: Step,
     waits: &Waits,
     mut token: Option<Token>,
-    stop: &CancellationToken,
 ) -> Result<CommandId, Problem> {
-    let begun = Instant::now();
     let mut pause = OFFER_PAUSE;
     for _ in 1..OFFERS {
         let sent = offer(ops, spec, step, waits, token.take()).await;
-        let over = step == Step::Pre && begun.elapsed() + pause > OFFERED;
         match &sent {
-            Err(problem) if problem.kind == Kind::Throttled && step != Step::Post && !over => {}
+            Err(problem) if problem.kind == Kind::Throttled && step == Step::Look => {}
             _ => return sent,
         }
         let words = "waits: Systems Manager takes no more commands just now";
-        let paused = waits.during(words, tokio::time::sleep(pause));
-        // What was told to thaw meanwhile is frozen by nobody.
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return sent,
-            () = paused => if step != Step::Pre { pause = (pause * 2).min(LONGEST_PAUSE) },
-        }
-        // Nor is it sent after a wait for a token that outlasted whoever thaws.
-        token = tokio::select! {
-            biased;
-            () = stop.cancelled() => return sent,
-            token = waits.token(ops.session.pace(), Bucket::SendCommand) => Some(token),
-        };
-        if step == Step::Pre && begun.elapsed() > OFFERED {
-            return sent;
-        }
+        waits.during(words, tokio::time::sleep(pause)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        token = Some(waits.token(ops.session.pace(), Bucket::SendCommand).await);
     }
     offer(ops, spec, step, waits, token).await
 }

@@ -109,6 +109,23 @@ impl Reserve {
         kept.extend(tokens);
     }
 
+    /// Which of these are not kept yet.
+    pub(super) fn lacks(&self, wanted: &[Bucket]) -> Vec<Bucket> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut there: Vec<Bucket> = kept.iter().map(Token::bucket).collect();
+        let mut lacking = wanted.to_vec();
+        lacking.retain(
+            |bucket| match there.iter().position(|kept| kept == bucket) {
+                Some(at) => {
+                    there.swap_remove(at);
+                    false
+                }
+                None => true,
+            },
+        );
+        lacking
+    }
+
     /// A token of that bucket, if one is kept.
     pub(super) fn take(&self, bucket: Bucket) -> Option<Token> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,6 +171,12 @@ mod tests {
         reserve.keep(waits.tokens(&pace, wanted).await);
         assert!(reserve.take(Bucket::SendCommand).is_some());
         assert!(reserve.take(Bucket::SendCommand).is_none());
+        let twice = [
+            Bucket::CreateSnapshots,
+            Bucket::SendCommand,
+            Bucket::CreateSnapshots,
+        ];
+        assert_eq!(reserve.lacks(&twice), twice[1..]);
         assert!(reserve.take(Bucket::CreateSnapshots).is_some());
     }
 }

@@ -8,7 +8,7 @@ use freezeframe::domain::job::{Mode, Verdict};
 use freezeframe::domain::pace::Bucket;
 use freezeframe::domain::run::Limits;
 
-use super::{fleet, refusal, run, throttled, verdicts};
+use super::{fleet, refusal, run, throttled, unproven, verdicts};
 
 const SLOW: &str =
     "[ssm_rates]\nsend = { size = 15.0, refill = 4.0 }\nask = { size = 25.0, refill = 5.0 }";
@@ -30,7 +30,12 @@ async fn a_slower_systems_manager_is_found_out_and_no_job_fails() {
         .unwrap();
     let (views, seen) = run(&ops, specs, &limits).await;
     // A thaw waits for nothing and may be sent away a few times; the job says so, and is proven all the same.
-    assert_eq!(verdicts(&views)["filesystem"], 20);
+    assert_eq!(
+        verdicts(&views)["filesystem"],
+        20,
+        "{:#?}",
+        unproven(&views)
+    );
     let (away, all) = (throttled(&lab), lab.calls().len());
     assert!(away > 0 && away * 4 < all, "{away} of {all} sent away");
     let waits = seen.iter().filter_map(|v| v.waiting.as_deref());
@@ -50,7 +55,12 @@ async fn nothing_waits_between_an_intent_and_its_call() {
         .await
         .unwrap();
     let (views, _) = run(&ops, specs, &limits).await;
-    assert_eq!(verdicts(&views)["filesystem"], 30);
+    assert_eq!(
+        verdicts(&views)["filesystem"],
+        30,
+        "{:#?}",
+        unproven(&views)
+    );
     let sent: HashMap<String, DateTime<Utc>> = lab
         .calls()
         .iter()

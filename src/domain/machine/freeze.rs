@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{ANSWER, CALL_UNFROZEN, Call, Closing, DELIVERY_S, GRACE_S, Job, Post, Pre, arm};
+use super::{
+    ANSWER, CALL_UNFROZEN, Call, Closing, DELIVERY_S, GRACE_S, Job, OFFERS, PREFLIGHT, Post, Pre,
+    arm,
+};
 use super::{CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Timer};
 use crate::domain::evidence::Told;
 use crate::domain::ids::CommandId;
@@ -50,6 +53,13 @@ impl Job {
             Err(problem) if self.pre == Pre::Open && self.pre_command.is_none() => {
                 // What has made a set has run, whatever the sender heard.
                 let may_run = problem.may_have_happened || !self.seen.is_empty();
+                if problem.kind == Kind::Throttled
+                    && !may_run
+                    && self.waits_for_pre()
+                    && self.take_turn_again(now, todo)
+                {
+                    return;
+                }
                 self.fail_record(problem);
                 if may_run {
                     if self.waits_for_pre() {
@@ -68,6 +78,26 @@ impl Job {
             }
             Err(_) => {}
         }
+    }
+
+    /// Systems Manager was too busy to take the command that freezes, so nothing was touched: the job goes back to
+    /// before its freeze and waits for its turn. Waiting here instead would count against every time limit that
+    /// begins with the sending. False when it was offered often enough.
+    fn take_turn_again(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) -> bool {
+        self.sent_away += 1;
+        if self.sent_away >= OFFERS {
+            return false;
+        }
+        let Some(facts) = self.facts.take() else {
+            return false;
+        };
+        self.pre = Pre::Clean;
+        self.began = None;
+        todo.push(Effect::Disarm(Timer::Quiesce));
+        self.enter(Phase::Preflight, now);
+        todo.push(Effect::TakeTurn(facts));
+        arm(todo, Timer::Preflight, PREFLIGHT);
+        true
     }
 
     pub(super) fn pre_ended(

@@ -440,6 +440,52 @@ fn a_clean_failure_needs_no_thaw_and_follows_on_failure() {
 }
 
 #[test]
+fn a_command_that_was_not_taken_waits_before_the_freeze_and_is_offered_again() {
+    let away = || {
+        let mut p = problem(false);
+        p.kind = Kind::Throttled;
+        Event::PreSent(Err(p))
+    };
+    let turn = Effect::TakeTurn(facts());
+    let mut s = Story::new(OnFailure::CrashConsistent);
+    s.tell(Event::Start);
+    s.tell(Event::Preflight(Ok(facts())));
+    assert!(s.tell(away()).contains(&turn));
+    // Whoever looks on sees a job that waits, and nothing that could be frozen.
+    let view = s.job.view();
+    assert_eq!((view.phase, view.error), (Phase::Preflight, None));
+    assert!(
+        s.tell(Event::Preflight(Ok(facts())))
+            .contains(&Effect::SendPre)
+    );
+    // Somebody else has taken the group meanwhile: no reason for a lesser set.
+    s.tell(away());
+    let mut taken = problem(false);
+    taken.kind = Kind::State;
+    s.tell(Event::Preflight(Err(taken)));
+    assert_eq!(s.job.view().verdict, Some(Verdict::Skipped));
+    assert_eq!(s.count(&Effect::CreateSnapshots), 0);
+
+    // What may have been taken is never offered again, and patience ends.
+    let mut s = Story::new(OnFailure::Skip);
+    s.tell(Event::Start);
+    s.tell(Event::Preflight(Ok(facts())));
+    let mut maybe = problem(true);
+    maybe.kind = Kind::Throttled;
+    s.tell(Event::PreSent(Err(maybe)));
+    assert_eq!((s.count(&turn), s.count(&Effect::SendPost)), (0, 1));
+    let mut s = Story::new(OnFailure::Skip);
+    s.tell(Event::Start);
+    for _ in 0..OFFERS {
+        s.tell(Event::Preflight(Ok(facts())));
+        s.tell(away());
+    }
+    s.tell(Event::Published(Ok(())));
+    assert_eq!(s.job.view().verdict, Some(Verdict::Failed));
+    assert_eq!(s.count(&Effect::SendPost), 0);
+}
+
+#[test]
 fn every_unclear_end_of_pre_script_is_followed_by_a_thaw() {
     let half = ff1(1, &[&hello("pre-script"), ARMED, FROZEN]);
     for ended in [

@@ -161,11 +161,15 @@ pub enum Event {
 pub enum Effect {
     /// Check; answer with [`Event::Preflight`].
     Preflight,
-    /// Send `pre-script`; answer with [`Event::PreSent`], then [`Event::PreEnded`].
+    /// Systems Manager was too busy to take the command that freezes: wait once more for all that a freeze must
+    /// not wait for, and answer with [`Event::Preflight`] and these facts.
+    TakeTurn(PreflightFacts),
+    /// Send `pre-script`; answer with [`Event::PreSent`], then [`Event::PreEnded`]. Never emitted again, unless
+    /// it was certainly not taken.
     SendPre,
     /// Autonomous mode. Send `snapshot`, which freezes, calls and thaws; answer with [`Event::PreSent`],
     /// then [`Event::PreEnded`], and with [`Event::SetAppeared`] once, if the set shows before. Never
-    /// emitted twice, never together with [`Effect::SendPre`].
+    /// emitted again, unless it was certainly not taken, and never together with [`Effect::SendPre`].
     SendSnapshot,
     /// One call for every volume of the instance, root included, tagged `pending`. Never emitted twice, and
     /// in autonomous mode only when the instance has certainly made no set.
