@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::app::view::draw;
 use super::app::{App, Input};
 use super::effect::Effect;
+use super::hangup::hang_up;
 use super::message::Message;
 use super::terminal;
 
@@ -47,7 +48,7 @@ pub enum Outcome {
 pub enum Signal {
     /// `SIGTERM`.
     Terminate,
-    /// `SIGHUP`.
+    /// `SIGHUP`, or the terminal is gone.
     HangUp,
     /// `SIGINT` from elsewhere (in raw mode the key arrives as a key).
     Interrupt,
@@ -60,7 +61,7 @@ pub enum Signal {
 /// Runs the console on the real terminal until it is left.
 ///
 /// # Errors
-/// Signals cannot be handled, or the terminal cannot be drawn on.
+/// Signals cannot be handled, the terminal cannot be watched, or it cannot be drawn on.
 pub async fn run<W: Write>(
     terminal: &mut Terminal<CrosstermBackend<W>>,
     app: &mut App,
@@ -93,6 +94,7 @@ fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
         one(Number::INT, Signal::Interrupt)?,
         one(Number::TSTP, Signal::Stop)?,
         one(Number::CONT, Signal::Continue)?,
+        stream::once(hang_up()?).map(|()| Signal::HangUp).boxed(),
     ]))
 }
 

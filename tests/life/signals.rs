@@ -90,6 +90,11 @@ struct Terminal {
 
 impl Terminal {
     fn start(home: &Home, args: &[&str]) -> Self {
+        Self::start_under(home, args, true)
+    }
+
+    /// `controlling`: whether it is the program's controlling terminal, which sends signals.
+    fn start_under(home: &Home, args: &[&str], controlling: bool) -> Self {
         let size = PtySize {
             rows: 40,
             cols: 120,
@@ -101,6 +106,7 @@ impl Terminal {
         let mut command = CommandBuilder::new(plain.get_program());
         command.args(plain.get_args());
         command.env_clear();
+        command.set_controlling_tty(controlling);
         command.env("TERM", "xterm-256color");
         for (key, value) in plain.get_envs() {
             command.env(key, value.unwrap());
@@ -173,22 +179,24 @@ async fn the_first_ctrl_c_asks_and_the_second_within_two_seconds_thaws_and_stops
     promised(&served, &instance, "crash");
 }
 
-/// The terminal itself goes away: its program has lost its output, its input, and gets `SIGHUP` from the kernel.
+/// The terminal itself goes away: its program has lost its output, its input, and gets `SIGHUP` from the kernel;
+/// the last one, whose controlling terminal it is not, gets no signal and has to notice by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn p21_a_dropped_terminal_leaves_headless_and_console_jobs_to_their_end() {
-    let served = served(2).await;
-    for (n, args) in [arguments(&served.id("db-0")), vec![]]
-        .into_iter()
-        .enumerate()
-    {
+    let served = served(3).await;
+    for n in 0..3 {
         let instance = served.id(&format!("db-{n}"));
+        let args = match n {
+            0 => arguments(&instance).to_vec(),
+            _ => Vec::new(),
+        };
         let home = Home::new(&served);
         served.fault("CreateSnapshots", FaultKind::Delay(HELD));
-        let mut terminal = Terminal::start(&home, &args);
+        let mut terminal = Terminal::start_under(&home, &args, n < 2);
         if args.is_empty() {
-            // The console: mark the second server, ask for a snapshot, start it.
+            // The console: mark the server, ask for a snapshot, start it.
             terminal.hear("online").await;
-            terminal.press("/db-1");
+            terminal.press(&format!("/db-{n}"));
             terminal.press("\r a");
             terminal.hear("napshot").await;
             terminal.press("s");
