@@ -82,6 +82,11 @@ impl Pace {
         self.with(bucket, Level::take_if_there)
     }
 
+    /// Whether at least half of the bucket is there.
+    pub(super) fn is_half_full(&self, bucket: Bucket) -> bool {
+        self.with(bucket, Level::is_half_full)
+    }
+
     /// Learns from an answer: who is sent away goes slower. A volume's own limits say nothing of the bucket.
     pub(super) fn learn<T>(
         &self,

@@ -2,8 +2,9 @@
 //!
 //! Few commands are asked for one by one; many are looked up in one listing, and only those that it shows
 //! as ended are asked for. A `pre-script` is asked for first and waits for no token: every moment that passes
-//! before its end is known may be a moment of freeze. Where many are under way, one listing follows the other
-//! closely instead, so that their questions do not use up what Systems Manager answers in a second.
+//! before its end is known may be a moment of freeze. Where many are under way, or the tokens for questions run
+//! low, one listing follows the other closely instead, so that their questions do not use up what Systems Manager
+//! answers in a second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,9 +112,9 @@ impl Poller {
 }
 
 impl State {
-    /// What is due at `now`; `None` when nobody waits any more. `token` takes one, for an urgent question
-    /// (then it must be had) or another.
-    fn plan(&mut self, now: Instant, token: impl Fn(bool) -> bool) -> Option<Plan> {
+    /// What is due at `now`; `None` when nobody waits any more. `plenty`: there are tokens for asking one by one.
+    /// `token` takes one, for an urgent question (then it must be had) or another.
+    fn plan(&mut self, now: Instant, plenty: bool, token: impl Fn(bool) -> bool) -> Option<Plan> {
         self.watches.retain(|_, watch| !watch.reply.is_closed());
         if self.watches.is_empty() {
             self.serving = false;
@@ -122,8 +123,9 @@ impl State {
         }
         let urgent = self.watches.values().filter(|w| w.urgent).count();
         let patient = self.watches.len() - urgent;
-        let crowd = urgent > FEW_URGENT && !self.listing.refused;
-        let many = patient > FEW && !self.listing.refused;
+        let listed = |count: usize, few: usize| count > if plenty { few } else { 0 };
+        let crowd = listed(urgent, FEW_URGENT) && !self.listing.refused;
+        let many = listed(patient, FEW) && !self.listing.refused;
         // Where listings are refused, many are asked for more seldom.
         let spread = if patient > FEW {
             Duration::from_millis(60) * u32::try_from(patient).unwrap_or(u32::MAX)
@@ -307,7 +309,8 @@ impl Session {
                 }
                 urgent || self.pace.take_if_there(bucket)
             };
-            let plan = self.poller.state().plan(Instant::now(), token);
+            let plenty = self.pace.is_half_full(Bucket::GetCommandInvocation);
+            let plan = self.poller.state().plan(Instant::now(), plenty, token);
             let Some(plan) = plan else { return };
             for (key, command, instance) in plan.ask {
                 let session = self.clone();
@@ -382,11 +385,11 @@ mod tests {
         let mut state = State::default();
         let _a = watch(&mut state, "look-1", false);
         let _b = watch(&mut state, "pre-1", true);
-        let plan = state.plan(Instant::now(), |urgent| urgent).unwrap();
+        let plan = state.plan(Instant::now(), true, |urgent| urgent).unwrap();
         assert_eq!(names(&plan), ["pre-1"]);
         assert!(plan.list.is_none());
         let later = Instant::now() + NO_TOKEN;
-        let plan = state.plan(later, |_| true).unwrap();
+        let plan = state.plan(later, true, |_| true).unwrap();
         assert_eq!(names(&plan), ["look-1"], "the other is under way");
     }
 
@@ -398,21 +401,21 @@ mod tests {
             .collect();
         let _pre = watch(&mut state, "pre", true);
         let now = Instant::now();
-        assert_eq!(names(&state.plan(now, |_| true).unwrap()), ["pre"]);
-        let plan = state.plan(now + LISTING, |_| true).unwrap();
+        assert_eq!(names(&state.plan(now, true, |_| true).unwrap()), ["pre"]);
+        let plan = state.plan(now + LISTING, true, |_| true).unwrap();
         assert!(plan.ask.is_empty());
         let (_, wanted) = plan.list.unwrap();
         assert_eq!(wanted.len(), 20);
         let ended = BTreeSet::from([CommandId::from_api("look-7")]);
         state.listed(Ok(ended), now + LISTING);
-        let plan = state.plan(now + LISTING, |_| true).unwrap();
+        let plan = state.plan(now + LISTING, true, |_| true).unwrap();
         assert_eq!(names(&plan), ["look-7"]);
         // A listing may be late: in the end each is asked for all the same.
-        let plan = state.plan(now + SURELY, |_| true).unwrap();
+        let plan = state.plan(now + SURELY, true, |_| true).unwrap();
         assert_eq!(plan.ask.len(), 19);
         drop(waiting);
         drop(_pre);
-        assert!(state.plan(now, |_| true).is_none());
+        assert!(state.plan(now, true, |_| true).is_none());
     }
 
     /// Many that may be frozen share listings too, which then follow each other closely.
@@ -423,18 +426,34 @@ mod tests {
             .map(|n| watch(&mut state, &format!("pre-{n}"), true))
             .collect();
         let now = Instant::now();
-        assert!(state.plan(now, |_| true).unwrap().ask.is_empty());
-        let plan = state.plan(now + LISTING_URGENT, |_| true).unwrap();
+        assert!(state.plan(now, true, |_| true).unwrap().ask.is_empty());
+        let plan = state.plan(now + LISTING_URGENT, true, |_| true).unwrap();
         assert_eq!(plan.list.unwrap().1.len(), 6);
         state.listed(
             Ok(BTreeSet::from([CommandId::from_api("pre-3")])),
             now + LISTING_URGENT,
         );
-        let plan = state.plan(now + LISTING_URGENT, |urgent| urgent).unwrap();
+        let plan = state
+            .plan(now + LISTING_URGENT, true, |urgent| urgent)
+            .unwrap();
         assert_eq!(names(&plan), ["pre-3"]);
-        let plan = state.plan(now + SURELY_URGENT, |urgent| urgent).unwrap();
+        let plan = state
+            .plan(now + SURELY_URGENT, true, |urgent| urgent)
+            .unwrap();
         assert_eq!(plan.ask.len(), 5, "and each by itself, in the end");
         drop(waiting);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_tokens_run_low_even_few_are_listed() {
+        let mut state = State::default();
+        let _a = watch(&mut state, "look-1", false);
+        let _b = watch(&mut state, "pre-1", true);
+        let now = Instant::now();
+        let plan = state.plan(now, false, |_| true).unwrap();
+        assert!(plan.ask.is_empty());
+        let plan = state.plan(now + LISTING_URGENT, false, |_| true).unwrap();
+        assert_eq!(plan.list.unwrap().1.len(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -155,6 +155,12 @@ impl Level {
         there
     }
 
+    /// Whether at least half of the bucket is there.
+    pub fn is_half_full(&mut self, now: Duration) -> bool {
+        self.flow(now);
+        self.tokens >= self.rate.size / 2.0
+    }
+
     /// A token that was taken and not used.
     pub fn give_back(&mut self, now: Duration) {
         self.flow(now);
@@ -224,7 +230,9 @@ mod tests {
     fn it_never_holds_more_than_its_size_and_a_clock_set_back_gives_nothing() {
         let mut level = Level::full(RATE, s(0.0));
         let burst = |level: &mut Level, at| (0..100).filter(|_| level.take_if_there(at)).count();
+        assert!(level.is_half_full(s(0.0)));
         assert_eq!(burst(&mut level, s(0.0)), 10);
+        assert!(!level.is_half_full(s(2.4)) && level.is_half_full(s(2.5)));
         assert_eq!(burst(&mut level, s(1_000.0)), 10);
         assert_eq!(burst(&mut level, s(500.0)), 0);
         assert_eq!(burst(&mut level, s(1_001.0)), 2);
