@@ -1,7 +1,7 @@
 //! The speed of a run: a thousand instances under EC2's published token buckets, on tokio's paused clock.
 //!
 //! ```text
-//! cargo run --release --example fanout -- --instances 1000 --at-once 40
+//! cargo run --example fanout -- --instances 1000 --at-once 40
 //! ```
 //!
 //! Prints what was throttled (must be nothing), how long the run took on the virtual clock, the two bounds on
