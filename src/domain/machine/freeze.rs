@@ -10,7 +10,7 @@ use crate::domain::evidence::Told;
 use crate::domain::ids::CommandId;
 use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::trace::{self, Said, Trace};
+use crate::domain::trace::{self, Trace};
 
 /// `post-script`s in close succession; one more follows when the failsafe has certainly acted.
 const POSTS: u32 = 3;
@@ -413,7 +413,7 @@ impl Job {
                     .pre_told
                     .as_ref()
                     .is_some_and(|told| told.trace.left_nothing_held());
-            let certain = conclusive || ended_open || leaves_a_stone(post);
+            let certain = conclusive || ended_open || post.leaves_a_stone();
             return match (was_frozen.iter().any(|m| open(m)), certain) {
                 (true, _) => Thawed::No,
                 (false, true) => Thawed::Yes,
@@ -501,13 +501,6 @@ impl Job {
         };
         Problem::new(kind, what, cause, mend)
     }
-}
-
-/// Whether "no such job" also means that there will be none: from version 2 on our documents leave a stone
-/// that no late `pre-script` of the job gets past (docs/line-protocol.md).
-fn leaves_a_stone(post: &Trace) -> bool {
-    post.events()
-        .any(|said| matches!(said, Said::Hello { version, .. } if *version >= 2))
 }
 
 /// What a `post-script` complained of, if it did.
