@@ -8,9 +8,11 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use freezeframe::domain::job::{OnFailure, Phase, Verdict};
+use freezeframe::domain::job::{JobView, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::metrics::Metric;
 use freezeframe::domain::problem::Kind;
@@ -288,6 +290,59 @@ async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_u
         {
             assert!(snapshot.level() <= Some(Level::Crash), "{snapshot:?}");
         }
+    }
+}
+
+/// A job is stopped and nobody can thaw it, until somebody else's proof comes at its n-th save; `None` never.
+/// Returns what it ended with, what is on record of it, and how often it was saved.
+async fn stopped_with_a_proof_at(n: Option<usize>) -> (JobView, JobView, usize) {
+    let mut bench = bench().await;
+    let spec = bench.spec("linux-mysql", 5, OnFailure::Skip).await;
+    let plain = bench.ops.journal.clone();
+    let (scope, job) = (bench.ops.scope().clone(), spec.job.clone());
+    let saves = Arc::new(AtomicUsize::new(0));
+    let counted = saves.clone();
+    let (proof, of) = (plain.clone(), job.clone());
+    let at = bench.ops.clock.now();
+    bench.ops.journal = plain.clone().observed(Arc::new(move |write| {
+        let save = write == "save-job" && counted.fetch_add(1, Ordering::SeqCst) + 1 > 0;
+        if save && Some(counted.load(Ordering::SeqCst)) == n {
+            let proven = proof.intend(&scope, "other", of.as_str(), "ThawProven", "", at);
+            proof
+                .outcome(proven.unwrap(), "ok: nothing is frozen", at)
+                .unwrap();
+        }
+        true
+    }));
+    let refused = || FaultKind::Error {
+        code: "AccessDeniedException".into(),
+        message: "no".into(),
+        status: 400,
+    };
+    let view = bench
+        .run_until(spec, |view| {
+            let quiescing = view.phase == Phase::Quiescing;
+            if quiescing {
+                bench.fault("SendCommand", 0, u32::MAX, refused());
+            }
+            quiescing
+        })
+        .await;
+    let recorded = plain.job(bench.ops.scope(), &job).unwrap().unwrap();
+    (view, recorded, saves.load(Ordering::SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proven_thaw_clears_a_stopped_job_whenever_the_proof_comes_also_in_its_last_step() {
+    let (view, recorded, saves) = stopped_with_a_proof_at(None).await;
+    assert_eq!(view.verdict, Some(Verdict::Cancelled), "{view:#?}");
+    assert!(view.thaw_uncertain && recorded.thaw_uncertain);
+    assert!(saves > 3, "{saves}");
+    for n in 1..=saves {
+        let (view, recorded, _) = stopped_with_a_proof_at(Some(n)).await;
+        assert_eq!(view.verdict, Some(Verdict::Cancelled), "{n}");
+        assert!(!view.thaw_uncertain, "{n} of {saves}: {view:#?}");
+        assert!(!recorded.thaw_uncertain, "{n} of {saves}: {recorded:#?}");
     }
 }
 

@@ -191,7 +191,7 @@ impl Job {
         }
     }
 
-    /// Whether it is over. Then no event changes it any more.
+    /// Whether it is over. Then no event changes it any more, but the proof of a thaw that was uncertain.
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
     }
@@ -242,6 +242,9 @@ impl Job {
     pub fn step(&mut self, event: Event, now: DateTime<Utc>) -> Vec<Effect> {
         let mut todo = Vec::new();
         if self.is_done() {
+            if event == Event::ThawProven {
+                self.thaw_proven(now);
+            }
             return todo;
         }
         match event {
@@ -256,7 +259,9 @@ impl Job {
             Event::PostSent(result) => self.post_sent(result, now, &mut todo),
             Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
             Event::SnapshotsFound(result) => self.found(result, now, &mut todo),
-            Event::LabelsWritten(written) => self.labels_written(&written, now, &mut todo),
+            Event::LabelsWritten { attempt, written } => {
+                self.labels_written(attempt, &written, now, &mut todo)
+            }
             Event::Progress(list) => self.progress(&list, now, &mut todo),
             Event::Published(result) => self.published(result, now, &mut todo),
             Event::TimedOut(timer) => self.timed_out(timer, now, &mut todo),
@@ -387,7 +392,7 @@ impl Job {
             Timer::Find => self.find_timed_out(now, todo),
             Timer::Labels => {
                 let problem = self.too_long("writing the labels", "they are tried again");
-                self.labels_written(&Written::none(problem), now, todo);
+                self.labels_written(self.label_tries, &Written::none(problem), now, todo);
             }
             Timer::LabelRetry if matches!(self.closing, Closing::Labelling | Closing::Copying) => {
                 self.write_labels(todo);

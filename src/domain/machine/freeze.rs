@@ -440,7 +440,7 @@ impl Job {
 
     /// The proof came too late for the level, which stays what it is.
     pub(super) fn thaw_proven(&mut self, now: DateTime<Utc>) {
-        if self.post == Post::Over {
+        if self.thaw_uncertain && self.post == Post::Over {
             self.thaw_uncertain = false;
             self.frozen_since = None;
             self.freeze_over(now);

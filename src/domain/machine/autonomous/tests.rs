@@ -480,7 +480,7 @@ fn positions_become_tags_only_where_there_is_room() {
     let labels = effects
         .iter()
         .find_map(|e| match e {
-            Effect::WriteLabels(labels) => Some(labels.clone()),
+            Effect::WriteLabels { labels, .. } => Some(labels.clone()),
             _ => None,
         })
         .unwrap();
