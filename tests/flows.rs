@@ -12,16 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use freezeframe::domain::job::{JobView, OnFailure, Phase, Verdict};
+use freezeframe::domain::job::{JobSpec, JobView, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::metrics::Metric;
 use freezeframe::domain::problem::Kind;
 use freezeframe::domain::restore::{RestoreRequest, StepState};
 use freezeframe::domain::retention::{Fate, Policy};
 use freezeframe::domain::tags;
+use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::FaultKind;
 use freezeframe::ops::{inventory, metrics, prune, recover, restore, setup};
-use support::{bench, bench_with, session};
+use support::{Bench, bench, bench_with, session};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -491,16 +492,8 @@ async fn a_changed_document_is_refused_and_setup_mends_it() {
     assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:?}", view.error);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_job_left_open_is_thawed_then_settled() {
-    let bench = bench().await;
-    let spec = bench.spec("linux-mysql", 300, OnFailure::Skip).await;
-    bench.fault(
-        "CreateSnapshots",
-        0,
-        1,
-        FaultKind::Delay(Duration::from_secs(120)),
-    );
+/// Runs a job until it holds a freeze, and leaves it as a console that died would have.
+async fn left_frozen(bench: &Bench, spec: &JobSpec) {
     let (updates, mut inbox) = mpsc::channel(16);
     let job = tokio::spawn(freezeframe::ops::backup::run_job(
         bench.ops.clone(),
@@ -517,20 +510,81 @@ async fn a_job_left_open_is_thawed_then_settled() {
         }
     }
     job.abort();
-    let view = last.unwrap();
-    assert!(
-        !bench
-            .runtime
-            .frozen_mounts(spec.instance.as_str())
-            .is_empty(),
-        "the test needs a freeze"
-    );
-    // As a console that died would have left it.
-    bench
-        .ops
-        .journal
-        .save_job(&view, &dead_owner(), true, bench.ops.clock.now())
+    let frozen = bench.runtime.frozen_mounts(spec.instance.as_str());
+    assert!(!frozen.is_empty(), "the test needs a freeze");
+    let now = bench.ops.clock.now();
+    let journal = &bench.ops.journal;
+    journal
+        .save_job(&last.unwrap(), &dead_owner(), true, now)
         .unwrap();
+}
+
+/// One job's trouble with the journal is told in the end, and is nobody else's: the others are thawed, settled and
+/// saved, and it is taken up again when there is room.
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_refuses_one_job_keeps_no_other_from_being_thawed_and_settled() {
+    for (event, refused) in [
+        ("UPDATE OF owner", 0),
+        ("UPDATE OF owner", 1),
+        ("UPDATE OF view", 0),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let mut bench = bench().await;
+        bench.ops.journal = Journal::open(&path).unwrap();
+        let mut specs = Vec::new();
+        for recipe in ["linux-mysql", "linux-filesystem"] {
+            bench.fault(
+                "CreateSnapshots",
+                0,
+                1,
+                FaultKind::Delay(Duration::from_secs(120)),
+            );
+            let spec = bench.spec(recipe, 300, OnFailure::Skip).await;
+            left_frozen(&bench, &spec).await;
+            specs.push(spec);
+        }
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute_batch(&format!(
+            "CREATE TRIGGER no_room BEFORE {event} ON job WHEN NEW.id = '{}'
+             BEGIN SELECT RAISE(ABORT, 'no room'); END",
+            specs[refused].job
+        ))
+        .unwrap();
+        let told = recover::settle(&bench.ops, &listened()).await;
+        let problem = told.unwrap_err();
+        assert_eq!(problem.kind, Kind::Local, "{problem:?}");
+        let open = |bench: &Bench| -> Vec<_> {
+            let open = bench.ops.journal.open_jobs(bench.ops.scope()).unwrap();
+            open.into_iter().map(|(view, _)| view.spec.job).collect()
+        };
+        assert_eq!(open(&bench), [specs[refused].job.clone()], "{event}");
+        bench.nothing_frozen(&specs[1 - refused].instance);
+        if event == "UPDATE OF view" {
+            bench.nothing_frozen(&specs[refused].instance);
+        }
+        db.execute_batch("DROP TRIGGER no_room").unwrap();
+        // By the same process, as soon as AWS has copied what was made.
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            recover::settle(&bench.ops, &listened()).await.unwrap();
+        }
+        assert_eq!(open(&bench), [], "{event}");
+        bench.nothing_frozen(&specs[refused].instance);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_left_open_is_thawed_then_settled() {
+    let bench = bench().await;
+    let spec = bench.spec("linux-mysql", 300, OnFailure::Skip).await;
+    bench.fault(
+        "CreateSnapshots",
+        0,
+        1,
+        FaultKind::Delay(Duration::from_secs(120)),
+    );
+    left_frozen(&bench, &spec).await;
     let updates = listened();
     let settled = recover::settle(&bench.ops, &updates).await.unwrap();
     assert_eq!(settled.len(), 1);

@@ -66,7 +66,8 @@ enum Thaw {
 /// written, though it is over and in nobody's way. Views are sent on `updates`.
 ///
 /// # Errors
-/// [`Kind::Local`] when the journal cannot be read or written.
+/// [`Kind::Local`] when the journal cannot be read or written: the first such problem, after everything was done
+/// for the jobs that it does not concern.
 pub async fn settle(ops: &Ops, updates: &mpsc::Sender<JobView>) -> Result<Vec<JobView>, Problem> {
     take_up(ops, updates, None).await
 }
@@ -91,27 +92,41 @@ async fn take_up(
     if ops.session.read_only() {
         return Ok(Vec::new());
     }
-    let me = owner_of_this_process();
+    let (me, nobody) = (owner_of_this_process(), owner_of_no_process());
     let mut open = Vec::new();
+    let mut refused = None;
     for (view, owner) in ops.journal.open_jobs(ops.scope())? {
         let wanted = only.is_none_or(|jobs| jobs.contains(&view.spec.job));
-        if wanted
-            && left(&view, &owner, ops.clock.now())
-            && ops.journal.claim_job(&view.spec.job, &owner, &me)?
-        {
-            open.push(view);
+        if !wanted || !left(&view, &owner, ops.clock.now()) {
+            continue;
+        }
+        match ops.journal.claim_job(&view.spec.job, &owner, &me) {
+            Ok(true) => open.push(view),
+            Ok(false) => {}
+            // The others are ours already: nobody else would thaw them while this process lives.
+            Err(problem) => {
+                tracing::error!(%problem, job = %view.spec.job, "an open job could not be taken up");
+                refused.get_or_insert(problem);
+            }
         }
     }
     let thaws = futures::future::join_all(open.iter().map(|view| thaw(ops, view))).await;
     let mut settled = Vec::new();
     for (mut view, thawed) in open.into_iter().zip(thaws) {
         let over = close::close(ops, &mut view, thawed).await;
-        ops.journal
-            .save_job(&view, &owner_of_no_process(), !over, ops.clock.now())?;
+        let job = &view.spec.job;
+        if let Err(problem) = ops.journal.save_job(&view, &nobody, !over, ops.clock.now()) {
+            tracing::error!(%problem, %job, "what became of a job that was taken up could not be recorded");
+            refused.get_or_insert(problem);
+            // As it was on record it is anybody's again, if that much can be written.
+            if let Err(problem) = ops.journal.claim_job(job, &me, &nobody) {
+                tracing::error!(%problem, %job, "it stays this process's until its end");
+            }
+        }
         let _ = updates.send(view.clone()).await;
         settled.push(view);
     }
-    Ok(settled)
+    refused.map_or(Ok(settled), Err)
 }
 
 /// Whether nobody drives that open job any more.
