@@ -21,8 +21,9 @@ use freezeframe::domain::retention::{Fate, Policy};
 use freezeframe::domain::tags;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::FaultKind;
+use freezeframe::ops::run::spec_for;
 use freezeframe::ops::{inventory, metrics, prune, recover, restore, setup};
-use support::{Bench, bench, bench_with, session};
+use support::{Bench, bench, bench_with, options, session};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -598,6 +599,77 @@ async fn a_job_left_open_is_thawed_then_settled() {
             .unwrap()
             .is_empty()
     );
+}
+
+/// The console dies while AWS copies, all labels written; somebody lowers one covered volume's by hand. The set is
+/// worth what the lowest of them is.
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_is_taken_up_is_that_of_the_lowest_covered_volume() {
+    for (lowered, verdict) in [
+        (None, Verdict::Application),
+        (Some(Level::Filesystem), Verdict::Filesystem),
+        (Some(Level::Crash), Verdict::Crash),
+    ] {
+        let bench = bench().await;
+        // Two of its volumes are covered.
+        let all = inventory::instances(&bench.ops).await.unwrap();
+        let there = all.iter().find(|i| i.name() == "shop-db-1").unwrap();
+        let spec = spec_for(&bench.ops, there, &options(30, OnFailure::Skip)).unwrap();
+        let (updates, mut inbox) = mpsc::channel(64);
+        let job = tokio::spawn(freezeframe::ops::backup::run_job(
+            bench.ops.clone(),
+            spec.clone(),
+            updates,
+            CancellationToken::new(),
+        ));
+        let mut last = None;
+        while let Some(view) = inbox.recv().await {
+            let there = view.phase == Phase::Completing;
+            last = Some(view);
+            if there {
+                break;
+            }
+        }
+        job.abort();
+        let view = last.unwrap();
+        let proven = |view: &JobView| -> Vec<_> {
+            let members = view.set.iter();
+            let proven = members.filter(|m| m.level == Level::Application);
+            proven.map(|m| m.snapshot.clone()).collect()
+        };
+        let covered = proven(&view);
+        assert!(
+            covered.len() > 1 && view.owed_labels.is_empty(),
+            "{view:#?}"
+        );
+        bench
+            .ops
+            .journal
+            .save_job(&view, &dead_owner(), true, bench.ops.clock.now())
+            .unwrap();
+        if let Some(level) = lowered {
+            let mut world = bench.lab.world_of("eu-central-1");
+            let there = world.snapshots.get_mut(covered[0].as_str()).unwrap();
+            there.tags.insert(tags::LEVEL.to_owned(), level.to_string());
+        }
+        let mut settled = Vec::new();
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            settled = recover::settle(&bench.ops, &listened()).await.unwrap();
+            if settled[0].phase == Phase::Done {
+                break;
+            }
+        }
+        assert_eq!(settled[0].verdict, Some(verdict), "{:#?}", settled[0]);
+        let whole = covered.len() - usize::from(lowered.is_some());
+        assert_eq!(proven(&settled[0]).len(), whole);
+        if let Some(level) = lowered {
+            let member = settled[0].set.iter().find(|m| m.snapshot == covered[0]);
+            let member = member.unwrap();
+            assert_eq!(member.level, level);
+            assert!(member.reason.contains("its tag says"), "{member:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -220,6 +220,10 @@ pub struct EvidenceReport {
     pub links: Vec<Link>,
     /// Mounts that were frozen.
     pub frozen_mounts: Vec<String>,
+    /// Volumes under the mounts that were to be frozen: the verdict speaks of these only. Empty when nobody
+    /// knows them.
+    #[serde(default)]
+    pub covered: Vec<VolumeId>,
     /// SSM command of `pre-script`, or of `snapshot` in autonomous mode.
     pub pre_command: Option<CommandId>,
     /// SSM command of `post-script`; in autonomous mode only when one was needed.

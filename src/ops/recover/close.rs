@@ -80,7 +80,11 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
         let found = proof::gather(ops, view, &set).await?;
         labels::judged(view, &set, &found);
         if unjudged || view.evidence.links.is_empty() {
-            view.evidence = found.report.clone();
+            let before = std::mem::replace(&mut view.evidence, found.report.clone());
+            // That does not change, whether or not it can be read any more.
+            if view.evidence.covered.is_empty() {
+                view.evidence.covered = before.covered;
+            }
             view.freeze_window_ms = view.freeze_window_ms.or(found.window_ms);
         }
         proof = Some(found);
@@ -148,6 +152,10 @@ async fn unseen(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
 /// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.
 async fn owed(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
     let set = find(ops, view).await?;
+    // A level that was lowered since is; what shows none may only be shown late.
+    for snapshot in set.iter().filter(|s| labels::level(s) > Level::Pending) {
+        keep(view, snapshot, None);
+    }
     let outcome = labels::write(ops, view, &set).await?;
     let ours = |problem: &Problem| label::is_owed(&view.spec.instance, problem);
     let mine = view.error.as_ref().is_none_or(ours);
@@ -270,6 +278,11 @@ fn keep(view: &mut JobView, snapshot: &Snapshot, proof: Option<&Proof>) {
         }
     };
     if let Some(member) = view.set.get_mut(n) {
+        // What it claimed before, its tag said.
+        let reason = reason.or_else(|| {
+            let lower = member.level > level && member.level.is_proven();
+            lower.then(|| labels::lowered(level, member.level))
+        });
         member.level = level;
         member.progress = match snapshot.state.as_str() {
             "completed" => 100,
