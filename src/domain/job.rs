@@ -305,6 +305,11 @@ impl JobView {
         self.phase == Phase::Done && (self.set_unseen || !self.owed_labels.is_empty())
     }
 
+    /// Whether it ended with a doubt that no failsafe of ours ends: what somebody else's document froze may stand.
+    pub fn owes_thaw(&self) -> bool {
+        self.phase == Phase::Done && self.thaw_uncertain && self.spec.foreign
+    }
+
     /// When it was asked for: the start of its first phase.
     pub fn started(&self) -> Option<DateTime<Utc>> {
         self.phases.first().map(|p| p.started)

@@ -126,6 +126,9 @@ pub struct Job {
     post: Post,
     posts: u32,
     post_command: Option<CommandId>,
+    /// The `post-script` that is under way, once it was answered for, and those before it.
+    post_now: Option<CommandId>,
+    posts_before: Vec<CommandId>,
     post_told: Option<Told>,
     made: Vec<CreatedSnapshot>,
     /// Autonomous mode: the set as it appeared while the command was under way.
@@ -173,6 +176,8 @@ impl Job {
             post: Post::Idle,
             posts: 0,
             post_command: None,
+            post_now: None,
+            posts_before: Vec::new(),
             post_told: None,
             made: Vec::new(),
             seen: Vec::new(),

@@ -442,6 +442,7 @@ impl Trace {
             && self.malformed.is_empty()
             && self.disorder.is_none()
             && self.first_error().is_some()
+            && !self.has_error("thaw-failed")
             && self
                 .frozen_mounts()
                 .iter()

@@ -192,11 +192,14 @@ impl Driver {
         }
     }
 
-    /// Puts the job on record. One that is over but for its labels is anybody's who comes by.
+    /// Puts the job on record. One that is over but for its labels, or for a doubt that only asking again can
+    /// clear, is anybody's who comes by.
     fn save(&self, view: &JobView, done: bool, owner: &str) -> Result<(), Problem> {
-        let (open, by) = match (done, view.owes_labels()) {
-            (true, owes) => (owes, owner_of_no_process()),
-            (false, _) => (true, owner.to_owned()),
+        let (open, by) = if done {
+            let owes = view.owes_labels() || view.owes_thaw();
+            (owes, owner_of_no_process())
+        } else {
+            (true, owner.to_owned())
         };
         let now = self.ops.clock.now();
         let saved = self.ops.journal.save_job(view, &by, open, now);

@@ -173,8 +173,8 @@ pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem
 
 /// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed.
 async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
-    // Over but for its labels; what is uncertain of it only a person asks again.
-    if view.phase == Phase::Done {
+    // Over but for its labels; what is uncertain of one with a failsafe of ours only a person asks again.
+    if view.phase == Phase::Done && !view.owes_thaw() {
         return Thaw::Done;
     }
     match may_have_frozen(ops, view) {
@@ -186,6 +186,12 @@ async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
 }
 
 async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
+    // Of somebody else's document it counts whether its pre-script had ended before this was sent.
+    let ended_before = match view.spec.foreign {
+        true => pre_script_end(ops, view).await,
+        false => None,
+    };
+    let certain = certain_at(view).is_none_or(|at| ops.clock.now() >= at);
     for _ in 0..BUSY_TRIES {
         let command = match send::send(ops, &view.spec, Step::Post).await {
             Ok(command) => command,
@@ -198,7 +204,7 @@ async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
             continue;
         }
         let thaw = if view.spec.foreign && trace.lines.is_empty() {
-            judged_silent(view, outcome.ended)
+            return judged_silent(view, ended_before.as_ref(), certain, outcome.ended);
         } else {
             judged(ops, view, &trace, outcome.ended)
         };
@@ -233,10 +239,18 @@ fn unproven(view: &JobView) -> Problem {
 }
 
 /// What an exit code alone says, of a document that is not ours and speaks no FF1: as the live job reads it
-/// (`domain::machine`). No failsafe of ours watches over it.
-fn judged_silent(view: &JobView, ended: CommandEnd) -> Thaw {
-    let froze = view.phases.iter().any(|p| p.phase == Phase::Frozen);
-    match (told_by_exit(&ended, froze, false), ended) {
+/// (`domain::machine`). No failsafe of ours watches over it. `before` is how its `pre-script` had ended by then;
+/// `certain`: it could not begin any more.
+fn judged_silent(
+    view: &JobView,
+    before: Option<&CommandEnd>,
+    certain: bool,
+    ended: CommandEnd,
+) -> Thaw {
+    let froze = before == Some(&CommandEnd::Success)
+        || view.phases.iter().any(|p| p.phase == Phase::Frozen);
+    let conclusive = froze || before.is_some() || certain;
+    match (told_by_exit(&ended, froze, conclusive), ended) {
         (Thawed::Yes, _) => Thaw::Done,
         (Thawed::Later, _) => Thaw::Later,
         (Thawed::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),

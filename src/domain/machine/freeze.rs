@@ -109,7 +109,8 @@ impl Job {
             CommandEnd::Failed { exit } => {
                 told.trace.failed_cleanly() && (*exit != 204 || told.trace.has_error("busy"))
             }
-            CommandEnd::NeverDelivered => true,
+            // What has said something has run, whatever Systems Manager believes.
+            CommandEnd::NeverDelivered => told.trace.lines.is_empty(),
             _ => false,
         };
         let problem = (!ready).then(|| self.pre_problem(&outcome, &told.trace));
@@ -258,6 +259,7 @@ impl Job {
 
     pub(super) fn send_post(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
         self.posts += 1;
+        self.posts_before.extend(self.post_now.take());
         let conclusive =
             self.pre == (Pre::Ended { conclusive: true }) || now >= self.failsafe_certain_at(now);
         self.post = Post::UnderWay { conclusive };
@@ -276,7 +278,10 @@ impl Job {
         todo: &mut Vec<Effect>,
     ) {
         match result {
-            Ok(command) => self.post_command = Some(command),
+            Ok(command) => {
+                self.post_now = Some(command.clone());
+                self.post_command = Some(command);
+            }
             Err(problem) if matches!(self.post, Post::UnderWay { .. }) => {
                 self.fail_record(problem);
                 self.thaw_again(now, todo);
@@ -297,12 +302,15 @@ impl Job {
             Post::Pausing => false,
             Post::Idle | Post::Over => return,
         };
+        // What an earlier one says it may have found before the command that freezes had ended.
+        let late = self.posts_before.contains(&outcome.command);
+        let conclusive = conclusive && !late;
         let told = Told {
             command: outcome.command.clone(),
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
-        let thawed = if self.is_silent(&told.trace) {
+        let thawed = if self.is_silent(&told.trace) || self.knows_no_mount() {
             self.foreign_thawed(&outcome.ended, conclusive)
         } else {
             self.proves_thawed(&told.trace, conclusive)
@@ -331,8 +339,12 @@ impl Job {
                 self.freeze_over(now);
                 self.thaw_over(now, todo);
             }
-            // An older one that ended late tells nothing about the pause that is on.
-            Thawed::No | Thawed::Later if self.post == Post::Pausing => {}
+            // An older one that ended late tells nothing about the pause that is on, or about the one under way.
+            Thawed::No | Thawed::Later if late || self.post == Post::Pausing => {}
+            // Meanwhile it has ended: the next one is conclusive.
+            Thawed::Later if self.pre == (Pre::Ended { conclusive: true }) => {
+                self.thaw_again(now, todo);
+            }
             Thawed::Later => self.thaw_at_last(now, todo),
             Thawed::No => {
                 if let Some(problem) = problem {

@@ -480,12 +480,22 @@ fn every_unclear_end_of_pre_script_is_followed_by_a_thaw() {
             .iter()
             .any(|e| matches!(e, Effect::CancelCommand(_)))
     );
+    // What has said something has run, whatever Systems Manager believes.
+    for (said, posts) in [(String::new(), 0), (half, 1)] {
+        let mut s = Story::quiescing(OnFailure::Skip);
+        s.tell(Event::PreEnded(outcome(CommandEnd::NeverDelivered, said)));
+        assert_eq!(s.count(&Effect::SendPost), posts);
+    }
+    // It failed, and could not undo what it had begun.
+    let stuck = r#"error "code":"thaw-failed","text":"Input/output error","mount":"/data""#;
+    let end = r#"end "outcome":"failed","exit":201"#;
+    let said = ff1(1, &[&hello("pre-script"), ARMED, stuck, QUIET, end]);
     let mut s = Story::quiescing(OnFailure::Skip);
     s.tell(Event::PreEnded(outcome(
-        CommandEnd::NeverDelivered,
-        String::new(),
+        CommandEnd::Failed { exit: 201 },
+        said,
     )));
-    assert_eq!(s.count(&Effect::SendPost), 0);
+    assert_eq!(s.count(&Effect::SendPost), 1);
 }
 
 #[test]

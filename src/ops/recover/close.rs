@@ -24,15 +24,19 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Brings a job's record to its end as far as it goes. Returns whether the job is over.
 pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
     if view.phase == Phase::Done {
+        let doubted = view.owes_thaw() && doubt_stays(ops, view, &thawed);
         let settled = if view.set_unseen {
             unseen(ops, view).await
-        } else {
+        } else if view.owes_labels() {
             owed(ops, view).await
+        } else {
+            Ok(true)
         };
-        return settled.unwrap_or_else(|problem| {
+        let settled = settled.unwrap_or_else(|problem| {
             tracing::warn!(%problem, "owed labels could not be written");
             false
         });
+        return settled && !doubted;
     }
     match thawed {
         Thaw::Done => {
@@ -47,10 +51,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
         Thaw::Uncertain(problem) => {
             view.thaw_uncertain = true;
             view.error = Some(problem);
-            // After that the failsafe has acted or is gone with the instance: no later try knows more.
-            // Somebody else's document has none: it is asked again for a day.
-            let patience = TimeDelta::days(i64::from(view.spec.foreign));
-            if certain_at(view).is_some_and(|at| ops.clock.now() < at + patience) {
+            if may_yet_be_told(ops, view) {
                 return false;
             }
         }
@@ -63,6 +64,25 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             }
             false
         }
+    }
+}
+
+/// Whether a later try to thaw may know more. When the failsafe has acted, or is gone with the instance, none does.
+/// Somebody else's document has none: it is asked again for a day.
+fn may_yet_be_told(ops: &Ops, view: &JobView) -> bool {
+    let patience = TimeDelta::days(i64::from(view.spec.foreign));
+    certain_at(view).is_some_and(|at| ops.clock.now() < at + patience)
+}
+
+/// A job that ended in doubt was asked to thaw again: whether it is to be asked once more.
+fn doubt_stays(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
+    match thawed {
+        Thaw::Done => {
+            view.thaw_uncertain = false;
+            view.frozen_since = None;
+            false
+        }
+        Thaw::Later | Thaw::Uncertain(_) => may_yet_be_told(ops, view),
     }
 }
 
