@@ -295,6 +295,14 @@ async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_u
     }
 }
 
+fn denied() -> FaultKind {
+    FaultKind::Error {
+        code: "AccessDeniedException".into(),
+        message: "no".into(),
+        status: 400,
+    }
+}
+
 /// A job is stopped and nobody can thaw it, until somebody else's proof comes at its n-th save; `None` never.
 /// Returns what it ended with, what is on record of it, and how often it was saved.
 async fn stopped_with_a_proof_at(n: Option<usize>) -> (JobView, JobView, usize) {
@@ -316,16 +324,11 @@ async fn stopped_with_a_proof_at(n: Option<usize>) -> (JobView, JobView, usize) 
         }
         true
     }));
-    let refused = || FaultKind::Error {
-        code: "AccessDeniedException".into(),
-        message: "no".into(),
-        status: 400,
-    };
     let view = bench
         .run_until(spec, |view| {
             let quiescing = view.phase == Phase::Quiescing;
             if quiescing {
-                bench.fault("SendCommand", 0, u32::MAX, refused());
+                bench.fault("SendCommand", 0, u32::MAX, denied());
             }
             quiescing
         })
@@ -669,6 +672,54 @@ async fn a_verdict_that_is_taken_up_is_that_of_the_lowest_covered_volume() {
             assert_eq!(member.level, level);
             assert!(member.reason.contains("its tag says"), "{member:?}");
         }
+    }
+}
+
+/// Somebody proved that nothing is frozen after its console had died: a later try that cannot reach the instance
+/// makes no doubt of it again.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_taken_up_is_not_doubted_where_its_thaw_is_proven() {
+    let bench = bench().await;
+    let spec = bench.spec("linux-mysql", 5, OnFailure::Skip).await;
+    bench.fault(
+        "CreateSnapshots",
+        0,
+        1,
+        FaultKind::Delay(Duration::from_secs(120)),
+    );
+    left_frozen(&bench, &spec).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.nothing_frozen(&spec.instance);
+    bench.fault("SendCommand", 0, u32::MAX, denied());
+    let settled = recover::settle(&bench.ops, &listened()).await.unwrap();
+    assert!(settled[0].thaw_uncertain);
+    let (journal, now) = (&bench.ops.journal, bench.ops.clock.now());
+    let (scope, job) = (bench.ops.scope(), spec.job.as_str());
+    let proof = journal.intend(scope, "other", job, "ThawProven", "", now);
+    journal
+        .outcome(proof.unwrap(), "ok: nothing is frozen", now)
+        .unwrap();
+    let settled = recover::settle(&bench.ops, &listened()).await.unwrap();
+    assert!(!settled[0].thaw_uncertain, "{:#?}", settled[0].error);
+}
+
+/// What became of a job may be impossible to record: then it is said.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_could_not_be_recorded_is_told() {
+    let mut last = usize::MAX;
+    for round in 0..2 {
+        let mut bench = bench().await;
+        let spec = bench.spec("linux-mysql", 30, OnFailure::Skip).await;
+        let saves = Arc::new(AtomicUsize::new(0));
+        let counted = saves.clone();
+        bench.ops.journal = bench.ops.journal.clone().observed(Arc::new(move |write| {
+            write != "save-job" || counted.fetch_add(1, Ordering::SeqCst) + 1 < last
+        }));
+        let view = bench.run(spec).await;
+        assert_eq!(view.verdict, Some(Verdict::Application), "{view:#?}");
+        let kind = view.error.map(|problem| problem.kind);
+        assert_eq!(kind, (round == 1).then_some(Kind::Local));
+        last = saves.load(Ordering::SeqCst);
     }
 }
 

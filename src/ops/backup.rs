@@ -124,8 +124,7 @@ pub(super) async fn run_with(
             driver.clear_doubt(&mut job);
             if !job.thaw_is_uncertain() {
                 view = job.view();
-                // One that is refused is told of in the log, and the doubt is on record: the safe side.
-                let _ = driver.save(&view, done, &owner);
+                unsaved = driver.save(&view, done, &owner).err();
             }
         }
         for effect in effects {
@@ -146,8 +145,12 @@ pub(super) async fn run_with(
         // Views are whole: one that finds the queue full is made up for by the next. A screen that
         // stands still (a stalled SSH session) must not hold up a thaw.
         if done {
-            let _ = tokio::time::timeout(LAST_VIEW, updates.send(view)).await;
-            break;
+            // Whoever looks into the journal will not find it so.
+            if let Some(problem) = unsaved {
+                view.error.get_or_insert(problem);
+            }
+            let _ = tokio::time::timeout(LAST_VIEW, updates.send(view.clone())).await;
+            return Ok(view);
         }
         let waiting = driver.waits.now();
         let _ = updates.try_send(JobView { waiting, ..view });

@@ -206,7 +206,7 @@ async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
         let thaw = if view.spec.foreign && trace.lines.is_empty() {
             return judged_silent(view, ended_before.as_ref(), certain, outcome.ended);
         } else {
-            judged(ops, view, &trace, outcome.ended)
+            judged(view, &trace, certain, outcome.ended)
         };
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
@@ -258,7 +258,8 @@ fn judged_silent(
     }
 }
 
-fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
+/// What a `post-script` that speaks says. `certain`: when it was sent `pre-script` could not begin any more.
+fn judged(view: &JobView, trace: &Trace, certain: bool, ended: CommandEnd) -> Thaw {
     let what = format!("thaw {}", view.spec.instance);
     let still: Vec<&str> = trace
         .events()
@@ -278,7 +279,6 @@ fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
             "run `fsfreeze -u MOUNT` on the instance now",
         ));
     }
-    let certain = certain_at(view).is_none_or(|at| ops.clock.now() >= at);
     match ended {
         // "No such job": true, unless pre-script has yet to begin. One that is known to have ended cannot.
         CommandEnd::Failed { exit: 205 }
@@ -286,11 +286,11 @@ fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
         {
             Thaw::Later
         }
-        // These end thawed: the script probes every mount before it says so.
-        CommandEnd::Success
-        | CommandEnd::Failed {
+        // These end thawed: the script probes every mount before it says so, and says so to the last line.
+        CommandEnd::Success => Thaw::Done,
+        CommandEnd::Failed {
             exit: 202 | 203 | 205,
-        } => Thaw::Done,
+        } if trace.is_whole() => Thaw::Done,
         CommandEnd::Lost(problem) => Thaw::Uncertain(problem),
         other => Thaw::Uncertain(Problem::new(
             Kind::Agent,
@@ -363,4 +363,62 @@ fn was_sent(call: &CallRow) -> bool {
         .as_deref()
         .is_some_and(|o| o.starts_with("failed"));
     freezes(call) && !refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(phase: Phase) -> JobView {
+        let spec = serde_json::from_value(serde_json::json!({
+            "job": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11",
+            "account": "111122223333", "region": "eu-central-1", "instance": "i-0123456789abcdef0",
+            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 30,
+            "on_failure": "skip", "mounts": [], "namespace": "N",
+        }))
+        .unwrap();
+        let mut view = crate::domain::machine::Job::new(spec).view();
+        view.phase = phase;
+        view
+    }
+
+    #[test]
+    fn a_post_script_that_failed_thawed_only_where_it_said_all_that_it_had_to_say() {
+        let hello = r#""t":"hello","recipe":"r","version":3,"job":"j","command":"post-script""#;
+        let lost = r#""t":"error","code":"lock-lost","text":"gone""#;
+        let none = r#""t":"error","code":"not-frozen","text":"no such job""#;
+        let open = r#""t":"probe","mount":"/data","frozen":false"#;
+        let frozen = r#""t":"probe","mount":"/data","frozen":true"#;
+        let end = r#""t":"end","outcome":"failed","exit":202"#;
+        let word = |lines: &[&str], exit, certain| {
+            let line =
+                |(n, line): (usize, &&str)| format!("FF1 {{\"seq\":{n},\"ms\":{n},{line}}}\n");
+            let said: String = (1..).zip(lines).map(line).collect();
+            let ended = match exit {
+                0 => CommandEnd::Success,
+                exit => CommandEnd::Failed { exit },
+            };
+            let phase = if certain {
+                Phase::Thawing
+            } else {
+                Phase::Quiescing
+            };
+            match judged(&view(phase), &events::parse(&said), certain, ended) {
+                Thaw::Done => "done",
+                Thaw::Later => "later",
+                Thaw::Uncertain(_) => "uncertain",
+            }
+        };
+        assert_eq!(word(&[hello, lost, open, end], 202, true), "done");
+        assert_eq!(word(&[hello, lost, frozen, end], 202, true), "uncertain");
+        for exit in [202, 203, 205] {
+            // Cut off, or never said: the probes may be what is missing.
+            assert_eq!(word(&[hello, lost], exit, true), "uncertain", "{exit}");
+            assert_eq!(word(&[], exit, true), "uncertain", "{exit}");
+        }
+        assert_eq!(word(&[hello, none, open, end], 205, true), "done");
+        assert_eq!(word(&[hello, none, open, end], 205, false), "later");
+        assert_eq!(word(&[hello, open], 0, true), "done");
+        assert_eq!(word(&[hello, open, end], 201, true), "uncertain");
+    }
 }

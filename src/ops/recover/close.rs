@@ -13,8 +13,8 @@ use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
-use crate::ops::Ops;
 use crate::ops::backup::{FIND_LOOKS, FIND_PAUSE};
+use crate::ops::{Ops, rethaw};
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
 /// something just made may need a moment to be visible (aws-facts 8.3).
@@ -40,6 +40,11 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
     }
     match thawed {
         Thaw::Done => {
+            view.thaw_uncertain = false;
+            view.frozen_since = None;
+        }
+        // Somebody has proven it since: that nobody can be reached now is no new doubt.
+        Thaw::Uncertain(_) if rethaw::is_proven(ops, &view.spec) => {
             view.thaw_uncertain = false;
             view.frozen_since = None;
         }
