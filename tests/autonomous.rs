@@ -15,8 +15,10 @@ use freezeframe::domain::problem::Kind;
 use freezeframe::domain::tags::{self, Tags};
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::faults::Mishap;
+use freezeframe::ops::recover;
 use serde_json::json;
 use support::{Bench, bench};
+use tokio::sync::mpsc;
 
 async fn alone(bench: &Bench, recipe: &str, on_failure: OnFailure) -> JobSpec {
     JobSpec {
@@ -363,6 +365,61 @@ async fn one_whose_scripts_fail_is_thawed_all_the_same_and_never_snapshotted() {
         bench.calls("SendCommand") >= 4,
         "one pre-script, and post-script until it is hopeless"
     );
+}
+
+/// No failsafe of ours ends the doubt about somebody else's freeze: each later start asks again, for a day.
+#[tokio::test(start_paused = true)]
+async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
+    for mended in [true, false] {
+        let bench = bench().await;
+        let install = async |script: &str| {
+            let content = dlm_document(&["pre-script", "post-script"], script);
+            let installed = bench.ops.session.install_document("ops-stuck", &content);
+            installed.await.unwrap();
+        };
+        install("false").await;
+        let spec = JobSpec {
+            document: "ops-stuck".to_owned(),
+            foreign: true,
+            ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
+        };
+        let view = bench.run(spec.clone()).await;
+        assert!(
+            view.thaw_uncertain && view.phase == Phase::Done,
+            "{view:#?}"
+        );
+        let settle = async || {
+            let (updates, _inbox) = mpsc::channel(16);
+            recover::settle(&bench.ops, &updates).await.unwrap()
+        };
+        let sent = bench.calls("SendCommand");
+        let again = settle().await;
+        assert_eq!(again.len(), 1);
+        assert!(again[0].thaw_uncertain && again[0].verdict == view.verdict);
+        assert!(bench.calls("SendCommand") > sent, "it was asked");
+        let open = || {
+            bench
+                .ops
+                .journal
+                .open_jobs(bench.ops.scope())
+                .unwrap()
+                .len()
+        };
+        assert_eq!(open(), 1);
+        if mended {
+            install("true").await;
+        } else {
+            tokio::time::sleep(Duration::from_secs(25 * 3_600)).await;
+        }
+        let last = settle().await;
+        assert_eq!(last[0].thaw_uncertain, !mended);
+        assert_eq!(
+            (last[0].verdict, &last[0].phases),
+            (view.verdict, &view.phases)
+        );
+        assert_eq!(open(), 0);
+        assert!(settle().await.is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -247,13 +247,14 @@ impl World {
             }
             Effect::CreateSnapshots => console.ways.push(Way::Create),
             Effect::FindSnapshots => console.ways.push(Way::Find),
-            Effect::WriteLabels(labels) => {
+            Effect::WriteLabels { attempt, labels } => {
                 for taken in self.taken.iter_mut().filter(|t| t.console == n) {
                     taken.level = labels.first().map(|l| l.level);
                 }
+                let written = Written::all(&labels);
                 console
                     .ways
-                    .push(answer(Event::LabelsWritten(Written::all(&labels))));
+                    .push(answer(Event::LabelsWritten { attempt, written }));
             }
             Effect::WatchProgress => {
                 let done = vec![SnapshotProgress {

@@ -8,18 +8,22 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use freezeframe::domain::job::{OnFailure, Phase, Verdict};
+use freezeframe::domain::job::{JobSpec, JobView, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::metrics::Metric;
 use freezeframe::domain::problem::Kind;
 use freezeframe::domain::restore::{RestoreRequest, StepState};
 use freezeframe::domain::retention::{Fate, Policy};
 use freezeframe::domain::tags;
+use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::FaultKind;
+use freezeframe::ops::run::spec_for;
 use freezeframe::ops::{inventory, metrics, prune, recover, restore, setup};
-use support::{bench, bench_with, session};
+use support::{Bench, bench, bench_with, options, session};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -291,6 +295,62 @@ async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_u
     }
 }
 
+fn denied() -> FaultKind {
+    FaultKind::Error {
+        code: "AccessDeniedException".into(),
+        message: "no".into(),
+        status: 400,
+    }
+}
+
+/// A job is stopped and nobody can thaw it, until somebody else's proof comes at its n-th save; `None` never.
+/// Returns what it ended with, what is on record of it, and how often it was saved.
+async fn stopped_with_a_proof_at(n: Option<usize>) -> (JobView, JobView, usize) {
+    let mut bench = bench().await;
+    let spec = bench.spec("linux-mysql", 5, OnFailure::Skip).await;
+    let plain = bench.ops.journal.clone();
+    let (scope, job) = (bench.ops.scope().clone(), spec.job.clone());
+    let saves = Arc::new(AtomicUsize::new(0));
+    let counted = saves.clone();
+    let (proof, of) = (plain.clone(), job.clone());
+    let at = bench.ops.clock.now();
+    bench.ops.journal = plain.clone().observed(Arc::new(move |write| {
+        let save = write == "save-job" && counted.fetch_add(1, Ordering::SeqCst) + 1 > 0;
+        if save && Some(counted.load(Ordering::SeqCst)) == n {
+            let proven = proof.intend(&scope, "other", of.as_str(), "ThawProven", "", at);
+            proof
+                .outcome(proven.unwrap(), "ok: nothing is frozen", at)
+                .unwrap();
+        }
+        true
+    }));
+    let view = bench
+        .run_until(spec, |view| {
+            let quiescing = view.phase == Phase::Quiescing;
+            if quiescing {
+                bench.fault("SendCommand", 0, u32::MAX, denied());
+            }
+            quiescing
+        })
+        .await;
+    let recorded = plain.job(bench.ops.scope(), &job).unwrap().unwrap();
+    (view, recorded, saves.load(Ordering::SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proven_thaw_clears_a_stopped_job_whenever_the_proof_comes_also_in_its_last_step() {
+    let (view, recorded, saves) = stopped_with_a_proof_at(None).await;
+    assert_eq!(view.verdict, Some(Verdict::Cancelled), "{view:#?}");
+    assert!(view.thaw_uncertain && recorded.thaw_uncertain);
+    assert!(saves > 3, "{saves}");
+    for n in 1..=saves {
+        let (view, recorded, _) = stopped_with_a_proof_at(Some(n)).await;
+        assert_eq!(view.verdict, Some(Verdict::Cancelled), "{n}");
+        assert!(!view.thaw_uncertain, "{n} of {saves}: {view:#?}");
+        assert!(!recorded.thaw_uncertain, "{n} of {saves}: {recorded:#?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn labels_that_cannot_be_written_are_not_claimed() {
     let bench = bench().await;
@@ -436,16 +496,8 @@ async fn a_changed_document_is_refused_and_setup_mends_it() {
     assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:?}", view.error);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_job_left_open_is_thawed_then_settled() {
-    let bench = bench().await;
-    let spec = bench.spec("linux-mysql", 300, OnFailure::Skip).await;
-    bench.fault(
-        "CreateSnapshots",
-        0,
-        1,
-        FaultKind::Delay(Duration::from_secs(120)),
-    );
+/// Runs a job until it holds a freeze, and leaves it as a console that died would have.
+async fn left_frozen(bench: &Bench, spec: &JobSpec) {
     let (updates, mut inbox) = mpsc::channel(16);
     let job = tokio::spawn(freezeframe::ops::backup::run_job(
         bench.ops.clone(),
@@ -462,20 +514,81 @@ async fn a_job_left_open_is_thawed_then_settled() {
         }
     }
     job.abort();
-    let view = last.unwrap();
-    assert!(
-        !bench
-            .runtime
-            .frozen_mounts(spec.instance.as_str())
-            .is_empty(),
-        "the test needs a freeze"
-    );
-    // As a console that died would have left it.
-    bench
-        .ops
-        .journal
-        .save_job(&view, &dead_owner(), true, bench.ops.clock.now())
+    let frozen = bench.runtime.frozen_mounts(spec.instance.as_str());
+    assert!(!frozen.is_empty(), "the test needs a freeze");
+    let now = bench.ops.clock.now();
+    let journal = &bench.ops.journal;
+    journal
+        .save_job(&last.unwrap(), &dead_owner(), true, now)
         .unwrap();
+}
+
+/// One job's trouble with the journal is told in the end, and is nobody else's: the others are thawed, settled and
+/// saved, and it is taken up again when there is room.
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_refuses_one_job_keeps_no_other_from_being_thawed_and_settled() {
+    for (event, refused) in [
+        ("UPDATE OF owner", 0),
+        ("UPDATE OF owner", 1),
+        ("UPDATE OF view", 0),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.sqlite");
+        let mut bench = bench().await;
+        bench.ops.journal = Journal::open(&path).unwrap();
+        let mut specs = Vec::new();
+        for recipe in ["linux-mysql", "linux-filesystem"] {
+            bench.fault(
+                "CreateSnapshots",
+                0,
+                1,
+                FaultKind::Delay(Duration::from_secs(120)),
+            );
+            let spec = bench.spec(recipe, 300, OnFailure::Skip).await;
+            left_frozen(&bench, &spec).await;
+            specs.push(spec);
+        }
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute_batch(&format!(
+            "CREATE TRIGGER no_room BEFORE {event} ON job WHEN NEW.id = '{}'
+             BEGIN SELECT RAISE(ABORT, 'no room'); END",
+            specs[refused].job
+        ))
+        .unwrap();
+        let told = recover::settle(&bench.ops, &listened()).await;
+        let problem = told.unwrap_err();
+        assert_eq!(problem.kind, Kind::Local, "{problem:?}");
+        let open = |bench: &Bench| -> Vec<_> {
+            let open = bench.ops.journal.open_jobs(bench.ops.scope()).unwrap();
+            open.into_iter().map(|(view, _)| view.spec.job).collect()
+        };
+        assert_eq!(open(&bench), [specs[refused].job.clone()], "{event}");
+        bench.nothing_frozen(&specs[1 - refused].instance);
+        if event == "UPDATE OF view" {
+            bench.nothing_frozen(&specs[refused].instance);
+        }
+        db.execute_batch("DROP TRIGGER no_room").unwrap();
+        // By the same process, as soon as AWS has copied what was made.
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            recover::settle(&bench.ops, &listened()).await.unwrap();
+        }
+        assert_eq!(open(&bench), [], "{event}");
+        bench.nothing_frozen(&specs[refused].instance);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_left_open_is_thawed_then_settled() {
+    let bench = bench().await;
+    let spec = bench.spec("linux-mysql", 300, OnFailure::Skip).await;
+    bench.fault(
+        "CreateSnapshots",
+        0,
+        1,
+        FaultKind::Delay(Duration::from_secs(120)),
+    );
+    left_frozen(&bench, &spec).await;
     let updates = listened();
     let settled = recover::settle(&bench.ops, &updates).await.unwrap();
     assert_eq!(settled.len(), 1);
@@ -489,6 +602,125 @@ async fn a_job_left_open_is_thawed_then_settled() {
             .unwrap()
             .is_empty()
     );
+}
+
+/// The console dies while AWS copies, all labels written; somebody lowers one covered volume's by hand. The set is
+/// worth what the lowest of them is.
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_is_taken_up_is_that_of_the_lowest_covered_volume() {
+    for (lowered, verdict) in [
+        (None, Verdict::Application),
+        (Some(Level::Filesystem), Verdict::Filesystem),
+        (Some(Level::Crash), Verdict::Crash),
+    ] {
+        let bench = bench().await;
+        // Two of its volumes are covered.
+        let all = inventory::instances(&bench.ops).await.unwrap();
+        let there = all.iter().find(|i| i.name() == "shop-db-1").unwrap();
+        let spec = spec_for(&bench.ops, there, &options(30, OnFailure::Skip)).unwrap();
+        let (updates, mut inbox) = mpsc::channel(64);
+        let job = tokio::spawn(freezeframe::ops::backup::run_job(
+            bench.ops.clone(),
+            spec.clone(),
+            updates,
+            CancellationToken::new(),
+        ));
+        let mut last = None;
+        while let Some(view) = inbox.recv().await {
+            let there = view.phase == Phase::Completing;
+            last = Some(view);
+            if there {
+                break;
+            }
+        }
+        job.abort();
+        let view = last.unwrap();
+        let proven = |view: &JobView| -> Vec<_> {
+            let members = view.set.iter();
+            let proven = members.filter(|m| m.level == Level::Application);
+            proven.map(|m| m.snapshot.clone()).collect()
+        };
+        let covered = proven(&view);
+        assert!(
+            covered.len() > 1 && view.owed_labels.is_empty(),
+            "{view:#?}"
+        );
+        bench
+            .ops
+            .journal
+            .save_job(&view, &dead_owner(), true, bench.ops.clock.now())
+            .unwrap();
+        if let Some(level) = lowered {
+            let mut world = bench.lab.world_of("eu-central-1");
+            let there = world.snapshots.get_mut(covered[0].as_str()).unwrap();
+            there.tags.insert(tags::LEVEL.to_owned(), level.to_string());
+        }
+        let mut settled = Vec::new();
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            settled = recover::settle(&bench.ops, &listened()).await.unwrap();
+            if settled[0].phase == Phase::Done {
+                break;
+            }
+        }
+        assert_eq!(settled[0].verdict, Some(verdict), "{:#?}", settled[0]);
+        let whole = covered.len() - usize::from(lowered.is_some());
+        assert_eq!(proven(&settled[0]).len(), whole);
+        if let Some(level) = lowered {
+            let member = settled[0].set.iter().find(|m| m.snapshot == covered[0]);
+            let member = member.unwrap();
+            assert_eq!(member.level, level);
+            assert!(member.reason.contains("its tag says"), "{member:?}");
+        }
+    }
+}
+
+/// Somebody proved that nothing is frozen after its console had died: a later try that cannot reach the instance
+/// makes no doubt of it again.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_taken_up_is_not_doubted_where_its_thaw_is_proven() {
+    let bench = bench().await;
+    let spec = bench.spec("linux-mysql", 5, OnFailure::Skip).await;
+    bench.fault(
+        "CreateSnapshots",
+        0,
+        1,
+        FaultKind::Delay(Duration::from_secs(120)),
+    );
+    left_frozen(&bench, &spec).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.nothing_frozen(&spec.instance);
+    bench.fault("SendCommand", 0, u32::MAX, denied());
+    let settled = recover::settle(&bench.ops, &listened()).await.unwrap();
+    assert!(settled[0].thaw_uncertain);
+    let (journal, now) = (&bench.ops.journal, bench.ops.clock.now());
+    let (scope, job) = (bench.ops.scope(), spec.job.as_str());
+    let proof = journal.intend(scope, "other", job, "ThawProven", "", now);
+    journal
+        .outcome(proof.unwrap(), "ok: nothing is frozen", now)
+        .unwrap();
+    let settled = recover::settle(&bench.ops, &listened()).await.unwrap();
+    assert!(!settled[0].thaw_uncertain, "{:#?}", settled[0].error);
+}
+
+/// What became of a job may be impossible to record: then it is said.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_could_not_be_recorded_is_told() {
+    let mut last = usize::MAX;
+    for round in 0..2 {
+        let mut bench = bench().await;
+        let spec = bench.spec("linux-mysql", 30, OnFailure::Skip).await;
+        let saves = Arc::new(AtomicUsize::new(0));
+        let counted = saves.clone();
+        bench.ops.journal = bench.ops.journal.clone().observed(Arc::new(move |write| {
+            write != "save-job" || counted.fetch_add(1, Ordering::SeqCst) + 1 < last
+        }));
+        let view = bench.run(spec).await;
+        assert_eq!(view.verdict, Some(Verdict::Application), "{view:#?}");
+        let kind = view.error.map(|problem| problem.kind);
+        assert_eq!(kind, (round == 1).then_some(Kind::Local));
+        last = saves.load(Ordering::SeqCst);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -190,7 +190,8 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         }
     }
     for mut view in past {
-        if wanted(&view) && view.phase == Phase::Done && view.thaw_uncertain {
+        let settled = ended.iter().any(|other| other.spec.job == view.spec.job);
+        if wanted(&view) && !settled && view.phase == Phase::Done && view.thaw_uncertain {
             view = again(ops, view).await;
             ended.push(view);
         }

@@ -220,6 +220,10 @@ pub struct EvidenceReport {
     pub links: Vec<Link>,
     /// Mounts that were frozen.
     pub frozen_mounts: Vec<String>,
+    /// Volumes under the mounts that were to be frozen: the verdict speaks of these only. Empty when nobody
+    /// knows them.
+    #[serde(default)]
+    pub covered: Vec<VolumeId>,
     /// SSM command of `pre-script`, or of `snapshot` in autonomous mode.
     pub pre_command: Option<CommandId>,
     /// SSM command of `post-script`; in autonomous mode only when one was needed.
@@ -299,6 +303,11 @@ impl JobView {
     /// Whether it is over but for labels that could not be written, perhaps on a set that nobody could look for.
     pub fn owes_labels(&self) -> bool {
         self.phase == Phase::Done && (self.set_unseen || !self.owed_labels.is_empty())
+    }
+
+    /// Whether it ended with a doubt that no failsafe of ours ends: what somebody else's document froze may stand.
+    pub fn owes_thaw(&self) -> bool {
+        self.phase == Phase::Done && self.thaw_uncertain && self.spec.foreign
     }
 
     /// When it was asked for: the start of its first phase.

@@ -131,6 +131,9 @@ pub struct Job {
     post: Post,
     posts: u32,
     post_command: Option<CommandId>,
+    /// The `post-script` that is under way, once it was answered for, and those before it.
+    post_now: Option<CommandId>,
+    posts_before: Vec<CommandId>,
     post_told: Option<Told>,
     made: Vec<CreatedSnapshot>,
     /// Autonomous mode: the set as it appeared while the command was under way.
@@ -179,6 +182,8 @@ impl Job {
             post: Post::Idle,
             posts: 0,
             post_command: None,
+            post_now: None,
+            posts_before: Vec::new(),
             post_told: None,
             made: Vec::new(),
             seen: Vec::new(),
@@ -197,7 +202,7 @@ impl Job {
         }
     }
 
-    /// Whether it is over. Then no event changes it any more.
+    /// Whether it is over. Then no event changes it any more, but the proof of a thaw that was uncertain.
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
     }
@@ -248,6 +253,9 @@ impl Job {
     pub fn step(&mut self, event: Event, now: DateTime<Utc>) -> Vec<Effect> {
         let mut todo = Vec::new();
         if self.is_done() {
+            if event == Event::ThawProven {
+                self.thaw_proven(now);
+            }
             return todo;
         }
         match event {
@@ -262,7 +270,9 @@ impl Job {
             Event::PostSent(result) => self.post_sent(result, now, &mut todo),
             Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
             Event::SnapshotsFound(result) => self.found(result, now, &mut todo),
-            Event::LabelsWritten(written) => self.labels_written(&written, now, &mut todo),
+            Event::LabelsWritten { attempt, written } => {
+                self.labels_written(attempt, &written, now, &mut todo)
+            }
             Event::Progress(list) => self.progress(&list, now, &mut todo),
             Event::Published(result) => self.published(result, now, &mut todo),
             Event::TimedOut(timer) => self.timed_out(timer, now, &mut todo),
@@ -393,7 +403,7 @@ impl Job {
             Timer::Find => self.find_timed_out(now, todo),
             Timer::Labels => {
                 let problem = self.too_long("writing the labels", "they are tried again");
-                self.labels_written(&Written::none(problem), now, todo);
+                self.labels_written(self.label_tries, &Written::none(problem), now, todo);
             }
             Timer::LabelRetry if matches!(self.closing, Closing::Labelling | Closing::Copying) => {
                 self.write_labels(todo);

@@ -422,6 +422,13 @@ impl Trace {
             && (!has(|s| matches!(s, Said::Armed { .. })) || self.fired().is_some())
     }
 
+    /// Whether "no such job" also means that there will be none: from version 2 on our documents leave a stone
+    /// that no late `pre-script` of the job gets past (docs/line-protocol.md).
+    pub fn leaves_a_stone(&self) -> bool {
+        self.events()
+            .any(|said| matches!(said, Said::Hello { version, .. } if *version >= 2))
+    }
+
     /// Whether `pre-script` failed and undid whatever it had done: everything frozen was thawed by our
     /// own hand, the lock let go, the failsafe sent home, and the last line was reached.
     pub fn failed_cleanly(&self) -> bool {
@@ -435,6 +442,7 @@ impl Trace {
             && self.malformed.is_empty()
             && self.disorder.is_none()
             && self.first_error().is_some()
+            && !self.has_error("thaw-failed")
             && self
                 .frozen_mounts()
                 .iter()

@@ -3,17 +3,16 @@
 //! The machine decides, this file only carries out. A thaw goes through the rescue client; nothing that is
 //! not idempotent is sent before the journal has it, and nothing is repeated blind.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::owner::owner_of_no_process;
 use super::poll::{follow, watch_progress};
 use super::send::{Step, send_when_taken};
+use super::timers::Timers;
 use super::waits::{Reserve, Waits};
 use super::{Ops, groups::Pass, ready, recover, rethaw};
 use crate::aws::cloudwatch;
@@ -61,10 +60,11 @@ pub(super) async fn run_with(
     ops.journal
         .save_job(&job.view(), &owner, true, ops.clock.now())?;
     let (events, mut inbox) = mpsc::channel(64);
+    let (timers, mut rung) = Timers::new();
     let mut driver = Driver {
         ops,
         events,
-        timers: HashMap::new(),
+        timers,
         spec: job.view().spec,
         limits: pass.limits(),
         waits: Waits::default(),
@@ -85,6 +85,12 @@ pub(super) async fn run_with(
                 Some(event) => event,
                 None => break,
             },
+            Some(ring) = rung.recv() => {
+                if !driver.timers.is_due(ring) {
+                    continue;
+                }
+                Event::TimedOut(ring.timer)
+            }
             Ok(()) = waiting.changed() => {
                 let view = JobView { waiting: driver.waits.now(), ..job.view() };
                 let _ = updates.try_send(view);
@@ -92,11 +98,8 @@ pub(super) async fn run_with(
             }
         };
         let mut effects = job.step(event, driver.ops.clock.now());
-        // Somebody asked again, and the instance said that all is thawed.
-        if job.thaw_is_uncertain() && rethaw::is_proven(&driver.ops, &driver.spec) {
-            effects.extend(job.step(Event::ThawProven, driver.ops.clock.now()));
-        }
-        let view = job.view();
+        effects.extend(driver.clear_doubt(&mut job));
+        let mut view = job.view();
         let done = job.is_done();
         // Progress is sampled, state changes are on record before the effect that follows from them.
         let state = (
@@ -109,21 +112,18 @@ pub(super) async fn run_with(
         );
         let mut unsaved = None;
         if saved.as_ref() != Some(&state) || done {
-            // A job that is over but for its labels is anybody's who comes by.
-            let (open, by) = match (done, view.owes_labels()) {
-                (true, owes) => (owes, owner_of_no_process()),
-                (false, _) => (true, owner.clone()),
-            };
-            match driver
-                .ops
-                .journal
-                .save_job(&view, &by, open, driver.ops.clock.now())
-            {
+            match driver.save(&view, done, &owner) {
                 Ok(()) => saved = Some(state),
-                Err(problem) => {
-                    tracing::error!(%problem, "the job's state could not be recorded");
-                    unsaved = Some(problem);
-                }
+                Err(problem) => unsaved = Some(problem),
+            }
+        }
+        // A proof that came before the end was on record, and too late for the look above, leaves the clearing
+        // to us: whoever proves looks at the record after its proof.
+        if done && job.thaw_is_uncertain() {
+            driver.clear_doubt(&mut job);
+            if !job.thaw_is_uncertain() {
+                view = job.view();
+                unsaved = driver.save(&view, done, &owner).err();
             }
         }
         for effect in effects {
@@ -133,8 +133,9 @@ pub(super) async fn run_with(
                     driver.send(Event::PreSent(Err(problem.clone())))
                 }
                 // Nothing is claimed that is not on record as judged.
-                (Some(problem), Effect::WriteLabels(_)) => {
-                    driver.send(Event::LabelsWritten(Written::none(problem.clone())))
+                (Some(problem), Effect::WriteLabels { attempt, .. }) => {
+                    let written = Written::none(problem.clone());
+                    driver.send(Event::LabelsWritten { attempt, written })
                 }
                 (_, effect) => driver.carry_out(effect, &job),
             }
@@ -143,20 +144,23 @@ pub(super) async fn run_with(
         // Views are whole: one that finds the queue full is made up for by the next. A screen that
         // stands still (a stalled SSH session) must not hold up a thaw.
         if done {
-            let _ = tokio::time::timeout(LAST_VIEW, updates.send(view)).await;
-            break;
+            // Whoever looks into the journal will not find it so.
+            if let Some(problem) = unsaved {
+                view.error.get_or_insert(problem);
+            }
+            let _ = tokio::time::timeout(LAST_VIEW, updates.send(view.clone())).await;
+            return Ok(view);
         }
         let waiting = driver.waits.now();
         let _ = updates.try_send(JobView { waiting, ..view });
     }
-    driver.stop_timers();
     Ok(job.view())
 }
 
 struct Driver {
     ops: Ops,
     events: mpsc::Sender<Event>,
-    timers: HashMap<Timer, JoinHandle<()>>,
+    timers: Timers,
     spec: JobSpec,
     limits: Limits,
     waits: Waits,
@@ -179,15 +183,35 @@ impl Driver {
         });
     }
 
+    /// Somebody asked again, and the instance said that all is thawed.
+    fn clear_doubt(&self, job: &mut Job) -> Vec<Effect> {
+        if job.thaw_is_uncertain() && rethaw::is_proven(&self.ops, &self.spec) {
+            job.step(Event::ThawProven, self.ops.clock.now())
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Puts the job on record. One that is over but for its labels, or for a doubt that only asking again can
+    /// clear, is anybody's who comes by.
+    fn save(&self, view: &JobView, done: bool, owner: &str) -> Result<(), Problem> {
+        let (open, by) = if done {
+            let owes = view.owes_labels() || view.owes_thaw();
+            (owes, owner_of_no_process())
+        } else {
+            (true, owner.to_owned())
+        };
+        let now = self.ops.clock.now();
+        let saved = self.ops.journal.save_job(view, &by, open, now);
+        if let Err(problem) = &saved {
+            tracing::error!(%problem, "the job's state could not be recorded");
+        }
+        saved
+    }
+
     /// The token that was set aside for the next command, if there is one.
     fn token(&self) -> Option<Token> {
         self.reserve.take(Bucket::SendCommand)
-    }
-
-    fn stop_timers(&mut self) {
-        for (_, timer) in self.timers.drain() {
-            timer.abort();
-        }
     }
 
     fn carry_out(&mut self, effect: Effect, job: &Job) {
@@ -270,10 +294,11 @@ impl Driver {
                     Event::SnapshotsFound(find(&ops, &spec, &expected, volumes).await)
                 });
             }
-            Effect::WriteLabels(labels) => {
+            Effect::WriteLabels { attempt, labels } => {
                 let waits = self.waits.clone();
                 self.spawn(async move {
-                    Event::LabelsWritten(label_when_taken(&ops, &spec, labels, &waits).await)
+                    let written = label_when_taken(&ops, &spec, labels, &waits).await;
+                    Event::LabelsWritten { attempt, written }
                 });
             }
             Effect::WatchProgress => {
@@ -288,30 +313,22 @@ impl Driver {
                 });
             }
             Effect::Arm { timer, after } => {
-                let (events, waits) = (self.events.clone(), self.waits.clone());
+                let waits = self.waits.clone();
                 // Waiting for one's turn is no failure of anybody. What watches over a freeze never stands still.
                 let stands = match timer {
                     Timer::Preflight | Timer::Labels => true,
                     Timer::Call => job.view().frozen_since.is_none(),
                     _ => false,
                 };
-                let handle = tokio::spawn(async move {
+                self.timers.arm(timer, async move {
                     if stands {
                         waits.sleep_besides(after).await;
                     } else {
                         tokio::time::sleep(after).await;
                     }
-                    let _ = events.send(Event::TimedOut(timer)).await;
                 });
-                if let Some(old) = self.timers.insert(timer, handle) {
-                    old.abort();
-                }
             }
-            Effect::Disarm(timer) => {
-                if let Some(handle) = self.timers.remove(&timer) {
-                    handle.abort();
-                }
-            }
+            Effect::Disarm(timer) => self.timers.disarm(timer),
         }
     }
 }

@@ -7,10 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Ops;
 use super::send::Step;
-use crate::aws::ssm::Listed;
-use crate::domain::ids::{InstanceId, JobId};
+use crate::aws::ssm::{Listed, Polled};
+use crate::domain::ids::{CommandId, InstanceId, JobId};
 use crate::domain::job::Mode;
-use crate::domain::problem::Problem;
+use crate::domain::machine::{CommandEnd, CommandOutcome, Thawed, told_by_exit};
+use crate::domain::problem::{Kind, Problem};
+use crate::domain::trace;
 
 /// How far back commands are read: longer than any that we send can hold a freeze.
 const LOOK_BACK: TimeDelta = TimeDelta::minutes(30);
@@ -60,16 +62,58 @@ pub(super) async fn jobs_on(ops: &Ops, instance: &InstanceId) -> Result<Vec<Othe
         .commands_since(instance, now - LOOK_BACK)
         .await?;
     let mut others = Vec::new();
-    for (job, standing) in standings(&listed, now) {
-        if ops.journal.job(ops.scope(), &job)?.is_none() {
-            others.push(Other {
-                job,
-                instance: instance.clone(),
-                standing,
-            });
+    for (job, commands) in by_job(&listed) {
+        let mut standing = standing(&commands, &Told::new(), now);
+        if standing.is_none() || ops.journal.job(ops.scope(), &job)?.is_some() {
+            continue;
         }
+        // Only what failed has more to say than its status does.
+        if standing == Some(Standing::Holds) {
+            let told = told(ops, instance, &commands, now).await?;
+            standing = self::standing(&commands, &told, now);
+        }
+        others.extend(standing.map(|standing| Other {
+            job,
+            instance: instance.clone(),
+            standing,
+        }));
     }
     Ok(others)
+}
+
+/// What commands that failed said, by their ids.
+type Told = BTreeMap<CommandId, CommandOutcome>;
+
+/// The failed ones of a job's commands, as far as what they said may decide where it stands.
+async fn told(
+    ops: &Ops,
+    instance: &InstanceId,
+    commands: &[(Step, &Listed)],
+    now: DateTime<Utc>,
+) -> Result<Told, Problem> {
+    let mut told = Told::new();
+    let decides = |step: Step, command: &Listed| match step {
+        Step::Look => false,
+        Step::Pre => may_hold(command, now),
+        Step::Post => true,
+    };
+    for (step, command) in commands {
+        if command.status != "Failed" || !decides(*step, command) {
+            continue;
+        }
+        match ops.session.poll_command(&command.id, instance).await {
+            Ok(Polled::Ended(outcome)) => {
+                told.insert(command.id.clone(), outcome);
+            }
+            // What cannot be read says nothing.
+            Ok(Polled::Running) => {}
+            Err(problem) if matches!(problem.kind, Kind::Denied | Kind::NotFound) => {
+                tracing::warn!(%problem, "what another console's command said cannot be read");
+            }
+            Err(problem) => return Err(problem),
+        }
+    }
+    Ok(told)
 }
 
 /// When Systems Manager took in the dry run of this job.
@@ -102,42 +146,86 @@ fn step_of(command: &Listed) -> Option<(Step, JobId)> {
     Some((step, JobId::from_api(job)))
 }
 
-fn standings(listed: &[Listed], now: DateTime<Utc>) -> Vec<(JobId, Standing)> {
+/// Our commands in a listing, by the job that they are of.
+fn by_job(listed: &[Listed]) -> BTreeMap<JobId, Vec<(Step, &Listed)>> {
     let mut jobs: BTreeMap<JobId, Vec<(Step, &Listed)>> = BTreeMap::new();
     for command in listed {
         if let Some((step, job)) = step_of(command) {
             jobs.entry(job).or_default().push((step, command));
         }
     }
-    let standing = |commands: Vec<(Step, &Listed)>| {
-        let of = |wanted: Step| {
-            commands
-                .iter()
-                .filter(move |(step, _)| *step == wanted)
-                .map(|(_, command)| *command)
-        };
-        let thawed = of(Step::Post)
-            .filter(|post| matches!(post.status.as_str(), "Success" | "Failed"))
-            .map(|post| post.requested)
-            .max();
-        // While one is at work, a thaw that came too early for it proves nothing.
-        let holds = |pre: &Listed| {
-            may_hold(pre, now) && (is_open(pre) || thawed.is_none_or(|at| at < pre.requested))
-        };
-        if of(Step::Pre).next().is_some() {
-            return of(Step::Pre).any(holds).then_some(Standing::Holds);
-        }
-        of(Step::Look)
-            .filter(|look| is_open(look) || look.status == "Success")
-            .map(|look| look.requested)
-            .filter(|at| now - *at < ANNOUNCED)
-            .min()
-            .filter(|_| of(Step::Post).next().is_none())
-            .map(Standing::Announced)
+    jobs
+}
+
+/// Where a job stands by its commands, and by what those said that failed.
+fn standing(commands: &[(Step, &Listed)], told: &Told, now: DateTime<Utc>) -> Option<Standing> {
+    let of = |wanted: Step| {
+        commands
+            .iter()
+            .filter(move |(step, _)| *step == wanted)
+            .map(|(_, command)| *command)
     };
-    jobs.into_iter()
-        .filter_map(|(job, commands)| Some((job, standing(commands)?)))
-        .collect()
+    let holds = |pre: &Listed| {
+        let thawed = of(Step::Post)
+            .filter(|post| post.requested >= pre.requested)
+            .any(|post| thaws(post, pre, told));
+        // While one is at work, a thaw that came too early for it proves nothing.
+        may_hold(pre, now) && (is_open(pre) || !(left_nothing(pre, told) || thawed))
+    };
+    if of(Step::Pre).next().is_some() {
+        return of(Step::Pre).any(holds).then_some(Standing::Holds);
+    }
+    of(Step::Look)
+        .filter(|look| is_open(look) || look.status == "Success")
+        .map(|look| look.requested)
+        .filter(|at| now - *at < ANNOUNCED)
+        .min()
+        .filter(|_| of(Step::Post).next().is_none())
+        .map(Standing::Announced)
+}
+
+/// Whether a `post-script` is a proof that what that command froze is thawed. A failed one is none by itself: it
+/// may have met the other at work, thawed nothing, or never been delivered. What it said may still be one.
+fn thaws(post: &Listed, pre: &Listed, told: &Told) -> bool {
+    if post.status == "Success" {
+        return true;
+    }
+    let Some(outcome) = told.get(&post.id) else {
+        return false;
+    };
+    let trace = trace::parse(&outcome.stdout);
+    let ended = matches!(pre.status.as_str(), "Success" | "Failed");
+    // Somebody else's document says no more than its exit code.
+    if trace.lines.is_empty() {
+        let froze = pre.status == "Success";
+        return matches!(told_by_exit(&outcome.ended, froze, ended), Thawed::Yes);
+    }
+    let none = match outcome.ended {
+        CommandEnd::Failed { exit: 202 | 203 } => true,
+        // "No such job", and none to come.
+        CommandEnd::Failed { exit: 205 } => ended || trace.leaves_a_stone(),
+        _ => false,
+    };
+    none && trace.is_whole()
+        && !trace.has_error("busy")
+        && !trace.has_error("thaw-failed")
+        && !trace.any_probed_frozen()
+}
+
+/// Whether a command that freezes and failed says itself that it left nothing held.
+fn left_nothing(pre: &Listed, told: &Told) -> bool {
+    let Some(outcome) = told.get(&pre.id) else {
+        return false;
+    };
+    let trace = trace::parse(&outcome.stdout);
+    match outcome.ended {
+        CommandEnd::NeverDelivered => trace.lines.is_empty(),
+        // A second delivery knows nothing of what the first one holds.
+        CommandEnd::Failed { .. } => {
+            trace.left_nothing_held() && !trace.has_error("already-frozen")
+        }
+        _ => false,
+    }
 }
 
 fn is_open(command: &Listed) -> bool {
@@ -147,15 +235,11 @@ fn is_open(command: &Listed) -> bool {
     )
 }
 
-/// Whether a command that freezes may have left a freeze behind, or may hold one now. Ours thaw what they froze
-/// before they fail, and `snapshot` before it ends; what was cut off is thawed by its failsafe.
+/// Whether a command that freezes may have left a freeze behind, or may hold one now, by its status alone.
+/// `snapshot` thaws before it ends well; what was cut off is thawed by its failsafe.
 fn may_hold(command: &Listed, now: DateTime<Utc>) -> bool {
     let alone = step_word(command) == Some(Step::Pre.word(Mode::Autonomous));
-    let over = match command.status.as_str() {
-        "Failed" => true,
-        "Success" => alone,
-        _ => false,
-    };
+    let over = alone && command.status == "Success";
     let budget = command.budget_s.unwrap_or(LONGEST_BUDGET_S);
     let until = command.requested + DELIVERY_AND_GRACE + TimeDelta::seconds(i64::from(budget));
     !over && now < until
@@ -176,7 +260,7 @@ mod tests {
 
     fn command(word: &str, job: &str, requested: i64, status: &str) -> Listed {
         Listed {
-            id: CommandId::from_api("c"),
+            id: CommandId::from_api(word),
             comment: format!("freezeframe {word} {job}"),
             requested: at(requested),
             status: status.to_owned(),
@@ -184,14 +268,40 @@ mod tests {
         }
     }
 
+    fn told(command: &Listed, ended: CommandEnd, lines: &[&str]) -> Told {
+        let line = |(n, line): (usize, &&str)| format!("FF1 {{\"seq\":{n},\"ms\":{n},{line}}}\n");
+        let outcome = CommandOutcome {
+            command: command.id.clone(),
+            ended,
+            stdout: (1..).zip(lines).map(line).collect(),
+            stderr: String::new(),
+        };
+        Told::from([(command.id.clone(), outcome)])
+    }
+
     fn one(listed: &[Listed], now: i64) -> Option<Standing> {
-        let found = standings(listed, at(now));
+        one_told(listed, &Told::new(), now)
+    }
+
+    fn one_told(listed: &[Listed], told: &Told, now: i64) -> Option<Standing> {
+        let found = by_job(listed);
         assert!(found.len() <= 1);
-        found.first().map(|(_, standing)| *standing)
+        found
+            .values()
+            .find_map(|commands| standing(commands, told, at(now)))
+    }
+
+    const HELLO: &str = r#""t":"hello","recipe":"r","version":3,"job":"a","command":"post-script""#;
+    const OLD: &str = r#""t":"hello","recipe":"r","version":1,"job":"a","command":"post-script""#;
+    const OPEN: &str = r#""t":"probe","mount":"/data","frozen":false"#;
+    const END: &str = r#""t":"end","outcome":"failed","exit":1"#;
+
+    fn error(code: &str) -> String {
+        format!(r#""t":"error","code":"{code}","text":"x""#)
     }
 
     #[test]
-    fn a_freeze_stands_from_its_pre_script_until_a_post_script_has_ended() {
+    fn a_freeze_stands_from_its_pre_script_until_a_post_script_has_thawed() {
         let look = command("dry-run", "a", 0, "Success");
         assert_eq!(
             one(std::slice::from_ref(&look), 5),
@@ -207,21 +317,65 @@ mod tests {
         for (status, standing) in [
             ("InProgress", Some(Standing::Holds)),
             ("TimedOut", Some(Standing::Holds)),
+            ("Cancelled", Some(Standing::Holds)),
             ("Success", None),
-            ("Failed", None),
         ] {
             let post = command("post-script", "a", 12, status);
             assert_eq!(one(&[pre.clone(), post], 20), standing, "{status}");
         }
         // A thaw of an earlier attempt says nothing of a later freeze.
-        let early = command("post-script", "a", 5, "Failed");
+        let early = command("post-script", "a", 5, "Success");
         assert_eq!(one(&[early, pre], 20), Some(Standing::Holds));
     }
 
     #[test]
+    fn a_post_script_that_failed_is_a_thaw_only_by_what_it_said() {
+        let pre = command("pre-script", "a", 10, "Success");
+        let post = command("post-script", "a", 12, "Failed");
+        let pair = [pre.clone(), post.clone()];
+        assert_eq!(one(&pair, 20), Some(Standing::Holds), "nobody asked it");
+        assert_eq!(one(&pair, 130), None, "the failsafe has acted");
+        let failed = |exit| CommandEnd::Failed { exit };
+        let (busy, gone, lost, stuck, fired) = (
+            error("busy"),
+            error("not-frozen"),
+            error("lock-lost"),
+            error("thaw-failed"),
+            error("failsafe-fired"),
+        );
+        let frozen = OPEN.replace("false", "true");
+        for (ended, lines, thawed) in [
+            // It met pre-script at work, and thawed nothing.
+            (failed(202), &[HELLO, &busy, END][..], false),
+            (failed(202), &[HELLO, &stuck, OPEN, END], false),
+            (failed(202), &[HELLO, &lost, &frozen, END], false),
+            (failed(202), &[HELLO, &lost, OPEN], false),
+            (failed(202), &[HELLO, &lost, OPEN, END], true),
+            (failed(203), &[HELLO, &fired, OPEN, END], true),
+            (failed(203), &[HELLO, &fired, &frozen, END], false),
+            (failed(205), &[HELLO, &gone, OPEN, END], true),
+            (failed(201), &[HELLO, OPEN, END], false),
+            (CommandEnd::NeverDelivered, &[], false),
+            (CommandEnd::Cancelled, &[], false),
+            // Somebody else's document has an exit code.
+            (failed(202), &[], false),
+            (failed(203), &[], true),
+            (failed(205), &[], false),
+        ] {
+            let told = told(&post, ended.clone(), lines);
+            let standing = (!thawed).then_some(Standing::Holds);
+            assert_eq!(one_told(&pair, &told, 20), standing, "{ended:?} {lines:?}");
+        }
+        // "No such job" does not keep a late one from beginning, unless it left its stone.
+        let late = [command("pre-script", "a", 10, "TimedOut"), post.clone()];
+        for (hello, standing) in [(HELLO, None), (OLD, Some(Standing::Holds))] {
+            let told = told(&post, failed(205), &[hello, &gone, OPEN, END]);
+            assert_eq!(one_told(&late, &told, 20), standing, "{hello}");
+        }
+    }
+
+    #[test]
     fn what_ended_by_itself_holds_nothing() {
-        let failed = command("pre-script", "a", 0, "Failed");
-        assert_eq!(one(&[failed], 1), None);
         let alone = |status| command("snapshot", "a", 0, status);
         assert_eq!(one(&[alone("InProgress")], 1), Some(Standing::Holds));
         assert_eq!(one(&[alone("Success")], 1), None);
@@ -231,6 +385,48 @@ mod tests {
         let mut not_ours = command("pre-script", "a", 0, "InProgress");
         not_ours.comment = "patching".to_owned();
         assert_eq!(one(&[not_ours], 1), None);
+    }
+
+    #[test]
+    fn a_command_that_failed_holds_nothing_only_where_it_says_so() {
+        let (busy, again, late, timeout) = (
+            error("busy"),
+            error("already-frozen"),
+            error("over"),
+            error("lock-timeout"),
+        );
+        let armed = r#""t":"armed","budget_ms":30000,"guard_pid":1,"holder_pid":2"#;
+        let quiet = r#""t":"disarmed","fired":false"#;
+        let frozen = r#""t":"frozen","mount":"/data","took_ms":3"#;
+        let failed = |exit| CommandEnd::Failed { exit };
+        for word in ["pre-script", "snapshot"] {
+            let pre = command(word, "a", 0, "Failed");
+            let only = [pre.clone()];
+            assert_eq!(one(&only, 1), Some(Standing::Holds), "nobody asked it");
+            for (ended, lines, holds) in [
+                (
+                    failed(201),
+                    &[HELLO, armed, &timeout, quiet, END][..],
+                    false,
+                ),
+                (failed(204), &[HELLO, &busy, END], false),
+                (failed(204), &[HELLO, &late, END], false),
+                // The first delivery is at work.
+                (failed(204), &[HELLO, &again, END], true),
+                (failed(201), &[HELLO, armed, frozen], true),
+                (
+                    failed(201),
+                    &[HELLO, armed, frozen, &timeout, quiet, END],
+                    true,
+                ),
+                (failed(201), &[], true),
+                (CommandEnd::NeverDelivered, &[], false),
+            ] {
+                let told = told(&pre, ended.clone(), lines);
+                let standing = holds.then_some(Standing::Holds);
+                assert_eq!(one_told(&only, &told, 1), standing, "{ended:?} {lines:?}");
+            }
+        }
     }
 
     #[test]

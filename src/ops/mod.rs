@@ -21,6 +21,7 @@ pub mod rethaw;
 pub mod run;
 mod send;
 pub mod setup;
+mod timers;
 mod waits;
 
 use std::sync::Arc;

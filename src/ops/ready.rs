@@ -79,8 +79,10 @@ fn tokens_of(mode: Mode) -> &'static [Bucket] {
 fn goes_first(other: &JobView, mine: &JobView) -> bool {
     let order = |view: &JobView| (view.started(), view.spec.job.clone());
     match other.phase {
+        // A doubt about one that is over does not hold up its group for ever.
+        Phase::Done => false,
         _ if other.thaw_uncertain => true,
-        Phase::Queued | Phase::Completing | Phase::Done | Phase::Verifying => false,
+        Phase::Queued | Phase::Completing | Phase::Verifying => false,
         Phase::Preflight => order(other) < order(mine),
         Phase::Quiescing | Phase::Frozen | Phase::Snapshotting | Phase::Thawing => true,
     }

@@ -67,7 +67,8 @@ enum Thaw {
 /// written, though it is over and in nobody's way. Views are sent on `updates`.
 ///
 /// # Errors
-/// [`Kind::Local`] when the journal cannot be read or written.
+/// [`Kind::Local`] when the journal cannot be read or written: the first such problem, after everything was done
+/// for the jobs that it does not concern.
 pub async fn settle(ops: &Ops, updates: &mpsc::Sender<JobView>) -> Result<Vec<JobView>, Problem> {
     take_up(ops, updates, None).await
 }
@@ -92,27 +93,41 @@ async fn take_up(
     if ops.session.read_only() {
         return Ok(Vec::new());
     }
-    let me = owner_of_this_process();
+    let (me, nobody) = (owner_of_this_process(), owner_of_no_process());
     let mut open = Vec::new();
+    let mut refused = None;
     for (view, owner) in ops.journal.open_jobs(ops.scope())? {
         let wanted = only.is_none_or(|jobs| jobs.contains(&view.spec.job));
-        if wanted
-            && left(&view, &owner, ops.clock.now())
-            && ops.journal.claim_job(&view.spec.job, &owner, &me)?
-        {
-            open.push(view);
+        if !wanted || !left(&view, &owner, ops.clock.now()) {
+            continue;
+        }
+        match ops.journal.claim_job(&view.spec.job, &owner, &me) {
+            Ok(true) => open.push(view),
+            Ok(false) => {}
+            // The others are ours already: nobody else would thaw them while this process lives.
+            Err(problem) => {
+                tracing::error!(%problem, job = %view.spec.job, "an open job could not be taken up");
+                refused.get_or_insert(problem);
+            }
         }
     }
     let thaws = futures::future::join_all(open.iter().map(|view| thaw(ops, view))).await;
     let mut settled = Vec::new();
     for (mut view, thawed) in open.into_iter().zip(thaws) {
         let over = close::close(ops, &mut view, thawed).await;
-        ops.journal
-            .save_job(&view, &owner_of_no_process(), !over, ops.clock.now())?;
+        let job = &view.spec.job;
+        if let Err(problem) = ops.journal.save_job(&view, &nobody, !over, ops.clock.now()) {
+            tracing::error!(%problem, %job, "what became of a job that was taken up could not be recorded");
+            refused.get_or_insert(problem);
+            // As it was on record it is anybody's again, if that much can be written.
+            if let Err(problem) = ops.journal.claim_job(job, &me, &nobody) {
+                tracing::error!(%problem, %job, "it stays this process's until its end");
+            }
+        }
         let _ = updates.send(view.clone()).await;
         settled.push(view);
     }
-    Ok(settled)
+    refused.map_or(Ok(settled), Err)
 }
 
 /// Whether nobody drives that open job any more.
@@ -159,8 +174,8 @@ pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem
 
 /// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed.
 async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
-    // Over but for its labels; what is uncertain of it only a person asks again.
-    if view.phase == Phase::Done {
+    // Over but for its labels; what is uncertain of one with a failsafe of ours only a person asks again.
+    if view.phase == Phase::Done && !view.owes_thaw() {
         return Thaw::Done;
     }
     match may_have_frozen(ops, view) {
@@ -172,6 +187,12 @@ async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
 }
 
 async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
+    // Of somebody else's document it counts whether its pre-script had ended before this was sent.
+    let ended_before = match view.spec.foreign {
+        true => pre_script_end(ops, view).await,
+        false => None,
+    };
+    let certain = certain_at(view).is_none_or(|at| ops.clock.now() >= at);
     for _ in 0..BUSY_TRIES {
         let command = match send::send(ops, &view.spec, Step::Post).await {
             Ok(command) => command,
@@ -184,9 +205,9 @@ async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
             continue;
         }
         let thaw = if view.spec.foreign && trace.lines.is_empty() {
-            judged_silent(view, outcome.ended)
+            return judged_silent(view, ended_before.as_ref(), certain, outcome.ended);
         } else {
-            judged(ops, view, &trace, outcome.ended)
+            judged(view, &trace, certain, outcome.ended)
         };
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
@@ -219,10 +240,18 @@ fn unproven(view: &JobView) -> Problem {
 }
 
 /// What an exit code alone says, of a document that is not ours and speaks no FF1: as the live job reads it
-/// (`domain::machine`). No failsafe of ours watches over it.
-fn judged_silent(view: &JobView, ended: CommandEnd) -> Thaw {
-    let froze = view.phases.iter().any(|p| p.phase == Phase::Frozen);
-    match (told_by_exit(&ended, froze, false), ended) {
+/// (`domain::machine`). No failsafe of ours watches over it. `before` is how its `pre-script` had ended by then;
+/// `certain`: it could not begin any more.
+fn judged_silent(
+    view: &JobView,
+    before: Option<&CommandEnd>,
+    certain: bool,
+    ended: CommandEnd,
+) -> Thaw {
+    let froze = before == Some(&CommandEnd::Success)
+        || view.phases.iter().any(|p| p.phase == Phase::Frozen);
+    let conclusive = froze || before.is_some() || certain;
+    match (told_by_exit(&ended, froze, conclusive), ended) {
         (Thawed::Yes, _) => Thaw::Done,
         (Thawed::Later, _) => Thaw::Later,
         (Thawed::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),
@@ -230,7 +259,8 @@ fn judged_silent(view: &JobView, ended: CommandEnd) -> Thaw {
     }
 }
 
-fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
+/// What a `post-script` that speaks says. `certain`: when it was sent `pre-script` could not begin any more.
+fn judged(view: &JobView, trace: &Trace, certain: bool, ended: CommandEnd) -> Thaw {
     let what = format!("thaw {}", view.spec.instance);
     let still: Vec<&str> = trace
         .events()
@@ -250,7 +280,6 @@ fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
             "run `fsfreeze -u MOUNT` on the instance now",
         ));
     }
-    let certain = certain_at(view).is_none_or(|at| ops.clock.now() >= at);
     match ended {
         // "No such job": true, unless pre-script has yet to begin. One that is known to have ended cannot.
         CommandEnd::Failed { exit: 205 }
@@ -258,11 +287,11 @@ fn judged(ops: &Ops, view: &JobView, trace: &Trace, ended: CommandEnd) -> Thaw {
         {
             Thaw::Later
         }
-        // These end thawed: the script probes every mount before it says so.
-        CommandEnd::Success
-        | CommandEnd::Failed {
+        // These end thawed: the script probes every mount before it says so, and says so to the last line.
+        CommandEnd::Success => Thaw::Done,
+        CommandEnd::Failed {
             exit: 202 | 203 | 205,
-        } => Thaw::Done,
+        } if trace.is_whole() => Thaw::Done,
         CommandEnd::Lost(problem) => Thaw::Uncertain(problem),
         other => Thaw::Uncertain(Problem::new(
             Kind::Agent,
@@ -335,4 +364,62 @@ fn was_sent(call: &CallRow) -> bool {
         .as_deref()
         .is_some_and(|o| o.starts_with("failed"));
     freezes(call) && !refused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(phase: Phase) -> JobView {
+        let spec = serde_json::from_value(serde_json::json!({
+            "job": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11",
+            "account": "111122223333", "region": "eu-central-1", "instance": "i-0123456789abcdef0",
+            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 30,
+            "on_failure": "skip", "mounts": [], "namespace": "N",
+        }))
+        .unwrap();
+        let mut view = crate::domain::machine::Job::new(spec).view();
+        view.phase = phase;
+        view
+    }
+
+    #[test]
+    fn a_post_script_that_failed_thawed_only_where_it_said_all_that_it_had_to_say() {
+        let hello = r#""t":"hello","recipe":"r","version":3,"job":"j","command":"post-script""#;
+        let lost = r#""t":"error","code":"lock-lost","text":"gone""#;
+        let none = r#""t":"error","code":"not-frozen","text":"no such job""#;
+        let open = r#""t":"probe","mount":"/data","frozen":false"#;
+        let frozen = r#""t":"probe","mount":"/data","frozen":true"#;
+        let end = r#""t":"end","outcome":"failed","exit":202"#;
+        let word = |lines: &[&str], exit, certain| {
+            let line =
+                |(n, line): (usize, &&str)| format!("FF1 {{\"seq\":{n},\"ms\":{n},{line}}}\n");
+            let said: String = (1..).zip(lines).map(line).collect();
+            let ended = match exit {
+                0 => CommandEnd::Success,
+                exit => CommandEnd::Failed { exit },
+            };
+            let phase = if certain {
+                Phase::Thawing
+            } else {
+                Phase::Quiescing
+            };
+            match judged(&view(phase), &events::parse(&said), certain, ended) {
+                Thaw::Done => "done",
+                Thaw::Later => "later",
+                Thaw::Uncertain(_) => "uncertain",
+            }
+        };
+        assert_eq!(word(&[hello, lost, open, end], 202, true), "done");
+        assert_eq!(word(&[hello, lost, frozen, end], 202, true), "uncertain");
+        for exit in [202, 203, 205] {
+            // Cut off, or never said: the probes may be what is missing.
+            assert_eq!(word(&[hello, lost], exit, true), "uncertain", "{exit}");
+            assert_eq!(word(&[], exit, true), "uncertain", "{exit}");
+        }
+        assert_eq!(word(&[hello, none, open, end], 205, true), "done");
+        assert_eq!(word(&[hello, none, open, end], 205, false), "later");
+        assert_eq!(word(&[hello, open], 0, true), "done");
+        assert_eq!(word(&[hello, open, end], 201, true), "uncertain");
+    }
 }

@@ -52,7 +52,7 @@ pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
 }
 
 /// Whether [`thaw_again`] has proven that nothing of the job is frozen. What cannot be read proves nothing.
-pub(super) fn is_proven(ops: &Ops, spec: &JobSpec) -> bool {
+pub(in crate::ops) fn is_proven(ops: &Ops, spec: &JobSpec) -> bool {
     ops.journal.calls(spec.job.as_str()).is_ok_and(|calls| {
         calls
             .iter()

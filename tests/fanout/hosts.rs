@@ -1,7 +1,10 @@
 //! Two consoles on two hosts: nothing joins them but AWS, and a group's cap holds all the same.
 
+use std::time::Duration;
+
 use freezeframe::aws::ssm::Command;
 use freezeframe::domain::job::{Mode, Verdict};
+use freezeframe::domain::machine::CommandEnd;
 use freezeframe::domain::run::Limits;
 use freezeframe::recipe::document;
 
@@ -93,4 +96,55 @@ async fn a_group_that_another_host_keeps_is_refused_by_name() {
     let (views, _) = run(&here, again.into_iter().skip(1).take(1).collect(), &two).await;
     let view = views[0].as_ref().unwrap();
     assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:?}", view.error);
+}
+
+/// A thaw that met its `pre-script` at work thawed nothing: what froze after it keeps the group until its
+/// failsafe has certainly acted.
+#[tokio::test(start_paused = true)]
+async fn a_failed_thaw_of_another_host_does_not_free_its_group() {
+    let (lab, here) = fleet::open(2, 2, "").await.unwrap();
+    let there = fleet::console(&lab).await.unwrap();
+    let limits = Limits::default();
+    let mut specs = fleet::specs(&there, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
+    let mut held = specs.swap_remove(0);
+    held.budget_s = 20;
+    let send = async |word: &str| {
+        let comment = format!("freezeframe {word} {}", held.job);
+        let parameters = document::parameters(&held, word);
+        let command = Command {
+            instance: &held.instance,
+            document: &held.document,
+            hash: None,
+            parameters: &parameters,
+            comment: &comment,
+            delivery_s: 30,
+        };
+        there.session.send_command(&command).await.unwrap()
+    };
+    let began = here.clock.now();
+    send("pre-script").await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    let post = send("post-script").await;
+    let before = began - chrono::TimeDelta::minutes(1);
+    let outcome = there.session.outcome(&post, &held.instance, before).await;
+    assert_eq!(outcome.ended, CommandEnd::Failed { exit: 202 });
+    assert!(outcome.stdout.contains(r#""busy""#), "{}", outcome.stdout);
+    let mut specs = fleet::specs(&here, &limits, Mode::Coordinated)
+        .await
+        .unwrap();
+    specs.retain(|spec| spec.instance != held.instance);
+    let (views, seen) = run(&here, specs, &limits).await;
+    let view = views[0].as_ref().unwrap();
+    assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:?}", view.error);
+    let (frozen_from, _) = super::freeze(view);
+    assert!(
+        (frozen_from - began).num_seconds() >= 20,
+        "frozen at {frozen_from}, beside the one that began at {began}"
+    );
+    assert!(
+        seen.iter()
+            .any(|v| v.waiting.as_deref() == Some("waits for group pair-0000"))
+    );
 }

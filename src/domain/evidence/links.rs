@@ -400,10 +400,14 @@ pub(super) fn same_volumes(preflight: &PreflightFacts, pre: &Trace) -> Result<()
             (true, None) => return Err(format!("{mount} was not there at preflight")),
             (false, Some(_)) => return Err(format!("{mount} was no longer to be frozen")),
             (false, None) => {
-                let fresh = !preflight.uncovered.iter().any(|m| m.mount == *mount);
+                let known = preflight.uncovered.iter().find(|m| m.mount == *mount);
+                // What was there at preflight lowers its volume by itself.
+                let weighed = |volume: &VolumeId| {
+                    known.is_some_and(|m| m.reason != SAME_FILESYSTEM && m.volumes.contains(volume))
+                };
                 let same = reason.as_deref() == Some(SAME_FILESYSTEM);
                 let there = now.unwrap_or_else(|_| volumes.clone());
-                if fresh && !same && there.iter().any(|v| before.contains(v)) {
+                if !same && there.iter().any(|v| before.contains(v) && !weighed(v)) {
                     return Err(format!(
                         "{mount} appeared on a frozen volume after preflight"
                     ));

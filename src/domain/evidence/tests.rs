@@ -458,6 +458,54 @@ fn p10_a_mount_that_moved_between_preflight_and_freeze_breaks_the_chain() {
     );
     assert!(same(&mount("/bind", "vol-0000000a", false, SAME_FILESYSTEM)).is_ok());
     assert!(same(&mount("/else", "vol-0000000f", false, "not asked for")).is_ok());
+    // One that preflight knew elsewhere, or as a part of what is frozen.
+    let known = |reason: &str, on: &str| {
+        let other = crate::domain::machine::UncoveredMount {
+            mount: "/other".to_owned(),
+            reason: reason.to_owned(),
+            volumes: vec![volume(on)],
+        };
+        let preflight = PreflightFacts {
+            uncovered: vec![other],
+            ..preflight.clone()
+        };
+        let now = mount("/other", "vol-0000000a", false, "not asked for");
+        links::same_volumes(&preflight, &now)
+    };
+    assert!(
+        known("not asked for", "vol-0000000b").is_err(),
+        "moved here"
+    );
+    assert!(
+        known(SAME_FILESYSTEM, "vol-0000000a").is_err(),
+        "another one"
+    );
+    // It lowers its volume by itself.
+    assert!(known("not asked for", "vol-0000000a").is_ok());
+}
+
+/// A line that could not be understood may have said what lowers the level: a new neighbour, a path, an error.
+#[test]
+fn p10_a_trace_with_a_line_that_could_not_be_understood_proves_nothing() {
+    let bad = || crate::domain::trace::Malformed {
+        line_no: 3,
+        why: "1200 bytes, more than 1000".to_owned(),
+    };
+    let mut why = String::new();
+    let before = |_: &mut PreflightFacts, pre: &mut Told, _: &mut Told, _: &mut CallOrder| {
+        pre.trace.malformed.push(bad());
+    };
+    assert_eq!(changed_with(before, &mut why), Level::Crash);
+    assert!(
+        why.contains("line 3") && why.contains("pre-script"),
+        "{why}"
+    );
+    assert_eq!(
+        changed(|_, _, post, _| post.trace.malformed.push(bad())),
+        Level::Crash
+    );
+    let (level, _) = alone(|lines, _| lines.insert(5, r#"mount "mount":7"#.to_owned()));
+    assert_eq!(level, Level::Crash);
 }
 
 /// One good autonomous trace, its lines changed, beside what EC2 shows.

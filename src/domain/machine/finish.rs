@@ -132,7 +132,10 @@ impl Job {
 
     pub(super) fn write_labels(&mut self, todo: &mut Vec<Effect>) {
         self.label_tries += 1;
-        todo.push(Effect::WriteLabels(self.owed.clone()));
+        todo.push(Effect::WriteLabels {
+            attempt: self.label_tries,
+            labels: self.owed.clone(),
+        });
         arm(todo, Timer::Labels, LABELS);
     }
 
@@ -167,14 +170,25 @@ impl Job {
         tags::of_positions(&self.evidence.positions, room)
     }
 
+    /// An attempt ended. What stands, stands whichever attempt tells it; only the end of the last one says that
+    /// nothing more is to be expected of it.
     pub(super) fn labels_written(
         &mut self,
+        attempt: u32,
         written: &Written,
         now: DateTime<Utc>,
         todo: &mut Vec<Effect>,
     ) {
         written.settle(&mut self.owed, &mut self.set);
         let all = self.owed.is_empty();
+        if let Closing::Publishing(verdict) = &mut self.closing
+            && *verdict == Verdict::Crash
+        {
+            self.closing = Closing::Publishing(self.earned(false));
+        }
+        if !all && attempt != self.label_tries {
+            return;
+        }
         if all {
             self.label_problem = None;
         } else if self.closing != Closing::No && self.closing != Closing::Finding {

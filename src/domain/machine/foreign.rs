@@ -5,14 +5,17 @@ use chrono::{DateTime, Utc};
 
 use super::freeze::Thawed;
 use super::{CommandEnd, Job};
+use crate::domain::evidence::Told;
 use crate::domain::trace::Trace;
 
 /// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` succeeded;
-/// `conclusive`: it can certainly not begin any more. One sample stops at the first filesystem that is open
+/// `conclusive`: that had ended, or could certainly not begin any more, when this one was sent. Otherwise it may yet
+/// freeze, for no stone of ours stops it. 203 says that it has been, and is over. One sample stops at the first filesystem that is open
 /// already and leaves the rest (aws-facts 1.9): after a freeze that worked, "not frozen" is no proof; after
 /// one that failed, the frozen ones come first and are thawed.
 pub fn told_by_exit(ended: &CommandEnd, froze: bool, conclusive: bool) -> Thawed {
     match ended {
+        CommandEnd::Success if !conclusive => Thawed::Later,
         CommandEnd::Success | CommandEnd::Failed { exit: 203 } => Thawed::Yes,
         CommandEnd::Failed { exit: 205 } if froze => Thawed::No,
         CommandEnd::Failed { exit: 205 } if conclusive => Thawed::Yes,
@@ -25,6 +28,13 @@ impl Job {
     /// Whether a command says nothing because its document does not speak FF1.
     pub(super) fn is_silent(&self, trace: &Trace) -> bool {
         self.spec.foreign && trace.lines.is_empty()
+    }
+
+    /// Whether nobody has named a mount that it freezes: then no mount can be seen to be thawed.
+    pub(super) fn knows_no_mount(&self) -> bool {
+        let named = self.facts.as_ref().is_some_and(|f| !f.covered.is_empty());
+        let frozen = |told: &Told| !told.trace.frozen_mounts().is_empty();
+        self.spec.foreign && !named && !self.pre_told.as_ref().is_some_and(frozen)
     }
 
     /// As [`told_by_exit`], of this job's own `pre-script`.

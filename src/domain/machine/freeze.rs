@@ -13,7 +13,7 @@ use crate::domain::evidence::Told;
 use crate::domain::ids::CommandId;
 use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::trace::{self, Said, Trace};
+use crate::domain::trace::{self, Trace};
 
 /// `post-script`s in close succession; one more follows when the failsafe has certainly acted.
 const POSTS: u32 = 3;
@@ -139,7 +139,8 @@ impl Job {
             CommandEnd::Failed { exit } => {
                 told.trace.failed_cleanly() && (*exit != 204 || told.trace.has_error("busy"))
             }
-            CommandEnd::NeverDelivered => true,
+            // What has said something has run, whatever Systems Manager believes.
+            CommandEnd::NeverDelivered => told.trace.lines.is_empty(),
             _ => false,
         };
         let problem = (!ready).then(|| self.pre_problem(&outcome, &told.trace));
@@ -288,6 +289,7 @@ impl Job {
 
     pub(super) fn send_post(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
         self.posts += 1;
+        self.posts_before.extend(self.post_now.take());
         let conclusive =
             self.pre == (Pre::Ended { conclusive: true }) || now >= self.failsafe_certain_at(now);
         self.post = Post::UnderWay { conclusive };
@@ -306,7 +308,10 @@ impl Job {
         todo: &mut Vec<Effect>,
     ) {
         match result {
-            Ok(command) => self.post_command = Some(command),
+            Ok(command) => {
+                self.post_now = Some(command.clone());
+                self.post_command = Some(command);
+            }
             Err(problem) if matches!(self.post, Post::UnderWay { .. }) => {
                 self.fail_record(problem);
                 self.thaw_again(now, todo);
@@ -327,12 +332,15 @@ impl Job {
             Post::Pausing => false,
             Post::Idle | Post::Over => return,
         };
+        // What an earlier one says it may have found before the command that freezes had ended.
+        let late = self.posts_before.contains(&outcome.command);
+        let conclusive = conclusive && !late;
         let told = Told {
             command: outcome.command.clone(),
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
-        let thawed = if self.is_silent(&told.trace) {
+        let thawed = if self.is_silent(&told.trace) || self.knows_no_mount() {
             self.foreign_thawed(&outcome.ended, conclusive)
         } else {
             self.proves_thawed(&told.trace, conclusive)
@@ -361,8 +369,12 @@ impl Job {
                 self.freeze_over(now);
                 self.thaw_over(now, todo);
             }
-            // An older one that ended late tells nothing about the pause that is on.
-            Thawed::No | Thawed::Later if self.post == Post::Pausing => {}
+            // An older one that ended late tells nothing about the pause that is on, or about the one under way.
+            Thawed::No | Thawed::Later if late || self.post == Post::Pausing => {}
+            // Meanwhile it has ended: the next one is conclusive.
+            Thawed::Later if self.pre == (Pre::Ended { conclusive: true }) => {
+                self.thaw_again(now, todo);
+            }
             Thawed::Later => self.thaw_at_last(now, todo),
             Thawed::No => {
                 if let Some(problem) = problem {
@@ -443,7 +455,7 @@ impl Job {
                     .pre_told
                     .as_ref()
                     .is_some_and(|told| told.trace.left_nothing_held());
-            let certain = conclusive || ended_open || leaves_a_stone(post);
+            let certain = conclusive || ended_open || post.leaves_a_stone();
             return match (was_frozen.iter().any(|m| open(m)), certain) {
                 (true, _) => Thawed::No,
                 (false, true) => Thawed::Yes,
@@ -470,7 +482,7 @@ impl Job {
 
     /// The proof came too late for the level, which stays what it is.
     pub(super) fn thaw_proven(&mut self, now: DateTime<Utc>) {
-        if self.post == Post::Over {
+        if self.thaw_uncertain && self.post == Post::Over {
             self.thaw_uncertain = false;
             self.frozen_since = None;
             self.freeze_over(now);
@@ -531,13 +543,6 @@ impl Job {
         };
         Problem::new(kind, what, cause, mend)
     }
-}
-
-/// Whether "no such job" also means that there will be none: from version 2 on our documents leave a stone
-/// that no late `pre-script` of the job gets past (docs/line-protocol.md).
-fn leaves_a_stone(post: &Trace) -> bool {
-    post.events()
-        .any(|said| matches!(said, Said::Hello { version, .. } if *version >= 2))
 }
 
 /// What a `post-script` complained of, if it did.

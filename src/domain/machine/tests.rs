@@ -205,6 +205,10 @@ pub(super) fn problem(maybe: bool) -> Problem {
     p
 }
 
+fn written(attempt: u32, written: Written) -> Event {
+    Event::LabelsWritten { attempt, written }
+}
+
 /// A job and everything that it ever asked for.
 pub(super) struct Story {
     pub(super) job: Job,
@@ -259,7 +263,17 @@ impl Story {
     /// The labels that are owed are written.
     pub(super) fn label(&mut self) -> Vec<Effect> {
         let owed = self.job.view().owed_labels;
-        self.tell(Event::LabelsWritten(Written::all(&owed)))
+        self.attempt_ended(Written::all(&owed))
+    }
+
+    /// The last attempt at the labels ends like that.
+    fn attempt_ended(&mut self, by: Written) -> Vec<Effect> {
+        let attempt = |e: &Effect| match e {
+            Effect::WriteLabels { attempt, .. } => Some(*attempt),
+            _ => None,
+        };
+        let attempt = self.asked.iter().filter_map(attempt).max().unwrap();
+        self.tell(written(attempt, by))
     }
 
     pub(super) fn finish(&mut self) -> JobView {
@@ -293,7 +307,7 @@ fn the_good_story_ends_proven() {
     assert!(
         effects
             .iter()
-            .any(|e| matches!(e, Effect::WriteLabels(l) if l.len() == 2))
+            .any(|e| matches!(e, Effect::WriteLabels { labels, .. } if labels.len() == 2))
     );
     assert!(s.job.view().frozen_since.is_none());
     assert!(
@@ -512,12 +526,22 @@ fn every_unclear_end_of_pre_script_is_followed_by_a_thaw() {
             .iter()
             .any(|e| matches!(e, Effect::CancelCommand(_)))
     );
+    // What has said something has run, whatever Systems Manager believes.
+    for (said, posts) in [(String::new(), 0), (half, 1)] {
+        let mut s = Story::quiescing(OnFailure::Skip);
+        s.tell(Event::PreEnded(outcome(CommandEnd::NeverDelivered, said)));
+        assert_eq!(s.count(&Effect::SendPost), posts);
+    }
+    // It failed, and could not undo what it had begun.
+    let stuck = r#"error "code":"thaw-failed","text":"Input/output error","mount":"/data""#;
+    let end = r#"end "outcome":"failed","exit":201"#;
+    let said = ff1(1, &[&hello("pre-script"), ARMED, stuck, QUIET, end]);
     let mut s = Story::quiescing(OnFailure::Skip);
     s.tell(Event::PreEnded(outcome(
-        CommandEnd::NeverDelivered,
-        String::new(),
+        CommandEnd::Failed { exit: 201 },
+        said,
     )));
-    assert_eq!(s.count(&Effect::SendPost), 0);
+    assert_eq!(s.count(&Effect::SendPost), 1);
 }
 
 #[test]
@@ -644,13 +668,13 @@ fn labels_that_cannot_be_written_claim_nothing() {
     s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
     let writes = |s: &Story| {
-        let write = |e: &&Effect| matches!(e, Effect::WriteLabels(_));
+        let write = |e: &&Effect| matches!(e, Effect::WriteLabels { .. });
         s.asked.iter().filter(write).count()
     };
-    let refused = || Event::LabelsWritten(Written::none(problem(false)));
+    let refused = |attempt| written(attempt, Written::none(problem(false)));
     for n in 1..=3 {
-        assert_eq!(writes(&s), n);
-        s.tell(refused());
+        assert_eq!(writes(&s), usize::try_from(n).unwrap());
+        s.tell(refused(n));
         if n < 3 {
             assert!(s.job.view().error.is_none(), "it is tried again at once");
             s.tell(Event::TimedOut(Timer::LabelRetry));
@@ -661,7 +685,7 @@ fn labels_that_cannot_be_written_claim_nothing() {
     assert!(view.error.unwrap().mend.contains("jobs resume"));
     // While AWS copies, and once more at the end of it.
     s.tell(Event::TimedOut(Timer::LabelRetry));
-    s.tell(refused());
+    s.tell(refused(4));
     s.tell(all_progress("completed"));
     assert_eq!(writes(&s), 5);
     s.tell(Event::TimedOut(Timer::Labels));
@@ -682,30 +706,33 @@ fn the_judgement_is_known_before_the_first_label_is_written_and_each_is_claimed_
     s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
     let judged = s.job.view();
-    assert!(
-        s.asked
-            .contains(&Effect::WriteLabels(judged.owed_labels.clone()))
-    );
+    assert!(s.asked.contains(&Effect::WriteLabels {
+        attempt: 1,
+        labels: judged.owed_labels.clone()
+    }));
     assert_eq!(judged.owed_labels.len(), 2);
     assert_eq!(judged.earns, Some(Verdict::Application));
     let (root, data) = (judged.owed_labels[0].clone(), judged.owed_labels[1].clone());
     assert!(data.covered && !root.covered);
     // One of the two stands.
-    s.tell(Event::LabelsWritten(Written {
+    s.attempt_ended(Written {
         labels: vec![(data.snapshot.clone(), data.level)],
         problem: Some(problem(false)),
-    }));
+    });
     let view = s.job.view();
     assert_eq!(view.owed_labels, vec![root.clone()]);
     assert_eq!(s.level_of(DATA), Level::Application);
     // Only what is owed is tried again, and it may be later than expected.
     let effects = s.tell(Event::TimedOut(Timer::LabelRetry));
     assert!(
-        effects.contains(&Effect::WriteLabels(vec![root.clone()])),
+        effects.contains(&Effect::WriteLabels {
+            attempt: 2,
+            labels: vec![root.clone()]
+        }),
         "{effects:?}"
     );
     for _ in 0..2 {
-        s.tell(Event::LabelsWritten(Written::none(problem(false))));
+        s.attempt_ended(Written::none(problem(false)));
         s.tell(Event::TimedOut(Timer::LabelRetry));
     }
     assert!(s.job.view().error.is_some());
@@ -713,6 +740,100 @@ fn the_judgement_is_known_before_the_first_label_is_written_and_each_is_claimed_
     assert_eq!(view.verdict, Some(Verdict::Application));
     assert!(view.error.is_none() && view.owed_labels.is_empty());
     assert!(view.phases.iter().all(|p| !p.failed));
+}
+
+/// While AWS copies, with labels that three attempts could not write: the fourth is under way.
+fn owing() -> Story {
+    let mut s = Story::frozen();
+    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.post(post_ok());
+    for _ in 1..=3 {
+        s.attempt_ended(Written::none(problem(false)));
+        s.tell(Event::TimedOut(Timer::LabelRetry));
+    }
+    s
+}
+
+#[test]
+fn the_end_of_an_earlier_attempt_is_not_the_end_of_the_last() {
+    let mut s = owing();
+    let owed = s.job.view().owed_labels;
+    s.tell(all_progress("completed"));
+    // The fourth ends only now, and stands behind one of the labels.
+    let data = owed.iter().find(|l| l.covered).unwrap();
+    let published = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Publish(_)));
+    let effects = s.tell(written(
+        4,
+        Written {
+            labels: vec![(data.snapshot.clone(), data.level)],
+            problem: Some(problem(true)),
+        },
+    ));
+    assert!(!published(&effects), "the fifth is under way: {effects:?}");
+    assert_eq!(s.level_of(DATA), Level::Application, "what stands, stands");
+    let effects = s.tell(written(5, Written::all(&s.job.view().owed_labels)));
+    assert!(published(&effects), "{effects:?}");
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(view.verdict, Some(Verdict::Application));
+    assert!(view.error.is_none() && view.owed_labels.is_empty());
+
+    let mut s = owing();
+    s.tell(all_progress("completed"));
+    assert!(!published(
+        &s.tell(written(4, Written::none(problem(false))))
+    ));
+    // Told late, but told: by whichever attempt, all of them stand.
+    assert!(published(&s.tell(written(4, Written::all(&owed)))));
+    s.tell(Event::Published(Ok(())));
+    assert_eq!(s.job.view().verdict, Some(Verdict::Application));
+}
+
+#[test]
+fn labels_that_stand_while_the_values_are_published_count() {
+    let mut s = owing();
+    let owed = s.job.view().owed_labels;
+    s.tell(all_progress("completed"));
+    s.tell(Event::TimedOut(Timer::Labels));
+    s.tell(written(5, Written::all(&owed)));
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(view.verdict, Some(Verdict::Application), "{view:?}");
+    assert!(!view.owes_labels() && view.error.is_none());
+}
+
+#[test]
+fn the_end_of_an_earlier_attempt_does_not_end_a_lowering() {
+    let mut s = owing();
+    s.tell(all_progress("error"));
+    let effects = s.tell(written(4, Written::none(problem(false))));
+    assert!(
+        !effects.iter().any(|e| matches!(e, Effect::Publish(_))),
+        "the lowering is under way: {effects:?}"
+    );
+    s.tell(written(5, Written::all(&s.job.view().owed_labels)));
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(view.verdict, Some(Verdict::Failed));
+    assert!(!view.owes_labels());
+}
+
+#[test]
+fn a_proof_that_nothing_is_frozen_counts_also_in_the_step_that_ends_the_job() {
+    let mut s = Story::quiescing(OnFailure::Skip);
+    s.tell(Event::Cancel);
+    for _ in 0..4 {
+        s.tell(Event::PostSent(Err(problem(false))));
+        s.second += 200;
+        s.tell(Event::TimedOut(Timer::ThawRetry));
+    }
+    let view = s.job.view();
+    assert_eq!(view.verdict, Some(Verdict::Cancelled));
+    assert!(s.job.is_done() && s.job.thaw_is_uncertain());
+    assert!(s.tell(Event::ThawProven).is_empty());
+    let after = s.job.view();
+    assert!(!after.thaw_uncertain && after.frozen_since.is_none());
+    assert_eq!((after.verdict, after.phases), (view.verdict, view.phases));
 }
 
 #[test]
@@ -724,8 +845,8 @@ fn a_lowered_label_that_cannot_be_written_is_owed() {
     s.label();
     s.tell(all_progress("error"));
     // A late answer of the labels that were right before.
-    s.tell(Event::LabelsWritten(Written::all(&first[..1])));
-    s.tell(Event::LabelsWritten(Written::none(problem(false))));
+    s.tell(written(1, Written::all(&first[..1])));
+    s.attempt_ended(Written::none(problem(false)));
     s.tell(Event::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Failed));
@@ -742,7 +863,7 @@ fn a_snapshot_that_fails_at_aws_fails_the_set_and_loses_its_label() {
     let effects = s.tell(all_progress("error"));
     let lowered = effects
         .iter()
-        .any(|e| matches!(e, Effect::WriteLabels(l) if l.iter().all(|l| l.level == Level::Crash)));
+        .any(|e| matches!(e, Effect::WriteLabels { labels, .. } if labels.iter().all(|l| l.level == Level::Crash)));
     assert!(lowered, "{effects:?}");
     let effects = s.label();
     assert!(effects.iter().any(

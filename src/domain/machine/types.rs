@@ -144,8 +144,13 @@ pub enum Event {
     PostEnded(CommandOutcome),
     /// The search by tag ended; an empty list means that none was made.
     SnapshotsFound(Result<Vec<CreatedSnapshot>, Problem>),
-    /// An attempt to write labels ended: which of them stand.
-    LabelsWritten(Written),
+    /// An attempt to write labels ended.
+    LabelsWritten {
+        /// Which.
+        attempt: u32,
+        /// Which labels stand by it.
+        written: Written,
+    },
     /// How far the copying is.
     Progress(Vec<SnapshotProgress>),
     /// Metrics were published, or not.
@@ -181,7 +186,12 @@ pub enum Effect {
     /// Look for the set by its tag; answer with [`Event::SnapshotsFound`].
     FindSnapshots,
     /// Write these; answer with [`Event::LabelsWritten`].
-    WriteLabels(Vec<Label>),
+    WriteLabels {
+        /// Attempts are told apart: an earlier one may be under way still, and end later.
+        attempt: u32,
+        /// These.
+        labels: Vec<Label>,
+    },
     /// Read the set's progress until every member is `completed` or `error`; [`Event::Progress`] each time.
     WatchProgress,
     /// Publish; answer with [`Event::Published`].

@@ -95,10 +95,17 @@ pub fn check_one(job: &str, trace: &Trace) -> Result<(), String> {
     mirrored(trace, trace)
 }
 
-/// The trace is sound, and of this command of this job.
+/// The trace is sound, every line of it was understood (one that was not may have said what breaks the chain), and
+/// it is of this command of this job.
 fn envelope(job: &str, trace: &Trace, command: &str) -> Result<(), String> {
     if let Some(why) = &trace.disorder {
         return Err(format!("{command}: {why}"));
+    }
+    if let Some(bad) = trace.malformed.first() {
+        return Err(format!(
+            "{command}: line {} could not be understood: {}",
+            bad.line_no, bad.why
+        ));
     }
     match trace.lines.first().map(|l| &l.said) {
         Some(Said::Hello {

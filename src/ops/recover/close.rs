@@ -13,8 +13,8 @@ use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
-use crate::ops::Ops;
 use crate::ops::backup::{FIND_LOOKS, FIND_PAUSE};
+use crate::ops::{Ops, rethaw};
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
 /// something just made may need a moment to be visible (aws-facts 8.3).
@@ -24,18 +24,27 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Brings a job's record to its end as far as it goes. Returns whether the job is over.
 pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
     if view.phase == Phase::Done {
+        let doubted = view.owes_thaw() && doubt_stays(ops, view, &thawed);
         let settled = if view.set_unseen {
             unseen(ops, view).await
-        } else {
+        } else if view.owes_labels() {
             owed(ops, view).await
+        } else {
+            Ok(true)
         };
-        return settled.unwrap_or_else(|problem| {
+        let settled = settled.unwrap_or_else(|problem| {
             tracing::warn!(%problem, "owed labels could not be written");
             false
         });
+        return settled && !doubted;
     }
     match thawed {
         Thaw::Done => {
+            view.thaw_uncertain = false;
+            view.frozen_since = None;
+        }
+        // Somebody has proven it since: that nobody can be reached now is no new doubt.
+        Thaw::Uncertain(_) if rethaw::is_proven(ops, &view.spec) => {
             view.thaw_uncertain = false;
             view.frozen_since = None;
         }
@@ -47,10 +56,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
         Thaw::Uncertain(problem) => {
             view.thaw_uncertain = true;
             view.error = Some(problem);
-            // After that the failsafe has acted or is gone with the instance: no later try knows more.
-            // Somebody else's document has none: it is asked again for a day.
-            let patience = TimeDelta::days(i64::from(view.spec.foreign));
-            if certain_at(view).is_some_and(|at| ops.clock.now() < at + patience) {
+            if may_yet_be_told(ops, view) {
                 return false;
             }
         }
@@ -63,6 +69,25 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             }
             false
         }
+    }
+}
+
+/// Whether a later try to thaw may know more. When the failsafe has acted, or is gone with the instance, none does.
+/// Somebody else's document has none: it is asked again for a day.
+fn may_yet_be_told(ops: &Ops, view: &JobView) -> bool {
+    let patience = TimeDelta::days(i64::from(view.spec.foreign));
+    certain_at(view).is_some_and(|at| ops.clock.now() < at + patience)
+}
+
+/// A job that ended in doubt was asked to thaw again: whether it is to be asked once more.
+fn doubt_stays(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
+    match thawed {
+        Thaw::Done => {
+            view.thaw_uncertain = false;
+            view.frozen_since = None;
+            false
+        }
+        Thaw::Later | Thaw::Uncertain(_) => may_yet_be_told(ops, view),
     }
 }
 
@@ -80,7 +105,11 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
         let found = proof::gather(ops, view, &set).await?;
         labels::judged(view, &set, &found);
         if unjudged || view.evidence.links.is_empty() {
-            view.evidence = found.report.clone();
+            let before = std::mem::replace(&mut view.evidence, found.report.clone());
+            // That does not change, whether or not it can be read any more.
+            if view.evidence.covered.is_empty() {
+                view.evidence.covered = before.covered;
+            }
             view.freeze_window_ms = view.freeze_window_ms.or(found.window_ms);
         }
         proof = Some(found);
@@ -148,6 +177,10 @@ async fn unseen(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
 /// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.
 async fn owed(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
     let set = find(ops, view).await?;
+    // A level that was lowered since is; what shows none may only be shown late.
+    for snapshot in set.iter().filter(|s| labels::level(s) > Level::Pending) {
+        keep(view, snapshot, None);
+    }
     let outcome = labels::write(ops, view, &set).await?;
     let ours = |problem: &Problem| label::is_owed(&view.spec.instance, problem);
     let mine = view.error.as_ref().is_none_or(ours);
@@ -270,6 +303,11 @@ fn keep(view: &mut JobView, snapshot: &Snapshot, proof: Option<&Proof>) {
         }
     };
     if let Some(member) = view.set.get_mut(n) {
+        // What it claimed before, its tag said.
+        let reason = reason.or_else(|| {
+            let lower = member.level > level && member.level.is_proven();
+            lower.then(|| labels::lowered(level, member.level))
+        });
         member.level = level;
         member.progress = match snapshot.state.as_str() {
             "completed" => 100,

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use super::UNDER_WAY_S;
 use super::proof::Proof;
-use crate::domain::ids::SnapshotId;
+use crate::domain::ids::{SnapshotId, VolumeId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::label::{self, Label, Written};
 use crate::domain::level::Level;
@@ -33,7 +33,7 @@ pub(super) fn stands(snapshot: &Snapshot, proof: Option<&Proof>) -> (Level, Opti
     (now, reason)
 }
 
-/// What a snapshot is worth: what was written by its own console stands, unless AWS failed it since.
+/// What a snapshot's label is to be: what was written by its own console stands, unless AWS failed it since.
 fn worth(snapshot: &Snapshot, proof: &Proof) -> (Level, String) {
     if snapshot.state == "error" {
         return (Level::Crash, FAILED.to_owned());
@@ -56,7 +56,15 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
         let (mut level, reason) = worth(snapshot, proof);
         let before = view.owed_labels.iter().find(|l| l.snapshot == snapshot.id);
         level = before.map_or(level, |before| before.level.min(level));
-        levels.push((snapshot, level));
+        let borne = proof.judged.iter().find(|j| j.snapshot == snapshot.id);
+        levels.push((
+            &snapshot.volume,
+            match view.earns {
+                Some(_) => level,
+                // No judgement is on record, so the tag is nobody's here: it earns what the records bear out.
+                None => borne.map_or(Level::Pending, |borne| borne.level.min(level)),
+            },
+        ));
         if level == self::level(snapshot) {
             continue;
         }
@@ -84,30 +92,29 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
     }
     view.owed_labels = owed;
     if view.earns != Some(Verdict::Cancelled) {
-        view.earns = Some(earned(&levels, proof));
+        // What the first judgement found covered is so still.
+        let covered = [&view.evidence.covered, &proof.report.covered];
+        let covered = covered.into_iter().find(|covered| !covered.is_empty());
+        view.earns = Some(of_level(lowest(
+            covered.map_or(&[], Vec::as_slice),
+            &levels,
+        )));
     }
 }
 
-/// What the levels of the covered volumes are worth; where nobody knows any more which those were, what the
-/// best of a wholly judged set is worth.
-fn earned(levels: &[(&Snapshot, Level)], proof: &Proof) -> Verdict {
-    let best = match &proof.facts {
-        Some(facts) => facts
-            .covered_volumes()
-            .into_iter()
-            .map(|volume| {
-                levels
-                    .iter()
-                    .find(|(snapshot, _)| snapshot.volume == *volume)
-                    .map_or(Level::Pending, |(_, level)| *level)
-            })
-            .min(),
-        None if levels.iter().all(|(_, level)| *level > Level::Pending) => {
-            levels.iter().map(|(_, level)| *level).max()
-        }
-        None => None,
+/// The lowest level of the covered volumes, one that has no snapshot counting as `pending`. Where nobody knows
+/// which those are, the lowest of all.
+fn lowest(covered: &[VolumeId], levels: &[(&VolumeId, Level)]) -> Level {
+    let of = |volume: &VolumeId| {
+        let its = levels.iter().filter(|(of, _)| *of == volume);
+        its.map(|(_, level)| *level).min().unwrap_or(Level::Pending)
     };
-    of_level(best.unwrap_or(Level::Pending))
+    let lowest = if covered.is_empty() {
+        levels.iter().map(|(_, level)| *level).min()
+    } else {
+        covered.iter().map(of).min()
+    };
+    lowest.unwrap_or(Level::Pending)
 }
 
 fn of_level(level: Level) -> Verdict {
@@ -134,10 +141,11 @@ pub(super) fn verdict(view: &JobView, set: &[Snapshot], failed: bool) -> Verdict
         return Verdict::Crash;
     }
     // Somebody may have lowered the tags since.
-    let best = view.set.iter().map(|m| m.level).max();
-    match (view.earns, best) {
-        (Some(Verdict::Application), Some(best)) => of_level(best),
-        (Some(Verdict::Filesystem), Some(best)) => of_level(best.min(Level::Filesystem)),
+    let levels: Vec<_> = view.set.iter().map(|m| (&m.volume, m.level)).collect();
+    let lowest = lowest(&view.evidence.covered, &levels);
+    match view.earns {
+        Some(Verdict::Application) => of_level(lowest),
+        Some(Verdict::Filesystem) => of_level(lowest.min(Level::Filesystem)),
         _ => Verdict::Crash,
     }
 }
@@ -218,10 +226,7 @@ pub(super) async fn write(
         } else if tagged == label.level {
             stand.labels.push((label.snapshot.clone(), label.level));
         } else {
-            let reason = format!(
-                "its tag says {tagged} since, though {} was judged",
-                label.level
-            );
+            let reason = lowered(tagged, label.level);
             tell(view, &label.snapshot, Some(tagged), &reason);
             continue;
         }
@@ -251,6 +256,11 @@ pub(super) async fn write(
     Ok(outcome)
 }
 
+/// Why a level is lower than what was judged.
+pub(super) fn lowered(tagged: Level, judged: Level) -> String {
+    format!("its tag says {tagged} since, though {judged} was judged")
+}
+
 fn failed(snapshot: &Snapshot, set_size: usize) -> Label {
     Label {
         snapshot: snapshot.id.clone(),
@@ -269,5 +279,103 @@ fn tell(view: &mut JobView, snapshot: &SnapshotId, level: Option<Level>, reason:
     if let Some(member) = view.set.iter_mut().find(|m| m.snapshot == *snapshot) {
         member.level = level.unwrap_or(member.level);
         reason.clone_into(&mut member.reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "vol-00000000000000001";
+    const DATA: &str = "vol-00000000000000002";
+    const LOG: &str = "vol-00000000000000003";
+
+    #[test]
+    fn the_lowest_of_the_covered_volumes_decides_and_where_they_are_unknown_the_lowest_of_all() {
+        let [root, data, log] = [ROOT, DATA, LOG].map(VolumeId::from_api);
+        let covered = [data.clone(), log.clone()];
+        let of = |covered: &[VolumeId], levels: &[(&VolumeId, Level)]| lowest(covered, levels);
+        let (high, low) = (Level::Application, Level::Crash);
+        let whole = [(&root, low), (&data, high), (&log, high)];
+        assert_eq!(of(&covered, &whole), high);
+        assert_eq!(of(&[], &whole), low, "nobody knows which are covered");
+        let lowered = [(&root, low), (&data, high), (&log, Level::Filesystem)];
+        assert_eq!(of(&covered, &lowered), Level::Filesystem);
+        // A covered volume that has no snapshot, and one that has two.
+        assert_eq!(of(&covered, &whole[..2]), Level::Pending);
+        let twice = [(&data, high), (&log, high), (&log, low)];
+        assert_eq!(of(&covered, &twice), low);
+        assert_eq!(of(&[], &[]), Level::Pending);
+    }
+
+    fn snapshot(n: u8, volume: &str, level: Level) -> Snapshot {
+        serde_json::from_value(serde_json::json!({
+            "account": "111122223333", "region": "eu-central-1", "id": format!("snap-0000000000000000{n}"),
+            "volume": volume, "state": "completed", "progress": 100, "started": "2026-11-21T04:00:00Z",
+            "completed": null, "volume_gib": 1, "full_bytes": null, "encrypted": false, "tier": "standard",
+            "description": "", "origin": {"by": "freezeframe"},
+            "tags": {"freezeframe:job": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", "freezeframe:level": level.to_string()},
+        }))
+        .unwrap()
+    }
+
+    fn view() -> JobView {
+        let spec = serde_json::from_value(serde_json::json!({
+            "job": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11",
+            "account": "111122223333", "region": "eu-central-1", "instance": "i-0123456789abcdef0",
+            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 30,
+            "on_failure": "skip", "mounts": [], "namespace": "N",
+        }))
+        .unwrap();
+        crate::domain::machine::Job::new(spec).view()
+    }
+
+    /// What was judged of the data volume; the root is never more than `crash`.
+    fn proof(level: Level, covered: &[&str]) -> Proof {
+        let judged = [(1, ROOT, Level::Crash), (2, DATA, level)].map(|(n, volume, level)| {
+            crate::domain::evidence::Judged {
+                snapshot: snapshot(n, volume, level).id,
+                volume: VolumeId::from_api(volume),
+                level,
+                reason: String::new(),
+                covered: covered.contains(&volume),
+            }
+        });
+        Proof {
+            report: crate::domain::job::EvidenceReport {
+                covered: covered.iter().map(|v| VolumeId::from_api(*v)).collect(),
+                ..Default::default()
+            },
+            judged: judged.to_vec(),
+            facts: None,
+            window_ms: None,
+        }
+    }
+
+    #[test]
+    fn tags_earn_no_more_than_the_records_bear_out_where_no_judgement_is_on_record() {
+        let set = |level| [snapshot(1, ROOT, Level::Crash), snapshot(2, DATA, level)];
+        let earns = |level, proof: &Proof, before| {
+            let mut view = view();
+            view.earns = before;
+            judged(&mut view, &set(level), proof);
+            view.earns
+        };
+        let (high, crash) = (Some(Verdict::Application), Some(Verdict::Crash));
+        let proven = proof(Level::Application, &[DATA]);
+        let broken = proof(Level::Crash, &[DATA]);
+        let unknown = proof(Level::Crash, &[]);
+        assert_eq!(earns(Level::Pending, &proven, None), high);
+        assert_eq!(earns(Level::Application, &proven, None), high);
+        assert_eq!(earns(Level::Crash, &proven, None), crash, "it was lowered");
+        assert_eq!(
+            earns(Level::Application, &broken, None),
+            crash,
+            "by somebody's hand"
+        );
+        // Its own console wrote it, after its judgement.
+        assert_eq!(earns(Level::Application, &broken, high), high);
+        // Not even then, where nobody knows which volumes were covered.
+        assert_eq!(earns(Level::Application, &unknown, high), crash);
     }
 }

@@ -480,7 +480,7 @@ fn positions_become_tags_only_where_there_is_room() {
     let labels = effects
         .iter()
         .find_map(|e| match e {
-            Effect::WriteLabels(labels) => Some(labels.clone()),
+            Effect::WriteLabels { labels, .. } => Some(labels.clone()),
             _ => None,
         })
         .unwrap();
@@ -589,6 +589,97 @@ mod foreign {
             s.tell(Event::TimedOut(Timer::Call))
                 .contains(&Effect::SendPost)
         );
+    }
+
+    fn sent() -> Story {
+        let mut s = Story::of(JobSpec {
+            foreign: true,
+            ..spec(OnFailure::Skip)
+        });
+        s.tell(Event::Start);
+        s.tell(Event::Preflight(Ok(PreflightFacts::default())));
+        s.tell(Event::PreSent(Ok(CommandId::from_api(COMMAND))));
+        s
+    }
+
+    #[test]
+    fn a_thaw_that_came_before_its_pre_script_proves_nothing() {
+        // It has no stone: a pre-script that is on its way freezes all the same.
+        for exit in [0, 205] {
+            let mut s = sent();
+            s.tell(Event::Cancel);
+            post(&mut s, exit);
+            assert!(!s.job.is_done(), "{exit}: the pre-script may yet begin");
+            s.second += 200;
+            assert!(
+                s.tell(Event::TimedOut(Timer::ThawRetry))
+                    .contains(&Effect::SendPost)
+            );
+            post(&mut s, exit);
+            let view = s.job.view();
+            assert_eq!(
+                (view.verdict, view.thaw_uncertain),
+                (Some(Verdict::Cancelled), false)
+            );
+        }
+        // Once it is known to have ended, the next thaw is soon.
+        let mut s = sent();
+        s.tell(Event::Cancel);
+        s.tell(ended(CommandEnd::Success, "SUCCESS\n".to_owned()));
+        let effects = post(&mut s, 0);
+        let soon = effects.iter().any(
+            |e| matches!(e, Effect::Arm { timer: Timer::ThawRetry, after } if after.as_secs() < 10),
+        );
+        assert!(soon && !s.job.is_done(), "{effects:?}");
+        s.tell(Event::TimedOut(Timer::ThawRetry));
+        post(&mut s, 0);
+        assert!(s.job.is_done() && !s.job.thaw_is_uncertain());
+    }
+
+    #[test]
+    fn the_late_end_of_an_earlier_thaw_is_not_taken_for_that_of_the_last() {
+        let mut s = sent();
+        s.tell(Event::Cancel);
+        let [first, second] = ["a", "b"].map(CommandId::from_api);
+        let told = |command: &CommandId| {
+            Event::PostEnded(CommandOutcome {
+                command: command.clone(),
+                ..outcome(CommandEnd::Failed { exit: 205 }, "nothing\n".to_owned())
+            })
+        };
+        s.tell(Event::PostSent(Ok(first.clone())));
+        s.tell(Event::TimedOut(Timer::Thaw));
+        // It fails, and leaves what it froze: the second thaw comes after that, the first came before.
+        s.tell(ended(
+            CommandEnd::Failed { exit: 201 },
+            "ERROR\n".to_owned(),
+        ));
+        s.tell(Event::TimedOut(Timer::ThawRetry));
+        s.tell(told(&first));
+        assert!(!s.job.is_done());
+        s.tell(Event::PostSent(Ok(second.clone())));
+        s.tell(told(&first));
+        assert!(!s.job.is_done());
+        s.tell(told(&second));
+        assert_eq!(s.count(&Effect::SendPost), 2, "and it cost no third");
+        assert!(s.job.is_done() && !s.job.thaw_is_uncertain());
+    }
+
+    #[test]
+    fn one_that_speaks_and_names_no_mount_is_told_by_its_exit_code() {
+        for (exit, thawed) in [(202, false), (205, false), (203, true), (0, true)] {
+            let mut s = sent();
+            let pre = ff1(1, &[&hello("pre-script"), "ready", OK]);
+            s.tell(ended(CommandEnd::Success, pre));
+            s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+            let end = match exit {
+                0 => CommandEnd::Success,
+                exit => CommandEnd::Failed { exit },
+            };
+            let said = ff1(9, &[&hello("post-script"), r#"end "outcome":"x","exit":9"#]);
+            s.tell(Event::PostEnded(outcome(end, said)));
+            assert_eq!(s.job.view().phase > Phase::Thawing, thawed, "{exit}");
+        }
     }
 
     #[test]
