@@ -68,16 +68,29 @@ pub async fn run<W: Write>(
     messages: mpsc::Receiver<Message>,
     clock: impl Fn() -> DateTime<Utc>,
 ) -> io::Result<Outcome> {
-    run_with(
+    let watcher = tokio::spawn(terminal::hung_up());
+    let stop = watcher.abort_handle();
+    let gone = stream::once(watcher).filter_map(|ended| async move {
+        match ended {
+            Ok(Ok(())) => Some(Signal::HangUp),
+            other => {
+                tracing::warn!(?other, "whether the terminal hangs up is not watched");
+                None
+            }
+        }
+    });
+    let outcome = run_with(
         terminal,
         app,
         EventStream::new(),
-        signals()?,
+        stream::select(signals()?, gone.boxed()),
         effects,
         messages,
         clock,
     )
-    .await
+    .await;
+    stop.abort();
+    outcome
 }
 
 fn signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {

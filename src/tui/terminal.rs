@@ -1,6 +1,7 @@
 //! The terminal taken and given back, exactly once each, whatever happens in between.
 
-use std::io::{self, Stdout, Write, stdout};
+use std::io::{self, Stdout, Write, stdin, stdout};
+use std::os::fd::{AsFd as _, IntoRawFd as _};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,8 @@ use crossterm::terminal::{
 use crossterm::{cursor, execute};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Whether the terminal is ours now. Process-wide, because the panic hook needs it too.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -75,6 +78,37 @@ pub fn restore() {
         let _ = disable_raw_mode();
         let _ = stdout().flush();
     }
+}
+
+/// Returns when the terminal on standard input has hung up. `SIGHUP` need not come (a session of its own, `nohup`)
+/// or come first, and crossterm reads a terminal that is gone for ever: from then on standard input is an empty pipe,
+/// which ends that, too. To be run in a task of its own: whoever reads keys may be in that loop already.
+///
+/// # Errors
+/// Standard input cannot be watched, or not be exchanged.
+pub async fn hung_up() -> io::Result<()> {
+    let watched = stdin().as_fd().try_clone_to_owned()?;
+    #[expect(
+        deprecated,
+        reason = "the descriptor is owned, and stays what it is as long as it is watched; the newer function is unsafe"
+    )]
+    let watched = AsyncFd::with_interest(watched, Interest::READABLE.add(Interest::ERROR))?;
+    loop {
+        let mut guard = watched
+            .ready(Interest::READABLE.add(Interest::ERROR))
+            .await?;
+        let ready = guard.ready();
+        if ready.is_read_closed() || ready.is_error() {
+            break;
+        }
+        guard.clear_ready();
+    }
+    let (empty, end) = io::pipe()?;
+    rustix::io::ioctl_fionbio(&empty, true)?;
+    rustix::stdio::dup2_stdin(&empty)?;
+    // Left open: a pipe that has ended is read for ever as well.
+    let _ = end.into_raw_fd();
+    Ok(())
 }
 
 /// Gives the terminal back, stops this process as the shell's job control expects, and takes the
