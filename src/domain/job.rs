@@ -281,7 +281,7 @@ pub struct JobView {
     pub earns: Option<Verdict>,
     /// What went wrong, if anything.
     pub error: Option<Problem>,
-    /// Why it waits for its turn, while it does.
+    /// Why it waits for its turn, while it does; of a job that is taken up, what is being done for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
 }
@@ -299,6 +299,12 @@ impl JobView {
     /// Whether it is over but for labels that could not be written, perhaps on a set that nobody could look for.
     pub fn owes_labels(&self) -> bool {
         self.phase == Phase::Done && (self.set_unseen || !self.owed_labels.is_empty())
+    }
+
+    /// Whether nothing is left to do for it but to wait for AWS: it is thawed and labelled, and its set is being
+    /// copied.
+    pub fn only_copies(&self) -> bool {
+        self.phase == Phase::Completing && !self.thaw_uncertain && self.owed_labels.is_empty()
     }
 
     /// When it was asked for: the start of its first phase.
