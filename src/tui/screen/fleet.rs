@@ -21,7 +21,7 @@ use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::table::{Cell, Column};
 
 const COLUMNS: &[Column] = &[
-    Column::new("Name", 12, u16::MAX, 0),
+    Column::new("Name", 12, u16::MAX, 0).middle(),
     Column::new("Instance", 19, 19, 6),
     Column::new("State", 7, 13, 2),
     Column::new("Platform", 8, 8, 7),
@@ -301,6 +301,10 @@ fn agent_words(agent: &Agent, cx: &Cx<'_>) -> String {
 impl Screen for Fleet {
     fn title(&self, _cx: &Cx<'_>) -> String {
         "Fleet".to_owned()
+    }
+
+    fn purpose(&self) -> &'static str {
+        "Your instances: mark those to snapshot (space), then a and s; and see how old each one's last proven set is."
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
