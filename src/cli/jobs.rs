@@ -157,7 +157,9 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
                             _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
                             _ if view.owes_labels() => "owes labels".to_owned(),
                             (Some(verdict), _) => verdict.to_string(),
-                            (None, Some(earns)) if view.only_copies() => format!("{earns} then"),
+                            (None, Some(earns)) if view.only_copies() => {
+                                format!("{earns} once copied")
+                            }
                             (None, _) => "-".to_owned(),
                         },
                         view.set.len().to_string(),

@@ -61,7 +61,12 @@ impl TakenUp {
             "its labels could not be written yet; they are on record, and the next start tries again"
                 .to_owned()
         } else if let (Phase::Done, Some(verdict)) = (view.phase, view.verdict) {
-            format!("thawed and settled, {verdict}")
+            let made = if view.set.is_empty() {
+                "; no snapshot was made"
+            } else {
+                ""
+            };
+            format!("thawed and settled, {verdict}{made}")
         } else if view.phase == Phase::Completing {
             format!("thawed and labelled; {}", copying(view))
         } else {

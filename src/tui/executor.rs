@@ -342,7 +342,12 @@ async fn stop_elsewhere(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
         );
     }
     recover::thaw_now(ops, &view).await?;
-    read()
+    // Whoever drives it writes down the rest.
+    let frozen_since = None;
+    Ok(JobView {
+        frozen_since,
+        ..read()?
+    })
 }
 
 fn identity(ops: &Ops) -> Identity {

@@ -413,7 +413,8 @@ fn the_question_whether_to_leave_goes_with_the_jobs() {
     hands.message(Message::Job(Box::new(job(Phase::Completing))));
     let screen = hands.screen(80, 24);
     assert!(
-        screen.contains("1 job runs.") && !screen.contains("frozen now"),
+        screen.contains("1 job runs, only AWS's copying is left.")
+            && !screen.contains("frozen now"),
         "{screen}"
     );
     hands.press("<Tab><Tab>");

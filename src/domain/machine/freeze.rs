@@ -10,6 +10,7 @@ use crate::domain::evidence::Told;
 use crate::domain::ids::CommandId;
 use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::refusal::Refusal;
 use crate::domain::trace::{self, Said, Trace};
 
 /// `post-script`s in close succession; one more follows when the failsafe has certainly acted.
@@ -470,13 +471,15 @@ impl Job {
     fn pre_problem(&self, outcome: &CommandOutcome, trace: &Trace) -> Problem {
         let what = format!("quiesce {}", self.spec.instance);
         if let Some(error) = trace.first_error() {
-            return Problem::new(
-                Kind::Script,
-                what,
-                error.text(),
-                "nothing was changed for good; mend what the message names and try again",
-            )
-            .with_code(error.code());
+            let mend = match (Refusal::of(error.code(), &error.text()), error.code()) {
+                (Some(refusal), _) => refusal.mend(),
+                (None, "snapshot-unknown") => {
+                    "it is looked for by its tag, and what was made is in the job's set; look at the instance's way \
+                     to EC2, and take it again"
+                }
+                _ => "nothing was changed for good; mend what the message names and try again",
+            };
+            return Problem::new(Kind::Script, what, error.text(), mend).with_code(error.code());
         }
         let mend = "read the command's whole output in Run Command's history";
         let word = match self.spec.mode {

@@ -190,6 +190,8 @@ impl World {
             let s = if jobs == 1 { "job runs" } else { "jobs run" };
             let frozen = if frozen > 0 {
                 format!(", {frozen} frozen now")
+            } else if self.running().all(JobView::only_copies) {
+                ", only AWS's copying is left".to_owned()
             } else {
                 String::new()
             };

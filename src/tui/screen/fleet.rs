@@ -26,7 +26,7 @@ const COLUMNS: &[Column] = &[
     Column::new("State", 7, 13, 2),
     Column::new("Platform", 8, 8, 7),
     Column::new("AZ", 13, 15, 9),
-    Column::new("Type", 9, 13, 8),
+    Column::new("Type", 10, 13, 8),
     Column::new("Agent", 7, 7, 3),
     Column::new("Recipe", 16, 18, 4),
     Column::new("Vols", 4, 4, 5).right(),
