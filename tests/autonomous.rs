@@ -185,6 +185,37 @@ async fn a_call_that_the_instance_may_not_make_is_refused_before_anything_is_tou
     }
 }
 
+/// A right that is missing is mended in IAM; nothing else is, and saying so would send people the wrong way.
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_is_not_answered_is_not_told_to_want_rights() {
+    let error = |code: &str, status| FaultKind::Error {
+        code: code.to_owned(),
+        message: "not now".to_owned(),
+        status,
+    };
+    for (fault, words) in [
+        (error("RequestLimitExceeded", 503), "limit"),
+        (error("RequestExpired", 400), "clock"),
+        (error("InternalError", 500), "failed by itself"),
+        (FaultKind::Reset, "did not answer"),
+        (FaultKind::Delay(Duration::from_secs(30)), "did not answer"),
+    ] {
+        let bench = bench().await;
+        bench.fault("CreateSnapshots", 0, 1, fault.clone());
+        let view = bench
+            .run(alone(&bench, "linux-mysql", OnFailure::Skip).await)
+            .await;
+        let problem = view.error.clone().unwrap();
+        assert!(problem.mend.contains(words), "{fault:?}: {problem:?}");
+        assert!(
+            !problem.mend.contains("allow the instance's role"),
+            "{fault:?}: {problem:?}"
+        );
+        assert_eq!(view.verdict, Some(Verdict::Skipped), "{fault:?}");
+        sound(&bench, &view).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_refused_while_frozen_leaves_no_set_or_the_consoles() {
     for (on_failure, verdict) in [

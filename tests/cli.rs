@@ -207,7 +207,7 @@ fn refusals_are_one_with_the_reason() {
             "json",
         ],
     );
-    assert_eq!(missing.code, 1);
+    assert_eq!(missing.code, 3, "nothing matched");
     assert_eq!(missing.json()["jobs"][0]["error"]["kind"], "not-found");
     let lost = run(
         &state,
@@ -508,6 +508,64 @@ fn completions_are_a_script() {
     let result = run(&state, &["completions", "bash"]);
     assert_eq!(result.code, 0);
     assert!(result.out.contains("_freezeframe"));
+}
+
+/// Two embedded labs have instances of the same ids, and are two worlds all the same.
+#[test]
+fn labs_of_two_processes_are_in_no_way_of_each_other() {
+    let state = state();
+    let instance = mysql_instance(&state);
+    let start = || {
+        command(state.path())
+            .args(["--lab", "snapshot", "--instance", &instance, "-o", "json"])
+            .output()
+            .unwrap()
+    };
+    let both: Vec<_> = std::thread::scope(|scope| {
+        let running = [scope.spawn(start), scope.spawn(start)];
+        running.map(|one| one.join().unwrap()).into()
+    });
+    for one in both {
+        let err = String::from_utf8_lossy(&one.stderr);
+        assert_eq!(one.status.code(), Some(0), "{err}");
+    }
+    // One history: both are in it.
+    let jobs = run(&state, &["--lab", "list", "jobs", "-o", "json"]).json();
+    assert_eq!(jobs.as_array().unwrap().len(), 2, "{jobs}");
+}
+
+#[test]
+fn a_lower_verdict_says_which_link_broke_and_what_to_do() {
+    let state = state();
+    let plan = state.path().join("cut.toml");
+    std::fs::write(
+        &plan,
+        "name = \"cut\"\nabout = \"what post-script says is cut short\"\n[[fault]]\non = \"post-script\"\n\
+         kind = \"truncated\"\ncharacters = 400\n",
+    )
+    .unwrap();
+    let result = run(
+        &state,
+        &[
+            "--lab",
+            "--faults",
+            plan.to_str().unwrap(),
+            "snapshot",
+            "--tag",
+            "Name=shop-db-1",
+        ],
+    );
+    assert_eq!(result.code, 4, "{}\n{}", result.out, result.err);
+    let (_, why) = result
+        .err
+        .split_once(" shop-db-1: crash, not application: the chain broke at ")
+        .unwrap_or_else(|| panic!("{}", result.err));
+    assert!(why.contains("\n  next: "), "{why}");
+    assert!(
+        result.err.contains("in Run Command's history"),
+        "{}",
+        result.err
+    );
 }
 
 fn configured(state: &TempDir, text: &str) -> String {

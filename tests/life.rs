@@ -8,6 +8,8 @@
 
 #[path = "life/consoles.rs"]
 mod consoles;
+#[path = "life/copying.rs"]
+mod copying;
 #[path = "life/credentials.rs"]
 mod credentials;
 #[path = "life/full.rs"]

@@ -216,6 +216,47 @@ fn filter_mark_snapshot_watch_verdict_quit() {
     given_back(&raw);
 }
 
+/// Whoever serves a lab is told by its answers, not by how the console was started.
+#[test]
+fn a_served_lab_is_marked_as_one() {
+    use std::io::BufRead as _;
+    let home = tempfile::tempdir().unwrap();
+    let mut lab = std::process::Command::new(env!("CARGO_BIN_EXE_freezeframe"))
+        .args(["lab", "serve", "--port", "0"])
+        .env("FREEZEFRAME_STATE_DIR", home.path())
+        .env("HOME", home.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufReader::new(lab.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let url = line.split_whitespace().find(|w| w.starts_with("http://"));
+    let mut console = Console::start(
+        24,
+        80,
+        &[
+            "--endpoint-url",
+            url.unwrap_or_default(),
+            "--region",
+            "eu-central-1",
+        ],
+        &[
+            ("AWS_ACCESS_KEY_ID", "AKIALAB"),
+            ("AWS_SECRET_ACCESS_KEY", "lab"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ],
+    );
+    console.see("online");
+    console.see("LAB·simulated");
+    console.press(":q\r");
+    let (code, _, _) = console.ended();
+    let _ = lab.kill();
+    let _ = lab.wait();
+    assert_eq!(code, 0);
+}
+
 #[test]
 fn a_read_only_console_refuses_to_start_a_run() {
     let mut console = Console::start(40, 120, &["--lab", "--read-only"], &[("NO_COLOR", "1")]);

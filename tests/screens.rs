@@ -128,6 +128,13 @@ fn help_and_prompt() {
 }
 
 #[test]
+fn help_of_a_dialog() {
+    let mut hands = Hands::loaded();
+    hands.press("/db-primary<Enter>as?");
+    shows!("help_of_a_dialog", hands);
+}
+
+#[test]
 fn lab_and_read_only_are_said_in_words() {
     let mut hands = Hands::loaded();
     let mut who = identity();
@@ -144,6 +151,8 @@ fn leaving_asks_while_a_job_runs() {
     hands.message(Message::Job(Box::new(support::job(Phase::Frozen))));
     hands.press("<C-c>");
     insta::assert_snapshot!("leaving_80x24", hands.screen(80, 24));
+    hands.message(Message::Job(Box::new(support::job(Phase::Done))));
+    shows!("leaving_ended", hands);
 }
 
 #[test]

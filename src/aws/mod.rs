@@ -11,3 +11,4 @@ mod poll;
 mod progress;
 pub mod session;
 pub mod ssm;
+mod whose;

@@ -22,6 +22,7 @@ use super::error::problem;
 use super::pace::Pace;
 use super::poll::Poller;
 use super::progress::Progress;
+use super::whose::Whose;
 use crate::domain::ids::{AccountId, Region, Scope};
 use crate::domain::problem::{Kind, Problem};
 
@@ -63,6 +64,7 @@ pub struct Session {
     profile: Option<String>,
     endpoint_url: Option<String>,
     read_only: bool,
+    whose: Whose,
     credentials: Option<SharedCredentialsProvider>,
     until: Arc<Mutex<Heard>>,
     pub(super) ec2: aws_sdk_ec2::Client,
@@ -105,8 +107,11 @@ impl Session {
             )
         })?;
         let what = format!("ask STS in {region} who we are");
+        let whose = Whose::default();
         let identity = aws_sdk_sts::Client::new(&base)
             .get_caller_identity()
+            .customize()
+            .interceptor(whose.clone())
             .send()
             .await
             .map_err(|error| problem(&what, &error))?;
@@ -137,13 +142,14 @@ impl Session {
             read_only: options.read_only,
             credentials: base.credentials_provider(),
             until: Arc::default(),
-            ec2: aws_sdk_ec2::Client::new(&base),
-            ec2_once: aws_sdk_ec2::Client::new(&once),
-            ssm: aws_sdk_ssm::Client::new(&config(&base, RetryConfig::disabled(), READ)),
-            ssm_once: aws_sdk_ssm::Client::new(&once),
-            ssm_rescue: aws_sdk_ssm::Client::new(&rescue),
-            cloudwatch: aws_sdk_cloudwatch::Client::new(&base),
-            cloudwatch_once: aws_sdk_cloudwatch::Client::new(&once),
+            ec2: ec2(&base, &whose),
+            ec2_once: ec2(&once, &whose),
+            ssm: ssm(&config(&base, RetryConfig::disabled(), READ), &whose),
+            ssm_once: ssm(&once, &whose),
+            ssm_rescue: ssm(&rescue, &whose),
+            cloudwatch: cloudwatch(&base, &whose),
+            cloudwatch_once: cloudwatch(&once, &whose),
+            whose,
             pace: Pace::default(),
             poller: Poller::default(),
             progress: Progress::default(),
@@ -168,6 +174,11 @@ impl Session {
     /// The profile that was named.
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()
+    }
+
+    /// The runtime of the lab that answers, `simulated` or `real`; `None` at AWS. Every answer so far has said so.
+    pub fn lab(&self) -> Option<&'static str> {
+        self.whose.lab()
     }
 
     /// What the AWS CLI needs beside the region to reach the same account: ` --profile P`, ` --endpoint-url U`.
@@ -278,6 +289,21 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
         .connect_timeout(Duration::from_secs(3))
         .operation_attempt_timeout(attempt)
         .build()
+}
+
+fn ec2(config: &SdkConfig, whose: &Whose) -> aws_sdk_ec2::Client {
+    let config = aws_sdk_ec2::config::Builder::from(config).interceptor(whose.clone());
+    aws_sdk_ec2::Client::from_conf(config.build())
+}
+
+fn ssm(config: &SdkConfig, whose: &Whose) -> aws_sdk_ssm::Client {
+    let config = aws_sdk_ssm::config::Builder::from(config).interceptor(whose.clone());
+    aws_sdk_ssm::Client::from_conf(config.build())
+}
+
+fn cloudwatch(config: &SdkConfig, whose: &Whose) -> aws_sdk_cloudwatch::Client {
+    let config = aws_sdk_cloudwatch::config::Builder::from(config).interceptor(whose.clone());
+    aws_sdk_cloudwatch::Client::from_conf(config.build())
 }
 
 fn config(base: &SdkConfig, retry: RetryConfig, attempt: Duration) -> SdkConfig {

@@ -87,6 +87,10 @@ pub enum Format {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List what is there
+    ///
+    /// The state of a job is its phase while somebody drives it and when it is done. Where nobody does: `copying` is
+    /// thawed and labelled, AWS copies its set and nobody is needed; `left-open` is to be taken up (`jobs resume`);
+    /// `owes-labels` is over but for labels that could not be written (`jobs resume` writes them).
     List {
         /// What to list
         #[arg(value_enum)]
@@ -236,6 +240,11 @@ pub enum RestoreCommand {
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
     /// Thaw and settle every job that an earlier process left open
+    ///
+    /// Every start of the console and of `snapshot` does the same first. It thaws, finds the set, labels it by what
+    /// can still be proven, and does not wait for AWS's copying, which needs nobody: what is left of such a job
+    /// (its end on record, its metrics) is done by any later start, or at once with --wait. Exit code 3 says that
+    /// nothing was open.
     Resume {
         /// Stay until each is over, AWS's copying included
         #[arg(long)]

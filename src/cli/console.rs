@@ -31,12 +31,11 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     let theme = Theme::find(&session::configuration(global)?.theme)?;
     let depth = Depth::detect(|name| std::env::var(name).ok());
     let opened = session::open(global).await?;
-    let lab = opened.lab.as_ref().map(|lab| lab.runtime().to_owned());
     let clock = opened.ops.clock;
     let (effects, effects_in) = mpsc::channel(QUEUE);
     let (messages, messages_in) = mpsc::channel(QUEUE);
     let executor =
-        Executor::new(opened.ops.clone(), lab, messages).with_limits(opened.config.run.clone());
+        Executor::new(opened.ops.clone(), messages).with_limits(opened.config.run.clone());
     let brake = executor.brake();
     let executor = tokio::spawn(executor.run(effects_in));
     let failed = |e: std::io::Error| {

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::args::{Global, JobsCommand};
 use super::output::{self, Out, Table, with_id};
 use super::session::{self, Opened};
+use super::taken_up::{TakenUp, copying, standing};
 use super::{exit, printed, typed};
 use crate::config;
 use crate::domain::ids::JobId;
@@ -19,6 +20,8 @@ use crate::ops::{Ops, orphans, recover, rethaw};
 
 /// Jobs of the journal that are looked through for one that was named.
 const HISTORY: u32 = 10_000;
+/// Updates that may wait to be told.
+const UPDATES: usize = 64;
 /// Pause before jobs that could not be settled yet are looked at again.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -37,27 +40,30 @@ pub(super) async fn run(
     }
 }
 
-/// Thaws and settles what an earlier process left open, and says so for each job on standard error.
+/// Thaws and settles what an earlier process left open, and says on standard error what it does for each job
+/// as it does it.
 pub(super) async fn take_up(ops: &Ops) -> Result<Vec<JobView>, Problem> {
-    let settled = drained(|updates| async move { recover::settle(ops, &updates).await }).await?;
-    for view in &settled {
-        let what = if view.thaw_uncertain {
-            "THAW UNCERTAIN"
-        } else if view.owes_labels() {
-            "its labels could not be written yet; they are on record, and the next start tries again"
-        } else if view.phase == Phase::Done {
-            "thawed and settled"
-        } else if view.phase == Phase::Completing {
-            "thawed and labelled; AWS still copies its set"
-        } else {
-            "nothing is frozen; it is looked at again at the next start"
-        };
-        output::note(&format!(
-            "took up job {} on {}, left open by an earlier console: {what}",
-            view.spec.job, view.spec.instance
-        ));
-    }
-    Ok(settled)
+    take_up_again(ops, &mut TakenUp::default()).await
+}
+
+/// As [`take_up`]; what was said already is not said again.
+async fn take_up_again(ops: &Ops, said: &mut TakenUp) -> Result<Vec<JobView>, Problem> {
+    let open = ops.journal.open_jobs(ops.scope())?;
+    said.before(open.iter().map(|(view, _)| view));
+    let (updates, mut inbox) = mpsc::channel(UPDATES.max(open.len() * 4));
+    let work = async {
+        let settled = recover::settle(ops, &updates).await;
+        drop(updates);
+        settled
+    };
+    let tell = async {
+        while let Some(view) = inbox.recv().await {
+            if let Some(line) = said.line(&view) {
+                output::note(&line);
+            }
+        }
+    };
+    tokio::join!(work, tell).0
 }
 
 /// Runs something that reports views nobody here looks at.
@@ -73,8 +79,9 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
     let ops = &opened.ops;
     ops.session.may_write("settle open jobs", ops.scope())?;
     let mut last: Vec<JobView> = Vec::new();
+    let mut said = TakenUp::default();
     loop {
-        let settled = take_up(ops).await?;
+        let settled = take_up_again(ops, &mut said).await?;
         let open = settled
             .iter()
             .any(|view| view.phase != Phase::Done || view.owes_labels());
@@ -89,6 +96,12 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
     }
     if last.is_empty() {
         output::note("nothing is open: no job of an earlier process waits to be settled");
+    }
+    if last.iter().any(JobView::only_copies) {
+        output::note(
+            "what is still copying needs nobody: it is thawed and labelled, and AWS goes on by itself. Any later start \
+             of freezeframe records its end and publishes its metrics; `freezeframe jobs resume --wait` stays until then",
+        );
     }
     rows(global, &last)?;
     Ok(code(&last))
@@ -108,7 +121,10 @@ fn code(views: &[JobView]) -> u8 {
         Some(_) => false,
     }) {
         exit::FAILED
-    } else if views.iter().any(|v| v.verdict == Some(Verdict::Crash)) {
+    } else if views
+        .iter()
+        .any(|v| v.verdict.or(v.earns) == Some(Verdict::Crash))
+    {
         exit::CRASH
     } else {
         exit::OK
@@ -119,7 +135,7 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
     let values: Vec<Value> = views
         .iter()
         .map(|view| {
-            let mut value = with_id(view, &view.phase.to_string());
+            let mut value = with_id(view, &standing(view, view.only_copies()));
             value["id"] = json!(view.spec.job);
             value
         })
@@ -133,12 +149,18 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
                     vec![
                         view.spec.job.to_string(),
                         view.spec.instance.to_string(),
-                        view.phase.to_string(),
-                        match view.verdict {
+                        match view.only_copies() {
+                            true => copying(view),
+                            false => view.phase.to_string(),
+                        },
+                        match (view.verdict, view.earns) {
                             _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
                             _ if view.owes_labels() => "owes labels".to_owned(),
-                            Some(verdict) => verdict.to_string(),
-                            None => "-".to_owned(),
+                            (Some(verdict), _) => verdict.to_string(),
+                            (None, Some(earns)) if view.only_copies() => {
+                                format!("{earns} once copied")
+                            }
+                            (None, _) => "-".to_owned(),
                         },
                         view.set.len().to_string(),
                         view.error
@@ -154,7 +176,7 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
 /// Thaws now. Jobs that another living process drives are thawed under it: it sees that, and claims nothing.
 async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Problem> {
     ops.session.may_write("thaw instances", ops.scope())?;
-    let open = ops.journal.open_jobs(ops.scope())?;
+    let mut open = ops.journal.open_jobs(ops.scope())?;
     let past = ops.journal.jobs(Some(ops.scope()), HISTORY)?;
     for job in named {
         if !past.iter().any(|view| view.spec.job == *job) {
@@ -167,6 +189,17 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         }
     }
     let wanted = |view: &JobView| named.is_empty() || named.contains(&view.spec.job);
+    // What lives in another process's lab only that process reaches; an answer from here would be about nothing.
+    open.retain(|(view, owner)| {
+        let there = ops.journal.is_of_own_world() && driver(owner) == Driver::Alive;
+        if there && wanted(view) {
+            output::note(&format!(
+                "job {} on {} runs in the lab of another process: stop it there",
+                view.spec.job, view.spec.instance
+            ));
+        }
+        !there
+    });
     let mut ended: Vec<JobView> = Vec::new();
     // What nobody drives is settled as a whole.
     let left: Vec<JobId> = open

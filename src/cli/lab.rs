@@ -41,11 +41,6 @@ impl Embedded {
         options.region = Some(region.unwrap_or(REGION).to_owned());
     }
 
-    /// `simulated` or `real`.
-    pub(super) fn runtime(&self) -> &'static str {
-        self.runtime
-    }
-
     /// Takes it down.
     pub(super) async fn stop(self) {
         self.lab.shutdown().await;

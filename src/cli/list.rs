@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::args::{Global, Listing};
 use super::output::{Out, Table, with_id};
+use super::taken_up::standing;
 use super::{exit, printed};
 use crate::domain::filter::Filter;
 use crate::domain::ids::{JobId, Scope};
@@ -150,17 +151,13 @@ pub(super) async fn run(
                 .filter(|(_, owner)| driver(owner) == Driver::Gone)
                 .map(|(view, _)| view.spec.job)
                 .collect();
-            let rows = rows.iter().filter(|j| filter.matches_job(j));
+            let rows = rows
+                .iter()
+                .map(|j| (j, standing(j, left.contains(&j.spec.job))))
+                .filter(|(j, state)| filter.matches_job(j, state));
             (
-                rows.map(|j| {
-                    let left = left.contains(&j.spec.job);
-                    let phase = j.phase.to_string();
-                    let state = match (j.owes_labels(), left) {
-                        (true, _) => "owes-labels",
-                        (false, true) => "left-open",
-                        (false, false) => &phase,
-                    };
-                    let mut value = with_id(j, state);
+                rows.map(|(j, state)| {
+                    let mut value = with_id(j, &state);
                     if let Value::Object(map) = &mut value {
                         map.insert("id".to_owned(), serde_json::json!(j.spec.job));
                         map.insert("started".to_owned(), serde_json::json!(j.started()));

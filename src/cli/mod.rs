@@ -16,6 +16,7 @@ mod sets;
 mod setup;
 mod signals;
 mod snapshot;
+mod taken_up;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal::Journal;
 use crate::ops::Ops;
 use crate::ops::clock::Clock;
+use crate::ops::owner::owner_of_this_process;
 use crate::recipe::chosen::Catalogue;
 
 /// Everything that a command works with.
@@ -73,11 +74,11 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
     }
     let opened = async {
         let session = Session::open(options).await?;
-        let journal = Journal::open(if lab.is_some() {
-            &paths.lab_journal
-        } else {
-            &paths.journal
-        })?;
+        let journal = match lab {
+            // Each embedded lab is a world of its own, although their instances are called alike.
+            Some(_) => Journal::open(&paths.lab_journal)?.of_own_world(&owner_of_this_process()),
+            None => Journal::open(&paths.journal)?,
+        };
         Ok(Ops {
             session,
             journal,

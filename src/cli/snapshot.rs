@@ -17,6 +17,7 @@ use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Mode, Phase};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::proof::{self, Lowered};
 use crate::domain::run::Limits;
 use crate::domain::text::visible;
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
@@ -77,6 +78,7 @@ pub(super) async fn run(
             (id, String::new(), problem)
         })
         .collect();
+    let unknown = refused.len();
     let mut specs = Vec::new();
     for instance in &chosen {
         match spec_for(ops, instance, &options)
@@ -88,15 +90,18 @@ pub(super) async fn run(
             }
         }
     }
+    // Ids that name nothing are no failure of what matched; alone they matched nothing.
+    let nothing = specs.is_empty() && refused.len() == unknown;
     if args.dry_run {
-        return dry_run(opened, global, &options, specs, refused).await;
+        let code = dry_run(opened, global, &options, specs, refused).await?;
+        return Ok(if nothing { exit::NOTHING } else { code });
     }
     if specs.is_empty() && refused.is_empty() {
         output::note("nothing matched: no instance carries these tags");
     }
     let views = drive(opened, global, specs, &options.limits).await?;
     let mut code = exit::of_run(&views);
-    if !refused.is_empty() && matches!(code, exit::OK | exit::NOTHING | exit::CRASH) {
+    if !nothing && !refused.is_empty() && matches!(code, exit::OK | exit::NOTHING | exit::CRASH) {
         code = exit::FAILED;
     }
     if uncertain {
@@ -290,6 +295,29 @@ async fn look_at_documents(ops: &Ops, specs: &[JobSpec]) -> Vec<Option<Problem>>
     found
 }
 
+/// Why a set is worth less than was asked for, and what to do.
+fn lowered_words(view: &JobView, lowered: &Lowered) -> String {
+    let Lowered {
+        asked,
+        got,
+        why,
+        mend,
+    } = lowered;
+    let JobSpec {
+        instance,
+        instance_name,
+        ..
+    } = &view.spec;
+    let mut words = format!(
+        "{instance} {instance_name}: {got}, not {asked}: {}",
+        visible(why)
+    );
+    if let Some(mend) = mend {
+        words.push_str(&format!("\n  next: {mend}"));
+    }
+    words
+}
+
 fn report(
     global: &Global,
     options: &RunOptions,
@@ -355,11 +383,19 @@ fn report(
         ],
         rows,
     }))?;
-    for problem in views.iter().filter_map(|v| match v {
-        Ok(view) => view.error.as_ref(),
-        Err(problem) => Some(problem),
-    }) {
-        output::problem(problem, global.output);
+    for view in views {
+        if let Ok(view) = view
+            && let Some(lowered) = proof::lowered(view)
+        {
+            output::note(&lowered_words(view, &lowered));
+        }
+        let problem = match view {
+            Ok(view) => view.error.as_ref(),
+            Err(problem) => Some(problem),
+        };
+        if let Some(problem) = problem {
+            output::problem(problem, global.output);
+        }
     }
     for (_, _, problem) in refused {
         output::problem(problem, global.output);

@@ -97,11 +97,12 @@ impl Filter {
             })
     }
 
-    /// Whether a job matches; `state` is its phase, `level` its verdict.
-    pub fn matches_job(&self, row: &JobView) -> bool {
+    /// Whether a job matches; `state` is what the listing says of it, and its phase too, `level` its verdict.
+    pub fn matches_job(&self, row: &JobView, state: &str) -> bool {
         self.terms.is_empty()
             || self.matches(&JobRow {
                 job: row,
+                state,
                 phase: row.phase.to_string(),
                 verdict: row.verdict.map(|v| v.to_string()),
             })
@@ -399,6 +400,7 @@ impl Row for SetRow<'_> {
 
 struct JobRow<'a> {
     job: &'a JobView,
+    state: &'a str,
     phase: String,
     verdict: Option<String>,
 }
@@ -407,7 +409,7 @@ impl Row for JobRow<'_> {
     fn values(&self, field: Field) -> Vec<&str> {
         let j = self.job;
         match field {
-            Field::State => vec![&self.phase],
+            Field::State => vec![self.state, &self.phase],
             Field::Level => self.verdict.as_deref().into_iter().collect(),
             Field::Origin => vec!["freezeframe"],
             Field::Id => vec![j.spec.job.as_str()],

@@ -285,7 +285,7 @@ pub struct JobView {
     pub earns: Option<Verdict>,
     /// What went wrong, if anything.
     pub error: Option<Problem>,
-    /// Why it waits for its turn, while it does.
+    /// Why it waits for its turn, while it does; of a job that is taken up, what is being done for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
 }
@@ -308,6 +308,12 @@ impl JobView {
     /// Whether it ended with a doubt that no failsafe of ours ends: what somebody else's document froze may stand.
     pub fn owes_thaw(&self) -> bool {
         self.phase == Phase::Done && self.thaw_uncertain && self.spec.foreign
+    }
+
+    /// Whether nothing is left to do for it but to wait for AWS: it is thawed and labelled, and its set is being
+    /// copied.
+    pub fn only_copies(&self) -> bool {
+        self.phase == Phase::Completing && !self.thaw_uncertain && self.owed_labels.is_empty()
     }
 
     /// When it was asked for: the start of its first phase.

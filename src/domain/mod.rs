@@ -14,6 +14,7 @@ pub mod pace;
 pub mod problem;
 pub mod proof;
 pub mod prune;
+pub mod refusal;
 pub mod restore;
 pub mod retention;
 pub mod run;

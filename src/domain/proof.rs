@@ -2,6 +2,8 @@
 //! order. It comes from the journal of this machine where that has the job; else there are only the tags,
 //! and then that is what is said.
 
+mod lowered;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -12,6 +14,8 @@ use super::level::Level;
 use super::set::SnapshotSet;
 use super::snapshot::Snapshot;
 use super::tags;
+
+pub use lowered::{Lowered, lowered};
 
 /// Said in place of evidence that another machine keeps.
 pub const NOT_HERE: &str = "not on this machine; level by tag";

@@ -12,7 +12,7 @@ mod device;
 mod plan;
 
 pub use calls::shell_quote;
-pub use plan::plan;
+pub use plan::{is_root_device, plan};
 
 /// What a restore is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, Default)]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::job::{JobView, Mode, OnFailure, Phase, Verdict};
 use super::problem::{Kind, Problem};
+use super::refusal::Refusal;
 
 /// Most jobs under way at once that may be asked for: more would only wait for EC2's buckets, longer
 /// than preflight may last.
@@ -164,20 +165,23 @@ fn may_pass(view: &JobView) -> bool {
         | Kind::Aws
         | Kind::State
         | Kind::NotFound => true,
-        Kind::Script => matches!(
-            problem.code.as_deref(),
-            None | Some(
-                "lock-timeout"
-                    | "busy"
-                    | "already-frozen"
-                    | "freeze-failed"
-                    | "db-unreachable"
-                    | "device-changed"
-                    | "no-metadata"
-                    | "no-credentials"
-                    | "arm-failed"
-            )
-        ),
+        Kind::Script => match Refusal::of_problem(problem) {
+            Some(refusal) => refusal.may_pass(),
+            None => matches!(
+                problem.code.as_deref(),
+                None | Some(
+                    "lock-timeout"
+                        | "busy"
+                        | "already-frozen"
+                        | "freeze-failed"
+                        | "db-unreachable"
+                        | "device-changed"
+                        | "no-metadata"
+                        | "no-credentials"
+                        | "arm-failed"
+                )
+            ),
+        },
         Kind::Usage
         | Kind::Credentials
         | Kind::Denied

@@ -107,6 +107,8 @@ pub struct Journal {
     /// Subjects of which a call was sent without a record: nothing proves an order of theirs any more.
     disordered: Arc<Mutex<HashSet<String>>>,
     hook: Option<Hook>,
+    /// The one process in whose world the instances are; `None` where every process meets the same ones.
+    world: Option<Arc<str>>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -168,7 +170,24 @@ impl Journal {
             path,
             disordered: Arc::default(),
             hook: None,
+            world: None,
         })
+    }
+
+    /// The same journal for a process whose instances are its own, though others have some of the same names: the
+    /// embedded lab's. `owner` is that process, as it drives jobs. What other processes hold there is in no way of
+    /// its own.
+    #[must_use]
+    pub fn of_own_world(self, owner: &str) -> Self {
+        Self {
+            world: Some(Arc::from(owner)),
+            ..self
+        }
+    }
+
+    /// Whether it is [`Self::of_own_world`].
+    pub fn is_of_own_world(&self) -> bool {
+        self.world.is_some()
     }
 
     /// The same journal for a process that may die: `hook` is called before each write with its name
@@ -458,7 +477,7 @@ impl Journal {
             .collect())
     }
 
-    /// Jobs of a group that nobody ended, whoever drives them.
+    /// Jobs of a group that nobody ended, whoever drives them; in a world of its own, only this process's.
     ///
     /// # Errors
     /// [`Kind::Local`].
@@ -466,11 +485,16 @@ impl Journal {
         let rows: Vec<String> = self.with(|db| {
             let mut select = db.prepare(
                 "SELECT view FROM job WHERE open = 1 AND account = ? AND region = ?
-                 AND json_extract(view, '$.group') = ?",
+                 AND json_extract(view, '$.group') = ? AND owner = ifnull(?, owner)",
             )?;
             select
                 .query_map(
-                    params![scope.account.as_str(), scope.region.as_str(), group],
+                    params![
+                        scope.account.as_str(),
+                        scope.region.as_str(),
+                        group,
+                        self.world.as_deref()
+                    ],
                     |r| r.get(0),
                 )?
                 .collect()

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use serde_json::Value;
 
 use super::faults::FaultKind;
@@ -16,6 +16,9 @@ use super::{CallRecord, Lab, REGIONS, TransportFault, cbor, cloudwatch, ec2, ssm
 
 /// XML namespace of CloudWatch's older protocol.
 const CLOUDWATCH: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
+
+/// Header of every answer, by which a client can tell that it is not AWS's; its value is the runtime.
+pub const MARK: &str = "x-freezeframe-lab";
 
 /// Who calls, where, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +83,13 @@ impl Lab {
     /// # Errors
     /// Only what an injected fault orders to happen to the connection.
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportFault> {
+        let mut response = self.answer(request).await?;
+        let runtime = HeaderValue::from_static(self.runtime().label());
+        response.headers_mut().insert(MARK, runtime);
+        Ok(response)
+    }
+
+    async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportFault> {
         if request.method() == Method::GET && request.uri().path() == "/_lab" {
             return Ok(respond(
                 200,

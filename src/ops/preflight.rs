@@ -12,6 +12,7 @@ use crate::domain::job::{JobSpec, Mode};
 use crate::domain::machine::{CommandEnd, PreflightFacts};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::refusal::Refusal;
 use crate::recipe::events;
 
 /// Checks an instance for a job: state, platform, agent, document, other jobs, and what the instance
@@ -164,6 +165,9 @@ fn last_line(text: &str) -> String {
 
 /// A problem from what a script on the instance said.
 pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
+    if let Some(refusal) = Refusal::of(code, text) {
+        return Problem::new(Kind::Script, what, text, refusal.mend()).with_code(code);
+    }
     let mend = match code {
         "no-mounts" => {
             "name the mounts, or choose a recipe that fits; nothing on this instance qualifies for a freeze"
@@ -194,9 +198,6 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
         }
         "no-client" => {
             "install curl 7.75 or later, or the AWS CLI, on the instance, or use --mode coordinated"
-        }
-        "snapshot-refused" => {
-            "allow the instance's role what the message names (assets/iam holds the least that it needs), or use --mode coordinated"
         }
         "busy" => "another freezeframe job is under way on the instance; wait for its end",
         _ => "read the message; the command's whole output is in Run Command's history",

@@ -64,7 +64,8 @@ enum Thaw {
 /// else is done for any of them; then its set is found by tag and labelled by what can still be proven
 /// (`crash` where it cannot), and the job is closed with what is known. A job that cannot be settled yet,
 /// or whose set AWS still copies, stays open, and the next look goes on; so does one whose labels could not be
-/// written, though it is over and in nobody's way. Views are sent on `updates`.
+/// written, though it is over and in nobody's way. Views are sent on `updates`, with `waiting` for what is being
+/// done before it is done.
 ///
 /// # Errors
 /// [`Kind::Local`] when the journal cannot be read or written: the first such problem, after everything was done
@@ -111,9 +112,12 @@ async fn take_up(
             }
         }
     }
-    let thaws = futures::future::join_all(open.iter().map(|view| thaw(ops, view))).await;
+    let thaws = futures::future::join_all(open.iter().map(|view| thaw(ops, view, updates))).await;
     let mut settled = Vec::new();
     for (mut view, thawed) in open.into_iter().zip(thaws) {
+        if let Some(doing) = closing_words(&view) {
+            tell(updates, &view, doing);
+        }
         let over = close::close(ops, &mut view, thawed).await;
         let job = &view.spec.job;
         if let Err(problem) = ops.journal.save_job(&view, &nobody, !over, ops.clock.now()) {
@@ -128,6 +132,30 @@ async fn take_up(
         settled.push(view);
     }
     refused.map_or(Ok(settled), Err)
+}
+
+/// Says what is being done for a job before it is done: an answer may take a minute. Whoever does not listen
+/// holds up no thaw.
+fn tell(updates: &mpsc::Sender<JobView>, view: &JobView, doing: &str) {
+    let waiting = Some(doing.to_owned());
+    let _ = updates.try_send(JobView {
+        waiting,
+        ..view.clone()
+    });
+}
+
+/// What [`close::close`] is about to do, where it is more than a look at how far AWS has copied.
+fn closing_words(view: &JobView) -> Option<&'static str> {
+    if view.only_copies() {
+        None
+    } else if view.phase == Phase::Done && !view.set_unseen {
+        Some("writing the labels that it owes")
+    } else {
+        Some(
+            "looking at EC2 for a set of it, by the tag freezeframe:job; one asked for a moment ago may take \
+             half a minute to appear",
+        )
+    }
 }
 
 /// Whether nobody drives that open job any more.
@@ -173,7 +201,7 @@ pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem
 }
 
 /// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed.
-async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
+async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>) -> Thaw {
     // Over but for its labels; what is uncertain of one with a failsafe of ours only a person asks again.
     if view.phase == Phase::Done && !view.owes_thaw() {
         return Thaw::Done;
@@ -183,6 +211,11 @@ async fn thaw(ops: &Ops, view: &JobView) -> Thaw {
         Ok(true) => {}
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
     }
+    tell(
+        updates,
+        view,
+        "thawing it first: post-script is sent to the instance",
+    );
     send_thaw(ops, view).await
 }
 

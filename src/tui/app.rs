@@ -1,6 +1,7 @@
 //! The app: takes keys and messages in, gives effects out. Pure; time is passed in.
 
 mod inbox;
+mod leave;
 mod outbox;
 pub mod prompt;
 pub mod view;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use crossterm::event::{KeyEvent, KeyEventKind};
 
+use self::leave::Leave;
 use self::prompt::Prompt;
 use self::world::World;
 use super::action::Action;
@@ -27,9 +29,7 @@ use super::screen::snapshots::Snapshots;
 use super::screen::volumes::Volumes;
 use super::screen::{Cx, Reaction, Request, Screen, ScreenId, Subject};
 use super::style::Styles;
-use super::widget::dialog::{Choice, Question};
 use super::widget::header;
-use crate::config::theme::Role;
 use crate::domain::job::{Mode, OnFailure};
 use crate::domain::problem::Problem;
 use crate::recipe::chosen::Catalogue;
@@ -125,8 +125,6 @@ pub struct App {
     asked: Generations,
     /// When `ctrl-c` asked whether to leave, while that question is open.
     leaving_since: Option<DateTime<Utc>>,
-    prune_runs: bool,
-    restore_runs: bool,
     dirty: bool,
 }
 
@@ -152,8 +150,6 @@ impl App {
             notice: None,
             asked: Generations::default(),
             leaving_since: None,
-            prune_runs: false,
-            restore_runs: false,
             dirty: true,
         }
     }
@@ -357,40 +353,13 @@ impl App {
 
     fn help(&self, now: DateTime<Utc>) -> Vec<Request> {
         let title = self.top().title(&self.cx(now));
-        let help = Help::new(title, self.top().explained(), self.shown_keys(now));
+        let top = self.top();
+        let help = Help::new(title, top.purpose(), top.explained(), self.shown_keys(now));
         vec![Request::Open(Box::new(help))]
     }
 
-    /// What still runs, in words; empty when leaving loses nothing.
-    fn busy(&self) -> Vec<String> {
-        let jobs = self.world.running().count();
-        let frozen = self
-            .world
-            .running()
-            .filter(|j| j.frozen_since.is_some())
-            .count();
-        let mut busy = Vec::new();
-        if jobs > 0 {
-            let s = if jobs == 1 { "job runs" } else { "jobs run" };
-            let frozen = if frozen > 0 {
-                format!(", {frozen} frozen now")
-            } else {
-                String::new()
-            };
-            busy.push(format!("{jobs} {s}{frozen}"));
-        }
-        if self.prune_runs {
-            busy.push("a prune runs".to_owned());
-        }
-        if self.restore_runs {
-            busy.push("a restore runs".to_owned());
-        }
-        busy
-    }
-
     fn interrupt(&mut self, now: DateTime<Utc>) -> Vec<Request> {
-        let busy = self.busy();
-        if busy.is_empty() {
+        if self.world.busy().is_empty() {
             return vec![Request::Quit];
         }
         match self.leaving_since {
@@ -403,26 +372,7 @@ impl App {
             }
             None => {
                 self.leaving_since = Some(now);
-                let lines = vec![
-                    (format!("{}.", busy.join(", ")), Role::Warn),
-                    (
-                        "ctrl-c again within 2 s thaws and stops every job, and leaves.".into(),
-                        Role::Muted,
-                    ),
-                ];
-                let choices = vec![
-                    Choice::safe("Stay"),
-                    Choice::asks("Leave when all is done", vec![Request::Detach]),
-                    Choice::asks(
-                        "Thaw, stop and leave",
-                        vec![Request::CancelAll, Request::Quit],
-                    ),
-                ];
-                vec![Request::Open(Box::new(Question::new(
-                    "Leave freezeframe?",
-                    lines,
-                    choices,
-                )))]
+                vec![Request::Open(Box::new(Leave::new()))]
             }
         }
     }

@@ -26,7 +26,6 @@ const AGAIN: std::time::Duration = std::time::Duration::from_secs(20);
 /// Carries out effects until the console closes its end, then lets what changes something finish.
 pub struct Executor {
     ops: Ops,
-    lab: Option<String>,
     limits: Limits,
     messages: mpsc::Sender<Message>,
     tokens: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
@@ -47,12 +46,11 @@ impl Executor {
         self.brake.clone()
     }
 
-    /// An executor that answers on `messages`. `lab` names the lab's runtime when the lab answers.
-    pub fn new(ops: Ops, lab: Option<String>, messages: mpsc::Sender<Message>) -> Self {
+    /// An executor that answers on `messages`.
+    pub fn new(ops: Ops, messages: mpsc::Sender<Message>) -> Self {
         let brake = CancellationToken::new();
         Self {
             ops,
-            lab,
             limits: Limits::default(),
             messages,
             tokens: Arc::default(),
@@ -173,6 +171,15 @@ impl Executor {
                 let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(token) = tokens.get(&job) {
                     token.cancel();
+                } else {
+                    let messages = self.messages.clone();
+                    self.work.spawn(async move {
+                        let told = match stop_elsewhere(&ops, &job).await {
+                            Ok(view) => Message::Job(Box::new(view)),
+                            Err(problem) => Message::Notice(problem),
+                        };
+                        let _ = messages.send(told).await;
+                    });
                 }
             }
             Effect::CancelAll => {
@@ -259,18 +266,13 @@ impl Executor {
     }
 
     fn load_fleet(&mut self, generation: Generation) {
-        let identity = Identity {
-            scope: self.ops.scope().clone(),
-            arn: self.ops.session.arn().to_owned(),
-            profile: self.ops.session.profile().map(str::to_owned),
-            read_only: self.ops.session.read_only(),
-            lab: self.lab.clone(),
-        };
         let (ops, messages) = (self.ops.clone(), self.messages.clone());
         self.reads.spawn(async move {
             let tell = |part| messages.send(Message::Fleet { generation, part });
             // Whose the rows are comes before the rows: those of nobody are refused.
-            if tell(Part::Identity(Ok(identity))).await.is_err() {
+            let first = identity(&ops);
+            let lab = first.lab.clone();
+            if tell(Part::Identity(Ok(first))).await.is_err() {
                 return;
             }
             let _ = tokio::join!(
@@ -278,6 +280,11 @@ impl Executor {
                 async { tell(Part::Volumes(ops.session.volumes().await)).await },
                 async { tell(Part::Snapshots(ops.session.snapshots().await)).await },
             );
+            // One of these services may have answered, and be no lab's.
+            let now = identity(&ops);
+            if now.lab != lab {
+                let _ = tell(Part::Identity(Ok(now))).await;
+            }
         });
     }
 
@@ -296,6 +303,61 @@ impl Executor {
                 let _ = messages.send(Message::Notice(problem)).await;
             }
         });
+    }
+}
+
+/// Stops a job that this console does not drive, as `jobs abort` does: its instance is thawed under whoever drives
+/// it, who sees that and claims nothing.
+async fn stop_elsewhere(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
+    let refused = |view: &JobView, cause: &str, mend: &str| {
+        let what = format!("stop the job of {}", view.spec.instance_name);
+        Err(Problem::new(Kind::State, what, cause, mend))
+    };
+    let read = || {
+        ops.journal.job(ops.scope(), job)?.ok_or_else(|| {
+            Problem::new(
+                Kind::NotFound,
+                format!("stop job {job}"),
+                "the journal does not have it",
+                "press ctrl-r",
+            )
+        })
+    };
+    let view = read()?;
+    if view.phase == Phase::Done {
+        return Ok(view);
+    }
+    if ops.journal.is_of_own_world() {
+        return refused(
+            &view,
+            "it is, or was, in the lab of another process",
+            "stop it there; a lab ends with its process",
+        );
+    }
+    if !(Phase::Quiescing..=Phase::Thawing).contains(&view.phase) {
+        return refused(
+            &view,
+            "this console does not drive it, and it holds nothing now",
+            "stop it where it was started; AWS's copying needs nobody and ends by itself",
+        );
+    }
+    recover::thaw_now(ops, &view).await?;
+    // Whoever drives it writes down the rest.
+    let frozen_since = None;
+    Ok(JobView {
+        frozen_since,
+        ..read()?
+    })
+}
+
+fn identity(ops: &Ops) -> Identity {
+    let session = &ops.session;
+    Identity {
+        scope: session.scope().clone(),
+        arn: session.arn().to_owned(),
+        profile: session.profile().map(str::to_owned),
+        read_only: session.read_only(),
+        lab: session.lab().map(str::to_owned),
     }
 }
 

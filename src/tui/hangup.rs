@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 ///
 /// # Errors
 /// No descriptor or no thread is to be had.
-pub(super) fn hang_up() -> io::Result<impl Future<Output = ()>> {
+pub fn hang_up() -> io::Result<impl Future<Output = ()>> {
     let terminal = stdin().as_fd().try_clone_to_owned()?;
     let (silent, other_end) = UnixStream::pair()?;
     silent.set_nonblocking(true)?;

@@ -5,7 +5,7 @@ pub mod app;
 pub mod effect;
 pub mod event_loop;
 pub mod executor;
-mod hangup;
+pub mod hangup;
 pub mod keymap;
 pub mod message;
 pub mod screen;

@@ -276,6 +276,35 @@ fn mine_are_the_sets_that_this_machine_took() {
 }
 
 #[test]
+fn ids_that_name_nothing_are_named_and_alone_are_nothing_matched() {
+    let state = state();
+    let known = mysql_instance(&state);
+    let unknown = "i-0aaaaaaaaaaaaaaa0";
+    for dry in [&[][..], &["--dry-run"]] {
+        let alone = [&["--lab", "snapshot", "--instance", unknown], dry].concat();
+        let alone = run(&state, &alone);
+        assert_eq!(alone.code, 3, "{dry:?}: {}", alone.err);
+        let said = format!("{}{}", alone.out, alone.err);
+        assert!(
+            said.contains(unknown) && said.contains("no such instance in 123456789012"),
+            "{said}"
+        );
+        let both = [&["--lab", "snapshot", "--instance", unknown, &known], dry].concat();
+        let both = run(&state, &both);
+        assert_eq!(both.code, 1, "{dry:?}: {}", both.err);
+        let said = format!("{}{}", both.out, both.err);
+        assert!(said.contains("no such instance"), "{said}");
+        assert!(both.out.contains(&known), "{}", both.out);
+    }
+}
+
+#[test]
+fn jobs_abort_wants_to_know_which() {
+    let said = usage(&["--lab", "jobs", "abort"]);
+    assert!(said.contains("--job") && said.contains("--all"), "{said}");
+}
+
+#[test]
 fn an_answer_of_503_says_what_to_do() {
     let state = state();
     let plan = state.path().join("down.toml");

@@ -53,7 +53,11 @@ async fn killed(served: &Served, instance: &str, mode: &str, after: i64) -> Outc
         .unwrap();
     if open {
         let listed = home.run(&["list", "jobs"]).await.json();
-        assert_eq!(listed[0]["state"], "left-open", "after {after}: {listed}");
+        let state = listed[0]["state"].as_str().unwrap();
+        assert!(
+            matches!(state, "left-open" | "copying"),
+            "after {after}: {listed}"
+        );
     }
     let mut resumed = home.run(&["jobs", "resume"]).await;
     served.nothing_frozen(instance);
@@ -65,8 +69,8 @@ async fn killed(served: &Served, instance: &str, mode: &str, after: i64) -> Outc
         db.execute("UPDATE call SET intended = '2026-01-01T00:00:00.000Z'", [])
             .unwrap();
         resumed = home.run(&["jobs", "resume", "--wait"]).await;
-        // 0 where all is labelled and only AWS still copies.
-        assert!(matches!(first, Some(0 | 1)), "after {after}: {first:?}");
+        // 0 where all is labelled and only AWS still copies; 4 where that is worth no more than crash.
+        assert!(matches!(first, Some(0 | 1 | 4)), "after {after}: {first:?}");
     }
     served.nothing_frozen(instance);
     if open {

@@ -90,11 +90,11 @@ struct Terminal {
 
 impl Terminal {
     fn start(home: &Home, args: &[&str]) -> Self {
-        Self::start_under(home, args, true)
+        Self::start_under(home, &[], args)
     }
 
-    /// `controlling`: whether it is the program's controlling terminal, which sends signals.
-    fn start_under(home: &Home, args: &[&str], controlling: bool) -> Self {
+    /// The same, started by another program.
+    fn start_under(home: &Home, starter: &[&str], args: &[&str]) -> Self {
         let size = PtySize {
             rows: 40,
             cols: 120,
@@ -103,10 +103,12 @@ impl Terminal {
         };
         let pty = native_pty_system().openpty(size).unwrap();
         let plain = home.command(args);
-        let mut command = CommandBuilder::new(plain.get_program());
-        command.args(plain.get_args());
+        let mut words: Vec<&std::ffi::OsStr> = starter.iter().map(std::ffi::OsStr::new).collect();
+        words.push(plain.get_program());
+        words.extend(plain.get_args());
+        let mut command = CommandBuilder::new(words[0]);
+        command.args(&words[1..]);
         command.env_clear();
-        command.set_controlling_tty(controlling);
         command.env("TERM", "xterm-256color");
         for (key, value) in plain.get_envs() {
             command.env(key, value.unwrap());
@@ -179,24 +181,119 @@ async fn the_first_ctrl_c_asks_and_the_second_within_two_seconds_thaws_and_stops
     promised(&served, &instance, "crash");
 }
 
-/// The terminal itself goes away: its program has lost its output, its input, and gets `SIGHUP` from the kernel;
-/// the last one, whose controlling terminal it is not, gets no signal and has to notice by itself.
+/// In a session of its own a console is told by nobody that its terminal is gone: it has to see that for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn p21_a_console_ends_with_its_terminal_although_no_signal_says_so() {
+    let served = served(1).await;
+    let home = Home::new(&served);
+    let mut terminal = Terminal::start_under(&home, &["setsid", "--wait"], &[]);
+    terminal.hear("online").await;
+    terminal.going.store(true, Ordering::SeqCst);
+    drop(terminal.keys.take());
+    drop(terminal.master.take());
+    let reader = terminal.reader.take().unwrap();
+    until("the terminal to go", || reader.is_finished()).await;
+    // The starter is hung up on; the console's own end is that nobody has its journal open any more.
+    let journal = home.state().join("journal.sqlite");
+    until("the console's end", || !is_open_anywhere(&journal)).await;
+}
+
+/// Set for the child of the test below, which is this very program.
+const WATCHES: &str = "FREEZEFRAME_TEST_WATCHES";
+
+/// Does nothing but in that child: reads keys until its terminal is gone, and tells by its exit code whether
+/// somebody still does.
+#[test]
+fn child_that_watches_its_terminal() {
+    use std::io::Write as _;
+    if std::env::var_os(WATCHES).is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _kept = runtime.enter();
+    let hangs_up = tokio::signal::unix::SignalKind::hangup();
+    let _kept = tokio::signal::unix::signal(hangs_up).unwrap();
+    let (_terminal, _given_back) = freezeframe::tui::terminal::take().unwrap();
+    std::thread::spawn(|| while crossterm::event::read().is_ok() {});
+    let said = runtime.spawn(async {
+        loop {
+            let _ = std::io::stdout().write_all(b"watching");
+            let _ = std::io::stdout().flush();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    runtime.block_on(freezeframe::tui::hangup::hang_up().unwrap());
+    said.abort();
+    let ticks = || -> u64 {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = ticks();
+    runtime.block_on(tokio::time::sleep(Duration::from_secs(1)));
+    // A hundred of them are a second of one processor.
+    std::process::exit(i32::from(ticks() - before > 20));
+}
+
+/// Crossterm reads a terminal that is gone for ever, on whatever thread it is asked: a console that was in it
+/// never ended, and took a processor with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn p21_nobody_goes_on_reading_a_terminal_that_is_gone() {
+    let served = served(0).await;
+    let home = Home::new(&served);
+    let me = std::env::current_exe().unwrap();
+    let child = format!(
+        "{WATCHES}=1 exec {} --exact signals::child_that_watches_its_terminal --nocapture",
+        me.display()
+    );
+    let mut terminal = Terminal::start_under(&home, &["sh", "-c", &child], &[]);
+    terminal.hear("watching").await;
+    terminal.going.store(true, Ordering::SeqCst);
+    drop(terminal.keys.take());
+    drop(terminal.master.take());
+    let reader = terminal.reader.take().unwrap();
+    until("the terminal to go", || reader.is_finished()).await;
+    assert_eq!(terminal.ended().await, 0, "{}", terminal.said());
+}
+
+/// Whether any process has that file open.
+fn is_open_anywhere(file: &std::path::Path) -> bool {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_string_lossy()
+                .bytes()
+                .all(|b| b.is_ascii_digit())
+        })
+        .flat_map(|entry| {
+            std::fs::read_dir(entry.path().join("fd"))
+                .into_iter()
+                .flatten()
+        })
+        .flatten()
+        .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|target| target == file))
+}
+
+/// The terminal itself goes away: its program has lost its output, its input, and gets `SIGHUP` from the kernel.
 #[tokio::test(flavor = "multi_thread")]
 async fn p21_a_dropped_terminal_leaves_headless_and_console_jobs_to_their_end() {
-    let served = served(3).await;
-    for n in 0..3 {
+    let served = served(2).await;
+    for (n, args) in [arguments(&served.id("db-0")), vec![]]
+        .into_iter()
+        .enumerate()
+    {
         let instance = served.id(&format!("db-{n}"));
-        let args = match n {
-            0 => arguments(&instance).to_vec(),
-            _ => Vec::new(),
-        };
         let home = Home::new(&served);
         served.fault("CreateSnapshots", FaultKind::Delay(HELD));
-        let mut terminal = Terminal::start_under(&home, &args, n < 2);
+        let mut terminal = Terminal::start(&home, &args);
         if args.is_empty() {
-            // The console: mark the server, ask for a snapshot, start it.
+            // The console: mark the second server, ask for a snapshot, start it.
             terminal.hear("online").await;
-            terminal.press(&format!("/db-{n}"));
+            terminal.press("/db-1");
             terminal.press("\r a");
             terminal.hear("napshot").await;
             terminal.press("s");

@@ -124,6 +124,34 @@ fn help_is_there_in_a_dialog_and_in_its_number() {
     assert!(hands.screen(80, 24).contains("Help: Consistent snapshots"));
 }
 
+/// The first line of the help says what it is for.
+#[test]
+fn help_begins_with_what_the_screen_is_for() {
+    for (keys, purpose) in [
+        ("1", "Your instances"),
+        ("2", "Every volume"),
+        ("3", "Every snapshot"),
+        ("3<Enter>", "What may be claimed"),
+        ("4", "Watch jobs"),
+        ("5", "Choose the instance"),
+        ("7", "Say how many sets to keep"),
+        ("/db-primary<Enter>d", "Everything that is known"),
+        ("/db-primary<Enter>as", "The review before a run"),
+        ("/db-primary<Enter>ar", "Step 1 of 4"),
+    ] {
+        let mut hands = Hands::loaded();
+        hands.press(keys);
+        hands.press("<F1>");
+        let screen = hands.screen(80, 24);
+        let mut lines = screen.lines().skip_while(|line| !line.contains("Help: "));
+        let first = lines.nth(1).unwrap_or_default();
+        assert!(
+            first.starts_with(&format!("│ {purpose}")),
+            "{keys}: {screen}"
+        );
+    }
+}
+
 #[test]
 fn recipe_mode_and_root_are_chosen_in_the_review() {
     let asked = |keys: &str| {
@@ -374,6 +402,34 @@ fn ctrl_c_asks_while_a_job_runs_and_twice_cancels() {
         [Effect::CancelAll, Effect::Quit]
     );
     assert_eq!(busy().press("<C-c><Esc>qqq"), []);
+}
+
+#[test]
+fn the_question_whether_to_leave_goes_with_the_jobs() {
+    let mut hands = Hands::loaded();
+    hands.message(Message::Job(Box::new(job(Phase::Frozen))));
+    hands.press("<C-c>");
+    assert!(hands.screen(80, 24).contains("1 job runs, 1 frozen now."));
+    hands.message(Message::Job(Box::new(job(Phase::Completing))));
+    let screen = hands.screen(80, 24);
+    assert!(
+        screen.contains("1 job runs, only AWS's copying is left.")
+            && !screen.contains("frozen now"),
+        "{screen}"
+    );
+    hands.press("<Tab><Tab>");
+    hands.message(Message::Job(Box::new(job(Phase::Done))));
+    let screen = hands.screen(80, 24);
+    assert!(
+        screen.contains("Everything has ended") && !screen.contains("Thaw, stop"),
+        "{screen}"
+    );
+    // What had the focus is gone; the safe button has it.
+    assert_eq!(hands.press("<Enter>"), []);
+    hands.message(Message::Job(Box::new(job(Phase::Frozen))));
+    hands.press("<C-c>");
+    hands.message(Message::Job(Box::new(job(Phase::Done))));
+    assert_eq!(hands.press("<Right><Enter>"), [Effect::Quit]);
 }
 
 #[test]
@@ -691,7 +747,7 @@ fn sorting_turns_round_and_goes_on() {
         screen.lines().nth(4).map(str::to_owned).unwrap_or_default()
     };
     assert!(hands.screen(120, 40).contains("Name▲"));
-    assert!(first(&hands).contains("a-very-long"), "{}", first(&hands));
+    assert!(first(&hands).contains("a-very-lo"), "{}", first(&hands));
     hands.press("O");
     assert!(hands.screen(120, 40).contains("Name▼"));
     assert!(first(&hands).contains("数据库"), "{}", first(&hands));

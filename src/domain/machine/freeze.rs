@@ -13,6 +13,7 @@ use crate::domain::evidence::Told;
 use crate::domain::ids::CommandId;
 use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::refusal::Refusal;
 use crate::domain::trace::{self, Trace};
 
 /// `post-script`s in close succession; one more follows when the failsafe has certainly acted.
@@ -352,7 +353,8 @@ impl Job {
                 .pre_told
                 .as_ref()
                 .is_none_or(|pre| pre.trace.frozen_mounts().is_empty());
-        let problem = post_problem(&self.spec.instance.to_string(), &outcome, &told.trace)
+        let over = matches!(thawed, Thawed::Yes);
+        let problem = post_problem(&self.spec.instance.to_string(), &outcome, &told.trace, over)
             .filter(|_| !wanted);
         // A later one that only says "not frozen" must not hide the one that thawed.
         let tells = !told.trace.thawed_mounts().is_empty();
@@ -511,13 +513,15 @@ impl Job {
     fn pre_problem(&self, outcome: &CommandOutcome, trace: &Trace) -> Problem {
         let what = format!("quiesce {}", self.spec.instance);
         if let Some(error) = trace.first_error() {
-            return Problem::new(
-                Kind::Script,
-                what,
-                error.text(),
-                "nothing was changed for good; mend what the message names and try again",
-            )
-            .with_code(error.code());
+            let mend = match (Refusal::of(error.code(), &error.text()), error.code()) {
+                (Some(refusal), _) => refusal.mend(),
+                (None, "snapshot-unknown") => {
+                    "it is looked for by its tag, and what was made is in the job's set; look at the instance's way \
+                     to EC2, and take it again"
+                }
+                _ => "nothing was changed for good; mend what the message names and try again",
+            };
+            return Problem::new(Kind::Script, what, error.text(), mend).with_code(error.code());
         }
         let mend = "read the command's whole output in Run Command's history";
         let word = match self.spec.mode {
@@ -545,10 +549,25 @@ impl Job {
     }
 }
 
-/// What a `post-script` complained of, if it did.
-fn post_problem(instance: &str, outcome: &CommandOutcome, trace: &Trace) -> Option<Problem> {
+/// What a `post-script` complained of, if it did; `over` says that it proves all the same that nothing is frozen.
+fn post_problem(
+    instance: &str,
+    outcome: &CommandOutcome,
+    trace: &Trace,
+    over: bool,
+) -> Option<Problem> {
     let what = format!("thaw {instance}");
-    let mend = "look at the probes in the command's output; `fsfreeze -u MOUNT` releases by hand";
+    let mend = match over {
+        true if trace.has_error("not-frozen") => {
+            "nothing is frozen there and nothing is to be released: an earlier command thawed it already, or the one \
+             that freezes never began; run the job again where its level is too low"
+        }
+        true if trace.fired() == Some(true) => {
+            "it is thawed: the failsafe did it when the budget was spent; raise --max-freeze, or find what was slow"
+        }
+        true => "it is thawed, as its probes say; look at the command's output for what went wrong",
+        false => "look at the probes in the command's output; `fsfreeze -u MOUNT` releases by hand",
+    };
     if let Some(error) = trace.first_error() {
         return Some(Problem::new(Kind::Script, what, error.text(), mend).with_code(error.code()));
     }

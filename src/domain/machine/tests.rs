@@ -630,10 +630,17 @@ fn a_second_post_script_confirms_what_the_first_could_not_say() {
         not_frozen(),
     )));
     assert!(!s.job.view().thaw_uncertain);
+    let view = s.finish();
     assert_eq!(
-        s.finish().verdict,
+        view.verdict,
         Some(Verdict::Crash),
         "thawed, but nobody saw how"
+    );
+    let problem = view.error.unwrap();
+    assert_eq!(problem.code.as_deref(), Some("not-frozen"));
+    assert!(
+        problem.mend.starts_with("nothing is frozen") && !problem.mend.contains("fsfreeze"),
+        "{problem:?}"
     );
 }
 

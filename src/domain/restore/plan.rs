@@ -231,10 +231,18 @@ fn list(set: &SnapshotSet) -> String {
         .join(", ")
 }
 
-/// Whether a member was its instance's root volume: by the instance, or by the usual names if it is gone.
+/// Whether a member was its instance's root volume.
 fn is_root(inventory: &Inventory, set: &SnapshotSet, member: &Snapshot) -> bool {
     let device = member.device().unwrap_or_default();
-    match set.instance.as_ref().and_then(|id| inventory.instance(id)) {
+    is_root_device(
+        device,
+        set.instance.as_ref().and_then(|id| inventory.instance(id)),
+    )
+}
+
+/// Whether a device is that of the root volume: the instance's, or by the usual names if it is gone.
+pub fn is_root_device(device: &str, instance: Option<&Instance>) -> bool {
+    match instance {
         Some(instance) => device == instance.root_device,
         None => matches!(device, "/dev/xvda" | "/dev/sda1" | "xvda"),
     }

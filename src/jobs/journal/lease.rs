@@ -24,6 +24,11 @@ impl Journal {
         until: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Option<JobId>, Problem> {
+        // The same name in another world is another instance.
+        let place = match &self.world {
+            Some(world) => format!("{instance} of {world}"),
+            None => instance.to_string(),
+        };
         let holder: Option<String> = self.write("lease", |db| {
             db.query_row(
                 "INSERT INTO lease (account, region, instance, job, until) SELECT ?1,?2,?3,?4,?5
@@ -35,7 +40,7 @@ impl Journal {
                 params![
                     scope.account.as_str(),
                     scope.region.as_str(),
-                    instance.as_str(),
+                    place,
                     job.as_str(),
                     stamp(until),
                     stamp(now)
@@ -78,5 +83,30 @@ mod tests {
         assert_eq!(ask(&two, 200, 149), Some(one.clone()));
         assert_eq!(ask(&two, 300, 150), None, "a stale lease is nobody's");
         assert_eq!(ask(&one, 300, 151), Some(two));
+    }
+
+    #[test]
+    fn an_instance_of_another_world_is_another_instance() {
+        let journal = Journal::in_memory().unwrap();
+        let scope = Scope {
+            account: crate::domain::ids::AccountId::from_api("123456789012"),
+            region: crate::domain::ids::Region::from_api("eu-central-1"),
+        };
+        let there = InstanceId::from_api("i-0123456789abcdef0");
+        let now = Utc.with_ymd_and_hms(2026, 11, 21, 12, 0, 0).unwrap();
+        let until = now + TimeDelta::seconds(100);
+        let ask = |journal: &Journal, job: &str| {
+            let job = JobId::from_api(job);
+            journal.lease(&scope, &there, &job, until, now).unwrap()
+        };
+        let (here, elsewhere) = (
+            journal.clone().of_own_world("host:1:1"),
+            journal.clone().of_own_world("host:2:2"),
+        );
+        assert_eq!(ask(&here, "one"), None);
+        assert_eq!(ask(&elsewhere, "two"), None);
+        assert_eq!(ask(&here, "three"), Some(JobId::from_api("one")));
+        assert_eq!(ask(&journal, "four"), None, "nor one of AWS's");
+        assert_eq!(ask(&journal, "five"), Some(JobId::from_api("four")));
     }
 }

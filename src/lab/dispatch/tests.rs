@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::MARK;
 use crate::lab::test_support::{all, base, ec2, lab, refused, request, send};
 use crate::lab::{Fault, FaultKind, TransportFault};
 
@@ -144,4 +145,19 @@ async fn the_lab_says_what_it_is() {
         (status, said["runtime"].as_str(), said["region"].as_str()),
         (200, Some("memory"), Some("eu-central-1"))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_says_that_it_is_a_labs() {
+    let (lab, _) = lab(false).await;
+    for (key, service, action) in [
+        ("AKIALAB", "sts", "Action=GetCallerIdentity"),
+        ("AKIALAB", "ec2", "Action=DescribeVolumes"),
+        ("AKIALAB", "ec2", "Action=NoSuchThing"),
+        ("AKIAEXPIRED", "ec2", "Action=DescribeVolumes"),
+    ] {
+        let asked = request(key, "eu-central-1", service, action);
+        let answer = lab.handle(asked).await.unwrap();
+        assert_eq!(answer.headers()[MARK], "memory", "{key} {action}");
+    }
 }

@@ -44,15 +44,15 @@ impl App {
             Message::PrunePlanned { .. } => Some(self.give(ScreenId::Retention, &message, now)),
             Message::RestorePlanned { .. } => Some(self.give(ScreenId::Restore, &message, now)),
             Message::Prune(ref progress) => {
-                let ended = self.prune_runs && progress.finished;
-                self.prune_runs = !progress.finished;
+                let ended = self.world.prune_runs && progress.finished;
+                self.world.prune_runs = !progress.finished;
                 let mut requests = self.give(ScreenId::Retention, &message, now);
                 requests.extend(ended.then_some(Request::Refresh));
                 Some(requests)
             }
             Message::Restore(ref restore) => {
-                let ended = self.restore_runs && restore.finished;
-                self.restore_runs = !restore.finished;
+                let ended = self.world.restore_runs && restore.finished;
+                self.world.restore_runs = !restore.finished;
                 let mut requests = self.give(ScreenId::Restore, &message, now);
                 requests.extend(ended.then_some(Request::Refresh));
                 Some(requests)

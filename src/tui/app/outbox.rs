@@ -83,13 +83,13 @@ impl App {
             }
             Request::RunPrune(plan) => {
                 if self.may_write("prune", Some(&plan.scope)) {
-                    self.prune_runs = true;
+                    self.world.prune_runs = true;
                     effects.push(Effect::RunPrune(plan));
                 }
             }
             Request::RunRestore(plan) => {
                 if self.may_write("restore", Some(&plan.scope)) {
-                    self.restore_runs = true;
+                    self.world.restore_runs = true;
                     effects.push(Effect::RunRestore(plan));
                 }
             }

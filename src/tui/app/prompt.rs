@@ -81,6 +81,10 @@ impl Screen for Prompt {
         "Command".to_owned()
     }
 
+    fn purpose(&self) -> &'static str {
+        "Goes to a screen, or leaves freezeframe, by name: type the first letters, Enter."
+    }
+
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
         matches!(action, Action::Open | Action::Back | Action::NextField)
     }

@@ -98,6 +98,10 @@ pub struct World {
     pub images: Vec<Image>,
     /// Jobs, newest first.
     pub jobs: Pane<Vec<JobView>>,
+    /// Sets are being deleted.
+    pub(super) prune_runs: bool,
+    /// Volumes are being restored.
+    pub(super) restore_runs: bool,
     /// Jobs older than `jobs` reaches, as the journal answered when somebody looked; `None` inside: it has none.
     past_jobs: HashMap<JobId, Option<JobView>>,
     /// Our sets, newest first (derived).
@@ -175,6 +179,31 @@ impl World {
     /// Jobs that have not ended.
     pub fn running(&self) -> impl Iterator<Item = &JobView> {
         self.jobs().iter().filter(|j| j.phase != Phase::Done)
+    }
+
+    /// What still runs, in words; empty when leaving loses nothing.
+    pub fn busy(&self) -> Vec<String> {
+        let jobs = self.running().count();
+        let frozen = self.running().filter(|j| j.frozen_since.is_some()).count();
+        let mut busy = Vec::new();
+        if jobs > 0 {
+            let s = if jobs == 1 { "job runs" } else { "jobs run" };
+            let frozen = if frozen > 0 {
+                format!(", {frozen} frozen now")
+            } else if self.running().all(JobView::only_copies) {
+                ", only AWS's copying is left".to_owned()
+            } else {
+                String::new()
+            };
+            busy.push(format!("{jobs} {s}{frozen}"));
+        }
+        if self.prune_runs {
+            busy.push("a prune runs".to_owned());
+        }
+        if self.restore_runs {
+            busy.push("a restore runs".to_owned());
+        }
+        busy
     }
 
     /// Why writes are refused now, if they are.

@@ -21,12 +21,12 @@ use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::table::{Cell, Column};
 
 const COLUMNS: &[Column] = &[
-    Column::new("Name", 12, u16::MAX, 0),
+    Column::new("Name", 12, u16::MAX, 0).middle(),
     Column::new("Instance", 19, 19, 6),
     Column::new("State", 7, 13, 2),
     Column::new("Platform", 8, 8, 7),
     Column::new("AZ", 13, 15, 9),
-    Column::new("Type", 9, 13, 8),
+    Column::new("Type", 10, 13, 8),
     Column::new("Agent", 7, 7, 3),
     Column::new("Recipe", 16, 18, 4),
     Column::new("Vols", 4, 4, 5).right(),
@@ -301,6 +301,10 @@ fn agent_words(agent: &Agent, cx: &Cx<'_>) -> String {
 impl Screen for Fleet {
     fn title(&self, _cx: &Cx<'_>) -> String {
         "Fleet".to_owned()
+    }
+
+    fn purpose(&self) -> &'static str {
+        "Your instances: mark those to snapshot (space), then a and s; and see how old each one's last proven set is."
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {

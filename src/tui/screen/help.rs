@@ -24,20 +24,24 @@ const LEGEND: &[&str] = &[
 /// The help page.
 pub struct Help {
     of: String,
+    purpose: &'static str,
     explained: &'static [&'static str],
     keys: Vec<(Vec<Key>, Action)>,
     scroll: Scroll,
 }
 
 impl Help {
-    /// Help for a screen of that title where these keys work; `explained` is what it says of itself.
+    /// Help for a screen of that title and purpose where these keys work; `explained` is what else it says of
+    /// itself.
     pub fn new(
         of: String,
+        purpose: &'static str,
         explained: &'static [&'static str],
         keys: Vec<(Vec<Key>, Action)>,
     ) -> Self {
         Self {
             of,
+            purpose,
             explained,
             keys,
             scroll: Scroll::default(),
@@ -61,12 +65,8 @@ impl Help {
                 lines.push(Line::styled(format!(" {part}"), cx.styles.get(role)));
             }
         };
-        for explained in self.explained {
-            words(explained, Role::Text, &mut lines);
-        }
-        if !lines.is_empty() {
-            lines.push(Line::default());
-        }
+        words(self.purpose, Role::Title, &mut lines);
+        lines.push(Line::default());
         for (label, (_, action)) in labels.iter().zip(&self.keys) {
             let dim = action.writes() && refused;
             let role = if dim { Role::Muted } else { Role::Text };
@@ -85,6 +85,12 @@ impl Help {
             }
         }
         lines.push(Line::default());
+        for explained in self.explained {
+            words(explained, Role::Text, &mut lines);
+        }
+        if !self.explained.is_empty() {
+            lines.push(Line::default());
+        }
         for legend in LEGEND {
             words(legend, Role::Muted, &mut lines);
         }
@@ -95,6 +101,10 @@ impl Help {
 impl Screen for Help {
     fn title(&self, _cx: &Cx<'_>) -> String {
         format!("Help: {}", self.of)
+    }
+
+    fn purpose(&self) -> &'static str {
+        "Says what a screen is for, and which keys work there."
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
@@ -152,6 +162,10 @@ impl Menu {
 impl Screen for Menu {
     fn title(&self, _cx: &Cx<'_>) -> String {
         "Actions".to_owned()
+    }
+
+    fn purpose(&self) -> &'static str {
+        "What can be done with the row under the cursor, or with what is marked: its letter does it at once."
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {

@@ -294,6 +294,17 @@ impl Screen for Jobs {
         }
     }
 
+    fn purpose(&self) -> &'static str {
+        match self.open {
+            Some(_) => {
+                "One job in full: its phases, its set, the evidence, what went wrong and what to do."
+            }
+            None => {
+                "Watch jobs freeze, snapshot and thaw, stop them, and look at those that are over."
+            }
+        }
+    }
+
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
         if self.narrow.typing() {
             return Narrow::takes(action);
@@ -349,13 +360,7 @@ impl Screen for Jobs {
                 return Reaction::done();
             }
             Action::CancelAll => {
-                let frozen = cx
-                    .world
-                    .running()
-                    .filter(|job| lane::is_frozen(job))
-                    .count();
-                let question = questions::cancel_all(cx.world.running().count(), frozen);
-                return Reaction::ask(Request::Open(Box::new(question)));
+                return Reaction::ask(Request::Open(Box::new(questions::cancel_all())));
             }
             _ => {}
         }

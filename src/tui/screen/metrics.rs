@@ -291,6 +291,15 @@ impl Screen for Metrics {
         }
     }
 
+    fn purpose(&self) -> &'static str {
+        match &self.instance {
+            Some(_) => {
+                "How long this instance's backups took and froze, how large they were, and what failed."
+            }
+            None => "Choose the instance whose backup metrics are to be charted.",
+        }
+    }
+
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
         if self.instance.is_none() {
             return match action {

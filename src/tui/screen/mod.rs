@@ -207,7 +207,10 @@ pub trait Screen: Send {
         Vec::new()
     }
 
-    /// What the help of this screen explains besides its keys, in a sentence or two each.
+    /// What this screen is for, in one sentence: the first words of its help.
+    fn purpose(&self) -> &'static str;
+
+    /// What the help of this screen explains after its keys, in a sentence or two each.
     fn explained(&self) -> &'static [&'static str] {
         &[]
     }

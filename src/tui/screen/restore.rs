@@ -15,7 +15,7 @@ use super::{Cx, Reaction, Request, Screen, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::JobId;
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::restore::{RestorePlan, RestoreView};
+use crate::domain::restore::{RestorePlan, RestoreView, is_root_device};
 use crate::tui::action::Action;
 use crate::tui::message::Message;
 use crate::tui::style;
@@ -135,8 +135,14 @@ impl Restore {
             for member in choose::members(set, cx) {
                 let (symbol, word, _) = style::level(member.level());
                 let device = member.device().unwrap_or("?");
+                let of = set.instance.as_ref().and_then(|id| cx.world.instance(id));
+                let out = if is_root_device(device, of) {
+                    "  (root: stays out)"
+                } else {
+                    ""
+                };
                 let line = format!(
-                    "  {symbol} {word}  {device}  {}  {} GiB",
+                    "  {symbol} {word}  {device}  {}  {} GiB{out}",
                     member.id, member.volume_gib
                 );
                 lines.push(Line::styled(
@@ -216,6 +222,22 @@ impl Screen for Restore {
             Stage::Review(..) => "Restore 3/4: review the calls".to_owned(),
             Stage::Running(view, _) if view.finished => "Restore 4/4: result".to_owned(),
             Stage::Running(..) => "Restore 4/4: restoring".to_owned(),
+        }
+    }
+
+    fn purpose(&self) -> &'static str {
+        match &self.stage {
+            Stage::Choose => {
+                "Step 1 of 4: choose the point in time that comes back, beside the data; nothing is made yet."
+            }
+            Stage::Target(_) => "Step 2 of 4: say where the new volumes go; nothing is made yet.",
+            Stage::Planning(_) => {
+                "Between steps: the exact calls are worked out; nothing is made yet."
+            }
+            Stage::Review(..) => {
+                "Step 3 of 4: every call that will be made, to read, copy or carry out."
+            }
+            Stage::Running(..) => "Step 4 of 4: what was made so far; originals are not touched.",
         }
     }
 

@@ -182,6 +182,19 @@ impl Screen for Retention {
         .to_owned()
     }
 
+    fn purpose(&self) -> &'static str {
+        match &self.stage {
+            Stage::Policy => {
+                "Say how many sets to keep; a plan follows, and nothing is deleted by making it."
+            }
+            Stage::Planning => "The plan is being made; nothing is deleted by making it.",
+            Stage::Review(_) => {
+                "What the policy keeps, deletes or may not touch, each with its reason, before anything is deleted."
+            }
+            Stage::Running(..) => "What was deleted so far, and what could not be.",
+        }
+    }
+
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
         match &self.stage {
             Stage::Policy => match action {

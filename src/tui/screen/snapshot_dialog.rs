@@ -267,7 +267,7 @@ impl SnapshotDialog {
         let mut rows: Vec<_> = self.review(cx).collect();
         rows.sort_by_key(|(id, reason)| (reason.is_some(), cx.world.instance_name(id)));
         for (id, reason) in rows {
-            let name = text::pad(cx.world.instance_name(id), names, false);
+            let name = text::pad_middle(cx.world.instance_name(id), names);
             let recipe = cx
                 .world
                 .instance(id)
@@ -298,6 +298,10 @@ impl SnapshotDialog {
 impl Screen for SnapshotDialog {
     fn title(&self, _cx: &Cx<'_>) -> String {
         "Consistent snapshots".to_owned()
+    }
+
+    fn purpose(&self) -> &'static str {
+        "The review before a run: what will run and what is refused, and how; nothing begins before Start."
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {

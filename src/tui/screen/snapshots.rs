@@ -26,7 +26,7 @@ const COLUMNS: &[Column] = &[
     Column::new("Origin", 11, 11, 5),
     Column::new("Volume", 21, 21, 7),
     Column::new("Size", 9, 9, 6).right(),
-    Column::new("Instance", 8, 20, 4),
+    Column::new("Instance", 8, 20, 4).middle(),
     Column::new("Description", 11, u16::MAX, 8),
 ];
 
@@ -149,6 +149,10 @@ impl Screen for Snapshots {
             Only::Instance(id) => format!("Snapshots of {}", cx.world.instance_name(id)),
             Only::Set(job) => format!("Snapshots of set {job}"),
         }
+    }
+
+    fn purpose(&self) -> &'static str {
+        "Every snapshot of this account and region, whoever made it: how consistent it is proven to be, and of what."
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {

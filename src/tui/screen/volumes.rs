@@ -18,13 +18,13 @@ use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::table::{Cell, Column};
 
 const COLUMNS: &[Column] = &[
-    Column::new("Name", 8, u16::MAX, 4),
+    Column::new("Name", 10, u16::MAX, 4).middle(),
     Column::new("Volume", 21, 21, 0),
     Column::new("State", 9, 9, 5),
     Column::new("Size", 9, 9, 3).right(),
     Column::new("Type", 4, 8, 7),
     Column::new("AZ", 13, 15, 9),
-    Column::new("Attached", 16, u16::MAX, 2),
+    Column::new("Attached", 14, u16::MAX, 2).middle(),
     Column::new("Snaps", 5, 5, 8).right(),
     Column::new("Newest", 18, 18, 1),
 ];
@@ -74,7 +74,9 @@ fn attached(volume: &Volume, world: &World) -> String {
             } else {
                 format!(" ({})", a.state)
             };
-            format!("{}:{}{state}", world.instance_name(&a.instance), a.device)
+            // What is the same everywhere only takes room from the names.
+            let device = a.device.strip_prefix("/dev/").unwrap_or(&a.device);
+            format!("{}:{device}{state}", world.instance_name(&a.instance))
         })
         .collect();
     places.join(", ")
@@ -227,6 +229,10 @@ impl Screen for Volumes {
             Some(id) => format!("Volumes of {}", cx.world.instance_name(id)),
             None => "Volumes".to_owned(),
         }
+    }
+
+    fn purpose(&self) -> &'static str {
+        "Every volume: where it is attached, how many snapshots it has, and how old and consistent the newest is."
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {

@@ -123,6 +123,10 @@ impl Screen for Details {
         self.title.clone()
     }
 
+    fn purpose(&self) -> &'static str {
+        "Everything that is known of this row, its tags too."
+    }
+
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
         match action {
             Action::CopyId | Action::Back | Action::Leave => true,

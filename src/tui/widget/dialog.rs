@@ -84,10 +84,13 @@ impl Choice {
     }
 }
 
+/// What a question says, worked out anew whenever it is drawn.
+type Live = Box<dyn Fn(&Cx<'_>) -> Vec<(String, Role)> + Send>;
+
 /// A question. The first choice is the safe one and has the focus; `Esc` is the same as pressing it.
 pub struct Question {
     title: String,
-    lines: Vec<(String, Role)>,
+    lines: Live,
     word: Option<String>,
     choices: Vec<Choice>,
     form: Form,
@@ -96,11 +99,20 @@ pub struct Question {
 impl Question {
     /// A question in a few lines with its choices, the safe one first.
     pub fn new(title: impl Into<String>, lines: Vec<(String, Role)>, choices: Vec<Choice>) -> Self {
+        Self::live(title, move |_| lines.clone(), choices)
+    }
+
+    /// The same about something that goes on while it is asked: `lines` says how it stands now.
+    pub fn live(
+        title: impl Into<String>,
+        lines: impl Fn(&Cx<'_>) -> Vec<(String, Role)> + Send + 'static,
+        choices: Vec<Choice>,
+    ) -> Self {
         let buttons = choices.iter().map(|c| c.label.clone()).collect();
         let form = Form::new(Vec::new(), buttons, 0);
         Self {
             title: title.into(),
-            lines,
+            lines: Box::new(lines),
             word: None,
             choices,
             form,
@@ -127,6 +139,10 @@ impl Question {
 impl Screen for Question {
     fn title(&self, _cx: &Cx<'_>) -> String {
         self.title.clone()
+    }
+
+    fn purpose(&self) -> &'static str {
+        "A question before something is done; Esc, or the first button, does nothing."
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
@@ -171,10 +187,10 @@ impl Screen for Question {
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
         let buttons: usize = self.choices.iter().map(|c| text::width(&c.label) + 7).sum();
+        let said = (self.lines)(cx);
         let width = area.width.saturating_sub(6).min(
             u16::try_from(
-                self.lines
-                    .iter()
+                said.iter()
                     .map(|(l, _)| text::width(l))
                     .max()
                     .unwrap_or(0)
@@ -183,8 +199,7 @@ impl Screen for Question {
             .unwrap_or(u16::MAX)
             .clamp(40, 90),
         );
-        let wrapped: Vec<Line<'_>> = self
-            .lines
+        let wrapped: Vec<Line<'_>> = said
             .iter()
             .flat_map(|(line, role)| {
                 let style = cx.styles.get(*role);

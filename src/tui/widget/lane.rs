@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use super::text;
 use crate::config::theme::Role;
 use crate::domain::job::{JobView, Mode, Phase, PhaseRecord, Verdict};
+use crate::domain::proof;
 use crate::tui::style::{self, Styles};
 
 /// From this width on a lane has two lines.
@@ -176,7 +177,7 @@ fn headline(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) ->
     let mut spans = vec![
         Span::styled(format!("{symbol} "), look),
         Span::styled(
-            text::pad(&job.spec.instance_name, names, false),
+            text::pad_middle(&job.spec.instance_name, names),
             styles.get(Role::Text),
         ),
         Span::raw(" "),
@@ -267,13 +268,17 @@ fn rest(
         return;
     }
     if let Some(ended) = job.ended() {
-        spans.push(Span::styled(
-            format!(" {} ago", style::age(ended, now)),
-            muted,
-        ));
+        spans.push(Span::styled(format!(" {}", style::ago(ended, now)), muted));
     }
     if let Some(ms) = job.freeze_window_ms {
         spans.push(Span::styled(format!(" · froze {}", millis(ms)), text));
+    }
+    if job.error.is_none()
+        && let Some(lowered) = proof::lowered(job)
+    {
+        let words = format!(" · {}", lowered.why);
+        spans.push(Span::styled(words, styles.get(Role::Warn)));
+        return;
     }
     match (&job.error, job.started(), job.ended()) {
         (Some(problem), _, _) => spans.push(Span::styled(
@@ -330,8 +335,8 @@ pub fn foot(
         ],
         width,
     )];
-    let (words, role) = match (&job.error, &job.waiting) {
-        (Some(problem), _) => (
+    let (words, role) = match (&job.error, &job.waiting, proof::lowered(job)) {
+        (Some(problem), ..) => (
             format!("{problem}. Next: {}", problem.mend),
             if job.verdict == Some(Verdict::Failed) {
                 Role::Error
@@ -339,7 +344,17 @@ pub fn foot(
                 Role::Warn
             },
         ),
-        (None, Some(waiting)) if job.phase == Phase::Queued => (waiting.clone(), Role::Text),
+        (None, Some(waiting), _) if job.phase == Phase::Queued => (waiting.clone(), Role::Text),
+        (None, _, Some(lowered)) => (
+            format!(
+                "{}, not {}: {}. Next: {}",
+                lowered.got,
+                lowered.asked,
+                lowered.why,
+                lowered.mend.unwrap_or_default()
+            ),
+            Role::Warn,
+        ),
         _ => {
             let told: Vec<String> = job
                 .phases

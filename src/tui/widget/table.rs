@@ -27,6 +27,8 @@ pub struct Column {
     pub priority: u8,
     /// Numbers stand at the right.
     pub right: bool,
+    /// Names are cut in the middle.
+    pub middle: bool,
 }
 
 impl Column {
@@ -38,6 +40,7 @@ impl Column {
             want,
             priority,
             right: false,
+            middle: false,
         }
     }
 
@@ -45,6 +48,13 @@ impl Column {
     #[must_use]
     pub const fn right(mut self) -> Self {
         self.right = true;
+        self
+    }
+
+    /// The same, for names: what does not fit is left out in the middle.
+    #[must_use]
+    pub const fn middle(mut self) -> Self {
+        self.middle = true;
         self
     }
 }
@@ -409,7 +419,12 @@ fn line(
             spans.push(Span::raw(" "));
         }
         first = false;
-        let shown = text::pad(&cell.text, usize::from(*width), column.right);
+        let width = usize::from(*width);
+        let shown = if column.middle {
+            text::pad_middle(&cell.text, width)
+        } else {
+            text::pad(&cell.text, width, column.right)
+        };
         spans.push(Span::styled(shown, styles.get(cell.role)));
     }
     let Some(over) = over else {

@@ -5,6 +5,9 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::domain::text::visible;
 
+/// Fewer cells than this show neither end of a text.
+const LEAST_MIDDLE: usize = 5;
+
 /// Cells that a text takes on screen once made safe.
 pub fn width(text: &str) -> usize {
     visible(text).width()
@@ -33,9 +36,41 @@ pub fn fit(text: &str, cells: usize) -> String {
     out
 }
 
+/// Like [`fit`], cut in the middle: names of one family differ at their ends (`db-prim…/dev/sdf`).
+pub fn fit_middle(text: &str, cells: usize) -> String {
+    let safe = visible(text);
+    if safe.width() <= cells || cells < LEAST_MIDDLE {
+        return fit(text, cells);
+    }
+    let tail_room = cells / 2;
+    let mut tail: Vec<&str> = Vec::new();
+    let mut used = 0;
+    for grapheme in safe.graphemes(true).rev() {
+        let w = grapheme.width();
+        if used + w > tail_room {
+            break;
+        }
+        tail.push(grapheme);
+        used += w;
+    }
+    tail.reverse();
+    // The cut is a cell of the head's.
+    let mut out = fit(&safe, cells - used);
+    out.push_str(&tail.concat());
+    out
+}
+
 /// Like [`fit`], filled with blanks to exactly `cells`; `right` puts the text at the right edge.
 pub fn pad(text: &str, cells: usize, right: bool) -> String {
-    let mut out = fit(text, cells);
+    padded(fit(text, cells), cells, right)
+}
+
+/// Like [`fit_middle`], filled with blanks at the right to exactly `cells`.
+pub fn pad_middle(text: &str, cells: usize) -> String {
+    padded(fit_middle(text, cells), cells, false)
+}
+
+fn padded(mut out: String, cells: usize, right: bool) -> String {
     let blanks = " ".repeat(cells.saturating_sub(out.width()));
     if right {
         out.insert_str(0, &blanks);
@@ -98,7 +133,18 @@ mod tests {
         assert_eq!(pad("7", 3, true), "  7");
         for cells in 0..12 {
             assert!(width(&fit("x数\u{202e}据y", cells)) <= cells);
+            assert!(width(&fit_middle("x数\u{202e}据库主机y", cells)) <= cells);
         }
+    }
+
+    #[test]
+    fn names_of_one_family_are_told_apart_by_their_ends() {
+        assert_eq!(fit_middle("web-1", 5), "web-1");
+        assert_eq!(fit_middle("db-primary:/dev/sdf", 16), "db-prim…/dev/sdf");
+        assert_eq!(fit_middle("db-primary:/dev/sdg", 16), "db-prim…/dev/sdg");
+        assert_eq!(fit_middle("数据库主机一", 8), "数…机一");
+        assert_eq!(fit_middle("abcdef", 4), "abc…");
+        assert_eq!(pad_middle("ab", 4), "ab  ");
     }
 
     #[test]

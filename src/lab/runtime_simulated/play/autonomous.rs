@@ -47,12 +47,18 @@ impl Play<'_> {
                 return self.end("refused", 206);
             }
         };
-        let text = match self.call(&prepared, true, Duration::from_secs(10)).await {
+        let (stop, text) = match self.call(&prepared, true, Duration::from_secs(10)).await {
             Answer::Refused { code, .. } if code == "DryRunOperation" => return self.end("ok", 0),
-            Answer::Refused { code, text, .. } => format!("{code}: {text}"),
-            Answer::Made(_) | Answer::Silence => "EC2 did not answer the dry run".to_owned(),
+            Answer::Refused { status, code, text } => {
+                ("snapshot-refused", format!("{status} {code}: {text}"))
+            }
+            Answer::Made(_) => ("snapshot-refused", "200 no code: ".to_owned()),
+            Answer::Silence => (
+                "no-client",
+                "EC2 does not answer: curl ended with 28".to_owned(),
+            ),
         };
-        self.error("snapshot-refused", &text);
+        self.error(stop, &text);
         self.end("refused", 206)
     }
 
@@ -97,7 +103,7 @@ impl Play<'_> {
             Answer::Refused { status, code, text } => {
                 let event = json!({"ok": false, "status": status, "took_ms": took, "code": code, "text": text});
                 self.emit("answer", event);
-                self.give_up("snapshot-refused", &format!("{code}: {text}"))
+                self.give_up("snapshot-refused", &format!("{status} {code}: {text}"))
             }
             Answer::Silence => {
                 let text = "no answer came; the set may have been made";

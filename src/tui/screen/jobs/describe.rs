@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::theme::Role;
 use crate::domain::job::{JobView, Member, Phase};
+use crate::domain::proof;
 use crate::tui::style;
 use crate::tui::widget::details::Entry;
 use crate::tui::widget::{evidence, lane, text};
@@ -81,6 +82,18 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
             problem.mend.clone(),
             Role::Accent,
         ));
+    }
+    if let Some(lowered) = proof::lowered(job) {
+        out.push(Entry::Pair(
+            format!("not {}", lowered.asked),
+            lowered.why,
+            Role::Warn,
+        ));
+        out.extend(
+            lowered
+                .mend
+                .map(|mend| Entry::Pair("next".into(), mend, Role::Accent)),
+        );
     }
     if let Some(ms) = job.freeze_window_ms {
         out.push(Entry::pair(

@@ -16,7 +16,7 @@ use crate::tui::widget::table::{self, Cell, Column, TableState};
 use crate::tui::widget::{text, trouble};
 
 const COLUMNS: [Column; 4] = [
-    Column::new("instance", 12, 28, 0),
+    Column::new("instance", 12, 20, 0).middle(),
     Column::new("id", 19, 19, 2),
     Column::new("last proven", 12, 22, 1),
     Column::new("recipe", 8, u16::MAX, 3),

@@ -24,9 +24,9 @@ const TIMELINE_FROM: u16 = 13;
 const COLUMNS: [Column; 6] = [
     Column::new("taken", 20, 20, 0),
     Column::new("age", 4, 5, 0).right(),
-    Column::new("worth", 21, 22, 0),
+    Column::new("worth", 20, 22, 0),
     Column::new("volumes", 11, 12, 2).right(),
-    Column::new("note", 8, u16::MAX, 3),
+    Column::new("note", 14, u16::MAX, 3),
     Column::new("instance", 10, u16::MAX, 1),
 ];
 

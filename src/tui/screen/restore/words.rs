@@ -44,10 +44,10 @@ fn shell(line: &str, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
 pub fn plan(plan: &RestorePlan, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
     let mut lines = wrapped(
         &format!(
-            "{} as of {} ({} ago), beside the data of {} ({})",
+            "{} as of {} ({}), beside the data of {} ({})",
             volumes(plan.items.len()),
             style::moment(plan.point_in_time),
-            style::age(plan.point_in_time, cx.now),
+            style::ago(plan.point_in_time, cx.now),
             plan.target_name,
             plan.target
         ),

@@ -167,9 +167,9 @@ impl Review {
         entries.push(Entry::pair(
             "taken",
             format!(
-                "{} ({} ago)",
+                "{} ({})",
                 style::moment(decision.started),
-                style::age(decision.started, cx.now)
+                style::ago(decision.started, cx.now)
             ),
         ));
         let instance = decision.instance.as_ref().map_or("unknown", |i| i.as_str());
@@ -222,9 +222,9 @@ impl Review {
         let (keep, delete, blocked) = self.plan.counts();
         let snapshots = self.plan.doomed().len();
         let what = format!(
-            "policy {} · made {} ago",
+            "policy {} · made {}",
             policy::words(&self.plan.policy),
-            style::age(self.plan.made_at, cx.now)
+            style::ago(self.plan.made_at, cx.now)
         );
         let mut views = Vec::new();
         let names = [

@@ -89,6 +89,10 @@ impl Screen for Page {
         }
     }
 
+    fn purpose(&self) -> &'static str {
+        "What may be claimed of this snapshot and its set, and the evidence for it."
+    }
+
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
         match action {
             Action::CopyId | Action::Back | Action::Leave | Action::Help => true,

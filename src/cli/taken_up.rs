@@ -1,0 +1,148 @@
+//! Jobs that an earlier process left open, in words: where they stand, and what is said while they are taken up.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobView, Phase};
+
+/// The state that listings show of a job; `left` says that nobody drives it any more.
+pub(super) fn standing(view: &JobView, left: bool) -> String {
+    match left {
+        _ if view.owes_labels() => "owes-labels".to_owned(),
+        true if view.only_copies() => "copying".to_owned(),
+        true => "left-open".to_owned(),
+        false => view.phase.to_string(),
+    }
+}
+
+/// How far AWS has copied its set.
+pub(super) fn copying(view: &JobView) -> String {
+    format!("copying {} %", view.progress())
+}
+
+/// What was said so far of jobs that are taken up.
+#[derive(Default)]
+pub(super) struct TakenUp {
+    /// Jobs of which only the copying was left.
+    copied: HashSet<JobId>,
+    said: HashMap<JobId, String>,
+}
+
+impl TakenUp {
+    /// These are open, and stand so before anything is done for them.
+    pub(super) fn before<'a>(&mut self, open: impl Iterator<Item = &'a JobView>) {
+        let only = open.filter(|view| view.only_copies());
+        self.copied.extend(only.map(|view| view.spec.job.clone()));
+    }
+
+    /// The line to say about that view, if it brings anything new.
+    pub(super) fn line(&mut self, view: &JobView) -> Option<String> {
+        let line = self.words(view);
+        let old = self.said.insert(view.spec.job.clone(), line.clone());
+        (old.as_ref() != Some(&line)).then_some(line)
+    }
+
+    fn words(&self, view: &JobView) -> String {
+        let who = format!("job {} on {}", view.spec.job, view.spec.instance);
+        if let Some(doing) = &view.waiting {
+            return format!("{who}: {doing}");
+        }
+        if self.copied.contains(&view.spec.job) && !view.thaw_uncertain && !view.owes_labels() {
+            if view.only_copies() {
+                return format!("{who}: still {}", copying(view));
+            }
+            if let (Phase::Done, Some(verdict)) = (view.phase, view.verdict) {
+                return format!("{who}: copied, {verdict}");
+            }
+        }
+        let what = if view.thaw_uncertain {
+            "THAW UNCERTAIN".to_owned()
+        } else if view.owes_labels() {
+            "its labels could not be written yet; they are on record, and the next start tries again"
+                .to_owned()
+        } else if let (Phase::Done, Some(verdict)) = (view.phase, view.verdict) {
+            let made = if view.set.is_empty() {
+                "; no snapshot was made"
+            } else {
+                ""
+            };
+            format!("thawed and settled, {verdict}{made}")
+        } else if view.phase == Phase::Completing {
+            format!("thawed and labelled; {}", copying(view))
+        } else {
+            "nothing is frozen; it is looked at again at the next start".to_owned()
+        };
+        format!("took up {who}, left open by an earlier console: {what}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::job::{Member, Verdict};
+
+    fn view(phase: Phase) -> JobView {
+        let spec = serde_json::from_value(json!({
+            "job": "j-1", "run": "00000000-0000-4000-8000-000000000002",
+            "account": "123456789012", "region": "eu-central-1", "instance": "i-1",
+            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 30,
+            "on_failure": "skip", "mounts": [], "namespace": "N",
+        }))
+        .unwrap();
+        let mut view = crate::domain::machine::Job::new(spec).view();
+        view.phase = phase;
+        view.verdict = (phase == Phase::Done).then_some(Verdict::Application);
+        let member: Member = serde_json::from_value(json!({
+            "snapshot": "snap-1", "volume": "vol-1", "device": "/dev/sdf", "level": "application",
+            "reason": "", "progress": 40, "volume_gib": 8,
+        }))
+        .unwrap();
+        view.set.push(member);
+        view
+    }
+
+    #[test]
+    fn what_is_done_is_said_before_it_is_done_and_once() {
+        let mut said = TakenUp::default();
+        said.before([&view(Phase::Quiescing)].into_iter());
+        let mut thawing = view(Phase::Quiescing);
+        thawing.waiting = Some("thawing it first".into());
+        assert_eq!(
+            said.line(&thawing).unwrap(),
+            "job j-1 on i-1: thawing it first"
+        );
+        assert_eq!(said.line(&thawing), None);
+        assert_eq!(
+            said.line(&view(Phase::Completing)).unwrap(),
+            "took up job j-1 on i-1, left open by an earlier console: thawed and labelled; copying 40 %"
+        );
+    }
+
+    #[test]
+    fn what_only_copies_is_not_taken_up_again_and_again() {
+        let mut said = TakenUp::default();
+        let mut copies = view(Phase::Completing);
+        said.before([&copies].into_iter());
+        assert_eq!(
+            said.line(&copies).unwrap(),
+            "job j-1 on i-1: still copying 40 %"
+        );
+        assert_eq!(said.line(&copies), None);
+        copies.set[0].progress = 70;
+        assert!(said.line(&copies).unwrap().ends_with("copying 70 %"));
+        assert_eq!(
+            said.line(&view(Phase::Done)).unwrap(),
+            "job j-1 on i-1: copied, application"
+        );
+    }
+
+    #[test]
+    fn a_state_says_whether_anybody_is_needed() {
+        assert_eq!(standing(&view(Phase::Completing), true), "copying");
+        assert_eq!(standing(&view(Phase::Completing), false), "completing");
+        assert_eq!(standing(&view(Phase::Thawing), true), "left-open");
+        assert_eq!(standing(&view(Phase::Done), false), "done");
+    }
+}

@@ -1,0 +1,90 @@
+//! Whether to leave while something runs. What runs goes on meanwhile, and may end.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use crate::config::theme::Role;
+use crate::tui::action::Action;
+use crate::tui::screen::{Cx, Reaction, Request, Screen};
+use crate::tui::widget::dialog::{Choice, Question};
+
+const TITLE: &str = "Leave freezeframe?";
+
+/// The question: one while something runs, another once all has ended.
+pub struct Leave {
+    busy: Question,
+    idle: Question,
+}
+
+impl Leave {
+    /// The question; the focus is on staying.
+    pub fn new() -> Self {
+        let says = |cx: &Cx<'_>| {
+            vec![
+                (format!("{}.", cx.world.busy().join(", ")), Role::Warn),
+                (
+                    "ctrl-c again within 2 s thaws and stops every job, and leaves.".to_owned(),
+                    Role::Muted,
+                ),
+            ]
+        };
+        let busy = vec![
+            Choice::safe("Stay"),
+            Choice::asks("Leave when all is done", vec![Request::Detach]),
+            Choice::asks(
+                "Thaw, stop and leave",
+                vec![Request::CancelAll, Request::Quit],
+            ),
+        ];
+        let ended = vec![(
+            "Everything has ended meanwhile; leaving stops nothing.".to_owned(),
+            Role::Ok,
+        )];
+        let idle = vec![
+            Choice::safe("Stay"),
+            Choice::asks("Leave", vec![Request::Quit]),
+        ];
+        Self {
+            busy: Question::live(TITLE, says, busy),
+            idle: Question::new(TITLE, ended, idle),
+        }
+    }
+
+    fn now(&self, cx: &Cx<'_>) -> &Question {
+        if cx.world.busy().is_empty() {
+            &self.idle
+        } else {
+            &self.busy
+        }
+    }
+}
+
+impl Screen for Leave {
+    fn title(&self, _cx: &Cx<'_>) -> String {
+        TITLE.to_owned()
+    }
+
+    fn purpose(&self) -> &'static str {
+        "Whether to stay, to leave when everything has ended, or to thaw and stop everything first; Esc stays."
+    }
+
+    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+        self.now(cx).handles(action, cx)
+    }
+
+    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+        if cx.world.busy().is_empty() {
+            self.idle.act(action, cx)
+        } else {
+            self.busy.act(action, cx)
+        }
+    }
+
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+        self.now(cx).view(frame, area, cx);
+    }
+
+    fn is_dialog(&self) -> bool {
+        true
+    }
+}
