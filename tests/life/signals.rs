@@ -232,7 +232,7 @@ fn child_that_watches_its_terminal() {
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     };
     let before = ticks();
-    std::thread::sleep(Duration::from_secs(1));
+    runtime.block_on(tokio::time::sleep(Duration::from_secs(1)));
     // A hundred of them are a second of one processor.
     std::process::exit(i32::from(ticks() - before > 20));
 }
