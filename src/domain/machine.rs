@@ -134,6 +134,8 @@ pub struct Job {
     /// The `post-script` that is under way, once it was answered for, and those before it.
     post_now: Option<CommandId>,
     posts_before: Vec<CommandId>,
+    /// A `post-script` of somebody else's document has ended well.
+    released: bool,
     post_told: Option<Told>,
     made: Vec<CreatedSnapshot>,
     /// Autonomous mode: the set as it appeared while the command was under way.
@@ -184,6 +186,7 @@ impl Job {
             post_command: None,
             post_now: None,
             posts_before: Vec::new(),
+            released: false,
             post_told: None,
             made: Vec::new(),
             seen: Vec::new(),

@@ -220,12 +220,11 @@ async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>) -> Tha
 }
 
 async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
-    // Of somebody else's document it counts whether its pre-script had ended before this was sent.
-    let ended_before = match view.spec.foreign {
-        true => pre_script_end(ops, view).await,
-        false => None,
-    };
     let certain = certain_at(view).is_none_or(|at| ops.clock.now() >= at);
+    let mut silent = Silent {
+        certain,
+        ..Silent::default()
+    };
     for _ in 0..BUSY_TRIES {
         let command = match send::send(ops, &view.spec, Step::Post).await {
             Ok(command) => command,
@@ -237,11 +236,25 @@ async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
             tokio::time::sleep(BUSY_PAUSE).await;
             continue;
         }
-        let thaw = if view.spec.foreign && trace.lines.is_empty() {
-            return judged_silent(view, ended_before.as_ref(), certain, outcome.ended);
-        } else {
-            judged(view, &trace, certain, outcome.ended)
-        };
+        if view.spec.foreign && trace.lines.is_empty() {
+            let thaw = silent.judged(view, outcome.ended.clone());
+            silent.released |= outcome.ended == CommandEnd::Success;
+            let none = outcome.ended == CommandEnd::Failed { exit: 205 };
+            match thaw {
+                Thaw::Later if silent.before.is_none() => {
+                    silent.before = pre_script_end(ops, view).await;
+                    // By now it has ended: what the next one says counts.
+                    if silent.before.is_some() {
+                        continue;
+                    }
+                    return Thaw::Later;
+                }
+                // It finds nothing, for another had thawed before.
+                Thaw::Uncertain(_) if none && was_released(ops, view).await => return Thaw::Done,
+                other => return other,
+            }
+        }
+        let thaw = judged(view, &trace, certain, outcome.ended);
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
                 // A foreign one that froze is not thawed because a later command finds nothing.
@@ -272,23 +285,42 @@ fn unproven(view: &JobView) -> Problem {
     )
 }
 
-/// What an exit code alone says, of a document that is not ours and speaks no FF1: as the live job reads it
-/// (`domain::machine`). No failsafe of ours watches over it. `before` is how its `pre-script` had ended by then;
-/// `certain`: it could not begin any more.
-fn judged_silent(
-    view: &JobView,
-    before: Option<&CommandEnd>,
+/// Whether Systems Manager shows a `post-script` of the job that ended well. What cannot be read shows none.
+async fn was_released(ops: &Ops, view: &JobView) -> bool {
+    let comment = send::comment(&view.spec, Step::Post);
+    let since = view.started().unwrap_or_else(|| ops.clock.now()) - TimeDelta::hours(1);
+    let listed = ops.session.commands_since(&view.spec.instance, since).await;
+    listed.is_ok_and(|listed| {
+        let mut posts = listed.iter().filter(|c| c.comment == comment);
+        posts.any(|post| post.status == "Success")
+    })
+}
+
+/// What is known beside the exit codes of a document that is not ours and speaks no FF1. No failsafe of ours watches
+/// over it.
+#[derive(Default)]
+struct Silent {
+    /// How its `pre-script` had ended when `post-script` was sent.
+    before: Option<CommandEnd>,
+    /// It could not begin any more then.
     certain: bool,
-    ended: CommandEnd,
-) -> Thaw {
-    let froze = before == Some(&CommandEnd::Success)
-        || view.phases.iter().any(|p| p.phase == Phase::Frozen);
-    let conclusive = froze || before.is_some() || certain;
-    match (told_by_exit(&ended, froze, conclusive), ended) {
-        (Thawed::Yes, _) => Thaw::Done,
-        (Thawed::Later, _) => Thaw::Later,
-        (Thawed::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),
-        (Thawed::No, _) => Thaw::Uncertain(unproven(view)),
+    /// A `post-script` before this one ended well.
+    released: bool,
+}
+
+impl Silent {
+    /// What an exit code alone says: as the live job reads it (`domain::machine`).
+    fn judged(&self, view: &JobView, ended: CommandEnd) -> Thaw {
+        let frozen = view.phases.iter().any(|p| p.phase == Phase::Frozen);
+        let froze = frozen || self.before == Some(CommandEnd::Success);
+        let conclusive = froze || self.before.is_some() || self.certain;
+        let thawed = told_by_exit(&ended, froze && !self.released, conclusive);
+        match (thawed, ended) {
+            (Thawed::Yes, _) => Thaw::Done,
+            (Thawed::Later, _) => Thaw::Later,
+            (Thawed::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),
+            (Thawed::No, _) => Thaw::Uncertain(unproven(view)),
+        }
     }
 }
 
@@ -414,6 +446,53 @@ mod tests {
         let mut view = crate::domain::machine::Job::new(spec).view();
         view.phase = phase;
         view
+    }
+
+    #[test]
+    fn an_exit_code_counts_only_where_nothing_could_begin_any_more() {
+        let word = |silent: &Silent, phase, exit| {
+            let mut view = view(phase);
+            view.phases.push(crate::domain::job::PhaseRecord {
+                phase,
+                started: DateTime::UNIX_EPOCH,
+                ended: None,
+                failed: false,
+            });
+            let ended = match exit {
+                0 => CommandEnd::Success,
+                exit => CommandEnd::Failed { exit },
+            };
+            match silent.judged(&view, ended) {
+                Thaw::Done => "done",
+                Thaw::Later => "later",
+                Thaw::Uncertain(_) => "uncertain",
+            }
+        };
+        let nothing = Silent::default();
+        let failed = Silent {
+            before: Some(CommandEnd::Failed { exit: 201 }),
+            ..Silent::default()
+        };
+        let froze = |released| Silent {
+            before: Some(CommandEnd::Success),
+            released,
+            ..Silent::default()
+        };
+        for (silent, phase, exit, wanted) in [
+            (&nothing, Phase::Quiescing, 0, "later"),
+            (&nothing, Phase::Quiescing, 205, "later"),
+            (&nothing, Phase::Quiescing, 203, "done"),
+            (&nothing, Phase::Quiescing, 202, "uncertain"),
+            (&failed, Phase::Quiescing, 0, "done"),
+            (&failed, Phase::Quiescing, 205, "done"),
+            (&froze(false), Phase::Quiescing, 0, "done"),
+            (&froze(false), Phase::Quiescing, 205, "uncertain"),
+            (&froze(true), Phase::Quiescing, 205, "done"),
+            (&nothing, Phase::Frozen, 0, "done"),
+            (&nothing, Phase::Frozen, 205, "uncertain"),
+        ] {
+            assert_eq!(word(silent, phase, exit), wanted, "{phase} {exit}");
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::{CommandEnd, Job};
 use crate::domain::evidence::Told;
 use crate::domain::trace::Trace;
 
-/// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` succeeded;
+/// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` succeeded, and no
+/// `post-script` has since;
 /// `conclusive`: that had ended, or could certainly not begin any more, when this one was sent. Otherwise it may yet
 /// freeze, for no stone of ours stops it. 203 says that it has been, and is over. One sample stops at the first filesystem that is open
 /// already and leaves the rest (aws-facts 1.9): after a freeze that worked, "not frozen" is no proof; after
@@ -39,7 +40,7 @@ impl Job {
 
     /// As [`told_by_exit`], of this job's own `pre-script`.
     pub(super) fn foreign_thawed(&self, ended: &CommandEnd, conclusive: bool) -> Thawed {
-        let froze = self.pre_told.as_ref().is_some_and(|told| told.succeeded);
+        let froze = self.pre_told.as_ref().is_some_and(|told| told.succeeded) && !self.released;
         told_by_exit(ended, froze, conclusive)
     }
 

@@ -341,6 +341,7 @@ impl Job {
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
+        self.released |= self.spec.foreign && told.succeeded;
         let thawed = if self.is_silent(&told.trace) || self.knows_no_mount() {
             self.foreign_thawed(&outcome.ended, conclusive)
         } else {
