@@ -496,9 +496,9 @@ async fn a_changed_document_is_refused_and_setup_mends_it() {
     assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:?}", view.error);
 }
 
-/// Runs a job until it holds a freeze, and leaves it as a console that died would have.
-async fn left_frozen(bench: &Bench, spec: &JobSpec) {
-    let (updates, mut inbox) = mpsc::channel(16);
+/// Runs a job until it is seen in that phase, and drops it there, as a console that died would have. Its last view.
+async fn dropped_in(bench: &Bench, spec: &JobSpec, phase: Phase) -> JobView {
+    let (updates, mut inbox) = mpsc::channel(64);
     let job = tokio::spawn(freezeframe::ops::backup::run_job(
         bench.ops.clone(),
         spec.clone(),
@@ -507,20 +507,24 @@ async fn left_frozen(bench: &Bench, spec: &JobSpec) {
     ));
     let mut last = None;
     while let Some(view) = inbox.recv().await {
-        let there = view.phase == Phase::Snapshotting;
+        let there = view.phase == phase;
         last = Some(view);
         if there {
             break;
         }
     }
     job.abort();
+    last.unwrap()
+}
+
+/// Runs a job until it holds a freeze, and leaves it as a console that died would have.
+async fn left_frozen(bench: &Bench, spec: &JobSpec) {
+    let last = dropped_in(bench, spec, Phase::Snapshotting).await;
     let frozen = bench.runtime.frozen_mounts(spec.instance.as_str());
     assert!(!frozen.is_empty(), "the test needs a freeze");
     let now = bench.ops.clock.now();
     let journal = &bench.ops.journal;
-    journal
-        .save_job(&last.unwrap(), &dead_owner(), true, now)
-        .unwrap();
+    journal.save_job(&last, &dead_owner(), true, now).unwrap();
 }
 
 /// One job's trouble with the journal is told in the end, and is nobody else's: the others are thawed, settled and
@@ -618,23 +622,7 @@ async fn a_verdict_that_is_taken_up_is_that_of_the_lowest_covered_volume() {
         let all = inventory::instances(&bench.ops).await.unwrap();
         let there = all.iter().find(|i| i.name() == "shop-db-1").unwrap();
         let spec = spec_for(&bench.ops, there, &options(30, OnFailure::Skip)).unwrap();
-        let (updates, mut inbox) = mpsc::channel(64);
-        let job = tokio::spawn(freezeframe::ops::backup::run_job(
-            bench.ops.clone(),
-            spec.clone(),
-            updates,
-            CancellationToken::new(),
-        ));
-        let mut last = None;
-        while let Some(view) = inbox.recv().await {
-            let there = view.phase == Phase::Completing;
-            last = Some(view);
-            if there {
-                break;
-            }
-        }
-        job.abort();
-        let view = last.unwrap();
+        let view = dropped_in(&bench, &spec, Phase::Completing).await;
         let proven = |view: &JobView| -> Vec<_> {
             let members = view.set.iter();
             let proven = members.filter(|m| m.level == Level::Application);

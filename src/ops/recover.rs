@@ -435,7 +435,7 @@ fn was_sent(call: &CallRow) -> bool {
 mod tests {
     use super::*;
 
-    fn view(phase: Phase) -> JobView {
+    pub(super) fn view(phase: Phase) -> JobView {
         let spec = serde_json::from_value(serde_json::json!({
             "job": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11",
             "account": "111122223333", "region": "eu-central-1", "instance": "i-0123456789abcdef0",

@@ -284,6 +284,7 @@ fn tell(view: &mut JobView, snapshot: &SnapshotId, level: Option<Level>, reason:
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::view;
     use super::*;
 
     const ROOT: &str = "vol-00000000000000001";
@@ -319,17 +320,6 @@ mod tests {
         .unwrap()
     }
 
-    fn view() -> JobView {
-        let spec = serde_json::from_value(serde_json::json!({
-            "job": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11",
-            "account": "111122223333", "region": "eu-central-1", "instance": "i-0123456789abcdef0",
-            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 30,
-            "on_failure": "skip", "mounts": [], "namespace": "N",
-        }))
-        .unwrap();
-        crate::domain::machine::Job::new(spec).view()
-    }
-
     /// What was judged of the data volume; the root is never more than `crash`.
     fn proof(level: Level, covered: &[&str]) -> Proof {
         let judged = [(1, ROOT, Level::Crash), (2, DATA, level)].map(|(n, volume, level)| {
@@ -356,7 +346,7 @@ mod tests {
     fn tags_earn_no_more_than_the_records_bear_out_where_no_judgement_is_on_record() {
         let set = |level| [snapshot(1, ROOT, Level::Crash), snapshot(2, DATA, level)];
         let earns = |level, proof: &Proof, before| {
-            let mut view = view();
+            let mut view = view(Phase::Queued);
             view.earns = before;
             judged(&mut view, &set(level), proof);
             view.earns
