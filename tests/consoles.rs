@@ -19,7 +19,7 @@ use freezeframe::domain::machine::{
     Event, Job, PreflightFacts, SnapshotProgress, Timer, Written,
 };
 use freezeframe::domain::problem::{Kind, Problem};
-use freezeframe::jobs::journal::Journal;
+use freezeframe::jobs::journal::{Journal, Lease};
 
 const SEEDS: u64 = 10_000;
 const INSTANCE: &str = "i-0123456789abcdef0";
@@ -303,18 +303,19 @@ impl World {
     fn preflight(&mut self, n: usize) -> Result<PreflightFacts, Problem> {
         let spec = spec(n);
         let until = self.now + TimeDelta::seconds(LEASE_S);
-        let other = self
+        let lease = self
             .journal(n)
             .lease(&spec.scope, &spec.instance, &spec.job, until, self.now)
             .unwrap();
-        match other {
-            Some(other) => {
+        match lease {
+            Lease::Held(other) => {
                 assert_eq!(self.journals.len(), 1, "two hosts share no journal");
                 self.refused += 1;
                 let cause = format!("job {other} is under way there");
                 Err(Problem::new(Kind::State, "check", cause, "wait"))
             }
-            None => Ok(facts()),
+            // Nobody hears of the preflight of a job that is over.
+            Lease::Taken | Lease::Over => Ok(facts()),
         }
     }
 
@@ -474,7 +475,7 @@ impl World {
             let scope = spec(0).scope;
             let until = self.now + TimeDelta::seconds(1);
             let holder = journal.lease(&scope, &at, &third, until, self.now).unwrap();
-            assert_eq!(holder, None, "a stale lease outlived the failsafe");
+            assert_eq!(holder, Lease::Taken, "a stale lease outlived the failsafe");
         }
         if let Some(hold) = &self.hold {
             assert!(hold.until <= self.now, "frozen past its budget: {hold:?}");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use freezeframe::domain::job::{JobSpec, JobView, OnFailure, Phase, Verdict};
+use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::metrics::Metric;
 use freezeframe::domain::problem::Kind;
@@ -610,6 +610,44 @@ async fn a_job_left_open_is_thawed_then_settled() {
 
 /// The console dies while AWS copies, all labels written; somebody lowers one covered volume's by hand. The set is
 /// worth what the lowest of them is.
+/// `jobs abort` while a job that another process drives is in preflight: it freezes nothing afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_stopped_by_another_before_its_freeze_never_begins() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        let bench = bench().await;
+        let mut spec = bench
+            .spec("linux-filesystem", 30, OnFailure::CrashConsistent)
+            .await;
+        spec.mode = mode;
+        let (updates, mut inbox) = mpsc::channel(64);
+        let job = tokio::spawn(freezeframe::ops::backup::run_job(
+            bench.ops.clone(),
+            spec.clone(),
+            updates,
+            CancellationToken::new(),
+        ));
+        let first = loop {
+            let view = inbox.recv().await.unwrap();
+            if view.phase == Phase::Preflight {
+                break view;
+            }
+        };
+        recover::thaw_now(&bench.ops, &first).await.unwrap();
+        while inbox.recv().await.is_some() {}
+        let view = job.await.unwrap().unwrap();
+        assert_eq!(view.verdict, Some(Verdict::Cancelled), "{:?}", view.error);
+        assert!(view.set.is_empty() && !view.thaw_uncertain);
+        let calls = bench.ops.journal.calls(spec.job.as_str()).unwrap();
+        let freezes =
+            |detail: &str| detail.contains(" pre-script ") || detail.contains(" snapshot ");
+        assert!(
+            calls
+                .iter()
+                .all(|c| c.action != "CreateSnapshots" && !freezes(&c.detail))
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_verdict_that_is_taken_up_is_that_of_the_lowest_covered_volume() {
     for (lowered, verdict) in [

@@ -215,7 +215,8 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         );
     }
     for (view, owner) in &open {
-        let freezing = (Phase::Quiescing..=Phase::Thawing).contains(&view.phase);
+        // In preflight nothing is frozen yet; a thaw on record keeps it from beginning.
+        let freezing = (Phase::Preflight..=Phase::Thawing).contains(&view.phase);
         if wanted(view) && freezing && driver(owner) == Driver::Alive {
             ended.push(thawed(ops, view.clone()).await);
         } else if wanted(view) && view.thaw_uncertain && driver(owner) == Driver::Alive {

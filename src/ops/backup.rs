@@ -22,7 +22,7 @@ use crate::domain::job::{JobSpec, JobView};
 use crate::domain::label::{Label, Written};
 use crate::domain::machine::{CreatedSnapshot, Datum, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
 use crate::domain::tags::{self, Tags};
 
@@ -114,7 +114,11 @@ pub(super) async fn run_with(
         if saved.as_ref() != Some(&state) || done {
             match driver.save(&view, done, &owner) {
                 Ok(()) => saved = Some(state),
-                Err(problem) => unsaved = Some(problem),
+                Err(problem) => {
+                    // What is on record is older than this: the next state is written whatever it looks like.
+                    saved = None;
+                    unsaved = Some(problem);
+                }
             }
         }
         // A proof that came before the end was on record, and too late for the look above, leaves the clearing
@@ -131,6 +135,12 @@ pub(super) async fn run_with(
                 // Nothing is frozen that the next start would not know of.
                 (Some(problem), Effect::SendPre | Effect::SendSnapshot) => {
                     driver.send(Event::PreSent(Err(problem.clone())))
+                }
+                // Told to stop by somebody else (`jobs abort`) before it froze anything: it does not begin.
+                (None, Effect::SendPre | Effect::SendSnapshot | Effect::TakeTurn(_))
+                    if thaw_is_on_record(&driver.ops, &driver.spec) =>
+                {
+                    driver.stopped_before_its_freeze();
                 }
                 // Nothing is claimed that is not on record as judged.
                 (Some(problem), Effect::WriteLabels { attempt, .. }) => {
@@ -169,6 +179,22 @@ struct Driver {
 }
 
 impl Driver {
+    /// The job is stopped, and what it was about to send was not sent.
+    fn stopped_before_its_freeze(&self) {
+        let stopped = Problem::new(
+            Kind::Cancelled,
+            format!("freeze {}", self.spec.instance),
+            "the job was told to stop before anything was frozen",
+            "start a new one",
+        );
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            for event in [Event::Cancel, Event::PreSent(Err(stopped))] {
+                let _ = events.send(event).await;
+            }
+        });
+    }
+
     fn send(&self, event: Event) {
         let events = self.events.clone();
         tokio::spawn(async move {

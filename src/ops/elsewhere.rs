@@ -116,7 +116,7 @@ async fn told(
     Ok(told)
 }
 
-/// When Systems Manager took in the dry run of this job.
+/// When Systems Manager took in the dry run of this job; `None` also when that is too long ago for others to heed.
 ///
 /// # Errors
 /// Whatever it answered.
@@ -125,11 +125,15 @@ pub(super) async fn announced(
     instance: &InstanceId,
     job: &JobId,
 ) -> Result<Option<DateTime<Utc>>, Problem> {
-    let since = ops.clock.now() - LOOK_BACK;
-    let listed = ops.session.commands_since(instance, since).await?;
+    let now = ops.clock.now();
+    let listed = ops
+        .session
+        .commands_since(instance, now - LOOK_BACK)
+        .await?;
     let of_mine =
         |c: &&Listed| step_of(c).is_some_and(|(step, of)| step == Step::Look && of == *job);
-    Ok(listed.iter().filter(of_mine).map(|c| c.requested).min())
+    let first = listed.iter().filter(of_mine).map(|c| c.requested).min();
+    Ok(first.filter(|at| now - *at < ANNOUNCED))
 }
 
 /// Which step of which job a command is, by its comment.

@@ -9,6 +9,7 @@ use super::elsewhere::{self, Standing};
 use crate::domain::ids::JobId;
 use crate::domain::job::JobSpec;
 use crate::domain::problem::{Kind, Problem};
+use crate::jobs::journal::Lease;
 
 /// Seconds, beyond the budget, after which a job that took its lease can hold no freeze any more:
 /// preflight's and delivery's limits, a lost attempt's, and grace. The failsafe is never later.
@@ -30,16 +31,23 @@ pub(super) async fn claim(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
 /// Takes the lease anew after waiting, so that it outlives the freeze that is about to begin.
 ///
 /// # Errors
-/// [`Kind::State`] naming the job that took it meanwhile; [`Kind::Local`] when the journal refuses.
+/// [`Kind::State`] naming the job that took it meanwhile, or saying that this one is over on record;
+/// [`Kind::Local`] when the journal refuses.
 pub(super) fn renew(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
     let now = ops.clock.now();
     let until = now + TimeDelta::seconds(LONGEST_S + i64::from(spec.budget_s));
-    let other = ops
+    let lease = ops
         .journal
         .lease(&spec.scope, &spec.instance, &spec.job, until, now)?;
-    match other {
-        Some(other) => Err(taken(spec, &other, "on this machine")),
-        None => Ok(()),
+    match lease {
+        Lease::Taken => Ok(()),
+        Lease::Held(other) => Err(taken(spec, &other, "on this machine")),
+        Lease::Over => Err(Problem::new(
+            Kind::State,
+            format!("freeze {}", spec.instance),
+            "this job is over on record: it was stopped, or another process took it up while it waited",
+            "see `freezeframe list jobs`; start a new job",
+        )),
     }
 }
 

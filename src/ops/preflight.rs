@@ -15,6 +15,8 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::refusal::Refusal;
 use crate::recipe::events;
 
+pub(super) use requirements::credentials_last;
+
 /// Checks an instance for a job: state, platform, agent, document, other jobs, and what the instance
 /// itself says of its mounts and its database. Changes nothing. `waits` is told where it waits for its turn.
 ///

@@ -20,6 +20,8 @@ use crate::domain::text::visible;
 /// Longest wait for a group that another run or another console holds.
 const GROUP_PATIENCE: Duration = Duration::from_secs(120);
 const GROUP_PAUSE: Duration = Duration::from_secs(2);
+/// What was seen so long ago still holds; a few answers of AWS's fit into it.
+const SOON: Duration = Duration::from_secs(5);
 /// EC2's clock gives whole seconds, and need not be ours.
 const CLOCK_GRACE: Duration = Duration::from_secs(1);
 
@@ -38,15 +40,16 @@ pub(super) async fn check(
     reserve: &Reserve,
 ) -> Result<PreflightFacts, Problem> {
     let facts = preflight::check(ops, spec, waits).await?;
-    turn(ops, spec, &facts, limits, waits, reserve).await?;
+    let waited = all_that_waits(ops, spec, &facts, limits, waits, reserve).await?;
+    last_look(ops, spec, waited).await?;
     Ok(facts)
 }
 
-/// What a freeze must not wait for, after a preflight that found these facts: the second half of [`check`]. Asked
-/// for again where Systems Manager was too busy to take the command that freezes.
+/// What a freeze must not wait for, after a preflight that found these facts: asked for once more where Systems
+/// Manager was too busy to take the command that freezes.
 ///
 /// # Errors
-/// As [`check`], but those of preflight.
+/// As [`check`].
 pub(super) async fn turn(
     ops: &Ops,
     spec: &JobSpec,
@@ -55,11 +58,42 @@ pub(super) async fn turn(
     waits: &Waits,
     reserve: &Reserve,
 ) -> Result<(), Problem> {
-    group_is_free(ops, spec, limits, waits).await?;
-    volumes_are_ready(ops, facts, waits).await?;
-    let wanted = reserve.lacks(tokens_of(spec.mode));
-    reserve.keep(waits.tokens(ops.session.pace(), wanted).await);
-    lease::renew(ops, spec)
+    all_that_waits(ops, spec, facts, limits, waits, reserve).await?;
+    last_look(ops, spec, true).await
+}
+
+/// Waits for the group, the volumes and the tokens, until none of them was waited for after the group was seen to
+/// be free. Says whether anything was.
+async fn all_that_waits(
+    ops: &Ops,
+    spec: &JobSpec,
+    facts: &PreflightFacts,
+    limits: &Limits,
+    waits: &Waits,
+    reserve: &Reserve,
+) -> Result<bool, Problem> {
+    let begun = Instant::now();
+    loop {
+        group_is_free(ops, spec, limits, waits).await?;
+        let seen = Instant::now();
+        volumes_are_ready(ops, facts, waits).await?;
+        let wanted = reserve.lacks(tokens_of(spec.mode));
+        reserve.keep(waits.tokens(ops.session.pace(), wanted).await);
+        // Tokens are kept and volumes stay ready: only the group can have been taken meanwhile.
+        if spec.group.is_none() || seen.elapsed() < SOON {
+            return Ok(begun.elapsed() >= SOON);
+        }
+    }
+}
+
+/// The lease, and after a wait what preflight saw before it: nobody else at work there, credentials that outlive
+/// the freeze.
+async fn last_look(ops: &Ops, spec: &JobSpec, waited: bool) -> Result<(), Problem> {
+    if !waited {
+        return lease::renew(ops, spec);
+    }
+    preflight::credentials_last(ops, spec).await?;
+    lease::claim(ops, spec).await
 }
 
 /// What a job asks of AWS between its freeze and its thaw, and for them.

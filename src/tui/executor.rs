@@ -334,7 +334,7 @@ async fn stop_elsewhere(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
             "stop it there; a lab ends with its process",
         );
     }
-    if !(Phase::Quiescing..=Phase::Thawing).contains(&view.phase) {
+    if !(Phase::Preflight..=Phase::Thawing).contains(&view.phase) {
         return refused(
             &view,
             "this console does not drive it, and it holds nothing now",

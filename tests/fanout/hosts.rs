@@ -5,6 +5,7 @@ use std::time::Duration;
 use freezeframe::aws::ssm::Command;
 use freezeframe::domain::job::{Mode, Verdict};
 use freezeframe::domain::machine::CommandEnd;
+use freezeframe::domain::pace::Bucket;
 use freezeframe::domain::run::Limits;
 use freezeframe::recipe::document;
 
@@ -96,6 +97,40 @@ async fn a_group_that_another_host_keeps_is_refused_by_name() {
     let (views, _) = run(&here, again.into_iter().skip(1).take(1).collect(), &two).await;
     let view = views[0].as_ref().unwrap();
     assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:?}", view.error);
+}
+
+/// A wait for tokens outlasts what was seen of the group before it.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_taken_while_a_job_waited_for_tokens_is_waited_for() {
+    let (lab, here) = fleet::open(2, 2, "").await.unwrap();
+    let there = fleet::console(&lab).await.unwrap();
+    let limits = Limits::default();
+    let mine = fleet::specs(&here, &limits, Mode::Coordinated)
+        .await
+        .unwrap()
+        .swap_remove(0);
+    let theirs = fleet::specs(&there, &limits, Mode::Coordinated)
+        .await
+        .unwrap()
+        .swap_remove(1);
+    for _ in 0..1_000 {
+        let (token, _) = here.session.pace().promise(Bucket::CreateSnapshots);
+        token.spend();
+    }
+    let (token, wait) = here.session.pace().promise(Bucket::CreateSnapshots);
+    drop(token);
+    assert!(wait.as_secs() > 120, "longer than a dry run is heeded");
+    let at_the_same_moment = async {
+        tokio::time::sleep(wait - Duration::from_secs(2)).await;
+        run(&there, vec![theirs], &limits).await
+    };
+    let ((mut views, _), (others, _)) =
+        tokio::join!(run(&here, vec![mine], &limits), at_the_same_moment);
+    views.extend(others);
+    for view in views.iter().map(|v| v.as_ref().unwrap()) {
+        assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:?}", view.error);
+    }
+    never_together(&views);
 }
 
 /// A thaw that met its `pre-script` at work thawed nothing: what froze after it keeps the group until its

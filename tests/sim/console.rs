@@ -242,7 +242,7 @@ impl Process {
             stage.alive().retain(|job| !mine.contains(job));
         }
         for (view, _) in &open {
-            let freezing = (Phase::Quiescing..=Phase::Thawing).contains(&view.phase);
+            let freezing = (Phase::Preflight..=Phase::Thawing).contains(&view.phase);
             if wanted(view) && freezing && !left.contains(&view.spec.job) {
                 stage.look.abort(view, recover::thaw_now(&ops, view).await);
             }

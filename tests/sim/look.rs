@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use freezeframe::domain::ids::JobId;
 use freezeframe::domain::job::JobView;
-use freezeframe::jobs::journal::Journal;
+use freezeframe::jobs::journal::{Journal, Lease};
 use freezeframe::lab::Lab;
 use freezeframe::ops::orphans;
 
@@ -118,7 +118,9 @@ impl Look {
             for spec in stage.specs.iter().flatten() {
                 // Asked for no time at all, so that nothing is taken.
                 let held = journal.lease(&spec.scope, &spec.instance, &nobody, now, now);
-                let Ok(Some(holder)) = held else { continue };
+                let Ok(Lease::Held(holder)) = held else {
+                    continue;
+                };
                 let view = journal.job(&spec.scope, &holder).ok().flatten();
                 if view.is_none_or(|view| view.ended().is_some() && !view.thaw_uncertain) {
                     wrong.push(format!("{holder} is over and keeps {}", spec.instance));

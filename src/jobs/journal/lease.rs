@@ -9,10 +9,19 @@ use super::{Journal, stamp};
 use crate::domain::ids::{InstanceId, JobId, Scope};
 use crate::domain::problem::Problem;
 
+/// What came of asking for a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lease {
+    /// The job has it.
+    Taken,
+    /// Another job has it.
+    Held(JobId),
+    /// The job is over on record, stopped or taken up by another process, and takes none: nobody would let it go.
+    Over,
+}
+
 impl Journal {
-    /// Takes the lease on an instance for a job until `until`, or renews it. Answers with the job that
-    /// holds it instead, if one does. A job that is over takes none: its preflight may still be under way when
-    /// it is stopped, and nobody would let the lease go.
+    /// Takes the lease on an instance for a job until `until`, or renews it.
     ///
     /// # Errors
     /// [`crate::domain::problem::Kind::Local`]; then nothing was taken.
@@ -23,7 +32,7 @@ impl Journal {
         job: &JobId,
         until: DateTime<Utc>,
         now: DateTime<Utc>,
-    ) -> Result<Option<JobId>, Problem> {
+    ) -> Result<Lease, Problem> {
         // The same name in another world is another instance.
         let place = match &self.world {
             Some(world) => format!("{instance} of {world}"),
@@ -49,9 +58,11 @@ impl Journal {
             )
             .optional()
         })?;
-        Ok(holder
-            .filter(|holder| holder != job.as_str())
-            .map(JobId::from_api))
+        Ok(match holder {
+            None => Lease::Over,
+            Some(holder) if holder == job.as_str() => Lease::Taken,
+            Some(holder) => Lease::Held(JobId::from_api(holder)),
+        })
     }
 }
 
@@ -77,12 +88,44 @@ mod tests {
                 .lease(&scope, &there, job, at(until), at(when))
                 .unwrap()
         };
-        assert_eq!(ask(&one, 100, 0), None);
-        assert_eq!(ask(&two, 200, 1), Some(one.clone()));
-        assert_eq!(ask(&one, 150, 2), None, "the holder renews");
-        assert_eq!(ask(&two, 200, 149), Some(one.clone()));
-        assert_eq!(ask(&two, 300, 150), None, "a stale lease is nobody's");
-        assert_eq!(ask(&one, 300, 151), Some(two));
+        let held = |by: &JobId| Lease::Held(by.clone());
+        assert_eq!(ask(&one, 100, 0), Lease::Taken);
+        assert_eq!(ask(&two, 200, 1), held(&one));
+        assert_eq!(ask(&one, 150, 2), Lease::Taken, "the holder renews");
+        assert_eq!(ask(&two, 200, 149), held(&one));
+        assert_eq!(
+            ask(&two, 300, 150),
+            Lease::Taken,
+            "a stale lease is nobody's"
+        );
+        assert_eq!(ask(&one, 300, 151), held(&two));
+    }
+
+    #[test]
+    fn a_job_that_is_over_takes_none() {
+        let journal = Journal::in_memory().unwrap();
+        journal
+            .write("test", |db| {
+                db.execute(
+                    "INSERT INTO job (id, run, account, region, instance, started, open, owner, view)
+                     VALUES ('one', 'r', 'a', 'b', 'i', 's', 0, 'o', '{}')",
+                    [],
+                )
+            })
+            .unwrap();
+        let scope = Scope {
+            account: crate::domain::ids::AccountId::from_api("123456789012"),
+            region: crate::domain::ids::Region::from_api("eu-central-1"),
+        };
+        let there = InstanceId::from_api("i-0123456789abcdef0");
+        let now = Utc.with_ymd_and_hms(2026, 11, 21, 12, 0, 0).unwrap();
+        let ask = |job: &str| {
+            let job = JobId::from_api(job);
+            let until = now + TimeDelta::seconds(100);
+            journal.lease(&scope, &there, &job, until, now).unwrap()
+        };
+        assert_eq!(ask("one"), Lease::Over);
+        assert_eq!(ask("two"), Lease::Taken);
     }
 
     #[test]
@@ -103,10 +146,11 @@ mod tests {
             journal.clone().of_own_world("host:1:1"),
             journal.clone().of_own_world("host:2:2"),
         );
-        assert_eq!(ask(&here, "one"), None);
-        assert_eq!(ask(&elsewhere, "two"), None);
-        assert_eq!(ask(&here, "three"), Some(JobId::from_api("one")));
-        assert_eq!(ask(&journal, "four"), None, "nor one of AWS's");
-        assert_eq!(ask(&journal, "five"), Some(JobId::from_api("four")));
+        let held = |by: &str| Lease::Held(JobId::from_api(by));
+        assert_eq!(ask(&here, "one"), Lease::Taken);
+        assert_eq!(ask(&elsewhere, "two"), Lease::Taken);
+        assert_eq!(ask(&here, "three"), held("one"));
+        assert_eq!(ask(&journal, "four"), Lease::Taken, "nor one of AWS's");
+        assert_eq!(ask(&journal, "five"), held("four"));
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn tag_room(
 ///
 /// # Errors
 /// [`Kind::Credentials`].
-pub(super) async fn credentials_last(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
+pub(in crate::ops) async fn credentials_last(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
     let now = ops.clock.now();
     let margin = needed(spec);
     match ops.session.credentials_until(now, margin).await {
