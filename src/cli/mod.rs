@@ -164,7 +164,7 @@ async fn typed(question: &str, word: &str) -> Result<bool, Problem> {
             Kind::Usage,
             "ask for confirmation",
             "standard input is not a terminal",
-            "review with --dry-run or `plan`, then repeat with --yes",
+            "review it (`prune … --dry-run`, `restore plan …`), then repeat with --yes",
         ));
     }
     output::note(&format!("{question}\nType `{word}` to go on:"));

@@ -19,6 +19,10 @@ pub fn cancel(job: &JobView) -> Question {
                 "It is FROZEN now. It is thawed at once.".to_owned(),
                 Role::Warn,
             ),
+            Some(job) if job.only_copies() => (
+                "It is thawed and labelled; AWS copies its set.".to_owned(),
+                Role::Text,
+            ),
             Some(job) if job.phase != Phase::Done => (
                 format!(
                     "It is {} now. Whatever it holds is released first.",
@@ -35,7 +39,7 @@ pub fn cancel(job: &JobView) -> Question {
             (who.clone(), Role::Text),
             state,
             (
-                "Snapshots that were begun stay, but are not proven.".to_owned(),
+                "Snapshots that were begun stay, labelled by what was proven.".to_owned(),
                 Role::Muted,
             ),
         ]
