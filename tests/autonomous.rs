@@ -9,13 +9,14 @@ mod support;
 
 use std::time::Duration;
 
+use freezeframe::domain::ids::JobId;
 use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::problem::Kind;
 use freezeframe::domain::tags::{self, Tags};
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::faults::Mishap;
-use freezeframe::ops::recover;
+use freezeframe::ops::{Ops, recover};
 use serde_json::json;
 use support::{Bench, bench};
 use tokio::sync::mpsc;
@@ -421,7 +422,11 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
         );
         let settle = async || {
             let (updates, _inbox) = mpsc::channel(16);
-            recover::settle(&bench.ops, &updates).await.unwrap()
+            let start = Ops {
+                doubts: recover::Doubts::default(),
+                ..bench.ops.clone()
+            };
+            recover::settle(&start, &updates).await.unwrap()
         };
         let sent = bench.calls("SendCommand");
         let again = settle().await;
@@ -451,6 +456,49 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
         assert_eq!(open(), 0);
         assert!(settle().await.is_empty());
     }
+}
+
+/// Its post-script is of no job: it would thaw whatever else is frozen there.
+#[tokio::test(start_paused = true)]
+async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_never_under_another_job()
+ {
+    let bench = bench().await;
+    let content = dlm_document(&["pre-script", "post-script"], "false");
+    let installed = bench.ops.session.install_document("ops-stuck", &content);
+    installed.await.unwrap();
+    let spec = JobSpec {
+        document: "ops-stuck".to_owned(),
+        foreign: true,
+        ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
+    };
+    assert!(bench.run(spec.clone()).await.owes_thaw());
+    let settle = async || {
+        let (updates, _inbox) = mpsc::channel(16);
+        recover::settle(&bench.ops, &updates).await.unwrap()
+    };
+    // Until its own lease is over.
+    tokio::time::sleep(Duration::from_secs(1_000)).await;
+    let now = bench.ops.clock.now();
+    let until = now + chrono::TimeDelta::seconds(300);
+    let other = JobId::from_api("another");
+    let (scope, instance) = (&spec.scope, &spec.instance);
+    let lease = bench.ops.journal.lease(scope, instance, &other, until, now);
+    assert_eq!(lease.unwrap(), None);
+    let sent = bench.calls("SendCommand");
+    assert!(settle().await[0].owes_thaw());
+    assert_eq!(bench.calls("SendCommand"), sent, "the other one is at work");
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    settle().await;
+    let asked = bench.calls("SendCommand");
+    assert!(asked > sent);
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(settle().await[0].owes_thaw());
+    }
+    assert_eq!(bench.calls("SendCommand"), asked, "each look is not a thaw");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    settle().await;
+    assert!(bench.calls("SendCommand") > asked);
 }
 
 #[tokio::test(start_paused = true)]

@@ -70,6 +70,22 @@ pub struct Listed {
     pub budget_s: Option<u32>,
 }
 
+/// When a command ran, by the instance's clock; what is not known or did not happen is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ran {
+    /// Its script began.
+    pub began: Option<DateTime<Utc>>,
+    /// Its script ended.
+    pub ended: Option<DateTime<Utc>>,
+}
+
+impl Ran {
+    /// Whether it is known to have begun when the other had ended. The same moment tells no order.
+    pub fn began_after(&self, other: &Self) -> bool {
+        matches!((self.began, other.ended), (Some(began), Some(ended)) if began > ended)
+    }
+}
+
 /// `Execution Timed Out` and `ExecutionTimedOut` are the same (aws-facts 3.3).
 fn squeeze(details: &str) -> String {
     details
@@ -403,6 +419,32 @@ impl Session {
             self.poll_once(command, instance)
         })
         .await
+    }
+
+    /// When a command ran.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn ran(&self, command: &CommandId, instance: &InstanceId) -> Result<Ran, Problem> {
+        let what = &format!("ask when command {command} ran on {instance}");
+        let call = || async {
+            self.ssm
+                .get_command_invocation()
+                .command_id(command.as_str())
+                .instance_id(instance.as_str())
+                .send()
+                .await
+                .map_err(|e| problem(what, &e))
+        };
+        let out = self.ask(Bucket::GetCommandInvocation, call).await?;
+        let moment = |text: Option<&str>| {
+            let at = DateTime::parse_from_rfc3339(text?).ok()?;
+            Some(at.with_timezone(&Utc))
+        };
+        Ok(Ran {
+            began: moment(out.execution_start_date_time()),
+            ended: moment(out.execution_end_date_time()),
+        })
     }
 
     /// As [`Self::poll_command`], one attempt, its token taken already.

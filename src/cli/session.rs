@@ -8,9 +8,9 @@ use crate::aws::session::{Options, Session};
 use crate::config::{self, Config};
 use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal::Journal;
-use crate::ops::Ops;
 use crate::ops::clock::Clock;
 use crate::ops::owner::owner_of_this_process;
+use crate::ops::{Ops, recover};
 use crate::recipe::chosen::Catalogue;
 
 /// Everything that a command works with.
@@ -85,6 +85,7 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
             clock: Clock::system(),
             namespace: Arc::from(config.metrics.namespace.as_str()),
             recipes,
+            doubts: recover::Doubts::default(),
         })
     }
     .await;

@@ -134,7 +134,9 @@ pub struct Job {
     /// The `post-script` that is under way, once it was answered for, and those before it.
     post_now: Option<CommandId>,
     posts_before: Vec<CommandId>,
-    /// A `post-script` of somebody else's document has ended well.
+    /// Those that were sent when nothing could freeze any more.
+    posts_after: Vec<CommandId>,
+    /// A `post-script` of somebody else's document that was sent after its `pre-script` had ended has ended well.
     released: bool,
     post_told: Option<Told>,
     made: Vec<CreatedSnapshot>,
@@ -186,6 +188,7 @@ impl Job {
             post_command: None,
             post_now: None,
             posts_before: Vec::new(),
+            posts_after: Vec::new(),
             released: false,
             post_told: None,
             made: Vec::new(),

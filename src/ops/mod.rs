@@ -46,6 +46,8 @@ pub struct Ops {
     pub namespace: Arc<str>,
     /// The recipes that can be chosen.
     pub recipes: Catalogue,
+    /// What this process has asked of instances whose thaw is in doubt.
+    pub doubts: recover::Doubts,
 }
 
 impl Ops {

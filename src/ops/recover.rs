@@ -2,6 +2,7 @@
 //! one process: the journal hands it over in one write.
 
 mod close;
+mod doubts;
 mod labels;
 mod proof;
 mod values;
@@ -15,7 +16,7 @@ use super::Ops;
 use super::owner::{Driver, driver, owner_of_no_process};
 use super::poll::follow;
 use super::send::{self, Step};
-use crate::aws::ssm::Polled;
+use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
 use crate::domain::machine::{CommandEnd, Thawed, told_by_exit};
@@ -25,6 +26,7 @@ use crate::jobs::journal::CallRow;
 use crate::recipe::events;
 
 pub use super::owner::owner_of_this_process;
+pub use doubts::Doubts;
 
 /// Seconds, beyond the budget, after which a `pre-script` that was sent can neither begin nor hold a
 /// freeze any more: delivery, a lost attempt's time limit, and grace for both ends.
@@ -35,6 +37,8 @@ const UNDER_WAY_S: i64 = 60 + 30;
 /// How often a `post-script` that met a `pre-script` at work is sent again.
 const BUSY_TRIES: u32 = 30;
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
+/// How long somebody else's thaw waits for an answer to how its `pre-script` has ended.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// From when on the failsafe has certainly acted, however late `pre-script` began.
 fn certain_at(view: &JobView) -> Option<DateTime<Utc>> {
@@ -175,7 +179,7 @@ fn left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
 pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
     ops.session
         .may_write("thaw an instance", &view.spec.scope)?;
-    match send_thaw(ops, view).await {
+    match send_thaw(ops, view, By::Person).await {
         Thaw::Done | Thaw::Later => Ok(()),
         Thaw::Uncertain(problem) => Err(problem),
     }
@@ -188,7 +192,7 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
 pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem> {
     ops.session
         .may_write("thaw an instance", &view.spec.scope)?;
-    match send_thaw(ops, view).await {
+    match send_thaw(ops, view, By::Person).await {
         Thaw::Done => Ok(()),
         Thaw::Uncertain(problem) => Err(problem),
         Thaw::Later => Err(Problem::new(
@@ -211,21 +215,42 @@ async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>) -> Tha
         Ok(true) => {}
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
     }
+    let doubt = view.spec.foreign && view.thaw_uncertain;
+    if doubt && !ops.doubts.is_due(&view.spec.job, ops.clock.now()) {
+        return Thaw::Uncertain(view.error.clone().unwrap_or_else(|| unproven(view)));
+    }
     tell(
         updates,
         view,
         "thawing it first: post-script is sent to the instance",
     );
-    send_thaw(ops, view).await
+    send_thaw(ops, view, By::TakeUp).await
 }
 
-async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
+/// Who wants a thaw.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A person, now.
+    Person,
+    /// The settling of what was left.
+    TakeUp,
+}
+
+async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
     let certain = certain_at(view).is_none_or(|at| ops.clock.now() >= at);
-    let mut silent = Silent {
-        certain,
-        ..Silent::default()
-    };
+    let foreign = view.spec.foreign;
+    let mut silent = Silent::default();
+    if foreign && !was_frozen(view) {
+        let look = tokio::time::timeout(FIRST_LOOK, pre_script_end(ops, view));
+        silent.before = look.await.ok().flatten();
+    }
     for _ in 0..BUSY_TRIES {
+        if foreign && by == By::TakeUp {
+            if let Some(other) = at_work(ops, view) {
+                return Thaw::Uncertain(in_the_way(view, &other));
+            }
+            ops.doubts.asked(&view.spec.job, ops.clock.now());
+        }
         let command = match send::send(ops, &view.spec, Step::Post).await {
             Ok(command) => command,
             Err(problem) => return Thaw::Uncertain(problem),
@@ -236,9 +261,8 @@ async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
             tokio::time::sleep(BUSY_PAUSE).await;
             continue;
         }
-        if view.spec.foreign && trace.lines.is_empty() {
+        if foreign && trace.lines.is_empty() {
             let thaw = silent.judged(view, outcome.ended.clone());
-            silent.released |= outcome.ended == CommandEnd::Success;
             let none = outcome.ended == CommandEnd::Failed { exit: 205 };
             match thaw {
                 Thaw::Later if silent.before.is_none() => {
@@ -247,20 +271,20 @@ async fn send_thaw(ops: &Ops, view: &JobView) -> Thaw {
                     if silent.before.is_some() {
                         continue;
                     }
-                    return Thaw::Later;
+                    return not_yet(view, certain);
                 }
                 // It finds nothing, for another had thawed before.
                 Thaw::Uncertain(_) if none && was_released(ops, view).await => return Thaw::Done,
                 other => return other,
             }
         }
-        let thaw = judged(view, &trace, certain, outcome.ended);
+        let thaw = judged(view, &trace, certain && !foreign, outcome.ended);
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
                 // A foreign one that froze is not thawed because a later command finds nothing.
-                Some(CommandEnd::Success) if view.spec.foreign => Thaw::Uncertain(unproven(view)),
+                Some(CommandEnd::Success) if foreign => Thaw::Uncertain(unproven(view)),
                 Some(_) => Thaw::Done,
-                None => Thaw::Later,
+                None => not_yet(view, certain && foreign),
             },
             other => other,
         };
@@ -285,37 +309,91 @@ fn unproven(view: &JobView) -> Problem {
     )
 }
 
-/// Whether Systems Manager shows a `post-script` of the job that ended well. What cannot be read shows none.
+/// Nothing is frozen, and how `pre-script` has ended nobody can say. Somebody else's that could not begin any more
+/// (`certain`) may be at work still, without a failsafe of ours that would end it.
+fn not_yet(view: &JobView, certain: bool) -> Thaw {
+    if certain {
+        Thaw::Uncertain(unproven(view))
+    } else {
+        Thaw::Later
+    }
+}
+
+/// The job that has the instance now. A `post-script` of somebody else's document is of no job: it would thaw that
+/// one's freeze. What cannot be read is in nobody's way.
+fn at_work(ops: &Ops, view: &JobView) -> Option<JobId> {
+    let spec = &view.spec;
+    let holder = ops
+        .journal
+        .lease_holder(&spec.scope, &spec.instance, ops.clock.now());
+    holder
+        .unwrap_or_default()
+        .filter(|holder| *holder != spec.job)
+}
+
+fn in_the_way(view: &JobView, other: &JobId) -> Problem {
+    Problem::new(
+        Kind::State,
+        format!("thaw {}", view.spec.instance),
+        format!(
+            "job {other} is under way there, and post-script of {} would thaw its freeze",
+            view.spec.document
+        ),
+        "it is asked again when that job has let the instance go",
+    )
+}
+
+/// Whether Systems Manager shows a `post-script` of the job that began after `pre-script` had ended, and ended well.
+/// What cannot be read shows none.
 async fn was_released(ops: &Ops, view: &JobView) -> bool {
-    let comment = send::comment(&view.spec, Step::Post);
-    let since = view.started().unwrap_or_else(|| ops.clock.now()) - TimeDelta::hours(1);
-    let listed = ops.session.commands_since(&view.spec.instance, since).await;
-    listed.is_ok_and(|listed| {
-        let mut posts = listed.iter().filter(|c| c.comment == comment);
-        posts.any(|post| post.status == "Success")
+    released(ops, view).await.unwrap_or_else(|problem| {
+        tracing::warn!(%problem, "whether an earlier thaw worked cannot be read");
+        false
     })
 }
 
+async fn released(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
+    let (session, instance) = (&ops.session, &view.spec.instance);
+    let comment = send::comment(&view.spec, Step::Pre);
+    let Some(pre) = session.find_command(&comment, instance).await? else {
+        return Ok(false);
+    };
+    let frozen = session.ran(&pre, instance).await?;
+    let comment = send::comment(&view.spec, Step::Post);
+    let since = view.started().unwrap_or_else(|| ops.clock.now()) - TimeDelta::hours(1);
+    let listed = session.commands_since(instance, since).await?;
+    let well = |c: &&Listed| c.comment == comment && c.status == "Success";
+    for post in listed.iter().filter(well) {
+        if session.ran(&post.id, instance).await?.began_after(&frozen) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn was_frozen(view: &JobView) -> bool {
+    view.phases.iter().any(|p| p.phase == Phase::Frozen)
+}
+
 /// What is known beside the exit codes of a document that is not ours and speaks no FF1. No failsafe of ours watches
-/// over it.
+/// over it: how long ago it was sent proves nothing.
 #[derive(Default)]
 struct Silent {
     /// How its `pre-script` had ended when `post-script` was sent.
     before: Option<CommandEnd>,
-    /// It could not begin any more then.
-    certain: bool,
-    /// A `post-script` before this one ended well.
-    released: bool,
 }
 
 impl Silent {
     /// What an exit code alone says: as the live job reads it (`domain::machine`).
     fn judged(&self, view: &JobView, ended: CommandEnd) -> Thaw {
-        let frozen = view.phases.iter().any(|p| p.phase == Phase::Frozen);
-        let froze = frozen || self.before == Some(CommandEnd::Success);
-        let conclusive = froze || self.before.is_some() || self.certain;
-        let thawed = told_by_exit(&ended, froze && !self.released, conclusive);
-        match (thawed, ended) {
+        // One that was cancelled may have frozen everything before.
+        let may = matches!(
+            self.before,
+            Some(CommandEnd::Success | CommandEnd::Cancelled)
+        );
+        let froze = was_frozen(view) || may;
+        let conclusive = froze || self.before.is_some();
+        match (told_by_exit(&ended, froze, conclusive), ended) {
             (Thawed::Yes, _) => Thaw::Done,
             (Thawed::Later, _) => Thaw::Later,
             (Thawed::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),
@@ -468,16 +546,15 @@ mod tests {
                 Thaw::Uncertain(_) => "uncertain",
             }
         };
+        // However long ago it was sent.
         let nothing = Silent::default();
-        let failed = Silent {
-            before: Some(CommandEnd::Failed { exit: 201 }),
-            ..Silent::default()
+        let after = |before| Silent {
+            before: Some(before),
         };
-        let froze = |released| Silent {
-            before: Some(CommandEnd::Success),
-            released,
-            ..Silent::default()
-        };
+        let failed = after(CommandEnd::Failed { exit: 201 });
+        let never = after(CommandEnd::NeverDelivered);
+        let froze = after(CommandEnd::Success);
+        let cut = after(CommandEnd::Cancelled);
         for (silent, phase, exit, wanted) in [
             (&nothing, Phase::Quiescing, 0, "later"),
             (&nothing, Phase::Quiescing, 205, "later"),
@@ -485,9 +562,11 @@ mod tests {
             (&nothing, Phase::Quiescing, 202, "uncertain"),
             (&failed, Phase::Quiescing, 0, "done"),
             (&failed, Phase::Quiescing, 205, "done"),
-            (&froze(false), Phase::Quiescing, 0, "done"),
-            (&froze(false), Phase::Quiescing, 205, "uncertain"),
-            (&froze(true), Phase::Quiescing, 205, "done"),
+            (&never, Phase::Quiescing, 205, "done"),
+            (&froze, Phase::Quiescing, 0, "done"),
+            (&froze, Phase::Quiescing, 205, "uncertain"),
+            (&cut, Phase::Quiescing, 0, "done"),
+            (&cut, Phase::Quiescing, 205, "uncertain"),
             (&nothing, Phase::Frozen, 0, "done"),
             (&nothing, Phase::Frozen, 205, "uncertain"),
         ] {

@@ -157,6 +157,7 @@ impl Stage {
             clock,
             namespace: Arc::from("Organization/Backup"),
             recipes: Catalogue::default(),
+            doubts: recover::Doubts::default(),
         })
     }
 

@@ -69,6 +69,7 @@ pub async fn console(lab: &Lab) -> Result<Ops, Box<dyn Error>> {
         clock: Clock::virtual_from(noon()?),
         namespace: Arc::from("Organization/Backup"),
         recipes: freezeframe::recipe::chosen::Catalogue::default(),
+        doubts: freezeframe::ops::recover::Doubts::default(),
     })
 }
 

@@ -14,7 +14,7 @@ use freezeframe::lab::runtime_simulated::SimulatedRuntime;
 use freezeframe::lab::{Clock as LabClock, Fault, FaultKind, Lab, LabOptions, WorldSpec};
 use freezeframe::ops::clock::Clock;
 use freezeframe::ops::run::{RunOptions, new_id, spec_for};
-use freezeframe::ops::{Ops, backup, inventory};
+use freezeframe::ops::{Ops, backup, inventory, recover};
 use freezeframe::recipe::chosen::Catalogue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,7 @@ pub async fn bench_with(throttling: bool, key: &str) -> Bench {
         clock: Clock::virtual_from(noon()),
         namespace: Arc::from("Organization/Backup"),
         recipes: Catalogue::default(),
+        doubts: recover::Doubts::default(),
     };
     Bench { lab, runtime, ops }
 }

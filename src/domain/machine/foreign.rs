@@ -10,8 +10,8 @@ use crate::domain::trace::Trace;
 
 /// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` succeeded, and no
 /// `post-script` has since;
-/// `conclusive`: that had ended, or could certainly not begin any more, when this one was sent. Otherwise it may yet
-/// freeze, for no stone of ours stops it. 203 says that it has been, and is over. One sample stops at the first filesystem that is open
+/// `conclusive`: that had ended, or was certainly never taken, when this one was sent. Otherwise it may yet freeze,
+/// for no stone and no failsafe of ours stops it. 203 says that it has been, and is over. One sample stops at the first filesystem that is open
 /// already and leaves the rest (aws-facts 1.9): after a freeze that worked, "not frozen" is no proof; after
 /// one that failed, the frozen ones come first and are thawed.
 pub fn told_by_exit(ended: &CommandEnd, froze: bool, conclusive: bool) -> Thawed {

@@ -291,8 +291,9 @@ impl Job {
     pub(super) fn send_post(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
         self.posts += 1;
         self.posts_before.extend(self.post_now.take());
-        let conclusive =
-            self.pre == (Pre::Ended { conclusive: true }) || now >= self.failsafe_certain_at(now);
+        // Somebody else's that began in time may freeze however late: no failsafe of ours stops it.
+        let acted = !self.spec.foreign && now >= self.failsafe_certain_at(now);
+        let conclusive = acted || self.pre == (Pre::Ended { conclusive: true });
         self.post = Post::UnderWay { conclusive };
         todo.push(Effect::SendPost);
         arm(
@@ -310,6 +311,9 @@ impl Job {
     ) {
         match result {
             Ok(command) => {
+                if self.post == (Post::UnderWay { conclusive: true }) {
+                    self.posts_after.push(command.clone());
+                }
                 self.post_now = Some(command.clone());
                 self.post_command = Some(command);
             }
@@ -341,7 +345,9 @@ impl Job {
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
-        self.released |= self.spec.foreign && told.succeeded;
+        // One that ran before its pre-script had ended released nothing of what that froze afterwards.
+        let after = conclusive || self.posts_after.contains(&outcome.command);
+        self.released |= self.spec.foreign && told.succeeded && after;
         let thawed = if self.is_silent(&told.trace) || self.knows_no_mount() {
             self.foreign_thawed(&outcome.ended, conclusive)
         } else {

@@ -33,11 +33,7 @@ impl Journal {
         until: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Lease, Problem> {
-        // The same name in another world is another instance.
-        let place = match &self.world {
-            Some(world) => format!("{instance} of {world}"),
-            None => instance.to_string(),
-        };
+        let place = self.place(instance);
         let holder: Option<String> = self.write("lease", |db| {
             db.query_row(
                 "INSERT INTO lease (account, region, instance, job, until) SELECT ?1,?2,?3,?4,?5
@@ -64,6 +60,40 @@ impl Journal {
             Some(holder) => Lease::Held(JobId::from_api(holder)),
         })
     }
+
+    /// The job that holds the lease on an instance now.
+    ///
+    /// # Errors
+    /// [`crate::domain::problem::Kind::Local`].
+    pub fn lease_holder(
+        &self,
+        scope: &Scope,
+        instance: &InstanceId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<JobId>, Problem> {
+        let holder: Option<String> = self.with(|db| {
+            db.query_row(
+                "SELECT job FROM lease WHERE account = ? AND region = ? AND instance = ? AND until > ?",
+                params![
+                    scope.account.as_str(),
+                    scope.region.as_str(),
+                    self.place(instance),
+                    stamp(now)
+                ],
+                |r| r.get(0),
+            )
+            .optional()
+        })?;
+        Ok(holder.map(JobId::from_api))
+    }
+
+    /// The same name in another world is another instance.
+    fn place(&self, instance: &InstanceId) -> String {
+        match &self.world {
+            Some(world) => format!("{instance} of {world}"),
+            None => instance.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -88,8 +118,11 @@ mod tests {
                 .lease(&scope, &there, job, at(until), at(when))
                 .unwrap()
         };
+        let holder = |when| journal.lease_holder(&scope, &there, at(when)).unwrap();
+        assert_eq!(holder(0), None);
         let held = |by: &JobId| Lease::Held(by.clone());
         assert_eq!(ask(&one, 100, 0), Lease::Taken);
+        assert_eq!((holder(99), holder(100)), (Some(one.clone()), None));
         assert_eq!(ask(&two, 200, 1), held(&one));
         assert_eq!(ask(&one, 150, 2), Lease::Taken, "the holder renews");
         assert_eq!(ask(&two, 200, 149), held(&one));

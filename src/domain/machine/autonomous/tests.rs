@@ -604,12 +604,15 @@ mod foreign {
 
     #[test]
     fn a_thaw_that_came_before_its_pre_script_proves_nothing() {
-        // It has no stone: a pre-script that is on its way freezes all the same.
-        for exit in [0, 205] {
+        // It has neither stone nor failsafe: a pre-script that is on its way, or waits in a lock, freezes all the same.
+        for (exit, over) in [(0, false), (205, false), (0, true), (205, true)] {
             let mut s = sent();
             s.tell(Event::Cancel);
             post(&mut s, exit);
             assert!(!s.job.is_done(), "{exit}: the pre-script may yet begin");
+            if over {
+                s.tell(ended(CommandEnd::NeverDelivered, String::new()));
+            }
             s.second += 200;
             assert!(
                 s.tell(Event::TimedOut(Timer::ThawRetry))
@@ -619,22 +622,42 @@ mod foreign {
             let view = s.job.view();
             assert_eq!(
                 (view.verdict, view.thaw_uncertain),
-                (Some(Verdict::Cancelled), false)
+                (Some(Verdict::Cancelled), !over),
+                "{exit}"
             );
+            assert_eq!(view.owes_thaw(), !over, "{exit}");
         }
         // Once it is known to have ended, the next thaw is soon.
-        let mut s = sent();
-        s.tell(Event::Cancel);
-        s.tell(ended(CommandEnd::Success, "SUCCESS\n".to_owned()));
-        let effects = post(&mut s, 0);
-        let soon = effects.iter().any(
-            |e| matches!(e, Effect::Arm { timer: Timer::ThawRetry, after } if after.as_secs() < 10),
-        );
-        assert!(soon && !s.job.is_done(), "{effects:?}");
+        for exit in [0, 205] {
+            let mut s = sent();
+            s.tell(Event::Cancel);
+            s.tell(ended(CommandEnd::Success, "SUCCESS\n".to_owned()));
+            let effects = post(&mut s, 0);
+            let soon = effects.iter().any(
+                |e| matches!(e, Effect::Arm { timer: Timer::ThawRetry, after } if after.as_secs() < 10),
+            );
+            assert!(soon && !s.job.is_done(), "{effects:?}");
+            s.tell(Event::TimedOut(Timer::ThawRetry));
+            post(&mut s, exit);
+            // The one before may have run before the freeze: it excuses no "not frozen".
+            assert_eq!(s.job.is_done(), exit == 0);
+        }
+    }
+
+    #[test]
+    fn a_late_thaw_that_was_sent_after_the_freeze_explains_that_the_next_finds_nothing() {
+        let mut s = frozen_by(0);
+        s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+        let first = CommandId::from_api("a");
+        s.tell(Event::PostSent(Ok(first.clone())));
+        s.tell(Event::TimedOut(Timer::Thaw));
         s.tell(Event::TimedOut(Timer::ThawRetry));
-        // It finds nothing frozen, for the one before had thawed: no doubt is made of that.
+        s.tell(Event::PostEnded(CommandOutcome {
+            command: first,
+            ..outcome(CommandEnd::Success, "thawed\n".to_owned())
+        }));
         post(&mut s, 205);
-        assert!(s.job.is_done() && !s.job.thaw_is_uncertain());
+        assert!(s.job.view().phase > Phase::Thawing && !s.job.thaw_is_uncertain());
     }
 
     #[test]
