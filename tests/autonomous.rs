@@ -14,6 +14,7 @@ use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict
 use freezeframe::domain::level::Level;
 use freezeframe::domain::problem::Kind;
 use freezeframe::domain::tags::{self, Tags};
+use freezeframe::jobs::journal::Lease;
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::faults::Mishap;
 use freezeframe::ops::{Ops, recover};
@@ -483,7 +484,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
     let other = JobId::from_api("another");
     let (scope, instance) = (&spec.scope, &spec.instance);
     let lease = bench.ops.journal.lease(scope, instance, &other, until, now);
-    assert_eq!(lease.unwrap(), None);
+    assert_eq!(lease.unwrap(), Lease::Taken);
     let sent = bench.calls("SendCommand");
     assert!(settle().await[0].owes_thaw());
     assert_eq!(bench.calls("SendCommand"), sent, "the other one is at work");
