@@ -68,6 +68,8 @@ pub struct Listed {
     pub status: String,
     /// Its parameter `budgetSeconds`, where it has one.
     pub budget_s: Option<u32>,
+    /// Its document's name.
+    pub document: String,
 }
 
 /// When a command ran, by the instance's clock; what is not known or did not happen is `None`.
@@ -654,6 +656,7 @@ fn listed(command: &sdk::Command) -> Option<Listed> {
         comment: command.comment().unwrap_or_default().to_owned(),
         requested: convert::time(command.requested_date_time()).unwrap_or_default(),
         status: command.status().map_or("", |s| s.as_str()).to_owned(),
+        document: command.document_name().unwrap_or_default().to_owned(),
         budget_s: budget.and_then(|values| values.first()?.parse().ok()),
     })
 }

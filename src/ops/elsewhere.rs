@@ -1,18 +1,19 @@
 //! Jobs of consoles that keep another journal, by what Systems Manager shows of their commands. It is a look and
 //! no lock: what was sent a moment ago may not be shown yet. `docs/runs.md` says what that leaves open.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Ops;
 use super::send::Step;
-use crate::aws::ssm::{Listed, Polled};
+use crate::aws::ssm::{Listed, Polled, Ran};
 use crate::domain::ids::{CommandId, InstanceId, JobId};
 use crate::domain::job::Mode;
 use crate::domain::machine::{CommandEnd, CommandOutcome, Thawed, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace;
+use crate::recipe::document;
 
 /// How far back commands are read: longer than any that we send can hold a freeze.
 const LOOK_BACK: TimeDelta = TimeDelta::minutes(30);
@@ -63,11 +64,11 @@ pub(super) async fn jobs_on(ops: &Ops, instance: &InstanceId) -> Result<Vec<Othe
         .await?;
     let mut others = Vec::new();
     for (job, commands) in by_job(&listed) {
-        let mut standing = standing(&commands, &Told::new(), now);
+        let mut standing = standing(&commands, &Told::default(), now);
         if standing.is_none() || ops.journal.job(ops.scope(), &job)?.is_some() {
             continue;
         }
-        // Only what failed has more to say than its status does.
+        // What failed has more to say than its status does, and so has what is not known to be ours.
         if standing == Some(Standing::Holds) {
             let told = told(ops, instance, &commands, now).await?;
             standing = self::standing(&commands, &told, now);
@@ -81,29 +82,39 @@ pub(super) async fn jobs_on(ops: &Ops, instance: &InstanceId) -> Result<Vec<Othe
     Ok(others)
 }
 
-/// What commands that failed said, by their ids.
-type Told = BTreeMap<CommandId, CommandOutcome>;
+/// What is known beside the status of commands.
+#[derive(Default)]
+struct Told {
+    /// What they said, by their ids.
+    said: BTreeMap<CommandId, CommandOutcome>,
+    /// A `post-script` that began when that command which freezes had ended.
+    after: BTreeSet<(CommandId, CommandId)>,
+}
 
-/// The failed ones of a job's commands, as far as what they said may decide where it stands.
+/// What a job's commands said that failed or may be somebody else's, as far as it may decide where it stands.
 async fn told(
     ops: &Ops,
     instance: &InstanceId,
     commands: &[(Step, &Listed)],
     now: DateTime<Utc>,
 ) -> Result<Told, Problem> {
-    let mut told = Told::new();
+    let mut told = Told::default();
     let decides = |step: Step, command: &Listed| match step {
         Step::Look => false,
-        Step::Pre => may_hold(command, now),
-        Step::Post => true,
+        Step::Pre => command.status == "Failed" && may_hold(command, now),
+        Step::Post => match command.status.as_str() {
+            "Failed" => true,
+            "Success" => !is_ours(command),
+            _ => false,
+        },
     };
     for (step, command) in commands {
-        if command.status != "Failed" || !decides(*step, command) {
+        if !decides(*step, command) {
             continue;
         }
         match ops.session.poll_command(&command.id, instance).await {
             Ok(Polled::Ended(outcome)) => {
-                told.insert(command.id.clone(), outcome);
+                told.said.insert(command.id.clone(), outcome);
             }
             // What cannot be read says nothing.
             Ok(Polled::Running) => {}
@@ -113,7 +124,46 @@ async fn told(
             Err(problem) => return Err(problem),
         }
     }
+    let of = |wanted: Step| commands.iter().filter(move |(step, _)| *step == wanted);
+    for (_, post) in of(Step::Post) {
+        if !told.said.get(&post.id).is_some_and(needs_order) {
+            continue;
+        }
+        let thaw = ran(ops, instance, post).await?;
+        for (_, pre) in of(Step::Pre) {
+            if thaw.began_after(&ran(ops, instance, pre).await?) {
+                told.after.insert((post.id.clone(), pre.id.clone()));
+            }
+        }
+    }
     Ok(told)
+}
+
+/// When a command ran. What cannot be read tells no order.
+async fn ran(ops: &Ops, instance: &InstanceId, command: &Listed) -> Result<Ran, Problem> {
+    match ops.session.ran(&command.id, instance).await {
+        Err(problem) if matches!(problem.kind, Kind::Denied | Kind::NotFound) => Ok(Ran {
+            began: None,
+            ended: None,
+        }),
+        other => other,
+    }
+}
+
+/// Whether what a `post-script` said counts only where it came after the freeze: it leaves nothing behind that
+/// would stop a late one.
+fn needs_order(outcome: &CommandOutcome) -> bool {
+    let trace = trace::parse(&outcome.stdout);
+    match outcome.ended {
+        CommandEnd::Success => trace.lines.is_empty(),
+        CommandEnd::Failed { exit: 205 } => !trace.leaves_a_stone(),
+        _ => false,
+    }
+}
+
+/// By its document's name. One of ours under another name is known by what it says.
+fn is_ours(command: &Listed) -> bool {
+    command.document.starts_with(document::PREFIX)
 }
 
 /// When Systems Manager took in the dry run of this job; `None` also when that is too long ago for others to heed.
@@ -191,23 +241,25 @@ fn standing(commands: &[(Step, &Listed)], told: &Told, now: DateTime<Utc>) -> Op
 /// Whether a `post-script` is a proof that what that command froze is thawed. A failed one is none by itself: it
 /// may have met the other at work, thawed nothing, or never been delivered. What it said may still be one.
 fn thaws(post: &Listed, pre: &Listed, told: &Told) -> bool {
-    if post.status == "Success" {
+    // Ours ends well only where it released a freeze.
+    if post.status == "Success" && is_ours(post) {
         return true;
     }
-    let Some(outcome) = told.get(&post.id) else {
+    let Some(outcome) = told.said.get(&post.id) else {
         return false;
     };
     let trace = trace::parse(&outcome.stdout);
-    let ended = matches!(pre.status.as_str(), "Success" | "Failed");
+    let after = told.after.contains(&(post.id.clone(), pre.id.clone()));
     // Somebody else's document says no more than its exit code.
     if trace.lines.is_empty() {
         let froze = pre.status == "Success";
-        return matches!(told_by_exit(&outcome.ended, froze, ended), Thawed::Yes);
+        return matches!(told_by_exit(&outcome.ended, froze, after), Thawed::Yes);
     }
     let none = match outcome.ended {
+        CommandEnd::Success => return true,
         CommandEnd::Failed { exit: 202 | 203 } => true,
         // "No such job", and none to come.
-        CommandEnd::Failed { exit: 205 } => ended || trace.leaves_a_stone(),
+        CommandEnd::Failed { exit: 205 } => after || trace.leaves_a_stone(),
         _ => false,
     };
     none && trace.is_whole()
@@ -218,7 +270,7 @@ fn thaws(post: &Listed, pre: &Listed, told: &Told) -> bool {
 
 /// Whether a command that freezes and failed says itself that it left nothing held.
 fn left_nothing(pre: &Listed, told: &Told) -> bool {
-    let Some(outcome) = told.get(&pre.id) else {
+    let Some(outcome) = told.said.get(&pre.id) else {
         return false;
     };
     let trace = trace::parse(&outcome.stdout);
@@ -269,6 +321,14 @@ mod tests {
             requested: at(requested),
             status: status.to_owned(),
             budget_s: Some(30),
+            document: "freezeframe-linux-mysql".to_owned(),
+        }
+    }
+
+    fn foreign(command: &Listed) -> Listed {
+        Listed {
+            document: "ops-dlm".to_owned(),
+            ..command.clone()
         }
     }
 
@@ -280,11 +340,14 @@ mod tests {
             stdout: (1..).zip(lines).map(line).collect(),
             stderr: String::new(),
         };
-        Told::from([(command.id.clone(), outcome)])
+        Told {
+            said: BTreeMap::from([(command.id.clone(), outcome)]),
+            after: BTreeSet::new(),
+        }
     }
 
     fn one(listed: &[Listed], now: i64) -> Option<Standing> {
-        one_told(listed, &Told::new(), now)
+        one_told(listed, &Told::default(), now)
     }
 
     fn one_told(listed: &[Listed], told: &Told, now: i64) -> Option<Standing> {
@@ -370,11 +433,43 @@ mod tests {
             let standing = (!thawed).then_some(Standing::Holds);
             assert_eq!(one_told(&pair, &told, 20), standing, "{ended:?} {lines:?}");
         }
+        // Somebody else's thaw counts where it began when what freezes had ended.
+        let failed_pre = command("pre-script", "a", 10, "Failed");
+        for (pre, ended, sooner, later) in [
+            (&pre, CommandEnd::Success, Some(Standing::Holds), None),
+            (&failed_pre, failed(205), Some(Standing::Holds), None),
+            (
+                &pre,
+                failed(205),
+                Some(Standing::Holds),
+                Some(Standing::Holds),
+            ),
+        ] {
+            let status = if ended == CommandEnd::Success {
+                "Success"
+            } else {
+                "Failed"
+            };
+            let post = foreign(&command("post-script", "a", 12, status));
+            let pair = [foreign(pre), post.clone()];
+            assert_eq!(one(&pair, 20), Some(Standing::Holds), "nobody asked it");
+            let mut told = told(&post, ended.clone(), &[]);
+            assert_eq!(one_told(&pair, &told, 20), sooner, "{ended:?}");
+            assert_eq!(one_told(&pair, &told, 130), None, "too long ago");
+            told.after.insert((post.id.clone(), pre.id.clone()));
+            assert_eq!(one_told(&pair, &told, 20), later, "{ended:?}");
+        }
+        // One of ours under a name of its own.
+        let own = foreign(&command("post-script", "a", 12, "Success"));
+        let told_of_own = told(&own, CommandEnd::Success, &[HELLO, OPEN, END]);
+        assert_eq!(one_told(&[pre.clone(), own], &told_of_own, 20), None);
         // "No such job" does not keep a late one from beginning, unless it left its stone.
-        let late = [command("pre-script", "a", 10, "TimedOut"), post.clone()];
-        for (hello, standing) in [(HELLO, None), (OLD, Some(Standing::Holds))] {
-            let told = told(&post, failed(205), &[hello, &gone, OPEN, END]);
-            assert_eq!(one_told(&late, &told, 20), standing, "{hello}");
+        for status in ["TimedOut", "Success"] {
+            let late = [command("pre-script", "a", 10, status), post.clone()];
+            for (hello, standing) in [(HELLO, None), (OLD, Some(Standing::Holds))] {
+                let told = told(&post, failed(205), &[hello, &gone, OPEN, END]);
+                assert_eq!(one_told(&late, &told, 20), standing, "{hello} {status}");
+            }
         }
     }
 

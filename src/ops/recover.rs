@@ -116,7 +116,10 @@ async fn take_up(
             }
         }
     }
-    let thaws = futures::future::join_all(open.iter().map(|view| thaw(ops, view, updates))).await;
+    // Who names a job wants it asked now.
+    let due = |view: &JobView| only.is_some() || ops.doubts.is_due(&view.spec.job, ops.clock.now());
+    let thaws = open.iter().map(|view| thaw(ops, view, updates, due(view)));
+    let thaws = futures::future::join_all(thaws).await;
     let mut settled = Vec::new();
     for (mut view, thawed) in open.into_iter().zip(thaws) {
         if let Some(doing) = closing_words(&view) {
@@ -204,8 +207,9 @@ pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem
     }
 }
 
-/// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed.
-async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>) -> Thaw {
+/// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed. What is in doubt is
+/// asked only where that is `due`.
+async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: bool) -> Thaw {
     // Over but for its labels; what is uncertain of one with a failsafe of ours only a person asks again.
     if view.phase == Phase::Done && !view.owes_thaw() {
         return Thaw::Done;
@@ -216,7 +220,7 @@ async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>) -> Tha
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
     }
     let doubt = view.spec.foreign && view.thaw_uncertain;
-    if doubt && !ops.doubts.is_due(&view.spec.job, ops.clock.now()) {
+    if doubt && !due {
         return Thaw::Uncertain(view.error.clone().unwrap_or_else(|| unproven(view)));
     }
     tell(
