@@ -14,8 +14,18 @@ note() {
     for P in /proc/[0-9]*; do
         case $(tr '\0' ' ' <"$P/cmdline" 2>/dev/null) in *' --guard '*) ;; *) continue ;; esac
         read -r LINE <"$P/stat" || continue
-        OPEN=$(for F in "$P"/fd/*; do readlink "$F"; done | sort -u | tr '\n' ,)
         set -- "$1" ${LINE##*) }
+        # What the failsafe has just forked is its own image until it becomes another program.
+        case $(tr '\0' ' ' <"/proc/$3/cmdline") in *' --guard '*) continue ;; esac
+        # One that a freeze has stopped stays so; one that waits for a page does not.
+        N=0
+        while [ "$2" = D ] && [ "$N" -lt 50 ]; do
+            N=$((N + 1))
+            sleep 0.02
+            read -r LINE <"$P/stat" || break
+            set -- "$1" ${LINE##*) }
+        done
+        OPEN=$(for F in "$P"/fd/*; do readlink "$F"; done | sort -u | tr '\n' ,)
         FOUND="${P#/proc/} $5 $4 $2 $OPEN"
     done
     printf '%s %s %s\n' "${UP%.*}${UP#*.}0" "$1" "$FOUND" >>/run/chronicle
