@@ -209,7 +209,7 @@ fn outcome() -> impl Strategy<Value = CommandOutcome> {
         2 => prop_oneof![Just(201), Just(204), Just(205)].prop_map(|exit| CommandEnd::Failed { exit }),
         1 => any::<bool>().prop_map(|may_have_run| CommandEnd::TimedOut { may_have_run }),
         1 => Just(CommandEnd::NeverDelivered),
-        1 => Just(CommandEnd::Cancelled),
+        1 => any::<bool>().prop_map(|may_have_run| CommandEnd::Cancelled { may_have_run }),
         1 => problem().prop_map(CommandEnd::Lost),
     ];
     (ended, prop::sample::select(stdouts())).prop_map(|(ended, stdout)| CommandOutcome {

@@ -97,8 +97,13 @@ fn squeeze(details: &str) -> String {
         .collect()
 }
 
-/// How an invocation ended, or `None` while it runs. Details decide before the coarse status.
-fn ended(status: &str, details: &str, exit: i32) -> Option<CommandEnd> {
+/// How an invocation ended, or `None` while it runs. Details decide before the coarse status. `begun`: it has a
+/// start, or said something.
+fn ended(status: &str, details: &str, exit: i32, begun: bool) -> Option<CommandEnd> {
+    // -1: not started, or not received (aws-facts 3.5).
+    let cancelled = CommandEnd::Cancelled {
+        may_have_run: begun || exit != -1,
+    };
     match squeeze(details).as_str() {
         "pending" | "inprogress" | "delayed" | "cancelling" => return None,
         "success" => return Some(CommandEnd::Success),
@@ -111,7 +116,7 @@ fn ended(status: &str, details: &str, exit: i32) -> Option<CommandEnd> {
             });
         }
         "failed" => return Some(CommandEnd::Failed { exit }),
-        "cancelled" => return Some(CommandEnd::Cancelled),
+        "cancelled" => return Some(cancelled),
         "undeliverable" | "terminated" | "invalidplatform" | "accessdenied" => {
             return Some(CommandEnd::NeverDelivered);
         }
@@ -120,7 +125,7 @@ fn ended(status: &str, details: &str, exit: i32) -> Option<CommandEnd> {
     match status {
         "Success" => Some(CommandEnd::Success),
         "Failed" => Some(CommandEnd::Failed { exit }),
-        "Cancelled" => Some(CommandEnd::Cancelled),
+        "Cancelled" => Some(cancelled),
         "TimedOut" => Some(CommandEnd::TimedOut { may_have_run: true }),
         _ => None,
     }
@@ -476,7 +481,11 @@ impl Session {
         };
         let status = out.status().map_or("", |s| s.as_str());
         let details = out.status_details().unwrap_or_default();
-        Ok(match ended(status, details, out.response_code()) {
+        let told = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+        let begun = told(out.execution_start_date_time())
+            || told(out.standard_output_content())
+            || told(out.standard_error_content());
+        Ok(match ended(status, details, out.response_code(), begun) {
             None => Polled::Running,
             Some(end) => Polled::Ended(CommandOutcome {
                 command: command.clone(),
@@ -680,23 +689,42 @@ mod tests {
     #[test]
     fn details_decide_before_status() {
         assert_eq!(
-            ended("Failed", "Undeliverable", -1),
+            ended("Failed", "Undeliverable", -1, false),
             Some(CommandEnd::NeverDelivered)
         );
         assert_eq!(
-            ended("TimedOut", "Delivery Timed Out", -1),
+            ended("TimedOut", "Delivery Timed Out", -1, false),
             Some(CommandEnd::TimedOut { may_have_run: true })
         );
         assert_eq!(
-            ended("TimedOut", "Execution Timed Out", -1),
+            ended("TimedOut", "Execution Timed Out", -1, false),
             Some(CommandEnd::Failed { exit: 137 })
         );
-        assert_eq!(ended("InProgress", "In Progress", -1), None);
+        assert_eq!(ended("InProgress", "In Progress", -1, false), None);
         assert_eq!(
-            ended("Failed", "Failed", 201),
+            ended("Failed", "Failed", 201, false),
             Some(CommandEnd::Failed { exit: 201 })
         );
-        assert_eq!(ended("Success", "", 0), Some(CommandEnd::Success));
-        assert_eq!(ended("SomethingNew", "Whatever", 0), None);
+        assert_eq!(ended("Success", "", 0, false), Some(CommandEnd::Success));
+        assert_eq!(ended("SomethingNew", "Whatever", 0, false), None);
+    }
+
+    #[test]
+    fn what_was_cancelled_before_it_began_has_neither_a_start_nor_a_code() {
+        for (exit, begun, may_have_run) in [
+            (-1, false, false),
+            (-1, true, true),
+            (137, false, true),
+            (137, true, true),
+        ] {
+            for details in ["Cancelled", ""] {
+                assert_eq!(
+                    ended("Cancelled", details, exit, begun),
+                    Some(CommandEnd::Cancelled { may_have_run }),
+                    "{exit} {begun}"
+                );
+            }
+            assert_eq!(ended("Cancelling", "Cancelling", exit, begun), None);
+        }
     }
 }

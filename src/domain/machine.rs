@@ -31,7 +31,7 @@ pub use facts::{
     UncoveredMount,
 };
 pub use failsafe::Began;
-pub use foreign::told_by_exit;
+pub use foreign::{may_have_frozen, told_by_exit};
 pub use freeze::Thawed;
 pub use types::{
     CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, SnapshotProgress, Timer,
@@ -126,6 +126,8 @@ pub struct Job {
     began: Option<Began>,
     pre_command: Option<CommandId>,
     pre_told: Option<Told>,
+    /// It was stopped from outside, wherever it was.
+    cut_short: bool,
     call: Call,
     order: CallOrder,
     post: Post,
@@ -181,6 +183,7 @@ impl Job {
             began: None,
             pre_command: None,
             pre_told: None,
+            cut_short: false,
             call: Call::NotMade,
             order: CallOrder::default(),
             post: Post::Idle,

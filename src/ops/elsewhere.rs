@@ -10,7 +10,7 @@ use super::send::Step;
 use crate::aws::ssm::{Listed, Polled, Ran};
 use crate::domain::ids::{CommandId, InstanceId, JobId};
 use crate::domain::job::Mode;
-use crate::domain::machine::{CommandEnd, CommandOutcome, Thawed, told_by_exit};
+use crate::domain::machine::{CommandEnd, CommandOutcome, Thawed, may_have_frozen, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace;
 use crate::recipe::document;
@@ -252,7 +252,8 @@ fn thaws(post: &Listed, pre: &Listed, told: &Told) -> bool {
     let after = told.after.contains(&(post.id.clone(), pre.id.clone()));
     // Somebody else's document says no more than its exit code.
     if trace.lines.is_empty() {
-        let froze = pre.status == "Success";
+        let ended = told.said.get(&pre.id).map(|outcome| &outcome.ended);
+        let froze = ended.is_none_or(may_have_frozen);
         return matches!(told_by_exit(&outcome.ended, froze, after), Thawed::Yes);
     }
     let none = match outcome.ended {
@@ -423,7 +424,7 @@ mod tests {
             (failed(205), &[HELLO, &gone, OPEN, END], true),
             (failed(201), &[HELLO, OPEN, END], false),
             (CommandEnd::NeverDelivered, &[], false),
-            (CommandEnd::Cancelled, &[], false),
+            (CommandEnd::Cancelled { may_have_run: true }, &[], false),
             // Somebody else's document has an exit code.
             (failed(202), &[], false),
             (failed(203), &[], true),
@@ -434,17 +435,19 @@ mod tests {
             assert_eq!(one_told(&pair, &told, 20), standing, "{ended:?} {lines:?}");
         }
         // Somebody else's thaw counts where it began when what freezes had ended.
-        let failed_pre = command("pre-script", "a", 10, "Failed");
-        for (pre, ended, sooner, later) in [
-            (&pre, CommandEnd::Success, Some(Standing::Holds), None),
-            (&failed_pre, failed(205), Some(Standing::Holds), None),
-            (
-                &pre,
-                failed(205),
-                Some(Standing::Holds),
-                Some(Standing::Holds),
-            ),
+        let holds = Some(Standing::Holds);
+        for (pre_status, pre_exit, ended, later) in [
+            ("Success", None, CommandEnd::Success, None),
+            ("Failed", Some(201), failed(205), None),
+            // It was cut off, and may have frozen everything before.
+            ("Failed", Some(137), failed(205), holds),
+            ("Failed", Some(137), CommandEnd::Success, None),
+            ("TimedOut", None, failed(205), holds),
+            ("Cancelled", None, failed(205), holds),
+            ("Cancelled", None, CommandEnd::Success, None),
+            ("Success", None, failed(205), holds),
         ] {
+            let pre = &command("pre-script", "a", 10, pre_status);
             let status = if ended == CommandEnd::Success {
                 "Success"
             } else {
@@ -454,7 +457,10 @@ mod tests {
             let pair = [foreign(pre), post.clone()];
             assert_eq!(one(&pair, 20), Some(Standing::Holds), "nobody asked it");
             let mut told = told(&post, ended.clone(), &[]);
-            assert_eq!(one_told(&pair, &told, 20), sooner, "{ended:?}");
+            if let Some(exit) = pre_exit {
+                told.said.extend(self::told(pre, failed(exit), &[]).said);
+            }
+            assert_eq!(one_told(&pair, &told, 20), holds, "{ended:?}");
             assert_eq!(one_told(&pair, &told, 130), None, "too long ago");
             told.after.insert((post.id.clone(), pre.id.clone()));
             assert_eq!(one_told(&pair, &told, 20), later, "{ended:?}");

@@ -19,7 +19,7 @@ use super::send::{self, Step};
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
-use crate::domain::machine::{CommandEnd, Thawed, told_by_exit};
+use crate::domain::machine::{CommandEnd, Thawed, may_have_frozen, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Said, Trace};
 use crate::jobs::journal::CallRow;
@@ -214,7 +214,7 @@ async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: b
     if view.phase == Phase::Done && !view.owes_thaw() {
         return Thaw::Done;
     }
-    match may_have_frozen(ops, view) {
+    match may_be_frozen(ops, view) {
         Ok(false) => return Thaw::Done,
         Ok(true) => {}
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
@@ -286,7 +286,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
                 // A foreign one that froze is not thawed because a later command finds nothing.
-                Some(CommandEnd::Success) if foreign => Thaw::Uncertain(unproven(view)),
+                Some(end) if foreign && may_have_frozen(&end) => Thaw::Uncertain(unproven(view)),
                 Some(_) => Thaw::Done,
                 None => not_yet(view, certain && foreign),
             },
@@ -390,11 +390,7 @@ struct Silent {
 impl Silent {
     /// What an exit code alone says: as the live job reads it (`domain::machine`).
     fn judged(&self, view: &JobView, ended: CommandEnd) -> Thaw {
-        // One that was cancelled may have frozen everything before.
-        let may = matches!(
-            self.before,
-            Some(CommandEnd::Success | CommandEnd::Cancelled)
-        );
+        let may = self.before.as_ref().is_some_and(may_have_frozen);
         let froze = was_frozen(view) || may;
         let conclusive = froze || self.before.is_some();
         match (told_by_exit(&ended, froze, conclusive), ended) {
@@ -495,7 +491,7 @@ fn freezes(call: &CallRow) -> bool {
 
 /// By the calls on record: what could freeze is never sent before its intent is on disk. One that was
 /// refused was not carried out.
-fn may_have_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
+fn may_be_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
     // What was uncertain stays so until an instance says otherwise, however far the copying has come.
     if view.phase >= Phase::Verifying && !view.thaw_uncertain {
         return Ok(false);
@@ -558,7 +554,11 @@ mod tests {
         let failed = after(CommandEnd::Failed { exit: 201 });
         let never = after(CommandEnd::NeverDelivered);
         let froze = after(CommandEnd::Success);
-        let cut = after(CommandEnd::Cancelled);
+        let cut = after(CommandEnd::Cancelled { may_have_run: true });
+        let killed = after(CommandEnd::Failed { exit: 137 });
+        let withdrawn = after(CommandEnd::Cancelled {
+            may_have_run: false,
+        });
         for (silent, phase, exit, wanted) in [
             (&nothing, Phase::Quiescing, 0, "later"),
             (&nothing, Phase::Quiescing, 205, "later"),
@@ -571,6 +571,8 @@ mod tests {
             (&froze, Phase::Quiescing, 205, "uncertain"),
             (&cut, Phase::Quiescing, 0, "done"),
             (&cut, Phase::Quiescing, 205, "uncertain"),
+            (&killed, Phase::Quiescing, 205, "uncertain"),
+            (&withdrawn, Phase::Quiescing, 205, "done"),
             (&nothing, Phase::Frozen, 0, "done"),
             (&nothing, Phase::Frozen, 205, "uncertain"),
         ] {

@@ -71,7 +71,7 @@ impl Job {
             CommandEnd::Failed { exit: 204 } => {
                 !trace.left_nothing_held() || !trace.has_error("busy")
             }
-            CommandEnd::Success | CommandEnd::Failed { .. } | CommandEnd::Cancelled => {
+            CommandEnd::Success | CommandEnd::Failed { .. } | CommandEnd::Cancelled { .. } => {
                 !trace.left_nothing_held()
             }
             CommandEnd::TimedOut { may_have_run: true } | CommandEnd::Lost(_) => true,

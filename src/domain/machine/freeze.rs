@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::foreign;
 use super::{
     ANSWER, CALL_UNFROZEN, Call, Closing, DELIVERY_S, GRACE_S, Job, OFFERS, PREFLIGHT, Post, Pre,
     arm,
@@ -119,7 +120,7 @@ impl Job {
             outcome.ended,
             CommandEnd::Success
                 | CommandEnd::Failed { .. }
-                | CommandEnd::Cancelled
+                | CommandEnd::Cancelled { .. }
                 | CommandEnd::NeverDelivered
                 | CommandEnd::TimedOut {
                     may_have_run: false
@@ -146,6 +147,7 @@ impl Job {
         };
         let problem = (!ready).then(|| self.pre_problem(&outcome, &told.trace));
         self.pre_told = Some(told);
+        self.cut_short = foreign::was_cut_short(&outcome.ended);
         if self.spec.mode == Mode::Autonomous {
             self.autonomous_ended(&outcome.ended, problem, now, todo);
             return;
@@ -465,7 +467,9 @@ impl Job {
                     .as_ref()
                     .is_some_and(|told| told.trace.left_nothing_held());
             let certain = conclusive || ended_open || post.leaves_a_stone();
-            return match (was_frozen.iter().any(|m| open(m)), certain) {
+            let left = was_frozen.iter().any(|m| open(m))
+                || (self.foreign_may_hold() && covered.iter().any(|m| open(m)));
+            return match (left, certain) {
                 (true, _) => Thawed::No,
                 (false, true) => Thawed::Yes,
                 (false, false) => Thawed::Later,
@@ -549,7 +553,7 @@ impl Job {
                 let cause = format!("{word} was never delivered");
                 return Problem::new(Kind::Agent, what, cause, mend);
             }
-            CommandEnd::Cancelled => (Kind::Cancelled, format!("{word} was cancelled")),
+            CommandEnd::Cancelled { .. } => (Kind::Cancelled, format!("{word} was cancelled")),
             CommandEnd::Lost(problem) => return problem.clone(),
         };
         Problem::new(kind, what, cause, mend)
@@ -585,7 +589,7 @@ fn post_problem(
             let cause = format!("post-script ended with exit code {exit}");
             Some(Problem::new(Kind::Script, what, cause, mend))
         }
-        CommandEnd::TimedOut { .. } | CommandEnd::NeverDelivered | CommandEnd::Cancelled => {
+        CommandEnd::TimedOut { .. } | CommandEnd::NeverDelivered | CommandEnd::Cancelled { .. } => {
             Some(Problem::new(
                 Kind::Agent,
                 what,

@@ -504,7 +504,7 @@ fn every_unclear_end_of_pre_script_is_followed_by_a_thaw() {
     let half = ff1(1, &[&hello("pre-script"), ARMED, FROZEN]);
     for ended in [
         CommandEnd::TimedOut { may_have_run: true },
-        CommandEnd::Cancelled,
+        CommandEnd::Cancelled { may_have_run: true },
         CommandEnd::Lost(problem(true)),
         CommandEnd::Failed { exit: 201 },
         CommandEnd::Failed { exit: 137 },

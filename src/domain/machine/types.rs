@@ -29,7 +29,10 @@ pub enum CommandEnd {
     /// It certainly never reached the instance.
     NeverDelivered,
     /// Cancelled; what had run, had run.
-    Cancelled,
+    Cancelled {
+        /// Whether it had begun. SIGKILL ended it then, wherever it was (aws-facts 3.7).
+        may_have_run: bool,
+    },
     /// Nobody can say.
     Lost(Problem),
 }

@@ -167,7 +167,7 @@ fn whatever_does_not_say_that_all_is_thawed_is_thawed() {
                 ],
             ),
         ),
-        (CommandEnd::Cancelled, String::new()),
+        (CommandEnd::Cancelled { may_have_run: true }, String::new()),
         (CommandEnd::TimedOut { may_have_run: true }, String::new()),
         (CommandEnd::Lost(problem(true)), String::new()),
     ] {
@@ -371,7 +371,7 @@ fn a_cancelled_job_keeps_its_set_and_tells_its_level() {
     let mut s = under_way(OnFailure::CrashConsistent);
     s.tell(Event::Cancel);
     s.tell(ended(
-        CommandEnd::Cancelled,
+        CommandEnd::Cancelled { may_have_run: true },
         said(0..3, r#"end "outcome":"failed","exit":201"#),
     ));
     s.post(post_ok());
@@ -548,7 +548,7 @@ mod foreign {
 
     #[test]
     fn whatever_its_pre_script_exits_with_it_is_thawed() {
-        for exit in [201, 203, 204, 206, 1, 137] {
+        for exit in [201, 203, 204, 206, 1] {
             let mut s = frozen_by(exit);
             assert_eq!(s.count(&Effect::SendPost), 1, "{exit}");
             post(&mut s, 205);
@@ -559,6 +559,50 @@ mod foreign {
                 (Some(Verdict::Failed), false),
                 "{exit}"
             );
+        }
+    }
+
+    /// What was cut off from outside may have frozen everything before, whatever order it keeps.
+    #[test]
+    fn not_frozen_after_a_pre_script_that_was_cut_off_is_no_proof() {
+        let cut = CommandEnd::Cancelled { may_have_run: true };
+        let never = CommandEnd::Cancelled {
+            may_have_run: false,
+        };
+        let killed = CommandEnd::Failed { exit: 137 };
+        for (end, aborted, proven) in [
+            (cut.clone(), false, false),
+            (cut.clone(), true, false),
+            (killed, false, false),
+            (never.clone(), false, true),
+            (never, true, true),
+        ] {
+            let mut s = sent();
+            if aborted {
+                s.tell(Event::Cancel);
+            }
+            s.tell(ended(end.clone(), String::new()));
+            assert_eq!(s.count(&Effect::SendPost), 1, "{end:?}");
+            for _ in 0..6 {
+                post(&mut s, 205);
+                s.second += 400;
+                s.tell(Event::TimedOut(Timer::ThawRetry));
+            }
+            s.tell(Event::Published(Ok(())));
+            let view = s.job.view();
+            assert_eq!(
+                (view.phase, view.thaw_uncertain),
+                (Phase::Done, !proven),
+                "{end:?}, aborted: {aborted}"
+            );
+        }
+        // The first thaw releases it, and the next has nothing left to do.
+        for first in [0, 203] {
+            let mut s = sent();
+            s.tell(ended(cut.clone(), String::new()));
+            post(&mut s, first);
+            s.tell(Event::Published(Ok(())));
+            assert!(s.job.is_done() && !s.job.view().thaw_uncertain, "{first}");
         }
     }
 
