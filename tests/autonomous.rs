@@ -14,13 +14,14 @@ use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict
 use freezeframe::domain::level::Level;
 use freezeframe::domain::problem::Kind;
 use freezeframe::domain::tags::{self, Tags};
-use freezeframe::jobs::journal::Lease;
+use freezeframe::jobs::journal::{Journal, Lease};
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::faults::Mishap;
-use freezeframe::ops::{Ops, recover};
+use freezeframe::ops::{Ops, backup, recover, rethaw};
 use serde_json::json;
 use support::{Bench, bench};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 async fn alone(bench: &Bench, recipe: &str, on_failure: OnFailure) -> JobSpec {
     JobSpec {
@@ -487,6 +488,8 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
     assert_eq!(lease.unwrap(), Lease::Taken);
     let sent = bench.calls("SendCommand");
     assert!(settle().await[0].owes_thaw());
+    let asked = rethaw::thaw_again(&bench.ops, &spec.job).await;
+    assert!(asked.unwrap_err().cause.contains("another"), "by a person");
     assert_eq!(bench.calls("SendCommand"), sent, "the other one is at work");
     tokio::time::sleep(Duration::from_secs(301)).await;
     settle().await;
@@ -500,6 +503,83 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
     tokio::time::sleep(Duration::from_secs(600)).await;
     settle().await;
     assert!(bench.calls("SendCommand") > asked);
+}
+
+/// The console of another host is at work there: Systems Manager shows its commands, and no lease of ours does.
+#[tokio::test(start_paused = true)]
+async fn a_doubt_about_somebody_elses_freeze_is_not_asked_about_under_another_consoles_job() {
+    let bench = bench().await;
+    let content = dlm_document(&["pre-script", "post-script"], "false");
+    let installed = bench.ops.session.install_document("ops-stuck", &content);
+    installed.await.unwrap();
+    let spec = JobSpec {
+        document: "ops-stuck".to_owned(),
+        foreign: true,
+        ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
+    };
+    assert!(bench.run(spec.clone()).await.owes_thaw());
+    // Until others do not heed it any more.
+    tokio::time::sleep(Duration::from_secs(1_200)).await;
+    let theirs = Ops {
+        journal: Journal::in_memory().unwrap(),
+        ..bench.ops.clone()
+    };
+    let other = bench.spec("linux-filesystem", 30, OnFailure::Skip).await;
+    assert_eq!(other.instance, spec.instance);
+    // Their console is lost while it holds its freeze.
+    let (updates, mut inbox) = mpsc::channel(64);
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(backup::run_job(theirs, other.clone(), updates, stop));
+    while inbox.recv().await.unwrap().phase < Phase::Frozen {}
+    run.abort();
+    let sent = bench.calls("SendCommand");
+    let asked = rethaw::thaw_again(&bench.ops, &spec.job).await.unwrap_err();
+    assert!(asked.cause.contains(other.job.as_str()), "{asked:?}");
+    assert_eq!(bench.calls("SendCommand"), sent);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    rethaw::thaw_again(&bench.ops, &spec.job).await.unwrap_err();
+    assert!(bench.calls("SendCommand") > sent, "that one is over");
+}
+
+/// Who has looked at the instance ends a doubt that no command can end, and no level changes.
+#[tokio::test(start_paused = true)]
+async fn a_doubt_ends_by_the_word_of_somebody_who_has_looked() {
+    let bench = bench().await;
+    let content = dlm_document(&["pre-script", "post-script"], "false");
+    let installed = bench.ops.session.install_document("ops-stuck", &content);
+    installed.await.unwrap();
+    let spec = JobSpec {
+        document: "ops-stuck".to_owned(),
+        foreign: true,
+        ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
+    };
+    let before = bench.run(spec.clone()).await;
+    assert!(before.owes_thaw());
+    let sent = bench.calls("SendCommand");
+    let after = rethaw::declare_thawed(&bench.ops, &spec.job).unwrap();
+    assert!(!after.thaw_uncertain && after.frozen_since.is_none());
+    assert_eq!(
+        (after.verdict, &after.set, &after.phases),
+        (before.verdict, &before.set, &before.phases)
+    );
+    let who = bench.ops.session.arn();
+    assert!(after.error.unwrap().cause.contains(who));
+    let calls = bench.ops.journal.calls(spec.job.as_str()).unwrap();
+    let word = calls.iter().find(|call| call.action == "ThawDeclared");
+    let outcome = word.and_then(|call| call.outcome.as_deref());
+    assert!(outcome.is_some_and(|outcome| outcome.contains(who)));
+    assert_eq!(bench.calls("SendCommand"), sent, "nothing was sent");
+    let (updates, _inbox) = mpsc::channel(16);
+    assert!(
+        recover::settle(&bench.ops, &updates)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let again = rethaw::declare_thawed(&bench.ops, &spec.job).unwrap_err();
+    assert_eq!(again.kind, Kind::State, "no doubt is left");
+    let unknown = rethaw::declare_thawed(&bench.ops, &JobId::from_api("nobody"));
+    assert_eq!(unknown.unwrap_err().kind, Kind::NotFound);
 }
 
 #[tokio::test(start_paused = true)]

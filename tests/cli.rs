@@ -6,6 +6,8 @@
     reason = "a helper of a test fails the test"
 )]
 
+#[path = "cli/doubts.rs"]
+mod doubts;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 
@@ -15,6 +17,7 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[derive(Debug)]
 struct Result {
     code: i32,
     out: String,

@@ -1,5 +1,6 @@
 //! `jobs`: what an earlier process left behind, thawed, settled, shown, cleaned up on request.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -33,6 +34,7 @@ pub(super) async fn run(
     match command {
         JobsCommand::Resume { wait } => resume(opened, global, *wait).await,
         JobsCommand::Abort { job, all: _ } => abort(&opened.ops, global, job).await,
+        JobsCommand::Thawed { job, yes } => declare(&opened.ops, global, job, *yes).await,
         JobsCommand::Orphans { label, yes } => {
             find_orphans(&opened.ops, global, *label, *yes).await
         }
@@ -238,6 +240,39 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
     } else {
         exit::OK
     })
+}
+
+/// Ends doubts by the word of whoever has looked. Nothing is put on record when one of the jobs cannot be.
+async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Result<u8, Problem> {
+    ops.session
+        .may_write("put on record that jobs are thawed", ops.scope())?;
+    let jobs: BTreeSet<&JobId> = named.iter().collect();
+    let mut doubted = Vec::new();
+    for job in &jobs {
+        doubted.push(rethaw::doubted(ops, job)?);
+    }
+    let question = format!(
+        "You have looked, and nothing of these jobs is frozen:\n{}",
+        doubted
+            .iter()
+            .map(|view| format!("  {} on {}", view.spec.job, view.spec.instance))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+    if !yes && !typed(&question, "thawed").await? {
+        return Err(Problem::new(
+            Kind::Cancelled,
+            "put on record that jobs are thawed",
+            "it was not confirmed",
+            "nothing was changed",
+        ));
+    }
+    let declared = jobs
+        .into_iter()
+        .map(|job| rethaw::declare_thawed(ops, job))
+        .collect::<Result<Vec<_>, _>>()?;
+    rows(global, &declared)?;
+    Ok(exit::OK)
 }
 
 async fn again(ops: &Ops, mut view: JobView) -> JobView {

@@ -8,6 +8,7 @@ use crate::domain::job::{JobView, Phase};
 /// The state that listings show of a job; `left` says that nobody drives it any more.
 pub(super) fn standing(view: &JobView, left: bool) -> String {
     match left {
+        _ if view.thaw_uncertain => "thaw-uncertain".to_owned(),
         _ if view.owes_labels() => "owes-labels".to_owned(),
         true if view.only_copies() => "copying".to_owned(),
         true => "left-open".to_owned(),

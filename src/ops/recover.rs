@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use super::Ops;
+use super::elsewhere::{self, Other, Standing};
 use super::owner::{Driver, driver, owner_of_no_process};
 use super::poll::follow;
 use super::send::{self, Step};
@@ -249,10 +250,10 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
         silent.before = look.await.ok().flatten();
     }
     for _ in 0..BUSY_TRIES {
+        if foreign && let Some(other) = at_work(ops, view).await {
+            return Thaw::Uncertain(in_the_way(view, &other));
+        }
         if foreign && by == By::TakeUp {
-            if let Some(other) = at_work(ops, view) {
-                return Thaw::Uncertain(in_the_way(view, &other));
-            }
             ops.doubts.asked(&view.spec.job, ops.clock.now());
         }
         let command = match send::send(ops, &view.spec, Step::Post).await {
@@ -323,16 +324,24 @@ fn not_yet(view: &JobView, certain: bool) -> Thaw {
     }
 }
 
-/// The job that has the instance now. A `post-script` of somebody else's document is of no job: it would thaw that
-/// one's freeze. What cannot be read is in nobody's way.
-fn at_work(ops: &Ops, view: &JobView) -> Option<JobId> {
+/// The job that has the instance now, by this journal's leases and, where it is a doubt of some time ago, by what
+/// Systems Manager shows of other consoles. A `post-script` of somebody else's document is of no job: it would thaw
+/// that one's freeze. What cannot be read is in nobody's way.
+async fn at_work(ops: &Ops, view: &JobView) -> Option<JobId> {
     let spec = &view.spec;
     let holder = ops
         .journal
         .lease_holder(&spec.scope, &spec.instance, ops.clock.now());
-    holder
-        .unwrap_or_default()
-        .filter(|holder| *holder != spec.job)
+    match holder.unwrap_or_default() {
+        Some(holder) if holder != spec.job => Some(holder),
+        // What may be frozen this moment waits for no look.
+        _ if view.thaw_uncertain => {
+            let look = tokio::time::timeout(FIRST_LOOK, elsewhere::jobs_on(ops, &spec.instance));
+            let holds = |other: Other| (other.standing == Standing::Holds).then_some(other.job);
+            look.await.ok()?.ok()?.into_iter().find_map(holds)
+        }
+        _ => None,
+    }
 }
 
 fn in_the_way(view: &JobView, other: &JobId) -> Problem {

@@ -1,4 +1,5 @@
-//! A job whose thaw nobody could confirm: thaw again, ask every mount, and put on record what was found.
+//! A job whose thaw nobody could confirm: thaw again, ask every mount, and put on record what was found, or what a
+//! person has seen.
 
 use super::{Ops, owner, recover};
 use crate::domain::ids::JobId;
@@ -7,6 +8,8 @@ use crate::domain::problem::{Kind, Problem};
 
 /// The journal's name of the proof. Not a call: a line that whoever drives the job looks for.
 const PROVEN: &str = "ThawProven";
+/// The journal's name of a person's word. It proves nothing, and ends a doubt.
+const DECLARED: &str = "ThawDeclared";
 
 /// Sends `post-script` again and waits for its probes. A job that was uncertain is on record as thawed
 /// afterwards, and whoever drives it still learns of that; its level and verdict stay what they were, for the
@@ -16,25 +19,9 @@ const PROVEN: &str = "ThawProven";
 /// [`Kind::NotFound`] when the journal does not have the job; otherwise why nobody can say that
 /// it is thawed.
 pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
-    let Some(view) = ops.journal.job(ops.scope(), job)? else {
-        return Err(Problem::new(
-            Kind::NotFound,
-            format!("thaw the instance of job {job}"),
-            "this journal does not have the job",
-            "thaw it on the instance: `fsfreeze -u MOUNT`",
-        ));
-    };
+    let view = find(ops, job)?;
     recover::thaw_proven(ops, &view).await?;
-    let proof = ops.journal.intend(
-        ops.scope(),
-        ops.session.arn(),
-        job.as_str(),
-        PROVEN,
-        view.spec.instance.as_str(),
-        ops.clock.now(),
-    )?;
-    ops.journal
-        .outcome(proof, "ok: nothing is frozen", ops.clock.now())?;
+    record(ops, &view, PROVEN, "ok: nothing is frozen")?;
     // It may have come to its end meanwhile.
     let mut view = ops.journal.job(ops.scope(), job)?.unwrap_or(view);
     if view.thaw_uncertain {
@@ -42,13 +29,85 @@ pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
         view.frozen_since = None;
         // One that goes on is its driver's to write.
         if view.phase == Phase::Done {
-            let nobody = owner::owner_of_no_process();
-            let open = view.owes_labels();
-            ops.journal
-                .save_job(&view, &nobody, open, ops.clock.now())?;
+            keep(ops, &view)?;
         }
     }
     Ok(view)
+}
+
+/// The job, if it is over with a doubt about its thaw that a person's word can end.
+///
+/// # Errors
+/// [`Kind::NotFound`] when the journal does not have the job, [`Kind::State`] when there is no such doubt about it or
+/// it is not over yet.
+pub fn doubted(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
+    let view = find(ops, job)?;
+    let refused = |cause: &str, mend: &str| {
+        let what = format!("put on record that {job} is thawed");
+        Err(Problem::new(Kind::State, what, cause, mend))
+    };
+    if !view.thaw_uncertain {
+        refused(
+            "nobody is in doubt about it",
+            "`freezeframe list jobs` shows which thaws are uncertain",
+        )
+    } else if view.phase != Phase::Done {
+        refused(
+            "it is not over: its thaw is still being asked for",
+            "wait for its end, or settle it with `freezeframe jobs resume`",
+        )
+    } else {
+        Ok(view)
+    }
+}
+
+/// Ends the doubt about a [`doubted`] job by the word of somebody who has looked at the instance. Nothing is sent
+/// there. The word, and whose it was, is on record, and level and verdict stay what they were.
+///
+/// # Errors
+/// As [`doubted`]; [`Kind::Local`] when the journal cannot be written.
+pub fn declare_thawed(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
+    let mut view = doubted(ops, job)?;
+    let who = ops.session.arn();
+    record(ops, &view, DECLARED, &format!("ok: by the word of {who}"))?;
+    view.thaw_uncertain = false;
+    view.frozen_since = None;
+    if let Some(problem) = &mut view.error {
+        problem.cause = format!(
+            "{}; {who} has looked, and says that it is thawed",
+            problem.cause
+        );
+        "nothing is left to do: it was looked at".clone_into(&mut problem.mend);
+    }
+    keep(ops, &view)?;
+    Ok(view)
+}
+
+fn find(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
+    ops.journal.job(ops.scope(), job)?.ok_or_else(|| {
+        Problem::new(
+            Kind::NotFound,
+            format!("thaw the instance of job {job}"),
+            format!("the journal has no such job of {}", ops.scope()),
+            "see `freezeframe list jobs`; to thaw on the instance: `fsfreeze -u MOUNT`",
+        )
+    })
+}
+
+fn record(ops: &Ops, view: &JobView, action: &str, outcome: &str) -> Result<(), Problem> {
+    let (job, instance) = (view.spec.job.as_str(), view.spec.instance.as_str());
+    let who = ops.session.arn();
+    let line = ops
+        .journal
+        .intend(ops.scope(), who, job, action, instance, ops.clock.now())?;
+    ops.journal.outcome(line, outcome, ops.clock.now())
+}
+
+/// Puts a job that is over on record; it stays open only for what else it owes.
+fn keep(ops: &Ops, view: &JobView) -> Result<(), Problem> {
+    let nobody = owner::owner_of_no_process();
+    ops.journal
+        .save_job(view, &nobody, view.owes_labels(), ops.clock.now())
 }
 
 /// Whether [`thaw_again`] has proven that nothing of the job is frozen. What cannot be read proves nothing.

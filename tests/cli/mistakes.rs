@@ -305,6 +305,12 @@ fn jobs_abort_wants_to_know_which() {
 }
 
 #[test]
+fn jobs_thawed_wants_to_know_which() {
+    let said = usage(&["--lab", "jobs", "thawed"]);
+    assert!(said.contains("--job"), "{said}");
+}
+
+#[test]
 fn an_answer_of_503_says_what_to_do() {
     let state = state();
     let plan = state.path().join("down.toml");

@@ -1,0 +1,79 @@
+//! `jobs thawed`: a doubt about a thaw ends by the word of somebody who has looked.
+
+use chrono::Utc;
+use freezeframe::domain::job::JobView;
+use freezeframe::jobs::journal::Journal;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::{run, state};
+
+const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+
+/// One that no journal has.
+const OTHER: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f12";
+
+/// A journal of the lab with one job of somebody else's document, over but for its thaw.
+fn in_doubt() -> TempDir {
+    let state = state();
+    let view: JobView = serde_json::from_value(json!({
+        "job": JOB, "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11",
+        "account": "123456789012", "region": "eu-central-1",
+        "instance": "i-0123456789abcdef0", "instance_name": "db-1",
+        "recipe": "linux-mysql", "document": "ops-dlm", "foreign": true,
+        "mode": "coordinated", "budget_s": 30, "on_failure": "skip",
+        "mounts": [], "namespace": "Organization/Backup",
+        "phase": "done", "verdict": "failed", "thaw_uncertain": true,
+        "phases": [{"phase": "queued", "started": "2026-11-21T12:00:00Z", "ended": null, "failed": false}],
+        "frozen_since": null, "freeze_window_ms": null, "set": [],
+        "evidence": {"links": [], "frozen_mounts": [], "pre_command": null, "post_command": null,
+            "window_ms": null, "failsafe_fired": false},
+        "error": {"kind": "agent", "what": "thaw i-0123456789abcdef0", "cause": "nobody could confirm it", "mend": "look"},
+    }))
+    .unwrap();
+    let journal = Journal::open(&state.path().join("journal-lab.sqlite")).unwrap();
+    journal
+        .save_job(&view, "host:1:1", true, Utc::now())
+        .unwrap();
+    state
+}
+
+#[test]
+fn a_doubt_ends_by_the_word_of_whoever_looked_and_the_word_is_on_record() {
+    let state = in_doubt();
+    let listed = run(&state, &["--lab", "list", "jobs"]);
+    assert!(listed.out.contains("thaw-uncertain"), "{listed:?}");
+    let thawed = ["--lab", "-o", "json", "jobs", "thawed", "--job", JOB];
+
+    // Nothing is taken for a yes that is none.
+    let asked = run(&state, &thawed);
+    assert_eq!(asked.code, 2, "{asked:?}");
+    let read_only = run(
+        &state,
+        &[&["--read-only"], &thawed[..], &["--yes"]].concat(),
+    );
+    assert_eq!(read_only.code, 1, "{read_only:?}");
+    let both = [&thawed[..], &["--job", OTHER, "--yes"]].concat();
+    assert!(run(&state, &both).err.contains("no such job"));
+    let listed = run(&state, &["--lab", "list", "jobs"]);
+    assert!(listed.out.contains("thaw-uncertain"), "{listed:?}");
+
+    let answer = run(&state, &[&thawed[..], &["--yes"]].concat());
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let row = &answer.json()[0];
+    assert_eq!(
+        (&row["thaw_uncertain"], &row["verdict"]),
+        (&json!(false), &json!("failed"))
+    );
+    let cause = row["error"]["cause"].as_str().unwrap();
+    assert!(
+        cause.contains("nobody could confirm it; arn:") && cause.contains("says that it is thawed"),
+        "{cause}"
+    );
+    let listed = run(&state, &["--lab", "list", "jobs"]);
+    assert!(!listed.out.contains("thaw-uncertain"), "{listed:?}");
+    let again = run(&state, &[&thawed[..], &["--yes"]].concat());
+    assert_eq!(again.code, 1, "{again:?}");
+    assert!(again.err.contains("nobody is in doubt"), "{}", again.err);
+    assert_eq!(run(&state, &["--lab", "jobs", "resume"]).code, 3);
+}
