@@ -532,6 +532,9 @@ impl<'a> Play<'a> {
     async fn shell(&mut self) -> i32 {
         self.pause(20, 120).await;
         let script = self.invocation.script.trim();
+        if let Some(Ok(code)) = script.strip_prefix("exit ").map(str::parse::<u8>) {
+            return i32::from(code);
+        }
         match script {
             "true" | ":" => 0,
             "false" => 1,
