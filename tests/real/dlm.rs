@@ -1,6 +1,8 @@
 //! Data Lifecycle Manager's contract in both directions, with real freezes: a document in the shape of AWS's sample under
 //! our engine, and ours under that contract alone. Nothing is frozen at any end but where it is said to be.
 
+use std::time::Duration;
+
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -329,6 +331,48 @@ fn dlm_sample_left_alone_is_thawed_by_itself_or_by_the_next_start() {
     );
     at_rest(&lab, "a killed console");
     drop((a, b));
+    lab.released(FILES, &MOUNTS);
+    lab.finish();
+}
+
+#[test]
+fn dlm_sample_that_is_stopped_while_it_freezes_is_thawed_and_never_believed() {
+    if !able(
+        "dlm_sample_that_is_stopped_while_it_freezes_is_thawed_and_never_believed",
+        &TOOLS,
+    ) {
+        return;
+    }
+    let (lab, console, _) = server("");
+    shims::freezes(&lab, FILES);
+    let [a, b] = watch(&lab);
+    // The first is frozen, and the operator stops it before the second is: SIGKILL, and a post-script at once.
+    shims::fault(&lab, FILES, "-f", MOUNTS[1], "stuck");
+    let outer = lab.outer_thaw(FILES, &MOUNTS);
+    let before = lab.sets();
+    let running = console.snapshot(FILES, &["--document", SAMPLE, "--max-freeze", "20s"]);
+    a.wait("frozen");
+    for _ in 0..2 {
+        kill_process(pid(running.id()), Signal::INT).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    a.wait("thawed");
+    shims::no_fault(&lab, FILES);
+    at_rest(&lab, "a stopped pre-script");
+    outer.unused();
+    running.kill();
+
+    // From now on its post-script only says 205, which after a cut is no proof, for the next start neither.
+    let open = console.jobs();
+    let open = open.iter().find(|job| job["phase"] != "done");
+    let open = text(&open.expect("an open job")["id"]);
+    let next = console.run(&["jobs", "abort", "--job", &open]);
+    assert_eq!(next.code, 5, "{next:?}");
+    assert_eq!(console.journal(&open)["thaw_uncertain"], true, "{next:?}");
+    assert_eq!(lab.sets(), before, "no set of what was stopped");
+    assert!(!b.seen_frozen(), "the second was never reached");
+    drop((a, b));
+    lab.must(FILES, "umount /run/cannot");
     lab.released(FILES, &MOUNTS);
     lab.finish();
 }

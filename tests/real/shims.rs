@@ -33,7 +33,7 @@ note() {
 "#;
 
 /// `fsfreeze`: notes `freeze DEVICE` or `thaw DEVICE`. With `/run/fault` holding `-f DEVICE KIND` (or `-u`): `busy` makes
-/// the other owner come first, `unsupported` asks a filesystem that cannot, `broken` fails.
+/// the other owner come first, `unsupported` asks a filesystem that cannot, `broken` fails, `stuck` never comes to it.
 const FSFREEZE: &str = r#"
 case $1 in -f) DID=freeze ;; -u) DID=thaw ;; *) exec "$REAL" "$@" ;; esac
 DEVICE=$(stat -L -c %d "$2")
@@ -44,6 +44,7 @@ if [ -s /run/fault ]; then
         case $KIND in
         busy) "$REAL" -f "$2" || exit ;;
         unsupported) exec "$REAL" -f /run/cannot ;;
+        stuck) exec sleep 120 ;;
         broken)
             echo "fsfreeze: $2: unfreeze failed: Input/output error" >&2
             exit 1
