@@ -214,6 +214,40 @@ async fn a_lost_reply_of_send_command_is_found_by_its_comment() {
     assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:#?}", view.error);
 }
 
+/// The thaw may be sent again, but what the first one did and said is what counts.
+#[tokio::test(start_paused = true)]
+async fn p22_a_lost_reply_of_the_thaw_costs_neither_time_nor_level() {
+    for (unseen, lost, sent) in [(false, 1, 3), (false, 3, 3), (true, 1, 4), (true, 2, 5)] {
+        let bench = bench().await;
+        let spec = bench.spec("linux-mysql", 60, OnFailure::Skip).await;
+        bench.fault("SendCommand", 2, lost, FaultKind::LoseResponse);
+        let slow = std::cell::Cell::new(unseen);
+        let frozen = |view: &JobView| {
+            // Nobody can look for it in time.
+            if view.phase == Phase::Quiescing && slow.take() {
+                let delay = FaultKind::Delay(Duration::from_secs(3));
+                bench.fault("ListCommands", 0, 50, delay);
+            }
+            false
+        };
+        let view = bench.run_until(spec.clone(), frozen).await;
+        bench.nothing_frozen(&view.spec.instance);
+        let case = format!("{lost} lost, unseen: {unseen}");
+        assert!(!view.thaw_uncertain, "{case}");
+        assert_eq!(
+            view.verdict,
+            Some(Verdict::Application),
+            "{case}: {:#?}",
+            view.error
+        );
+        assert!(view.evidence.links.iter().all(|l| l.holds), "{case}");
+        assert_eq!(bench.calls("SendCommand"), sent, "{case}");
+        let calls = bench.ops.journal.calls(spec.job.as_str()).unwrap();
+        let on_record = calls.iter().filter(|c| c.action == "SendCommand").count();
+        assert_eq!(on_record, sent, "{case}: each request has its intent");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn cancelling_while_frozen_thaws_first() {
     let bench = bench().await;

@@ -4,7 +4,7 @@
 //! which keeps count of the attempts); *once* calls
 //! (`SendCommand`, `CreateSnapshots`, `AttachVolume`, …) have no client token and get a single
 //! attempt; *rescue* calls (thaw, cancel) have their own retry quota and short time limits, so that list
-//! traffic cannot starve a thaw.
+//! traffic cannot starve a thaw. A thaw has one attempt, because whoever repeats it puts that on record.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub struct Options {
 
 /// Time limit of one attempt at a read.
 const READ: Duration = Duration::from_secs(20);
+/// Time limit of one attempt at a thaw, or at what belongs to it.
+const RESCUE: Duration = Duration::from_secs(5);
 
 /// What the provider of credentials last said of their end.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,6 +74,8 @@ pub struct Session {
     pub(super) ssm: aws_sdk_ssm::Client,
     pub(super) ssm_once: aws_sdk_ssm::Client,
     pub(super) ssm_rescue: aws_sdk_ssm::Client,
+    /// As rescue, one attempt: whoever sends a thaw again puts that on record first.
+    pub(super) ssm_thaw: aws_sdk_ssm::Client,
     pub(super) cloudwatch: aws_sdk_cloudwatch::Client,
     /// Sends each request once: values that are published twice count twice.
     pub(super) cloudwatch_once: aws_sdk_cloudwatch::Client,
@@ -132,8 +136,9 @@ impl Session {
             RetryConfig::standard()
                 .with_max_attempts(4)
                 .with_initial_backoff(Duration::from_millis(200)),
-            Duration::from_secs(5),
+            RESCUE,
         );
+        let thaw = config(&base, RetryConfig::disabled(), RESCUE);
         Ok(Self {
             scope: Scope { account, region },
             arn: crate::domain::text::visible(identity.arn().unwrap_or_default()).into_owned(),
@@ -147,6 +152,7 @@ impl Session {
             ssm: ssm(&config(&base, RetryConfig::disabled(), READ), &whose),
             ssm_once: ssm(&once, &whose),
             ssm_rescue: ssm(&rescue, &whose),
+            ssm_thaw: ssm(&thaw, &whose),
             cloudwatch: cloudwatch(&base, &whose),
             cloudwatch_once: cloudwatch(&once, &whose),
             whose,

@@ -361,11 +361,11 @@ impl Session {
         Ok(sent)
     }
 
-    /// Sends a command that thaws: safe to repeat, so it is repeated, on its own retry quota. It waits for
+    /// Sends a command that thaws, with little patience for the answer: one attempt, safe to repeat. It waits for
     /// no token: it has the one that was set aside for it, or takes the next one's.
     ///
     /// # Errors
-    /// Whatever the last attempt answered.
+    /// With `may_have_happened` when no answer came.
     pub async fn send_rescue(
         &self,
         token: Option<Token>,
@@ -375,7 +375,7 @@ impl Session {
             Some(token) => token.spend(),
             None => self.pace.take_now(Bucket::SendCommand),
         }
-        let sent = self.send_with(&self.ssm_rescue, command).await;
+        let sent = self.send_with(&self.ssm_thaw, command).await;
         self.pace.learn(Bucket::SendCommand, sent)
     }
 

@@ -14,7 +14,7 @@ use super::poll::{follow, watch_progress};
 use super::send::{Step, send_when_taken};
 use super::timers::Timers;
 use super::waits::{Reserve, Waits};
-use super::{Ops, groups::Pass, ready, recover, rethaw};
+use super::{Ops, groups::Pass, ready, recover, rethaw, thaw};
 use crate::aws::cloudwatch;
 use crate::aws::pace::Token;
 use crate::domain::ids::SnapshotId;
@@ -409,7 +409,7 @@ async fn send_and_follow(
     if let Some(command) = command {
         let outcome = follow(&ops, &spec, &command).await;
         let ended = match step {
-            Step::Post => Event::PostEnded(outcome),
+            Step::Post => Event::PostEnded(thaw::told(&ops, &spec, outcome).await),
             Step::Look | Step::Pre => Event::PreEnded(outcome),
         };
         let _ = events.send(ended).await;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Ops;
+use super::thaw;
 use super::waits::Waits;
 use crate::aws::pace::Token;
 use crate::aws::ssm::Command;
@@ -69,7 +70,7 @@ pub(super) async fn send(ops: &Ops, spec: &JobSpec, step: Step) -> Result<Comman
 
 /// As [`send`], with the token that was set aside for it, if there is one. Where Systems Manager is too busy
 /// to take a dry run, it is offered again. What freezes is offered once: whether it is offered again, and what
-/// else must be waited for before, the job decides; and a thaw's client tries by itself.
+/// else must be waited for before, the job decides; and a thaw is sent as often as it takes (`thaw`).
 pub(super) async fn send_when_taken(
     ops: &Ops,
     spec: &JobSpec,
@@ -92,8 +93,8 @@ pub(super) async fn send_when_taken(
     offer(ops, spec, step, waits, token).await
 }
 
-/// Sends one of the document's commands, once. A lost reply is looked up by the comment, never repeated,
-/// except for the thaw's.
+/// Sends one of the document's commands, once. A lost reply is looked up by the comment, never repeated; the
+/// thaw's is where it is not found (`thaw`).
 async fn offer(
     ops: &Ops,
     spec: &JobSpec,
@@ -119,10 +120,7 @@ async fn offer(
     let detail = step.detail(spec);
     let subject = spec.job.as_str();
     if step == Step::Post {
-        let call = ops.session.send_rescue(token, &command);
-        return ops
-            .rescued(subject, "SendCommand", &detail, call, ToString::to_string)
-            .await;
+        return thaw::send(ops, spec, &command, &detail, token).await;
     }
     let token = match token {
         Some(token) => token,

@@ -16,10 +16,10 @@ use crate::domain::level::Level;
 use crate::domain::machine::{CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
-use crate::domain::trace::Said;
 use crate::jobs::journal::CallRow;
 use crate::ops::Ops;
 use crate::ops::send::{self, Step};
+use crate::ops::thaw;
 use crate::recipe::events;
 
 /// How much earlier than the console's clock says a command may have been sent by AWS's, in seconds.
@@ -153,9 +153,7 @@ async fn thaw(ops: &Ops, view: &JobView, posts: &[&Listed]) -> Result<Option<Tol
             continue;
         };
         let told = told(outcome);
-        if told.trace.events().any(|said| *said == Said::Release)
-            || !told.trace.thawed_mounts().is_empty()
-        {
+        if thaw::has_released(&told.trace) {
             return Ok(Some(told));
         }
         best = best.or(Some(told));
