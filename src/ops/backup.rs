@@ -538,8 +538,10 @@ async fn label_when_taken(ops: &Ops, spec: &JobSpec, labels: Vec<Label>, waits: 
         .map(|(label, token)| async move {
             let mut tags = Tags::default();
             tags.set(tags::SET_SIZE, label.set_size.to_string());
-            if let Some(ms) = label.frozen_ms {
-                tags.set(tags::FROZEN_MS, ms.to_string());
+            // A proven level never stands without it: it tells what was judged from what somebody wrote.
+            let unmeasured = label.level.is_proven().then(|| tags::UNMEASURED.to_owned());
+            if let Some(ms) = label.frozen_ms.map(|ms| ms.to_string()).or(unmeasured) {
+                tags.set(tags::FROZEN_MS, ms);
             }
             if !label.device.is_empty() {
                 tags.set(tags::DEVICE, label.device);
