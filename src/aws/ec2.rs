@@ -215,38 +215,6 @@ impl Session {
         Ok(rows)
     }
 
-    /// This snapshot as it is now, asked for by its id: `None` when EC2 says that there is none of that id.
-    ///
-    /// # Errors
-    /// Whatever else AWS answered; an answer that neither shows it nor denies it.
-    pub async fn snapshot(&self, id: &SnapshotId) -> Result<Option<Snapshot>, Problem> {
-        let what = &format!("read snapshot {id}");
-        self.pace.take(Bucket::DescribeSnapshots).await;
-        let answer = self
-            .ec2
-            .describe_snapshots()
-            .snapshot_ids(id.as_str())
-            .send()
-            .await
-            .map_err(|e| problem(what, &e));
-        let out = match answer {
-            Err(problem) if problem.code.as_deref() == Some("InvalidSnapshot.NotFound") => {
-                return Ok(None);
-            }
-            answer => answer?,
-        };
-        let row = out.snapshots().first();
-        let row = row.and_then(|s| convert::snapshot(self.scope(), s));
-        row.map(Some).ok_or_else(|| {
-            Problem::new(
-                Kind::Malformed,
-                what.as_str(),
-                "the answer neither shows the snapshot nor says that there is none",
-                "try again; nothing follows from such an answer",
-            )
-        })
-    }
-
     /// Ids of locked snapshots, and of those enabled for fast restore.
     ///
     /// # Errors

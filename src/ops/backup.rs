@@ -536,20 +536,7 @@ async fn label_when_taken(ops: &Ops, spec: &JobSpec, labels: Vec<Label>, waits: 
         .into_iter()
         .zip(tokens)
         .map(|(label, token)| async move {
-            let mut tags = Tags::default();
-            tags.set(tags::SET_SIZE, label.set_size.to_string());
-            // A proven level never stands without it: it tells what was judged from what somebody wrote.
-            let unmeasured = label.level.is_proven().then(|| tags::UNMEASURED.to_owned());
-            if let Some(ms) = label.frozen_ms.map(|ms| ms.to_string()).or(unmeasured) {
-                tags.set(tags::FROZEN_MS, ms);
-            }
-            if !label.device.is_empty() {
-                tags.set(tags::DEVICE, label.device);
-            }
-            for (key, value) in label.positions {
-                tags.set(key, value);
-            }
-            tags.set(tags::LEVEL, label.level.to_string());
+            let tags = label.tags();
             let detail = format!("{} {}", label.snapshot, label.level);
             ops.recorded(
                 spec.job.as_str(),

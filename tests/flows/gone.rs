@@ -35,6 +35,12 @@ fn delete(bench: &Bench, id: &str) -> Snapshot {
     bench.lab.world_of(REGION).snapshots.remove(id).unwrap()
 }
 
+/// It is seen again.
+fn show(bench: &Bench, hidden: Snapshot) {
+    let mut world = bench.lab.world_of(REGION);
+    world.snapshots.insert(hidden.id.clone(), hidden);
+}
+
 /// How many snapshots of the job AWS has, by level.
 async fn levels(bench: &Bench, view: &JobView) -> Vec<Level> {
     let there = bench.ops.session.snapshots_of_job(&view.spec.job).await;
@@ -128,8 +134,7 @@ async fn p11_a_snapshot_that_is_out_of_sight_for_some_minutes_is_not_gone() {
                 let bench = bench.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_secs(5 * 60)).await;
-                    let mut world = bench.lab.world_of(REGION);
-                    world.snapshots.insert(hidden.id.clone(), hidden);
+                    show(&bench, hidden);
                 });
             }
             false
@@ -206,12 +211,33 @@ async fn p21_what_was_made_a_moment_ago_and_is_not_shown_is_not_taken_for_gone()
     assert_ne!(view.phase, Phase::Done, "{view:#?}");
     let error = view.error.as_ref().unwrap();
     assert!(error.cause.contains(&hidden.id), "{error}");
-    let mut world = bench.lab.world_of(REGION);
-    world.snapshots.insert(hidden.id.clone(), hidden);
-    drop(world);
+    show(&bench, hidden);
     let view = until_done(&bench).await;
     assert_eq!(view.verdict, Some(Verdict::Application), "{view:#?}");
     assert_eq!(view.error, None);
+}
+
+/// Its console died before it had the set in its own record: the call's answer in the journal tells what was made.
+#[tokio::test(start_paused = true)]
+async fn p21_what_the_answer_named_is_missed_although_the_job_had_no_set_yet() {
+    let bench = bench().await;
+    let spec = spec(&bench).await;
+    let view = dropped_in(&bench, &spec, Phase::Thawing).await;
+    assert!(view.set.is_empty(), "{view:#?}");
+    let journal = &bench.ops.journal;
+    let now = bench.ops.clock.now();
+    journal.save_job(&view, &dead_owner(), true, now).unwrap();
+    let made = bench.ops.session.snapshots_of_job(&spec.job).await.unwrap();
+    let gone = made[0].id.to_string();
+    delete(&bench, &gone);
+    let first = settled(&bench).await;
+    assert_ne!(first.phase, Phase::Done, "{first:#?}");
+    let view = until_done(&bench).await;
+    assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
+    let error = view.error.as_ref().unwrap();
+    assert!(error.cause.contains(&gone), "{error}");
+    // What is left was no set any more when it was judged.
+    assert_eq!(levels(&bench, &view).await, [Level::Crash; 2]);
 }
 
 /// Whoever takes our tag off a snapshot takes it out of the set; it is there all the same, and nobody waits.
@@ -220,10 +246,11 @@ async fn p21_a_snapshot_whose_tag_was_taken_off_keeps_no_job_open() {
     let bench = bench().await;
     let before = left(&bench).await;
     let id = proven(&before).unwrap();
-    let mut world = bench.lab.world_of(REGION);
-    let there = world.snapshots.get_mut(&id).unwrap();
-    there.tags.remove("freezeframe:job").unwrap();
-    drop(world);
+    {
+        let mut world = bench.lab.world_of(REGION);
+        let there = world.snapshots.get_mut(&id).unwrap();
+        there.tags.remove("freezeframe:job").unwrap();
+    }
     let view = until_done(&bench).await;
     assert_eq!(view.verdict, Some(Verdict::Crash), "{view:#?}");
 }
