@@ -602,6 +602,53 @@ fn a_set_has_its_evidence_on_the_host_that_took_it_and_says_so_elsewhere() {
 }
 
 #[test]
+fn sets_are_found_by_the_name_of_their_instance() {
+    let state = state();
+    let ids = |filter: &str| {
+        let found = run(
+            &state,
+            &["--lab", "list", "sets", "--filter", filter, "-o", "json"],
+        );
+        let rows = match found.code {
+            0 => found.json(),
+            3 => Value::Array(Vec::new()),
+            _ => panic!("{filter}: {}", found.err),
+        };
+        let rows = rows.as_array().unwrap().clone();
+        rows.into_iter()
+            .map(|row| (row["id"].to_string(), row["instance"].to_string()))
+            .collect::<Vec<_>>()
+    };
+    let named = run(
+        &state,
+        &[
+            "--lab",
+            "list",
+            "instances",
+            "--filter",
+            "name=shop-db-1",
+            "-o",
+            "json",
+        ],
+    )
+    .json();
+    let instance = named[0]["id"].as_str().unwrap().to_owned();
+    let all = ids("");
+    let by_id = ids(&instance);
+    assert!(!by_id.is_empty() && by_id.len() < all.len(), "{by_id:?}");
+    for filter in ["name=shop-db-1", "name=SHOP-DB-1", "name=shop-db-1 level=*"] {
+        assert_eq!(ids(filter), by_id, "{filter}");
+    }
+    let word = ids("shop-db-1");
+    assert!(by_id.iter().all(|one| word.contains(one)), "{word:?}");
+    assert_eq!(
+        ids("!name=shop-db-1").len(),
+        all.len() - by_id.len(),
+        "the others"
+    );
+}
+
+#[test]
 fn own_recipes_and_documents_are_chosen_by_name() {
     let state = state();
     let instance = mysql_instance(&state);

@@ -6,6 +6,8 @@
     reason = "a helper of a test fails the test"
 )]
 
+#[path = "flows/gone.rs"]
+mod gone;
 mod support;
 
 use std::sync::Arc;

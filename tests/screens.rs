@@ -8,6 +8,8 @@ macro_rules! shows {
     };
 }
 
+#[path = "screens/claims.rs"]
+mod claims;
 #[path = "screens/flows.rs"]
 mod flows;
 #[path = "screens/looped.rs"]

@@ -8,9 +8,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use super::convert;
+use super::error::problem;
 use super::session::Session;
 use crate::domain::ids::SnapshotId;
-use crate::domain::problem::Problem;
+use crate::domain::pace::Bucket;
+use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 
 /// Pause between two looks at a set, growing.
@@ -51,6 +54,38 @@ impl Progress {
 }
 
 impl Session {
+    /// This snapshot as it is now, asked for by its id: `None` when EC2 says that there is none of that id.
+    ///
+    /// # Errors
+    /// Whatever else AWS answered; an answer that neither shows it nor denies it.
+    pub async fn snapshot(&self, id: &SnapshotId) -> Result<Option<Snapshot>, Problem> {
+        let what = &format!("read snapshot {id}");
+        self.pace.take(Bucket::DescribeSnapshots).await;
+        let answer = self
+            .ec2
+            .describe_snapshots()
+            .snapshot_ids(id.as_str())
+            .send()
+            .await
+            .map_err(|e| problem(what, &e));
+        let out = match answer {
+            Err(problem) if problem.code.as_deref() == Some("InvalidSnapshot.NotFound") => {
+                return Ok(None);
+            }
+            answer => answer?,
+        };
+        let row = out.snapshots().first();
+        let row = row.and_then(|s| convert::snapshot(self.scope(), s));
+        row.map(Some).ok_or_else(|| {
+            Problem::new(
+                Kind::Malformed,
+                what.as_str(),
+                "the answer neither shows the snapshot nor says that there is none",
+                "try again; nothing follows from such an answer",
+            )
+        })
+    }
+
     /// Reads these snapshots again and again, seldom at the end, until the receiver is dropped. One that
     /// is not visible is missing from the answer.
     pub fn progress_of(

@@ -96,7 +96,7 @@ pub enum Command {
         /// What to list
         #[arg(value_enum)]
         what: Listing,
-        /// Only rows that match, such as 'tag:Env=prod !state=stopped web'
+        /// Only rows that match, such as 'tag:Env=prod !state=stopped web'; sets and jobs by their instance's Name too
         #[arg(long, default_value = "", value_name = "EXPR")]
         filter: String,
         /// Only sets, or snapshots of sets, that this machine took: those whose job is in its journal

@@ -1,6 +1,6 @@
 //! `list`: what is there, for people and for programs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -9,7 +9,8 @@ use super::output::{Out, Table, with_id};
 use super::taken_up::standing;
 use super::{exit, printed};
 use crate::domain::filter::Filter;
-use crate::domain::ids::{JobId, Scope};
+use crate::domain::ids::{InstanceId, JobId, Scope};
+use crate::domain::instance::Instance;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::ops::owner::{Driver, driver};
@@ -82,7 +83,7 @@ pub(super) async fn run(
                 rows.map(|s| {
                     let mut value = with_id(s, &s.state);
                     if let Value::Object(map) = &mut value {
-                        map.insert("level".to_owned(), serde_json::json!(s.level()));
+                        map.insert("level".to_owned(), serde_json::json!(s.borne_level()));
                     }
                     value
                 })
@@ -112,9 +113,12 @@ pub(super) async fn run(
         Listing::Sets => {
             let (rows, _) = ops.session.snapshots().await?;
             let sets = super::sets::accounts(ops, &rows)?;
-            let sets = sets
-                .iter()
-                .filter(|s| filter.matches_set(&s.set) && (!mine || s.is_mine()));
+            let names = names(ops, &filter).await?;
+            let sets = sets.iter().filter(|s| {
+                let there = s.set.instance.as_ref().and_then(|id| names.get(id));
+                let name = there.map(String::as_str).or(s.instance_name());
+                filter.matches_set(&s.set, name) && (!mine || s.is_mine())
+            });
             (
                 sets.map(super::sets::Account::json).collect(),
                 vec![
@@ -199,6 +203,16 @@ pub(super) async fn run(
         }
     }))?;
     Ok(if empty { exit::NOTHING } else { exit::OK })
+}
+
+/// The names of the instances; looked up only when they are asked for.
+async fn names(ops: &Ops, filter: &Filter) -> Result<HashMap<InstanceId, String>, Problem> {
+    if !filter.asks_for_names() {
+        return Ok(HashMap::new());
+    }
+    let rows = ops.session.instances().await?;
+    let named = |row: Instance| Some((row.id.clone(), row.tags.name()?.to_owned()));
+    Ok(rows.into_iter().filter_map(named).collect())
 }
 
 /// The jobs of these snapshots that this machine's journal has; looked up only when they are asked for.

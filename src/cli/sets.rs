@@ -49,6 +49,12 @@ impl Account {
         self.job.is_some()
     }
 
+    /// What its instance was called when it was taken, where this machine's journal tells.
+    pub(super) fn instance_name(&self) -> Option<&str> {
+        let job = self.job.as_ref();
+        job.map(|job| job.spec.instance_name.as_str())
+    }
+
     /// The set with the keys that every listing has, `set` as `snapshot -o json` prints it, and `evidence`.
     pub(super) fn json(&self) -> Value {
         let set = &self.set;
@@ -72,8 +78,12 @@ impl Account {
             sentences.into_iter().map(|s| s.text).collect()
         };
         let Some(job) = &self.job else {
+            let summary = match self.set.bare_claim() {
+                Some(_) => proof::CLAIMED,
+                None => "by tag",
+            };
             return json!({
-                "source": "tags", "summary": "by tag", "note": proof::NOT_HERE,
+                "source": "tags", "summary": summary, "note": proof::NOT_HERE,
                 "links": [], "positions": self.positions, "files": [], "sentences": words(proof::sentences_by_tag(&self.set)),
             });
         };

@@ -88,13 +88,21 @@ impl Filter {
         self.terms.is_empty() || self.matches(&SnapshotRow::new(row))
     }
 
-    /// Whether a set matches. Sets have no tags of their own: `tag:` terms never match one.
-    pub fn matches_set(&self, row: &SnapshotSet) -> bool {
+    /// Whether a set matches; `name` is that of its instance. Sets have no tags of their own: `tag:` terms never
+    /// match one.
+    pub fn matches_set(&self, row: &SnapshotSet, name: Option<&str>) -> bool {
         self.terms.is_empty()
             || self.matches(&SetRow {
                 set: row,
                 level: row.level.to_string(),
+                name,
             })
+    }
+
+    /// Whether a name can make a row match or not.
+    pub fn asks_for_names(&self) -> bool {
+        let asks = |test: &Test| matches!(test, Test::Word { .. } | Test::Is(Field::Name, _));
+        self.terms.iter().any(|(_, test)| asks(test))
     }
 
     /// Whether a job matches; `state` is what the listing says of it, and its phase too, `level` its verdict.
@@ -341,7 +349,7 @@ impl<'a> SnapshotRow<'a> {
     fn new(snapshot: &'a Snapshot) -> Self {
         Self {
             snapshot,
-            level: snapshot.level().map(|l| l.to_string()),
+            level: snapshot.borne_level().map(|l| l.to_string()),
         }
     }
 }
@@ -371,6 +379,8 @@ impl Row for SnapshotRow<'_> {
 struct SetRow<'a> {
     set: &'a SnapshotSet,
     level: String,
+    /// Of its instance.
+    name: Option<&'a str>,
 }
 
 impl Row for SetRow<'_> {
@@ -389,7 +399,8 @@ impl Row for SetRow<'_> {
                 .collect(),
             Field::Instance => s.instance.iter().map(|i| i.as_str()).collect(),
             Field::Recipe => s.recipe.as_deref().into_iter().collect(),
-            Field::Name | Field::Az | Field::Type | Field::Agent | Field::Volume => Vec::new(),
+            Field::Name => self.name.into_iter().collect(),
+            Field::Az | Field::Type | Field::Agent | Field::Volume => Vec::new(),
         }
     }
 
@@ -461,6 +472,8 @@ mod tests {
             ("Env", "prod"),
             ("freezeframe:job", "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10"),
             ("freezeframe:level", "application"),
+            ("freezeframe:frozen-ms", "12"),
+            ("freezeframe:set-size", "1"),
         ]);
         for (text, expected) in [
             ("", true),

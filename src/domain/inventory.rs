@@ -74,7 +74,7 @@ impl Inventory {
         map
     }
 
-    /// For each instance the newest set with a proven level.
+    /// For each instance the newest set whose tags bear out a proven level.
     pub fn last_proven(&self) -> HashMap<InstanceId, SnapshotSet> {
         let mut map = HashMap::new();
         for set in self.sets() {
@@ -85,5 +85,55 @@ impl Inventory {
             }
         }
         map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::tags;
+
+    fn snapshot(n: u8, hour: u8, marks: &[(&str, &str)]) -> Snapshot {
+        let mut row: Snapshot = serde_json::from_value(serde_json::json!({
+            "account": "111122223333", "region": "eu-central-1", "id": format!("snap-0000000000000000{n}"),
+            "volume": "vol-00000000000000001", "state": "completed", "progress": 100,
+            "started": format!("2026-11-21T{hour:02}:00:00Z"), "completed": null, "volume_gib": 1,
+            "full_bytes": null, "encrypted": false, "tier": "standard", "description": "",
+            "origin": {"by": "freezeframe"},
+            "tags": {
+                "freezeframe:job": format!("0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f1{n}"),
+                "freezeframe:level": "application", "freezeframe:instance": "i-00000000000000001",
+            },
+        }))
+        .unwrap();
+        for (key, value) in marks {
+            row.tags.set(*key, *value);
+        }
+        row
+    }
+
+    #[test]
+    fn p11_the_last_proven_set_is_none_that_only_a_tag_claims() {
+        let marks = [(tags::FROZEN_MS, "12"), (tags::SET_SIZE, "1")];
+        let inventory = |snapshots| Inventory {
+            scope: serde_json::from_str(r#"{"account": "111122223333", "region": "eu-central-1"}"#)
+                .unwrap(),
+            taken_at: DateTime::UNIX_EPOCH,
+            instances: Vec::new(),
+            volumes: Vec::new(),
+            snapshots,
+            images: Vec::new(),
+        };
+        let both = inventory(vec![snapshot(1, 4, &marks), snapshot(2, 9, &[])]);
+        let last = both.last_proven();
+        assert_eq!(last.len(), 1);
+        for set in last.values() {
+            assert_eq!(
+                set.members,
+                [SnapshotId::from_api("snap-00000000000000001")]
+            );
+        }
+        let bare = inventory(vec![snapshot(2, 9, &[])]);
+        assert!(bare.last_proven().is_empty());
     }
 }

@@ -8,6 +8,7 @@ use super::ids::{InstanceId, SnapshotId, VolumeId};
 use super::job::Member;
 use super::level::Level;
 use super::problem::Problem;
+use super::tags::{self, Tags};
 
 /// What is to be written on a snapshot once the evidence is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +40,25 @@ impl Label {
     /// that claims more than was judged. A lower word that somebody wrote since stands.
     pub fn is_due(&self, now: Level) -> bool {
         now == Level::Pending || now > self.level
+    }
+
+    /// The tags that are written in one call. Those beside a proven level tell it from one that somebody wrote
+    /// ([`super::snapshot::Snapshot::bare_claim`]), so none of them is ever left out.
+    pub fn tags(&self) -> Tags {
+        let mut tags = Tags::default();
+        tags.set(tags::SET_SIZE, self.set_size.to_string());
+        let unmeasured = self.level.is_proven().then(|| tags::UNMEASURED.to_owned());
+        if let Some(ms) = self.frozen_ms.map(|ms| ms.to_string()).or(unmeasured) {
+            tags.set(tags::FROZEN_MS, ms);
+        }
+        if !self.device.is_empty() {
+            tags.set(tags::DEVICE, &self.device);
+        }
+        for (key, value) in &self.positions {
+            tags.set(key, value);
+        }
+        tags.set(tags::LEVEL, self.level.to_string());
+        tags
     }
 }
 
@@ -138,6 +158,37 @@ mod tests {
         assert!(due(Level::Crash, Level::Application), "it was lowered");
         assert!(!due(Level::Application, Level::Crash));
         assert!(!due(Level::Application, Level::Application));
+    }
+
+    #[test]
+    fn p11_a_label_bears_out_its_level_whatever_is_known_of_the_window() {
+        for level in [
+            Level::Pending,
+            Level::Crash,
+            Level::Filesystem,
+            Level::Application,
+        ] {
+            for frozen_ms in [None, Some(0), Some(12)] {
+                let written = Label {
+                    frozen_ms,
+                    ..label(level)
+                };
+                let mut row: crate::domain::snapshot::Snapshot =
+                    serde_json::from_value(serde_json::json!({
+                        "account": "111122223333", "region": "eu-central-1", "id": written.snapshot,
+                        "volume": written.volume, "state": "completed", "progress": 100,
+                        "started": "2026-11-21T04:00:00Z", "completed": null, "volume_gib": 1,
+                        "full_bytes": null, "encrypted": false, "tier": "standard", "description": "",
+                        "origin": {"by": "freezeframe"}, "tags": written.tags(),
+                    }))
+                    .unwrap();
+                row.tags
+                    .set(tags::JOB, "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10");
+                assert_eq!(row.borne_level(), Some(level), "{frozen_ms:?}");
+                row.tags.set(tags::SET_SIZE, "many");
+                assert_eq!(row.borne_level(), Some(level.min(Level::Crash)));
+            }
+        }
     }
 
     #[test]

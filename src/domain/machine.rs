@@ -31,10 +31,12 @@ pub use facts::{
     UncoveredMount,
 };
 pub use failsafe::Began;
+pub use finish::{GONE_SINCE, incomplete};
 pub use foreign::{may_have_frozen, told_by_exit};
 pub use freeze::Thawed;
 pub use types::{
-    CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, SnapshotProgress, Timer,
+    CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, GONE, SnapshotProgress,
+    Timer,
 };
 
 use super::evidence::{CallOrder, Judged, Told};
@@ -157,6 +159,7 @@ pub struct Job {
     set: Vec<Member>,
     ended_at: HashMap<String, DateTime<Utc>>,
     errored: Vec<String>,
+    gone: Vec<String>,
 }
 
 /// The machine as a function: the state after an event, and what is to be done.
@@ -208,6 +211,7 @@ impl Job {
             set: Vec::new(),
             ended_at: HashMap::new(),
             errored: Vec::new(),
+            gone: Vec::new(),
         }
     }
 

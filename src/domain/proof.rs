@@ -19,6 +19,8 @@ pub use lowered::{Lowered, lowered};
 
 /// Said in place of evidence that another machine keeps.
 pub const NOT_HERE: &str = "not on this machine; level by tag";
+/// Said of a level that only the level's tag has.
+pub const CLAIMED: &str = "claimed by tag, no evidence";
 
 /// One snapshot of a set, and what may be claimed of it here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,24 +76,35 @@ pub fn members(
     set.members
         .iter()
         .filter_map(|id| snapshots.iter().find(|s| s.id == *id))
-        .map(|snapshot| {
-            let tagged = snapshot.level().unwrap_or(Level::Pending);
-            let (level, reason) = match job {
-                None => (
-                    tagged,
-                    format!("its tag says {tagged}; the evidence is not on this machine"),
-                ),
-                Some(job) => judged(tagged, snapshot, job),
-            };
-            MemberProof {
-                snapshot: snapshot.id.clone(),
-                volume: snapshot.volume.clone(),
-                device: snapshot.device().map(str::to_owned),
-                level,
-                reason,
-            }
-        })
+        .map(|snapshot| member(snapshot, job))
         .collect()
+}
+
+/// What may be claimed of one snapshot of a set.
+pub fn member(snapshot: &Snapshot, job: Option<&JobView>) -> MemberProof {
+    let tagged = snapshot.level().unwrap_or(Level::Pending);
+    let (level, reason) = match (job, snapshot.bare_claim()) {
+        (Some(job), _) => judged(tagged, snapshot, job),
+        (None, Some(claim)) => (
+            snapshot.borne_level().unwrap_or(Level::Pending),
+            format!(
+                "{claim} is {CLAIMED}: {} and {}, which freezeframe writes with it, are not both on it",
+                tags::SET_SIZE,
+                tags::FROZEN_MS
+            ),
+        ),
+        (None, None) => (
+            tagged,
+            format!("its tag says {tagged}; the evidence is not on this machine"),
+        ),
+    };
+    MemberProof {
+        snapshot: snapshot.id.clone(),
+        volume: snapshot.volume.clone(),
+        device: snapshot.device().map(str::to_owned),
+        level,
+        reason,
+    }
 }
 
 /// The tag is the last thing written and anybody may change it; the journal is what was seen. Where they
@@ -345,6 +358,25 @@ fn who_asked(job: &JobView) -> Option<String> {
 
 /// What can be said of a set whose job this machine's journal does not have.
 pub fn sentences_by_tag(set: &SnapshotSet) -> Vec<Sentence> {
+    if let Some(claim) = set.bare_claim() {
+        return vec![
+            Sentence::new(
+                Tone::Broken,
+                format!("{} is {CLAIMED}.", capital(&claim.to_string())),
+            ),
+            Sentence::new(
+                Tone::Plain,
+                format!(
+                    "freezeframe writes {} and {} in the same call as a proven level, and they are not both on what \
+                     claims it; the journal of this machine does not have job {}. Anybody may have written that tag: \
+                     what was not proven is not claimed.",
+                    tags::SET_SIZE,
+                    tags::FROZEN_MS,
+                    set.job
+                ),
+            ),
+        ];
+    }
     vec![
         Sentence::new(Tone::Plain, format!("Evidence: {NOT_HERE}.")),
         Sentence::new(

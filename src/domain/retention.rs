@@ -88,7 +88,7 @@ pub struct Decision {
     pub instance_name: String,
     /// The moment whose data it holds.
     pub started: DateTime<Utc>,
-    /// Its level; absent for a snapshot that is not ours.
+    /// The level that its tags say, whoever wrote them; absent for a snapshot that is not ours.
     pub level: Option<Level>,
     /// What happens to it.
     pub fate: Fate,

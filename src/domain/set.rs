@@ -24,8 +24,12 @@ pub struct SnapshotSet {
     pub started: DateTime<Utc>,
     /// Recipe, as tagged.
     pub recipe: Option<String>,
-    /// Best level among the members that the recipe covered; `pending` while any of ours is pending.
+    /// What may be claimed: the best level among the members that the recipe covered, as far as their tags bear
+    /// it out ([`Snapshot::borne_level`]); `pending` while any of ours is pending. Where the journal has the job,
+    /// whoever shows the set lowers or proves it by that.
     pub level: Level,
+    /// The same by the levels' tags alone, whoever wrote them. What protects a set from being pruned goes by this.
+    pub tagged: Level,
     /// Freeze window in milliseconds, as tagged.
     pub frozen_ms: Option<u64>,
     /// Members, by device.
@@ -40,6 +44,11 @@ impl SnapshotSet {
     /// Whether members are missing.
     pub fn is_partial(&self) -> bool {
         self.expected.is_some_and(|n| n != self.members.len())
+    }
+
+    /// The proven level that its tags claim and that nothing bears out.
+    pub fn bare_claim(&self) -> Option<Level> {
+        Some(self.tagged).filter(|tagged| tagged.is_proven() && *tagged > self.level)
     }
 }
 
@@ -72,11 +81,13 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         .first()
         .filter(|first| instances.iter().all(|i| i == *first))
         .cloned();
-    let levels = || members.iter().map(|m| m.level().unwrap_or(Level::Pending));
-    let level = if levels().any(|l| l == Level::Pending) {
-        Level::Pending
-    } else {
-        levels().max().unwrap_or(Level::Pending)
+    let best = |of: fn(&Snapshot) -> Option<Level>| {
+        let levels = || members.iter().map(|m| of(m).unwrap_or(Level::Pending));
+        if levels().any(|l| l == Level::Pending) {
+            Level::Pending
+        } else {
+            levels().max().unwrap_or(Level::Pending)
+        }
     };
     let expected = tag(tags::SET_SIZE).and_then(|t| t.parse().ok());
     SnapshotSet {
@@ -85,7 +96,8 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         instance,
         started: members.iter().map(|m| m.started).min().unwrap_or_default(),
         recipe: tag(tags::RECIPE).map(str::to_owned),
-        level,
+        level: best(Snapshot::borne_level),
+        tagged: best(Snapshot::level),
         frozen_ms: tag(tags::FROZEN_MS).and_then(|t| t.parse().ok()),
         members: members.iter().map(|m| m.id.clone()).collect(),
         expected,

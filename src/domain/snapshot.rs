@@ -47,8 +47,9 @@ impl Snapshot {
         self.tags.get(tags::JOB).and_then(|t| t.parse().ok())
     }
 
-    /// Its level. `None` for snapshots that are not ours; a missing or unknown word on ours is
-    /// `pending`: unknown is never shown as consistent.
+    /// The level that its tag says. `None` for snapshots that are not ours; a missing or unknown word on ours is
+    /// `pending`: unknown is never shown as consistent. Anybody may have written it: what is shown as proven is
+    /// [`Snapshot::borne_level`].
     pub fn level(&self) -> Option<Level> {
         self.job().map(|_| {
             self.tags
@@ -56,6 +57,32 @@ impl Snapshot {
                 .and_then(|word| word.parse().ok())
                 .unwrap_or(Level::Pending)
         })
+    }
+
+    /// The level that its tags bear out: what its tag says, but no more than `crash` where a proven level has not
+    /// what freezeframe writes with one.
+    pub fn borne_level(&self) -> Option<Level> {
+        self.level().map(|level| {
+            if self.bare_claim().is_some() {
+                level.min(Level::Crash)
+            } else {
+                level
+            }
+        })
+    }
+
+    /// The level that its tag claims and nothing else on it bears out: freezeframe writes the set's size and the
+    /// freeze window in the same call as a proven level.
+    pub fn bare_claim(&self) -> Option<Level> {
+        let marked = self
+            .tags
+            .get(tags::SET_SIZE)
+            .is_some_and(|size| size.parse::<usize>().is_ok_and(|n| n > 0))
+            && self
+                .tags
+                .get(tags::FROZEN_MS)
+                .is_some_and(|ms| ms == tags::UNMEASURED || ms.parse::<u64>().is_ok());
+        self.level().filter(|level| level.is_proven() && !marked)
     }
 
     /// The instance that it was taken from, as we tagged it.

@@ -18,6 +18,8 @@ pub const INSTANCE: &str = "freezeframe:instance";
 pub const DEVICE: &str = "freezeframe:device";
 /// Freeze window in milliseconds.
 pub const FROZEN_MS: &str = "freezeframe:frozen-ms";
+/// Its value where a freeze was proven whose length nobody told.
+pub const UNMEASURED: &str = "unknown";
 /// How many snapshots the set has.
 pub const SET_SIZE: &str = "freezeframe:set-size";
 /// Group of an instance whose members are never frozen together, such as a primary and its replica.

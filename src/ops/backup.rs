@@ -536,18 +536,7 @@ async fn label_when_taken(ops: &Ops, spec: &JobSpec, labels: Vec<Label>, waits: 
         .into_iter()
         .zip(tokens)
         .map(|(label, token)| async move {
-            let mut tags = Tags::default();
-            tags.set(tags::SET_SIZE, label.set_size.to_string());
-            if let Some(ms) = label.frozen_ms {
-                tags.set(tags::FROZEN_MS, ms.to_string());
-            }
-            if !label.device.is_empty() {
-                tags.set(tags::DEVICE, label.device);
-            }
-            for (key, value) in label.positions {
-                tags.set(key, value);
-            }
-            tags.set(tags::LEVEL, label.level.to_string());
+            let tags = label.tags();
             let detail = format!("{} {}", label.snapshot, label.level);
             ops.recorded(
                 spec.job.as_str(),

@@ -215,3 +215,43 @@ async fn p12_when_one_of_several_labels_stands_the_others_are_written_by_the_nex
         .collect();
     assert_eq!(states, ["done", "done"], "{listed:#}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_a_level_without_what_comes_with_it_is_told_as_a_claim_where_no_journal_bears_it_out() {
+    let served = served(1).await;
+    let instance = served.id("db-0");
+    let (taker, other) = (Home::new(&served), Home::new(&served));
+    let args = ["snapshot", "--instance", &instance, "--max-freeze", "60s"];
+    let taken = taker.run(&args).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+    let sets = ["list", "sets"];
+    let whole = other.run(&sets).await.json()[0].clone();
+    assert_eq!(whole["level"], "application", "{whole:#}");
+    assert_eq!(whole["evidence"]["summary"], "by tag", "{whole:#}");
+    for snapshot in served.lab.world().snapshots.values_mut() {
+        snapshot.tags.remove("freezeframe:frozen-ms");
+    }
+    let bare = other.run(&sets).await.json()[0].clone();
+    assert_eq!(bare["level"], "crash", "{bare:#}");
+    assert_eq!(bare["tagged"], "application", "{bare:#}");
+    let claimed = "claimed by tag, no evidence";
+    assert_eq!(bare["evidence"]["summary"], claimed, "{bare:#}");
+    let members = bare["set"].as_array().unwrap();
+    for member in members {
+        assert_eq!(member["level"], "crash", "{bare:#}");
+    }
+    let told = |m: &&Value| m["reason"].as_str().unwrap().contains(claimed);
+    assert_eq!(members.iter().filter(told).count(), 2, "{bare:#}");
+    let first = bare["evidence"]["sentences"][0].as_str().unwrap();
+    assert!(first.contains(claimed), "{bare:#}");
+    for what in ["sets", "snapshots"] {
+        let found = other
+            .run(&["list", what, "--filter", "level=application"])
+            .await;
+        assert_eq!(found.code, Some(3), "{found:?}");
+    }
+    // Who has the journal has the evidence.
+    let here = taker.run(&sets).await.json()[0].clone();
+    assert_eq!(here["level"], "application", "{here:#}");
+    assert_eq!(here["evidence"]["summary"], "held", "{here:#}");
+}

@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{Call, Closing, Job, arm, values};
-use super::{CreatedSnapshot, Datum, Effect, Label, SnapshotProgress, Timer, Written};
+use super::{CreatedSnapshot, Datum, Effect, GONE, Label, SnapshotProgress, Timer, Written};
 use crate::domain::evidence::{Facts, Judged, judge};
-use crate::domain::ids::{SnapshotId, VolumeId};
+use crate::domain::ids::{InstanceId, SnapshotId, VolumeId};
 use crate::domain::job::{Member, Phase, Verdict};
 use crate::domain::label;
 use crate::domain::level::Level;
@@ -30,6 +30,34 @@ const LABEL_LATER: Duration = Duration::from_secs(5 * 60);
 const COMPLETE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Publishing metrics.
 const PUBLISH: Duration = Duration::from_secs(30);
+
+/// Why a snapshot that somebody deleted is worth nothing.
+pub const GONE_SINCE: &str = "EC2 does not have it any more";
+
+/// That a set is incomplete, in words: which of its snapshots AWS failed, and which are not there any more.
+pub fn incomplete(instance: &InstanceId, failed: &[String], gone: &[String]) -> Problem {
+    let mut causes = Vec::new();
+    if !failed.is_empty() {
+        causes.push(format!("AWS reports that {} failed", failed.join(", ")));
+    }
+    if !gone.is_empty() {
+        causes.push(format!(
+            "EC2 does not have {} any more: deleted by somebody else, or in the Recycle Bin",
+            gone.join(", ")
+        ));
+    }
+    let kind = if failed.is_empty() {
+        Kind::NotFound
+    } else {
+        Kind::Aws
+    };
+    Problem::new(
+        kind,
+        format!("complete the set of {instance}"),
+        causes.join("; "),
+        "run the job again; an incomplete set cannot be restored as one",
+    )
+}
 
 impl Job {
     pub(super) fn find(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
@@ -281,6 +309,13 @@ impl Job {
             let Some(member) = self.set.iter_mut().find(|m| m.snapshot == seen.snapshot) else {
                 continue;
             };
+            if seen.state == GONE && !self.gone.iter().any(|gone| gone == id) {
+                member.level = member.level.min(Level::Crash);
+                member.reason = GONE_SINCE.to_owned();
+                self.ended_at.insert(id.to_owned(), now);
+                self.gone.push(id.to_owned());
+                continue;
+            }
             if self.ended_at.contains_key(id) {
                 continue;
             }
@@ -300,6 +335,13 @@ impl Job {
                 _ => {}
             }
         }
+        // What is not there takes no label.
+        let gone = &self.gone;
+        self.owed
+            .retain(|l| !gone.iter().any(|id| id == l.snapshot.as_str()));
+        if self.owed.is_empty() {
+            self.label_problem = None;
+        }
         if !self
             .set
             .iter()
@@ -309,21 +351,17 @@ impl Job {
         }
         todo.push(Effect::Disarm(Timer::Complete));
         todo.push(Effect::Disarm(Timer::LabelRetry));
-        if self.errored.is_empty() && self.owed.is_empty() {
+        let whole = self.errored.is_empty() && self.gone.is_empty();
+        if whole && self.owed.is_empty() {
             self.publish(self.earned(false), now, todo);
             return;
         }
-        if self.errored.is_empty() {
+        if whole {
             self.closing = Closing::LastLabels;
             self.write_labels(todo);
             return;
         }
-        self.fail_record(Problem::new(
-            Kind::Aws,
-            format!("complete the set of {}", self.spec.instance),
-            format!("AWS reports that {} failed", self.errored.join(", ")),
-            "run the job again; an incomplete set cannot be restored as one",
-        ));
+        self.fail_record(incomplete(&self.spec.instance, &self.errored, &self.gone));
         for judged in &mut self.judged {
             if self.errored.iter().any(|id| id == judged.snapshot.as_str()) {
                 judged.level = Level::Crash;
@@ -337,6 +375,10 @@ impl Job {
         owed.extend(lowered);
         self.owed = owed;
         self.earns = Some(Verdict::Failed);
+        if self.owed.is_empty() {
+            self.publish(Verdict::Failed, now, todo);
+            return;
+        }
         self.closing = Closing::Lowering(Verdict::Failed);
         self.write_labels(todo);
     }
@@ -414,7 +456,7 @@ impl Job {
             let covered = |j: &Judged| j.snapshot == member.snapshot && j.covered;
             values::Copied {
                 drive: &member.device,
-                errored: ended.is_none() || self.errored.iter().any(|e| e == id),
+                errored: ended.is_none() || self.errored.iter().chain(&self.gone).any(|e| e == id),
                 seconds: ended.map(|ended| (*ended - started).as_seconds_f64()),
                 gib: member.volume_gib,
                 window_ms: self

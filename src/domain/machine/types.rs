@@ -66,11 +66,14 @@ pub struct CreatedSnapshot {
 pub struct SnapshotProgress {
     /// The snapshot.
     pub snapshot: SnapshotId,
-    /// `pending`, `completed`, `error`, …
+    /// `pending`, `completed`, `error`, …, or [`GONE`].
     pub state: String,
     /// 0 to 100.
     pub percent: u8,
 }
+
+/// The state of a snapshot that EC2 certainly does not have any more. One look that misses it does not make it so.
+pub const GONE: &str = "gone";
 
 /// One value of one metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -195,7 +198,8 @@ pub enum Effect {
         /// These.
         labels: Vec<Label>,
     },
-    /// Read the set's progress until every member is `completed` or `error`; [`Event::Progress`] each time.
+    /// Read the set's progress until every member is `completed`, `error` or [`GONE`]; [`Event::Progress`] each
+    /// time.
     WatchProgress,
     /// Publish; answer with [`Event::Published`].
     Publish(Vec<Datum>),

@@ -19,6 +19,8 @@ fn snapshot(n: u8, level: &str) -> Snapshot {
         (tags::JOB, JOB),
         (tags::LEVEL, level),
         (tags::DEVICE, "/dev/sdf"),
+        (tags::FROZEN_MS, "12"),
+        (tags::SET_SIZE, "1"),
     ]
     .into_iter()
     .collect();
@@ -93,6 +95,34 @@ fn the_lower_of_tag_and_journal_stands_and_says_so() {
         let (level, reason) = claimed(tag, None);
         assert_eq!(level.to_string(), tag);
         assert!(reason.contains("not on this machine"), "{reason}");
+    }
+}
+
+#[test]
+fn p11_a_level_without_the_marks_that_come_with_it_is_only_claimed() {
+    for missing in [tags::FROZEN_MS, tags::SET_SIZE] {
+        for tag in ["pending", "crash", "filesystem", "application"] {
+            let mut rows = [snapshot(1, tag)];
+            rows[0].tags.0.remove(missing);
+            let sets = super::super::set::group(&rows);
+            let members = members(&sets[0], &rows, None);
+            let bare = ["filesystem", "application"].contains(&tag);
+            let shown = if bare { "crash" } else { tag };
+            assert_eq!(members[0].level.to_string(), shown, "{tag} {missing}");
+            assert_eq!(sets[0].level.to_string(), shown, "{tag} {missing}");
+            let reason = &members[0].reason;
+            assert_eq!(
+                reason.contains("claimed by tag, no evidence"),
+                bare,
+                "{reason}"
+            );
+            let told = sentences_by_tag(&sets[0]);
+            assert_eq!(told[0].tone == Tone::Broken, bare, "{told:?}");
+            // The journal is the evidence, whoever took the marks away.
+            let job = job(&[(1, tag)], &[]);
+            let known = super::members(&sets[0], &rows, Some(&job));
+            assert_eq!(known[0].level.to_string(), tag);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::inventory::Inventory;
 use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::proof;
 use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags::{MAX_TAGS, RESTORE, RESTORED_FROM, Tags};
@@ -276,7 +277,7 @@ fn item(
     Ok(RestoreItem {
         snapshot: member.id.clone(),
         source: member.volume.clone(),
-        level: member.level().unwrap_or(Level::Pending),
+        level: member.borne_level().unwrap_or(Level::Pending),
         size_gib: member.volume_gib,
         zone: target.zone.clone(),
         volume_type,
@@ -360,9 +361,13 @@ fn warnings(
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     for member in members {
-        let level = member.level().unwrap_or(Level::Pending);
+        let level = member.borne_level().unwrap_or(Level::Pending);
         if !level.is_proven() {
-            warnings.push(format!("{} is not proven consistent ({level})", member.id));
+            let worth = match member.bare_claim() {
+                Some(claim) => format!("{level}; {claim} is {}", proof::CLAIMED),
+                None => level.to_string(),
+            };
+            warnings.push(format!("{} is not proven consistent ({worth})", member.id));
         }
         if member
             .tags

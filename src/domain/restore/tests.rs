@@ -38,6 +38,7 @@ fn snapshot(id: &str, volume: &str, device: &str, level: &str) -> Snapshot {
             (tags::INSTANCE, "i-01234567"),
             (tags::DEVICE, device),
             (tags::SET_SIZE, "3"),
+            (tags::FROZEN_MS, "12"),
             ("Name", "it's $(id)"),
             ("aws:x", "never"),
         ]

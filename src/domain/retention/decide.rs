@@ -10,6 +10,7 @@ use crate::domain::ids::{ImageId, InstanceId, SnapshotId, VolumeId};
 use crate::domain::inventory::Inventory;
 use crate::domain::level::{Level, Origin};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::proof::CLAIMED;
 use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
@@ -95,8 +96,13 @@ struct View<'a> {
     names: HashMap<&'a InstanceId, &'a str>,
     attached: HashMap<&'a VolumeId, &'a InstanceId>,
     /// For each volume the sets that count (indices, newest first).
-    counted: HashMap<String, Vec<usize>>,
+    counted: Counted,
+    /// The same, had every level's tag been believed. It only adds to what is kept: a tag that somebody wrote
+    /// pushes no proven set out, and takes no protection from the set that bears it.
+    claimed: Counted,
 }
+
+type Counted = HashMap<String, Vec<usize>>;
 
 impl<'a> View<'a> {
     fn new(facts: &'a Facts<'a>, now: DateTime<Utc>) -> Self {
@@ -136,11 +142,18 @@ impl<'a> View<'a> {
                 .filter_map(|v| Some((&v.id, &v.attachments.first()?.instance)))
                 .collect(),
             counted: HashMap::new(),
+            claimed: HashMap::new(),
         };
-        let mut counted: HashMap<String, Vec<usize>> = HashMap::new();
-        for n in 0..view.sets.len() {
-            if view.counts(n) {
-                for member in view.members_of(n) {
+        view.counted = view.of_each_volume(|set| set.level);
+        view.claimed = view.of_each_volume(|set| set.tagged);
+        view
+    }
+
+    fn of_each_volume(&self, level: fn(&SnapshotSet) -> Level) -> Counted {
+        let mut counted = Counted::new();
+        for n in 0..self.sets.len() {
+            if self.counts(n, level) {
+                for member in self.members_of(n) {
                     let list = counted.entry(lineage(member)).or_default();
                     if list.last() != Some(&n) {
                         list.push(n);
@@ -148,18 +161,17 @@ impl<'a> View<'a> {
                 }
             }
         }
-        view.counted = counted;
-        view
+        counted
     }
 
     fn members_of(&self, n: usize) -> &[&'a Snapshot] {
         self.members.get(n).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a set counts towards keep-N: proven, whole, restorable, ours, and not from the future.
-    fn counts(&self, n: usize) -> bool {
+    /// Whether a set counts towards keep-N: proven by that word of its level, whole, restorable, ours, and not from the future.
+    fn counts(&self, n: usize, level: fn(&SnapshotSet) -> Level) -> bool {
         self.sets.get(n).is_some_and(|set| {
-            set.level.is_proven()
+            level(set).is_proven()
                 && set.restorable
                 && set.expected == Some(set.members.len())
                 && set.scope == self.facts.inventory.scope
@@ -173,10 +185,29 @@ impl<'a> View<'a> {
     /// For each set the reasons for which it stays.
     fn kept_by(&self, policy: &Policy) -> Vec<Vec<String>> {
         let mut kept: Vec<Vec<String>> = vec![Vec::new(); self.sets.len()];
-        let mut volumes: Vec<&String> = self.counted.keys().collect();
+        self.keep(&self.counted, Snapshot::borne_level, policy, &mut kept);
+        // What is kept anyhow needs no second reason.
+        let mut claimed: Vec<Vec<String>> = vec![Vec::new(); self.sets.len()];
+        self.keep(&self.claimed, Snapshot::level, policy, &mut claimed);
+        for (reasons, claimed) in kept.iter_mut().zip(claimed) {
+            if reasons.is_empty() {
+                *reasons = claimed;
+            }
+        }
+        kept
+    }
+
+    fn keep(
+        &self,
+        counted: &Counted,
+        level: fn(&Snapshot) -> Option<Level>,
+        policy: &Policy,
+        kept: &mut [Vec<String>],
+    ) {
+        let mut volumes: Vec<&String> = counted.keys().collect();
         volumes.sort();
         for volume in volumes {
-            let list = self.counted.get(volume).map_or(&[][..], Vec::as_slice);
+            let list = counted.get(volume).map_or(&[][..], Vec::as_slice);
             for (rule, (count, word, bucket)) in rules(policy).into_iter().enumerate() {
                 let mut seen: Vec<String> = Vec::new();
                 for (place, n) in list.iter().enumerate() {
@@ -203,15 +234,20 @@ impl<'a> View<'a> {
             let own = |n: &&usize| {
                 self.members_of(**n)
                     .iter()
-                    .any(|m| lineage(m) == *volume && m.level().is_some_and(Level::is_proven))
+                    .any(|m| lineage(m) == *volume && level(m).is_some_and(Level::is_proven))
             };
             for newest in [list.first(), list.iter().find(own)].into_iter().flatten() {
-                if let Some(reasons) = kept.get_mut(*newest) {
-                    note(reasons, format!("newest proven set of {volume}"));
+                if let (Some(set), Some(reasons)) = (self.sets.get(*newest), kept.get_mut(*newest))
+                {
+                    let word = if set.level.is_proven() {
+                        "proven set of"
+                    } else {
+                        "set that claims a level of"
+                    };
+                    note(reasons, format!("newest {word} {volume}"));
                 }
             }
         }
-        kept
     }
 
     fn decide(&self, n: usize, policy: &Policy, kept: &[Vec<String>]) -> Decision {
@@ -223,23 +259,26 @@ impl<'a> View<'a> {
         if set.started > self.now {
             keep.push("dated in the future: a clock is wrong".to_owned());
         }
-        if keep.is_empty() && !self.counts(n) {
+        if keep.is_empty() && !self.counts(n, |set| set.level) {
             keep.extend(self.irreplaceable(n));
         }
         let blocked = self.blockers(n);
-        let (fate, reasons) = if !keep.is_empty() {
+        let (fate, mut reasons) = if !keep.is_empty() {
             (Fate::Keep, keep)
         } else if !blocked.is_empty() {
             (Fate::Blocked, blocked)
         } else {
             (Fate::Delete, vec![self.farewell(n, policy)])
         };
+        if let Some(claim) = set.bare_claim() {
+            note(&mut reasons, format!("{claim} {CLAIMED}"));
+        }
         let members = self.members_of(n);
         self.decision(
             Some(set),
             set.instance.as_ref(),
             set.started,
-            Some(set.level),
+            Some(set.tagged),
             fate,
             reasons,
             members,
@@ -291,7 +330,7 @@ impl<'a> View<'a> {
                 "its members name no instance, or different ones".to_owned(),
             );
         }
-        if set.level == Level::Pending && self.now - set.started < Duration::hours(JUDGING_HOURS) {
+        if set.tagged == Level::Pending && self.now - set.started < Duration::hours(JUDGING_HOURS) {
             note(
                 &mut reasons,
                 "not judged yet: its job may still be at work".to_owned(),

@@ -65,8 +65,8 @@ fn difference(planned: &Decision, fresh: &[Snapshot]) -> Option<String> {
     let [set] = sets.as_slice() else {
         return Some("its snapshots are no longer one set".to_owned());
     };
-    if Some(set.level) != planned.level {
-        return Some(format!("its level is {}", set.level));
+    if Some(set.tagged) != planned.level {
+        return Some(format!("its level is {}", set.tagged));
     }
     if set.instance != planned.instance {
         return Some("it names another instance".to_owned());

@@ -57,6 +57,7 @@ fn member(n: u32, volume: u32, size: usize, started: DateTime<Utc>, level: &str)
                 ),
             ),
             (tags::SET_SIZE, size.to_string()),
+            (tags::FROZEN_MS, "12".to_owned()),
         ]),
     }
 }
@@ -175,6 +176,73 @@ fn p14_what_is_not_proven_never_counts() {
             .iter()
             .any(|r| r.starts_with("newest proven set of vol-"))
     );
+}
+
+#[test]
+fn p14_a_set_that_only_claims_its_level_pushes_no_proven_one_out_and_loses_no_protection() {
+    let bare = |n, hour| {
+        let mut set = pair(n, now() - hours(hour), "application");
+        for member in &mut set {
+            member.tags.0.remove(tags::FROZEN_MS);
+        }
+        set
+    };
+    // Two that claim, between proven ones.
+    let mut all = bare(1, 1);
+    all.extend(bare(2, 2));
+    all.extend(pair(3, now() - hours(3), "application"));
+    all.extend(bare(4, 4));
+    all.extend(pair(5, now() - hours(5), "application"));
+    all.extend(pair(6, now() - hours(6), "application"));
+    let plan = planned(&last(2), &inventory(all.clone()), now());
+    for (n, expected) in [
+        (1, Fate::Keep),
+        (2, Fate::Keep),
+        (3, Fate::Keep),
+        (4, Fate::Delete),
+        (5, Fate::Keep),
+        (6, Fate::Delete),
+    ] {
+        let decision = fate(&plan, n);
+        assert_eq!(decision.fate, expected, "set {n}: {:?}", decision.reasons);
+        let told = decision
+            .reasons
+            .iter()
+            .any(|r| r.contains("claimed by tag, no evidence"));
+        assert_eq!(told, [1, 2, 4].contains(&n), "{:?}", decision.reasons);
+        let newest = decision
+            .reasons
+            .iter()
+            .any(|r| r.starts_with("newest proven set"));
+        assert_eq!(newest, n == 3, "set {n}: {:?}", decision.reasons);
+    }
+    // What is kept were every tag true, is kept: what claims a level is never worse off for it.
+    let mut believed = all.clone();
+    for member in &mut believed {
+        member.tags.set(tags::FROZEN_MS, "12");
+    }
+    let before = planned(&last(2), &inventory(believed), now());
+    for n in 1..=6 {
+        if fate(&before, n).fate == Fate::Keep {
+            assert_eq!(fate(&plan, n).fate, Fate::Keep, "set {n}");
+        }
+    }
+    // Alone, it is all that there is.
+    let alone = planned(&last(1), &inventory(bare(1, 1)), now());
+    assert_eq!(fate(&alone, 1).fate, Fate::Keep);
+    // A tag that somebody writes between review and deletion is a change, bare as it is.
+    let mut all = pair(1, now() - hours(1), "application");
+    all.extend(pair(2, now() - hours(9), "crash"));
+    let plan = planned(&last(1), &inventory(all), now());
+    let doomed = fate(&plan, 2);
+    assert_eq!(doomed.fate, Fate::Delete);
+    let mut raised = pair(2, now() - hours(9), "crash");
+    assert!(drift(doomed, &raised).is_none());
+    for member in &mut raised {
+        member.tags.set(tags::LEVEL, "application");
+        member.tags.0.remove(tags::FROZEN_MS);
+    }
+    assert!(drift(doomed, &raised).is_some());
 }
 
 #[test]

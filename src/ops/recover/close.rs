@@ -7,13 +7,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::proof::{self, Proof};
 use super::{Thaw, UNDER_WAY_S, certain_at, labels, values};
+use crate::domain::ids::SnapshotId;
 use crate::domain::job::{JobView, Member, Mode, Phase, PhaseRecord, Verdict};
 use crate::domain::label;
 use crate::domain::level::Level;
+use crate::domain::machine::{GONE_SINCE, incomplete};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
 use crate::ops::backup::{FIND_LOOKS, FIND_PAUSE};
+use crate::ops::poll::GONE_AFTER;
 use crate::ops::{Ops, rethaw};
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
@@ -92,13 +95,29 @@ fn doubt_stays(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
 }
 
 async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
-    let set = find(ops, view).await?;
+    let mut set = find(ops, view).await?;
+    let Lost { gone, unsure } = lost(ops, view, &mut set).await?;
     let now = ops.clock.now();
-    let copying = set.iter().any(|s| s.state == "pending");
+    let copying = set.iter().any(|s| s.state == "pending") || !unsure.is_empty();
     let on_record = |s: &Snapshot| view.owed_labels.iter().any(|l| l.snapshot == s.id);
     let unjudged = set
         .iter()
         .any(|s| labels::level(s) == Level::Pending && !on_record(s));
+    let waits = (!unsure.is_empty()).then(|| out_of_sight(view, &unsure));
+    // Half of it is not judged while the other half may only be out of sight.
+    if let Some(waits) = waits.as_ref().filter(|_| unjudged || set.is_empty()) {
+        if !view.thaw_uncertain {
+            view.error = Some(waits.clone());
+        }
+        return Ok(false);
+    }
+    view.owed_labels.retain(|l| !gone.contains(&l.snapshot));
+    for member in &mut view.set {
+        if gone.contains(&member.snapshot) {
+            member.level = member.level.min(Level::Crash);
+            GONE_SINCE.clone_into(&mut member.reason);
+        }
+    }
     // What was judged is on record. While only the copying goes on there is nothing to judge.
     let mut proof = None;
     if !set.is_empty() && (unjudged || (view.earns.is_none() && !copying)) {
@@ -132,20 +151,23 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
             enter(view, Phase::Completing, now);
         }
         if !view.thaw_uncertain {
-            view.error = outcome.problem(view);
+            view.error = outcome.problem(view).or(waits);
         }
         return Ok(false);
     }
-    let failed = set.iter().any(|s| s.state == "error");
+    let errored: Vec<String> = set
+        .iter()
+        .filter(|s| s.state == "error")
+        .map(|s| s.id.to_string())
+        .collect();
+    let failed = !errored.is_empty() || !gone.is_empty();
     let verdict = labels::verdict(view, &set, failed);
     if !view.thaw_uncertain {
         view.error = match verdict {
-            _ if failed => Some(Problem::new(
-                Kind::Aws,
-                format!("complete the set of {}", view.spec.instance),
-                "AWS reports that a snapshot of it failed",
-                "run the job again; an incomplete set cannot be restored as one",
-            )),
+            _ if failed => {
+                let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+                Some(incomplete(&view.spec.instance, &errored, &gone))
+            }
             Verdict::Application | Verdict::Filesystem => outcome.problem(view),
             // What it said of itself stays true where no set is found.
             _ if set.is_empty() && view.set_unseen => view.error.take(),
@@ -257,6 +279,70 @@ async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
     Ok(Vec::new())
 }
 
+/// Snapshots of a job that its tag does not find.
+#[derive(Default)]
+struct Lost {
+    /// EC2 has them no more.
+    gone: Vec<SnapshotId>,
+    /// Made so lately that they may only be out of sight.
+    unsure: Vec<SnapshotId>,
+}
+
+/// What is known to have been made and was not found by its tag is asked for by its id. What is there after all joins
+/// the set, unless somebody took the tag off it: then it is of no set any more.
+async fn lost(ops: &Ops, view: &JobView, set: &mut Vec<Snapshot>) -> Result<Lost, Problem> {
+    let mut known: Vec<SnapshotId> = view.set.iter().map(|m| m.snapshot.clone()).collect();
+    for call in ops.journal.calls(view.spec.job.as_str())? {
+        for id in answered(&call) {
+            if !known.contains(&id) {
+                known.push(id);
+            }
+        }
+    }
+    let before = view.phases.iter().filter(|p| p.phase <= Phase::Verifying);
+    let made = before.map(|p| p.started).max();
+    let long_ago = made.is_some_and(|at| ops.clock.now() >= at + GONE_AFTER);
+    let mut lost = Lost::default();
+    for id in known {
+        if set.iter().any(|s| s.id == id) {
+            continue;
+        }
+        match ops.session.snapshot(&id).await? {
+            Some(there) if there.job().as_ref() == Some(&view.spec.job) => set.push(there),
+            Some(_) => {}
+            None if long_ago => lost.gone.push(id),
+            None => lost.unsure.push(id),
+        }
+    }
+    Ok(lost)
+}
+
+fn out_of_sight(view: &JobView, ids: &[SnapshotId]) -> Problem {
+    let ids: Vec<&str> = ids.iter().map(SnapshotId::as_str).collect();
+    Problem::new(
+        Kind::NotFound,
+        format!("find the set of {}", view.spec.instance),
+        format!(
+            "EC2 does not show {}: made lately, or deleted by somebody since",
+            ids.join(", ")
+        ),
+        "any start of freezeframe looks again; what is not there ten minutes after it was made is gone",
+    )
+}
+
+/// The snapshots that a call is known to have made.
+fn answered(call: &CallRow) -> Vec<SnapshotId> {
+    let ids = call
+        .outcome
+        .as_deref()
+        .filter(|_| call.action == "CreateSnapshots")
+        .and_then(|outcome| outcome.strip_prefix("ok: "));
+    ids.into_iter()
+        .flat_map(str::split_whitespace)
+        .map(SnapshotId::from_api)
+        .collect()
+}
+
 /// How many snapshots a call made.
 enum Expected {
     /// As it was answered.
@@ -273,9 +359,8 @@ fn expected(call: &CallRow) -> Option<Expected> {
     match call.outcome.as_deref() {
         None => Some(Expected::AtLeast(1)),
         Some(outcome) if outcome.starts_with("unknown") => Some(Expected::AtLeast(1)),
-        Some(outcome) => outcome
-            .strip_prefix("ok: ")
-            .map(|ids| Expected::All(ids.split_whitespace().count())),
+        Some(outcome) if outcome.starts_with("ok: ") => Some(Expected::All(answered(call).len())),
+        Some(_) => None,
     }
 }
 

@@ -52,7 +52,18 @@ pub(super) async fn publish(
                 .flat_map(|f| f.covered_volumes().into_iter().map(|v| f.device(v))),
         )
     } else {
-        of_set(set.iter().map(|snapshot| {
+        let missing = view
+            .set
+            .iter()
+            .filter(|m| !set.iter().any(|s| s.id == m.snapshot));
+        let missing = missing.map(|member| Copied {
+            drive: &member.device,
+            errored: true,
+            seconds: None,
+            gib: member.volume_gib,
+            window_ms: None,
+        });
+        of_set(missing.chain(set.iter().map(|snapshot| {
             let member = view.set.iter().find(|m| m.snapshot == snapshot.id);
             Copied {
                 drive: member.map_or("", |m| &m.device),
@@ -65,7 +76,7 @@ pub(super) async fn publish(
                 gib: snapshot.volume_gib,
                 window_ms: view.evidence.window_ms.filter(|_| covered(snapshot)),
             }
-        }))
+        })))
     };
     if data.is_empty() {
         return;

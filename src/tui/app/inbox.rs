@@ -24,7 +24,7 @@ impl App {
                 Some(Vec::new())
             }
             Message::Jobs { result, .. } => {
-                self.world.jobs.answer(result, now);
+                self.world.put_jobs(result, now);
                 self.tell_screens(now);
                 Some(Vec::new())
             }

@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::ids::{InstanceId, JobId, VolumeId};
+use crate::domain::ids::{InstanceId, JobId, SnapshotId, VolumeId};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
 use crate::domain::job::{JobView, Mode, OnFailure, Phase};
 use crate::domain::level::Level;
 use crate::domain::problem::Problem;
+use crate::domain::proof::{self, MemberProof};
 use crate::domain::set::{self, SnapshotSet};
 use crate::domain::snapshot::Snapshot;
+use crate::domain::tags;
 use crate::domain::volume::Volume;
 use crate::recipe::chosen::Catalogue;
 use crate::tui::message::Identity;
@@ -104,8 +106,10 @@ pub struct World {
     pub(super) restore_runs: bool,
     /// Jobs older than `jobs` reaches, as the journal answered when somebody looked; `None` inside: it has none.
     past_jobs: HashMap<JobId, Option<JobView>>,
-    /// Our sets, newest first (derived).
+    /// Our sets, newest first, each with the level that may be claimed of it here (derived).
     pub sets: Vec<SnapshotSet>,
+    /// What the tags of each set bear out, in the order of `sets` (derived).
+    borne: Vec<Level>,
     /// For each instance its newest proven set (derived; index into `sets`).
     last_proven: HashMap<InstanceId, usize>,
     /// For each volume its snapshots in short (derived).
@@ -147,7 +151,7 @@ impl World {
         self.instance(id).map_or(id.as_str(), Instance::name)
     }
 
-    /// The instance's newest set with a proven level.
+    /// The instance's newest set of whose level more is known than that somebody wrote it.
     pub fn last_proven(&self, id: &InstanceId) -> Option<&SnapshotSet> {
         self.last_proven.get(id).and_then(|i| self.sets.get(*i))
     }
@@ -233,16 +237,37 @@ impl World {
 
     /// Takes in a changed job: replaces it, or puts a new one first.
     pub(super) fn put_job(&mut self, job: JobView) {
+        let claims = |job: &JobView| -> Vec<(SnapshotId, Level)> {
+            let members = job.set.iter();
+            members.map(|m| (m.snapshot.clone(), m.level)).collect()
+        };
+        let id = job.spec.job.clone();
         let jobs = self.jobs.data.get_or_insert_with(Vec::new);
-        match jobs.iter_mut().find(|j| j.spec.job == job.spec.job) {
-            Some(old) => *old = job,
-            None => jobs.insert(0, job),
+        let moved = match jobs.iter_mut().find(|j| j.spec.job == id) {
+            Some(old) => {
+                let before = claims(&std::mem::replace(old, job));
+                before != claims(old)
+            }
+            None => {
+                jobs.insert(0, job);
+                true
+            }
+        };
+        if moved {
+            self.weigh_set_of(&id);
         }
+    }
+
+    /// Takes in the jobs of the journal.
+    pub(super) fn put_jobs(&mut self, jobs: Result<Vec<JobView>, Problem>, now: DateTime<Utc>) {
+        self.jobs.answer(jobs, now);
+        self.weigh_sets();
     }
 
     /// Takes in what the journal has of an old job.
     pub(super) fn put_past_job(&mut self, id: JobId, found: Option<JobView>) {
         self.past_jobs.insert(id, found);
+        self.weigh_sets();
     }
 
     /// Works out again what follows from instances and snapshots.
@@ -254,20 +279,14 @@ impl World {
             .map(|(i, row)| (row.id.clone(), i))
             .collect();
         self.sets = set::group(self.snapshots());
-        let mut last_proven = HashMap::new();
-        for (i, set) in self.sets.iter().enumerate() {
-            if set.level.is_proven()
-                && let Some(instance) = &set.instance
-            {
-                last_proven.entry(instance.clone()).or_insert(i);
-            }
-        }
+        self.borne = self.sets.iter().map(|set| set.level).collect();
+        self.weigh_sets();
         let mut by_volume: HashMap<VolumeId, VolumeBackups> = HashMap::new();
         for snapshot in self.snapshots() {
             let new = VolumeBackups {
                 count: 1,
                 newest: snapshot.started,
-                level: snapshot.level(),
+                level: snapshot.borne_level(),
             };
             by_volume
                 .entry(snapshot.volume.clone())
@@ -280,7 +299,54 @@ impl World {
                 })
                 .or_insert(new);
         }
-        self.last_proven = last_proven;
         self.by_volume = by_volume;
+    }
+
+    /// Works out again what may be claimed of each set: what the journal bears out where it is known to have the
+    /// job, else what the tags do.
+    fn weigh_sets(&mut self) {
+        let past = self.past_jobs.values().flatten();
+        let known: HashMap<&str, &JobView> = past
+            .chain(self.jobs())
+            .map(|job| (job.spec.job.as_str(), job))
+            .collect();
+        let mut judged: HashMap<JobId, Vec<MemberProof>> = HashMap::new();
+        for snapshot in self.snapshots() {
+            let job = snapshot.tags.get(tags::JOB).and_then(|id| known.get(id));
+            if let Some(job) = job {
+                let members = judged.entry(job.spec.job.clone()).or_default();
+                members.push(proof::member(snapshot, Some(job)));
+            }
+        }
+        for (set, borne) in self.sets.iter_mut().zip(&self.borne) {
+            set.level = judged.get(&set.job).map_or(*borne, |m| proof::level(m));
+        }
+        self.find_last_proven();
+    }
+
+    /// The same for the set of one job that has changed.
+    fn weigh_set_of(&mut self, job: &JobId) {
+        let Some(n) = self.sets.iter().position(|set| set.job == *job) else {
+            return;
+        };
+        let (Some(set), Some(view)) = (self.sets.get(n), self.job(job)) else {
+            return;
+        };
+        let level = proof::level(&proof::members(set, self.snapshots(), Some(view)));
+        if let Some(set) = self.sets.get_mut(n).filter(|set| set.level != level) {
+            set.level = level;
+            self.find_last_proven();
+        }
+    }
+
+    fn find_last_proven(&mut self) {
+        self.last_proven.clear();
+        for (i, set) in self.sets.iter().enumerate() {
+            if set.level.is_proven()
+                && let Some(instance) = &set.instance
+            {
+                self.last_proven.entry(instance.clone()).or_insert(i);
+            }
+        }
     }
 }

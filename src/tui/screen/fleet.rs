@@ -12,6 +12,7 @@ use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::{Agent, Instance};
+use crate::domain::proof::CLAIMED;
 use crate::domain::tags;
 use crate::recipe::chosen::Catalogue;
 use crate::tui::action::Action;
@@ -224,6 +225,20 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
             Role::Warn,
         )),
     }
+    // A newer set that claims more than it is worth: why it does not count.
+    let newest = world
+        .sets
+        .iter()
+        .filter(|s| s.instance.as_ref() == Some(&instance.id))
+        .take_while(|s| !s.level.is_proven())
+        .find_map(|s| Some((s.bare_claim()?, s)));
+    if let Some((claim, set)) = newest {
+        out.push(Entry::Pair(
+            "Not counted".into(),
+            format!("{claim} of {}: {CLAIMED}", moment(set.started)),
+            Role::Warn,
+        ));
+    }
     out.push(Entry::Section("Volumes".into()));
     for device in &instance.devices {
         let size = world
@@ -255,8 +270,12 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
     out.push(Entry::Section(format!("Sets ({})", sets.len())));
     for set in sets.iter().take(10) {
         let (symbol, word, role) = level(Some(set.level));
+        let claim = match set.bare_claim() {
+            Some(claim) => format!(", {claim} {CLAIMED}"),
+            None => String::new(),
+        };
         let words = format!(
-            "{symbol} {word}, {} snapshots, {}",
+            "{symbol} {word}{claim}, {} snapshots, {}",
             set.members.len(),
             set.job
         );

@@ -15,8 +15,10 @@ use super::{Cx, Reaction, Request, Screen, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::JobId;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::proof;
 use crate::domain::restore::{RestorePlan, RestoreView, is_root_device};
 use crate::tui::action::Action;
+use crate::tui::app::world::Remembered;
 use crate::tui::message::Message;
 use crate::tui::style;
 use crate::tui::widget::dialog::{Choice, Question, pane};
@@ -132,8 +134,12 @@ impl Restore {
                     .into_iter()
                     .map(|l| Line::styled(l, cx.styles.get(role))),
             );
+            let job = match cx.world.remembered(&set.job) {
+                Remembered::Here(job) => Some(job),
+                Remembered::Nowhere | Remembered::NotAsked => None,
+            };
             for member in choose::members(set, cx) {
-                let (symbol, word, _) = style::level(member.level());
+                let (symbol, word, _) = style::level(Some(proof::member(member, job).level));
                 let device = member.device().unwrap_or("?");
                 let of = set.instance.as_ref().and_then(|id| cx.world.instance(id));
                 let out = if is_root_device(device, of) {

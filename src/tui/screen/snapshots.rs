@@ -101,7 +101,7 @@ fn compare(world: &World, a: &Snapshot, b: &Snapshot, column: usize) -> Ordering
         0 => a.id.cmp(&b.id),
         1 => a.started.cmp(&b.started),
         2 => (&a.state, a.progress).cmp(&(&b.state, b.progress)),
-        3 => a.level().cmp(&b.level()),
+        3 => a.borne_level().cmp(&b.borne_level()),
         4 => a.origin.word().cmp(b.origin.word()),
         5 => a.volume.cmp(&b.volume),
         6 => a.volume_gib.cmp(&b.volume_gib),
@@ -122,7 +122,7 @@ fn state(snapshot: &Snapshot) -> (String, Role) {
 
 fn cells(snapshot: &Snapshot, cx: &Cx<'_>) -> Vec<Cell> {
     let (state, state_role) = state(snapshot);
-    let (symbol, word, role) = level(snapshot.level());
+    let (symbol, word, role) = level(snapshot.borne_level());
     let instance = instance_name(snapshot, cx.world);
     vec![
         Cell::new(snapshot.id.as_str()),

@@ -194,7 +194,7 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
         .collect();
     out.push(Entry::Section(format!("Snapshots ({})", snapshots.len())));
     for snapshot in snapshots.iter().take(10) {
-        let (symbol, word, role) = level(snapshot.level());
+        let (symbol, word, role) = level(snapshot.borne_level());
         let words = format!(
             "{symbol} {word}, {}, {}",
             snapshot.id,

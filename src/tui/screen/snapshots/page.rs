@@ -219,7 +219,10 @@ fn set_facts(set: &SnapshotSet, here: Option<&SnapshotId>, cx: &Cx<'_>, out: &mu
         .iter()
         .filter(|s| set.members.contains(&s.id))
     {
-        let (symbol, word, role) = level(member.level());
+        let (symbol, word, role) = level(match job_of(set, cx) {
+            None => member.borne_level(),
+            job => Some(proof::member(member, job).level),
+        });
         let mark = if member.id == *here {
             " (this one)"
         } else {
@@ -236,7 +239,7 @@ fn describe(snapshot: &Snapshot, cx: &Cx<'_>) -> Vec<Entry> {
     let mine = set
         .and_then(|set| claimed(set, cx))
         .and_then(|members| members.into_iter().find(|m| m.snapshot == snapshot.id));
-    let shown = mine.as_ref().map(|m| m.level).or(snapshot.level());
+    let shown = mine.as_ref().map(|m| m.level).or(snapshot.borne_level());
     let (symbol, word, role) = level(shown);
     let (state, state_role) = state(snapshot);
     let mut out = vec![
