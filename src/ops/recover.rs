@@ -4,6 +4,7 @@
 mod close;
 mod doubts;
 mod labels;
+mod open;
 mod proof;
 mod values;
 
@@ -27,6 +28,7 @@ use crate::recipe::events;
 
 pub use super::owner::owner_of_this_process;
 pub use doubts::Doubts;
+pub use open::{Open, open};
 
 /// Seconds, beyond the budget, after which a `pre-script` that was sent can neither begin nor hold a
 /// freeze any more: delivery, a lost attempt's time limit, and grace for both ends.
@@ -75,7 +77,7 @@ enum Thaw {
 /// [`Kind::Local`] when the journal cannot be read or written: the first such problem, after everything was done
 /// for the jobs that it does not concern.
 pub async fn settle(ops: &Ops, updates: &mpsc::Sender<JobView>) -> Result<Vec<JobView>, Problem> {
-    take_up(ops, updates, None).await
+    take_up(ops, updates, Whom::Left).await
 }
 
 /// As [`settle`], for these jobs only.
@@ -87,27 +89,55 @@ pub async fn settle_only(
     updates: &mpsc::Sender<JobView>,
     jobs: &[JobId],
 ) -> Result<Vec<JobView>, Problem> {
-    take_up(ops, updates, Some(jobs)).await
+    take_up(ops, updates, Whom::Named(jobs)).await
+}
+
+/// As [`settle`], but only for jobs whose process is known to be gone. Who looks again and again would otherwise
+/// come upon one that waits long, driven by a living process that cannot be seen from here.
+///
+/// # Errors
+/// As [`settle`].
+pub async fn settle_gone(
+    ops: &Ops,
+    updates: &mpsc::Sender<JobView>,
+) -> Result<Vec<JobView>, Problem> {
+    take_up(ops, updates, Whom::Gone).await
+}
+
+/// Which of the open jobs are taken up.
+#[derive(Clone, Copy)]
+enum Whom<'a> {
+    /// All that nobody drives any more, as far as can be told.
+    Left,
+    /// All whose process is known to be gone.
+    Gone,
+    /// These of [`Whom::Left`]. Who names a job wants its doubt asked now.
+    Named(&'a [JobId]),
 }
 
 async fn take_up(
     ops: &Ops,
     updates: &mpsc::Sender<JobView>,
-    only: Option<&[JobId]>,
+    whom: Whom<'_>,
 ) -> Result<Vec<JobView>, Problem> {
     if ops.session.read_only() {
         return Ok(Vec::new());
     }
     let (me, nobody) = (owner_of_this_process(), owner_of_no_process());
-    let mut open = Vec::new();
+    let mut taken = Vec::new();
     let mut refused = None;
     for (view, owner) in ops.journal.open_jobs(ops.scope())? {
-        let wanted = only.is_none_or(|jobs| jobs.contains(&view.spec.job));
-        if !wanted || !left(&view, &owner, ops.clock.now()) {
+        let left = || open::left(&view, &owner, ops.clock.now());
+        let wanted = match whom {
+            Whom::Left => left(),
+            Whom::Gone => driver(&owner) == Driver::Gone,
+            Whom::Named(jobs) => jobs.contains(&view.spec.job) && left(),
+        };
+        if !wanted {
             continue;
         }
         match ops.journal.claim_job(&view.spec.job, &owner, &me) {
-            Ok(true) => open.push(view),
+            Ok(true) => taken.push(view),
             Ok(false) => {}
             // The others are ours already: nobody else would thaw them while this process lives.
             Err(problem) => {
@@ -116,12 +146,12 @@ async fn take_up(
             }
         }
     }
-    // Who names a job wants it asked now.
-    let due = |view: &JobView| only.is_some() || ops.doubts.is_due(&view.spec.job, ops.clock.now());
-    let thaws = open.iter().map(|view| thaw(ops, view, updates, due(view)));
+    let named = matches!(whom, Whom::Named(_));
+    let due = |view: &JobView| named || ops.doubts.is_due(&view.spec.job, ops.clock.now());
+    let thaws = taken.iter().map(|view| thaw(ops, view, updates, due(view)));
     let thaws = futures::future::join_all(thaws).await;
     let mut settled = Vec::new();
-    for (mut view, thawed) in open.into_iter().zip(thaws) {
+    for (mut view, thawed) in taken.into_iter().zip(thaws) {
         if let Some(doing) = closing_words(&view) {
             tell(updates, &view, doing);
         }
@@ -162,15 +192,6 @@ fn closing_words(view: &JobView) -> Option<&'static str> {
             "looking at EC2 for a set of it, by the tag freezeframe:job; one asked for a moment ago may take \
              half a minute to appear",
         )
-    }
-}
-
-/// Whether nobody drives that open job any more.
-fn left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
-    match driver(owner) {
-        Driver::Alive => false,
-        Driver::Gone => true,
-        Driver::Elsewhere => certain_at(view).is_none_or(|at| now >= at),
     }
 }
 
