@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 
 use super::Ops;
-use super::owner::{Driver, driver, owner_of_no_process};
+use super::owner::owner_of_no_process;
 use super::poll::follow;
 use super::send::{self, Step};
 use crate::aws::ssm::{Listed, Polled};
@@ -28,7 +28,8 @@ use crate::recipe::events;
 
 pub use super::owner::owner_of_this_process;
 pub use doubts::Doubts;
-pub use open::{Open, open};
+use open::Whom;
+pub use open::{Open, open, settle_gone};
 
 /// Seconds, beyond the budget, after which a `pre-script` that was sent can neither begin nor hold a
 /// freeze any more: delivery, a lost attempt's time limit, and grace for both ends.
@@ -92,29 +93,6 @@ pub async fn settle_only(
     take_up(ops, updates, Whom::Named(jobs)).await
 }
 
-/// As [`settle`], but only for jobs whose process is known to be gone. Who looks again and again would otherwise
-/// come upon one that waits long, driven by a living process that cannot be seen from here.
-///
-/// # Errors
-/// As [`settle`].
-pub async fn settle_gone(
-    ops: &Ops,
-    updates: &mpsc::Sender<JobView>,
-) -> Result<Vec<JobView>, Problem> {
-    take_up(ops, updates, Whom::Gone).await
-}
-
-/// Which of the open jobs are taken up.
-#[derive(Clone, Copy)]
-enum Whom<'a> {
-    /// All that nobody drives any more, as far as can be told.
-    Left,
-    /// All whose process is known to be gone.
-    Gone,
-    /// These of [`Whom::Left`]. Who names a job wants its doubt asked now.
-    Named(&'a [JobId]),
-}
-
 async fn take_up(
     ops: &Ops,
     updates: &mpsc::Sender<JobView>,
@@ -127,13 +105,7 @@ async fn take_up(
     let mut taken = Vec::new();
     let mut refused = None;
     for (view, owner) in ops.journal.open_jobs(ops.scope())? {
-        let left = || open::left(&view, &owner, ops.clock.now());
-        let wanted = match whom {
-            Whom::Left => left(),
-            Whom::Gone => driver(&owner) == Driver::Gone,
-            Whom::Named(jobs) => jobs.contains(&view.spec.job) && left(),
-        };
-        if !wanted {
+        if !whom.means(&view, &owner, ops.clock.now()) {
             continue;
         }
         match ops.journal.claim_job(&view.spec.job, &owner, &me) {

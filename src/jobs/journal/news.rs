@@ -118,10 +118,11 @@ mod tests {
         both.sort();
         assert_eq!(both, ["a thawing", "b queued"]);
         assert!(look(9).is_empty());
-        // What we write ourselves wakes nobody; what others write of the same kind as before is no news.
+        // What we write ourselves wakes nobody; what others write of calls is no news of a job.
         write(&mine, "c", Phase::Queued);
         assert!(look(9).is_empty());
-        write(&theirs, "b", Phase::Queued);
+        let intent = theirs.intend(&scope, "me", "b", "Act", "", DateTime::UNIX_EPOCH);
+        drop(intent.unwrap());
         assert_eq!(look(9), ["c queued"]);
         write(&theirs, "b", Phase::Done);
         assert_eq!(look(9), ["b done"]);

@@ -17,7 +17,7 @@ use crate::ops::{Ops, recover};
 use crate::tui::message::Message;
 
 /// Pause between two looks for what other processes have written.
-const NEWS: Duration = Duration::from_secs(2);
+const NEWS: Duration = Duration::from_secs(1);
 /// Pause between two looks whether the process behind an open job still lives: it may hold a freeze.
 const BESIDE: Duration = Duration::from_secs(3);
 /// Pause before what could not be settled yet is asked about again, and before a journal that failed is.
