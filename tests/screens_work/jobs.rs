@@ -361,6 +361,9 @@ fn a_job_of_another_process_is_never_stopped_without_a_question() {
     assert_eq!(hands.press("x"), []);
     shows!("job_cancel_of_another", hands);
     assert_eq!(hands.press("<Enter>"), [], "let it run");
+    hands.press("<Enter>");
+    assert!(shown(&hands).contains("Another process drives it"));
+    hands.press("<Esc>");
     let JobView { spec, .. } = frozen(9, "", 0);
     assert_eq!(hands.press("x<Tab><Enter>"), [Effect::CancelJob(spec.job)]);
     assert!(notice(&hands).contains("thawing theirs"));
