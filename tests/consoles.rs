@@ -1,12 +1,17 @@
 //! Property 23: two consoles, on one host or two, never hold one instance together. 10,000 seeded
 //! interleavings of the pure machine's steps over a model of the instance's lock and failsafe, with lost
 //! answers, killed consoles and late commands. A failing seed is named and replays by itself:
-//! `FREEZEFRAME_SEED=N cargo test --test consoles`.
+//! `FREEZEFRAME_SEED=N cargo test --test consoles`. And what an open console does about the jobs of others (`consoles/open.rs`).
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a helper of a test fails the test"
 )]
+
+#[path = "consoles/open.rs"]
+mod open;
+#[expect(dead_code, reason = "other tests need more of it")]
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 

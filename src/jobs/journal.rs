@@ -6,6 +6,7 @@
 
 mod file;
 mod lease;
+mod news;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use file::set_aside;
 pub use lease::Lease;
+pub use news::Seen;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};

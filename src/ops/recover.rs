@@ -4,6 +4,7 @@
 mod close;
 mod doubts;
 mod labels;
+mod open;
 mod proof;
 mod values;
 
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::Ops;
 use super::elsewhere::{self, Other, Standing};
-use super::owner::{Driver, driver, owner_of_no_process};
+use super::owner::owner_of_no_process;
 use super::poll::follow;
 use super::send::{self, Step};
 use crate::aws::ssm::{Listed, Polled};
@@ -28,6 +29,8 @@ use crate::recipe::events;
 
 pub use super::owner::owner_of_this_process;
 pub use doubts::Doubts;
+use open::Whom;
+pub use open::{Open, open, settle_gone};
 
 /// Seconds, beyond the budget, after which a `pre-script` that was sent can neither begin nor hold a
 /// freeze any more: delivery, a lost attempt's time limit, and grace for both ends.
@@ -76,7 +79,7 @@ enum Thaw {
 /// [`Kind::Local`] when the journal cannot be read or written: the first such problem, after everything was done
 /// for the jobs that it does not concern.
 pub async fn settle(ops: &Ops, updates: &mpsc::Sender<JobView>) -> Result<Vec<JobView>, Problem> {
-    take_up(ops, updates, None).await
+    take_up(ops, updates, Whom::Left).await
 }
 
 /// As [`settle`], for these jobs only.
@@ -88,27 +91,26 @@ pub async fn settle_only(
     updates: &mpsc::Sender<JobView>,
     jobs: &[JobId],
 ) -> Result<Vec<JobView>, Problem> {
-    take_up(ops, updates, Some(jobs)).await
+    take_up(ops, updates, Whom::Named(jobs)).await
 }
 
 async fn take_up(
     ops: &Ops,
     updates: &mpsc::Sender<JobView>,
-    only: Option<&[JobId]>,
+    whom: Whom<'_>,
 ) -> Result<Vec<JobView>, Problem> {
     if ops.session.read_only() {
         return Ok(Vec::new());
     }
     let (me, nobody) = (owner_of_this_process(), owner_of_no_process());
-    let mut open = Vec::new();
+    let mut taken = Vec::new();
     let mut refused = None;
     for (view, owner) in ops.journal.open_jobs(ops.scope())? {
-        let wanted = only.is_none_or(|jobs| jobs.contains(&view.spec.job));
-        if !wanted || !left(&view, &owner, ops.clock.now()) {
+        if !whom.means(&view, &owner, ops.clock.now()) {
             continue;
         }
         match ops.journal.claim_job(&view.spec.job, &owner, &me) {
-            Ok(true) => open.push(view),
+            Ok(true) => taken.push(view),
             Ok(false) => {}
             // The others are ours already: nobody else would thaw them while this process lives.
             Err(problem) => {
@@ -117,12 +119,12 @@ async fn take_up(
             }
         }
     }
-    // Who names a job wants it asked now.
-    let due = |view: &JobView| only.is_some() || ops.doubts.is_due(&view.spec.job, ops.clock.now());
-    let thaws = open.iter().map(|view| thaw(ops, view, updates, due(view)));
+    let named = matches!(whom, Whom::Named(_));
+    let due = |view: &JobView| named || ops.doubts.is_due(&view.spec.job, ops.clock.now());
+    let thaws = taken.iter().map(|view| thaw(ops, view, updates, due(view)));
     let thaws = futures::future::join_all(thaws).await;
     let mut settled = Vec::new();
-    for (mut view, thawed) in open.into_iter().zip(thaws) {
+    for (mut view, thawed) in taken.into_iter().zip(thaws) {
         if let Some(doing) = closing_words(&view) {
             tell(updates, &view, doing);
         }
@@ -163,15 +165,6 @@ fn closing_words(view: &JobView) -> Option<&'static str> {
             "looking at EC2 for a set of it, by the tag freezeframe:job; one asked for a moment ago may take \
              half a minute to appear",
         )
-    }
-}
-
-/// Whether nobody drives that open job any more.
-fn left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
-    match driver(owner) {
-        Driver::Alive => false,
-        Driver::Gone => true,
-        Driver::Elsewhere => certain_at(view).is_none_or(|at| now >= at),
     }
 }
 

@@ -152,7 +152,7 @@ impl Action {
             Self::ShowSet => "only this set",
             Self::Unmark => "unmark all",
             Self::CancelJob => "thaw and stop this job",
-            Self::CancelAll => "thaw and stop every job",
+            Self::CancelAll => "thaw and stop this console's jobs",
             Self::ThawAgain => "thaw again, and ask every mount",
             Self::Plan => "make a plan to review",
             Self::Run => "carry out the reviewed plan",

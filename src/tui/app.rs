@@ -407,6 +407,7 @@ impl App {
             Message::RestorePlanned { generation, .. } => *generation != self.asked.restore,
             Message::JobRead { .. }
             | Message::Job(_)
+            | Message::Others(_)
             | Message::Prune(_)
             | Message::Restore(_)
             | Message::Notice(_) => false,

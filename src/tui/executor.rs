@@ -1,34 +1,50 @@
 //! Effects become use cases; their results become messages. The only file of the console that does
 //! anything at all.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod stop;
+mod watch;
 
-use tokio::sync::mpsc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::effect::{Effect, Generation, RunRequest};
 use super::message::{Identity, Message, Part};
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobView, Phase};
+use crate::domain::job::JobView;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
+use crate::jobs::journal::Seen;
 use crate::ops::run::{RunOptions, run_all, spec_for};
-use crate::ops::{Ops, inventory, metrics, preflight, prune, recover, restore, rethaw};
+use crate::ops::{Ops, inventory, metrics, preflight, prune, restore, rethaw};
 
 /// Jobs of the journal that the Jobs screen shows.
 const HISTORY: u32 = 500;
 
-/// Pause before a job that an earlier console left open is looked at again.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(20);
+/// The jobs that this console drives, and what stops each.
+#[derive(Clone, Default)]
+struct Tokens(Arc<Mutex<HashMap<JobId, CancellationToken>>>);
+
+impl Tokens {
+    fn all(&self) -> MutexGuard<'_, HashMap<JobId, CancellationToken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this console drives that job.
+    fn has(&self, job: &JobId) -> bool {
+        self.all().contains_key(job)
+    }
+}
 
 /// Carries out effects until the console closes its end, then lets what changes something finish.
 pub struct Executor {
     ops: Ops,
     limits: Limits,
     messages: mpsc::Sender<Message>,
-    tokens: Arc<Mutex<HashMap<JobId, CancellationToken>>>,
+    tokens: Tokens,
     /// Stops everything.
     brake: CancellationToken,
     /// Stops a prune before its next set.
@@ -53,7 +69,7 @@ impl Executor {
             ops,
             limits: Limits::default(),
             messages,
-            tokens: Arc::default(),
+            tokens: Tokens::default(),
             stop: brake.child_token(),
             brake,
             reads: JoinSet::new(),
@@ -68,10 +84,10 @@ impl Executor {
         self
     }
 
-    /// Thaws and settles what an earlier console left open, then serves effects until the console
+    /// Thaws and settles what others leave open, from before the first effect on, and serves effects until the console
     /// closes its end. Returns when every job, prune and restore has ended.
     pub async fn run(mut self, mut effects: mpsc::Receiver<Effect>) {
-        self.take_up();
+        self.watch();
         while let Some(effect) = effects.recv().await {
             self.carry_out(effect);
             // Finished tasks are collected as we go.
@@ -100,36 +116,29 @@ impl Executor {
         }
     }
 
-    /// Before anything else: what was left frozen is thawed.
-    fn take_up(&mut self) {
-        let (ops, messages) = (self.ops.clone(), self.messages.clone());
-        self.work.spawn(async move {
-            loop {
-                let (updates, inbox) = mpsc::channel(16);
-                let (settled, ()) = tokio::join!(
-                    async {
-                        let settled = recover::settle(&ops, &updates).await;
-                        drop(updates);
-                        settled
-                    },
-                    forward(inbox, messages.clone())
-                );
-                match settled {
-                    // What could not be settled yet is looked at again while somebody looks on.
-                    Ok(views) if views.iter().any(|view| view.phase != Phase::Done) => {
-                        tokio::select! {
-                            () = messages.closed() => return,
-                            () = tokio::time::sleep(AGAIN) => {}
-                        }
-                    }
-                    Ok(_) => return,
-                    Err(problem) => {
-                        let _ = messages.send(Message::Notice(problem)).await;
-                        return;
-                    }
-                }
-            }
-        });
+    /// Before anything else what was left frozen is thawed; and whatever is left beside it for as long as the
+    /// console is open.
+    fn watch(&mut self) {
+        let wake = Arc::new(Notify::new());
+        let mut seen = Seen::default();
+        // Before the screen asks for its jobs, so that nothing falls between.
+        if let Err(problem) = self.ops.journal.news(self.ops.scope(), HISTORY, &mut seen) {
+            tracing::warn!(%problem, "the jobs on record cannot be read");
+        }
+        let (ops, messages, own) = (&self.ops, &self.messages, &self.tokens);
+        self.work.spawn(watch::take_up(
+            ops.clone(),
+            messages.clone(),
+            own.clone(),
+            wake.clone(),
+        ));
+        self.reads.spawn(watch::news(
+            ops.clone(),
+            messages.clone(),
+            own.clone(),
+            wake,
+            seen,
+        ));
     }
 
     fn read(&mut self, work: impl Future<Output = Message> + Send + 'static) {
@@ -168,14 +177,13 @@ impl Executor {
             }),
             Effect::StartRun(request) => self.start(request),
             Effect::CancelJob(job) => {
-                let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(token) = tokens.get(&job) {
+                if let Some(token) = self.tokens.all().get(&job) {
                     token.cancel();
                 } else {
                     let messages = self.messages.clone();
                     self.work.spawn(async move {
-                        let told = match stop_elsewhere(&ops, &job).await {
-                            Ok(view) => Message::Job(Box::new(view)),
+                        let told = match stop::elsewhere(&ops, &job, &messages).await {
+                            Ok(view) => Message::Others(vec![view]),
                             Err(problem) => Message::Notice(problem),
                         };
                         let _ = messages.send(told).await;
@@ -185,20 +193,16 @@ impl Executor {
             Effect::CancelAll => {
                 // A prune that is started later has a token of its own.
                 std::mem::replace(&mut self.stop, self.brake.child_token()).cancel();
-                for token in self
-                    .tokens
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .values()
-                {
+                for token in self.tokens.all().values() {
                     token.cancel();
                 }
             }
             Effect::ThawAgain(job) => {
-                let messages = self.messages.clone();
+                let (messages, own) = (self.messages.clone(), self.tokens.clone());
                 self.work.spawn(async move {
                     let told = match rethaw::thaw_again(&ops, &job).await {
-                        Ok(view) => Message::Job(Box::new(view)),
+                        Ok(view) if own.has(&job) => Message::Job(Box::new(view)),
+                        Ok(view) => Message::Others(vec![view]),
                         Err(problem) => Message::Notice(problem),
                     };
                     let _ = messages.send(told).await;
@@ -289,14 +293,16 @@ impl Executor {
     }
 
     fn start(&mut self, request: RunRequest) {
-        let (ops, messages, tokens) = (
-            self.ops.clone(),
-            self.messages.clone(),
-            Arc::clone(&self.tokens),
-        );
+        let (ops, messages, tokens) =
+            (self.ops.clone(), self.messages.clone(), self.tokens.clone());
         let (brake, limits) = (self.brake.clone(), self.limits.clone());
         // What an earlier run owes its sets is written when the next begins.
-        self.take_up();
+        let (settling, told) = (self.ops.clone(), self.messages.clone());
+        self.work.spawn(async move {
+            if let Err(problem) = watch::settle(&settling, &told).await {
+                let _ = told.send(Message::Notice(problem)).await;
+            }
+        });
         self.work.spawn(async move {
             if let Err(problem) = start_run(&ops, request, limits, &messages, &tokens, &brake).await
             {
@@ -304,50 +310,6 @@ impl Executor {
             }
         });
     }
-}
-
-/// Stops a job that this console does not drive, as `jobs abort` does: its instance is thawed under whoever drives
-/// it, who sees that and claims nothing.
-async fn stop_elsewhere(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
-    let refused = |view: &JobView, cause: &str, mend: &str| {
-        let what = format!("stop the job of {}", view.spec.instance_name);
-        Err(Problem::new(Kind::State, what, cause, mend))
-    };
-    let read = || {
-        ops.journal.job(ops.scope(), job)?.ok_or_else(|| {
-            Problem::new(
-                Kind::NotFound,
-                format!("stop job {job}"),
-                "the journal does not have it",
-                "press ctrl-r",
-            )
-        })
-    };
-    let view = read()?;
-    if view.phase == Phase::Done {
-        return Ok(view);
-    }
-    if ops.journal.is_of_own_world() {
-        return refused(
-            &view,
-            "it is, or was, in the lab of another process",
-            "stop it there; a lab ends with its process",
-        );
-    }
-    if !(Phase::Preflight..=Phase::Thawing).contains(&view.phase) {
-        return refused(
-            &view,
-            "this console does not drive it, and it holds nothing now",
-            "stop it where it was started; AWS's copying needs nobody and ends by itself",
-        );
-    }
-    recover::thaw_now(ops, &view).await?;
-    // Whoever drives it writes down the rest.
-    let frozen_since = None;
-    Ok(JobView {
-        frozen_since,
-        ..read()?
-    })
 }
 
 fn identity(ops: &Ops) -> Identity {
@@ -366,7 +328,7 @@ async fn start_run(
     request: RunRequest,
     limits: Limits,
     messages: &mpsc::Sender<Message>,
-    tokens: &Mutex<HashMap<JobId, CancellationToken>>,
+    tokens: &Tokens,
     brake: &CancellationToken,
 ) -> Result<(), Problem> {
     let options = RunOptions {
@@ -402,10 +364,7 @@ async fn start_run(
         match spec {
             Ok(spec) => {
                 let token = brake.child_token();
-                tokens
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .insert(spec.job.clone(), token);
+                tokens.all().insert(spec.job.clone(), token);
                 specs.push(spec);
             }
             Err(problem) => refused.push(problem),
@@ -428,8 +387,7 @@ async fn start_run(
             .unwrap_or_else(PoisonError::into_inner)
             .push(job.clone());
         tokens
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+            .all()
             .entry(job.clone())
             .or_insert_with(|| brake.child_token())
             .clone()
@@ -449,8 +407,8 @@ async fn start_run(
     Ok(())
 }
 
-fn forget(tokens: &Mutex<HashMap<JobId, CancellationToken>>, jobs: &[JobId]) {
-    let mut tokens = tokens.lock().unwrap_or_else(PoisonError::into_inner);
+fn forget(tokens: &Tokens, jobs: &[JobId]) {
+    let mut tokens = tokens.all();
     for job in jobs {
         tokens.remove(job);
     }

@@ -56,8 +56,11 @@ pub enum Message {
         job: JobId,
         result: Result<Option<Box<JobView>>, Problem>,
     },
-    /// A job changed; every state change is delivered.
+    /// A job that this console drives changed; every state change is delivered.
     Job(Box<JobView>),
+    /// Jobs that it does not drive changed: what another process wrote, or what was done for one that nobody
+    /// drives.
+    Others(Vec<JobView>),
     /// Metrics of one instance.
     Metrics {
         generation: Generation,

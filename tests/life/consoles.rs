@@ -1,6 +1,11 @@
 //! Property 23 in the flesh: two consoles, one instance. The 10,000 interleavings are in `interleavings.rs`.
 
+use std::time::Duration;
+
+use freezeframe::lab::FaultKind;
+
 use super::served::{Home, served, until};
+use super::signals::Terminal;
 
 /// Two operators' machines know nothing of each other; on one machine two processes share a journal.
 #[tokio::test(flavor = "multi_thread")]
@@ -39,4 +44,38 @@ async fn p23_two_consoles_on_one_host_or_two_never_hold_one_instance_together() 
             assert!(!claimed || made.frozen, "{made:?}");
         }
     }
+}
+
+/// A console stands open while cron's job runs with the same journal, and is killed: no key is pressed.
+#[tokio::test(flavor = "multi_thread")]
+async fn p21_an_open_console_sees_what_runs_beside_it_and_takes_up_what_is_killed_there() {
+    let served = served(1).await;
+    let instance = served.id("db-0");
+    let home = Home::new(&served);
+    let mut console = Terminal::start(&home, &[]);
+    console.hear("online").await;
+    console.press("4");
+    console.hear("no job yet").await;
+    served.fault(
+        "CreateSnapshots",
+        FaultKind::Delay(Duration::from_secs(300)),
+    );
+    let mut cron = home.start(&["snapshot", "--instance", &instance, "--max-freeze", "900s"]);
+    console.hear("FROZEN").await;
+    assert!(!served.runtime.frozen_mounts(&instance).is_empty());
+    cron.child.kill().unwrap();
+    cron.child.wait().unwrap();
+    until("the thaw", || {
+        served.runtime.frozen_mounts(&instance).is_empty()
+    })
+    .await;
+    let thaws = home.look(|db| {
+        db.query_row(
+            "SELECT count(*) FROM call WHERE action = 'SendCommand' AND detail LIKE '%post-script%'",
+            [],
+            |r| r.get::<_, i64>(0),
+        )
+    });
+    assert!(thaws.unwrap() > 0, "the failsafe thawed, not the console");
+    console.kill();
 }

@@ -78,7 +78,7 @@ async fn p21_term_and_an_interrupt_without_a_terminal_thaw_and_stop_with_130() {
 }
 
 /// The program on a terminal.
-struct Terminal {
+pub(super) struct Terminal {
     child: Box<dyn portable_pty::Child + Send + Sync>,
     master: Option<Box<dyn portable_pty::MasterPty + Send>>,
     keys: Option<Box<dyn std::io::Write + Send>>,
@@ -89,7 +89,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(home: &Home, args: &[&str]) -> Self {
+    pub(super) fn start(home: &Home, args: &[&str]) -> Self {
         Self::start_under(home, &[], args)
     }
 
@@ -138,7 +138,7 @@ impl Terminal {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(super) fn press(&mut self, keys: &str) {
         let to = self.keys.as_mut().unwrap();
         to.write_all(keys.as_bytes()).unwrap();
         to.flush().unwrap();
@@ -148,7 +148,13 @@ impl Terminal {
         String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
     }
 
-    async fn hear(&self, text: &str) {
+    /// Ends the program where it stands.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(super) async fn hear(&self, text: &str) {
         until(text, || self.said().contains(text)).await;
     }
 

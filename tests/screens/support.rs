@@ -352,17 +352,27 @@ impl Hands {
 
     /// Answers the last question for the fleet and the jobs.
     pub fn load(&mut self) {
+        self.load_fleet();
+        self.load_jobs(Vec::new());
+    }
+
+    /// Answers the last question for the fleet.
+    pub fn load_fleet(&mut self) {
         self.part(Part::Identity(Ok(identity())));
         self.part(Part::Instances(Ok(instances())));
         self.part(Part::Volumes(Ok(volumes())));
         self.part(Part::Snapshots(Ok((snapshots(), Vec::new()))));
+    }
+
+    /// Answers the last question for the jobs.
+    pub fn load_jobs(&mut self, rows: Vec<JobView>) {
         let jobs = self.asked.iter().rev().find_map(|e| match e {
             Effect::LoadJobs(generation) => Some(*generation),
             _ => None,
         });
         self.message(Message::Jobs {
             generation: jobs.unwrap(),
-            result: Ok(Vec::new()),
+            result: Ok(rows),
         });
     }
 

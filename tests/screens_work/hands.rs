@@ -21,6 +21,13 @@ pub fn with_jobs(jobs: Vec<JobView>) -> Hands {
     hands
 }
 
+/// The journal is read again, with these rows in it.
+pub fn on_record(hands: &mut Hands, rows: Vec<JobView>) {
+    hands.press("<C-r>");
+    hands.load_fleet();
+    hands.load_jobs(rows);
+}
+
 pub fn every_kind() -> Vec<JobView> {
     let mut completing = job(
         3,

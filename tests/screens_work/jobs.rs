@@ -1,7 +1,7 @@
 //! Jobs: lanes, one job in full, stopping.
 
 use crate::fixtures::{ended, failed, frozen, job, proven, uncertain};
-use crate::hands::{every_kind, notice, shown, with_jobs};
+use crate::hands::{every_kind, notice, on_record, shown, with_jobs};
 use crate::support::{Hands, identity, problem};
 use chrono::TimeDelta;
 use freezeframe::domain::ids::{JobId, RunId};
@@ -289,4 +289,127 @@ fn the_cursor_goes_to_the_run_that_was_just_started() {
         screen.contains("  ! db-2"),
         "the uncertain one stays above: {screen}"
     );
+}
+
+/// A job of this console as the journal had it before it froze.
+fn before_the_freeze(n: u8, name: &str) -> JobView {
+    job(
+        n,
+        name,
+        &[(Phase::Queued, -2.9), (Phase::Preflight, -2.5)],
+        None,
+    )
+}
+
+#[test]
+fn rows_of_the_journal_do_not_replace_what_own_jobs_have_said_since() {
+    let mut waits = job(3, "waits-1", &[(Phase::Queued, -3.0)], None);
+    waits.waiting = Some("waits for its turn".to_owned());
+    let mut hands = with_jobs(vec![
+        frozen(1, "db-primary", 412),
+        proven(2, "web-1"),
+        waits,
+    ]);
+    on_record(
+        &mut hands,
+        vec![
+            before_the_freeze(1, "db-primary"),
+            before_the_freeze(2, "web-1"),
+            frozen(9, "theirs", 100),
+        ],
+    );
+    let screen = shown(&hands);
+    assert!(screen.contains("Jobs (4)"), "{screen}");
+    for there in ["❄ db-primary", "✔ web-1", "· waits-1", "❄ theirs"] {
+        assert!(screen.contains(there), "{there}: {screen}");
+    }
+    // What is over on record is over, whatever was heard last.
+    on_record(&mut hands, vec![ended(1, "db-primary", Verdict::Crash)]);
+    assert!(shown(&hands).contains("▲ db-primary"), "{}", shown(&hands));
+}
+
+#[test]
+fn stopping_all_and_leaving_are_about_own_jobs_only() {
+    let mut hands = with_jobs(Vec::new());
+    on_record(&mut hands, vec![frozen(9, "theirs", 100)]);
+    assert_eq!(hands.press("X"), []);
+    let screen = shown(&hands);
+    assert!(screen.contains("Jobs(1)"), "it is told: {screen}");
+    assert!(!screen.contains("cancel all"), "not offered: {screen}");
+    assert!(!screen.contains("every job"), "not asked: {screen}");
+    assert_eq!(hands.press("<C-c>"), [Effect::Quit], "nor are we held here");
+    hands.message(Message::Job(Box::new(frozen(1, "db-primary", 412))));
+    hands.press("X");
+    shows!("jobs_cancel_all_beside_others", hands);
+    assert_eq!(hands.press("<Tab><Enter>"), [Effect::CancelAll]);
+    hands.press("<C-c>");
+    shows!("leaving_beside_others", hands);
+    let mut over = frozen(1, "db-primary", 412);
+    over.phase = Phase::Done;
+    over.verdict = Some(Verdict::Cancelled);
+    hands.message(Message::Job(Box::new(over)));
+    hands.load_fleet();
+    insta::assert_snapshot!("leaving_ended_beside_others_80x24", hands.screen(80, 24));
+    assert_eq!(hands.press("<Tab><Enter>"), [Effect::Quit]);
+}
+
+/// It is another process's, and may be meant to run.
+#[test]
+fn a_job_of_another_process_is_never_stopped_without_a_question() {
+    let mut hands = with_jobs(Vec::new());
+    on_record(&mut hands, vec![frozen(9, "theirs", 100)]);
+    assert_eq!(hands.press("x"), []);
+    shows!("job_cancel_of_another", hands);
+    assert_eq!(hands.press("<Enter>"), [], "let it run");
+    hands.press("<Enter>");
+    assert!(shown(&hands).contains("Another process drives it"));
+    hands.press("<Esc>");
+    let JobView { spec, .. } = frozen(9, "", 0);
+    assert_eq!(hands.press("x<Tab><Enter>"), [Effect::CancelJob(spec.job)]);
+    assert!(notice(&hands).contains("thawing theirs"));
+    // What AWS copies needs nobody: there is nothing to stop.
+    let copying = every_kind().swap_remove(2);
+    on_record(&mut hands, vec![copying]);
+    assert!(!shown(&hands).contains(" x cancel"), "{}", shown(&hands));
+    assert_eq!(hands.press("x<Tab><Enter>"), []);
+}
+
+#[test]
+fn jobs_of_others_come_and_go_by_themselves_and_move_nothing() {
+    let mut hands = with_jobs(vec![
+        frozen(1, "db-primary", 412),
+        proven(6, "files"),
+        proven(7, "web-1"),
+    ]);
+    hands.press("G");
+    let JobView { spec, .. } = proven(7, "");
+    let chosen = [Effect::Copy(spec.job.to_string())];
+    assert_eq!(hands.press("y"), chosen);
+    let theirs = vec![frozen(8, "cron-1", 50), frozen(9, "cron-2", 100)];
+    assert_eq!(hands.message(Message::Others(theirs)), []);
+    let screen = shown(&hands);
+    assert!(screen.contains("Jobs (5)"), "{screen}");
+    assert!(screen.contains("❄ cron-1") && screen.contains("❄ cron-2"));
+    assert_eq!(hands.press("y"), chosen, "the cursor stays on its job");
+    // What the journal has of ours is older than what it said itself.
+    let mut old = frozen(1, "db-primary", 412);
+    old.phase = Phase::Preflight;
+    old.frozen_since = None;
+    hands.message(Message::Others(vec![old]));
+    assert!(shown(&hands).contains("❄ db-primary"));
+    // The fleet is read when ours have ended, and again when the last of theirs has.
+    let over = |n, name| ended(n, name, Verdict::Filesystem);
+    let reads = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::LoadFleet(_)));
+    let ours = Message::Job(Box::new(over(1, "db-primary")));
+    assert!(reads(&hands.message(ours)));
+    let first = Message::Others(vec![over(8, "cron-1")]);
+    assert!(!reads(&hands.message(first)));
+    let last = Message::Others(vec![over(9, "cron-2")]);
+    assert!(reads(&hands.message(last)));
+    let again = Message::Others(vec![over(9, "cron-2")]);
+    assert!(!reads(&hands.message(again)), "it is over already");
+    // What is over stays over, whoever is late.
+    let late = Message::Others(vec![frozen(9, "cron-2", 100)]);
+    hands.message(late);
+    assert!(!shown(&hands).contains("❄"), "{}", shown(&hands));
 }

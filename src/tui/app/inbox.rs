@@ -24,7 +24,7 @@ impl App {
                 Some(Vec::new())
             }
             Message::Jobs { result, .. } => {
-                self.world.put_jobs(result, now);
+                self.world.read_jobs(result, now);
                 self.tell_screens(now);
                 Some(Vec::new())
             }
@@ -36,6 +36,7 @@ impl App {
                 Some(Vec::new())
             }
             Message::Job(job) => Some(self.job(*job, now)),
+            Message::Others(jobs) => Some(self.others(jobs, now)),
             Message::Notice(problem) => {
                 self.notice = Some(Notice::Problem(problem));
                 Some(Vec::new())
@@ -70,18 +71,33 @@ impl App {
         }
     }
 
-    /// A changed job. When the last running one ends, what it made is read.
+    /// A changed job of this console. When its last running one ends, what they made is read.
     fn job(&mut self, job: JobView, now: DateTime<Utc>) -> Vec<Request> {
-        let ends = job.phase == Phase::Done
-            && self
-                .world
-                .job(&job.spec.job)
-                .is_none_or(|old| old.phase != Phase::Done);
-        self.world.put_job(job);
+        let ends = self.ends(&job);
+        self.world.put_own_job(job);
+        self.jobs_changed(ends && self.world.own_running().next().is_none(), now)
+    }
+
+    /// Changed jobs of others. When the last running one of all ends, what it made is read.
+    fn others(&mut self, jobs: Vec<JobView>, now: DateTime<Utc>) -> Vec<Request> {
+        let mut ends = false;
+        for job in jobs {
+            ends |= self.ends(&job);
+            self.world.put_other_job(job);
+        }
+        self.jobs_changed(ends && self.world.running().next().is_none(), now)
+    }
+
+    fn ends(&self, job: &JobView) -> bool {
+        let before = self.world.job(&job.spec.job);
+        job.phase == Phase::Done && before.is_none_or(|old| old.phase != Phase::Done)
+    }
+
+    fn jobs_changed(&mut self, all_over: bool, now: DateTime<Utc>) -> Vec<Request> {
         // Rows of instances and snapshots stay as they are; sorting thousands of them for each step of each of
         // hundreds of jobs would hold up the keys.
         self.with_screen(ScreenId::Jobs, now, |screen, cx| screen.world_changed(cx));
-        if ends && self.world.running().next().is_none() {
+        if all_over {
             vec![Request::Refresh]
         } else {
             Vec::new()

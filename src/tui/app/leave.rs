@@ -20,13 +20,14 @@ impl Leave {
     /// The question; the focus is on staying.
     pub fn new() -> Self {
         let says = |cx: &Cx<'_>| {
-            vec![
-                (format!("{}.", cx.world.busy().join(", ")), Role::Warn),
-                (
-                    "ctrl-c again within 2 s thaws and stops every job, and leaves.".to_owned(),
-                    Role::Muted,
-                ),
-            ]
+            let mut says = vec![(format!("{}.", cx.world.busy().join(", ")), Role::Warn)];
+            says.push((
+                "ctrl-c again within 2 s thaws and stops this console's jobs, and leaves."
+                    .to_owned(),
+                Role::Muted,
+            ));
+            says.extend(elsewhere(cx));
+            says
         };
         let busy = vec![
             Choice::safe("Stay"),
@@ -36,17 +37,22 @@ impl Leave {
                 vec![Request::CancelAll, Request::Quit],
             ),
         ];
-        let ended = vec![(
-            "Everything has ended meanwhile; leaving stops nothing.".to_owned(),
-            Role::Ok,
-        )];
+        let ended = |cx: &Cx<'_>| {
+            let words = "Everything has ended meanwhile; leaving stops nothing.";
+            let mut says = vec![(words.to_owned(), Role::Ok)];
+            if let Some(others) = elsewhere(cx) {
+                let words = "What this console ran has ended meanwhile; leaving stops nothing.";
+                says = vec![(words.to_owned(), Role::Ok), others];
+            }
+            says
+        };
         let idle = vec![
             Choice::safe("Stay"),
             Choice::asks("Leave", vec![Request::Quit]),
         ];
         Self {
             busy: Question::live(TITLE, says, busy),
-            idle: Question::new(TITLE, ended, idle),
+            idle: Question::live(TITLE, ended, idle),
         }
     }
 
@@ -57,6 +63,13 @@ impl Leave {
             &self.busy
         }
     }
+}
+
+/// What goes on whatever is chosen here.
+fn elsewhere(cx: &Cx<'_>) -> Option<(String, Role)> {
+    cx.world
+        .goes_on_elsewhere()
+        .map(|words| (words, Role::Text))
 }
 
 impl Screen for Leave {

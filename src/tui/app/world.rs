@@ -1,6 +1,6 @@
 //! Everything that was read from AWS and the journal, each pane loading and failing by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -100,6 +100,8 @@ pub struct World {
     pub images: Vec<Image>,
     /// Jobs, newest first.
     pub jobs: Pane<Vec<JobView>>,
+    /// The jobs among them that this console drives, or drove.
+    own: HashSet<JobId>,
     /// Sets are being deleted.
     pub(super) prune_runs: bool,
     /// Volumes are being restored.
@@ -185,16 +187,41 @@ impl World {
         self.jobs().iter().filter(|j| j.phase != Phase::Done)
     }
 
-    /// What still runs, in words; empty when leaving loses nothing.
+    /// Whether this console drives, or drove, that job.
+    pub fn is_own(&self, job: &JobView) -> bool {
+        self.own.contains(&job.spec.job)
+    }
+
+    /// Jobs of this console that have not ended: those that end with it, and that it can stop.
+    pub fn own_running(&self) -> impl Iterator<Item = &JobView> {
+        self.running().filter(|job| self.is_own(job))
+    }
+
+    /// What other processes do whatever happens to this one, in words; `None` where nothing of theirs could be
+    /// stopped.
+    pub fn goes_on_elsewhere(&self) -> Option<String> {
+        let others = self.running().filter(|job| !self.is_own(job));
+        let jobs = match others.filter(|job| !job.only_copies()).count() {
+            0 => return None,
+            1 => "1 job that this console does not drive goes on".to_owned(),
+            n => format!("{n} jobs that this console does not drive go on"),
+        };
+        Some(format!(
+            "{jobs}; x on a lane, or `freezeframe jobs abort --job ID`, stops one."
+        ))
+    }
+
+    /// What this console still runs, in words; empty when leaving loses nothing.
     pub fn busy(&self) -> Vec<String> {
-        let jobs = self.running().count();
-        let frozen = self.running().filter(|j| j.frozen_since.is_some()).count();
+        let jobs = self.own_running().count();
+        let frozen = self.own_running();
+        let frozen = frozen.filter(|j| j.frozen_since.is_some()).count();
         let mut busy = Vec::new();
         if jobs > 0 {
             let s = if jobs == 1 { "job runs" } else { "jobs run" };
             let frozen = if frozen > 0 {
                 format!(", {frozen} frozen now")
-            } else if self.running().all(JobView::only_copies) {
+            } else if self.own_running().all(JobView::only_copies) {
                 ", only AWS's copying is left".to_owned()
             } else {
                 String::new()
@@ -235,8 +262,55 @@ impl World {
         ))
     }
 
+    /// Takes in a changed job of this console.
+    pub(super) fn put_own_job(&mut self, job: JobView) {
+        self.own.insert(job.spec.job.clone());
+        self.put_job(job);
+    }
+
+    /// Takes in a changed job of others, unless more is known of it.
+    pub(super) fn put_other_job(&mut self, job: JobView) {
+        let known = self.job(&job.spec.job);
+        if known.is_none_or(|known| self.is_fresher(&job, known)) {
+            self.put_job(job);
+        }
+    }
+
+    /// Takes in the jobs of the journal. It is behind what own jobs say, and does not know yet of those that wait.
+    pub(super) fn read_jobs(&mut self, read: Result<Vec<JobView>, Problem>, now: DateTime<Utc>) {
+        let read = read.map(|rows| {
+            let known = self.jobs.data.take().unwrap_or_default();
+            let mut known: HashMap<JobId, JobView> = known
+                .into_iter()
+                .map(|job| (job.spec.job.clone(), job))
+                .collect();
+            let mut rows: Vec<JobView> = rows
+                .into_iter()
+                .map(|row| match known.remove(&row.spec.job) {
+                    Some(known) if !self.is_fresher(&row, &known) => known,
+                    _ => row,
+                })
+                .collect();
+            known.retain(|id, job| self.own.contains(id) && job.phase != Phase::Done);
+            rows.splice(0..0, known.into_values());
+            rows
+        });
+        self.jobs.answer(read, now);
+        self.weigh_sets();
+    }
+
+    /// Whether what the journal has of a job is to replace what is known of it. What is over stays over.
+    fn is_fresher(&self, row: &JobView, known: &JobView) -> bool {
+        match (row.phase == Phase::Done, known.phase == Phase::Done) {
+            (true, _) => true,
+            (false, true) => false,
+            // Own jobs tell of themselves first.
+            (false, false) => !self.is_own(known),
+        }
+    }
+
     /// Takes in a changed job: replaces it, or puts a new one first.
-    pub(super) fn put_job(&mut self, job: JobView) {
+    fn put_job(&mut self, job: JobView) {
         let claims = |job: &JobView| -> Vec<(SnapshotId, Level)> {
             let members = job.set.iter();
             members.map(|m| (m.snapshot.clone(), m.level)).collect()
@@ -256,12 +330,6 @@ impl World {
         if moved {
             self.weigh_set_of(&id);
         }
-    }
-
-    /// Takes in the jobs of the journal.
-    pub(super) fn put_jobs(&mut self, jobs: Result<Vec<JobView>, Problem>, now: DateTime<Utc>) {
-        self.jobs.answer(jobs, now);
-        self.weigh_sets();
     }
 
     /// Takes in what the journal has of an old job.

@@ -161,7 +161,7 @@ impl Jobs {
             return;
         };
         let lines = details::lines(
-            &describe::entries(job, cx.now),
+            &describe::entries(job, cx.world.is_own(job), cx.now),
             usize::from(inner.width),
             cx,
         );
@@ -229,7 +229,8 @@ impl Jobs {
 const EXPLAINED: &[&str] = &[
     "Lanes stand with what needs somebody first: ! a thaw that nobody could confirm, ✘ failing, ❄ frozen now with \
      its share of the budget, ▶ at work, · waiting; below them what is over.",
-    "A job that holds a lock or a freeze is thawed and stopped by one key; elsewhere it asks first.",
+    "A job that holds a lock or a freeze is thawed and stopped by one key; elsewhere it asks first, and always where \
+     another process drives the job: the instance is thawed under that process.",
 ];
 
 /// Where a lane stands in the list, from the top.
@@ -262,6 +263,11 @@ fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
 /// Whether the job may hold a lock or a freeze now.
 fn holds(job: &JobView) -> bool {
     (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
+}
+
+/// Whether there is something to stop. What others only wait for ends by itself.
+fn can_be_stopped(job: &JobView, cx: &Cx<'_>) -> bool {
+    job.phase != Phase::Done && (cx.world.is_own(job) || !job.only_copies())
 }
 
 /// What the filter looks at.
@@ -321,8 +327,8 @@ impl Screen for Jobs {
             Action::Back | Action::Leave => self.open.is_some() || self.narrow.is_active(),
             Action::Filter => self.open.is_none(),
             Action::CopyId | Action::Metrics => job.is_some(),
-            Action::CancelJob => job.is_some_and(|job| job.phase != Phase::Done),
-            Action::CancelAll => cx.world.running().next().is_some(),
+            Action::CancelJob => job.is_some_and(|job| can_be_stopped(job, cx)),
+            Action::CancelAll => cx.world.own_running().next().is_some(),
             Action::ThawAgain => job.is_some_and(|job| job.thaw_uncertain),
             Action::ShowSet | Action::Restore => job.is_some_and(|job| !job.set.is_empty()),
             _ => false,
@@ -377,6 +383,10 @@ impl Screen for Jobs {
                 Reaction::done()
             }
             Action::CopyId => Reaction::ask(Request::Copy(id.to_string())),
+            // Somebody else may want it to run.
+            Action::CancelJob if !cx.world.is_own(job) => {
+                Reaction::ask(Request::Open(Box::new(questions::cancel_of_another(job))))
+            }
             // Where something is held there is no time for questions. Elsewhere there is.
             Action::CancelJob if holds(job) => Reaction::Done(vec![
                 Request::CancelJob(id),
@@ -448,7 +458,7 @@ impl Screen for Jobs {
         let mut items = Vec::new();
         if let Some(job) = self.chosen(cx) {
             let name = &job.spec.instance_name;
-            if job.phase != Phase::Done {
+            if can_be_stopped(job, cx) {
                 items.push(item(
                     Action::CancelJob,
                     format!("thaw and stop the job of {name}"),
@@ -472,11 +482,11 @@ impl Screen for Jobs {
             }
             items.push(item(Action::Metrics, format!("backup metrics of {name}")));
         }
-        let running = cx.world.running().count();
+        let running = cx.world.own_running().count();
         if running > 0 {
             items.push(item(
                 Action::CancelAll,
-                format!("thaw and stop every job ({running})"),
+                format!("thaw and stop every job of this console ({running})"),
             ));
         }
         items

@@ -10,9 +10,16 @@ use crate::tui::widget::details::Entry;
 use crate::tui::widget::{evidence, lane, text};
 
 /// The job as sections of names and values; live while it runs.
-pub fn entries(job: &JobView, now: DateTime<Utc>) -> Vec<Entry> {
+/// `own`: this console drives it.
+pub fn entries(job: &JobView, own: bool, now: DateTime<Utc>) -> Vec<Entry> {
     let mut out = Vec::new();
     outcome(job, now, &mut out);
+    if !own && job.phase != Phase::Done && !job.only_copies() {
+        out.push(Entry::Words(
+            "Another process drives it, or did; x thaws it under that one.".into(),
+            Role::Muted,
+        ));
+    }
     phases(job, now, &mut out);
     set(job, &mut out);
     out.extend(evidence::of_job(job));

@@ -54,13 +54,59 @@ pub fn cancel(job: &JobView) -> Question {
     Question::live("Thaw and stop this job?", says, choices)
 }
 
-/// Whether to stop all of them.
+/// Whether to stop a job that this console does not drive.
+pub fn cancel_of_another(job: &JobView) -> Question {
+    let id = job.spec.job.clone();
+    let who = format!(
+        "{} ({}), recipe {}",
+        job.spec.instance_name, job.spec.instance, job.spec.recipe
+    );
+    let says = move |cx: &Cx<'_>| {
+        let job = cx.world.job(&id).filter(|job| job.phase != Phase::Done);
+        let state = match job {
+            Some(job) if lane::is_frozen(job) => ("It is FROZEN now.".to_owned(), Role::Warn),
+            Some(job) => (format!("It is {} now.", job.phase), Role::Text),
+            None => (
+                "It has ended meanwhile; there is nothing to stop.".to_owned(),
+                Role::Ok,
+            ),
+        };
+        vec![
+            (who.clone(), Role::Text),
+            state,
+            (
+                "Its instance is thawed under the process that drives it, which sees that and claims nothing; \
+                 if that process has gone, the job is settled here. `freezeframe jobs abort --job ID` does \
+                 the same."
+                    .to_owned(),
+                Role::Text,
+            ),
+            (
+                "Snapshots that were begun stay, labelled by what was proven.".to_owned(),
+                Role::Muted,
+            ),
+        ]
+    };
+    let choices = vec![
+        Choice::safe("Let it run"),
+        Choice::asks(
+            "Thaw and stop",
+            vec![
+                Request::CancelJob(job.spec.job.clone()),
+                Request::Say(format!("thawing {}", job.spec.instance_name)),
+            ],
+        ),
+    ];
+    Question::live("Thaw and stop a job of another process?", says, choices)
+}
+
+/// Whether to stop all of this console's.
 pub fn cancel_all() -> Question {
     let says = |cx: &Cx<'_>| {
-        let running = cx.world.running().count();
-        let frozen = cx.world.running().filter(|job| lane::is_frozen(job));
+        let running = cx.world.own_running().count();
+        let frozen = cx.world.own_running().filter(|job| lane::is_frozen(job));
         let frozen = frozen.count();
-        vec![
+        let mut says = vec![
             (
                 format!("{running} running, {frozen} of them frozen now."),
                 if running == 0 { Role::Ok } else { Role::Warn },
@@ -69,11 +115,14 @@ pub fn cancel_all() -> Question {
                 "What is frozen is thawed at once; nothing new is begun.".to_owned(),
                 Role::Text,
             ),
-        ]
+        ];
+        let others = cx.world.goes_on_elsewhere();
+        says.extend(others.map(|words| (words, Role::Text)));
+        says
     };
     let choices = vec![
         Choice::safe("Let them run"),
         Choice::asks("Thaw and stop all", vec![Request::CancelAll]),
     ];
-    Question::live("Thaw and stop every job?", says, choices)
+    Question::live("Thaw and stop every job of this console?", says, choices)
 }

@@ -1,0 +1,80 @@
+//! The open jobs, by what can be said of the process that drives them, and which of them are taken up.
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+
+use super::certain_at;
+use crate::domain::ids::JobId;
+use crate::domain::job::JobView;
+use crate::domain::problem::Problem;
+use crate::ops::Ops;
+use crate::ops::owner::{Driver, driver};
+
+/// Jobs of a scope that are not over, or owe something.
+#[derive(Debug, Default)]
+pub struct Open {
+    /// Their process is gone, or they were left to whoever comes.
+    pub gone: Vec<JobView>,
+    /// Their process lives; it may be this one.
+    pub alive: Vec<JobView>,
+    /// Their process ran where we cannot look.
+    pub elsewhere: Vec<JobView>,
+}
+
+/// The open jobs of the scope, as the journal has them. Asks nobody else.
+///
+/// # Errors
+/// [`Kind::Local`](crate::domain::problem::Kind::Local).
+pub fn open(ops: &Ops) -> Result<Open, Problem> {
+    let mut open = Open::default();
+    for (view, owner) in ops.journal.open_jobs(ops.scope())? {
+        match driver(&owner) {
+            Driver::Gone => open.gone.push(view),
+            Driver::Alive => open.alive.push(view),
+            Driver::Elsewhere => open.elsewhere.push(view),
+        }
+    }
+    Ok(open)
+}
+
+/// As [`settle`](super::settle), but only for jobs whose process is known to be gone. Who looks again and again
+/// would otherwise come upon one that waits long, driven by a living process that cannot be seen from here.
+///
+/// # Errors
+/// As [`settle`](super::settle).
+pub async fn settle_gone(
+    ops: &Ops,
+    updates: &mpsc::Sender<JobView>,
+) -> Result<Vec<JobView>, Problem> {
+    super::take_up(ops, updates, Whom::Gone).await
+}
+
+/// Which of the open jobs are taken up.
+#[derive(Clone, Copy)]
+pub(super) enum Whom<'a> {
+    /// All that nobody drives any more, as far as can be told.
+    Left,
+    /// All whose process is known to be gone.
+    Gone,
+    /// These of [`Whom::Left`]. Who names a job wants its doubt asked now.
+    Named(&'a [JobId]),
+}
+
+impl Whom<'_> {
+    pub(super) fn means(&self, view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
+        match self {
+            Self::Left => left(view, owner, now),
+            Self::Gone => driver(owner) == Driver::Gone,
+            Self::Named(jobs) => jobs.contains(&view.spec.job) && left(view, owner, now),
+        }
+    }
+}
+
+/// Whether a start may take it that nobody drives that open job any more.
+fn left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
+    match driver(owner) {
+        Driver::Alive => false,
+        Driver::Gone => true,
+        Driver::Elsewhere => certain_at(view).is_none_or(|at| now >= at),
+    }
+}

@@ -1,0 +1,265 @@
+//! What an open console does about jobs that it does not drive: it takes up those whose process has gone, and
+//! shows what other processes write about theirs. Both read the journal only, unless something is left to do.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep};
+
+use super::{HISTORY, Tokens};
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobView, Phase};
+use crate::domain::problem::Problem;
+use crate::jobs::journal::Seen;
+use crate::ops::{Ops, recover};
+use crate::tui::message::Message;
+
+/// Pause between two looks for what other processes have written.
+const NEWS: Duration = Duration::from_secs(1);
+/// Pause between two looks whether the process behind an open job still lives: it may hold a freeze.
+const BESIDE: Duration = Duration::from_secs(3);
+/// Pause before what could not be settled yet is asked about again, and before a journal that failed is.
+const AGAIN: Duration = Duration::from_secs(20);
+/// Pause between two looks while nothing is open.
+const IDLE: Duration = Duration::from_secs(30);
+/// Pause before what a job still owes after its end is tried again; doubles.
+const OWED: Duration = Duration::from_secs(60);
+const OWED_LONGEST: Duration = Duration::from_secs(30 * 60);
+
+/// Takes up, thaw first, whatever nobody drives, until the console closes.
+pub(super) async fn take_up(
+    ops: Ops,
+    messages: mpsc::Sender<Message>,
+    own: Tokens,
+    wake: Arc<Notify>,
+) {
+    let mut told = None;
+    let mut rounds = Rounds::default();
+    loop {
+        let pause = match rounds.one(&ops, &messages, &own).await {
+            Ok(pause) => {
+                told = told.filter(|_| rounds.failed);
+                pause
+            }
+            Err(problem) => {
+                // It may last: once is enough.
+                if told.as_ref() != Some(&problem) {
+                    told = Some(problem.clone());
+                    let _ = messages.send(Message::Notice(problem)).await;
+                }
+                AGAIN
+            }
+        };
+        tokio::select! {
+            biased;
+            () = messages.closed() => return,
+            () = wake.notified() => {}
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// What is left now is settled as at a start, once; its views are told.
+///
+/// # Errors
+/// As [`recover::settle`].
+pub(super) async fn settle(
+    ops: &Ops,
+    messages: &mpsc::Sender<Message>,
+) -> Result<Vec<JobView>, Problem> {
+    telling(messages, async |updates| {
+        recover::settle(ops, &updates).await
+    })
+    .await
+}
+
+/// Does something whose views are told as they come.
+pub(super) async fn telling<T>(
+    messages: &mpsc::Sender<Message>,
+    work: impl AsyncFnOnce(mpsc::Sender<JobView>) -> T,
+) -> T {
+    let (updates, inbox) = mpsc::channel(16);
+    tokio::join!(work(updates), forward(inbox, messages.clone())).0
+}
+
+/// Tells views of jobs that this console does not drive.
+async fn forward(mut inbox: mpsc::Receiver<JobView>, messages: mpsc::Sender<Message>) {
+    while let Some(view) = inbox.recv().await {
+        // The console may be gone; what was begun is done all the same.
+        let _ = messages.send(Message::Others(vec![view])).await;
+    }
+}
+
+/// When what is tried again.
+#[derive(Default)]
+struct Rounds {
+    /// There was a first round: the start.
+    started: bool,
+    /// Jobs that were left at the round before, and have been tried.
+    tried: HashSet<JobId>,
+    /// When those that are not over are tried again.
+    again: Option<Instant>,
+    /// When those that owe something are, and the pause before that.
+    owed: Option<(Instant, Duration)>,
+    /// The last try failed; a look that tries nothing does not make that good.
+    failed: bool,
+}
+
+impl Rounds {
+    /// One look, and what follows from it. Returns the pause before the next.
+    async fn one(
+        &mut self,
+        ops: &Ops,
+        messages: &mpsc::Sender<Message>,
+        own: &Tokens,
+    ) -> Result<Duration, Problem> {
+        let open = recover::open(ops)?;
+        let mut left = open.gone;
+        if ops.session.read_only() {
+            return Ok(IDLE);
+        }
+        let starts = !std::mem::replace(&mut self.started, true);
+        if self.is_due(&left) || starts {
+            let settled = if starts {
+                settle(ops, messages).await
+            } else {
+                let gone = async |updates| recover::settle_gone(ops, &updates).await;
+                telling(messages, gone).await
+            };
+            self.failed = settled.is_err();
+            left = settled?;
+        }
+        self.failed &= !left.is_empty();
+        let beside = open.alive.iter().any(|view| !own.has(&view.spec.job));
+        Ok(if beside {
+            BESIDE
+        } else if left.iter().any(|view| view.phase != Phase::Done) {
+            AGAIN
+        } else {
+            IDLE
+        })
+    }
+
+    /// Whether any of what is left is to be tried now; then it counts as tried. What is new is tried at once.
+    fn is_due(&mut self, left: &[JobView]) -> bool {
+        let now = Instant::now();
+        let passed = |at: Instant| now >= at;
+        let (over, open): (Vec<_>, Vec<_>) =
+            left.iter().partition(|view| view.phase == Phase::Done);
+        let new = left.iter().any(|view| !self.tried.contains(&view.spec.job));
+        self.tried = left.iter().map(|view| view.spec.job.clone()).collect();
+        let owes = !over.is_empty() && self.owed.is_none_or(|(at, _)| passed(at));
+        let due = new || owes || (!open.is_empty() && self.again.is_none_or(passed));
+        if over.is_empty() {
+            self.owed = None;
+        } else if due {
+            let pause = self.owed.map_or(OWED, |(_, pause)| pause * 2);
+            let pause = pause.min(OWED_LONGEST);
+            self.owed = Some((now + pause, pause));
+        }
+        if due {
+            self.again = Some(now + AGAIN);
+        }
+        due
+    }
+}
+
+/// Tells what other processes write about jobs, until the console closes. `seen` is what the journal had before
+/// the console read its jobs first.
+pub(super) async fn news(
+    ops: Ops,
+    messages: mpsc::Sender<Message>,
+    own: Tokens,
+    wake: Arc<Notify>,
+    mut seen: Seen,
+) {
+    let mut failed = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = messages.closed() => return,
+            () = sleep(NEWS) => {}
+        }
+        let mut news = match ops.journal.news(ops.scope(), HISTORY, &mut seen) {
+            Ok(news) => news,
+            // Taking up meets the same, and tells it.
+            Err(problem) => {
+                if !std::mem::replace(&mut failed, true) {
+                    tracing::warn!(%problem, "what others write about their jobs cannot be read");
+                }
+                continue;
+            }
+        };
+        failed = false;
+        // Own jobs tell of themselves, and sooner.
+        news.retain(|view| !own.has(&view.spec.job));
+        if news.iter().any(|view| view.phase != Phase::Done) {
+            wake.notify_one();
+        }
+        if !news.is_empty() && messages.send(Message::Others(news)).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(job: &str, phase: Phase) -> JobView {
+        let spec = serde_json::from_value(serde_json::json!({
+            "job": job, "run": "r", "account": "111122223333", "region": "eu-central-1",
+            "instance": "i-1", "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated",
+            "budget_s": 30, "on_failure": "skip", "mounts": [], "namespace": "N",
+        }))
+        .unwrap();
+        let mut view = crate::domain::machine::Job::new(spec).view();
+        view.phase = phase;
+        view
+    }
+
+    /// The seconds at which what is left is tried, of a day of looks.
+    fn tried(left: impl Fn(u64) -> Vec<JobView>, step: u64) -> Vec<u64> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut rounds = Rounds::default();
+            let mut tried = Vec::new();
+            for at in (0..3_600 * 2).step_by(usize::try_from(step).unwrap()) {
+                if rounds.is_due(&left(at)) {
+                    tried.push(at);
+                }
+                sleep(Duration::from_secs(step)).await;
+            }
+            tried
+        })
+    }
+
+    #[test]
+    fn what_is_new_is_tried_at_once_and_what_is_owed_at_growing_pauses() {
+        assert!(tried(|_| Vec::new(), 3).is_empty());
+        let open = tried(
+            |at| vec![view("a", Phase::Frozen); usize::from(at < 60)],
+            10,
+        );
+        assert_eq!(open, [0, 20, 40]);
+        let owed = tried(|_| vec![view("a", Phase::Done)], 30);
+        assert_eq!(owed, [0, 60, 180, 420, 900, 1_860, 3_660, 5_460]);
+        // Another that is left is thawed at once, however long the pause is.
+        let another = |at| {
+            let mut left = vec![view("a", Phase::Done)];
+            left.extend(
+                (1_000..1_030)
+                    .contains(&at)
+                    .then(|| view("b", Phase::Frozen)),
+            );
+            left
+        };
+        assert!(tried(another, 10).contains(&1_000));
+    }
+}
