@@ -31,6 +31,8 @@ pub struct MemberProof {
     pub volume: VolumeId,
     /// Device name at the instance, as tagged.
     pub device: Option<String>,
+    /// Whether the recipe covered its volume, as far as that is known here.
+    pub covered: bool,
     /// The lower of what the tag says and what the journal bears out.
     pub level: Level,
     /// Why, in words.
@@ -98,7 +100,12 @@ pub fn member(snapshot: &Snapshot, job: Option<&JobView>) -> MemberProof {
             format!("its tag says {tagged}; the evidence is not on this machine"),
         ),
     };
+    let covered = match job.map(|job| &job.evidence.covered) {
+        Some(covered) if !covered.is_empty() => covered.contains(&snapshot.volume),
+        _ => snapshot.was_frozen(),
+    };
     MemberProof {
+        covered,
         snapshot: snapshot.id.clone(),
         volume: snapshot.volume.clone(),
         device: snapshot.device().map(str::to_owned),
@@ -139,17 +146,9 @@ fn judged(tagged: Level, snapshot: &Snapshot, job: &JobView) -> (Level, String) 
     }
 }
 
-/// The level of the whole, by the rule of [`super::set::group`]: `pending` while a member is, else the
-/// best that the recipe covered.
+/// The level of the whole, by the rule of [`super::set::whole`].
 pub fn level(members: &[MemberProof]) -> Level {
-    if members.iter().any(|m| m.level == Level::Pending) {
-        return Level::Pending;
-    }
-    members
-        .iter()
-        .map(|m| m.level)
-        .max()
-        .unwrap_or(Level::Pending)
+    super::set::whole(members.iter().map(|m| (m.level, m.covered)))
 }
 
 /// Where the engine's logs stood, by name: as recorded, else as the set is tagged.

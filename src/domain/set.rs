@@ -24,7 +24,7 @@ pub struct SnapshotSet {
     pub started: DateTime<Utc>,
     /// Recipe, as tagged.
     pub recipe: Option<String>,
-    /// What may be claimed: the best level among the members that the recipe covered, as far as their tags bear
+    /// What may be claimed: the lowest level among the members that the recipe covered, as far as their tags bear
     /// it out ([`Snapshot::borne_level`]); `pending` while any of ours is pending. Where the journal has the job,
     /// whoever shows the set lowers or proves it by that.
     pub level: Level,
@@ -74,6 +74,23 @@ pub fn group(snapshots: &[Snapshot]) -> Vec<SnapshotSet> {
     sets
 }
 
+/// The level of a set by its members' levels and whether the recipe covered each: `pending` while a member is, else
+/// the lowest of the covered ones, as the verdict of a job. Where nobody tells which those are, none is proven and
+/// the best stands.
+pub fn whole(members: impl Iterator<Item = (Level, bool)>) -> Level {
+    let members: Vec<(Level, bool)> = members.collect();
+    let levels = || members.iter().map(|(level, _)| *level);
+    let covered = members.iter().filter(|(_, covered)| *covered);
+    if levels().any(|level| level == Level::Pending) {
+        return Level::Pending;
+    }
+    covered
+        .map(|(level, _)| *level)
+        .min()
+        .or(levels().max())
+        .unwrap_or(Level::Pending)
+}
+
 fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
     let tag = |key: &str| members.iter().find_map(|m| m.tags.get(key));
     let instances: Vec<InstanceId> = members.iter().filter_map(|m| m.instance()).collect();
@@ -81,13 +98,9 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         .first()
         .filter(|first| instances.iter().all(|i| i == *first))
         .cloned();
-    let best = |of: fn(&Snapshot) -> Option<Level>| {
-        let levels = || members.iter().map(|m| of(m).unwrap_or(Level::Pending));
-        if levels().any(|l| l == Level::Pending) {
-            Level::Pending
-        } else {
-            levels().max().unwrap_or(Level::Pending)
-        }
+    let worth = |of: fn(&Snapshot) -> Option<Level>| {
+        let level = |m: &&Snapshot| (of(m).unwrap_or(Level::Pending), m.was_frozen());
+        whole(members.iter().map(level))
     };
     let expected = tag(tags::SET_SIZE).and_then(|t| t.parse().ok());
     SnapshotSet {
@@ -96,12 +109,36 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         instance,
         started: members.iter().map(|m| m.started).min().unwrap_or_default(),
         recipe: tag(tags::RECIPE).map(str::to_owned),
-        level: best(Snapshot::borne_level),
-        tagged: best(Snapshot::level),
+        level: worth(Snapshot::borne_level),
+        tagged: worth(Snapshot::level),
         frozen_ms: tag(tags::FROZEN_MS).and_then(|t| t.parse().ok()),
         members: members.iter().map(|m| m.id.clone()).collect(),
         expected,
         restorable: members.iter().all(|m| m.is_restorable())
             && expected.is_none_or(|n| n == members.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p11_the_level_of_a_set_is_that_of_the_lowest_volume_that_its_recipe_covered() {
+        use Level::{Application, Crash, Filesystem, Pending};
+        for (members, level) in [
+            // The root volume is never covered, and is only crash-consistent.
+            (&[(Crash, false), (Application, true)][..], Application),
+            (
+                &[(Crash, false), (Application, true), (Filesystem, true)],
+                Filesystem,
+            ),
+            (&[(Crash, true), (Application, true)], Crash),
+            (&[(Application, true), (Pending, false)], Pending),
+            (&[(Crash, false), (Crash, false)], Crash),
+            (&[], Pending),
+        ] {
+            assert_eq!(whole(members.iter().copied()), level, "{members:?}");
+        }
     }
 }

@@ -85,6 +85,11 @@ impl Snapshot {
         self.level().filter(|level| level.is_proven() && !marked)
     }
 
+    /// Whether its volume was one that a recipe covered in a set that was frozen, as we tagged it.
+    pub fn was_frozen(&self) -> bool {
+        self.tags.get(tags::FROZEN_MS).is_some()
+    }
+
     /// The instance that it was taken from, as we tagged it.
     pub fn instance(&self) -> Option<InstanceId> {
         self.tags.get(tags::INSTANCE).and_then(|t| t.parse().ok())

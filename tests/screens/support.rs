@@ -219,15 +219,17 @@ fn snapshot(id: &str, volume: &str, hours: i64, pairs: &[(&str, &str)]) -> Snaps
 /// hostile description.
 pub fn snapshots() -> Vec<Snapshot> {
     let ours = |job: &'static str, level: &'static str, device: &'static str| {
-        vec![
+        [
             (tags::JOB, job),
             (tags::LEVEL, level),
             (tags::RECIPE, "linux-mysql"),
             (tags::INSTANCE, DB),
             (tags::DEVICE, device),
-            (tags::FROZEN_MS, "812"),
             (tags::SET_SIZE, "2"),
         ]
+        .into_iter()
+        .chain((device != "/dev/xvda").then_some((tags::FROZEN_MS, "812")))
+        .collect::<Vec<_>>()
     };
     let mut copying = snapshot(
         "snap-0b000000000000003",

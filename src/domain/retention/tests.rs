@@ -31,6 +31,8 @@ fn member(n: u32, volume: u32, size: usize, started: DateTime<Utc>, level: &str)
     } else {
         level
     };
+    // The root is not covered.
+    let frozen = (volume != 0).then(|| (tags::FROZEN_MS, "12".to_owned()));
     Snapshot {
         scope: scope(),
         id: SnapshotId::from_api(format!("snap-{n:08x}{volume:09x}")),
@@ -45,7 +47,7 @@ fn member(n: u32, volume: u32, size: usize, started: DateTime<Utc>, level: &str)
         tier: "standard".into(),
         description: String::new(),
         origin: Origin::Freezeframe,
-        tags: Tags::from_iter([
+        tags: Tags::from_iter(frozen.into_iter().chain([
             (tags::JOB, job(n)),
             (tags::LEVEL, level.to_owned()),
             (tags::INSTANCE, "i-01234567".to_owned()),
@@ -57,8 +59,7 @@ fn member(n: u32, volume: u32, size: usize, started: DateTime<Utc>, level: &str)
                 ),
             ),
             (tags::SET_SIZE, size.to_string()),
-            (tags::FROZEN_MS, "12".to_owned()),
-        ]),
+        ])),
     }
 }
 
@@ -218,7 +219,10 @@ fn p14_a_set_that_only_claims_its_level_pushes_no_proven_one_out_and_loses_no_pr
     }
     // What is kept were every tag true, is kept: what claims a level is never worse off for it.
     let mut believed = all.clone();
-    for member in &mut believed {
+    for member in believed
+        .iter_mut()
+        .filter(|m| m.level() > Some(Level::Crash))
+    {
         member.tags.set(tags::FROZEN_MS, "12");
     }
     let before = planned(&last(2), &inventory(believed), now());
@@ -391,7 +395,7 @@ fn a_set_stays_while_one_volume_needs_it() {
 
 #[test]
 fn the_newest_proven_snapshot_of_a_volume_stays_with_its_set() {
-    // In set 2 the failsafe thawed volume 1 early: that member is crash, although the set is proven.
+    // In set 2 the failsafe thawed volume 1 early: that member is crash, and so is the set, though not its other member.
     let mut all = Vec::new();
     for (n, age, level) in [
         (1, 50, "application"),
@@ -405,8 +409,15 @@ fn the_newest_proven_snapshot_of_a_volume_stays_with_its_set() {
     assert_eq!(fate(&plan, 2).fate, Fate::Keep);
     assert_eq!(
         fate(&plan, 1).reasons,
-        ["newest proven set of vol-00000001"]
+        [
+            "last 1 of 1",
+            "newest proven set of vol-00000001",
+            "newest proven set of vol-00000002"
+        ]
     );
+    // Its proven member is the newest of volume 2.
+    let newer = "newer than the newest proven set of vol-00000002";
+    assert!(fate(&plan, 2).reasons.contains(&newer.to_owned()));
     assert_eq!(fate(&plan, 3).fate, Fate::Delete);
 }
 

@@ -144,15 +144,16 @@ fn ours(world: &mut World, instance: &Instance, days: u32) {
                 level
             };
             let mut tags = volume.tags.clone();
-            for (key, value) in [
+            // A recipe covers every volume but the root.
+            let window = (!root).then(|| ("frozen-ms", frozen.to_string()));
+            for (key, value) in window.into_iter().chain([
                 ("job", job.clone()),
                 ("level", level.to_owned()),
                 ("recipe", recipe.to_owned()),
                 ("instance", instance.id.clone()),
                 ("device", device.device.clone()),
-                ("frozen-ms", frozen.to_string()),
                 ("set-size", members.len().to_string()),
-            ] {
+            ]) {
                 tags.insert(format!("freezeframe:{key}"), value);
             }
             let name = instance.tags.get("Name").map_or("", String::as_str);
