@@ -507,10 +507,7 @@ async fn a_changed_document_is_refused_and_setup_mends_it() {
         .content
         .replacen("freezeframe: ", "freezeframe, changed by someone: ", 1);
     assert_ne!(other, ours.content);
-    bench
-        .ops
-        .session
-        .install_document(&spec.document, &other)
+    setup::install(&bench.ops, &spec.document, &other)
         .await
         .unwrap();
     let view = bench.run(spec.clone()).await;
@@ -526,6 +523,15 @@ async fn a_changed_document_is_refused_and_setup_mends_it() {
             .any(|d| d.document == spec.document && d.outcome == "updated"),
         "{done:?}"
     );
+    let calls = bench.ops.journal.calls("setup").unwrap();
+    let of_it = calls.iter().filter(|call| call.detail == spec.document);
+    let writes: Vec<&str> = of_it.map(|call| call.action.as_str()).collect();
+    let update = [
+        "CreateDocument",
+        "UpdateDocument",
+        "UpdateDocumentDefaultVersion",
+    ];
+    assert_eq!(writes, update.repeat(2), "each write is on record");
     let view = bench
         .run(bench.spec("linux-filesystem", 30, OnFailure::Skip).await)
         .await;

@@ -233,11 +233,11 @@ impl Session {
         .await
     }
 
-    /// Installs a document, or a new default version of it when the content differs.
+    /// Creates a document. False when there is one of that name, which stays as it is.
     ///
     /// # Errors
     /// Whatever AWS answered.
-    pub async fn install_document(&self, name: &str, content: &str) -> Result<(), Problem> {
+    pub async fn create_document(&self, name: &str, content: &str) -> Result<bool, Problem> {
         let what = format!("install the SSM document {name}");
         let create = self
             .ssm_once
@@ -258,12 +258,20 @@ impl Session {
             )
             .send()
             .await
-            .map(drop)
+            .map(|_| true)
             .map_err(|e| problem(&what, &e));
         match create {
-            Err(p) if p.code.as_deref() == Some("DocumentAlreadyExists") => {}
-            other => return other,
+            Err(p) if p.code.as_deref() == Some("DocumentAlreadyExists") => Ok(false),
+            other => other,
         }
+    }
+
+    /// Gives a document another content; answers which version has it. That is not the default one yet.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn update_document(&self, name: &str, content: &str) -> Result<String, Problem> {
+        let what = format!("update the SSM document {name}");
         let updated = self
             .ssm_once
             .update_document()
@@ -274,28 +282,35 @@ impl Session {
             .send()
             .await
             .map_err(|e| problem(&what, &e));
-        let version = match updated {
-            Ok(out) => out
+        match updated {
+            Ok(out) => Ok(out
                 .document_description()
                 .and_then(|d| d.document_version())
                 .unwrap_or("1")
-                .to_owned(),
+                .to_owned()),
             // An older version has this very content: that one becomes the default again.
             Err(p) if p.code.as_deref() == Some("DuplicateDocumentContent") => {
-                self.version_with(name, content).await?.ok_or(p)?
+                self.version_with(name, content).await?.ok_or(p)
             }
-            Err(p) => return Err(p),
-        };
-        // Repeating it does no harm.
+            Err(p) => Err(p),
+        }
+    }
+
+    /// Makes this version of a document the one that is run. Repeating it does no harm.
+    ///
+    /// # Errors
+    /// Whatever AWS answered.
+    pub async fn make_default(&self, name: &str, version: &str) -> Result<(), Problem> {
+        let what = &format!("make version {version} of the SSM document {name} the default");
         self.ask(Bucket::AskSsm, || async {
             self.ssm
                 .update_document_default_version()
                 .name(name)
-                .document_version(&version)
+                .document_version(version)
                 .send()
                 .await
                 .map(drop)
-                .map_err(|e| problem(&what, &e))
+                .map_err(|e| problem(what, &e))
         })
         .await
     }

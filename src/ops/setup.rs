@@ -27,14 +27,7 @@ pub async fn documents(ops: &Ops, dry_run: bool) -> Result<Vec<Installed>, Probl
             _ if dry_run && there.is_some() => "would update",
             _ if dry_run => "would install",
             found => {
-                ops.recorded(
-                    "setup",
-                    "CreateDocument",
-                    &ours.name,
-                    ops.session.install_document(&ours.name, ours.content),
-                    |()| "installed".to_owned(),
-                )
-                .await?;
+                install(ops, &ours.name, ours.content).await?;
                 if found.is_some() {
                     "updated"
                 } else {
@@ -48,4 +41,27 @@ pub async fn documents(ops: &Ops, dry_run: bool) -> Result<Vec<Installed>, Probl
         });
     }
     Ok(done)
+}
+
+/// Installs a document, or a new default version of it when the content differs. Each write is on record by itself.
+///
+/// # Errors
+/// Whatever Systems Manager answered; [`crate::domain::problem::Kind::Local`] when the journal cannot be written.
+pub async fn install(ops: &Ops, name: &str, content: &str) -> Result<(), Problem> {
+    let session = &ops.session;
+    let create = session.create_document(name, content);
+    let words = |created: &bool| if *created { "created" } else { "exists" }.to_owned();
+    let created = ops.recorded("setup", "CreateDocument", name, create, words);
+    if created.await? {
+        return Ok(());
+    }
+    let update = session.update_document(name, content);
+    let version = ops
+        .recorded("setup", "UpdateDocument", name, update, String::clone)
+        .await?;
+    let make = session.make_default(name, &version);
+    ops.recorded("setup", "UpdateDocumentDefaultVersion", name, make, |()| {
+        format!("version {version}")
+    })
+    .await
 }

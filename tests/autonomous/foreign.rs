@@ -10,7 +10,7 @@ use freezeframe::domain::problem::Kind;
 use freezeframe::jobs::journal::{Journal, Lease};
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::faults::Mishap;
-use freezeframe::ops::{Ops, backup, recover, rethaw};
+use freezeframe::ops::{Ops, backup, recover, rethaw, setup};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -44,8 +44,7 @@ const BOTH: &[&str] = &["pre-script", "post-script"];
 /// A job on a document of this name that runs this script for each of these commands.
 async fn on_document(bench: &Bench, name: &str, commands: &[&str], script: &str) -> JobSpec {
     let content = dlm_document(commands, script);
-    let installed = bench.ops.session.install_document(name, &content);
-    installed.await.unwrap();
+    setup::install(&bench.ops, name, &content).await.unwrap();
     JobSpec {
         document: name.to_owned(),
         foreign: true,
@@ -280,12 +279,7 @@ async fn a_document_outside_the_contract_is_refused_with_what_it_lacks() {
             "executionId",
         ),
     ] {
-        bench
-            .ops
-            .session
-            .install_document(name, &content)
-            .await
-            .unwrap();
+        setup::install(&bench.ops, name, &content).await.unwrap();
         let spec = JobSpec {
             document: name.to_owned(),
             foreign: true,

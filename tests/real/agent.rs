@@ -93,7 +93,7 @@ impl Agent {
     /// Puts a document of somebody's into the account.
     pub fn install(&self, name: &str, content: &str) {
         self.runtime
-            .block_on(self.session.install_document(name, content))
+            .block_on(self.session.create_document(name, content))
             .unwrap();
     }
 

@@ -102,7 +102,7 @@ impl Stage {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         for manners in story.wishes.iter().filter_map(|wish| wish.document) {
             let (name, content) = (manners.document(), theirs::content(manners));
-            let installed = ops.session.install_document(&name, &content).await;
+            let installed = ops.session.create_document(&name, &content).await;
             installed.map_err(|e| text(&e))?;
         }
         let found = inventory::instances(ops).await.map_err(|e| text(&e))?;
