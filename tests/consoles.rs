@@ -1,7 +1,10 @@
 //! Property 23: two consoles, on one host or two, never hold one instance together. 10,000 seeded
-//! interleavings of the pure machine's steps over a model of the instance's lock and failsafe, with lost
-//! answers, killed consoles and late commands. A failing seed is named and replays by itself:
-//! `FREEZEFRAME_SEED=N cargo test --test consoles`. And what an open console does about the jobs of others (`consoles/open.rs`).
+//! interleavings of the pure machine's steps over a model of Systems Manager's delivery, the instance and its
+//! failsafe, with lost answers, killed consoles and late commands. On one host nothing but the lease keeps the two
+//! apart: the model's instance lets everybody in. On two it has the document's lock (tests/documents shows the real
+//! one), and what is checked is that nobody claims a freeze that was not. A failing seed is named and replays by
+//! itself: `FREEZEFRAME_SEED=N cargo test --test consoles`. And what an open console does about the jobs of others
+//! (`consoles/open.rs`).
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -25,13 +28,17 @@ use freezeframe::domain::machine::{
 };
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::jobs::journal::{Journal, Lease};
+use freezeframe::ops::lease;
 
 const SEEDS: u64 = 10_000;
 const INSTANCE: &str = "i-0123456789abcdef0";
 const DATA: &str = "vol-00000000000000002";
-/// The failsafe's budget, and how long a lease lasts, in seconds.
-const BUDGET_S: i64 = 20;
-const LEASE_S: i64 = 330 + BUDGET_S;
+/// The failsafe's budget, in seconds.
+const BUDGET_S: u32 = 20;
+/// The world's limits, in seconds: one attempt of `SendCommand`, a delivery, a script's way to its arming.
+const ATTEMPT_S: i64 = 60;
+const DELIVERY_S: i64 = 30;
+const ARMING_S: i64 = 15;
 
 fn start() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).unwrap()
@@ -93,7 +100,10 @@ struct Taken {
 #[derive(Debug)]
 enum Way {
     Preflight,
-    Pre(CommandId),
+    /// `pre-script`, on its way to Systems Manager, which takes it until then.
+    SendPre(CommandId, DateTime<Utc>),
+    /// On its way to the instance, which begins it until then.
+    Pre(CommandId, DateTime<Utc>),
     Create,
     Post(CommandId),
     Find,
@@ -118,6 +128,8 @@ struct World {
     holds: u32,
     /// Freezes that ended by their own `post-script`, still unbroken.
     kept: BTreeSet<u32>,
+    /// Until when a console's lease was last taken.
+    leased: BTreeMap<usize, DateTime<Utc>>,
     sequences: BTreeMap<usize, u64>,
     taken: Vec<Taken>,
     refused: u32,
@@ -142,6 +154,7 @@ impl World {
             hold: None,
             holds: 0,
             kept: BTreeSet::new(),
+            leased: BTreeMap::new(),
             sequences: BTreeMap::new(),
             taken: Vec::new(),
             refused: 0,
@@ -193,7 +206,13 @@ impl World {
 
     /// Time passes: the failsafe acts on its own, timers run out.
     fn pass(&mut self) {
-        self.now += TimeDelta::milliseconds(self.rng.i64(1..8_000));
+        // Something is slow now and then.
+        let most = if self.rng.u8(0..12) == 0 {
+            60_000
+        } else {
+            8_000
+        };
+        self.now += TimeDelta::milliseconds(self.rng.i64(1..most));
         let now = self.now;
         if let Some(hold) = self.hold.as_mut().filter(|hold| now >= hold.until) {
             hold.fired = true;
@@ -238,10 +257,12 @@ impl World {
             Effect::Preflight => console.ways.push(Way::Preflight),
             Effect::SendPre => {
                 console.commands += 1;
-                console
-                    .ways
-                    .push(answer(Event::PreSent(Ok(command.clone()))));
-                console.ways.push(Way::Pre(command));
+                // As `ops::ready` does, last of all.
+                let way = match self.lease(n) {
+                    Ok(()) => Way::SendPre(command, now + TimeDelta::seconds(ATTEMPT_S)),
+                    Err(problem) => answer(Event::PreSent(Err(problem))),
+                };
+                self.consoles[n].ways.push(way);
             }
             Effect::SendPost => {
                 console.commands += 1;
@@ -291,12 +312,29 @@ impl World {
         let lost = self.rng.u32(0..30) == 0;
         let event = match way {
             Way::Answer(event) => return self.tell(n, *event),
-            Way::Preflight => Event::Preflight(self.preflight(n)),
-            Way::Pre(command) => Event::PreEnded(self.pre(n, command)),
+            Way::Preflight => Event::Preflight(self.lease(n).map(|()| facts())),
+            Way::SendPre(_, until) if self.now > until => Event::PreSent(Err(no_answer("send"))),
+            Way::SendPre(command, _) => {
+                let until = self.now + TimeDelta::seconds(DELIVERY_S);
+                let way = Way::Pre(command.clone(), until);
+                self.consoles[n].ways.push(way);
+                Event::PreSent(Ok(command))
+            }
+            Way::Pre(command, until) if self.now > until => Event::PreEnded(CommandOutcome {
+                command,
+                ended: CommandEnd::NeverDelivered,
+                stdout: String::new(),
+                stderr: String::new(),
+            }),
+            Way::Pre(command, _) => Event::PreEnded(self.pre(n, command)),
             Way::Post(command) => Event::PostEnded(self.post(n, command)),
             Way::Create => {
                 let made = self.create(n);
-                Event::SnapshotsAnswered(if lost { Err(no_answer()) } else { Ok(made) })
+                Event::SnapshotsAnswered(if lost {
+                    Err(no_answer("create snapshots"))
+                } else {
+                    Ok(made)
+                })
             }
             Way::Find => Event::SnapshotsFound(Ok(self.found(n))),
         };
@@ -305,9 +343,10 @@ impl World {
         }
     }
 
-    fn preflight(&mut self, n: usize) -> Result<PreflightFacts, Problem> {
+    /// The console's journal lets it have the instance, as `ops::lease` asks for it.
+    fn lease(&mut self, n: usize) -> Result<(), Problem> {
         let spec = spec(n);
-        let until = self.now + TimeDelta::seconds(LEASE_S);
+        let until = self.now + lease::lasts(BUDGET_S);
         let lease = self
             .journal(n)
             .lease(&spec.scope, &spec.instance, &spec.job, until, self.now)
@@ -319,9 +358,21 @@ impl World {
                 let cause = format!("job {other} is under way there");
                 Err(Problem::new(Kind::State, "check", cause, "wait"))
             }
-            // Nobody hears of the preflight of a job that is over.
-            Lease::Taken | Lease::Over => Ok(facts()),
+            Lease::Taken => {
+                self.leased.insert(n, until);
+                Ok(())
+            }
+            // Nobody hears of what a job that is over asks.
+            Lease::Over => Err(Problem::new(Kind::State, "check", "it is over", "look")),
         }
+    }
+
+    /// Whose the instance is at a time, by a console's journal.
+    fn holder(&self, n: usize, at: DateTime<Utc>) -> Option<JobId> {
+        let spec = spec(n);
+        self.journal(n)
+            .lease_holder(&spec.scope, &spec.instance, at)
+            .unwrap()
     }
 
     fn lines(&mut self, n: usize, command: &str, lines: &[String]) -> String {
@@ -360,9 +411,12 @@ impl World {
         }
     }
 
-    /// `pre-script` at the instance: its lock lets one job in.
+    /// `pre-script` at the instance. Between two hosts its lock lets one job in; on one host the lease has done so.
     fn pre(&mut self, n: usize, command: CommandId) -> CommandOutcome {
-        if self.hold.as_ref().is_some_and(|hold| !hold.fired) {
+        let held = self.hold.as_ref().filter(|hold| !hold.fired);
+        if self.journals.len() == 1 {
+            assert!(held.is_none(), "console {n} freezes within {held:?}");
+        } else if held.is_some() {
             self.refused += 1;
             let said = [
                 r#""t":"error","code":"busy","text":"another job""#,
@@ -370,11 +424,20 @@ impl World {
             ];
             return self.ended(n, command, "pre-script", 204, &said);
         }
+        let arming = match self.rng.u8(0..8) {
+            0 => self.rng.i64(0..ARMING_S),
+            _ => 0,
+        };
+        let until = self.now + TimeDelta::seconds(arming + i64::from(BUDGET_S));
+        for at in [self.now, until] {
+            let holder = self.holder(n, at);
+            assert_eq!(holder, Some(spec(n).job), "a freeze outlasts its lease");
+        }
         self.holds += 1;
         self.hold = Some(Hold {
             number: self.holds,
             console: n,
-            until: self.now + TimeDelta::seconds(BUDGET_S),
+            until,
             fired: false,
         });
         let said = [
@@ -473,17 +536,31 @@ impl World {
                 );
             }
         }
-        self.now += TimeDelta::seconds(LEASE_S);
-        let third = JobId::from_api("third");
-        let at = InstanceId::from_api(INSTANCE);
-        for journal in &self.journals {
-            let scope = spec(0).scope;
-            let until = self.now + TimeDelta::seconds(1);
-            let holder = journal.lease(&scope, &at, &third, until, self.now).unwrap();
-            assert_eq!(holder, Lease::Taken, "a stale lease outlived the failsafe");
+        // Without a word of doubt, that is.
+        let over = |n: usize| {
+            let console = &self.consoles[n];
+            console.alive && !console.job.view().thaw_uncertain
+        };
+        if let Some(hold) = self.hold.as_ref().filter(|hold| !hold.fired) {
+            assert!(!over(hold.console), "over and still frozen: {hold:?}");
         }
-        if let Some(hold) = &self.hold {
-            assert!(hold.until <= self.now, "frozen past its budget: {hold:?}");
+        for n in 0..self.consoles.len() {
+            // Whoever ended lets go at once; whoever died, or doubts, when the time is over that it had asked for.
+            let holder = self.holder(n, self.now);
+            let own = holder == Some(spec(n).job);
+            assert!(!(own && over(n)), "console {n} is over and keeps its lease");
+            let Some(end) = self.leased.get(&n).filter(|_| own) else {
+                continue;
+            };
+            let third = |now| {
+                let (job, at) = (JobId::from_api("third"), InstanceId::from_api(INSTANCE));
+                self.journal(n)
+                    .lease(&spec(n).scope, &at, &job, now, now)
+                    .unwrap()
+            };
+            let before = *end - TimeDelta::milliseconds(1);
+            assert_eq!(third(before), Lease::Held(spec(n).job), "console {n}");
+            assert_eq!(third(*end), Lease::Taken, "a stale lease of console {n}");
         }
         proven
     }
@@ -501,8 +578,8 @@ fn snapshot(n: usize) -> SnapshotId {
     SnapshotId::from_api(format!("snap-0000000000000000{n}"))
 }
 
-fn no_answer() -> Problem {
-    let mut problem = Problem::new(Kind::Network, "create snapshots", "no answer", "look");
+fn no_answer(what: &str) -> Problem {
+    let mut problem = Problem::new(Kind::Network, what, "no answer", "look");
     problem.may_have_happened = true;
     problem
 }

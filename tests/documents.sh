@@ -34,6 +34,8 @@ fi
 . "$HERE/documents/autonomous.sh"
 . "$HERE/documents/root.sh"
 . "$HERE/documents/mapping.sh"
+. "$HERE/documents/needs.sh"
+. "$HERE/documents/exits.sh"
 set_up
 trap tear_down EXIT
 run_tests

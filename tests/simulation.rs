@@ -14,9 +14,10 @@ mod sim;
 use std::time::Duration;
 
 use freezeframe::domain::job::{Mode, Verdict};
+use freezeframe::domain::level::Level;
 use freezeframe::domain::run::Limits;
-use freezeframe::lab::{Fault, FaultKind};
-use sim::story::{Abort, Moment, Story};
+use freezeframe::lab::{CallRecord, Fault, FaultKind};
+use sim::story::{Abort, Console, Moment, Story};
 use sim::{Ending, play};
 
 fn seeds(range: std::ops::Range<u64>) {
@@ -118,28 +119,25 @@ fn broken() -> FaultKind {
     }
 }
 
-/// The label is written last: whatever call fails, no higher label stands than the verdict says.
-fn label_last(_: usize, ending: &Ending) {
+/// The label is written last: whatever call fails, no level stands that the verdict does not bear out, and every one
+/// above `crash` was written when nothing was held any more, the thaw's end was told and the judgement on record.
+fn label_last(n: usize, ending: &Ending) {
     for view in &ending.eye.closed {
-        let proven = matches!(
-            view.verdict,
-            Some(Verdict::Application | Verdict::Filesystem)
-        );
-        for taken in ending
-            .eye
-            .snapshots
-            .iter()
-            .filter(|taken| taken.job == view.spec.job.as_str())
-        {
-            let high = ["application", "filesystem"].contains(&taken.level.as_str());
-            let covered = view.set.iter().any(|m| m.snapshot.as_str() == taken.id);
-            assert!(
-                proven || !high || covered,
-                "{}: {} is {}",
-                view.spec.job,
-                taken.id,
-                taken.level
-            );
+        let most = match view.verdict {
+            Some(Verdict::Filesystem) => Level::Filesystem,
+            // What was stopped keeps what had been proven by then.
+            Some(Verdict::Application | Verdict::Cancelled) => Level::Application,
+            _ => Level::Crash,
+        };
+        let job = view.spec.job.as_str();
+        for taken in ending.eye.snapshots.iter().filter(|t| t.job == job) {
+            let level: Level = taken.level.parse().unwrap();
+            assert!(level <= most, "call {n}: {:?} {taken:?}", view.verdict);
+            if level.is_proven() {
+                let label = ending.eye.labelled.get(&taken.id);
+                let last = label.is_some_and(|l| !l.held && l.told && l.judged);
+                assert!(last, "call {n}: {taken:?} {label:?}");
+            }
         }
     }
 }
@@ -156,8 +154,30 @@ fn p12_the_label_is_written_last_autonomous() {
     every_call(&one(Mode::Autonomous), &broken(), label_last);
 }
 
-/// A lost answer is found again: one set at most, and the job knows all of it.
+/// What may be made of a job whose call was hit, as often as that call is the one that is hit.
+fn worth(hit: Option<&CallRecord>, job: &str) -> Option<(usize, Vec<Verdict>)> {
+    let whole = Some((3, vec![Verdict::Application]));
+    let nothing = Some((0, vec![Verdict::Failed, Verdict::Skipped]));
+    let Some(hit) = hit.filter(|hit| hit.subject.contains(job)) else {
+        return whole;
+    };
+    let came = hit.outcome == "(lost response)";
+    match hit.action.as_str() {
+        // The set is found; whether it was made within the freeze is not.
+        "CreateSnapshots" if came => Some((3, vec![Verdict::Crash])),
+        // Of the thaw nobody says what it did.
+        "SendCommand" if hit.subject.contains(" post-script ") => None,
+        "SendCommand" if came => whole,
+        // It came to nothing, and is not asked for again.
+        "CreateSnapshots" | "SendCommand" => nothing,
+        _ => whole,
+    }
+}
+
+/// A lost answer is found again: one set at most, the job knows all of it, and it costs no level but where the order of
+/// events is lost with it.
 fn found_again(n: usize, ending: &Ending) {
+    let hit = ending.eye.calls.iter().find(|c| c.outcome.starts_with('('));
     for view in &ending.eye.closed {
         let job = view.spec.job.as_str();
         let made = ending
@@ -174,6 +194,14 @@ fn found_again(n: usize, ending: &Ending) {
             view.verdict,
             view.error
         );
+        if let Some((set, verdicts)) = worth(hit, job) {
+            assert!(
+                made == set && view.verdict.is_some_and(|v| verdicts.contains(&v)),
+                "call {n}, {hit:?}: {made}, {:?} {:?}",
+                view.verdict,
+                view.error
+            );
+        }
     }
 }
 
@@ -346,4 +374,47 @@ fn negative_control_a_lying_document_is_caught() {
             ending.violations
         );
     }
+}
+
+/// Two consoles that want the same instance `apart` from each other, on one host or two.
+fn two_at_one(apart: Duration, hosts: usize, unguarded: bool) -> Ending {
+    let mut story = Story::plain(13, Mode::Coordinated);
+    story.consoles.push(Console {
+        journal: hosts - 1,
+        from: apart,
+        ..Console::of(0..1)
+    });
+    story.unguarded = unguarded;
+    play(&story).unwrap()
+}
+
+fn together(ending: &Ending) -> bool {
+    let mut violations = ending.violations.iter();
+    violations.any(|v| v.contains("together"))
+}
+
+/// From both at once to one after the other.
+fn meetings() -> impl Iterator<Item = Duration> {
+    (0..40).map(|n| Duration::from_millis(n * 250))
+}
+
+#[test]
+fn p23_the_lease_alone_keeps_two_consoles_of_one_host_apart() {
+    for apart in meetings() {
+        let ending = two_at_one(apart, 1, true);
+        assert_eq!(ending.violations, Vec::<String>::new(), "{apart:?} apart");
+    }
+}
+
+/// Two hosts that ask in the same second know nothing of each other: what keeps them apart is the instance's own
+/// lock, and without it both hold the instance: seen.
+#[test]
+fn negative_control_two_hosts_without_the_instances_lock_are_caught() {
+    let mut caught = 0;
+    for apart in meetings() {
+        let ending = two_at_one(apart, 2, false);
+        assert_eq!(ending.violations, Vec::<String>::new(), "{apart:?} apart");
+        caught += u32::from(together(&two_at_one(apart, 2, true)));
+    }
+    assert!(caught > 0, "the two never met");
 }

@@ -87,6 +87,14 @@ impl SimulatedRuntime {
         }
     }
 
+    /// Lets every job in from now on, whoever holds the instance: a document that has lost its lock, for tests of
+    /// those who must notice, and of those who must not lean on it.
+    pub fn unguard(&self, instance: &str) {
+        let mut books = self.books();
+        let machine = books.machines.entry(instance.to_owned()).or_default();
+        machine.unguarded = true;
+    }
+
     /// Everything that was armed, locked, frozen and released on an instance, in the order in which it happened.
     pub fn history(&self, instance: &str) -> Vec<Happening> {
         let now = self.clock.now();

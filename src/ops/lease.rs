@@ -15,6 +15,11 @@ use crate::jobs::journal::Lease;
 /// preflight's and delivery's limits, a lost attempt's, and grace. The failsafe is never later.
 const LONGEST_S: i64 = 180 + 30 + 60 + 60;
 
+/// How long a lease lasts that is taken or renewed now, for a freeze of at most `budget_s` seconds.
+pub fn lasts(budget_s: u32) -> TimeDelta {
+    TimeDelta::seconds(LONGEST_S + i64::from(budget_s))
+}
+
 /// Takes the lease on the job's instance, or says who has it.
 ///
 /// # Errors
@@ -35,7 +40,7 @@ pub(super) async fn claim(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
 /// [`Kind::Local`] when the journal refuses.
 pub(super) fn renew(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
     let now = ops.clock.now();
-    let until = now + TimeDelta::seconds(LONGEST_S + i64::from(spec.budget_s));
+    let until = now + lasts(spec.budget_s);
     let lease = ops
         .journal
         .lease(&spec.scope, &spec.instance, &spec.job, until, now)?;

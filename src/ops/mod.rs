@@ -7,7 +7,7 @@ pub mod clock;
 mod elsewhere;
 mod groups;
 pub mod inventory;
-pub(crate) mod lease;
+pub mod lease;
 pub mod metrics;
 pub mod orphans;
 pub mod owner;

@@ -270,3 +270,35 @@ test_auto_mysql() {
     stop_server
     called_once && clean
 }
+
+# MongoDB is a stand-in here too (mongodb.sh): its one lock, taken by one session, is kept over the call and given back by the same.
+test_auto_mongodb_stand_in() {
+    mongo_here
+    fake ok && outer
+    mongo_run snapshot && expect 0 || return 1
+    [ "$(story)" = 'engine note armed flushed locked position synced prepared frozen frozen ready request answer release alive thawed thawed unlocked snapshot snapshot snapshot disarmed probe probe window end' ] ||
+        { fail "$(story)"; return 1; }
+    [ "$(events '[.[] | select(.t=="locked" or .t=="alive" or .t=="unlocked") | .session] | unique | length')" = 1 ] || { fail 'not one session'; return 1; }
+    [ "$(cat "$MONGO/locks")" = 1 ] && mongo_count 0 && [ ! -e "$MONGO/ended" ] || { fail 'locked twice, or not unlocked by its own session'; return 1; }
+    called_once && clean || return 1
+    after_test
+    # Somebody else opened the lock while EC2 was asked: nothing is said to have been held, and nothing of it stays.
+    mongo_here
+    fake slow=3 && outer
+    start $MG snapshot "executionId=$JOB1" "client=$MONGO/shell"
+    await 15 called || { fail 'no call'; return 1; }
+    mongo_count 1 && frozen "$W/data" || { fail 'not locked, or not frozen, during the call'; return 1; }
+    echo 0 >"$MONGO/count"
+    await 20 gone "$GROUP" || { fail 'hangs'; return 1; }
+    wait "$GROUP"; RC=$?
+    expect 201 lock-lost || return 1
+    [ "$(events '[.[] | select(.t=="alive")] | length')" = 0 ] && mongo_count 0 || { fail "$(order)"; return 1; }
+    called_once && clean || return 1
+    after_test
+    # The call comes to nothing: unlocked and thawed all the same.
+    mongo_here
+    fake refused && outer
+    mongo_run snapshot && expect 201 snapshot-refused || return 1
+    mongo_count 0 && [ ! -e "$MONGO/ended" ] || { fail 'still locked'; return 1; }
+    called_once && clean
+}

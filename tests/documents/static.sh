@@ -60,3 +60,15 @@ test_instance_role_allows_one_call_and_its_tags() {
         and (.Action == "ec2:CreateSnapshots" or .Condition.StringEquals["ec2:CreateAction"] == "CreateSnapshots")] | all and length == 4' \
         "$HERE/../assets/iam/instance-role.json" >/dev/null || fail 'another right than these'
 }
+
+# Every number that a script names for its own end is one of the contract's: the agent takes 194 for the wish to reboot.
+test_documents_name_no_exit_code_but_the_contracts() {
+    local d said bad
+    for d in $(documents); do
+        # The children (`exit 9` before they become fsfreeze) are nobody's end but their own.
+        said=$(jq -r '.mainSteps[0].inputs.runCommand | join("\n")' "$DOCS/$d.json" | sed 's/"exit:\$2"//' | grep -oE '(^|[^A-Za-z_-])(exit|finish [a-z]+|report)( +("?\$[A-Za-z0-9_]+"?|[0-9]+))?' | sed 's/^[^a-z]//' | sort -u)
+        bad=$(printf '%s\n' "$said" | grep -Evx '(exit|finish [a-z]+) (0|20[1-6])|exit 9|exit "\$2"|finish failed ("\$1"|\$NF_EXIT)|report 20[1-6]|report')
+        if [ -n "$bad" ]; then fail "$d: $bad"; return 1; fi
+        printf '%s\n' "$said" | grep -qx 'exit 201' || { fail "$d: nothing found"; return 1; }
+    done
+}

@@ -1,11 +1,38 @@
-//! Property 23 in the flesh: two consoles, one instance. The 10,000 interleavings are in `interleavings.rs`.
+//! Property 23 in the flesh: two consoles, one instance. The 10,000 interleavings are in tests/consoles.rs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use freezeframe::lab::FaultKind;
+use freezeframe::lab::runtime_simulated::What;
 
-use super::served::{Home, served, until};
+use super::served::{Home, Served, served, until};
 use super::signals::Terminal;
+
+/// From the first lock or freeze of each job to its last thaw or unlock, by what the instance remembers; what was never
+/// let go of is held to the end of time.
+fn holds(served: &Served, instance: &str) -> BTreeMap<String, (DateTime<Utc>, DateTime<Utc>)> {
+    let mut holds = BTreeMap::new();
+    let mut open: BTreeMap<String, i32> = BTreeMap::new();
+    for happening in served.runtime.history(instance) {
+        let open = open.entry(happening.job.clone()).or_default();
+        *open += match happening.what {
+            What::Armed { .. } => continue,
+            What::Locked { .. } | What::Frozen { .. } => 1,
+            What::Unlocked { .. } | What::Thawed { .. } => -1,
+        };
+        let (_, to) = holds
+            .entry(happening.job)
+            .or_insert((happening.at, happening.at));
+        *to = if *open > 0 {
+            DateTime::<Utc>::MAX_UTC
+        } else {
+            happening.at
+        };
+    }
+    holds
+}
 
 /// Two operators' machines know nothing of each other; on one machine two processes share a journal.
 #[tokio::test(flavor = "multi_thread")]
@@ -24,6 +51,13 @@ async fn p23_two_consoles_on_one_host_or_two_never_hold_one_instance_together() 
         let second = other.start(&args);
         let (first, second) = (first.wait().await, second.wait().await);
         served.nothing_frozen(&instance);
+        let holds = holds(&served, &instance);
+        let mut spans: Vec<_> = holds.values().collect();
+        spans.sort();
+        assert!([1, 2].contains(&spans.len()), "{n}: {holds:?}");
+        if let [(_, end), (begin, _)] = spans.as_slice() {
+            assert!(end <= begin, "{n}: held together: {holds:?}");
+        }
         let verdicts: Vec<String> = [&first, &second]
             .map(|answer| answer.json()["jobs"][0].clone())
             .iter()

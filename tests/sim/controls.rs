@@ -3,7 +3,7 @@
 use freezeframe::domain::job::{Mode, Verdict};
 use freezeframe::lab::runtime_simulated::{By, Happening, What};
 
-use crate::sim::eye::{Cleared, Eye};
+use crate::sim::eye::{Cleared, Eye, Labelled};
 use crate::sim::play;
 use crate::sim::story::{Manners, Story};
 
@@ -80,6 +80,44 @@ fn negative_controls_every_broken_promise_is_caught() {
         },
         "no failsafe armed",
     );
+    type Change = fn(&mut Labelled);
+    let early: [(&str, Change); 3] = [
+        ("while it was held", |label| label.held = true),
+        ("before the end of its thaw was told", |label| {
+            label.told = false;
+        }),
+        ("before its judgement was on record", |label| {
+            label.judged = false;
+        }),
+    ];
+    for (what, spoil) in early {
+        let first = |eye: &mut Eye| {
+            spoil(eye.labelled.values_mut().next().unwrap());
+        };
+        caught(what, &first, what);
+    }
+    // Nothing of another job is wrong but that it was there at the same time.
+    for (what, job, by_ms, seen) in [
+        ("another job an hour later", "other", 3_600_000, false),
+        ("another job meanwhile", "other", 1, true),
+        ("the job itself again", job.as_str(), 1, false),
+    ] {
+        let mut eye = honest.clone();
+        let history = eye.histories.get_mut(&instance).unwrap();
+        let again: Vec<Happening> = history
+            .iter()
+            .cloned()
+            .map(|mut h| {
+                h.job = job.to_owned();
+                h.at += chrono::TimeDelta::milliseconds(by_ms);
+                h
+            })
+            .collect();
+        history.extend(again);
+        let violations = eye.violations();
+        let together = violations.iter().any(|v| v.contains("together"));
+        assert_eq!(together, seen, "{what}: {violations:?}");
+    }
     caught(
         "two sets",
         &|eye| {

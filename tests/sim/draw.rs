@@ -100,6 +100,7 @@ impl Story {
             gap: Duration::from_millis(rng.u64(10..120_000)),
             lost: false,
             robbed: false,
+            unguarded: false,
         };
         match theme {
             Theme::Plain | Theme::Run => {}
@@ -180,6 +181,7 @@ impl Story {
             gap: Duration::from_secs(1),
             lost: false,
             robbed: false,
+            unguarded: false,
         }
     }
 

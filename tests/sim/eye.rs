@@ -2,7 +2,7 @@
 //! history can be put before it and must be caught. Here: what was frozen, and what was made while it was; what the
 //! journals claim of it is in `claims`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use freezeframe::domain::job::JobView;
@@ -51,6 +51,19 @@ pub struct Cleared {
     pub at: DateTime<Utc>,
 }
 
+/// A snapshot's proven level, as it was first seen: right after the AWS call that wrote it.
+#[derive(Debug, Clone)]
+pub struct Labelled {
+    pub job: String,
+    pub level: String,
+    /// The job still held something, by the lab's books.
+    pub held: bool,
+    /// AWS had answered with the end of the command that thawed.
+    pub told: bool,
+    /// Thaw, set and judgement were on the job's record.
+    pub judged: bool,
+}
+
 /// Everything at one moment.
 #[derive(Debug, Clone)]
 pub struct Eye {
@@ -72,6 +85,8 @@ pub struct Eye {
     /// When a job was first seen to be over, by the lab's clock.
     pub over: BTreeMap<String, DateTime<Utc>>,
     pub cleared: Vec<Cleared>,
+    /// By snapshot.
+    pub labelled: BTreeMap<String, Labelled>,
 }
 
 /// From when to when something was held, and who ended it; `None` while it is held.
@@ -107,6 +122,7 @@ impl Eye {
         for snapshot in &self.snapshots {
             self.label(snapshot, &mut wrong);
         }
+        self.labelled_last(&mut wrong);
         for view in self.open.iter().chain(&self.closed) {
             self.tells_the_truth(view, &mut wrong);
         }
@@ -124,6 +140,7 @@ impl Eye {
             self.once(asked, &mut wrong);
         }
         self.groups(&mut wrong);
+        self.together(&mut wrong);
         self.records(&mut wrong);
         self.clearings(&mut wrong);
         for view in &self.closed {
@@ -294,6 +311,44 @@ impl Eye {
                     "{} is {}, but {what} was not held over the call from {} to {}",
                     snapshot.id, snapshot.level, call.at, call.ended
                 ));
+            }
+        }
+    }
+
+    /// Promise 12: no label above `crash` before the thaw, the word of it, and the judgement on record.
+    fn labelled_last(&self, wrong: &mut Vec<String>) {
+        for (id, label) in &self.labelled {
+            for (early, what) in [
+                (label.held, "while it was held"),
+                (!label.told, "before the end of its thaw was told"),
+                (!label.judged, "before its judgement was on record"),
+            ] {
+                if early {
+                    wrong.push(format!("{}: {id} was {} {what}", label.job, label.level));
+                }
+            }
+        }
+    }
+
+    /// Promise 23: never two jobs that hold one instance at once. By what the instances themselves remember, whatever
+    /// any journal knows of these jobs.
+    fn together(&self, wrong: &mut Vec<String>) {
+        for (instance, history) in &self.histories {
+            let jobs: BTreeSet<&str> = history.iter().map(|h| h.job.as_str()).collect();
+            let held: Vec<(&str, Vec<Held>)> =
+                jobs.into_iter().map(|job| (job, self.held(job))).collect();
+            for (n, (one, ones)) in held.iter().enumerate() {
+                for (two, twos) in held.iter().skip(n + 1) {
+                    let met = ones
+                        .iter()
+                        .find(|held| twos.iter().any(|other| held.meets(other)));
+                    if let Some(met) = met {
+                        wrong.push(format!(
+                            "{one} and {two} held {instance} together: {} from {}",
+                            met.what, met.from
+                        ));
+                    }
+                }
             }
         }
     }

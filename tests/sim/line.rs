@@ -47,16 +47,32 @@ impl Dark {
     }
 }
 
+/// Is told of every call that AWS has carried out, and how it answers, before anybody else hears of it.
+#[derive(Clone)]
+pub struct Ear(pub Arc<dyn Fn(&str) + Send + Sync>);
+
+impl std::fmt::Debug for Ear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ear")
+    }
+}
+
 #[derive(Debug)]
 struct Line {
     lab: LabHttpClient,
     life: Life,
     dark: Dark,
+    ear: Ear,
 }
 
 /// A client for a console with this life.
-pub fn client(lab: LabHttpClient, life: Life, dark: Dark) -> SharedHttpClient {
-    SharedHttpClient::new(Line { lab, life, dark })
+pub fn client(lab: LabHttpClient, life: Life, dark: Dark, ear: Ear) -> SharedHttpClient {
+    SharedHttpClient::new(Line {
+        lab,
+        life,
+        dark,
+        ear,
+    })
 }
 
 impl HttpClient for Line {
@@ -69,6 +85,7 @@ impl HttpClient for Line {
             lab: self.lab.http_connector(settings, components),
             life: self.life.clone(),
             dark: self.dark.clone(),
+            ear: self.ear.clone(),
         })
     }
 }
@@ -78,6 +95,7 @@ struct Wire {
     lab: SharedHttpConnector,
     life: Life,
     dark: Dark,
+    ear: Ear,
 }
 
 impl HttpConnector for Wire {
@@ -86,7 +104,7 @@ impl HttpConnector for Wire {
         if !life.is_on() {
             return HttpConnectorFuture::new(std::future::pending());
         }
-        let (lab, dark) = (self.lab.clone(), self.dark.clone());
+        let (lab, dark, ear) = (self.lab.clone(), self.dark.clone(), self.ear.clone());
         // There and back; the thread's dice are seeded by the story.
         let [there, back] = [(); 2].map(|()| Duration::from_millis(fastrand::u64(2..60)));
         HttpConnectorFuture::new(async move {
@@ -98,6 +116,8 @@ impl HttpConnector for Wire {
                 return Err(cut());
             }
             let answer = lab.call(request).await;
+            let said = answer.as_ref().ok().and_then(|said| said.body().bytes());
+            (ear.0)(&String::from_utf8_lossy(said.unwrap_or_default()));
             tokio::time::sleep(back).await;
             if !life.is_on() {
                 std::future::pending::<()>().await;

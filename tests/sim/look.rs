@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use freezeframe::domain::ids::JobId;
-use freezeframe::domain::job::JobView;
+use freezeframe::domain::job::{JobView, Member, Phase};
 use freezeframe::jobs::journal::{Journal, Lease};
 use freezeframe::lab::Lab;
 use freezeframe::ops::orphans;
 
 use super::Ending;
-use super::eye::{Asked, Cleared, Eye, Taken};
+use super::eye::{Asked, Cleared, Eye, Labelled, Taken};
 use super::line::Life;
 use super::stage::Stage;
 use super::story::{Manners, Story};
@@ -43,7 +43,13 @@ struct Memory {
     cleared: Vec<Cleared>,
     /// When a job was first seen to be over, by the lab's clock.
     over: BTreeMap<String, DateTime<Utc>>,
+    /// Jobs of whose thaw AWS has told to the end.
+    told: BTreeSet<String>,
+    labelled: BTreeMap<String, Labelled>,
 }
+
+/// Of what a label above `crash` says, these links of the evidence are the last and the least.
+const LINKS: [&str; 3] = ["frozen", "own-thaw", "failsafe-quiet"];
 
 impl Look {
     pub fn new(
@@ -91,6 +97,65 @@ impl Look {
         // What was written before is read back when more is about to be claimed or asked for.
         if matches!(write, "save-job" | "intend") {
             self.wrong(self.eye().moment());
+        }
+    }
+
+    /// AWS has carried out a call, and answers this.
+    pub fn heard(&self, said: &str) {
+        // A trace from the thaw to the end, within the JSON of an answer.
+        if [r#"\"t\":\"thawed\""#, r#"\"t\":\"end\""#]
+            .iter()
+            .all(|line| said.contains(line))
+        {
+            let mut memory = self.memory();
+            let of = memory.asked.keys().filter(|job| said.contains(*job));
+            let of: Vec<String> = of.cloned().collect();
+            memory.told.extend(of);
+        }
+        let proven: Vec<(String, String)> = {
+            let world = self.lab.world();
+            let level = |tags: &BTreeMap<String, String>| tags.get("freezeframe:level").cloned();
+            let all = world.snapshots.values();
+            all.filter_map(|s| Some((s.id.clone(), level(&s.tags)?)))
+                .filter(|(_, level)| ["application", "filesystem"].contains(&level.as_str()))
+                .collect()
+        };
+        let known = |id: &String| self.memory().labelled.contains_key(id);
+        if proven.iter().all(|(id, _)| known(id)) {
+            return;
+        }
+        let eye = self.eye();
+        for taken in &eye.snapshots {
+            let new = proven.iter().any(|(id, _)| *id == taken.id) && !known(&taken.id);
+            if new {
+                let label = self.first_seen(&eye, taken);
+                self.memory().labelled.insert(taken.id.clone(), label);
+            }
+        }
+    }
+
+    fn first_seen(&self, eye: &Eye, taken: &Taken) -> Labelled {
+        let mut views = eye.open.iter().chain(&eye.closed);
+        let view = views.find(|view| view.spec.job.as_str() == taken.job);
+        let judged = view.is_some_and(|view| {
+            let links = &view.evidence.links;
+            let held = |name: &&str| links.iter().any(|link| link.name == **name && link.holds);
+            let owed = view.owed_labels.iter().any(|label| {
+                label.snapshot.as_str() == taken.id && label.level.to_string() == taken.level
+            });
+            let member = |member: &Member| member.snapshot.as_str() == taken.id;
+            view.phase >= Phase::Verifying
+                && !view.thaw_uncertain
+                && owed
+                && view.set.iter().any(member)
+                && LINKS.iter().all(held)
+        });
+        Labelled {
+            job: taken.job.clone(),
+            level: taken.level.clone(),
+            held: eye.holds(&taken.job),
+            told: self.memory().told.contains(&taken.job),
+            judged,
         }
     }
 
@@ -241,6 +306,7 @@ impl Look {
             offsets: self.offsets.clone(),
             over: memory.over.clone(),
             cleared: memory.cleared.clone(),
+            labelled: memory.labelled.clone(),
         }
     }
 }

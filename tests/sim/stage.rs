@@ -18,7 +18,7 @@ use freezeframe::ops::run::{RunOptions, spec_for};
 use freezeframe::ops::{Ops, inventory, recover};
 use freezeframe::recipe::chosen::Catalogue;
 
-use super::line::{self, Dark, Life};
+use super::line::{self, Dark, Ear, Life};
 use super::look::Look;
 use super::story::{Manners, Outage, Story, Trouble};
 use super::theirs::{self, Theirs};
@@ -140,7 +140,9 @@ impl Stage {
 
     /// Starts a console; `None` when its session could not be opened.
     async fn open(&self, life: &Life, journal: Journal, clock: Clock) -> Option<Ops> {
-        let http = line::client(self.lab.connector(), life.clone(), self.dark.clone());
+        let look = self.look.clone();
+        let ear = Ear(Arc::new(move |said| look.heard(said)));
+        let http = line::client(self.lab.connector(), life.clone(), self.dark.clone(), ear);
         let session = Session::open(Options {
             region: Some(REGION.to_owned()),
             endpoint_url: Some("http://lab.invalid".to_owned()),
@@ -219,6 +221,11 @@ impl Stage {
         }
         if story.robbed {
             self.rob();
+        }
+        if story.unguarded {
+            for spec in self.specs.iter().flatten() {
+                self.instances.ours.unguard(spec.instance.as_str());
+            }
         }
         for outage in &story.outages {
             tokio::spawn(trouble(self.lab.clone(), self.dark.clone(), *outage));

@@ -149,6 +149,8 @@ pub struct Story {
     pub lost: bool,
     /// Somebody thaws behind the document's back as soon as something is frozen, and the document lies about it.
     pub robbed: bool,
+    /// The documents' own lock keeps no other job out: only the consoles are in each other's way.
+    pub unguarded: bool,
 }
 
 impl Story {

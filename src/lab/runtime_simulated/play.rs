@@ -110,6 +110,7 @@ impl<'a> Play<'a> {
             .entry(self.invocation.instance.clone())
             .or_default();
         machine.settle(now);
+        machine.meet(&self.job);
         act(machine)
     }
 

@@ -141,6 +141,10 @@ pub(super) struct Machine {
     pub seen: BTreeSet<String>,
     /// How far its clock is ahead of the lab's.
     pub clock_skew: chrono::Duration,
+    /// Its lock keeps nobody out.
+    pub unguarded: bool,
+    /// Then there may be other holds besides [`Machine::hold`], which is that of the job that acts.
+    others: Vec<Hold>,
 }
 
 impl Machine {
@@ -170,8 +174,32 @@ impl Machine {
         self.devices.get(volume).map(String::as_str)
     }
 
-    /// Lets the failsafe act if its time has come.
+    /// Without the lock each job meets its own hold only.
+    pub(super) fn meet(&mut self, job: &str) {
+        if self.unguarded && self.hold.as_ref().is_none_or(|hold| hold.job != job) {
+            self.others.extend(self.hold.take());
+            let own = self.others.iter().position(|hold| hold.job == job);
+            self.hold = own.map(|n| self.others.remove(n));
+        }
+    }
+
+    /// Once for each hold, which is [`Machine::hold`] meanwhile.
+    fn for_each_hold(&mut self, mut act: impl FnMut(&mut Self)) {
+        act(self);
+        for hold in std::mem::take(&mut self.others) {
+            let acting = self.hold.replace(hold);
+            act(self);
+            self.others.extend(self.hold.take());
+            self.hold = acting;
+        }
+    }
+
+    /// Lets the failsafes act whose time has come.
     pub(super) fn settle(&mut self, now: DateTime<Utc>) {
+        self.for_each_hold(|machine| machine.settle_one(now));
+    }
+
+    fn settle_one(&mut self, now: DateTime<Utc>) {
         let due = self
             .hold
             .as_ref()
@@ -261,11 +289,13 @@ impl Machine {
     /// Frozen mount points now.
     pub(super) fn frozen(&mut self, now: DateTime<Utc>) -> Vec<String> {
         self.settle(now);
-        self.hold
-            .as_ref()
-            .filter(|hold| !hold.fired && !hold.robbed)
-            .map(|hold| hold.frozen.clone())
-            .unwrap_or_default()
+        let mut all = Vec::new();
+        self.for_each_hold(|machine| {
+            let held = |hold: &&Hold| !hold.fired && !hold.robbed;
+            let frozen = machine.hold.iter().filter(held);
+            all.extend(frozen.flat_map(|hold| hold.frozen.clone()));
+        });
+        all
     }
 
     /// Somebody else thaws everything, and the document goes on as if nothing had happened.

@@ -1,0 +1,30 @@
+# shellcheck shell=bash
+# What the job itself needs is never frozen: where its temporary files would go, and where the client is that talks to the database.
+
+refused_as_needed() { # whatever was run: $W/data is left alone, by its own reason
+    expect 206 agent-mount || return 1
+    [ "$(events "[.[] | select(.mount==\"$W/data\" and .t==\"mount\") | .covered] | any")" = false ] && thawed "$W/data" || fail 'covered, or frozen'
+}
+
+test_needs_the_mount_with_the_temporary_files_is_refused() {
+    outer
+    mkdir -p "$W/data/tmp"
+    TMPDIR=$W/data/tmp run $FS pre-script "executionId=$JOB1" "mounts=$W/data" && refused_as_needed || return 1
+    # Not there yet, the nearest place that is there counts.
+    TMPDIR=$W/data/tmp/later run $FS pre-script "executionId=$JOB1" "mounts=$W/data" && refused_as_needed || return 1
+    # Nobody asked for that one: the other is frozen without it.
+    TMPDIR=$W/data/tmp run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
+    thawed "$W/data" && frozen "$W/logs" || { fail 'not the other one alone'; return 1; }
+    run $FS post-script "executionId=$JOB1" && expect 0 || return 1
+    # Nothing else was in the way of it.
+    TMPDIR=$W/agent run $FS dry-run "mounts=$W/data" && expect 0
+}
+
+test_needs_the_mount_with_the_client_is_refused() {
+    mongo_here
+    outer
+    mkdir -p "$W/data/bin"
+    cp "$MONGO/shell" "$W/data/bin/shell"
+    run $MG pre-script "executionId=$JOB1" "client=$W/data/bin/shell" "mounts=$W/data" && refused_as_needed || return 1
+    mongo_run dry-run "mounts=$W/data" && expect 0
+}
