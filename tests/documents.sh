@@ -25,6 +25,7 @@ fi
 . "$HERE/documents/lib.sh"
 . "$HERE/documents/static.sh"
 . "$HERE/documents/filesystem.sh"
+. "$HERE/documents/stalls.sh"
 . "$HERE/documents/mysql.sh"
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/redis.sh"

@@ -51,6 +51,9 @@ mod proof;
 #[path = "real/shims.rs"]
 mod shims;
 #[cfg(test)]
+#[path = "real/stalls.rs"]
+mod stalls;
+#[cfg(test)]
 #[path = "real/steps.rs"]
 mod steps;
 #[cfg(test)]

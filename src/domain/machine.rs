@@ -27,8 +27,8 @@ use chrono::{DateTime, Utc};
 
 pub use super::label::{Label, Written};
 pub use facts::{
-    AttachedVolume, CoveredMount, Engine, EnginePath, PreflightFacts, SAME_FILESYSTEM,
-    UncoveredMount,
+    AttachedVolume, CoveredMount, Engine, EnginePath, PreflightFacts, READ_ONLY, SAME_FILESYSTEM,
+    UncoveredMount, may_change,
 };
 pub use failsafe::Began;
 pub use finish::{GONE_SINCE, incomplete};

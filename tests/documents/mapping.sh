@@ -69,6 +69,71 @@ test_map_silent_findmnt_refuses_everything() {
     thawed "$W/data" && thawed "$W/logs"
 }
 
+# why MOUNT: what the last run said of it
+why() { events ".[] | select(.t==\"mount\" and .mount==\"$1\") | if .covered then \"covered\" else .reason end"; }
+said_of() { [ "$(why "$1")" = "$2" ] || { fail "$3: $(why "$1")"; return 1; }; }
+
+# Another mount of a filesystem that freezes freezes with it, whether it is asked for or not, and wherever it stands among the mounts.
+test_map_another_mount_of_a_named_filesystem_freezes_with_it() {
+    make_volume one ext4 0aaaaaaaaaaaaab11 60M || return 1
+    mkdir -p "$W/before" "$W/after" "$W/ro"
+    # `before` is the first of them: what was mounted first was bound there and then went.
+    mount --bind "$W/one" "$W/before" && umount "$W/one" && mount --bind "$W/before" "$W/one" && mount --bind "$W/one" "$W/after" &&
+        mount --bind "$W/one" "$W/ro" && mount -o remount,bind,ro "$W/ro" || { fail 'no mounts'; return 1; }
+    same_filesystem_cases
+    local rc=$? m
+    for m in before one after ro; do umount "$W/$m"; done
+    rm -f /dev/disk/by-id/*ab11
+    return $rc
+}
+same_filesystem_cases() {
+    local same='the same filesystem as a mount above' m
+    run $FS dry-run "mounts=$W/one" && expect 0 || return 1
+    said_of "$W/one" covered 'the one that is asked for' || return 1
+    for m in before after ro; do said_of "$W/$m" "$same" "$m" || return 1; done
+    said_of "$W/data" 'not asked for' 'another filesystem' || return 1
+    run $FS dry-run && expect 0 || return 1
+    said_of "$W/before" covered 'the first of them' || return 1
+    for m in one after ro; do said_of "$W/$m" "$same" "$m of all" || return 1; done
+    # Nothing is frozen through one that nobody may write to.
+    run $FS dry-run "mounts=$W/ro" && expect 206 unsupported-fs || return 1
+    # A job that is asked for two of them, and the third, freezes once.
+    outer
+    setsid sh -c "sleep 20; fsfreeze -u '$W/one'" </dev/null >/dev/null 2>&1 &
+    PIDS="$PIDS $!"
+    disown $!
+    run $FS pre-script "mounts=$W/one,$W/ro,$W/after" && expect 0 && frozen "$W/before" || { fail "not frozen: $WHY"; return 1; }
+    [ "$(events '[.[] | select(.t=="frozen")] | length')" = 1 ] || { fail 'frozen more than once'; return 1; }
+    run $FS post-script && expect 0 && thawed "$W/one"
+}
+
+test_map_another_subvolume_of_a_named_filesystem_freezes_with_it() {
+    command -v mkfs.btrfs >/dev/null || { WHY='SKIPPED no mkfs.btrfs'; return 0; }
+    make_volume bt none 0aaaaaaaaaaaaab12 130M || return 1
+    mkdir -p "$W/bt" "$W/sub"
+    mkfs.btrfs -q "$LOOP_bt" >/dev/null 2>&1 && mount "$LOOP_bt" "$W/bt" || { WHY='SKIPPED btrfs does not mount here'; return 0; }
+    btrfs -q subvolume create "$W/bt/sub" && mount -o subvol=sub "$LOOP_bt" "$W/sub" || { fail 'no subvolume'; umount "$W/bt"; return 1; }
+    run $FS dry-run "mounts=$W/sub" && expect 0 && said_of "$W/sub" covered 'the one that is asked for' && said_of "$W/bt" 'the same filesystem as a mount above' 'the other'
+    local rc=$?
+    umount "$W/sub" "$W/bt"
+    rm -f /dev/disk/by-id/*ab12
+    return $rc
+}
+
+# A filesystem that is read-only as a whole cannot change while others are frozen; one that is only mounted so here may.
+test_map_a_read_only_filesystem_is_told_from_a_read_only_mount() {
+    local rc
+    make_volume still ext4 0aaaaaaaaaaaaab13 60M || return 1
+    mkdir -p "$W/ro"
+    umount "$W/still" && mount -o ro "$LOOP_still" "$W/still" && mount --bind "$W/other" "$W/ro" && mount -o remount,bind,ro "$W/ro" || { fail 'no mounts'; return 1; }
+    run $FS dry-run && expect 0 && said_of "$W/still" 'its filesystem is read-only and cannot change' 'the filesystem' && said_of "$W/ro" 'mounted read-only' 'the mount' &&
+        run $FS dry-run "mounts=$W/still" && expect 206 unsupported-fs
+    rc=$?
+    umount "$W/still" "$W/ro"
+    rm -f /dev/disk/by-id/*ab13
+    return $rc
+}
+
 # A data directory that is bound from a covered mount lies on it, and is told as it is reached there.
 test_map_bound_data_directory() {
     server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }

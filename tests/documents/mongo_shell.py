@@ -4,6 +4,7 @@ prints a prompt as mongosh does, and keeps the server's state in files of MONGO_
 import os
 import re
 import sys
+import time
 
 STATE = "@STATE@"
 
@@ -26,6 +27,10 @@ def say(words):
 
 
 def unlock():
+    if state("hold"):
+        put("held", "yes")
+    while state("hold"):
+        time.sleep(0.05)
     count = int(state("count", "0"))
     if count == 0:
         return say("count none fsyncUnlock called when not locked")

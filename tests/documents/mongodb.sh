@@ -50,6 +50,44 @@ test_mongodb_stand_in_failsafe_and_lost_holder_unlock() {
     thawed "$W/data" || fail 'still frozen'
 }
 
+# A server that does not answer the failsafe's unlock keeps it for 15 s. What its first thaw could not do is done meanwhile.
+test_mongodb_stand_in_slow_unlock_holds_up_no_thaw() {
+    local real rc; real=$(command -v fsfreeze)
+    mongo_here
+    mkdir -p "$W/bin"
+    cp "$real" "$W/bin/fsfreeze.real"
+    cat >"$W/bin/fsfreeze" <<END
+#!/bin/sh
+if [ "\$1" = -u ] && [ -e "$W/bin/refuse" ]; then
+    echo "fsfreeze: \$2: unfreeze failed: Input/output error" >&2
+    exit 1
+fi
+exec "$W/bin/fsfreeze.real" "\$@"
+END
+    chmod 755 "$W/bin/fsfreeze"
+    mount --bind "$W/bin/fsfreeze" "$real" || return 1
+    outer
+    mongo_slow_unlock
+    rc=$?
+    rm -f "$W/bin/refuse" "$MONGO/hold"
+    umount "$real"
+    return $rc
+}
+mongo_slow_unlock() {
+    mongo_run pre-script && expect 0 || return 1
+    echo yes >"$MONGO/hold"
+    : >"$W/bin/refuse"
+    kill -TERM "$(events '.[] | select(.t=="armed") | .guard_pid')"
+    await 5 test -s "$MONGO/held" || { fail 'the failsafe does not unlock'; return 1; }
+    frozen "$W/data" && frozen "$W/logs" || { fail 'thawed in spite of it'; return 1; }
+    rm -f "$W/bin/refuse"
+    await 1 thawed "$W/data" && await 1 thawed "$W/logs" || { fail 'the thaw waits for the unlock'; return 1; }
+    mongo_count 1 || { fail 'unlocked: nothing was shown'; return 1; }
+    rm -f "$MONGO/hold"
+    await 5 mongo_count 0 || { fail 'still locked'; return 1; }
+    mongo_run post-script && expect 203 failsafe-fired
+}
+
 test_mongodb_stand_in_lock_lost_and_lock_timeout() {
     mongo_here
     outer

@@ -4,7 +4,7 @@
 little_system() { # at $W/sys, volume vol-…b1
     local tool path lib
     make_volume sys ext4 0aaaaaaaaaaaaaab1 300M || return 1
-    mkdir -p "$W/sys"/{usr/bin,usr/sbin,proc,sys,dev,run,tmp,etc,agent,data,old}
+    mkdir -p "$W/sys"/{usr/bin,usr/sbin,proc,sys,dev,run,tmp,etc,agent,data,old,boot/efi}
     for tool in sh fsfreeze findmnt setsid flock sleep rmdir readlink stat sync mkfifo grep sed tr cut tail cp rm mkdir ln id date cat ls curl getent mount umount touch; do
         path=$(command -v "$tool") || return 1
         cp -L "$path" "$W/sys/usr/bin/$tool"
@@ -13,16 +13,18 @@ little_system() { # at $W/sys, volume vol-…b1
         done
     done
     for tool in bin sbin lib; do [ -e "$W/sys/$tool" ] || ln -s "usr/$tool" "$W/sys/$tool"; done
+    # Of a kind that cannot freeze, where it can be made; what counts is that it is read-only.
+    truncate -s 40M "$W/efi.img" && { mkfs.vfat "$W/efi.img" >/dev/null 2>&1 || mkfs.ext4 -q "$W/efi.img"; } && mount -o ro,loop "$W/efi.img" "$W/sys/boot/efi" || return 1
     mount --bind /proc "$W/sys/proc" && mount --bind /sys "$W/sys/sys" && mount --rbind /dev "$W/sys/dev" && mount -t tmpfs tmpfs "$W/sys/run" &&
         mount "$LOOP_data" "$W/sys/data"
 }
 no_little_system() {
     local m
     fsfreeze -u "$W/sys" 2>/dev/null
-    for m in data run sys proc; do umount "$W/sys/$m"; done
+    for m in data run sys proc boot/efi; do umount "$W/sys/$m"; done
     umount -l "$W/sys/dev"
     umount "$W/sys"
-    rm -f /dev/disk/by-id/*aab1 "$W/sys.img"
+    rm -f /dev/disk/by-id/*aab1 "$W/sys.img" "$W/efi.img"
 }
 # in_system COMMAND NAME=VALUE…: as `start`, but inside: a namespace of its own whose root is the image, the machine's own gone from it
 in_system() {
@@ -57,6 +59,8 @@ root_cases() {
     in_system pre-script freezeRoot=yes && finished && expect 206 bad-parameter || return 1
     in_system dry-run mode=autonomous freezeRoot=yes && finished && expect 0 || return 1
     [ "$(events '.[] | select(.t=="mount" and .mount=="/") | .covered')" = true ] || { fail 'the root is not covered'; return 1; }
+    [ "$(events '.[] | select(.t=="mount" and .mount=="/boot/efi") | .reason')" = 'its filesystem is read-only and cannot change' ] ||
+        { fail "a read-only /boot/efi: $(events '.[] | select(.mount=="/boot/efi") | .reason')"; return 1; }
 
     : >"$F/log"
     outer_system

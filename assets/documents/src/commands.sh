@@ -115,21 +115,10 @@ order_start() {
 
 # A job in S whose processes are gone: thaw what it recorded as its own, then forget it.
 sweep() {
-    SW_RC=0
-    N=1
-    while [ -e "$S/st.$N" ]; do
-        get_state "$N"
-        case $STATE in freezing | frozen)
-            thaw "$N"
-            case $? in
-            0 | 1) set_state "$N" thawed ;;
-            *) SW_RC=1 ;;
-            esac
-            ;;
-        esac
-        N=$((N + 1))
-    done
-    if [ $SW_RC -ne 0 ]; then return 1; fi
+    COUNT=0
+    { read -r COUNT <"$S/count"; } 2>/dev/null || :
+    COUNT=${COUNT:-0}
+    thaw_left 'the next job' || return
     recipe_kill
     order_start
     end_pins
@@ -419,25 +408,20 @@ wait_for_end() {
 # Both helpers are gone or stuck: thaw here what they recorded.
 thaw_left_over() {
     error release-lost 'the holder did not answer; thawing what it recorded'
+    rm -f "$S"/told.*
+    if thaw_left 'the command, the holder was lost'; then mark_window_end; fi
+    recipe_kill
+    drain
     N=$COUNT
     while [ "$N" -ge 1 ]; do
         get_state "$N"
         case $STATE in freezing | frozen)
-            thaw "$N"
-            case $? in
-            0)
-                set_state "$N" thawed
-                emit thawed "mount=$TH_MNT" ok:false "text=thawed by the command, the holder was lost"
-                ;;
-            1) set_state "$N" thawed ;;
-            *) error thaw-failed "$TH_TEXT" "$TH_MNT" ;;
-            esac
+            read -r TH_MNT <"$S/mnt.$N"
+            if ! has "told.$N"; then error thaw-failed 'its freeze or its thaw hangs: the disk does not answer' "$TH_MNT"; fi
             ;;
         esac
         N=$((N - 1))
     done
-    mark_window_end
-    recipe_kill
 }
 
 probe_recorded() {
@@ -538,9 +522,8 @@ report() {
     FIRED=no
     if has fired; then FIRED=yes; fi
     probe_recorded
-    say_window
     LEFT=no
-    if still_frozen; then LEFT=yes; fi
+    if still_frozen; then LEFT=yes; else say_window; fi
     if [ "$COMMAND" = post-script ] && [ "$FIRED" = no ] && [ "$OUTCOME" = failed ] && [ "$READY" = no ]; then
         error not-frozen 'pre-script had failed and everything was released'
     fi

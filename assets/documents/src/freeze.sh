@@ -49,6 +49,70 @@ thaw() {
     return 2
 }
 
+# Whoever thaws what others recorded does so without waiting: FITHAW waits in the kernel for a FIFREEZE of the same filesystem that has not ended,
+# and a disk that does not answer makes both hang. So each mount has a child of its own, noted in thawer.N.
+# thaw_each WHO: start them for all that is noted as frozen and has none yet
+thaw_each() {
+    # Asked before the thaw: a freeze that was under way may complete after a thaw that came too early.
+    QUIET=yes
+    if alive "$S/holder.up" || holder_has_children; then QUIET=no; fi
+    N=$COUNT
+    while [ "$N" -ge 1 ]; do
+        get_state "$N"
+        case $STATE in freezing | frozen)
+            if ! alive "$S/thawer.$N"; then
+                # A subshell: a function would keep our own output open, and whoever reads that would wait for the disk too.
+                (thaw_recorded "$N" "$1") </dev/null >/dev/null 2>&1 &
+                note_process $! "$S/thawer.$N"
+            fi
+            ;;
+        esac
+        N=$((N - 1))
+    done
+}
+
+# thaw_recorded N WHO: the child; its note comes last, so whoever sees that has all of it. STATE and QUIET are as they were before the thaw.
+thaw_recorded() {
+    exec 9>&-
+    if [ "$ROLE" = foreground ]; then ROLE=helper; fi
+    thaw "$1"
+    case $?/$STATE/$QUIET in
+    0/*) emit thawed "mount=$TH_MNT" ok:false "text=thawed by $2" ;;
+    # The holder's death opens its gate, so its children may have been faster.
+    1/frozen/*) emit thawed "mount=$TH_MNT" ok:false "text=thawed before $2" ;;
+    1/*/yes) ;;
+    1/*) return ;;
+    *)
+        if ! has "told.$1"; then error thaw-failed "$TH_TEXT" "$TH_MNT"; fi
+        mark "$S/told.$1"
+        return
+        ;;
+    esac
+    mark_window_end
+    set_state "$1" thawed
+}
+
+# Does one of them still work?
+thawing() {
+    TG=$COUNT
+    while [ "$TG" -ge 1 ]; do
+        if alive "$S/thawer.$TG"; then return 0; fi
+        TG=$((TG - 1))
+    done
+    return 1
+}
+
+# thaw_left WHO: 0 when nothing of the job in S is left frozen; what hangs is waited for a little, and goes on by itself.
+thaw_left() {
+    thaw_each "$1"
+    LE_N=0
+    while thawing && [ $LE_N -lt 60 ]; do
+        nap
+        LE_N=$((LE_N + 1))
+    done
+    ! still_frozen
+}
+
 # first_line FILE: in LINE_1, without a fork
 first_line() {
     LINE_1=''

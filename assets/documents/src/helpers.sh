@@ -30,8 +30,10 @@ guard() {
 
 # Does anything live on in the holder's session? A freeze that was under way when the holder was killed completes later.
 holder_has_children() {
-    { read -r HC_PID HC_REST <"$S/holder.up"; } 2>/dev/null || return 1
+    { read -r HC_PID HC_START HC_REST <"$S/holder.up"; } 2>/dev/null || return 1
     : "$HC_REST"
+    # A number that was given to another has no session of ours behind it.
+    if process "$HC_PID" && [ "$PROC_START" != "$HC_START" ]; then return 1; fi
     for HC in /proc/[0-9]*; do
         if process "${HC#/proc/}" && [ "$PROC_SESSION" = "$HC_PID" ] && [ "${HC#/proc/}" != "$HC_PID" ]; then return 0; fi
     done
@@ -52,47 +54,26 @@ fire() {
     now
     PATIENCE=$((NOW + 3000))
     GIVE_UP=$((NOW + 600000))
-    TOLD=no
+    PAUSE=0.1
     while :; do
-        # Asked before the thaw: a freeze that was under way may complete after a thaw that came too early.
-        QUIET=yes
-        if alive "$S/holder.up"; then QUIET=no; fi
-        if holder_has_children; then QUIET=no; fi
-        N=$COUNT
-        while [ "$N" -ge 1 ]; do
-            get_state "$N"
-            case $STATE in freezing | frozen)
-                thaw "$N"
-                case $? in
-                0)
-                    set_state "$N" thawed
-                    mark_window_end
-                    emit thawed "mount=$TH_MNT" ok:false "text=thawed by the failsafe: $WHY"
-                    ;;
-                1)
-                    # The holder's death opens its gate, so its children may have been faster.
-                    if [ "$STATE" = frozen ]; then emit thawed "mount=$TH_MNT" ok:false "text=thawed without the holder: $WHY"; fi
-                    if [ "$STATE" = frozen ] || [ "$QUIET" = yes ]; then
-                        set_state "$N" thawed
-                        mark_window_end
-                    fi
-                    ;;
-                *)
-                    if [ "$TOLD" = no ]; then error thaw-failed "$TH_TEXT" "$TH_MNT"; fi
-                    TOLD=yes
-                    ;;
-                esac
-                ;;
-            esac
-            N=$((N - 1))
-        done
-        recipe_kill
+        thaw_each "the failsafe: $WHY"
+        "$SLEEP" $PAUSE
+        # The application's turn; it may take its time, and no further attempt at a thaw waits for that either.
+        if ! alive "$S/killer"; then
+            (recipe_kill) </dev/null >/dev/null 2>&1 &
+            KILLER=$!
+            note_process "$KILLER" "$S/killer"
+        fi
         if [ "$QUIET" = yes ] && ! still_frozen; then break; fi
         now
         if [ "$NOW" -ge "$PATIENCE" ]; then end_process "$S/holder.up"; fi
-        if [ "$NOW" -ge "$GIVE_UP" ]; then break; fi
-        "$SLEEP" 0.1
+        if [ "$NOW" -ge "$GIVE_UP" ]; then
+            # Where a freeze or a thaw hangs it has yet to be undone, however long that takes. What cannot be reached at all is given up.
+            PAUSE=1
+            if [ "$QUIET" = yes ] && ! thawing; then break; fi
+        fi
     done
+    wait "$KILLER"
     if ! has window.end && has window.start; then mark_window_end; fi
     emit disarmed fired:true
     if has ready; then over; fi

@@ -83,13 +83,14 @@ asked_for() {
 
 # Judge every mount that sits on a block device. COVERED: one "id|number|mount" per line, in mount order; the last COVERED_LAST of them, / at
 # the very end, are those that only freezeRoot lets freeze.
-# Emits `mount` for each; for wanted mounts that cannot be frozen, REFUSAL holds "code|mount|text" (the first).
+# Emits `mount` for each, those that are not covered at the end; for wanted mounts that cannot be frozen, REFUSAL holds "code|mount|text" (the first).
 scan_mounts() {
     COVERED=''
     COVERED_TAIL=''
     COVERED_ROOT=''
     COVERED_LAST=0
     COVERED_ROOTS=''
+    OTHERS=''
     REFUSAL=''
     COVERED_DEVICES=' '
     SEEN=','
@@ -139,7 +140,8 @@ scan_mounts() {
         M_CODE=''
         M_TEXT=''
         judge_mount
-        set -- "mount=$M_AT" "fs=$M_FS" "dev=$M_SOURCE" "volumes:[$(json_volumes "$M_VOLUMES")]" ${M_DISKS:+"disks:[$(json_volumes "$M_DISKS")]"}
+        M_VOLUMES="volumes:[$(json_volumes "$M_VOLUMES")]"
+        if [ -n "$M_DISKS" ]; then M_DISKS="disks:[$(json_volumes "$M_DISKS")]"; fi
         if [ -z "$M_CODE" ]; then
             if [ "$M_LAST" = no ]; then
                 COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
@@ -149,14 +151,24 @@ scan_mounts() {
             fi
             COVERED_DEVICES="$COVERED_DEVICES$M_DEVICE "
             COVERED_ROOTS="$COVERED_ROOTS$M_DEVICE|$M_ROOT|$M_AT$newline"
-            emit mount "$@" covered:true
+            emit mount "mount=$M_AT" "fs=$M_FS" "dev=$M_SOURCE" "$M_VOLUMES" ${M_DISKS:+"$M_DISKS"} covered:true
         else
-            emit mount "$@" covered:false "reason=$M_TEXT"
-            if [ "$M_CODE" != skip ] && [ "$WANTED" != auto ] && asked_for "$M_AT" && [ -z "$REFUSAL" ]; then
-                REFUSAL="$M_CODE|$M_AT|$M_TEXT"
-            fi
+            # The kernel writes blanks in names as numbers.
+            OTHERS="$OTHERS$M_DEVICE $M_CODE $M_AT $M_FS $M_SOURCE $M_VOLUMES ${M_DISKS:--} $M_TEXT$newline"
         fi
     done </proc/self/mountinfo
+    while read -r M_DEVICE M_CODE M_AT M_FS M_SOURCE M_VOLUMES M_DISKS M_TEXT; do
+        if [ -z "$M_DEVICE" ]; then continue; fi
+        # Whatever else there is to say of it, it freezes with the other; which ones freeze is known only now.
+        case $COVERED_DEVICES in *" $M_DEVICE "*) M_CODE=skip M_TEXT='the same filesystem as a mount above' ;; esac
+        if [ "$M_DISKS" = - ]; then M_DISKS=''; fi
+        emit mount "mount=$M_AT" "fs=$M_FS" "dev=$M_SOURCE" "$M_VOLUMES" ${M_DISKS:+"$M_DISKS"} covered:false "reason=$M_TEXT"
+        if [ "$M_CODE" != skip ] && [ "$WANTED" != auto ] && asked_for "$M_AT" && [ -z "$REFUSAL" ]; then
+            REFUSAL="$M_CODE|$M_AT|$M_TEXT"
+        fi
+    done <<END
+$OTHERS
+END
     COVERED=$COVERED$COVERED_TAIL$COVERED_ROOT
     if [ "$WANTED" != auto ]; then
         for P in $(printf '%s' "$WANTED" | tr ',' ' '); do
@@ -186,6 +198,11 @@ judge_mount() {
         return
         ;;
     esac
+    case ,$M_SUPER, in *,ro,*)
+        M_CODE=unsupported-fs M_TEXT='its filesystem is read-only and cannot change'
+        return
+        ;;
+    esac
     if [ "$M_SAFE" = no ]; then
         M_CODE=not-a-mount M_TEXT='its name holds characters that this document does not handle'
         return
@@ -197,7 +214,7 @@ judge_mount() {
         return
         ;;
     esac
-    case ",$M_OPTS,$M_SUPER," in *,ro,*)
+    case ,$M_OPTS, in *,ro,*)
         M_CODE=unsupported-fs M_TEXT='mounted read-only'
         return
         ;;
@@ -210,5 +227,5 @@ judge_mount() {
         M_CODE=skip M_TEXT='not asked for'
         return
     fi
-    case $COVERED_DEVICES in *" $M_DEVICE "*) M_CODE=skip M_TEXT='the same filesystem as a mount above' ;; esac
+    case $COVERED_DEVICES in *" $M_DEVICE "*) M_CODE=skip ;; esac
 }

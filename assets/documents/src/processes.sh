@@ -5,7 +5,8 @@
 #   guard       own session, up before the first lock or freeze; thaws at the deadline or when the holder is gone
 #   holder      own session; locks, freezes, waits for the release, thaws, unlocks
 # Files in S: st.N state of mount N (freezing before the ioctl, frozen, thawed, foreign, failed), dev.N mnt.N id.N pin.N, count, last (the first of
-# those that freeze last); guard.up holder.up call "PID START …"; ready, release, disarm, fired, outcome; events, printed, seq; autonomous.
+# those that freeze last); guard.up holder.up call killer thawer.N "PID START …"; told.N (its failed thaw was told); ready, release, disarm, fired,
+# outcome; events, printed, seq; autonomous.
 # Descriptors of the holder: 3 for a moment, 6 7 8 the writing ends of its gates, 9 the mutex. Recipes have 4 and 5.
 MODE='{{ mode }}'
 FREEZE_ROOT='{{ freezeRoot }}'

@@ -6,7 +6,7 @@ use super::Facts;
 use crate::domain::ids::VolumeId;
 use crate::domain::job::{Link, Mode};
 use crate::domain::level::Level;
-use crate::domain::machine::{EnginePath, PreflightFacts, SAME_FILESYSTEM};
+use crate::domain::machine::{EnginePath, PreflightFacts, may_change};
 use crate::domain::text::visible;
 use crate::domain::trace::{Said, Trace, check_one, check_order};
 
@@ -403,11 +403,11 @@ pub(super) fn same_volumes(preflight: &PreflightFacts, pre: &Trace) -> Result<()
                 let known = preflight.uncovered.iter().find(|m| m.mount == *mount);
                 // What was there at preflight lowers its volume by itself.
                 let weighed = |volume: &VolumeId| {
-                    known.is_some_and(|m| m.reason != SAME_FILESYSTEM && m.volumes.contains(volume))
+                    known.is_some_and(|m| may_change(&m.reason) && m.volumes.contains(volume))
                 };
-                let same = reason.as_deref() == Some(SAME_FILESYSTEM);
+                let still = reason.as_deref().is_some_and(|reason| !may_change(reason));
                 let there = now.unwrap_or_else(|_| volumes.clone());
-                if !same && there.iter().any(|v| before.contains(v) && !weighed(v)) {
+                if !still && there.iter().any(|v| before.contains(v) && !weighed(v)) {
                     return Err(format!(
                         "{mount} appeared on a frozen volume after preflight"
                     ));

@@ -1,7 +1,9 @@
 //! Properties 10 and 11: every combination of evidence against an oracle that knows nothing of the code.
 
 use super::*;
-use crate::domain::machine::{AttachedVolume, CoveredMount, Engine, EnginePath, SAME_FILESYSTEM};
+use crate::domain::machine::{
+    AttachedVolume, CoveredMount, Engine, EnginePath, READ_ONLY, SAME_FILESYSTEM,
+};
 use crate::domain::trace::{Said, parse};
 
 const NAMES: [&str; 8] = [
@@ -457,6 +459,8 @@ fn p10_a_mount_that_moved_between_preflight_and_freeze_breaks_the_chain() {
         "a new neighbour"
     );
     assert!(same(&mount("/bind", "vol-0000000a", false, SAME_FILESYSTEM)).is_ok());
+    assert!(same(&mount("/boot/efi", "vol-0000000a", false, READ_ONLY)).is_ok());
+    assert!(same(&mount("/ro", "vol-0000000a", false, "mounted read-only")).is_err());
     assert!(same(&mount("/else", "vol-0000000f", false, "not asked for")).is_ok());
     // One that preflight knew elsewhere, or as a part of what is frozen.
     let known = |reason: &str, on: &str| {
@@ -479,6 +483,10 @@ fn p10_a_mount_that_moved_between_preflight_and_freeze_breaks_the_chain() {
     assert!(
         known(SAME_FILESYSTEM, "vol-0000000a").is_err(),
         "another one"
+    );
+    assert!(
+        known(READ_ONLY, "vol-0000000a").is_err(),
+        "writable since then"
     );
     // It lowers its volume by itself.
     assert!(known("not asked for", "vol-0000000a").is_ok());
@@ -653,6 +661,34 @@ fn p10_a_thaw_that_had_to_be_sent_proves_nothing_in_autonomous_mode() {
             report.links.iter().any(|l| l.name == name && !l.holds),
             "{name}"
         );
+    }
+}
+
+/// What else is on a frozen volume: it lowers the level unless it was frozen too, or cannot change.
+#[test]
+fn p10_only_a_neighbour_that_may_change_lowers_its_volume() {
+    let beside = |reason: &str| {
+        let facts = PreflightFacts {
+            uncovered: vec![crate::domain::machine::UncoveredMount {
+                mount: "/boot/efi".to_owned(),
+                reason: reason.to_owned(),
+                volumes: vec![VolumeId::from_api("vol-0000000d")],
+            }],
+            ..PreflightFacts::default()
+        };
+        facts
+            .unfrozen_neighbour(&VolumeId::from_api("vol-0000000d"))
+            .is_some()
+    };
+    for (reason, lowers) in [
+        (SAME_FILESYSTEM, false),
+        (READ_ONLY, false),
+        // Others may write to that filesystem where it is mounted elsewhere.
+        ("mounted read-only", true),
+        ("vfat is not frozen by this document", true),
+        ("", true),
+    ] {
+        assert_eq!(beside(reason), lowers, "{reason}");
     }
 }
 

@@ -13,6 +13,15 @@ use crate::domain::trace::{Said, Trace};
 /// frozen with the other, so it takes nothing from the volume.
 pub const SAME_FILESYSTEM: &str = "the same filesystem as a mount above";
 
+/// Why a filesystem that is read-only as a whole is not covered (`mounts.sh`): nobody can write to it, so it
+/// is in the volume's snapshot as it was before. A mount that is read-only of one that others may write to is not so.
+pub const READ_ONLY: &str = "its filesystem is read-only and cannot change";
+
+/// Whether a filesystem that is not covered for this reason may change while others are frozen.
+pub fn may_change(reason: &str) -> bool {
+    ![SAME_FILESYSTEM, READ_ONLY].contains(&reason)
+}
+
 /// A mount that the recipe freezes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CoveredMount {
@@ -281,11 +290,11 @@ impl PreflightFacts {
         self.covered.iter().flat_map(|m| &m.volumes).collect()
     }
 
-    /// A mount on that volume that is not frozen: then the volume's snapshot holds torn data as well.
+    /// A mount on that volume that is not frozen and may change: then the volume's snapshot holds torn data as well.
     pub fn unfrozen_neighbour(&self, volume: &VolumeId) -> Option<&UncoveredMount> {
         self.uncovered
             .iter()
-            .find(|m| m.reason != SAME_FILESYSTEM && m.volumes.contains(volume))
+            .find(|m| may_change(&m.reason) && m.volumes.contains(volume))
     }
 
     /// Device name of a volume, empty when unknown.
