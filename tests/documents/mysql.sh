@@ -60,6 +60,47 @@ test_mysql_dry_run_names_the_engine() {
     [ "$(events '.[] | select(.t=="path") | .what + " " + .path')" = "binlog $W/logs/binlog" ] || fail "path: $(events '[.[] | select(.t=="path")]')"
 }
 
+# Tables, partitions and databases that a link or a mount of their own puts elsewhere, however deep.
+test_mysql_what_lies_elsewhere_is_told() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    mkdir -p "$W/data/ram" && mount -t tmpfs tmpfs "$W/data/ram" || { fail 'no tmpfs'; return 1; }
+    moved_tables
+    local code=$?
+    umount "$W/data/db/t/deep" "$W/data/db/m@0020d" 2>/dev/null
+    sql 'DROP DATABASE IF EXISTS away'
+    rm -rf "$W/data/db/t/deep" "$W/data/db/t/gone.MYD" "$W/data/db/linked" "$W/data/db/m@0020d" "$W/data/db/ca.pem" "$W"/other/linked "$W"/other/away*
+    umount "$W/data/ram"
+    return $code
+}
+moved_tables() {
+    local binlog="binlog $W/logs/binlog"
+    sql "CREATE DATABASE away; CREATE TABLE away.m (a INT) ENGINE=MyISAM DATA DIRECTORY='$W/other'" || { fail 'no table elsewhere'; return 1; }
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    [ "$(paths)" = "$binlog,data $W/other" ] || { fail "a table: $(paths)"; return 1; }
+    # A filesystem of no block device, mounted below a mount that is covered: its place alone would look covered.
+    sql "DROP TABLE away.m; CREATE TABLE away.p (a INT) ENGINE=Aria TRANSACTIONAL=0 PARTITION BY RANGE (a) (PARTITION lo VALUES LESS THAN (9), PARTITION hi VALUES LESS THAN MAXVALUE DATA DIRECTORY='$W/data/ram')" || { fail 'no partition elsewhere'; return 1; }
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    [ "$(paths)" = "$binlog,data $W/data/ram" ] || { fail "a partition: $(paths)"; return 1; }
+    [ "$(events "[.[] | select(.t==\"mount\" and .mount==\"$W/data/ram\") | .covered] | join(\" \")")" = false ] || { fail 'a filesystem in memory looks covered'; return 1; }
+    sql 'DROP TABLE away.p'
+    # A link in a directory that is linked itself; a mount below, also one whose name is strange.
+    mkdir -p "$W/logs/linked" "$W/data/db/t/deep" "$W/data/db/m@0020d" && ln -s "$W/logs/linked" "$W/data/db/linked" && : >"$W/other/away.MYD" && ln -s "$W/other/away.MYD" "$W/logs/linked/away.MYD" || return 1
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    rm -rf "$W/logs/linked" "$W/data/db/linked"
+    [ "$(paths)" = "$binlog,data $W/other" ] || { fail "a link behind a link: $(paths)"; return 1; }
+    mount -t tmpfs tmpfs "$W/data/db/t/deep" && mount --bind "$W/other" "$W/data/db/m@0020d" || return 1
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    [ "$(paths)" = "$binlog,data $W/data/db/m@0020d,data $W/data/db/t/deep" ] || { fail "mounts: $(paths)"; return 1; }
+    umount "$W/data/db/t/deep" "$W/data/db/m@0020d"
+    # Nothing found is not the same as could not look. What no table needs is no matter.
+    ln -s /etc/nowhere/ca.pem "$W/data/db/ca.pem"
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    [ "$(paths)" = "$binlog" ] || { fail "nothing is elsewhere: $(paths)"; return 1; }
+    ln -s "$W/nowhere/gone.MYD" "$W/data/db/t/gone.MYD"
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    paths | grep -q "^$binlog,unsearched ?.*gone.MYD" || { fail "a link to nowhere: $(paths)"; return 1; }
+}
+
 test_mysql_long_write_ends_in_lock_timeout_and_harms_nobody() {
     server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
     outer

@@ -18,6 +18,7 @@ SERVICE='{{ service }}'
 #@include helpers.sh
 #@include commands.sh
 #@include session.sh
+#@include moved.sh
 
 # --- linux-mysql: one session holds the writes from before the freeze until after the thaw ---
 #
@@ -48,6 +49,7 @@ recipe_tools() {
     if ! CLIENT=$(tool_path mariadb); then CLIENT=$(tool_path mysql) || CLIENT=''; fi
     found_tool mysql "$CLIENT"
     need_tool timeout; TIMEOUT=$NT
+    need_tool find
     SYSTEMCTL=''
     if [ "$STOP" = yes ]; then
         need_tool systemctl
@@ -171,11 +173,7 @@ END
     done <<END
 $(printf '%s\n' "$FILES" | sed 's;/[^/]*$;;' | sort -u)
 END
-    # Databases and tables that were moved away by a link or a mount of their own
-    P=$(stat -L -c %d "$DATADIR" 2>/dev/null)
-    for PLACE in "$DATADIR"/*; do
-        if [ -L "$PLACE" ] || { [ -d "$PLACE" ] && [ "$(stat -c %d "$PLACE" 2>/dev/null)" != "$P" ]; }; then say_path database "$PLACE"; fi
-    done
+    say_moved '.*\.(pem|sock|pid|err|cnf)'
 }
 
 # outside WHAT DIRECTORY: tell of it, unless it lies below the data directory
