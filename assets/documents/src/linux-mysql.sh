@@ -101,13 +101,10 @@ ask_or_refuse() {
 }
 
 recipe_preflight() {
-    ask_or_refuse 'SELECT 1'
-    if [ "$ANSWER" != 1 ]; then refuse db-unreachable "$ANSWER"; fi
-    ask_or_refuse 'SELECT VERSION()'
-    DB_VERSION=$ANSWER
-    ask_or_refuse 'SELECT @@version_comment'
+    ask_or_refuse "SELECT CONCAT(VERSION(),' ',@@version_comment)"
+    DB_VERSION=${ANSWER%% *}
     ENGINE=mysql
-    case "$DB_VERSION $ANSWER" in
+    case $ANSWER in
     *[Mm]aria[Dd][Bb]*) ENGINE=mariadb ;;
     *[Pp]ercona*) ENGINE=percona ;;
     esac
@@ -122,13 +119,15 @@ recipe_preflight() {
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
     # what the lock would have to wait for, nor where the tablespaces are.
     ask_or_refuse 'SHOW GRANTS'
-    GRANTS=$(printf '%s\n' "$ANSWER" | grep -E ' ON \*\.\* TO ')
-    printf '%s\n' "$GRANTS" | grep -Eq 'ALL PRIVILEGES|RELOAD|FLUSH_TABLES' || refuse db-denied 'the account lacks RELOAD on *.*'
-    printf '%s\n' "$GRANTS" | grep -Eq 'ALL PRIVILEGES|PROCESS' || refuse db-denied 'the account lacks PROCESS on *.*'
+    granted 'RELOAD|FLUSH_TABLES' || refuse db-denied 'the account lacks RELOAD on *.*'
+    granted PROCESS || refuse db-denied 'the account lacks PROCESS on *.*'
     if [ "$LOCK_METHOD" = backup-stage ] && ! has_stages "$DB_VERSION"; then refuse db-denied "$DB_VERSION has no BACKUP STAGE (MariaDB 10.4.1 and later)"; fi
     if [ "$STOP" = yes ]; then find_service; fi
     check_places
 }
+
+# granted ERE: in ANSWER, what SHOW GRANTS said
+granted() { printf '%s\n' "$ANSWER" | grep -Eq "(ALL PRIVILEGES|$1).* ON \*\.\* TO "; }
 
 # BACKUP STAGE is MariaDB's, from 10.4.1 on.
 has_stages() {
@@ -144,11 +143,11 @@ has_stages() {
 # All that recovery needs must be inside the freeze: without these there is nothing to recover, so they are demanded; the others are told, and the
 # console lowers the level where one is left out. Temporary files are not needed.
 check_places() {
-    ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir', 'innodb_data_home_dir', 'innodb_log_group_home_dir', 'innodb_undo_directory', 'aria_log_dir_path', 'log_bin_basename', 'relay_log_basename')"
+    ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir','innodb_data_home_dir','innodb_log_group_home_dir','innodb_undo_directory','aria_log_dir_path','log_bin_basename','relay_log_basename')"
     case $ANSWER in *datadir*) ;; *) refuse db-unreachable 'no answer about the places of the data' ;; esac
     PLACES=$ANSWER
     # Tablespaces elsewhere; the table has another name in each of MySQL 8, MariaDB 10.6 and what was before.
-    FILES=$(ask "SELECT FILE_NAME FROM information_schema.FILES WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' AND FILE_NAME LIKE '/%'")
+    FILES=$(ask "SELECT FILE_NAME FROM information_schema.FILES WHERE ENGINE='InnoDB' AND FILE_TYPE<>'TEMPORARY' AND FILE_NAME LIKE '/%'")
     if [ "$ENGINE" = mariadb ]; then
         FILES=$(ask "SELECT FILENAME FROM information_schema.INNODB_SYS_TABLESPACES WHERE FILENAME LIKE '/%'")
         case $FILES in *ERROR*) FILES=$(ask "SELECT PATH FROM information_schema.INNODB_SYS_DATAFILES WHERE PATH LIKE '/%'") ;; esac
@@ -219,6 +218,26 @@ choose_method() {
     HOW_LOCKED=backup-stage
 }
 
+# What was acknowledged with innodb_flush_log_at_trx_commit=0 is in memory only, for a while: wait under the lock until the log as it stands is written.
+log_written() {
+    say 'SELECT @@innodb_flush_log_at_trx_commit;' 2000 || return 1
+    # Without InnoDB there is no such variable.
+    if [ "$SAID" != 0 ]; then return 0; fi
+    # MySQL writes it now. MariaDB goes by innodb_flush_log_at_timeout, which is a second.
+    say 'FLUSH LOCAL ENGINE LOGS;' 2000 || return 1
+    LW_GOAL=''
+    while :; do
+        LW=$(ask 'SHOW ENGINE INNODB STATUS' | sed -n 's/.*Log sequence number *\([0-9]*\).*Log flushed up to *\([0-9]*\).*/\1 \2/p')
+        # Some of it goes on growing.
+        LW_GOAL=${LW_GOAL:-${LW% *}}
+        if [ -n "$LW" ] && [ "${LW#* }" -ge "$LW_GOAL" ]; then return 0; fi
+        now
+        if [ "$NOW" -ge "$WAIT_END" ]; then return 1; fi
+        may_go_on || return 1
+        "$SLEEP" 0.1
+    done
+}
+
 # How many statements of others run for longer than one attempt may wait. A lock that queues behind them would stall every new writer.
 long_statements() {
     say "SELECT COUNT(*) FROM information_schema.processlist WHERE command IN ('Query','Execute') AND id<>CONNECTION_ID() AND time>=$LOCK_WAIT;" 5000 || return 1
@@ -256,9 +275,12 @@ recipe_lock() {
         say "$LOCK_SQL" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?
         if [ $SAY_RC -eq 0 ] && [ -z "$SAY_ERROR" ]; then
-            locked "$HOW_LOCKED"
-            say_positions
-            return 0
+            if log_written; then
+                locked "$HOW_LOCKED"
+                say_positions
+                return 0
+            fi
+            SAY_ERROR="InnoDB's log was not written in time"
         fi
         may_go_on || return 1
         STOP_TEXT=${SAY_ERROR:-the lock did not come in time}
