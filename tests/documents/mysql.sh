@@ -272,6 +272,55 @@ late_log() {
     done
 }
 
+# With exactly the grants that docs/recipes.md asks for, and with each of them taken away.
+test_mysql_grants_of_the_recipe() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    sql "CREATE USER backup@localhost IDENTIFIED BY 'secret'; GRANT RELOAD, PROCESS, BINLOG MONITOR, REPLICA MONITOR, SELECT ON *.* TO backup@localhost; CREATE SEQUENCE t.s ENGINE=MyISAM" || { fail 'no account'; return 1; }
+    printf '[client]\nuser=backup\npassword=secret\nsocket=%s\n' "$SOCK" >"$W/backup.cnf"
+    grants
+    local code=$?
+    sql 'DROP USER backup@localhost; RESET SLAVE ALL'
+    sql 'DROP SEQUENCE IF EXISTS t.s; ALTER TABLE t.m ENGINE=MyISAM'
+    return $code
+}
+# as_backup: the whole way; HOW it was locked, which POSITIONS were told, what was noted
+as_backup() {
+    run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/backup.cnf" && expect 0 || return 1
+    HOW=$(events '.[] | select(.t=="locked") | .how')
+    POSITIONS=$(events '[.[] | select(.t=="position") | .name] | join(" ")')
+    NOTES=$(events '[.[] | select(.t=="note") | .text] | join("\n")')
+    run $DB post-script "executionId=$JOB1" "defaultsFile=$W/backup.cnf" && expect 0 || return 1
+}
+grants() {
+    sql "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_LOG_FILE='up.000003', MASTER_LOG_POS=1234, MASTER_USE_GTID=no" || { fail 'no replica'; return 1; }
+    as_backup || return 1
+    [ "$HOW $POSITIONS $NOTES" = 'ftwrl binlog gtid source ' ] || { fail "MyISAM there: $HOW $POSITIONS $NOTES"; return 1; }
+    # A sequence is a table of an engine, too.
+    sql 'ALTER TABLE t.m ENGINE=InnoDB'
+    as_backup || return 1
+    [ "$HOW" = ftwrl ] || { fail "a sequence of MyISAM is there: $HOW"; return 1; }
+    sql 'DROP SEQUENCE t.s'
+    as_backup || return 1
+    [ "$HOW $POSITIONS $NOTES" = 'backup-stage binlog gtid source ' ] || { fail "InnoDB only: $HOW $POSITIONS $NOTES"; return 1; }
+    # Whom no table is shown cannot say that all are InnoDB; a position that may not be read is no position that is not there.
+    sql 'REVOKE SELECT, BINLOG MONITOR, REPLICA MONITOR ON *.* FROM backup@localhost'
+    as_backup || return 1
+    [ "$HOW $POSITIONS" = 'ftwrl gtid' ] || { fail "without SELECT: $HOW $POSITIONS"; return 1; }
+    printf '%s\n' "$NOTES" | grep -q '^no position of the binary log: .*BINLOG MONITOR' && printf '%s\n' "$NOTES" | grep -q '^no position of the source: .*\(REPLICA\|SLAVE\) MONITOR' &&
+        [ "$(printf '%s\n' "$NOTES" | wc -l)" = 2 ] || { fail "notes: $NOTES"; return 1; }
+    local missing
+    for missing in RELOAD PROCESS; do
+        sql "REVOKE $missing ON *.* FROM backup@localhost"
+        run $DB dry-run "defaultsFile=$W/backup.cnf" && expect 206 db-denied || { WHY="without $missing: $WHY"; return 1; }
+        sql "GRANT $missing ON *.* TO backup@localhost"
+    done
+    # One database is not everything.
+    sql 'GRANT SELECT ON t.* TO backup@localhost'
+    as_backup || return 1
+    [ "$HOW" = ftwrl ] || fail "with SELECT on one database: $HOW"
+}
+
 test_mysql_replica_tells_where_its_source_stood() {
     server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
     outer

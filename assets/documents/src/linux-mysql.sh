@@ -187,11 +187,10 @@ open_session() {
     say 'SELECT CONNECTION_ID();' 8000 || return 1
     SESSION=$SAID
     has_session || return 1
-    say "SET SESSION lock_wait_timeout=$LOCK_WAIT;" 5000 || return 1
+    say "SET lock_wait_timeout=$LOCK_WAIT,wait_timeout=$((BUDGET + 300));" 5000 || return 1
     if [ -n "$SAY_ERROR" ]; then return 1; fi
-    say "SET SESSION wait_timeout=$((BUDGET + 300));" 5000 || return 1
     # No line in a general log that may be frozen (only some accounts may say so).
-    say 'SET SESSION sql_log_off=1;' 5000 || return 1
+    say 'SET sql_log_off=1;' 5000 || return 1
     say 'SELECT VERSION();' 5000 || return 1
     DB_VERSION=$SAID
     choose_method
@@ -201,8 +200,12 @@ choose_method() {
     HOW_LOCKED=ftwrl
     if [ "$LOCK_METHOD" = ftwrl ] || ! has_stages "$DB_VERSION"; then return 0; fi
     if [ "$LOCK_METHOD" = auto ]; then
+        # Who may not read every table is shown none, and none of another engine either.
+        say 'SHOW GRANTS;' 5000 || return 1
+        ANSWER=$SAID
+        granted SELECT || return 0
         # Reads every table's definition: where that takes long, the answer does not matter.
-        say "SELECT COUNT(*) FROM information_schema.tables WHERE table_type='BASE TABLE' AND engine NOT IN ('InnoDB','ROCKSDB','MEMORY','BLACKHOLE') AND table_schema NOT IN ('mysql','sys','performance_schema','information_schema');" 5000
+        say "SELECT COUNT(*) FROM information_schema.tables WHERE table_type NOT LIKE '%VIEW' AND IFNULL(engine,'') NOT IN ('InnoDB','ROCKSDB','MEMORY','BLACKHOLE') AND table_schema NOT IN ('mysql','sys','performance_schema','information_schema');" 5000
         case $? in
         0) ;;
         1) return 1 ;;
@@ -306,20 +309,29 @@ position() {
     if [ -n "$2" ] && [ "$2" != NULL ] && [ ${#2} -le 250 ]; then emit position "name=$1" "value=$2"; fi
 }
 
-# Where the logs stand while nothing moves them. An account that may not see them, or a server that has none, gets no positions.
+# whichever WHAT SQL SQL: the answer to the statement that this version knows. What the account may not read is said.
+whichever() {
+    for WH in "$2" "$3"; do
+        say "$WH;" 2000 || return
+        case $SAY_ERROR in
+        '') return ;;
+        *denied*)
+            emit note "text=no position of $1: $SAY_ERROR"
+            return
+            ;;
+        esac
+    done
+}
+
+# Where the logs stand while nothing moves them.
 say_positions() {
-    say 'SHOW MASTER STATUS;' 2000 || return 0
     # Its name since MySQL 8.2
-    if [ -n "$SAY_ERROR" ]; then say 'SHOW BINARY LOG STATUS;' 2000 || return 0; fi
+    whichever 'the binary log' 'SHOW MASTER STATUS' 'SHOW BINARY LOG STATUS' || return 0
     SP_FILE=$(printf '%s\n' "$SAID" | cut -f 1,2 | tr '\t' :)
     if matches "$SP_FILE" '^[^ ]+:[0-9]+$'; then position binlog "$SP_FILE"; fi
-    case $DB_VERSION in
-    *[Mm]aria[Dd][Bb]*) say 'SELECT @@gtid_current_pos;' 2000 || return 0 ;;
-    *) say 'SELECT @@gtid_executed;' 2000 || return 0 ;;
-    esac
-    if [ -z "$SAY_ERROR" ]; then position gtid "$(printf '%s' "$SAID" | sed 's/\\n//g')"; fi
-    say 'SHOW REPLICA STATUS;' 2000 || return 0
-    if [ -n "$SAY_ERROR" ]; then say 'SHOW SLAVE STATUS;' 2000 || return 0; fi
+    whichever gtid 'SELECT @@gtid_current_pos' 'SELECT @@gtid_executed' || return 0
+    position gtid "$(printf '%s' "$SAID" | sed 's/\\n//g')"
+    whichever 'the source' 'SHOW REPLICA STATUS' 'SHOW SLAVE STATUS' || return 0
     # The columns have kept their places, though not their names: where in the source's log the applier stands.
     SP_FILE=$(printf '%s\n' "$SAID" | head -n 1 | cut -f 10,22 | tr '\t' :)
     if matches "$SP_FILE" '^[^ ]+:[0-9]+$'; then position source "$SP_FILE"; fi
