@@ -231,7 +231,7 @@ def shrink(script):
 
 
 # What Systems Manager takes, and what is kept free of it for the next change.
-LIMIT, ROOM = 65536, 2048
+LIMIT, ROOM = 65536, 1024
 
 
 def document(name):

@@ -128,6 +128,7 @@ pub fn judge(facts: &Facts<'_>) -> (EvidenceReport, Vec<Judged>) {
         failsafe_fired: pre.fired() == Some(true) || helped.fired() == Some(true),
         positions: kept::positions(&[pre, helped]),
         files: kept::files(&[pre, helped]),
+        notes: kept::notes(&[pre, helped]),
     };
     (report, judged)
 }

@@ -238,6 +238,9 @@ pub struct EvidenceReport {
     /// Files that belong to the set, such as PostgreSQL's `backup_label`; at most 64 KB together.
     #[serde(default)]
     pub files: Vec<KeptFile>,
+    /// What the instance wants people to know, such as a position that its account may not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A file that a recipe keeps with its set.

@@ -320,6 +320,12 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
             ),
         ));
     }
+    out.extend(
+        evidence
+            .notes
+            .iter()
+            .map(|text| Sentence::new(Tone::Plain, format!("Noted on the instance: {text}."))),
+    );
     out.extend(who_asked(job).map(|words| Sentence::new(Tone::Plain, words)));
     out
 }

@@ -202,6 +202,11 @@ pub enum Said {
         /// Its text.
         text: String,
     },
+    /// Something for people to know. It proves nothing.
+    Note {
+        /// In words.
+        text: String,
+    },
     /// Something was refused or failed.
     Error {
         /// A code of the protocol, such as `lock-timeout`.

@@ -161,6 +161,8 @@ start() {
 events() { sed -n 's/^FF1 //p' "$W/out" | jq -rs "$1"; }
 # order: the events' names on one line
 order() { events '[.[] | .t] | join(" ")'; }
+# paths: the places that the engine needs, in the order of the alphabet
+paths() { events '[.[] | select(.t=="path") | .what + " " + .path] | sort | join(",")'; }
 has_error() { [ "$(events "[.[] | select(.t==\"error\") | .code] | index(\"$1\") != null")" = true ]; }
 # expect RC [ERROR-CODE]
 expect() {

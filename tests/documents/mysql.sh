@@ -60,6 +60,47 @@ test_mysql_dry_run_names_the_engine() {
     [ "$(events '.[] | select(.t=="path") | .what + " " + .path')" = "binlog $W/logs/binlog" ] || fail "path: $(events '[.[] | select(.t=="path")]')"
 }
 
+# Tables, partitions and databases that a link or a mount of their own puts elsewhere, however deep.
+test_mysql_what_lies_elsewhere_is_told() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    mkdir -p "$W/data/ram" && mount -t tmpfs tmpfs "$W/data/ram" || { fail 'no tmpfs'; return 1; }
+    moved_tables
+    local code=$?
+    umount "$W/data/db/t/deep" "$W/data/db/m@0020d" 2>/dev/null
+    sql 'DROP DATABASE IF EXISTS away'
+    rm -rf "$W/data/db/t/deep" "$W/data/db/t/gone.MYD" "$W/data/db/linked" "$W/data/db/m@0020d" "$W/data/db/ca.pem" "$W"/other/linked "$W"/other/away*
+    umount "$W/data/ram"
+    return $code
+}
+moved_tables() {
+    local binlog="binlog $W/logs/binlog"
+    sql "CREATE DATABASE away; CREATE TABLE away.m (a INT) ENGINE=MyISAM DATA DIRECTORY='$W/other'" || { fail 'no table elsewhere'; return 1; }
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    [ "$(paths)" = "$binlog,data $W/other" ] || { fail "a table: $(paths)"; return 1; }
+    # A filesystem of no block device, mounted below a mount that is covered: its place alone would look covered.
+    sql "DROP TABLE away.m; CREATE TABLE away.p (a INT) ENGINE=Aria TRANSACTIONAL=0 PARTITION BY RANGE (a) (PARTITION lo VALUES LESS THAN (9), PARTITION hi VALUES LESS THAN MAXVALUE DATA DIRECTORY='$W/data/ram')" || { fail 'no partition elsewhere'; return 1; }
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    [ "$(paths)" = "$binlog,data $W/data/ram" ] || { fail "a partition: $(paths)"; return 1; }
+    [ "$(events "[.[] | select(.t==\"mount\" and .mount==\"$W/data/ram\") | .covered] | join(\" \")")" = false ] || { fail 'a filesystem in memory looks covered'; return 1; }
+    sql 'DROP TABLE away.p'
+    # A link in a directory that is linked itself; a mount below, also one whose name is strange.
+    mkdir -p "$W/logs/linked" "$W/data/db/t/deep" "$W/data/db/m@0020d" && ln -s "$W/logs/linked" "$W/data/db/linked" && : >"$W/other/away.MYD" && ln -s "$W/other/away.MYD" "$W/logs/linked/away.MYD" || return 1
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    rm -rf "$W/logs/linked" "$W/data/db/linked"
+    [ "$(paths)" = "$binlog,data $W/other" ] || { fail "a link behind a link: $(paths)"; return 1; }
+    mount -t tmpfs tmpfs "$W/data/db/t/deep" && mount --bind "$W/other" "$W/data/db/m@0020d" || return 1
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    [ "$(paths)" = "$binlog,data $W/data/db/m@0020d,data $W/data/db/t/deep" ] || { fail "mounts: $(paths)"; return 1; }
+    umount "$W/data/db/t/deep" "$W/data/db/m@0020d"
+    # Nothing found is not the same as could not look. What no table needs is no matter.
+    ln -s /etc/nowhere/ca.pem "$W/data/db/ca.pem"
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    [ "$(paths)" = "$binlog" ] || { fail "nothing is elsewhere: $(paths)"; return 1; }
+    ln -s "$W/nowhere/gone.MYD" "$W/data/db/t/gone.MYD"
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    paths | grep -q "^$binlog,unsearched ?.*gone.MYD" || { fail "a link to nowhere: $(paths)"; return 1; }
+}
+
 test_mysql_long_write_ends_in_lock_timeout_and_harms_nobody() {
     server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
     outer
@@ -163,6 +204,121 @@ test_mysql_backup_stage_behind_a_long_write_is_lock_timeout() {
     expect 201 lock-timeout || return 1
     [ "$write" = 1 ] && [ "$still" = 1 ] || { fail "others were harmed: $write $still"; return 1; }
     [ "$(events '[.[] | select(.t=="frozen")] | length')" = 0 ] || fail 'froze without the lock'
+}
+
+# With innodb_flush_log_at_trx_commit=0 what was acknowledged is in the server's memory for a while. The copies are taken while everything is frozen.
+copy_of_the_disks() { rm -rf "$W/copy"; mkdir "$W/copy" && cp -a "$W/data/db" "$W/logs/redo" "$W/copy/"; }
+# copy_says SQL: what a server answers that has recovered the copy
+copy_says() {
+    (
+        SOCK=$W/copy/sock
+        setsid mariadbd --no-defaults --user=root --datadir="$W/copy/db" --innodb-log-group-home-dir="$W/copy/redo" --socket="$SOCK" --pid-file="$W/copy/pid" \
+            --skip-networking --innodb-buffer-pool-size=32M --tmpdir=/dev/shm --log-error="$W/copy/log" </dev/null >/dev/null 2>&1 &
+        await 30 sql 'SELECT 1' >/dev/null && sql "$1"
+        kill -KILL $!
+        wait $! 2>/dev/null
+    )
+}
+test_mysql_acknowledged_is_in_the_copy_though_the_log_is_written_late() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    sql 'CREATE TABLE t.acked (n INT PRIMARY KEY AUTO_INCREMENT) ENGINE=InnoDB; SET GLOBAL innodb_flush_log_at_trx_commit=0'
+    late_log
+    local code=$?
+    sql 'SET GLOBAL innodb_flush_log_at_trx_commit=1, GLOBAL innodb_flush_log_at_timeout=1; DROP TABLE t.acked'
+    rm -rf "$W/copy"
+    return $code
+}
+late_log() {
+    local how writer acked rows locker
+    for how in ftwrl backup-stage; do
+        outer
+        # One client that goes on until the lock stops it.
+        { while :; do echo 'INSERT INTO t.acked VALUES (); SELECT LAST_INSERT_ID();'; done; } 2>/dev/null | mariadb --no-defaults --socket="$SOCK" --user=root --unbuffered --batch --skip-column-names >"$W/acks" 2>/dev/null &
+        writer=$!
+        PIDS="$PIDS $writer"
+        await 5 test -s "$W/acks" || { fail 'no writes'; return 1; }
+        run $DB pre-script "executionId=$JOB1" "socket=$SOCK" lockMethod=$how && expect 0 || return 1
+        acked=$(tail -n 1 "$W/acks")
+        copy_of_the_disks || { fail 'no copy'; return 1; }
+        run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
+        kill "$writer"
+        rows=$(copy_says "SELECT COUNT(*) FROM t.acked WHERE n<=$acked")
+        [ "$rows" = "$(sql "SELECT COUNT(*) FROM t.acked WHERE n<=$acked")" ] || { fail "$how: the copy has $rows rows of those up to $acked"; return 1; }
+        after_test
+    done
+    # The check can fail: where nobody waits for the log, the same copy under lock and freeze lacks them.
+    sql 'SET GLOBAL innodb_flush_log_at_timeout=2700'
+    sleep 2
+    outer
+    acked=$(sql 'INSERT INTO t.acked VALUES (); SELECT LAST_INSERT_ID()')
+    { echo "FLUSH TABLES WITH READ LOCK; SELECT 1;"; sleep 20; } | mariadb --no-defaults --socket="$SOCK" --user=root --unbuffered --batch --skip-column-names >"$W/locked" 2>/dev/null &
+    locker=$!
+    PIDS="$PIDS $locker"
+    await 5 test -s "$W/locked" || { fail 'no lock'; return 1; }
+    run linux-filesystem pre-script "executionId=$JOB2" && expect 0 || return 1
+    copy_of_the_disks || { fail 'no copy'; return 1; }
+    run linux-filesystem post-script "executionId=$JOB2" && expect 0 || return 1
+    kill "$locker"
+    sql "$(sql "SELECT CONCAT('KILL ', id) FROM information_schema.processlist WHERE command='Sleep' AND id<>CONNECTION_ID()" | tr '\n' ';')"
+    [ "$(copy_says "SELECT COUNT(*) FROM t.acked WHERE n=$acked")" = 0 ] || { fail 'the control has what was never written: it proves nothing'; return 1; }
+    # A log that does not come is a lock that does not come.
+    for how in ftwrl backup-stage; do
+        sql 'INSERT INTO t.acked VALUES ()'
+        run $DB pre-script "executionId=$JOB3" "socket=$SOCK" lockMethod=$how lockWaitSeconds=1 lockRetries=1
+        expect 201 lock-timeout || return 1
+        [ "$(events '.[] | select(.t=="lock-timeout") | .tries')" = 2 ] || { fail tries; return 1; }
+        [ "$(events '[.[] | select(.t=="locked" or .t=="frozen" or .t=="position")] | length')" = 0 ] && thawed "$W/data" || { fail 'went on without the log'; return 1; }
+        [ "$(timeout 5 mariadb --no-defaults --socket="$SOCK" --user=root -BNe 'INSERT INTO t.acked VALUES (); SELECT 1' 2>&1)" = 1 ] || { fail 'still locked'; return 1; }
+    done
+}
+
+# With exactly the grants that docs/recipes.md asks for, and with each of them taken away.
+test_mysql_grants_of_the_recipe() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    sql "CREATE USER backup@localhost IDENTIFIED BY 'secret'; GRANT RELOAD, PROCESS, BINLOG MONITOR, REPLICA MONITOR, SELECT ON *.* TO backup@localhost; CREATE SEQUENCE t.s ENGINE=MyISAM" || { fail 'no account'; return 1; }
+    printf '[client]\nuser=backup\npassword=secret\nsocket=%s\n' "$SOCK" >"$W/backup.cnf"
+    grants
+    local code=$?
+    sql 'DROP USER backup@localhost; RESET SLAVE ALL'
+    sql 'DROP SEQUENCE IF EXISTS t.s; ALTER TABLE t.m ENGINE=MyISAM'
+    return $code
+}
+# as_backup: the whole way; HOW it was locked, which POSITIONS were told, what was noted
+as_backup() {
+    run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/backup.cnf" && expect 0 || return 1
+    HOW=$(events '.[] | select(.t=="locked") | .how')
+    POSITIONS=$(events '[.[] | select(.t=="position") | .name] | join(" ")')
+    NOTES=$(events '[.[] | select(.t=="note") | .text] | join("\n")')
+    run $DB post-script "executionId=$JOB1" "defaultsFile=$W/backup.cnf" && expect 0 || return 1
+}
+grants() {
+    sql "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_LOG_FILE='up.000003', MASTER_LOG_POS=1234, MASTER_USE_GTID=no" || { fail 'no replica'; return 1; }
+    as_backup || return 1
+    [ "$HOW $POSITIONS $NOTES" = 'ftwrl binlog gtid source ' ] || { fail "MyISAM there: $HOW $POSITIONS $NOTES"; return 1; }
+    # A sequence is a table of an engine, too.
+    sql 'ALTER TABLE t.m ENGINE=InnoDB'
+    as_backup || return 1
+    [ "$HOW" = ftwrl ] || { fail "a sequence of MyISAM is there: $HOW"; return 1; }
+    sql 'DROP SEQUENCE t.s'
+    as_backup || return 1
+    [ "$HOW $POSITIONS $NOTES" = 'backup-stage binlog gtid source ' ] || { fail "InnoDB only: $HOW $POSITIONS $NOTES"; return 1; }
+    # Whom no table is shown cannot say that all are InnoDB; a position that may not be read is no position that is not there.
+    sql 'REVOKE SELECT, BINLOG MONITOR, REPLICA MONITOR ON *.* FROM backup@localhost'
+    as_backup || return 1
+    [ "$HOW $POSITIONS" = 'ftwrl gtid' ] || { fail "without SELECT: $HOW $POSITIONS"; return 1; }
+    printf '%s\n' "$NOTES" | grep -q '^no position of the binary log: .*BINLOG MONITOR' && printf '%s\n' "$NOTES" | grep -q '^no position of the source: .*\(REPLICA\|SLAVE\) MONITOR' &&
+        [ "$(printf '%s\n' "$NOTES" | wc -l)" = 2 ] || { fail "notes: $NOTES"; return 1; }
+    local missing
+    for missing in RELOAD PROCESS; do
+        sql "REVOKE $missing ON *.* FROM backup@localhost"
+        run $DB dry-run "defaultsFile=$W/backup.cnf" && expect 206 db-denied || { WHY="without $missing: $WHY"; return 1; }
+        sql "GRANT $missing ON *.* TO backup@localhost"
+    done
+    # One database is not everything.
+    sql 'GRANT SELECT ON t.* TO backup@localhost'
+    as_backup || return 1
+    [ "$HOW" = ftwrl ] || fail "with SELECT on one database: $HOW"
 }
 
 test_mysql_replica_tells_where_its_source_stood() {

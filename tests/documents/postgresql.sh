@@ -106,6 +106,30 @@ test_postgresql_dry_run_names_the_engine_and_its_places() {
     [ "$(events '[.[] | select(.t=="path") | .what + " " + .path] | join(",")')" = "wal $W/logs/pgwal,tablespace $W/logs/pgspace" ] || fail "path"
 }
 
+test_postgresql_what_lies_elsewhere_is_told() {
+    pg_here || return
+    local told code=0
+    pg_stop "$W/data/pg"
+    mkdir "$W/other/base.pg" && cp -a "$W/data/pg/base" "$W/other/base.pg/" && mv "$W/data/pg/base" "$W/data/base.kept" && ln -s "$W/other/base.pg/base" "$W/data/pg/base" &&
+        ln -s /var/log "$W/data/pg/log" && ln -s /etc/nowhere.crt "$W/data/pg/server.crt" && chmod 755 "$W/other" && pg_start "$W/data/pg" $PG_PORT || { fail 'no server on a linked directory'; code=1; }
+    if [ $code = 0 ]; then pg_run dry-run && expect 0 || code=1; fi
+    told=$(paths)
+    pg_stop "$W/data/pg"
+    rm -rf "$W/data/pg/base" "$W/other/base.pg"
+    mv "$W/data/base.kept" "$W/data/pg/base"
+    [ $code = 0 ] || return 1
+    [ "$told" = "data $W/other/base.pg/base,tablespace $W/logs/pgspace,wal $W/logs/pgwal" ] || { fail "a link: $told"; return 1; }
+    # A mount of its own, in memory
+    cp -a "$W/data/pg/pg_multixact" "$W/data/kept" && mount -t tmpfs tmpfs "$W/data/pg/pg_multixact" && cp -a "$W/data/kept/." "$W/data/pg/pg_multixact/" && pg_start "$W/data/pg" $PG_PORT || { fail 'no server on a mounted directory'; code=1; }
+    if [ $code = 0 ]; then pg_run dry-run && expect 0 || code=1; fi
+    told="$(paths) $(events "[.[] | select(.t==\"mount\" and .mount==\"$W/data/pg/pg_multixact\") | .covered] | join(\" \")")"
+    pg_stop "$W/data/pg"
+    umount "$W/data/pg/pg_multixact"
+    rm -rf "$W/data/kept" "$W/data/pg/log" "$W/data/pg/server.crt"
+    [ $code = 0 ] || return 1
+    [ "$told" = "data $W/data/pg/pg_multixact,tablespace $W/logs/pgspace,wal $W/logs/pgwal false" ] || { fail "a mount: $told"; return 1; }
+}
+
 test_postgresql_backup_that_does_not_begin_is_lock_timeout_and_harms_nobody() {
     pg_here || return
     outer

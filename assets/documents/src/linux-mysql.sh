@@ -18,6 +18,7 @@ SERVICE='{{ service }}'
 #@include helpers.sh
 #@include commands.sh
 #@include session.sh
+#@include moved.sh
 
 # --- linux-mysql: one session holds the writes from before the freeze until after the thaw ---
 #
@@ -48,6 +49,7 @@ recipe_tools() {
     if ! CLIENT=$(tool_path mariadb); then CLIENT=$(tool_path mysql) || CLIENT=''; fi
     found_tool mysql "$CLIENT"
     need_tool timeout; TIMEOUT=$NT
+    need_tool find
     SYSTEMCTL=''
     if [ "$STOP" = yes ]; then
         need_tool systemctl
@@ -99,13 +101,10 @@ ask_or_refuse() {
 }
 
 recipe_preflight() {
-    ask_or_refuse 'SELECT 1'
-    if [ "$ANSWER" != 1 ]; then refuse db-unreachable "$ANSWER"; fi
-    ask_or_refuse 'SELECT VERSION()'
-    DB_VERSION=$ANSWER
-    ask_or_refuse 'SELECT @@version_comment'
+    ask_or_refuse "SELECT CONCAT(VERSION(),' ',@@version_comment)"
+    DB_VERSION=${ANSWER%% *}
     ENGINE=mysql
-    case "$DB_VERSION $ANSWER" in
+    case $ANSWER in
     *[Mm]aria[Dd][Bb]*) ENGINE=mariadb ;;
     *[Pp]ercona*) ENGINE=percona ;;
     esac
@@ -120,13 +119,15 @@ recipe_preflight() {
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
     # what the lock would have to wait for, nor where the tablespaces are.
     ask_or_refuse 'SHOW GRANTS'
-    GRANTS=$(printf '%s\n' "$ANSWER" | grep -E ' ON \*\.\* TO ')
-    printf '%s\n' "$GRANTS" | grep -Eq 'ALL PRIVILEGES|RELOAD|FLUSH_TABLES' || refuse db-denied 'the account lacks RELOAD on *.*'
-    printf '%s\n' "$GRANTS" | grep -Eq 'ALL PRIVILEGES|PROCESS' || refuse db-denied 'the account lacks PROCESS on *.*'
+    granted 'RELOAD|FLUSH_TABLES' || refuse db-denied 'the account lacks RELOAD on *.*'
+    granted PROCESS || refuse db-denied 'the account lacks PROCESS on *.*'
     if [ "$LOCK_METHOD" = backup-stage ] && ! has_stages "$DB_VERSION"; then refuse db-denied "$DB_VERSION has no BACKUP STAGE (MariaDB 10.4.1 and later)"; fi
     if [ "$STOP" = yes ]; then find_service; fi
     check_places
 }
+
+# granted ERE: in ANSWER, what SHOW GRANTS said
+granted() { printf '%s\n' "$ANSWER" | grep -Eq "(ALL PRIVILEGES|$1).* ON \*\.\* TO "; }
 
 # BACKUP STAGE is MariaDB's, from 10.4.1 on.
 has_stages() {
@@ -142,11 +143,11 @@ has_stages() {
 # All that recovery needs must be inside the freeze: without these there is nothing to recover, so they are demanded; the others are told, and the
 # console lowers the level where one is left out. Temporary files are not needed.
 check_places() {
-    ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir', 'innodb_data_home_dir', 'innodb_log_group_home_dir', 'innodb_undo_directory', 'aria_log_dir_path', 'log_bin_basename', 'relay_log_basename')"
+    ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir','innodb_data_home_dir','innodb_log_group_home_dir','innodb_undo_directory','aria_log_dir_path','log_bin_basename','relay_log_basename')"
     case $ANSWER in *datadir*) ;; *) refuse db-unreachable 'no answer about the places of the data' ;; esac
     PLACES=$ANSWER
     # Tablespaces elsewhere; the table has another name in each of MySQL 8, MariaDB 10.6 and what was before.
-    FILES=$(ask "SELECT FILE_NAME FROM information_schema.FILES WHERE ENGINE = 'InnoDB' AND FILE_TYPE <> 'TEMPORARY' AND FILE_NAME LIKE '/%'")
+    FILES=$(ask "SELECT FILE_NAME FROM information_schema.FILES WHERE ENGINE='InnoDB' AND FILE_TYPE<>'TEMPORARY' AND FILE_NAME LIKE '/%'")
     if [ "$ENGINE" = mariadb ]; then
         FILES=$(ask "SELECT FILENAME FROM information_schema.INNODB_SYS_TABLESPACES WHERE FILENAME LIKE '/%'")
         case $FILES in *ERROR*) FILES=$(ask "SELECT PATH FROM information_schema.INNODB_SYS_DATAFILES WHERE PATH LIKE '/%'") ;; esac
@@ -171,11 +172,7 @@ END
     done <<END
 $(printf '%s\n' "$FILES" | sed 's;/[^/]*$;;' | sort -u)
 END
-    # Databases and tables that were moved away by a link or a mount of their own
-    P=$(stat -L -c %d "$DATADIR" 2>/dev/null)
-    for PLACE in "$DATADIR"/*; do
-        if [ -L "$PLACE" ] || { [ -d "$PLACE" ] && [ "$(stat -c %d "$PLACE" 2>/dev/null)" != "$P" ]; }; then say_path database "$PLACE"; fi
-    done
+    say_moved '.*\.(pem|sock|pid|err|cnf)'
 }
 
 # outside WHAT DIRECTORY: tell of it, unless it lies below the data directory
@@ -190,11 +187,10 @@ open_session() {
     say 'SELECT CONNECTION_ID();' 8000 || return 1
     SESSION=$SAID
     has_session || return 1
-    say "SET SESSION lock_wait_timeout=$LOCK_WAIT;" 5000 || return 1
+    say "SET lock_wait_timeout=$LOCK_WAIT,wait_timeout=$((BUDGET + 300));" 5000 || return 1
     if [ -n "$SAY_ERROR" ]; then return 1; fi
-    say "SET SESSION wait_timeout=$((BUDGET + 300));" 5000 || return 1
     # No line in a general log that may be frozen (only some accounts may say so).
-    say 'SET SESSION sql_log_off=1;' 5000 || return 1
+    say 'SET sql_log_off=1;' 5000 || return 1
     say 'SELECT VERSION();' 5000 || return 1
     DB_VERSION=$SAID
     choose_method
@@ -204,8 +200,12 @@ choose_method() {
     HOW_LOCKED=ftwrl
     if [ "$LOCK_METHOD" = ftwrl ] || ! has_stages "$DB_VERSION"; then return 0; fi
     if [ "$LOCK_METHOD" = auto ]; then
+        # Who may not read every table is shown none, and none of another engine either.
+        say 'SHOW GRANTS;' 5000 || return 1
+        ANSWER=$SAID
+        granted SELECT || return 0
         # Reads every table's definition: where that takes long, the answer does not matter.
-        say "SELECT COUNT(*) FROM information_schema.tables WHERE table_type='BASE TABLE' AND engine NOT IN ('InnoDB','ROCKSDB','MEMORY','BLACKHOLE') AND table_schema NOT IN ('mysql','sys','performance_schema','information_schema');" 5000
+        say "SELECT COUNT(*) FROM information_schema.tables WHERE table_type NOT LIKE '%VIEW' AND IFNULL(engine,'') NOT IN ('InnoDB','ROCKSDB','MEMORY','BLACKHOLE') AND table_schema NOT IN ('mysql','sys','performance_schema','information_schema');" 5000
         case $? in
         0) ;;
         1) return 1 ;;
@@ -219,6 +219,26 @@ choose_method() {
         if [ "$SAID" != 0 ]; then return 0; fi
     fi
     HOW_LOCKED=backup-stage
+}
+
+# What was acknowledged with innodb_flush_log_at_trx_commit=0 is in memory only, for a while: wait under the lock until the log as it stands is written.
+log_written() {
+    say 'SELECT @@innodb_flush_log_at_trx_commit;' 2000 || return 1
+    # Without InnoDB there is no such variable.
+    if [ "$SAID" != 0 ]; then return 0; fi
+    # MySQL writes it now. MariaDB goes by innodb_flush_log_at_timeout, which is a second.
+    say 'FLUSH LOCAL ENGINE LOGS;' 2000 || return 1
+    LW_GOAL=''
+    while :; do
+        LW=$(ask 'SHOW ENGINE INNODB STATUS' | sed -n 's/.*Log sequence number *\([0-9]*\).*Log flushed up to *\([0-9]*\).*/\1 \2/p')
+        # Some of it goes on growing.
+        LW_GOAL=${LW_GOAL:-${LW% *}}
+        if [ -n "$LW" ] && [ "${LW#* }" -ge "$LW_GOAL" ]; then return 0; fi
+        now
+        if [ "$NOW" -ge "$WAIT_END" ]; then return 1; fi
+        may_go_on || return 1
+        "$SLEEP" 0.1
+    done
 }
 
 # How many statements of others run for longer than one attempt may wait. A lock that queues behind them would stall every new writer.
@@ -258,9 +278,12 @@ recipe_lock() {
         say "$LOCK_SQL" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?
         if [ $SAY_RC -eq 0 ] && [ -z "$SAY_ERROR" ]; then
-            locked "$HOW_LOCKED"
-            say_positions
-            return 0
+            if log_written; then
+                locked "$HOW_LOCKED"
+                say_positions
+                return 0
+            fi
+            SAY_ERROR="InnoDB's log was not written in time"
         fi
         may_go_on || return 1
         STOP_TEXT=${SAY_ERROR:-the lock did not come in time}
@@ -286,20 +309,29 @@ position() {
     if [ -n "$2" ] && [ "$2" != NULL ] && [ ${#2} -le 250 ]; then emit position "name=$1" "value=$2"; fi
 }
 
-# Where the logs stand while nothing moves them. An account that may not see them, or a server that has none, gets no positions.
+# whichever WHAT SQL SQL: the answer to the statement that this version knows. What the account may not read is said.
+whichever() {
+    for WH in "$2" "$3"; do
+        say "$WH;" 2000 || return
+        case $SAY_ERROR in
+        '') return ;;
+        *denied*)
+            emit note "text=no position of $1: $SAY_ERROR"
+            return
+            ;;
+        esac
+    done
+}
+
+# Where the logs stand while nothing moves them.
 say_positions() {
-    say 'SHOW MASTER STATUS;' 2000 || return 0
     # Its name since MySQL 8.2
-    if [ -n "$SAY_ERROR" ]; then say 'SHOW BINARY LOG STATUS;' 2000 || return 0; fi
+    whichever 'the binary log' 'SHOW MASTER STATUS' 'SHOW BINARY LOG STATUS' || return 0
     SP_FILE=$(printf '%s\n' "$SAID" | cut -f 1,2 | tr '\t' :)
     if matches "$SP_FILE" '^[^ ]+:[0-9]+$'; then position binlog "$SP_FILE"; fi
-    case $DB_VERSION in
-    *[Mm]aria[Dd][Bb]*) say 'SELECT @@gtid_current_pos;' 2000 || return 0 ;;
-    *) say 'SELECT @@gtid_executed;' 2000 || return 0 ;;
-    esac
-    if [ -z "$SAY_ERROR" ]; then position gtid "$(printf '%s' "$SAID" | sed 's/\\n//g')"; fi
-    say 'SHOW REPLICA STATUS;' 2000 || return 0
-    if [ -n "$SAY_ERROR" ]; then say 'SHOW SLAVE STATUS;' 2000 || return 0; fi
+    whichever gtid 'SELECT @@gtid_current_pos' 'SELECT @@gtid_executed' || return 0
+    position gtid "$(printf '%s' "$SAID" | sed 's/\\n//g')"
+    whichever 'the source' 'SHOW REPLICA STATUS' 'SHOW SLAVE STATUS' || return 0
     # The columns have kept their places, though not their names: where in the source's log the applier stands.
     SP_FILE=$(printf '%s\n' "$SAID" | head -n 1 | cut -f 10,22 | tr '\t' :)
     if matches "$SP_FILE" '^[^ ]+:[0-9]+$'; then position source "$SP_FILE"; fi

@@ -17,6 +17,7 @@ DATABASE='{{ database }}'
 #@include helpers.sh
 #@include commands.sh
 #@include session.sh
+#@include moved.sh
 
 # --- linux-postgresql: one session keeps a non-exclusive base backup open from before the freeze until after the thaw ---
 #
@@ -47,6 +48,7 @@ recipe_tools() {
     need_tool setpriv; SETPRIV=$NT
     need_tool env; ENV_TOOL=$NT
     need_tool timeout; TIMEOUT=$NT
+    need_tool find
 }
 
 # The server's socket, and whose it is: the server runs as its owner, and its owner may log in as itself.
@@ -135,6 +137,7 @@ recipe_preflight() {
     done <<END
 $ANSWER
 END
+    say_moved '\./(log|pg_log|pg_stat_tmp)(/.*)?|.*\.(conf|crt|key|pem)'
     ask_or_refuse "SELECT name || '|' || setting FROM pg_settings WHERE name IN ('config_file', 'hba_file', 'ident_file') AND setting <> ''"
     while IFS='|' read -r P PLACE; do
         case $PLACE in '' | "$DATADIR"/*) ;; *) emit config "name=$P" "path=$PLACE" ;; esac

@@ -1,4 +1,4 @@
-//! What a recipe leaves with the set besides its level: positions of logs, and small files.
+//! What a recipe leaves with the set besides its level: positions of logs, small files, and words for people.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,8 @@ use crate::domain::trace::{Said, Trace};
 const FILES: usize = 64 * 1024;
 /// Longest name of a position or a file, in characters.
 const NAME: usize = 64;
+/// Most notes of a set.
+const NOTES: usize = 20;
 
 /// Positions by name; the first word on each counts.
 pub(super) fn positions(traces: &[&Trace]) -> BTreeMap<String, String> {
@@ -23,6 +25,19 @@ pub(super) fn positions(traces: &[&Trace]) -> BTreeMap<String, String> {
         }
     }
     all
+}
+
+/// What the instance wants people to know.
+pub(super) fn notes(traces: &[&Trace]) -> Vec<String> {
+    traces
+        .iter()
+        .flat_map(|trace| trace.events())
+        .filter_map(|said| match said {
+            Said::Note { text } => Some(visible(text).into_owned()),
+            _ => None,
+        })
+        .take(NOTES)
+        .collect()
 }
 
 /// Files whose every part is there, in the order of their first parts, as long as there is room.

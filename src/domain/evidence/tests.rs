@@ -756,6 +756,7 @@ fn positions_and_whole_files_are_kept_with_the_set() {
         lines.insert(4, r#"position "name":"bad name","value":"x""#.to_owned());
         lines.push(file(2, 2, "CHECKPOINT\\u0007"));
         lines.push(file(1, 2, "START\\n"));
+        lines.push(r#"note "text":"no position of \\u001bthe source""#.to_owned());
         lines.push(r#"file "name":"tablespace_map","part":1,"parts":2,"text":"half""#.to_owned());
         lines.push(r#"file "name":"../../etc/passwd","part":1,"parts":1,"text":"x""#.to_owned());
         lines.push(r#"file "name":"wide","part":18446744073709551615,"parts":18446744073709551615,"text":"x""#.to_owned());
@@ -765,6 +766,9 @@ fn positions_and_whole_files_are_kept_with_the_set() {
         report.positions.into_iter().collect::<Vec<_>>(),
         [("lsn".to_owned(), "0/3000028".to_owned())]
     );
+    assert_eq!(report.notes.len(), 1, "{:?}", report.notes);
+    assert!(report.notes[0].starts_with("no position of"));
+    assert!(!report.notes[0].contains('\u{1b}'));
     assert_eq!(report.files.len(), 1, "{:?}", report.files);
     assert_eq!(report.files[0].name, "backup_label");
     assert!(report.files[0].text.starts_with("START\nCHECKPOINT"));

@@ -172,6 +172,10 @@ fn a_whole_chain_names_nothing_broken_and_an_empty_one_claims_nothing() {
     ));
     assert!(whole.iter().all(|s| s.tone != Tone::Broken), "{whole:?}");
     assert!(whole.iter().any(|s| s.text == "2. new-link held: seen."));
+    let mut noted = job(&[], &[]);
+    noted.evidence.notes = vec!["no position of the source: Access denied".into()];
+    assert!(sentences(&noted).iter().any(|said| said.tone == Tone::Plain
+        && said.text == "Noted on the instance: no position of the source: Access denied."));
     let none = sentences(&job(&[], &[]));
     assert!(none[0].text.contains("No evidence"), "{none:?}");
     assert_eq!(none[0].tone, Tone::Broken);

@@ -137,6 +137,9 @@ fn event(name: &str, keys: &Keys<'_>) -> Result<Said, String> {
             parts: keys.number("parts")?,
             text: keys.text("text")?,
         },
+        "note" => Said::Note {
+            text: keys.text("text")?,
+        },
         "alive" => Said::Alive {
             session: keys.session()?,
         },
