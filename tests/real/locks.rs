@@ -7,12 +7,12 @@ use std::thread::JoinHandle;
 
 use serde_json::Value;
 
-use super::agent::Agent;
+use super::agent::{Agent, Ran};
 use super::console::Console;
 use super::lab::{Lab, able, uptime_ms, wait_for};
 use super::probe::Probe;
 use super::shims::{self, Seen};
-use super::work::{self, Load, Server, database};
+use super::work::{self, Ack, Load, Server, TABLES, database};
 use super::worlds::DB;
 
 const DATABASE: [&str; 2] = ["mariadbd", "mariadb-install-db"];
@@ -118,6 +118,44 @@ fn p08_order_as_seen_from_outside() {
     lab.finish();
 }
 
+/// From when to when the lock was tried for, by the clock of [`uptime_ms`]: events and writers have the same.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried {
+    from: u64,
+    to: u64,
+}
+
+impl Tried {
+    /// Of a command that got no lock in so many tries, each of which may wait for `wait_s` seconds. What is more than
+    /// that is not the server's wait: two seconds in which a client may still tell of its end, and one for a busy
+    /// machine.
+    pub fn in_vain(pre: &Ran, tries: u32, wait_s: u64) -> Self {
+        let ms = |name: &str| pre.the(name)["ms"].as_u64().unwrap();
+        let tried = Self {
+            from: ms("flushed"),
+            to: ms("lock-timeout"),
+        };
+        assert_eq!(pre.the("lock-timeout")["tries"], tries, "{pre:#?}");
+        let limit = u64::from(tries) * (wait_s + 3) * 1_000;
+        assert!(tried.to - tried.from <= limit, "{tried:?}: {pre:#?}");
+        tried
+    }
+
+    /// Nobody's statement began before the tries and ended after them: whoever waited for one of them had its turn
+    /// before the next.
+    pub fn harmed_nobody(self, acks: &[Ack]) {
+        let through = |ack: &&Ack| ack.sent_ms < self.from && ack.acked_ms > self.to;
+        let stuck: Vec<_> = acks.iter().filter(through).collect();
+        assert!(stuck.is_empty(), "{self:?}: {stuck:?}");
+        let meanwhile = |ack: &&Ack| ack.acked_ms > self.from && ack.acked_ms < self.to;
+        assert!(acks.iter().any(|ack| meanwhile(&ack)), "{self:?}");
+    }
+}
+
+/// Everybody's sessions, as the server shows them: the same before and after, when none was ended and none is left.
+const SESSIONS: &str = "SELECT GROUP_CONCAT(id ORDER BY id) FROM information_schema.processlist \
+     WHERE id <> CONNECTION_ID() AND user <> 'system user' AND command <> 'Daemon'";
+
 /// Something in the way of a global lock for as long as it is held.
 struct Blocker(std::process::Child);
 
@@ -202,9 +240,13 @@ fn p09_lock_gives_up_within_its_limit_and_harms_nobody() {
     let rows = Load::rows(&lab, 4);
     rows.advance(20);
     let outer = lab.outer_thaw(DB, &MOUNTS);
+    let killed = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'COM_KILL'";
+    let mut tried = Vec::new();
     for (what, sql, shown, retries) in LONG {
         let blocker = Blocker::start(&lab, &server, sql, shown);
         let (wait_s, budget_s) = ("1", "20");
+        let sessions = server.must(&lab, SESSIONS);
+        let kills = server.must(&lab, killed);
         let began = uptime_ms();
         let command = agent.send(
             DB,
@@ -229,7 +271,7 @@ fn p09_lock_gives_up_within_its_limit_and_harms_nobody() {
             (201, vec!["lock-timeout"]),
             "{pre:#?}"
         );
-        assert_eq!(pre.the("lock-timeout")["tries"], retries + 1, "{pre:#?}");
+        tried.push(Tried::in_vain(&pre, retries + 1, 1));
         assert_eq!(
             pre.all("locked").count() + pre.all("frozen").count(),
             0,
@@ -237,6 +279,12 @@ fn p09_lock_gives_up_within_its_limit_and_harms_nobody() {
         );
         assert_eq!(pre.the("disarmed")["fired"], Value::from(false), "{pre:#?}");
         rows.advance(10);
+        // Not even what is in the way.
+        assert_eq!(server.ask(&lab, shown), (true, "1".to_owned()), "{what}");
+        wait_for("the sessions as before", || {
+            server.must(&lab, SESSIONS) == sessions
+        });
+        assert_eq!(server.must(&lab, killed), kills, "{what}: a KILL");
         if what == "a long write" {
             told_by(&console);
         }
@@ -257,8 +305,14 @@ fn p09_lock_gives_up_within_its_limit_and_harms_nobody() {
         "{answer:?}"
     );
     rows.advance(3);
-    // Every writer got every acknowledgement: `stop` would not return otherwise.
+    // Every writer got every acknowledgement: `stop` would not return otherwise. And what was acknowledged is there.
     let acks = rows.stop();
+    for tried in tried {
+        tried.harmed_nobody(&acks);
+    }
+    let counts = TABLES.map(|table| format!("(SELECT COUNT(*) FROM proof.{table})"));
+    let there = server.must(&lab, &format!("SELECT {}", counts.join(" + ")));
+    assert_eq!(there, acks.len().to_string(), "somebody's statement failed");
     let stall = acks.iter().map(|ack| ack.took).max().unwrap_or_default();
     println!(
         "{} rows, the longest wait of a client {} ms",

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::agent::Agent;
 use super::console::Console;
 use super::lab::{Lab, uptime_ms, wait_for};
+use super::locks::Tried;
 use super::postgresql::{SOCKETS, Server, able_here};
 use super::probe::Probe;
 use super::work::Load;
@@ -136,9 +137,14 @@ fn no_session(lab: &Lab, server: &Server) {
     });
 }
 
+/// Everybody's sessions, as the server shows them.
+const SESSIONS: &str = "SELECT string_agg(pid::text, ' ' ORDER BY pid) FROM pg_stat_activity \
+     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+
 /// No checkpoint ends while this is so: the way a hung disk looks to whoever asks for a backup.
-fn gives_up(lab: &Lab, agent: &Agent, server: &Server, rows: &Load, retries: u32) {
+fn gives_up(lab: &Lab, agent: &Agent, server: &Server, rows: &Load, retries: u32) -> Tried {
     let began = uptime_ms();
+    let sessions = server.ask(lab, SESSIONS).unwrap();
     let command = agent.send(
         DB,
         "linux-postgresql",
@@ -162,7 +168,7 @@ fn gives_up(lab: &Lab, agent: &Agent, server: &Server, rows: &Load, retries: u32
         (201, vec!["lock-timeout"]),
         "{pre:#?}"
     );
-    assert_eq!(pre.the("lock-timeout")["tries"], retries + 1, "{pre:#?}");
+    let tried = Tried::in_vain(&pre, retries + 1, 1);
     assert_eq!(
         pre.all("locked").count() + pre.all("frozen").count(),
         0,
@@ -171,6 +177,10 @@ fn gives_up(lab: &Lab, agent: &Agent, server: &Server, rows: &Load, retries: u32
     assert_eq!(pre.the("disarmed")["fired"], Value::from(false), "{pre:#?}");
     rows.advance(10);
     no_session(lab, server);
+    wait_for("the sessions as before", || {
+        server.ask(lab, SESSIONS).as_ref() == Ok(&sessions)
+    });
+    tried
 }
 
 #[test]
@@ -205,9 +215,7 @@ fn p09_postgresql_gives_up_within_its_limit_and_harms_nobody() {
     assert!(checkpointer.parse::<u32>().is_ok(), "{checkpointer}");
     let outer = lab.outer_thaw(DB, &MOUNTS);
     lab.must(DB, &format!("kill -STOP {checkpointer}"));
-    for retries in [0, 2] {
-        gives_up(&lab, &agent, &server, &rows, retries);
-    }
+    let tried = [0, 2].map(|retries| gives_up(&lab, &agent, &server, &rows, retries));
     // The console says so, and takes nothing.
     let only = [&RECIPE[..], &["--max-freeze", "8s", "--on-failure", "skip"]].concat();
     let answer = console.snapshot(DB, &only).wait();
@@ -226,8 +234,17 @@ fn p09_postgresql_gives_up_within_its_limit_and_harms_nobody() {
     // With nothing in the way it gets its backup: nothing of the failed attempts is left on the server.
     succeeds(&lab, &console, &rows);
     no_session(&lab, &server);
-    // Every writer got every acknowledgement: `stop` would not return otherwise.
+    // Every writer got every acknowledgement: `stop` would not return otherwise. And what was acknowledged is there.
     let acks = rows.stop();
+    for tried in tried {
+        tried.harmed_nobody(&acks);
+    }
+    let there = server.ask(&lab, "SELECT COUNT(*) FROM proof");
+    assert_eq!(
+        there,
+        Ok(acks.len().to_string()),
+        "somebody's statement failed"
+    );
     let stall = acks.iter().map(|ack| ack.took).max().unwrap_or_default();
     println!(
         "{} rows, the longest wait of a client {} ms",

@@ -7,6 +7,8 @@ use crate::sim::eye::{Cleared, Eye, Labelled};
 use crate::sim::play;
 use crate::sim::story::{Manners, Story};
 
+type Spoil = fn(&mut Labelled);
+
 /// Each promise broken alone in an otherwise honest history is seen.
 #[test]
 fn negative_controls_every_broken_promise_is_caught() {
@@ -80,8 +82,7 @@ fn negative_controls_every_broken_promise_is_caught() {
         },
         "no failsafe armed",
     );
-    type Change = fn(&mut Labelled);
-    let early: [(&str, Change); 3] = [
+    let early: [(&str, Spoil); 3] = [
         ("while it was held", |label| label.held = true),
         ("before the end of its thaw was told", |label| {
             label.told = false;

@@ -144,8 +144,8 @@ impl Look {
                 label.snapshot.as_str() == taken.id && label.level.to_string() == taken.level
             });
             let member = |member: &Member| member.snapshot.as_str() == taken.id;
+            // A doubt of an earlier look may still stand there beside the link that has ended it.
             view.phase >= Phase::Verifying
-                && !view.thaw_uncertain
                 && owed
                 && view.set.iter().any(member)
                 && LINKS.iter().all(held)
