@@ -58,15 +58,11 @@ thaw_each() {
     if alive "$S/holder.up" || holder_has_children; then QUIET=no; fi
     N=$COUNT
     while [ "$N" -ge 1 ]; do
-        get_state "$N"
-        case $STATE in freezing | frozen)
-            if ! alive "$S/thawer.$N"; then
-                # A subshell: a function would keep our own output open, and whoever reads that would wait for the disk too.
-                (thaw_recorded "$N" "$1") </dev/null >/dev/null 2>&1 &
-                note_process $! "$S/thawer.$N"
-            fi
-            ;;
-        esac
+        if ours "$N" && ! alive "$S/thawer.$N"; then
+            # A subshell: a function would keep our own output open, and whoever reads that would wait for the disk too.
+            (thaw_recorded "$N" "$1") </dev/null >/dev/null 2>&1 &
+            note_process $! "$S/thawer.$N"
+        fi
         N=$((N - 1))
     done
 }
