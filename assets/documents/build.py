@@ -201,9 +201,14 @@ def easy(script, indent):
     return out
 
 
-def shrink(script):
+# Blanks within arithmetic; where taking one out would make another sign, it stays.
+ARITHMETIC = re.compile(r"\$\(\([^()]+\)\)")
+BLANK = re.compile(r"(?<![+-]) (?![+-])|(?<![+-]) (?=[+-] )|(?<= [+-]) ")
+
+
+def shrink(script, dense=False):
     """A document may have 64 KB: without blank lines, comments (but the head and ShellCheck's words), indentation and blanks that only please
-    the eye; a function on one line, an element each."""
+    the eye; a function on one line, an element each. Dense: as many functions on a line as make some 2,000 characters."""
     head, text, restore = code(script)
     out, depth, pattern, alone = [""], 0, False, True
     for line in (line.strip(" ") for line in text):
@@ -215,7 +220,7 @@ def shrink(script):
         parameter = "{{" in restore(line)
         if not directive:
             line = TIGHT.sub(lambda found: found[1] or "", line)
-        if alone or function or directive or parameter:
+        if alone or (function and not (dense and len(out[-1]) < 2000)) or directive or parameter:
             out.append(line)
         else:
             out[-1] += joint(out[-1], pattern, line) + line
@@ -227,7 +232,7 @@ def shrink(script):
                 pattern = depth == 0
                 depth -= not pattern
         pattern = pattern and line.endswith(")")
-    return head + [restore(line) for line in out[1:]]
+    return head + [ARITHMETIC.sub(lambda found: BLANK.sub("", found[0]), restore(line)) for line in out[1:]]
 
 
 # What Systems Manager takes, and what is kept free of it for the next change.
@@ -237,7 +242,7 @@ LIMIT, ROOM = 65536, 1024
 def document(name):
     """The most readable form that leaves room."""
     source = lines(f"{name}.sh")
-    for script in (easy(source, True), easy(source, False), shrink(source)):
+    for script in (easy(source, True), easy(source, False), shrink(source), shrink(source, True)):
         content = written(name, script)
         if len(content.encode()) <= LIMIT - ROOM:
             return content

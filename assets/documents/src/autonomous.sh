@@ -201,7 +201,7 @@ prove_call() {
     request_body
     look_up
     # In memory, beside the jobs' state: a dry run leaves nothing behind.
-    PC_DIR=$STATE_ROOT-prove.$$
+    PC_DIR=$JOBS-prove.$$
     PC=$PC_DIR/call
     if ! mkdir -m 700 "$PC_DIR"; then
         stop arm-failed "$PC_DIR cannot be made"

@@ -1,18 +1,19 @@
 # --- state, and one job at a time ---
 
+# JOBS: the directory of all jobs, this one's state is below it
 choose_state_root() {
-    STATE_ROOT=''
+    JOBS=''
     for P in /run /dev/shm; do
         case $(stat -f -c %T "$P" 2>/dev/null) in tmpfs | ramfs) ;; *) continue ;; esac
-        STATE_ROOT=$P/freezeframe
+        JOBS=$P/freezeframe
         return 0
     done
     return 1
 }
 
 make_state_root() {
-    mkdir -m 700 "$STATE_ROOT" 2>/dev/null || :
-    [ -d "$STATE_ROOT" ] && [ ! -L "$STATE_ROOT" ] && [ "$(stat -c %u:%a "$STATE_ROOT")" = 0:700 ]
+    mkdir -m 700 "$JOBS" 2>/dev/null || :
+    [ -d "$JOBS" ] && [ ! -L "$JOBS" ] && [ "$(stat -c %u:%a "$JOBS")" = 0:700 ]
 }
 
 # Systems Manager may deliver a command twice, or late; Data Lifecycle Manager may try an execution again, with another command. So there are two
@@ -41,31 +42,31 @@ over() {
     fi
     if [ "$OV_JOB" = dlm ]; then return 0; fi
     # One more for `end`, which comes when the job is forgotten.
-    make_state_root && { printf '%s %s\n' "$OV_WORD" $((OV_SEQ + 1)) >"$STATE_ROOT/over.$OV_JOB"; } 2>/dev/null
+    make_state_root && { printf '%s %s\n' "$OV_WORD" $((OV_SEQ + 1)) >"$JOBS/over.$OV_JOB"; } 2>/dev/null
 }
 
 # What the job's stone says, in STONE (empty when there is none); its events go on where the last one was.
 read_stone() {
     STONE='' ST_SEQ=''
-    { read -r STONE ST_SEQ <"$STATE_ROOT/over.$JOB"; } 2>/dev/null || return 1
+    { read -r STONE ST_SEQ <"$JOBS/over.$JOB"; } 2>/dev/null || return 1
     SEQ=${ST_SEQ:-0}
 }
 
 # Does the job that holds the lock (TL_JOB) still work? OTHER is the lock's value, empty when nobody holds it.
 job_at_work() {
-    OTHER=$(readlink "$STATE_ROOT/active" 2>/dev/null) || OTHER=''
+    OTHER=$(readlink "$JOBS/active" 2>/dev/null) || OTHER=''
     TL_JOB=${OTHER%%:*}
     TL_START=${OTHER##*:}
     TL_PID=${OTHER#*:}
     TL_PID=${TL_PID%:*}
     [ -n "$OTHER" ] && { { process "$TL_PID" && [ "$PROC_START" = "$TL_START" ]; } ||
-        alive "$STATE_ROOT/$TL_JOB/guard.up" || alive "$STATE_ROOT/$TL_JOB/holder.up"; }
+        alive "$JOBS/$TL_JOB/guard.up" || alive "$JOBS/$TL_JOB/holder.up"; }
 }
 
 # take_lock: 0 ours; 1 another job, or this one, is at work (BUSY_CODE); 2 a stale freeze could not be undone
 take_lock() {
     BUSY_CODE=''
-    exec 9>>"$STATE_ROOT/mutex"
+    exec 9>>"$JOBS/mutex"
     if ! "$FLOCK" -w 5 9; then
         exec 9>&-
         BUSY_CODE=busy
@@ -73,30 +74,30 @@ take_lock() {
     fi
     TL_RC=0
     # Nothing is delivered after two days.
-    find "$STATE_ROOT" -maxdepth 1 -name '*.*' -type f -mmin +2880 -exec rm -f {} + 2>/dev/null || :
+    find "$JOBS" -maxdepth 1 -name '*.*' -type f -mmin +2880 -exec rm -f {} + 2>/dev/null || :
     AT_WORK=''
     if job_at_work; then
         AT_WORK=$TL_JOB
     elif [ -n "$OTHER" ]; then
-        S=$STATE_ROOT/$TL_JOB
+        S=$JOBS/$TL_JOB
         sweep || TL_RC=2
         S=''
-        if [ $TL_RC -eq 0 ]; then rm -f "$STATE_ROOT/active"; fi
+        if [ $TL_RC -eq 0 ]; then rm -f "$JOBS/active"; fi
     fi
     find_delivery
     if read_stone; then
         BUSY_CODE=over
     elif [ "$AT_WORK" = "$JOB" ]; then
         BUSY_CODE=already-frozen
-    elif [ "$DELIVERY" != dlm ] && [ -e "$STATE_ROOT/seen.$DELIVERY" ]; then
+    elif [ "$DELIVERY" != dlm ] && [ -e "$JOBS/seen.$DELIVERY" ]; then
         BUSY_CODE=repeated
     elif [ -n "$AT_WORK" ]; then
         BUSY_CODE=busy
     elif [ $TL_RC -eq 0 ]; then
         process $$
         LOCK_VALUE="$JOB:$$:$PROC_START"
-        rm -rf "${STATE_ROOT:?}/$JOB"
-        if ! mkdir -m 700 "$STATE_ROOT/$JOB" 2>/dev/null || ! mark "$STATE_ROOT/seen.$DELIVERY" || ! ln -s "$LOCK_VALUE" "$STATE_ROOT/active"; then
+        rm -rf "${JOBS:?}/$JOB"
+        if ! mkdir -m 700 "$JOBS/$JOB" 2>/dev/null || ! mark "$JOBS/seen.$DELIVERY" || ! ln -s "$LOCK_VALUE" "$JOBS/active"; then
             BUSY_CODE=arm-failed
         fi
     fi
@@ -142,7 +143,7 @@ forget() {
     FG_DIR=$S
     S=''
     rm -rf "$FG_DIR"
-    case $(readlink "$STATE_ROOT/active" 2>/dev/null) in "$JOB":*) rm -f "$STATE_ROOT/active" ;; esac
+    case $(readlink "$JOBS/active" 2>/dev/null) in "$JOB":*) rm -f "$JOBS/active" ;; esac
 }
 
 # Print what the holder and the guard have said since the last time.
@@ -169,7 +170,7 @@ refuse() {
         RF_DIR=$S
         S=''
         rm -rf "$RF_DIR"
-        rm -f "$STATE_ROOT/active"
+        rm -f "$JOBS/active"
     fi
     finish refused 206
 }
@@ -287,7 +288,7 @@ dry_run() {
 
 check_tools() {
     if [ -n "$MISSING" ]; then refuse no-tool "missing:$MISSING"; fi
-    if [ -z "$STATE_ROOT" ]; then refuse arm-failed 'neither /run nor /dev/shm is in memory'; fi
+    if [ -z "$JOBS" ]; then refuse arm-failed 'neither /run nor /dev/shm is in memory'; fi
 }
 
 # From the first look to the holder's start; the same for pre-script and snapshot.
@@ -295,16 +296,16 @@ begin() {
     check_parameters
     choose_state_root || :
     find_tools
-    if [ -n "$MISSING" ] || [ -z "$STATE_ROOT" ] || ! make_state_root; then
+    if [ -n "$MISSING" ] || [ -z "$JOBS" ] || ! make_state_root; then
         hello
         check_tools
-        refuse arm-failed "$STATE_ROOT is not a directory of root's alone"
+        refuse arm-failed "$JOBS is not a directory of root's alone"
     fi
     take_lock
     case $? in
     0) ;;
     1)
-        if [ "$BUSY_CODE" = already-frozen ]; then { read -r SEQ <"$STATE_ROOT/$JOB/seq"; } 2>/dev/null || SEQ=0; fi
+        if [ "$BUSY_CODE" = already-frozen ]; then { read -r SEQ <"$JOBS/$JOB/seq"; } 2>/dev/null || SEQ=0; fi
         hello
         case $BUSY_CODE in
         over)
@@ -312,7 +313,7 @@ begin() {
             over "$STONE" || :
             ;;
         repeated) error repeated 'this command was delivered before; it does its work once' ;;
-        arm-failed) refuse arm-failed "no room in $STATE_ROOT" ;;
+        arm-failed) refuse arm-failed "no room in $JOBS" ;;
         *) error "$BUSY_CODE" 'a freezeframe job is at work on this instance' ;;
         esac
         finish refused 204
@@ -323,7 +324,7 @@ begin() {
         finish failed 201
         ;;
     esac
-    S=$STATE_ROOT/$JOB
+    S=$JOBS/$JOB
     hello
     preflight
     note_process $$ "$S/foreground"
@@ -339,8 +340,8 @@ begin() {
         end_pins
         error arm-failed 'the failsafe did not come up; nothing was frozen'
         S=''
-        rm -rf "${STATE_ROOT:?}/$JOB"
-        rm -f "$STATE_ROOT/active"
+        rm -rf "${JOBS:?}/$JOB"
+        rm -f "$JOBS/active"
         finish failed 201
     fi
     if autonomous; then
@@ -412,16 +413,6 @@ thaw_left_over() {
     if thaw_left 'the command, the holder was lost'; then mark_window_end; fi
     recipe_kill
     drain
-    N=$COUNT
-    while [ "$N" -ge 1 ]; do
-        get_state "$N"
-        case $STATE in freezing | frozen)
-            read -r TH_MNT <"$S/mnt.$N"
-            if ! has "told.$N"; then error thaw-failed 'its freeze or its thaw hangs: the disk does not answer' "$TH_MNT"; fi
-            ;;
-        esac
-        N=$((N - 1))
-    done
 }
 
 probe_recorded() {
@@ -432,6 +423,7 @@ probe_recorded() {
         if alive "$S/pin.$N"; then PR_AT=/proc/$AL_PID/fd/0; fi
         PR=false
         if is_frozen "$PR_AT"; then PR=true; fi
+        if ours "$N" && ! has "told.$N"; then error thaw-failed 'its freeze or its thaw hangs: the disk does not answer' "$PR_MNT"; fi
         emit probe "mount=$PR_MNT" "frozen:$PR"
         N=$((N + 1))
     done
@@ -449,25 +441,25 @@ post_script() {
     check_parameters
     choose_state_root || :
     find_tools
-    if [ -n "$MISSING" ] || [ -z "$STATE_ROOT" ]; then
+    if [ -n "$MISSING" ] || [ -z "$JOBS" ]; then
         hello
         check_tools
     fi
-    if [ ! -s "$STATE_ROOT/$JOB/count" ]; then
+    if [ ! -s "$JOBS/$JOB/count" ]; then
         # The stone first, and then the look: a pre-script that begins now sees the one, and this sees a pre-script that began before.
         if ! read_stone && ! over; then
             hello
-            error busy "no room in $STATE_ROOT to note that the job is over"
+            error busy "no room in $JOBS to note that the job is over"
             finish failed 202
         fi
-        if [ -d "$STATE_ROOT/$JOB" ] && job_at_work && [ "$TL_JOB" = "$JOB" ]; then
+        if [ -d "$JOBS/$JOB" ] && job_at_work && [ "$TL_JOB" = "$JOB" ]; then
             hello
             error busy 'the command is still at work'
             finish failed 202
         fi
         not_frozen
     fi
-    S=$STATE_ROOT/$JOB
+    S=$JOBS/$JOB
     read -r COUNT <"$S/count"
     { read -r SEQ <"$S/seq"; } 2>/dev/null || SEQ=0
     { read -r PRINTED <"$S/printed"; } 2>/dev/null || PRINTED=0
@@ -594,7 +586,7 @@ main() {
     case ${1:-} in
     --guard | --holder)
         S=$2
-        STATE_ROOT=${S%/*}
+        JOBS=${S%/*}
         JOB=${S##*/}
         read -r COUNT <"$S/count"
         read -r LAST <"$S/last"

@@ -58,17 +58,14 @@ thaw_each() {
     if alive "$S/holder.up" || holder_has_children; then QUIET=no; fi
     N=$COUNT
     while [ "$N" -ge 1 ]; do
-        get_state "$N"
-        case $STATE in freezing | frozen)
-            if ! alive "$S/thawer.$N"; then
-                # A subshell: a function would keep our own output open, and whoever reads that would wait for the disk too.
-                (thaw_recorded "$N" "$1") </dev/null >/dev/null 2>&1 &
-                note_process $! "$S/thawer.$N"
-            fi
-            ;;
-        esac
+        if ours "$N" && ! alive "$S/thawer.$N"; then
+            # A subshell: a function would keep our own output open, and whoever reads that would wait for the disk too.
+            (thaw_recorded "$N" "$1") </dev/null >/dev/null 2>&1 &
+            note_process $! "$S/thawer.$N"
+        fi
         N=$((N - 1))
     done
+    return 0
 }
 
 # thaw_recorded N WHO: the child; its note comes last, so whoever sees that has all of it. STATE and QUIET are as they were before the thaw.
@@ -104,13 +101,12 @@ thawing() {
 
 # thaw_left WHO: 0 when nothing of the job in S is left frozen; what hangs is waited for a little, and goes on by itself.
 thaw_left() {
-    thaw_each "$1"
     LE_N=0
-    while thawing && [ $LE_N -lt 60 ]; do
+    while thaw_each "$1" && still_frozen; do
+        if [ $LE_N -ge 60 ]; then return 1; fi
         nap
         LE_N=$((LE_N + 1))
     done
-    ! still_frozen
 }
 
 # first_line FILE: in LINE_1, without a fork

@@ -101,7 +101,7 @@ may_go_on() {
         stop stopped 'post-script told it to stop'
         return
     fi
-    if ! has ready && [ -e "$STATE_ROOT/over.${S##*/}" ]; then
+    if ! has ready && [ -e "$JOBS/over.${S##*/}" ]; then
         stop over 'this job is over on this instance'
         return
     fi

@@ -50,7 +50,7 @@ recipe_tools() {
 
 # The shell, which keeps its own files in memory: its history and log must not wait for a frozen filesystem.
 mongo_shell() {
-    MS_HOME=$STATE_ROOT
+    MS_HOME=$JOBS
     if [ -n "$S" ]; then MS_HOME=$S; fi
     exec ${LIMIT_CLIENT:+"$TIMEOUT" "$LIMIT_CLIENT"} "$ENV_TOOL" -i PATH="$PATH" LC_ALL=C HOME="$MS_HOME" "$CLIENT" --quiet --norc --host 127.0.0.1 --port "$PORT"
 }

@@ -72,7 +72,7 @@ load_forbidden() {
     for P in / /boot /boot/efi /usr /etc /bin /sbin /lib; do forbid root-mount "$P"; done
     for P in $AGENT_PATHS; do forbid agent-mount "$P"; done
     forbid agent-mount "$0"
-    forbid agent-mount "${STATE_ROOT:-/run}"
+    forbid agent-mount "${JOBS:-/run}"
     for P in "$SH" "$FSFREEZE" "$SLEEP" ${CLIENT:+"$CLIENT"} ${TMPDIR:+"$TMPDIR"}; do forbid agent-mount "$P"; done
 }
 
@@ -140,8 +140,7 @@ scan_mounts() {
         M_CODE=''
         M_TEXT=''
         judge_mount
-        M_VOLUMES="volumes:[$(json_volumes "$M_VOLUMES")]"
-        if [ -n "$M_DISKS" ]; then M_DISKS="disks:[$(json_volumes "$M_DISKS")]"; fi
+        M_VOLUMES="volumes:[$(json_volumes "$M_VOLUMES")]${M_DISKS:+",\"disks\":[$(json_volumes "$M_DISKS")]"}"
         if [ -z "$M_CODE" ]; then
             if [ "$M_LAST" = no ]; then
                 COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
@@ -151,18 +150,17 @@ scan_mounts() {
             fi
             COVERED_DEVICES="$COVERED_DEVICES$M_DEVICE "
             COVERED_ROOTS="$COVERED_ROOTS$M_DEVICE|$M_ROOT|$M_AT$newline"
-            emit mount "mount=$M_AT" "fs=$M_FS" "dev=$M_SOURCE" "$M_VOLUMES" ${M_DISKS:+"$M_DISKS"} covered:true
+            say_mount covered:true
         else
             # The kernel writes blanks in names as numbers.
-            OTHERS="$OTHERS$M_DEVICE $M_CODE $M_AT $M_FS $M_SOURCE $M_VOLUMES ${M_DISKS:--} $M_TEXT$newline"
+            OTHERS="$OTHERS$M_DEVICE $M_CODE $M_AT $M_FS $M_SOURCE $M_VOLUMES $M_TEXT$newline"
         fi
     done </proc/self/mountinfo
-    while read -r M_DEVICE M_CODE M_AT M_FS M_SOURCE M_VOLUMES M_DISKS M_TEXT; do
+    while read -r M_DEVICE M_CODE M_AT M_FS M_SOURCE M_VOLUMES M_TEXT; do
         if [ -z "$M_DEVICE" ]; then continue; fi
         # Whatever else there is to say of it, it freezes with the other; which ones freeze is known only now.
         case $COVERED_DEVICES in *" $M_DEVICE "*) M_CODE=skip M_TEXT='the same filesystem as a mount above' ;; esac
-        if [ "$M_DISKS" = - ]; then M_DISKS=''; fi
-        emit mount "mount=$M_AT" "fs=$M_FS" "dev=$M_SOURCE" "$M_VOLUMES" ${M_DISKS:+"$M_DISKS"} covered:false "reason=$M_TEXT"
+        say_mount covered:false "reason=$M_TEXT"
         if [ "$M_CODE" != skip ] && [ "$WANTED" != auto ] && asked_for "$M_AT" && [ -z "$REFUSAL" ]; then
             REFUSAL="$M_CODE|$M_AT|$M_TEXT"
         fi
@@ -183,6 +181,8 @@ END
         done
     fi
 }
+
+say_mount() { emit mount "mount=$M_AT" "fs=$M_FS" "dev=$M_SOURCE" "$M_VOLUMES" "$@"; }
 
 judge_mount() {
     M_LAST=no

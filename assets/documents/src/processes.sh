@@ -71,11 +71,16 @@ mark_window_end() {
     note window.end "$NOW"
 }
 
+# ours N: is that mount noted as frozen by this job, or about to be?
+ours() {
+    get_state "$1"
+    case $STATE in freezing | frozen) ;; *) return 1 ;; esac
+}
+
 still_frozen() {
     SF_N=1
     while [ "$SF_N" -le "$COUNT" ]; do
-        get_state "$SF_N"
-        case $STATE in freezing | frozen) return 0 ;; esac
+        if ours "$SF_N"; then return 0; fi
         SF_N=$((SF_N + 1))
     done
     return 1
