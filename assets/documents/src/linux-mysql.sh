@@ -34,6 +34,7 @@ SERVICE='{{ service }}'
 # and on a replica the lock stops the applier like any other writer, so replication need not be stopped.
 
 RECIPE=linux-mysql
+I_S=information_schema
 NAME='^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$'
 
 recipe_parameters() {
@@ -119,8 +120,7 @@ recipe_preflight() {
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
     # what the lock would have to wait for, nor where the tablespaces are.
     ask_or_refuse 'SHOW GRANTS'
-    granted 'RELOAD|FLUSH_TABLES' || refuse db-denied 'the account lacks RELOAD on *.*'
-    granted PROCESS || refuse db-denied 'the account lacks PROCESS on *.*'
+    for P in 'RELOAD|FLUSH_TABLES' PROCESS; do granted "$P" || refuse db-denied "the account lacks ${P%|*} on *.*"; done
     if [ "$LOCK_METHOD" = backup-stage ] && ! has_stages "$DB_VERSION"; then refuse db-denied "$DB_VERSION has no BACKUP STAGE (MariaDB 10.4.1 and later)"; fi
     if [ "$STOP" = yes ]; then find_service; fi
     check_places
@@ -130,15 +130,7 @@ recipe_preflight() {
 granted() { printf '%s\n' "$ANSWER" | grep -Eq "(ALL PRIVILEGES|$1).* ON \*\.\* TO "; }
 
 # BACKUP STAGE is MariaDB's, from 10.4.1 on.
-has_stages() {
-    case $1 in *[Mm]aria[Dd][Bb]*) ;; *) return 1 ;; esac
-    HS=${1#5.5.5-}
-    HS_MAJOR=${HS%%.*}
-    HS=${HS#*.}
-    HS_MINOR=${HS%%.*}
-    matches "$HS_MAJOR.$HS_MINOR" '^[0-9]+\.[0-9]+$' || return 1
-    [ "$HS_MAJOR" -gt 10 ] || { [ "$HS_MAJOR" -eq 10 ] && [ "$HS_MINOR" -ge 4 ]; }
-}
+has_stages() { matches "$1" '^(5\.5\.5-)?(10\.([4-9]|[1-9][0-9])|1[1-9]|[2-9][0-9])\..*[Mm]aria[Dd][Bb].*'; }
 
 # All that recovery needs must be inside the freeze: without these there is nothing to recover, so they are demanded; the others are told, and the
 # console lowers the level where one is left out. Temporary files are not needed.
@@ -147,10 +139,10 @@ check_places() {
     case $ANSWER in *datadir*) ;; *) refuse db-unreachable 'no answer about the places of the data' ;; esac
     PLACES=$ANSWER
     # Tablespaces elsewhere; the table has another name in each of MySQL 8, MariaDB 10.6 and what was before.
-    FILES=$(ask "SELECT FILE_NAME FROM information_schema.FILES WHERE ENGINE='InnoDB' AND FILE_TYPE<>'TEMPORARY' AND FILE_NAME LIKE '/%'")
+    FILES=$(absolute FILE_NAME FILES " AND ENGINE='InnoDB' AND FILE_TYPE<>'TEMPORARY'")
     if [ "$ENGINE" = mariadb ]; then
-        FILES=$(ask "SELECT FILENAME FROM information_schema.INNODB_SYS_TABLESPACES WHERE FILENAME LIKE '/%'")
-        case $FILES in *ERROR*) FILES=$(ask "SELECT PATH FROM information_schema.INNODB_SYS_DATAFILES WHERE PATH LIKE '/%'") ;; esac
+        FILES=$(absolute FILENAME INNODB_SYS_TABLESPACES)
+        case $FILES in *ERROR*) FILES=$(absolute PATH INNODB_SYS_DATAFILES) ;; esac
     fi
     case $FILES in *ERROR*) refuse db-unreachable "no answer about where the tablespaces are: $FILES" ;; esac
     while read -r P PLACE; do
@@ -174,6 +166,9 @@ $(printf '%s\n' "$FILES" | sed 's;/[^/]*$;;' | sort -u)
 END
     say_moved '.*\.(pem|sock|pid|err|cnf)'
 }
+
+# absolute COLUMN TABLE [CONDITION]: the names in it that lie anywhere
+absolute() { ask "SELECT $1 FROM $I_S.$2 WHERE $1 LIKE '/%'${3:-}"; }
 
 # outside WHAT DIRECTORY: tell of it, unless it lies below the data directory
 outside() {
@@ -205,7 +200,7 @@ choose_method() {
         ANSWER=$SAID
         granted SELECT || return 0
         # Reads every table's definition: where that takes long, the answer does not matter.
-        say "SELECT COUNT(*) FROM information_schema.tables WHERE table_type NOT LIKE '%VIEW' AND IFNULL(engine,'') NOT IN ('InnoDB','ROCKSDB','MEMORY','BLACKHOLE') AND table_schema NOT IN ('mysql','sys','performance_schema','information_schema');" 5000
+        say "SELECT COUNT(*) FROM $I_S.tables WHERE table_type NOT LIKE '%VIEW' AND IFNULL(engine,'') NOT IN ('InnoDB','ROCKSDB','MEMORY','BLACKHOLE') AND table_schema NOT IN ('mysql','sys','performance_schema','$I_S');" 5000
         case $? in
         0) ;;
         1) return 1 ;;
@@ -243,7 +238,7 @@ log_written() {
 
 # How many statements of others run for longer than one attempt may wait. A lock that queues behind them would stall every new writer.
 long_statements() {
-    say "SELECT COUNT(*) FROM information_schema.processlist WHERE command IN ('Query','Execute') AND id<>CONNECTION_ID() AND time>=$LOCK_WAIT;" 5000 || return 1
+    say "SELECT COUNT(*) FROM $I_S.processlist WHERE command IN ('Query','Execute') AND id<>CONNECTION_ID() AND time>=$LOCK_WAIT;" 5000 || return 1
     case $SAID in '' | *[!0-9]*) SAID=0 ;; esac
     [ "$SAID" -gt 0 ]
 }
@@ -323,18 +318,22 @@ whichever() {
     done
 }
 
+# at NAME COLUMNS: the file and the position that were answered in these
+at() {
+    AT=$(printf '%s\n' "$SAID" | head -n 1 | cut -f "$2" | tr '\t' :)
+    if matches "$AT" '^[^ ]+:[0-9]+$'; then position "$1" "$AT"; fi
+}
+
 # Where the logs stand while nothing moves them.
 say_positions() {
     # Its name since MySQL 8.2
     whichever 'the binary log' 'SHOW MASTER STATUS' 'SHOW BINARY LOG STATUS' || return 0
-    SP_FILE=$(printf '%s\n' "$SAID" | cut -f 1,2 | tr '\t' :)
-    if matches "$SP_FILE" '^[^ ]+:[0-9]+$'; then position binlog "$SP_FILE"; fi
+    at binlog 1,2
     whichever gtid 'SELECT @@gtid_current_pos' 'SELECT @@gtid_executed' || return 0
     position gtid "$(printf '%s' "$SAID" | sed 's/\\n//g')"
     whichever 'the source' 'SHOW REPLICA STATUS' 'SHOW SLAVE STATUS' || return 0
     # The columns have kept their places, though not their names: where in the source's log the applier stands.
-    SP_FILE=$(printf '%s\n' "$SAID" | head -n 1 | cut -f 10,22 | tr '\t' :)
-    if matches "$SP_FILE" '^[^ ]+:[0-9]+$'; then position source "$SP_FILE"; fi
+    at source 10,22
 }
 
 recipe_alive() {

@@ -125,6 +125,7 @@ fn the_longest_matching_mount_decides_and_a_bind_of_a_frozen_one_is_frozen() {
     }
 }
 
+<<<<<<< HEAD
 /// The reasons that count are words of our documents: where these change, so must the constants.
 #[test]
 fn the_reasons_that_count_are_the_documents_own_words() {
@@ -133,4 +134,27 @@ fn the_reasons_that_count_are_the_documents_own_words() {
         let said = format!("M_TEXT='{reason}'");
         assert_eq!(source.matches(&said).count(), 1, "{reason}");
     }
+=======
+/// As the documents tell what a link or a mount puts elsewhere: a filesystem of no block device below a covered
+/// mount, and a part of the data directory that could not be searched.
+#[test]
+fn what_lies_on_no_block_device_or_was_not_searched_is_not_covered() {
+    let ram = r#"{"t":"mount","seq":SEQ,"ms":1,"mount":"/data/ram","fs":"other","dev":"none","volumes":[],"covered":false,"reason":"it is on no block device"}"#;
+    let path = |what: &str, path: &str| {
+        format!(r#"{{"t":"path","seq":SEQ,"ms":1,"what":"{what}","path":"{path}"}}"#)
+    };
+    let mut facts = attached(&[(1, "/dev/sda1"), (2, "/dev/sdf")]);
+    let said = trace(&[
+        mount("/", "xvda1", true),
+        mount("/data", "xvdf", true),
+        ram.to_owned(),
+        path("data", "/data/ram/t"),
+        path("unsearched", "? (/data/db: find: './t': Permission denied)"),
+        path("data", "/data/near"),
+    ]);
+    facts.take(&said).unwrap();
+    let covered: Vec<bool> = facts.paths.iter().map(|p| facts.covers(&p.path)).collect();
+    assert_eq!(covered, [false, false, true]);
+    assert!(facts.unfrozen_neighbour(&volume(2)).is_none());
+>>>>>>> wt-m
 }
