@@ -236,7 +236,7 @@ def shrink(script, dense=False):
 
 
 # What Systems Manager takes, and what is kept free of it for the next change.
-LIMIT, ROOM = 65536, 1024
+LIMIT, ROOM = 65536, 2048
 
 
 def document(name):

@@ -125,7 +125,6 @@ fn the_longest_matching_mount_decides_and_a_bind_of_a_frozen_one_is_frozen() {
     }
 }
 
-<<<<<<< HEAD
 /// The reasons that count are words of our documents: where these change, so must the constants.
 #[test]
 fn the_reasons_that_count_are_the_documents_own_words() {
@@ -134,7 +133,8 @@ fn the_reasons_that_count_are_the_documents_own_words() {
         let said = format!("M_TEXT='{reason}'");
         assert_eq!(source.matches(&said).count(), 1, "{reason}");
     }
-=======
+}
+
 /// As the documents tell what a link or a mount puts elsewhere: a filesystem of no block device below a covered
 /// mount, and a part of the data directory that could not be searched.
 #[test]
@@ -156,5 +156,4 @@ fn what_lies_on_no_block_device_or_was_not_searched_is_not_covered() {
     let covered: Vec<bool> = facts.paths.iter().map(|p| facts.covers(&p.path)).collect();
     assert_eq!(covered, [false, false, true]);
     assert!(facts.unfrozen_neighbour(&volume(2)).is_none());
->>>>>>> wt-m
 }
