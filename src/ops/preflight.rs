@@ -186,7 +186,9 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
             "someone else holds a freeze there; wait for its end or thaw it by hand with fsfreeze -u"
         }
         "db-unreachable" => "start the server, or name its socket and defaults file",
-        "db-denied" => "grant RELOAD to the account that the recipe uses",
+        "db-denied" => {
+            "give the account of the recipe the rights that docs/recipes.md lists (RELOAD and PROCESS at least)"
+        }
         "lock-timeout" => {
             "a long statement is running; try again at a quieter time or raise lockWaitSeconds"
         }
