@@ -1,6 +1,7 @@
 //! `jobs`: what an earlier process left behind, thawed, settled, shown, cleaned up on request.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -232,6 +233,19 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
             ended.push(view);
         }
     }
+    for view in &ended {
+        let may_begin = view.phase != Phase::Done && !view.only_copies() && !view.thaw_uncertain;
+        if may_begin && left.contains(&view.spec.job) {
+            output::note(&format!(
+                "job {} on {}: nothing is frozen there now; it stays open while its command could still begin: \
+                 `freezeframe jobs resume --wait` settles it",
+                view.spec.job, view.spec.instance
+            ));
+        }
+    }
+    if ended.is_empty() {
+        output::note("nothing to thaw: none of these jobs is open, or in doubt");
+    }
     rows(global, &ended)?;
     Ok(if ended.is_empty() {
         exit::NOTHING
@@ -380,6 +394,32 @@ async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Res
     })
 }
 
+/// A journal that can be read is not moved while jobs in it want something: nobody would thaw or settle them any more.
+///
+/// # Errors
+/// [`Kind::State`], with how many there are.
+fn keep_what_is_unsettled(path: &Path) -> Result<(), Problem> {
+    if !path.exists() {
+        return Ok(());
+    }
+    // One that cannot be read is why this command exists.
+    let Ok(jobs) = journal::Journal::open(path).and_then(|journal| journal.jobs(None, HISTORY))
+    else {
+        return Ok(());
+    };
+    let wants =
+        |view: &&JobView| view.phase != Phase::Done || view.thaw_uncertain || view.owes_labels();
+    match jobs.iter().filter(wants).count() {
+        0 => Ok(()),
+        n => Err(Problem::new(
+            Kind::State,
+            format!("move {} aside", path.display()),
+            format!("it can be read, and {n} jobs in it are open or in doubt"),
+            "settle them first: `freezeframe jobs resume`, or `freezeframe jobs thawed --job ID` where you have looked",
+        )),
+    }
+}
+
 /// Moves the journal out of the way. The one command that works with a damaged one.
 pub(super) async fn set_aside(global: &Global, yes: bool) -> Result<u8, Problem> {
     let paths = config::paths()?;
@@ -389,6 +429,7 @@ pub(super) async fn set_aside(global: &Global, yes: bool) -> Result<u8, Problem>
         paths.journal
     };
     session::configuration(global)?;
+    keep_what_is_unsettled(&path)?;
     let question = format!(
         "{} will be moved aside and kept; jobs that are open in it are then not taken up by any start.",
         path.display()

@@ -344,8 +344,12 @@ pub fn fits(document: &document::Document, key: &str, value: &str) -> Result<(),
             .flat_map(|all| all.keys().map(String::as_str))
             .filter(|known| !CONTRACT.contains(known))
             .collect();
-        let mend = match known.iter().min_by_key(|k| catalogue::distance(key, k)) {
-            Some(near) => format!("did you mean `{near}`? it takes {}", known.join(", ")),
+        let distance = |known: &&&str| catalogue::distance(key, known);
+        let mend = match known.iter().min_by_key(distance) {
+            Some(near) if distance(&near) <= (near.len() / 3).max(1) => {
+                format!("did you mean `{near}`? it takes {}", known.join(", "))
+            }
+            Some(_) => format!("it takes {}", known.join(", ")),
             None => "remove it; this document takes none".to_owned(),
         };
         return Err((

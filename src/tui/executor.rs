@@ -320,6 +320,7 @@ fn identity(ops: &Ops) -> Identity {
         profile: session.profile().map(str::to_owned),
         read_only: session.read_only(),
         lab: session.lab().map(str::to_owned),
+        own_world: ops.journal.is_of_own_world(),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Identity {
     pub read_only: bool,
     /// `simulated` or `real` when the lab answers; `None` at AWS.
     pub lab: Option<String>,
+    /// The instances are this process's own: the embedded lab's.
+    pub own_world: bool,
 }
 
 /// One part of the fleet; each pane loads and fails by itself.

@@ -77,3 +77,27 @@ fn a_doubt_ends_by_the_word_of_whoever_looked_and_the_word_is_on_record() {
     assert!(again.err.contains("nobody is in doubt"), "{}", again.err);
     assert_eq!(run(&state, &["--lab", "jobs", "resume"]).code, 3);
 }
+
+#[test]
+fn a_journal_that_can_be_read_is_not_moved_while_a_job_in_it_is_in_doubt() {
+    let state = in_doubt();
+    let aside = ["--lab", "jobs", "set-aside", "--yes"];
+    let refused = run(&state, &aside);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.err.contains("1 jobs in it are open or in doubt"),
+        "{}",
+        refused.err
+    );
+    assert!(state.path().join("journal-lab.sqlite").exists());
+    let thawed = ["--lab", "jobs", "thawed", "--job", JOB, "--yes"];
+    assert_eq!(run(&state, &thawed).code, 0);
+    // A doubt that is ended leaves the job open until it is settled.
+    run(&state, &["--lab", "jobs", "resume"]);
+    let moved = run(&state, &aside);
+    assert_eq!(moved.code, 0, "{moved:?}");
+    assert!(!state.path().join("journal-lab.sqlite").exists());
+    let nothing = run(&state, &["--lab", "jobs", "abort", "--all"]);
+    assert_eq!(nothing.code, 3, "{nothing:?}");
+    assert!(nothing.err.contains("nothing to thaw"), "{}", nothing.err);
+}

@@ -152,7 +152,8 @@ start() {
     shift 2
     place
     render "$doc" "$SCRIPT" "command=$command" "$@"
-    setsid "$SCRIPT" </dev/null >"$W/out" 2>"$W/err" &
+    # As the agent starts it, whatever whoever runs the tests ignores (nohup).
+    setsid env --default-signal "$SCRIPT" </dev/null >"$W/out" 2>"$W/err" &
     GROUP=$!
     PIDS="$PIDS $GROUP"
 }

@@ -49,6 +49,7 @@ pub fn identity() -> Identity {
         profile: Some("prod".into()),
         read_only: false,
         lab: None,
+        own_world: false,
     }
 }
 

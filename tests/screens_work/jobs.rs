@@ -374,6 +374,28 @@ fn a_job_of_another_process_is_never_stopped_without_a_question() {
     assert_eq!(hands.press("x<Tab><Enter>"), []);
 }
 
+/// Two practice labs share a journal and nothing else: what another holds is in no way here, and out of reach.
+#[test]
+fn a_job_in_the_lab_of_another_process_is_neither_stopped_nor_in_the_way() {
+    for (own_world, keys) in [(true, "x<Tab><Enter>"), (false, "X")] {
+        let mut hands = with_jobs(Vec::new());
+        let mut who = identity();
+        who.own_world = own_world;
+        let theirs = frozen(9, "theirs", 100);
+        let instance = theirs.spec.instance.clone();
+        on_record(&mut hands, vec![theirs]);
+        hands.part(Part::Identity(Ok(who)));
+        assert_eq!(shown(&hands).contains(" x cancel"), !own_world);
+        assert_eq!(hands.press(keys), []);
+        hands.press("<C-c>");
+        let world = hands.app.world();
+        assert_eq!(world.goes_on_elsewhere().is_some(), !own_world);
+        let job = world.running().next().unwrap();
+        assert_eq!(job.spec.instance, instance);
+        assert_eq!(world.is_out_of_reach(job), own_world);
+    }
+}
+
 #[test]
 fn jobs_of_others_come_and_go_by_themselves_and_move_nothing() {
     let mut hands = with_jobs(vec![

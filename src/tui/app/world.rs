@@ -192,6 +192,12 @@ impl World {
         self.own.contains(&job.spec.job)
     }
 
+    /// Whether it runs in the lab of another process, where this one reaches nothing and is in no way of it.
+    pub fn is_out_of_reach(&self, job: &JobView) -> bool {
+        let identity = self.identity.data.as_ref();
+        identity.is_some_and(|identity| identity.own_world) && !self.is_own(job)
+    }
+
     /// Jobs of this console that have not ended: those that end with it, and that it can stop.
     pub fn own_running(&self) -> impl Iterator<Item = &JobView> {
         self.running().filter(|job| self.is_own(job))
@@ -201,6 +207,7 @@ impl World {
     /// stopped.
     pub fn goes_on_elsewhere(&self) -> Option<String> {
         let others = self.running().filter(|job| !self.is_own(job));
+        let others = others.filter(|job| !self.is_out_of_reach(job));
         let jobs = match others.filter(|job| !job.only_copies()).count() {
             0 => return None,
             1 => "1 job that this console does not drive goes on".to_owned(),

@@ -265,9 +265,15 @@ fn holds(job: &JobView) -> bool {
     (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
 }
 
-/// Whether there is something to stop. What others only wait for ends by itself.
+/// Whether there is something to stop. Of others' jobs only what may be frozen can be thawed; what they only wait for
+/// ends by itself, and what runs in the lab of another process is out of reach.
 fn can_be_stopped(job: &JobView, cx: &Cx<'_>) -> bool {
-    job.phase != Phase::Done && (cx.world.is_own(job) || !job.only_copies())
+    if cx.world.is_own(job) {
+        return job.phase != Phase::Done;
+    }
+    let may_hold = (Phase::Preflight..=Phase::Thawing).contains(&job.phase);
+    let open = may_hold || (job.thaw_uncertain && job.phase != Phase::Done);
+    open && !cx.world.is_out_of_reach(job)
 }
 
 /// What the filter looks at.

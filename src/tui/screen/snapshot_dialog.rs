@@ -13,7 +13,7 @@ use super::{Cx, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::{JobView, Mode, OnFailure};
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::effect::RunRequest;
@@ -198,7 +198,10 @@ impl SnapshotDialog {
                 Some(instance) => refusal(instance, self.recipe(), &cx.world.recipes)
                     .or_else(|| self.not_in_this_mode(instance, cx.world))
                     .or_else(|| {
-                        let busy = cx.world.running().any(|job| job.spec.instance == *id);
+                        let there = |job: &JobView| {
+                            job.spec.instance == *id && !cx.world.is_out_of_reach(job)
+                        };
+                        let busy = cx.world.running().any(there);
                         busy.then(|| "another job runs on it".to_owned())
                     }),
             };
