@@ -9,10 +9,7 @@ use crate::tui::widget::lane;
 /// Whether to stop one job. The safe button has the focus.
 pub fn cancel(job: &JobView) -> Question {
     let id = job.spec.job.clone();
-    let who = format!(
-        "{} ({}), recipe {}",
-        job.spec.instance_name, job.spec.instance, job.spec.recipe
-    );
+    let who = named(job);
     let says = move |cx: &Cx<'_>| {
         let state = match cx.world.job(&id) {
             Some(job) if lane::is_frozen(job) => (
@@ -30,19 +27,9 @@ pub fn cancel(job: &JobView) -> Question {
                 ),
                 Role::Text,
             ),
-            _ => (
-                "It has ended meanwhile; there is nothing to stop.".to_owned(),
-                Role::Ok,
-            ),
+            _ => ended(),
         };
-        vec![
-            (who.clone(), Role::Text),
-            state,
-            (
-                "Snapshots that were begun stay, labelled by what was proven.".to_owned(),
-                Role::Muted,
-            ),
-        ]
+        vec![(who.clone(), Role::Text), state, begun_stays()]
     };
     let choices = vec![
         Choice::safe("Let it run"),
@@ -54,22 +41,34 @@ pub fn cancel(job: &JobView) -> Question {
     Question::live("Thaw and stop this job?", says, choices)
 }
 
+fn named(job: &JobView) -> String {
+    let spec = &job.spec;
+    format!(
+        "{} ({}), recipe {}",
+        spec.instance_name, spec.instance, spec.recipe
+    )
+}
+
+fn ended() -> (String, Role) {
+    let words = "It has ended meanwhile; there is nothing to stop.";
+    (words.to_owned(), Role::Ok)
+}
+
+fn begun_stays() -> (String, Role) {
+    let words = "Snapshots that were begun stay, labelled by what was proven.";
+    (words.to_owned(), Role::Muted)
+}
+
 /// Whether to stop a job that this console does not drive.
 pub fn cancel_of_another(job: &JobView) -> Question {
     let id = job.spec.job.clone();
-    let who = format!(
-        "{} ({}), recipe {}",
-        job.spec.instance_name, job.spec.instance, job.spec.recipe
-    );
+    let who = named(job);
     let says = move |cx: &Cx<'_>| {
         let job = cx.world.job(&id).filter(|job| job.phase != Phase::Done);
         let state = match job {
             Some(job) if lane::is_frozen(job) => ("It is FROZEN now.".to_owned(), Role::Warn),
             Some(job) => (format!("It is {} now.", job.phase), Role::Text),
-            None => (
-                "It has ended meanwhile; there is nothing to stop.".to_owned(),
-                Role::Ok,
-            ),
+            None => ended(),
         };
         vec![
             (who.clone(), Role::Text),
@@ -81,10 +80,7 @@ pub fn cancel_of_another(job: &JobView) -> Question {
                     .to_owned(),
                 Role::Text,
             ),
-            (
-                "Snapshots that were begun stay, labelled by what was proven.".to_owned(),
-                Role::Muted,
-            ),
+            begun_stays(),
         ]
     };
     let choices = vec![
