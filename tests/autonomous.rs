@@ -17,7 +17,9 @@ use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict
 use freezeframe::domain::tags::{self, Tags};
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::faults::Mishap;
+use freezeframe::ops::recover;
 use support::{Bench, bench};
+use tokio::sync::mpsc;
 
 async fn alone(bench: &Bench, recipe: &str, on_failure: OnFailure) -> JobSpec {
     JobSpec {
@@ -147,6 +149,55 @@ async fn a_command_that_is_killed_or_cut_off_is_thawed_and_judged_by_what_is_pro
             "a dry run and one call: {mishap:?}"
         );
     }
+}
+
+/// From the command on nobody could be asked. What it told of its own thaw is read at the next start: that earns the set
+/// its level, and ends the doubt too, with nobody asking the instance again.
+#[tokio::test(start_paused = true)]
+async fn p22_a_doubt_ends_with_the_proof_that_the_set_is_labelled_by() {
+    let bench = bench().await;
+    let spec = alone(&bench, "linux-mysql", OnFailure::Skip).await;
+    // The command is taken; then the console can ask nothing more, and the instance's own role goes on.
+    let expire = || {
+        for (action, taken) in [
+            ("SendCommand", 1),
+            ("GetCommandInvocation", 0),
+            ("ListCommands", 0),
+            ("ListCommandInvocations", 0),
+            ("DescribeSnapshots", 0),
+        ] {
+            let expired = FaultKind::Error {
+                code: "ExpiredTokenException".into(),
+                message: "The security token included in the request is expired".into(),
+                status: 400,
+            };
+            bench.fault(action, taken, u32::MAX, expired);
+        }
+    };
+    let once = std::sync::Once::new();
+    let view = bench
+        .run_until(spec, |view| {
+            if view.phase == Phase::Quiescing {
+                once.call_once(expire);
+            }
+            false
+        })
+        .await;
+    assert!(view.thaw_uncertain && view.set_unseen, "{view:#?}");
+    bench.lab.faults().clear();
+    let sent = bench.calls("SendCommand");
+    let (updates, _inbox) = mpsc::channel(16);
+    let settled = recover::settle(&bench.ops, &updates).await.unwrap();
+    let [settled] = settled.as_slice() else {
+        panic!("{settled:#?}")
+    };
+    assert_eq!(settled.verdict, Some(Verdict::Application), "{settled:#?}");
+    assert!(!settled.thaw_uncertain, "{settled:#?}");
+    assert_eq!((&settled.error, settled.frozen_since), (&None, None));
+    assert_eq!(bench.calls("SendCommand"), sent);
+    sound(&bench, settled).await;
+    let open = bench.ops.journal.open_jobs(bench.ops.scope()).unwrap();
+    assert!(open.is_empty(), "{open:#?}");
 }
 
 #[tokio::test(start_paused = true)]

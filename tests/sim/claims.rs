@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta};
 use freezeframe::domain::job::{JobView, Phase, Verdict};
 use freezeframe::domain::level::Level;
+use freezeframe::lab::CallRecord;
 use freezeframe::lab::runtime_simulated::What;
 
 use super::eye::{Cleared, Eye, Taken, happened};
@@ -150,18 +151,25 @@ impl Eye {
         }
     }
 
-    /// A doubt is cleared by a `post-script` that was answered after it arose, and only if nothing is held.
+    /// A doubt is cleared by a `post-script` that was answered after it arose, or by what the instance told of its own thaw
+    /// once that was read after the doubt arose, and only if nothing is held.
     pub(super) fn clearings(&self, wrong: &mut Vec<String>) {
-        for Cleared { job, since, at } in &self.cleared {
+        for Cleared {
+            job,
+            since,
+            at,
+            told,
+        } in &self.cleared
+        {
             let comment = format!("freezeframe post-script {job}");
-            let asked = self.calls.iter().any(|call| {
-                call.action == "SendCommand"
-                    && call.subject == comment
-                    && happened(call)
-                    && call.ended > *since
-                    && call.ended < *at
-            });
-            if !asked {
+            let between =
+                |call: &&CallRecord| happened(call) && call.ended > *since && call.ended < *at;
+            let mut calls = self.calls.iter().filter(between);
+            let asked = calls
+                .clone()
+                .any(|call| call.action == "SendCommand" && call.subject == comment);
+            let read = *told && calls.any(|call| call.action == "GetCommandInvocation");
+            if !asked && !read {
                 wrong.push(format!(
                     "{job}: uncertain at {since}, cleared at {at}, and nobody asked"
                 ));

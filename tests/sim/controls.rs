@@ -1,6 +1,8 @@
 //! Proof that the checks of the simulation can fail: each promise broken alone in an otherwise honest story is seen.
 
+use chrono::TimeDelta;
 use freezeframe::domain::job::{Mode, Verdict};
+use freezeframe::lab::CallRecord;
 use freezeframe::lab::runtime_simulated::{By, Happening, What};
 
 use crate::sim::eye::{Cleared, Eye, Labelled};
@@ -281,6 +283,22 @@ fn negative_controls_every_false_claim_is_caught() {
                 job: eye.asked[0].job.clone(),
                 since: eye.now,
                 at: eye.now,
+                told: true,
+            };
+            eye.cleared.push(cleared);
+        },
+        "nobody asked",
+    );
+    caught(
+        "a doubt that went away although the instance had told nothing",
+        &|eye| {
+            let read = |call: &&CallRecord| call.action == "GetCommandInvocation";
+            let read = eye.calls.iter().find(read).unwrap().ended;
+            let cleared = Cleared {
+                job: eye.asked[0].job.clone(),
+                since: read - TimeDelta::milliseconds(1),
+                at: read + TimeDelta::milliseconds(1),
+                told: false,
             };
             eye.cleared.push(cleared);
         },

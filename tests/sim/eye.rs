@@ -49,6 +49,8 @@ pub struct Cleared {
     pub job: String,
     pub since: DateTime<Utc>,
     pub at: DateTime<Utc>,
+    /// The job's record had, by then, what the instance told of its own thaw and of its failsafe's end.
+    pub told: bool,
 }
 
 /// A snapshot's proven level, as it was first seen: right after the AWS call that wrote it.

@@ -138,17 +138,15 @@ impl Look {
         let mut views = eye.open.iter().chain(&eye.closed);
         let view = views.find(|view| view.spec.job.as_str() == taken.job);
         let judged = view.is_some_and(|view| {
-            let links = &view.evidence.links;
-            let held = |name: &&str| links.iter().any(|link| link.name == **name && link.holds);
             let owed = view.owed_labels.iter().any(|label| {
                 label.snapshot.as_str() == taken.id && label.level.to_string() == taken.level
             });
             let member = |member: &Member| member.snapshot.as_str() == taken.id;
-            // A doubt of an earlier look may still stand there beside the link that has ended it.
             view.phase >= Phase::Verifying
+                && !view.thaw_uncertain
                 && owed
                 && view.set.iter().any(member)
-                && LINKS.iter().all(held)
+                && LINKS.iter().all(|name| holds(view, name))
         });
         Labelled {
             job: taken.job.clone(),
@@ -333,7 +331,14 @@ impl Memory {
                 job,
                 since,
                 at: now,
+                told: LINKS.iter().all(|name| holds(view, name)),
             });
         }
     }
+}
+
+/// Whether a link of its chain is on the job's record, and holds.
+fn holds(view: &JobView, name: &str) -> bool {
+    let links = &view.evidence.links;
+    links.iter().any(|link| link.name == name && link.holds)
 }

@@ -47,7 +47,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             view.frozen_since = None;
         }
         // Somebody has proven it since: that nobody can be reached now is no new doubt.
-        Thaw::Uncertain(_) if rethaw::is_proven(ops, &view.spec) => {
+        Thaw::Uncertain(_) if rethaw::is_proven(ops, &view.spec) || told_thawed(view) => {
             view.thaw_uncertain = false;
             view.frozen_since = None;
         }
@@ -73,6 +73,16 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             false
         }
     }
+}
+
+/// Whether the instance itself told that our own thaw ended every freeze and the failsafe stood down after it: what
+/// proves that to a label leaves no doubt either. Somebody else's document may be delivered again and freeze once more.
+fn told_thawed(view: &JobView) -> bool {
+    let holds = |name| {
+        let links = &view.evidence.links;
+        links.iter().any(|link| link.name == name && link.holds)
+    };
+    !view.spec.foreign && holds("own-thaw") && holds("failsafe-quiet")
 }
 
 /// Whether a later try to thaw may know more. When the failsafe has acted, or is gone with the instance, none does.
@@ -130,6 +140,10 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
                 view.evidence.covered = before.covered;
             }
             view.freeze_window_ms = view.freeze_window_ms.or(found.window_ms);
+        }
+        if told_thawed(view) {
+            view.thaw_uncertain = false;
+            view.frozen_since = None;
         }
         proof = Some(found);
     }
