@@ -2,6 +2,7 @@
 # How long does one write wait while a set is taken? The longest stall of a writer (512 bytes, fdatasync) on one of N frozen ext4 loop volumes:
 #   none   nothing freezes: what the disk alone does
 #   bare   fsfreeze -f for each; curl --aws-sigv4 CreateSnapshots; fsfreeze -u for each, last in first out: the least that a shell can do
+#   even   the same with all of them at once (`fsfreeze … &`, `wait`): what is left to grow is starting that many processes, and the kernel
 #   ours   linux-filesystem's `snapshot`, as the agent runs it
 # all in the same run, in turns, against the same small EC2 on loopback. As root: `bash benches/stall.sh [ROUNDS]` (5).
 # FF_CALL_MS=50 lets that EC2 take as long as a real one; without it, it answers at once, which is the hardest case for the ratio.
@@ -62,14 +63,19 @@ outer_thaw() { # in a session of its own, whatever happens to us
 none() { sleep 0.3; }
 cat >"$W/bare.sh" <<'END'
 #!/bin/sh
-for m; do fsfreeze -f "$m"; done
+# all at once where EVEN is set: `wait` returns at once when nothing was put into the background
+each() { if [ -n "${EVEN:-}" ]; then fsfreeze "$@" & else fsfreeze "$@"; fi; }
+for m; do each -f "$m"; done
+wait
 curl -q -s -o /dev/null --aws-sigv4 aws:amz:eu-central-1:ec2 -K "$CONFIG" -d 'Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=i-0123456789abcdef0' "$AWS_ENDPOINT_URL_EC2/"
 BACK=''
 for m; do BACK="$m $BACK"; done
-for m in $BACK; do fsfreeze -u "$m"; done
+for m in $BACK; do each -u "$m"; done
+wait
 END
 printf 'user = "ASIAPLANTEDKEY:planted/secret+key"\nheader = "X-Amz-Security-Token: planted//session+token=="\n' >"$W/config"
 bare() { CONFIG=$W/config sh "$W/bare.sh" "${MOUNTS[@]}"; }
+even() { EVEN=yes CONFIG=$W/config sh "$W/bare.sh" "${MOUNTS[@]}"; }
 . "$HERE/../tests/documents/lib.sh"
 ours() {
     render linux-filesystem "$W/agent/run.sh" command=snapshot
@@ -91,19 +97,22 @@ stall() { # HOW: microseconds
     cat "$W/longest"
 }
 median() { sort -n | sed -n "$(((ROUNDS + 1) / 2))p"; }
+ratio() { printf '%d.%02d' $(($1 / $2)) $(($1 * 100 / $2 % 100)); }
 ms() { printf '%d.%d' $(($1 / 1000)) $(($1 / 100 % 10)); }
 
 echo "longest stall of one write in ms, median of $ROUNDS rounds (all rounds); EC2 answers after ${FF_CALL_MS:-0} ms"
-FIRST=''
+declare -A FIRST
 for n in 1 4 16; do
     while [ ${#MOUNTS[@]} -lt $n ]; do add_volume; done
-    for how in none bare ours; do : >"$W/$how"; done
-    for _ in $(seq "$ROUNDS"); do for how in none bare ours; do stall $how >>"$W/$how"; done; done
-    b=$(median <"$W/bare") o=$(median <"$W/ours")
-    FIRST=${FIRST:-$o}
-    for how in none bare ours; do
-        printf 'N=%-2d %-4s %8s   (%s)' $n $how "$(ms "$(median <"$W/$how")")" "$(while read -r u; do printf '%s ' "$(ms "$u")"; done <"$W/$how")"
-        if [ $how = ours ]; then printf '  ours/bare %d.%02d, against N=1 %d.%02d' $((o / b)) $((o * 100 / b % 100)) $((o / FIRST)) $((o * 100 / FIRST % 100)); fi
+    for how in none bare even ours; do : >"$W/$how"; done
+    for _ in $(seq "$ROUNDS"); do for how in none bare even ours; do stall $how >>"$W/$how"; done; done
+    b=$(median <"$W/bare")
+    for how in none bare even ours; do
+        o=$(median <"$W/$how")
+        FIRST[$how]=${FIRST[$how]:-$o}
+        printf 'N=%-2d %-4s %8s   (%s)' $n $how "$(ms "$o")" "$(while read -r u; do printf '%s ' "$(ms "$u")"; done <"$W/$how")"
+        if [ $how != none ]; then printf '  against N=1 %s' "$(ratio "$o" "${FIRST[$how]}")"; fi
+        if [ $how = ours ]; then printf ', ours/bare %s' "$(ratio "$o" "$b")"; fi
         echo
     done
 done
