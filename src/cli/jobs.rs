@@ -53,12 +53,17 @@ pub(super) async fn take_up(ops: &Ops) -> Result<Vec<JobView>, Problem> {
 async fn take_up_again(ops: &Ops, said: &mut TakenUp) -> Result<Vec<JobView>, Problem> {
     let open = ops.journal.open_jobs(ops.scope())?;
     said.before(open.iter().map(|(view, _)| view));
-    let (updates, mut inbox) = mpsc::channel(UPDATES.max(open.len() * 4));
-    let work = async {
-        let settled = recover::settle(ops, &updates).await;
-        drop(updates);
-        settled
-    };
+    let settle = async |updates| recover::settle(ops, &updates).await;
+    telling(open.len(), said, settle).await
+}
+
+/// Settles `jobs` jobs, and says on standard error what is being done for each: it may take minutes.
+async fn telling<T>(
+    jobs: usize,
+    said: &mut TakenUp,
+    settle: impl AsyncFnOnce(mpsc::Sender<JobView>) -> T,
+) -> T {
+    let (updates, mut inbox) = mpsc::channel(UPDATES.max(jobs * 4));
     let tell = async {
         while let Some(view) = inbox.recv().await {
             if let Some(line) = said.line(&view) {
@@ -66,16 +71,7 @@ async fn take_up_again(ops: &Ops, said: &mut TakenUp) -> Result<Vec<JobView>, Pr
             }
         }
     };
-    tokio::join!(work, tell).0
-}
-
-/// Runs something that reports views nobody here looks at.
-async fn drained<T, F: Future<Output = T>>(work: impl FnOnce(mpsc::Sender<JobView>) -> F) -> T {
-    let (updates, mut inbox) = mpsc::channel(16);
-    let drain = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-    let done = work(updates).await;
-    drain.abort();
-    done
+    tokio::join!(settle(updates), tell).0
 }
 
 async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Problem> {
@@ -211,11 +207,8 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         .map(|(view, _)| view.spec.job.clone())
         .collect();
     if !left.is_empty() {
-        let left = &left;
-        ended.extend(
-            drained(|updates| async move { recover::settle_only(ops, &updates, left).await })
-                .await?,
-        );
+        let settle = async |updates| recover::settle_only(ops, &updates, &left).await;
+        ended.extend(telling(left.len(), &mut TakenUp::default(), settle).await?);
     }
     for (view, owner) in &open {
         // In preflight nothing is frozen yet; a thaw on record keeps it from beginning.
@@ -289,7 +282,16 @@ async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Resu
     Ok(exit::OK)
 }
 
+/// Said before the instance is asked: its answer may take a minute, and where its agent is lost there is none.
+fn asks(view: &JobView) {
+    output::note(&format!(
+        "job {} on {}: post-script is sent to the instance; its answer is waited for",
+        view.spec.job, view.spec.instance
+    ));
+}
+
 async fn again(ops: &Ops, mut view: JobView) -> JobView {
+    asks(&view);
     match rethaw::thaw_again(ops, &view.spec.job).await {
         Ok(now) => now,
         Err(problem) => {
@@ -300,6 +302,7 @@ async fn again(ops: &Ops, mut view: JobView) -> JobView {
 }
 
 async fn thawed(ops: &Ops, mut view: JobView) -> JobView {
+    asks(&view);
     match recover::thaw_now(ops, &view).await {
         Ok(()) => {
             view.thaw_uncertain = false;

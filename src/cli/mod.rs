@@ -163,8 +163,11 @@ async fn typed(question: &str, word: &str) -> Result<bool, Problem> {
         return Err(Problem::new(
             Kind::Usage,
             "ask for confirmation",
-            "standard input is not a terminal",
-            "review it (`prune … --dry-run`, `restore plan …`), then repeat with --yes",
+            format!(
+                "standard input is not a terminal, and this wants a yes: {}",
+                question.lines().next().unwrap_or_default()
+            ),
+            "where that is wanted, repeat the command with --yes",
         ));
     }
     output::note(&format!("{question}\nType `{word}` to go on:"));

@@ -88,7 +88,7 @@ pub fn find(name: &str) -> Option<&'static Recipe> {
 ///
 /// # Errors
 /// [`Kind::State`] for a recipe that this version lacks, [`Kind::Usage`] for any other value; both name
-/// the value and the instance, the latter the nearest name that is known.
+/// the value and the instance, the latter the nearest name that is known, or all.
 pub fn lookup(value: &str, instance: &InstanceId) -> Result<&'static Recipe, Problem> {
     if let Some(recipe) = find(value) {
         return Ok(recipe);
@@ -105,21 +105,36 @@ pub fn lookup(value: &str, instance: &InstanceId) -> Result<&'static Recipe, Pro
     Err(unknown(value, instance, nearest(value)))
 }
 
-/// A value that names no recipe, and the nearest that does.
-pub(super) fn unknown(value: &str, instance: &InstanceId, nearest: &str) -> Problem {
+/// A value that names no recipe, and the nearest that does, if one is near; all of ours otherwise.
+pub(super) fn unknown(value: &str, instance: &InstanceId, nearest: Option<&str>) -> Problem {
+    let what = format!("choose a recipe for {instance}");
+    let cause = format!("{CONSISTENT_SNAPSHOT}={value} names no recipe");
+    if let Some(nearest) = nearest {
+        return Problem::new(
+            Kind::Usage,
+            what,
+            format!("{cause}; the nearest known is {nearest}"),
+            format!("correct the tag, or choose with --recipe {nearest}"),
+        );
+    }
+    let known: Vec<&str> = RECIPES.iter().map(|recipe| recipe.name).collect();
+    let known = known.join(", ");
     Problem::new(
         Kind::Usage,
-        format!("choose a recipe for {instance}"),
-        format!("{CONSISTENT_SNAPSHOT}={value} names no recipe; the nearest known is {nearest}"),
-        format!("correct the tag, or choose with --recipe {nearest}"),
+        what,
+        cause,
+        format!("correct the tag, or choose with --recipe one of {known}, or one of your own"),
     )
 }
 
-/// The known name with the fewest edits; the first one when several are as near.
-fn nearest(value: &str) -> &'static str {
+/// The known name with the fewest edits; the first one when several are as near. None where more than half of it would
+/// have to be edited: that is no slip of the fingers.
+fn nearest(value: &str) -> Option<&'static str> {
     names()
-        .min_by_key(|(name, _)| distance(value, name))
-        .map_or(RECIPES[0].name, |(_, target)| target)
+        .map(|(name, target)| (distance(value, name), name, target))
+        .min_by_key(|(distance, ..)| *distance)
+        .filter(|(distance, name, _)| distance * 2 <= name.len())
+        .map(|(.., target)| target)
 }
 
 /// Every name and older name, with the name that it means.
@@ -226,6 +241,13 @@ mod tests {
                 problem.cause.contains(value) && problem.mend.contains(near),
                 "{problem:?}"
             );
+        }
+        for far in ["", "true", "vault", "x".repeat(256).as_str()] {
+            let problem = lookup(far, &instance()).unwrap_err();
+            assert!(!problem.cause.contains("nearest"), "{problem:?}");
+            for recipe in &RECIPES {
+                assert!(problem.mend.contains(recipe.name), "{problem:?}");
+            }
         }
         let hostile = lookup("\u{1b}[2J", &instance()).unwrap_err();
         assert!(!hostile.to_string().contains('\u{1b}'));

@@ -161,7 +161,7 @@ impl Catalogue {
         }
         let builtin = match catalogue::lookup(value, instance) {
             // Not to be reached: what the built-in catalogue knows is here as well.
-            Ok(recipe) => catalogue::unknown(value, instance, recipe.name),
+            Ok(recipe) => catalogue::unknown(value, instance, Some(recipe.name)),
             Err(problem) => problem,
         };
         if builtin.kind != Kind::Usage {
@@ -175,8 +175,11 @@ impl Catalogue {
         let own = nearest.filter(|c| {
             catalogue::find(&c.name).is_none()
                 && catalogue::distance(value, &c.name) < catalogue::nearest_distance(value)
+                && catalogue::distance(value, &c.name) * 2 <= c.name.len()
         });
-        Err(own.map_or(builtin, |c| catalogue::unknown(value, instance, &c.name)))
+        Err(own.map_or(builtin, |c| {
+            catalogue::unknown(value, instance, Some(&c.name))
+        }))
     }
 
     /// Somebody's document, named directly: it keeps Data Lifecycle Manager's contract. One of ours is

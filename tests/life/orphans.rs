@@ -62,6 +62,7 @@ async fn an_abort_thaws_under_a_living_console_which_then_claims_nothing() {
     assert!(!served.runtime.frozen_mounts(&instance).is_empty());
     let aborted = home.run(&["jobs", "abort", "--all"]).await;
     assert_eq!(aborted.code, Some(0), "{aborted:?}");
+    assert!(aborted.err.contains("post-script is sent"), "{aborted:?}");
     served.nothing_frozen(&instance);
     let unknown = home
         .run(&[

@@ -46,7 +46,37 @@ fn a_frozen_lane_counts_while_time_goes_on() {
     let later = hands.screen(80, 24);
     assert!(later.contains("FROZEN 14,412 ms ▮▮▯▯▯▯ of 30 s"), "{later}");
     hands.now += TimeDelta::milliseconds(30_000);
-    assert!(hands.screen(80, 24).contains("past 30 s!"));
+    // The failsafe has acted by then; that nobody told the console is all that it knows.
+    let narrow = hands.screen(80, 24);
+    assert!(narrow.contains("past 30 s, no word"), "{narrow}");
+    assert!(hands.screen(120, 40).contains("past 30 s, no word"));
+    let wide = hands.screen(160, 40);
+    assert!(
+        wide.contains("its failsafe was due, and no word came since"),
+        "{wide}"
+    );
+    hands.press("<Enter>");
+    let page = hands.screen(80, 24);
+    assert!(
+        page.contains("The failsafe on the instance was due"),
+        "{page}"
+    );
+}
+
+/// Nothing of ours thaws what somebody else's document froze.
+#[test]
+fn a_frozen_lane_of_somebody_elses_document_promises_no_failsafe() {
+    let mut theirs = frozen(1, "db-primary", 44_412);
+    theirs.spec.foreign = true;
+    let mut hands = with_jobs(vec![theirs]);
+    let lane = hands.screen(120, 40);
+    assert!(
+        lane.contains("past 30 s!") && !lane.contains("was due"),
+        "{lane}"
+    );
+    hands.press("<Enter>");
+    let page = hands.screen(80, 24);
+    assert!(page.contains("no failsafe of ours"), "{page}");
 }
 
 #[test]

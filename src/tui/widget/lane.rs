@@ -82,6 +82,12 @@ pub fn frozen_ms(job: &JobView, now: DateTime<Utc>) -> Option<u64> {
     Some(u64::try_from((now - since).num_milliseconds()).unwrap_or(0))
 }
 
+/// Whether it counts as frozen only because nobody has told the console otherwise: its budget is spent, so the failsafe on
+/// the instance, where there is one of ours, was due.
+pub fn is_overdue(job: &JobView, now: DateTime<Utc>) -> bool {
+    frozen_ms(job, now).is_some_and(|ms| ms > u64::from(job.spec.budget_s) * 1000)
+}
+
 /// Milliseconds for people, thousands apart: `412 ms`, `12,345 ms`.
 pub fn millis(ms: u64) -> String {
     let digits = ms.to_string();
@@ -215,11 +221,14 @@ fn rest(
         let cells = if width >= WIDE { 20 } else { 6 };
         spans.push(Span::styled(format!(" {} ", millis(ms)), role));
         spans.push(Span::styled(bar(ms, budget, cells), role));
-        let percent = ms.saturating_mul(100) / budget.max(1);
-        let of = if percent > 100 {
-            format!(" past {} s!", job.spec.budget_s)
-        } else {
-            format!(" of {} s", job.spec.budget_s)
+        let of = match is_overdue(job, now) {
+            true if job.spec.foreign => format!(" past {} s!", job.spec.budget_s),
+            true if width < FULL => format!(" past {} s, no word", job.spec.budget_s),
+            true => format!(
+                " past {} s: its failsafe was due, and no word came since",
+                job.spec.budget_s
+            ),
+            false => format!(" of {} s", job.spec.budget_s),
         };
         spans.push(Span::styled(of, role));
         if job.phase > Phase::Frozen {

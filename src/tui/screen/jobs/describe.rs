@@ -62,6 +62,16 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
             ),
             lane::budget_role(ms, budget),
         ));
+        if lane::is_overdue(job, now) {
+            let words = if job.spec.foreign {
+                "The budget is spent, and no failsafe of ours watches over somebody else's document. Look at the instance: \
+                 writes may hang."
+            } else {
+                "The failsafe on the instance was due when the budget was spent; nothing has been heard from there since, \
+                 and the count goes on until somebody tells. If it stays so, look at the instance."
+            };
+            out.push(Entry::Words(words.into(), Role::Error));
+        }
     }
     if let Some(problem) = &job.error {
         out.push(Entry::Pair(
