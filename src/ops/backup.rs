@@ -408,6 +408,10 @@ async fn send_and_follow(
     }
     if let Some(command) = command {
         let outcome = follow(&ops, &spec, &command).await;
+        // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
+        if step == Step::Pre && spec.foreign && thaw_is_on_record(&ops, &spec) {
+            let _ = events.send(Event::Cancel).await;
+        }
         let ended = match step {
             Step::Post => Event::PostEnded(thaw::told(&ops, &spec, outcome).await),
             Step::Look | Step::Pre => Event::PreEnded(outcome),

@@ -66,6 +66,8 @@ enum Thaw {
     Later,
     /// Nobody could confirm it.
     Uncertain(Problem),
+    /// The instance says that something is frozen, or that it could not be thawed.
+    Held(Problem),
 }
 
 /// Settles every job of this scope that an earlier process left open. Each is thawed before anything
@@ -177,8 +179,11 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
     ops.session
         .may_write("thaw an instance", &view.spec.scope)?;
     match send_thaw(ops, view, By::Person).await {
-        Thaw::Done | Thaw::Later => Ok(()),
-        Thaw::Uncertain(problem) => Err(problem),
+        Thaw::Done => Ok(()),
+        // A late pre-script of ours finds the stone that post-script has laid.
+        Thaw::Later if !view.spec.foreign => Ok(()),
+        Thaw::Later => Err(may_begin(view)),
+        Thaw::Uncertain(problem) | Thaw::Held(problem) => Err(problem),
     }
 }
 
@@ -191,14 +196,18 @@ pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem
         .may_write("thaw an instance", &view.spec.scope)?;
     match send_thaw(ops, view, By::Person).await {
         Thaw::Done => Ok(()),
-        Thaw::Uncertain(problem) => Err(problem),
-        Thaw::Later => Err(Problem::new(
-            Kind::Agent,
-            format!("thaw {}", view.spec.instance),
-            "nothing is frozen now, but a command that freezes may still be on its way",
-            "ask again when the job's budget is spent",
-        )),
+        Thaw::Uncertain(problem) | Thaw::Held(problem) => Err(problem),
+        Thaw::Later => Err(may_begin(view)),
     }
+}
+
+fn may_begin(view: &JobView) -> Problem {
+    Problem::new(
+        Kind::Agent,
+        format!("thaw {}", view.spec.instance),
+        "nothing is frozen now, but a command that freezes may still be on its way",
+        "ask again when the job's budget is spent",
+    )
 }
 
 /// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed. What is in doubt is
@@ -242,11 +251,19 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
         let look = tokio::time::timeout(FIRST_LOOK, pre_script_end(ops, view));
         silent.before = look.await.ok().flatten();
     }
-    for _ in 0..BUSY_TRIES {
-        if foreign && let Some(other) = at_work(ops, view).await {
-            return Thaw::Uncertain(in_the_way(view, &other));
+    for tried in 0..BUSY_TRIES {
+        if foreign {
+            match at_work(ops, view).await {
+                Ok(None) => {}
+                Ok(Some(other)) => return Thaw::Uncertain(in_the_way(view, &other)),
+                // A doubt of some time ago can wait until somebody can see whom its thaw would hit.
+                Err(problem) if by == By::TakeUp => return Thaw::Uncertain(problem),
+                Err(problem) => {
+                    tracing::warn!(%problem, "who else is at work there cannot be read")
+                }
+            }
         }
-        if foreign && by == By::TakeUp {
+        if foreign && by == By::TakeUp && tried == 0 {
             ops.doubts.asked(&view.spec.job, ops.clock.now());
         }
         let command = match send::send(ops, &view.spec, Step::Post).await {
@@ -319,22 +336,39 @@ fn not_yet(view: &JobView, certain: bool) -> Thaw {
 
 /// The job that has the instance now, by this journal's leases and, where it is a doubt of some time ago, by what
 /// Systems Manager shows of other consoles. A `post-script` of somebody else's document is of no job: it would thaw
-/// that one's freeze. What cannot be read is in nobody's way.
-async fn at_work(ops: &Ops, view: &JobView) -> Option<JobId> {
+/// that one's freeze.
+///
+/// # Errors
+/// Nobody can say whether another console has it. What the journal cannot tell is in nobody's way.
+async fn at_work(ops: &Ops, view: &JobView) -> Result<Option<JobId>, Problem> {
     let spec = &view.spec;
     let holder = ops
         .journal
         .lease_holder(&spec.scope, &spec.instance, ops.clock.now());
     match holder.unwrap_or_default() {
-        Some(holder) if holder != spec.job => Some(holder),
+        Some(holder) if holder != spec.job => Ok(Some(holder)),
         // What may be frozen this moment waits for no look.
         _ if view.thaw_uncertain => {
             let look = tokio::time::timeout(FIRST_LOOK, elsewhere::jobs_on(ops, &spec.instance));
+            let found = look.await.unwrap_or_else(|_| Err(unseen(view)))?;
             let holds = |other: Other| (other.standing == Standing::Holds).then_some(other.job);
-            look.await.ok()?.ok()?.into_iter().find_map(holds)
+            Ok(found.into_iter().find_map(holds))
         }
-        _ => None,
+        _ => Ok(None),
     }
+}
+
+fn unseen(view: &JobView) -> Problem {
+    Problem::new(
+        Kind::Timeout,
+        format!("look who else is at work on {}", view.spec.instance),
+        format!(
+            "Systems Manager gave no answer within {} s, and post-script of {} would thaw whatever another job has frozen",
+            FIRST_LOOK.as_secs(),
+            view.spec.document
+        ),
+        "it is asked again later",
+    )
 }
 
 fn in_the_way(view: &JobView, other: &JobId) -> Problem {
@@ -418,7 +452,7 @@ fn judged(view: &JobView, trace: &Trace, certain: bool, ended: CommandEnd) -> Th
         })
         .collect();
     if !still.is_empty() || trace.has_error("thaw-failed") {
-        return Thaw::Uncertain(Problem::new(
+        return Thaw::Held(Problem::new(
             Kind::Script,
             what,
             format!("still frozen: {}", still.join(", ")),
@@ -546,6 +580,7 @@ mod tests {
                 Thaw::Done => "done",
                 Thaw::Later => "later",
                 Thaw::Uncertain(_) => "uncertain",
+                Thaw::Held(_) => "held",
             }
         };
         // However long ago it was sent.
@@ -607,10 +642,11 @@ mod tests {
                 Thaw::Done => "done",
                 Thaw::Later => "later",
                 Thaw::Uncertain(_) => "uncertain",
+                Thaw::Held(_) => "held",
             }
         };
         assert_eq!(word(&[hello, lost, open, end], 202, true), "done");
-        assert_eq!(word(&[hello, lost, frozen, end], 202, true), "uncertain");
+        assert_eq!(word(&[hello, lost, frozen, end], 202, true), "held");
         for exit in [202, 203, 205] {
             // Cut off, or never said: the probes may be what is missing.
             assert_eq!(word(&[hello, lost], exit, true), "uncertain", "{exit}");

@@ -112,9 +112,19 @@ fn keep(ops: &Ops, view: &JobView) -> Result<(), Problem> {
 
 /// Whether [`thaw_again`] has proven that nothing of the job is frozen. What cannot be read proves nothing.
 pub(in crate::ops) fn is_proven(ops: &Ops, spec: &JobSpec) -> bool {
-    ops.journal.calls(spec.job.as_str()).is_ok_and(|calls| {
+    is_on_record(ops, spec, &[PROVEN])
+}
+
+/// Whether the doubt about the job was ended by a proof, or by the word of somebody who has looked.
+pub(in crate::ops) fn is_ended(ops: &Ops, spec: &JobSpec) -> bool {
+    is_on_record(ops, spec, &[PROVEN, DECLARED])
+}
+
+fn is_on_record(ops: &Ops, spec: &JobSpec, actions: &[&str]) -> bool {
+    let calls = ops.journal.calls(spec.job.as_str());
+    calls.is_ok_and(|calls| {
         calls
             .iter()
-            .any(|call| call.action == PROVEN && call.outcome.is_some())
+            .any(|call| actions.contains(&call.action.as_str()) && call.outcome.is_some())
     })
 }

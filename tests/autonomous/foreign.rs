@@ -203,6 +203,13 @@ async fn a_doubt_about_somebody_elses_freeze_is_not_asked_about_under_another_co
     let asked = rethaw::thaw_again(&bench.ops, &spec.job).await.unwrap_err();
     assert!(asked.cause.contains(other.job.as_str()), "{asked:?}");
     assert_eq!(bench.calls("SendCommand"), sent);
+    // Whoever cannot see that does not take it for nobody, where no person wants it.
+    bench.fault("ListCommands", 0, u32::MAX, FaultKind::Reset);
+    let (updates, _inbox) = mpsc::channel(16);
+    let blind = recover::settle(&bench.ops, &updates).await.unwrap();
+    assert!(blind[0].owes_thaw());
+    assert_eq!(bench.calls("SendCommand"), sent);
+    bench.lab.faults().clear();
     tokio::time::sleep(Duration::from_secs(600)).await;
     rethaw::thaw_again(&bench.ops, &spec.job).await.unwrap_err();
     assert!(bench.calls("SendCommand") > sent, "that one is over");
@@ -261,6 +268,58 @@ async fn a_doubt_ends_by_the_word_of_somebody_who_has_looked() {
     assert_eq!(again.kind, Kind::State, "no doubt is left");
     let unknown = rethaw::declare_thawed(&bench.ops, &JobId::from_api("nobody"));
     assert_eq!(unknown.unwrap_err().kind, Kind::NotFound);
+}
+
+/// A word that is given while the instance is being asked stays given.
+#[tokio::test(start_paused = true)]
+async fn a_doubt_that_ends_while_it_is_asked_about_stays_ended() {
+    let bench = bench().await;
+    let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
+    assert!(bench.run(spec.clone()).await.owes_thaw());
+    tokio::time::sleep(Duration::from_secs(1_200)).await;
+    let late = FaultKind::Slow(Duration::from_secs(3));
+    bench.fault("SendCommand", 0, 1, late);
+    let (updates, _inbox) = mpsc::channel(16);
+    let word = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rethaw::declare_thawed(&bench.ops, &spec.job).unwrap()
+    };
+    let (settled, declared) = tokio::join!(recover::settle(&bench.ops, &updates), word);
+    let settled = settled.unwrap();
+    assert_eq!(settled, [declared]);
+    let kept = bench.ops.journal.job(bench.ops.scope(), &spec.job);
+    assert!(!kept.unwrap().unwrap().thaw_uncertain);
+    let open = bench.ops.journal.open_jobs(bench.ops.scope()).unwrap();
+    assert!(open.is_empty(), "{open:#?}");
+}
+
+/// A thaw that comes before somebody else's freeze thaws nothing, and no stone keeps that freeze from coming: whoever
+/// asks for it is told, and the job goes no further.
+#[tokio::test(start_paused = true)]
+async fn a_thaw_before_somebody_elses_freeze_is_no_success_and_stops_the_job() {
+    let bench = bench().await;
+    let spec = on_document(&bench, "ops-late", BOTH, "true").await;
+    let late = Mishap::Late(Duration::from_secs(20));
+    bench.fault("pre-script", 0, 1, FaultKind::Command(late));
+    let (updates, mut inbox) = mpsc::channel(64);
+    let stop = CancellationToken::new();
+    let ops = bench.ops.clone();
+    let run = tokio::spawn(backup::run_job(ops, spec.clone(), updates, stop));
+    let asked = async {
+        while inbox.recv().await.unwrap().phase < Phase::Quiescing {}
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let view = bench.ops.journal.job(bench.ops.scope(), &spec.job);
+        let asked = recover::thaw_now(&bench.ops, &view.unwrap().unwrap()).await;
+        while inbox.recv().await.is_some() {}
+        asked
+    };
+    let (ended, asked) = tokio::join!(run, asked);
+    let asked = asked.unwrap_err();
+    assert!(asked.cause.contains("may still be on its way"), "{asked:?}");
+    let view = ended.unwrap().unwrap();
+    assert_eq!(view.verdict, Some(Verdict::Cancelled), "{view:#?}");
+    assert_eq!(bench.calls("CreateSnapshots"), 0);
+    bench.nothing_frozen(&spec.instance);
 }
 
 #[tokio::test(start_paused = true)]

@@ -168,7 +168,8 @@ impl Eye {
             let asked = calls
                 .clone()
                 .any(|call| call.action == "SendCommand" && call.subject == comment);
-            let read = *told && calls.any(|call| call.action == "GetCommandInvocation");
+            let read = calls
+                .any(|call| call.action == "GetCommandInvocation" && told.contains(&call.subject));
             if !asked && !read {
                 wrong.push(format!(
                     "{job}: uncertain at {since}, cleared at {at}, and nobody asked"

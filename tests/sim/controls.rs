@@ -283,7 +283,7 @@ fn negative_controls_every_false_claim_is_caught() {
                 job: eye.asked[0].job.clone(),
                 since: eye.now,
                 at: eye.now,
-                told: true,
+                told: vec!["nobody's".to_owned()],
             };
             eye.cleared.push(cleared);
         },
@@ -298,7 +298,7 @@ fn negative_controls_every_false_claim_is_caught() {
                 job: eye.asked[0].job.clone(),
                 since: read - TimeDelta::milliseconds(1),
                 at: read + TimeDelta::milliseconds(1),
-                told: false,
+                told: Vec::new(),
             };
             eye.cleared.push(cleared);
         },

@@ -49,8 +49,8 @@ pub struct Cleared {
     pub job: String,
     pub since: DateTime<Utc>,
     pub at: DateTime<Utc>,
-    /// The job's record had, by then, what the instance told of its own thaw and of its failsafe's end.
-    pub told: bool,
+    /// The commands that told of the job's own thaw and of its failsafe's end, as its record had it by then.
+    pub told: Vec<String>,
 }
 
 /// A snapshot's proven level, as it was first seen: right after the AWS call that wrote it.

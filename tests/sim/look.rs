@@ -327,11 +327,17 @@ impl Memory {
         if view.thaw_uncertain {
             self.uncertain.entry(job).or_insert(now);
         } else if let Some(since) = self.uncertain.remove(&job) {
+            let evidence = &view.evidence;
+            let told = [&evidence.pre_command, &evidence.post_command].into_iter();
+            let told = match LINKS.iter().all(|name| holds(view, name)) {
+                true => told.flatten().map(ToString::to_string).collect(),
+                false => Vec::new(),
+            };
             self.cleared.push(Cleared {
                 job,
                 since,
                 at: now,
-                told: LINKS.iter().all(|name| holds(view, name)),
+                told,
             });
         }
     }

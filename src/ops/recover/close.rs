@@ -26,10 +26,11 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Brings a job's record to its end as far as it goes. Returns whether the job is over.
 pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
+    let held = matches!(thawed, Thaw::Held(_));
     if view.phase == Phase::Done {
         let doubted = view.owes_thaw() && doubt_stays(ops, view, &thawed);
         let settled = if view.set_unseen {
-            unseen(ops, view).await
+            unseen(ops, view, held).await
         } else if view.owes_labels() {
             owed(ops, view).await
         } else {
@@ -47,7 +48,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             view.frozen_since = None;
         }
         // Somebody has proven it since: that nobody can be reached now is no new doubt.
-        Thaw::Uncertain(_) if rethaw::is_proven(ops, &view.spec) || told_thawed(view) => {
+        Thaw::Uncertain(_) if rethaw::is_proven(ops, &view.spec) => {
             view.thaw_uncertain = false;
             view.frozen_since = None;
         }
@@ -56,7 +57,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             view.error = Some(interrupted(view));
             return false;
         }
-        Thaw::Uncertain(problem) => {
+        Thaw::Uncertain(problem) | Thaw::Held(problem) => {
             view.thaw_uncertain = true;
             view.error = Some(problem);
             if may_yet_be_told(ops, view) {
@@ -64,7 +65,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             }
         }
     }
-    match settle_set(ops, view).await {
+    match settle_set(ops, view, held).await {
         Ok(over) => over,
         Err(problem) => {
             if !view.thaw_uncertain {
@@ -73,16 +74,6 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             false
         }
     }
-}
-
-/// Whether the instance itself told that our own thaw ended every freeze and the failsafe stood down after it: what
-/// proves that to a label leaves no doubt either. Somebody else's document may be delivered again and freeze once more.
-fn told_thawed(view: &JobView) -> bool {
-    let holds = |name| {
-        let links = &view.evidence.links;
-        links.iter().any(|link| link.name == name && link.holds)
-    };
-    !view.spec.foreign && holds("own-thaw") && holds("failsafe-quiet")
 }
 
 /// Whether a later try to thaw may know more. When the failsafe has acted, or is gone with the instance, none does.
@@ -100,11 +91,21 @@ fn doubt_stays(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
             view.frozen_since = None;
             false
         }
-        Thaw::Later | Thaw::Uncertain(_) => may_yet_be_told(ops, view),
+        // While the instance was asked somebody has proven it, or has looked: that ended the doubt, as it is on record.
+        Thaw::Later | Thaw::Uncertain(_) if rethaw::is_ended(ops, &view.spec) => {
+            if let Ok(Some(now)) = ops.journal.job(ops.scope(), &view.spec.job) {
+                *view = now;
+            }
+            view.thaw_uncertain = false;
+            view.frozen_since = None;
+            false
+        }
+        Thaw::Later | Thaw::Uncertain(_) | Thaw::Held(_) => may_yet_be_told(ops, view),
     }
 }
 
-async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
+/// `held`: the instance has just said that something is frozen.
+async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Problem> {
     let mut set = find(ops, view).await?;
     let Lost { gone, unsure } = lost(ops, view, &mut set).await?;
     let now = ops.clock.now();
@@ -141,7 +142,8 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
             }
             view.freeze_window_ms = view.freeze_window_ms.or(found.window_ms);
         }
-        if told_thawed(view) {
+        // Somebody else's document may be delivered again, and freeze once more.
+        if !held && !view.spec.foreign && found.tells_of_the_thaw() {
             view.thaw_uncertain = false;
             view.frozen_since = None;
         }
@@ -203,11 +205,11 @@ async fn settle_set(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
 
 /// A job that ended without anybody being able to look for its set: it is looked for now, and judged by the
 /// records like that of an interrupted job.
-async fn unseen(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
+async fn unseen(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Problem> {
     if view.verdict == Some(Verdict::Cancelled) {
         view.earns = view.verdict;
     }
-    settle_set(ops, view).await
+    settle_set(ops, view, held).await
 }
 
 /// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.

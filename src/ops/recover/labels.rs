@@ -339,6 +339,7 @@ mod tests {
             judged: judged.to_vec(),
             facts: None,
             window_ms: None,
+            found_frozen: false,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::domain::level::Level;
 use crate::domain::machine::{CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
+use crate::domain::trace::Trace;
 use crate::jobs::journal::CallRow;
 use crate::ops::Ops;
 use crate::ops::send::{self, Step};
@@ -35,6 +36,23 @@ pub(super) struct Proof {
     pub(super) facts: Option<PreflightFacts>,
     /// Freeze window in milliseconds, if the instance told.
     pub(super) window_ms: Option<u64>,
+    /// A command of the job found something frozen after its thaw.
+    pub(super) found_frozen: bool,
+}
+
+impl Proof {
+    /// Whether the instance itself told that all was frozen, that our own thaw ended every freeze, that the failsafe stood
+    /// down after it, and nothing else: what proves that to a label leaves no doubt either.
+    pub(super) fn tells_of_the_thaw(&self) -> bool {
+        let holds = |name: &str| {
+            let links = &self.report.links;
+            links.iter().any(|link| link.name == name && link.holds)
+        };
+        !self.found_frozen
+            && ["frozen", "own-thaw", "failsafe-quiet"]
+                .iter()
+                .all(|name| holds(name))
+    }
 }
 
 /// Judges the set of a job by the records. What cannot be found proves nothing.
@@ -80,8 +98,11 @@ pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Resul
             "what preflight saw cannot be read any more".clone_into(&mut one.reason);
         }
     }
+    let told = [&told.pre, &told.post].into_iter().flatten();
+    let found_frozen = told.map(|told| &told.trace).any(Trace::any_probed_frozen);
     Ok(Proof {
         window_ms: report.window_ms,
+        found_frozen,
         report,
         judged,
         facts,
@@ -249,5 +270,41 @@ fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrd
         frozen_before_request: frozen_before_request && pre_first,
         answered,
         answered_before_release: answered && posts_later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::Link;
+
+    #[test]
+    fn a_doubt_ends_only_with_all_of_the_instances_own_proof() {
+        let proof = |broken: Option<&str>, found_frozen| {
+            let link = |name: &str| Link {
+                name: name.to_owned(),
+                holds: broken != Some(name),
+                seen: String::new(),
+            };
+            Proof {
+                report: EvidenceReport {
+                    links: ["frozen", "own-thaw", "failsafe-quiet"].map(link).to_vec(),
+                    ..EvidenceReport::default()
+                },
+                judged: Vec::new(),
+                facts: None,
+                window_ms: None,
+                found_frozen,
+            }
+        };
+        assert!(proof(None, false).tells_of_the_thaw());
+        // Somebody else's freeze, perhaps: but it is there.
+        assert!(!proof(None, true).tells_of_the_thaw());
+        for name in ["frozen", "own-thaw", "failsafe-quiet"] {
+            assert!(!proof(Some(name), false).tells_of_the_thaw(), "{name}");
+        }
+        let mut none = proof(None, false);
+        none.report.links.clear();
+        assert!(!none.tells_of_the_thaw());
     }
 }
