@@ -48,6 +48,8 @@ pub enum Effect {
     CancelJob(JobId),
     /// Thaw and stop every job.
     CancelAll,
+    /// Thaw and stop every job but these.
+    StopAll { spare: Vec<JobId> },
     /// Thaw the instance of a job whose thaw nobody could confirm, and say what came of it.
     ThawAgain(JobId),
     /// Make a prune plan from a fresh reading of the account.

@@ -190,13 +190,8 @@ impl Executor {
                     });
                 }
             }
-            Effect::CancelAll => {
-                // A prune that is started later has a token of its own.
-                std::mem::replace(&mut self.stop, self.brake.child_token()).cancel();
-                for token in self.tokens.all().values() {
-                    token.cancel();
-                }
-            }
+            Effect::CancelAll => self.stop_all(&[]),
+            Effect::StopAll { spare } => self.stop_all(&spare),
             Effect::ThawAgain(job) => {
                 let (messages, own) = (self.messages.clone(), self.tokens.clone());
                 self.work.spawn(async move {
@@ -309,6 +304,17 @@ impl Executor {
                 let _ = messages.send(Message::Notice(problem)).await;
             }
         });
+    }
+
+    /// Stops every job that this console drives but these, and a prune or restore under way; what is started later has a
+    /// token of its own.
+    fn stop_all(&mut self, spare: &[JobId]) {
+        std::mem::replace(&mut self.stop, self.brake.child_token()).cancel();
+        for (job, token) in self.tokens.all().iter() {
+            if !spare.contains(job) {
+                token.cancel();
+            }
+        }
     }
 }
 

@@ -140,7 +140,11 @@ fn abort_and_thaw_is_one_key_and_asks_only_where_nothing_is_held() {
     assert_eq!(hands.press("<Enter>"), [], "let it run");
     assert_eq!(hands.press("x<Tab><Enter>").len(), 1);
     assert_eq!(hands.press("X<Enter>"), []);
-    assert_eq!(hands.press("X<Tab><Enter>"), [Effect::CancelAll]);
+    let copies: Vec<JobView> = every_kind()
+        .into_iter()
+        .filter(JobView::only_copies)
+        .collect();
+    assert_eq!(hands.press("X<Tab><Enter>"), stopped(&copies));
     let mut over = with_jobs(vec![proven(6, "files")]);
     assert_eq!(over.press("x<Tab><Enter>X<Tab><Enter>"), [], "nothing runs");
 }
@@ -358,6 +362,26 @@ fn rows_of_the_journal_do_not_replace_what_own_jobs_have_said_since() {
     assert!(shown(&hands).contains("▲ db-primary"), "{}", shown(&hands));
 }
 
+/// What `X` does, once it is confirmed, while these are left to their copying.
+fn stopped(copying: &[JobView]) -> [Effect; 1] {
+    let spare = copying.iter().map(|job| job.spec.job.clone()).collect();
+    [Effect::StopAll { spare }]
+}
+
+#[test]
+fn stopping_all_spares_what_is_only_copied() {
+    let mut copies = proven(2, "web-1");
+    (copies.verdict, copies.phase) = (None, Phase::Completing);
+    copies.phases.pop();
+    let mut hands = with_jobs(vec![copies.clone()]);
+    assert_eq!(hands.press("X"), [], "it holds nothing");
+    assert!(!shown(&hands).contains("cancel all"), "{}", shown(&hands));
+    hands.message(Message::Job(Box::new(frozen(1, "db-primary", 412))));
+    hands.press("X");
+    shows!("jobs_cancel_all_beside_copying", hands);
+    assert_eq!(hands.press("<Tab><Enter>"), stopped(&[copies]));
+}
+
 #[test]
 fn stopping_all_and_leaving_are_about_own_jobs_only() {
     let mut hands = with_jobs(Vec::new());
@@ -371,7 +395,7 @@ fn stopping_all_and_leaving_are_about_own_jobs_only() {
     hands.message(Message::Job(Box::new(frozen(1, "db-primary", 412))));
     hands.press("X");
     shows!("jobs_cancel_all_beside_others", hands);
-    assert_eq!(hands.press("<Tab><Enter>"), [Effect::CancelAll]);
+    assert_eq!(hands.press("<Tab><Enter>"), stopped(&[]));
     hands.press("<C-c>");
     shows!("leaving_beside_others", hands);
     let mut over = frozen(1, "db-primary", 412);

@@ -95,6 +95,12 @@ impl App {
             }
             Request::CancelJob(job) => effects.push(Effect::CancelJob(job)),
             Request::CancelAll => effects.push(Effect::CancelAll),
+            Request::StopAll => {
+                // They hold nothing, and are labelled: to stop them would only call them cancelled.
+                let copying = self.world.own_running().filter(|job| job.only_copies());
+                let spare = copying.map(|job| job.spec.job.clone()).collect();
+                effects.push(Effect::StopAll { spare });
+            }
             Request::ThawAgain(job) => effects.push(Effect::ThawAgain(job)),
             Request::Copy(text) => {
                 self.notice = Some(Notice::Info(format!("copied {text}")));

@@ -203,6 +203,11 @@ impl World {
         self.running().filter(|job| self.is_own(job))
     }
 
+    /// Those of them that to stop means something for: of the others AWS only copies the set.
+    pub fn own_stoppable(&self) -> impl Iterator<Item = &JobView> {
+        self.own_running().filter(|job| !job.only_copies())
+    }
+
     /// What other processes do whatever happens to this one, in words; `None` where nothing of theirs could be
     /// stopped.
     pub fn goes_on_elsewhere(&self) -> Option<String> {

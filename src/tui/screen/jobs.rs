@@ -334,7 +334,7 @@ impl Screen for Jobs {
             Action::Filter => self.open.is_none(),
             Action::CopyId | Action::Metrics => job.is_some(),
             Action::CancelJob => job.is_some_and(|job| can_be_stopped(job, cx)),
-            Action::CancelAll => cx.world.own_running().next().is_some(),
+            Action::CancelAll => cx.world.own_stoppable().next().is_some(),
             Action::ThawAgain => job.is_some_and(|job| job.thaw_uncertain),
             Action::ShowSet | Action::Restore => job.is_some_and(|job| !job.set.is_empty()),
             _ => false,
@@ -488,7 +488,7 @@ impl Screen for Jobs {
             }
             items.push(item(Action::Metrics, format!("backup metrics of {name}")));
         }
-        let running = cx.world.own_running().count();
+        let running = cx.world.own_stoppable().count();
         if running > 0 {
             items.push(item(
                 Action::CancelAll,

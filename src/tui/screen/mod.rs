@@ -94,6 +94,8 @@ pub enum Request {
     CancelJob(JobId),
     /// Thaw and stop every job.
     CancelAll,
+    /// Thaw and stop every job that is not over but for AWS's copying.
+    StopAll,
     /// Thaw the instance of a job whose thaw nobody could confirm.
     ThawAgain(JobId),
     /// Make a prune plan.

@@ -99,9 +99,10 @@ pub fn cancel_of_another(job: &JobView) -> Question {
 /// Whether to stop all of this console's.
 pub fn cancel_all() -> Question {
     let says = |cx: &Cx<'_>| {
-        let running = cx.world.own_running().count();
-        let frozen = cx.world.own_running().filter(|job| lane::is_frozen(job));
+        let running = cx.world.own_stoppable().count();
+        let frozen = cx.world.own_stoppable().filter(|job| lane::is_frozen(job));
         let frozen = frozen.count();
+        let copying = cx.world.own_running().count() - running;
         let mut says = vec![
             (
                 format!("{running} running, {frozen} of them frozen now."),
@@ -112,13 +113,17 @@ pub fn cancel_all() -> Question {
                 Role::Text,
             ),
         ];
+        if copying > 0 {
+            let words = format!("{copying} thawed and labelled, left to AWS's copying.");
+            says.push((words, Role::Muted));
+        }
         let others = cx.world.goes_on_elsewhere();
         says.extend(others.map(|words| (words, Role::Text)));
         says
     };
     let choices = vec![
         Choice::safe("Let them run"),
-        Choice::asks("Thaw and stop all", vec![Request::CancelAll]),
+        Choice::asks("Thaw and stop all", vec![Request::StopAll]),
     ];
     Question::live("Thaw and stop every job of this console?", says, choices)
 }
