@@ -3,9 +3,11 @@
 use std::io::IsTerminal as _;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::args::Global;
-use super::{exit, output, session, signals};
+use super::left::Left;
+use super::{exit, session, signals};
 use crate::config::theme::Theme;
 use crate::domain::problem::{Kind, Problem};
 use crate::ops::run::new_id;
@@ -33,7 +35,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     let opened = session::open(global).await?;
     let clock = opened.ops.clock;
     let (effects, effects_in) = mpsc::channel(QUEUE);
-    let (messages, messages_in) = mpsc::channel(QUEUE);
+    let (messages, mut messages_in) = mpsc::channel(QUEUE);
     let executor =
         Executor::new(opened.ops.clone(), messages).with_limits(opened.config.run.clone());
     let brake = executor.brake();
@@ -46,6 +48,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             "check the terminal; TERM must name one",
         )
     };
+    let mut left = Left::default();
     let shown = async {
         let (mut terminal, guard) = terminal::take()?;
         let mut app = App::new(Styles::new(theme, depth), new_id).configured(
@@ -57,11 +60,12 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             &mut terminal,
             &mut app,
             effects.clone(),
-            messages_in,
+            &mut messages_in,
             || clock.now(),
         )
         .await;
         drop(guard);
+        left = Left::of(app.world());
         // Dropped on a terminal that is gone, it would panic over what it cannot print, and take the jobs along.
         if terminal.show_cursor().is_err() {
             std::mem::forget(terminal);
@@ -75,13 +79,27 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     drop(effects);
     // Without a screen the signals are ours again: a hang-up changes nothing, the others thaw and stop.
     signals::survive_hangup()?;
-    let watcher = signals::stop_on_signals(brake.clone(), signals::OfJobs::unseen())?;
+    let interrupted = brake.clone();
+    let stops = match shown {
+        // It was told to stop already: a signal adds nothing.
+        Ok(Outcome::Quit) => {
+            let told = CancellationToken::new();
+            told.cancel();
+            told
+        }
+        _ => brake,
+    };
+    let watcher = signals::stop_on_signals(stops, signals::OfJobs::unseen())?;
     if !executor.is_finished() {
         // On a hang-up nobody reads this, and jobs go on all the same.
-        output::note("finishing what is under way");
+        left.begin(!matches!(shown, Ok(Outcome::Quit)));
+    }
+    while let Some(message) = messages_in.recv().await {
+        left.hear(message);
     }
     let ended = executor.await;
     watcher.abort();
+    let doubts = left.end();
     opened.close().await;
     match (shown, ended) {
         (Err(error), _) => Err(failed(error)),
@@ -91,8 +109,9 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             error.to_string(),
             "start freezeframe again: it takes up what was left open, thawing first",
         )),
+        _ if doubts => Ok(exit::THAW_UNCERTAIN),
         (Ok(Outcome::Terminated), _) => Ok(exit::INTERRUPTED),
-        (Ok(_), _) if brake.is_cancelled() => Ok(exit::INTERRUPTED),
+        (Ok(_), _) if interrupted.is_cancelled() => Ok(exit::INTERRUPTED),
         (Ok(_), _) => Ok(exit::OK),
     }
 }

@@ -5,6 +5,7 @@ mod console;
 pub mod exit;
 mod jobs;
 mod lab;
+mod left;
 mod list;
 mod metrics;
 pub mod output;

@@ -364,7 +364,7 @@ impl App {
         }
         match self.leaving_since {
             Some(since) if now - since <= INTERRUPT_AGAIN => {
-                vec![Request::CancelAll, Request::Quit]
+                vec![Request::StopAll, Request::Quit]
             }
             Some(_) => {
                 self.leaving_since = Some(now);

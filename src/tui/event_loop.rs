@@ -34,7 +34,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How the console was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The person left; nothing runs, or what ran is being cancelled (`Effect::CancelAll` was sent).
+    /// The person left; nothing runs, or what ran is being stopped (`Effect::StopAll` was sent), or AWS only copies.
     Quit,
     /// The screen is gone or was left, running jobs are to finish: the terminal hung up, or the
     /// person chose so.
@@ -66,7 +66,7 @@ pub async fn run<W: Write>(
     terminal: &mut Terminal<CrosstermBackend<W>>,
     app: &mut App,
     effects: mpsc::Sender<Effect>,
-    messages: mpsc::Receiver<Message>,
+    messages: &mut mpsc::Receiver<Message>,
     clock: impl Fn() -> DateTime<Utc>,
 ) -> io::Result<Outcome> {
     run_with(
@@ -108,7 +108,7 @@ pub async fn run_with<W: Write>(
     mut keys: impl Stream<Item = io::Result<Event>> + Unpin,
     mut signals: impl Stream<Item = Signal> + Unpin,
     effects: mpsc::Sender<Effect>,
-    mut messages: mpsc::Receiver<Message>,
+    messages: &mut mpsc::Receiver<Message>,
     clock: impl Fn() -> DateTime<Utc>,
 ) -> io::Result<Outcome> {
     let mut pending: VecDeque<Effect> = app.start().into();

@@ -6,31 +6,62 @@ mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::effect::{Effect, Generation, RunRequest};
 use super::message::{Identity, Message, Part};
 use crate::domain::ids::JobId;
-use crate::domain::job::JobView;
+use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
 use crate::jobs::journal::Seen;
 use crate::ops::run::{RunOptions, run_all, spec_for};
 use crate::ops::{Ops, inventory, metrics, preflight, prune, restore, rethaw};
 
+/// Pause between two looks whether the jobs that are left when the person leaves need somebody still.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Jobs of the journal that the Jobs screen shows.
 const HISTORY: u32 = 500;
 
-/// The jobs that this console drives, and what stops each.
+/// The jobs that this console drives.
 #[derive(Clone, Default)]
-struct Tokens(Arc<Mutex<HashMap<JobId, CancellationToken>>>);
+struct Tokens(Arc<Mutex<HashMap<JobId, Driven>>>);
+
+/// One of them.
+struct Driven {
+    stops: CancellationToken,
+    /// It is over, or AWS only copies its set: it needs nobody.
+    needs_nobody: bool,
+}
+
+impl Driven {
+    fn new(brake: &CancellationToken) -> Self {
+        Self {
+            stops: brake.child_token(),
+            needs_nobody: false,
+        }
+    }
+}
 
 impl Tokens {
-    fn all(&self) -> MutexGuard<'_, HashMap<JobId, CancellationToken>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<JobId, Driven>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this view says of one of them.
+    fn saw(&self, view: &JobView) {
+        if let Some(driven) = self.all().get_mut(&view.spec.job) {
+            driven.needs_nobody = view.phase == Phase::Done || view.only_copies();
+        }
+    }
+
+    fn need_nobody(&self) -> bool {
+        self.all().values().all(|driven| driven.needs_nobody)
     }
 
     /// Whether this console drives that job.
@@ -51,8 +82,13 @@ pub struct Executor {
     stop: CancellationToken,
     /// Reads; dropped when the console closes.
     reads: JoinSet<()>,
-    /// Jobs, prunes, restores; waited for.
+    /// Prunes, restores, thaws; waited for.
     work: JoinSet<()>,
+    /// Runs; waited for, but not for AWS's copying where the person leaves.
+    runs: JoinSet<()>,
+    leaves: bool,
+    /// The console closes: nothing more is looked for.
+    closing: CancellationToken,
 }
 
 impl Executor {
@@ -74,6 +110,9 @@ impl Executor {
             brake,
             reads: JoinSet::new(),
             work: JoinSet::new(),
+            runs: JoinSet::new(),
+            leaves: false,
+            closing: CancellationToken::new(),
         }
     }
 
@@ -85,7 +124,8 @@ impl Executor {
     }
 
     /// Thaws and settles what others leave open, from before the first effect on, and serves effects until the console
-    /// closes its end. Returns when every job, prune and restore has ended.
+    /// closes its end. Returns when every job, prune and restore has ended; after [`Effect::Quit`] jobs that only copy are
+    /// left to AWS, open on record, as they are when a console is killed.
     pub async fn run(mut self, mut effects: mpsc::Receiver<Effect>) {
         self.watch();
         while let Some(effect) = effects.recv().await {
@@ -95,10 +135,23 @@ impl Executor {
             while let Some(ended) = self.work.try_join_next() {
                 self.told(ended).await;
             }
+            while let Some(ended) = self.runs.try_join_next() {
+                self.told(ended).await;
+            }
         }
         self.reads.abort_all();
+        self.closing.cancel();
         while let Some(ended) = self.work.join_next().await {
             self.told(ended).await;
+        }
+        while !(self.leaves && self.tokens.need_nobody()) {
+            tokio::select! {
+                ended = self.runs.join_next() => match ended {
+                    Some(ended) => self.told(ended).await,
+                    None => break,
+                },
+                () = sleep(LOOK_AGAIN), if self.leaves => {}
+            }
         }
     }
 
@@ -131,6 +184,7 @@ impl Executor {
             messages.clone(),
             own.clone(),
             wake.clone(),
+            self.closing.clone(),
         ));
         self.reads.spawn(watch::news(
             ops.clone(),
@@ -177,8 +231,8 @@ impl Executor {
             }),
             Effect::StartRun(request) => self.start(request),
             Effect::CancelJob(job) => {
-                if let Some(token) = self.tokens.all().get(&job) {
-                    token.cancel();
+                if let Some(driven) = self.tokens.all().get(&job) {
+                    driven.stops.cancel();
                 } else {
                     let messages = self.messages.clone();
                     self.work.spawn(async move {
@@ -260,7 +314,8 @@ impl Executor {
                 });
             }
             // The event loop takes these itself.
-            Effect::Copy(_) | Effect::Detach | Effect::Quit => {}
+            Effect::Copy(_) | Effect::Detach => {}
+            Effect::Quit => self.leaves = true,
         }
     }
 
@@ -298,7 +353,7 @@ impl Executor {
                 let _ = told.send(Message::Notice(problem)).await;
             }
         });
-        self.work.spawn(async move {
+        self.runs.spawn(async move {
             if let Err(problem) = start_run(&ops, request, limits, &messages, &tokens, &brake).await
             {
                 let _ = messages.send(Message::Notice(problem)).await;
@@ -310,9 +365,9 @@ impl Executor {
     /// token of its own.
     fn stop_all(&mut self, spare: &[JobId]) {
         std::mem::replace(&mut self.stop, self.brake.child_token()).cancel();
-        for (job, token) in self.tokens.all().iter() {
+        for (job, driven) in self.tokens.all().iter() {
             if !spare.contains(job) {
-                token.cancel();
+                driven.stops.cancel();
             }
         }
     }
@@ -370,8 +425,7 @@ async fn start_run(
             });
         match spec {
             Ok(spec) => {
-                let token = brake.child_token();
-                tokens.all().insert(spec.job.clone(), token);
+                tokens.all().insert(spec.job.clone(), Driven::new(brake));
                 specs.push(spec);
             }
             Err(problem) => refused.push(problem),
@@ -396,12 +450,13 @@ async fn start_run(
         tokens
             .all()
             .entry(job.clone())
-            .or_insert_with(|| brake.child_token())
+            .or_insert_with(|| Driven::new(brake))
+            .stops
             .clone()
     };
     let (results, ()) = tokio::join!(
         run_all(ops, specs, &options.limits, updates, token_of),
-        forward(inbox, messages.clone())
+        forward(inbox, messages.clone(), tokens)
     );
     tracing::info!(%run, jobs = results.len(), "a run is over");
     forget(
@@ -421,8 +476,13 @@ fn forget(tokens: &Tokens, jobs: &[JobId]) {
     }
 }
 
-async fn forward(mut inbox: mpsc::Receiver<JobView>, messages: mpsc::Sender<Message>) {
+async fn forward(
+    mut inbox: mpsc::Receiver<JobView>,
+    messages: mpsc::Sender<Message>,
+    tokens: &Tokens,
+) {
     while let Some(view) = inbox.recv().await {
+        tokens.saw(&view);
         // The console may be gone; jobs go on without it.
         let _ = messages.send(Message::Job(Box::new(view))).await;
     }

@@ -315,6 +315,39 @@ async fn what_others_write_is_told_by_itself() {
     console.close().await;
 }
 
+/// What only copies is left to AWS where the person leaves, as proven as it is; whoever waits sees it done.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_does_not_wait_for_copying() {
+    for leaves in [true, false] {
+        let house = House::new().await;
+        let mut console = Console::open(house.process());
+        let run = RunRequest {
+            run: RunId::from_api(freezeframe::ops::run::new_id()),
+            instances: vec![house.bench.instance("linux-filesystem").await.id],
+            recipe: None,
+            mode: Mode::Coordinated,
+            freeze_root: false,
+            budget_s: Some(30),
+            on_failure: OnFailure::Skip,
+        };
+        console.asks.send(Effect::StartRun(run)).await.unwrap();
+        let copies = console.until("it copies", JobView::only_copies).await;
+        if leaves {
+            let spare = vec![copies.spec.job.clone()];
+            console.asks.send(Effect::StopAll { spare }).await.unwrap();
+            console.asks.send(Effect::Quit).await.unwrap();
+        }
+        console.close().await;
+        let ops = house.process();
+        let after = ops.journal.job(ops.scope(), &copies.spec.job).unwrap();
+        let after = after.unwrap();
+        assert_eq!(after.only_copies(), leaves, "{after:#?}");
+        assert_eq!(after.earns, Some(Verdict::Filesystem));
+        let open = ops.journal.open_jobs(ops.scope()).unwrap();
+        assert_eq!(open.len(), usize::from(leaves), "a start records its end");
+    }
+}
+
 /// As `freezeframe jobs abort` does it.
 #[tokio::test(start_paused = true)]
 async fn a_job_of_another_process_is_thawed_under_it() {

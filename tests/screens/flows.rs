@@ -387,19 +387,25 @@ fn ctrl_c_asks_while_a_job_runs_and_twice_cancels() {
     let mut hands = busy();
     assert_eq!(hands.press("<C-c>"), []);
     assert_eq!(hands.press("<Enter>"), [], "the safe button stays");
-    assert_eq!(hands.press("<C-c><C-c>"), [Effect::CancelAll, Effect::Quit]);
+    assert_eq!(
+        hands.press("<C-c><C-c>"),
+        [Effect::StopAll { spare: vec![] }, Effect::Quit]
+    );
 
     let mut slow = busy();
     slow.press("<C-c>");
     slow.now += TimeDelta::seconds(3);
     assert_eq!(slow.press("<C-c>"), [], "too late for twice");
     slow.now += TimeDelta::seconds(1);
-    assert_eq!(slow.press("<C-c>"), [Effect::CancelAll, Effect::Quit]);
+    assert_eq!(
+        slow.press("<C-c>"),
+        [Effect::StopAll { spare: vec![] }, Effect::Quit]
+    );
 
     assert_eq!(busy().press(":q<Enter><Right><Enter>"), [Effect::Detach]);
     assert_eq!(
         busy().press("<C-c><Tab><Tab><Enter>"),
-        [Effect::CancelAll, Effect::Quit]
+        [Effect::StopAll { spare: vec![] }, Effect::Quit]
     );
     assert_eq!(busy().press("<C-c><Esc>qqq"), []);
 }

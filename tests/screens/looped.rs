@@ -83,7 +83,7 @@ fn open<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> impl Stream<Item = T>
 async fn asks_first_draws_what_comes_and_leaves() {
     let screen = Screen::default();
     let (effects, mut asked) = mpsc::channel(8);
-    let (say, messages) = mpsc::channel(8);
+    let (say, mut messages) = mpsc::channel(8);
     let (press, keys) = mpsc::channel(8);
     let mut app = app();
     let mut terminal = screen.terminal();
@@ -93,7 +93,7 @@ async fn asks_first_draws_what_comes_and_leaves() {
         open(keys),
         stream::pending(),
         effects,
-        messages,
+        &mut messages,
         noon,
     );
     let person = async {
@@ -139,7 +139,7 @@ async fn signals_and_a_lost_terminal_end_it_in_their_own_ways() {
     ] {
         let screen = Screen::default();
         let (effects, _asked) = mpsc::channel(8);
-        let (_say, messages) = mpsc::channel(8);
+        let (_say, mut messages) = mpsc::channel(8);
         let signals = stream::iter([signal]).chain(stream::pending());
         let ended = run_with(
             &mut screen.terminal(),
@@ -147,14 +147,14 @@ async fn signals_and_a_lost_terminal_end_it_in_their_own_ways() {
             stream::pending(),
             signals,
             effects,
-            messages,
+            &mut messages,
             noon,
         )
         .await;
         assert_eq!(ended.unwrap(), outcome);
     }
     let (effects, _asked) = mpsc::channel(8);
-    let (_say, messages) = mpsc::channel(8);
+    let (_say, mut messages) = mpsc::channel(8);
     let gone = stream::iter([Err(std::io::Error::other("EIO"))]);
     let screen = Screen::default();
     let ended = run_with(
@@ -163,7 +163,7 @@ async fn signals_and_a_lost_terminal_end_it_in_their_own_ways() {
         gone,
         stream::pending(),
         effects,
-        messages,
+        &mut messages,
         noon,
     )
     .await;
@@ -175,7 +175,7 @@ async fn cancelling_reaches_an_executor_that_was_slow() {
     let screen = Screen::default();
     // Room for one effect only: the first question fills it.
     let (effects, mut asked) = mpsc::channel(1);
-    let (say, messages) = mpsc::channel(8);
+    let (say, mut messages) = mpsc::channel(8);
     let (press, keys) = mpsc::channel(8);
     let mut app = app();
     let mut terminal = screen.terminal();
@@ -185,7 +185,7 @@ async fn cancelling_reaches_an_executor_that_was_slow() {
         open(keys),
         stream::pending(),
         effects,
-        messages,
+        &mut messages,
         noon,
     );
     let person = async {
@@ -214,7 +214,7 @@ async fn cancelling_reaches_an_executor_that_was_slow() {
             [
                 Effect::LoadFleet(_),
                 Effect::LoadJobs(_),
-                Effect::CancelAll,
+                Effect::StopAll { .. },
                 Effect::Quit
             ]
         ),
@@ -226,7 +226,7 @@ async fn cancelling_reaches_an_executor_that_was_slow() {
 async fn the_picture_stands_still_when_nothing_moves() {
     let screen = Screen::default();
     let (effects, mut asked) = mpsc::channel(8);
-    let (say, messages) = mpsc::channel(8);
+    let (say, mut messages) = mpsc::channel(8);
     let (press, keys) = mpsc::channel(8);
     let mut app = app();
     let mut terminal = screen.terminal();
@@ -244,7 +244,7 @@ async fn the_picture_stands_still_when_nothing_moves() {
         open(keys),
         stream::pending(),
         effects,
-        messages,
+        &mut messages,
         clock,
     );
     let person = async {

@@ -10,9 +10,10 @@ use crate::tui::widget::dialog::{Choice, Question};
 
 const TITLE: &str = "Leave freezeframe?";
 
-/// The question: one while something runs, another once all has ended.
+/// The question: one while something runs, one while AWS only copies, another once all has ended.
 pub struct Leave {
     busy: Question,
+    copying: Question,
     idle: Question,
 }
 
@@ -34,8 +35,26 @@ impl Leave {
             Choice::asks("Leave when all is done", vec![Request::Detach]),
             Choice::asks(
                 "Thaw, stop and leave",
-                vec![Request::CancelAll, Request::Quit],
+                vec![Request::StopAll, Request::Quit],
             ),
+        ];
+        let only = |cx: &Cx<'_>| {
+            let mut says = vec![
+                (format!("{}.", cx.world.busy().join(", ")), Role::Text),
+                (
+                    "That needs nobody: AWS goes on by itself, and any later start of freezeframe records its end and publishes \
+                     its metrics."
+                        .to_owned(),
+                    Role::Muted,
+                ),
+            ];
+            says.extend(elsewhere(cx));
+            says
+        };
+        let copying = vec![
+            Choice::safe("Stay"),
+            Choice::asks("Leave it to AWS", vec![Request::Quit]),
+            Choice::asks("Leave when all is done", vec![Request::Detach]),
         ];
         let ended = |cx: &Cx<'_>| {
             let words = "Everything has ended meanwhile; leaving stops nothing.";
@@ -52,6 +71,7 @@ impl Leave {
         ];
         Self {
             busy: Question::live(TITLE, says, busy),
+            copying: Question::live(TITLE, only, copying),
             idle: Question::live(TITLE, ended, idle),
         }
     }
@@ -59,6 +79,8 @@ impl Leave {
     fn now(&self, cx: &Cx<'_>) -> &Question {
         if cx.world.busy().is_empty() {
             &self.idle
+        } else if cx.world.is_left_to_aws() {
+            &self.copying
         } else {
             &self.busy
         }
@@ -78,7 +100,8 @@ impl Screen for Leave {
     }
 
     fn purpose(&self) -> &'static str {
-        "Whether to stay, to leave when everything has ended, or to thaw and stop everything first; Esc stays."
+        "Whether to stay, to leave when everything has ended, or to thaw and stop first what is more than AWS's copying; \
+         Esc stays."
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
@@ -88,6 +111,8 @@ impl Screen for Leave {
     fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
         if cx.world.busy().is_empty() {
             self.idle.act(action, cx)
+        } else if cx.world.is_left_to_aws() {
+            self.copying.act(action, cx)
         } else {
             self.busy.act(action, cx)
         }

@@ -97,7 +97,7 @@ impl App {
             Request::CancelAll => effects.push(Effect::CancelAll),
             Request::StopAll => {
                 // They hold nothing, and are labelled: to stop them would only call them cancelled.
-                let copying = self.world.own_running().filter(|job| job.only_copies());
+                let copying = self.world.left_to_aws();
                 let spare = copying.map(|job| job.spec.job.clone()).collect();
                 effects.push(Effect::StopAll { spare });
             }

@@ -203,7 +203,7 @@ impl World {
         self.running().filter(|job| self.is_own(job))
     }
 
-    /// Those of them that to stop means something for: of the others AWS only copies the set.
+    /// Those of them that to stop means something for.
     pub fn own_stoppable(&self) -> impl Iterator<Item = &JobView> {
         self.own_running().filter(|job| !job.only_copies())
     }
@@ -221,6 +221,21 @@ impl World {
         Some(format!(
             "{jobs}; x on a lane, or `freezeframe jobs abort --job ID`, stops one."
         ))
+    }
+
+    /// Jobs of this console whose sets AWS only copies, and goes on to copy without it. A lab of its own ends with it.
+    pub fn left_to_aws(&self) -> impl Iterator<Item = &JobView> {
+        let identity = self.identity.data.as_ref();
+        let goes_on = !identity.is_some_and(|identity| identity.own_world);
+        self.own_running()
+            .filter(move |job| goes_on && job.only_copies())
+    }
+
+    /// Whether nothing is left of what this console runs but such copying.
+    pub fn is_left_to_aws(&self) -> bool {
+        !self.prune_runs
+            && !self.restore_runs
+            && self.own_running().count() == self.left_to_aws().count()
     }
 
     /// What this console still runs, in words; empty when leaving loses nothing.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use super::{HISTORY, Tokens};
 use crate::domain::ids::JobId;
@@ -34,6 +35,7 @@ pub(super) async fn take_up(
     messages: mpsc::Sender<Message>,
     own: Tokens,
     wake: Arc<Notify>,
+    closing: CancellationToken,
 ) {
     let mut told = None;
     let mut rounds = Rounds::default();
@@ -55,6 +57,7 @@ pub(super) async fn take_up(
         tokio::select! {
             biased;
             () = messages.closed() => return,
+            () = closing.cancelled() => return,
             () = wake.notified() => {}
             () = sleep(pause) => {}
         }

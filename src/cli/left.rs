@@ -1,0 +1,98 @@
+//! What a console says once its screen is left and something is still under way: a line for each change, and what became
+//! of it. On a hang-up nobody reads that, and it goes on all the same.
+
+use super::output;
+use super::progress::Progress;
+use super::taken_up::TakenUp;
+use crate::domain::ids::JobId;
+use crate::domain::job::{JobView, Phase};
+use crate::tui::app::world::World;
+use crate::tui::message::Message;
+
+/// What was under way when the screen was left.
+#[derive(Default)]
+pub(super) struct Left {
+    busy: Vec<String>,
+    /// Only AWS's copying is left, and the person leaves.
+    nothing: bool,
+    jobs: Vec<JobView>,
+    progress: Option<Progress>,
+    others: TakenUp,
+}
+
+impl Left {
+    pub(super) fn of(world: &World) -> Self {
+        let jobs: Vec<JobView> = world.own_running().cloned().collect();
+        let mut progress = Progress::of(jobs.len());
+        for job in &jobs {
+            // Where it stood the screen has shown.
+            progress.line(job);
+        }
+        Self {
+            busy: world.busy(),
+            nothing: !world.busy().is_empty() && world.is_left_to_aws(),
+            jobs,
+            progress: Some(progress),
+            others: TakenUp::default(),
+        }
+    }
+
+    /// Said when not everything has ended by then. `waits`: AWS's copying is waited for.
+    pub(super) fn begin(&self, waits: bool) {
+        if self.nothing && !waits {
+            return;
+        }
+        let what = match self.busy.as_slice() {
+            [] => "what was begun for jobs that this console did not start".to_owned(),
+            busy => busy.join(", "),
+        };
+        output::note(&format!("finishing what is under way: {what}"));
+    }
+
+    /// What the executor tells goes on.
+    pub(super) fn hear(&mut self, message: Message) {
+        match message {
+            Message::Job(view) => {
+                let line = self.progress.as_mut().and_then(|p| p.line(&view));
+                if let Some(line) = line {
+                    output::note(&line);
+                }
+                self.jobs.retain(|job| job.spec.job != view.spec.job);
+                self.jobs.push(*view);
+            }
+            Message::Others(views) => {
+                for view in &views {
+                    if let Some(line) = self.others.line(view) {
+                        output::note(&line);
+                    }
+                }
+            }
+            Message::Notice(problem) => output::note(&problem.to_string()),
+            _ => {}
+        }
+    }
+
+    /// What became of it. Returns whether nobody could confirm a thaw.
+    pub(super) fn end(&self) -> bool {
+        let copying = self.jobs.iter().filter(|job| job.only_copies()).count();
+        if copying > 0 {
+            output::note(&format!(
+                "{copying} left to AWS's copying: any later start of freezeframe records the end"
+            ));
+        }
+        let doubted: Vec<&JobView> = self.jobs.iter().filter(|job| doubted(job)).collect();
+        for job in &doubted {
+            let (id, spec): (&JobId, _) = (&job.spec.job, &job.spec);
+            output::note(&format!(
+                "THAW UNCERTAIN on {} ({}): look at it now, its filesystems may be frozen; `freezeframe jobs abort --job {id}` \
+                 asks it again",
+                spec.instance_name, spec.instance
+            ));
+        }
+        !doubted.is_empty()
+    }
+}
+
+fn doubted(job: &JobView) -> bool {
+    job.thaw_uncertain && job.phase == Phase::Done
+}
