@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
@@ -29,37 +31,49 @@ const IDLE: Duration = Duration::from_secs(30);
 const OWED: Duration = Duration::from_secs(60);
 const OWED_LONGEST: Duration = Duration::from_secs(30 * 60);
 
-/// Takes up, thaw first, whatever nobody drives, until the console closes.
+/// Takes up, thaw first, whatever nobody drives, until the console closes. Closing what one round took up may take
+/// minutes; what is left meanwhile is another's, so that no thaw waits for it. The journal hands each job to one of
+/// them, and keeps it from the others while it is held.
 pub(super) async fn take_up(
     ops: Ops,
     messages: mpsc::Sender<Message>,
     own: Tokens,
     wake: Arc<Notify>,
 ) {
-    let mut told = None;
     let mut rounds = Rounds::default();
+    let mut under_way = FuturesUnordered::new();
     loop {
-        let pause = match rounds.one(&ops, &messages, &own).await {
-            Ok(pause) => {
-                told = told.filter(|_| rounds.failed);
+        let pause = match rounds.look(&ops, &own, under_way.is_empty()) {
+            Ok((begins, pause)) => {
+                under_way.extend(begins.map(|first| round(&ops, &messages, first)));
                 pause
             }
             Err(problem) => {
-                // It may last: once is enough.
-                if told.as_ref() != Some(&problem) {
-                    told = Some(problem.clone());
-                    let _ = messages.send(Message::Notice(problem)).await;
-                }
+                rounds.tell(problem, &messages).await;
                 AGAIN
             }
         };
         tokio::select! {
             biased;
-            () = messages.closed() => return,
+            () = messages.closed() => break,
+            Some(ended) = under_way.next() => rounds.over(ended, &messages).await,
             () = wake.notified() => {}
             () = sleep(pause) => {}
         }
     }
+    // What was taken up is brought to its end all the same.
+    while under_way.next().await.is_some() {}
+}
+
+/// Takes up whatever nobody drives now. A start asks also for what may be left where nobody can look.
+async fn round(ops: &Ops, messages: &mpsc::Sender<Message>, starts: bool) -> Result<(), Problem> {
+    if starts {
+        settle(ops, messages).await?;
+    } else {
+        let gone = async |updates| recover::settle_gone(ops, &updates).await;
+        telling(messages, gone).await?;
+    }
+    Ok(())
 }
 
 /// What is left now is settled as at a start, once; its views are told.
@@ -106,41 +120,37 @@ struct Rounds {
     owed: Option<(Instant, Duration)>,
     /// The last try failed; a look that tries nothing does not make that good.
     failed: bool,
+    /// What went wrong, and has been told.
+    told: Option<Problem>,
 }
 
 impl Rounds {
-    /// One look, and what follows from it. Returns the pause before the next.
-    async fn one(
+    /// One look: whether a round begins, and whether that is the first; and the pause before the next look. `idle`:
+    /// none is under way.
+    fn look(
         &mut self,
         ops: &Ops,
-        messages: &mpsc::Sender<Message>,
         own: &Tokens,
-    ) -> Result<Duration, Problem> {
+        idle: bool,
+    ) -> Result<(Option<bool>, Duration), Problem> {
         let open = recover::open(ops)?;
-        let mut left = open.gone.clone();
+        // While a round is under way it has what is left.
+        self.failed &= !idle || !open.gone.is_empty();
+        self.told.take_if(|_| !self.failed);
         if ops.session.read_only() {
-            return Ok(IDLE);
+            return Ok((None, IDLE));
         }
         let starts = !std::mem::replace(&mut self.started, true);
-        if self.is_due(&open) || starts {
-            let settled = if starts {
-                settle(ops, messages).await
-            } else {
-                let gone = async |updates| recover::settle_gone(ops, &updates).await;
-                telling(messages, gone).await
-            };
-            self.failed = settled.is_err();
-            left = settled?;
-        }
-        self.failed &= !left.is_empty();
+        let begins = self.is_due(&open) || starts;
         let beside = open.alive.iter().any(|view| !own.has(&view.spec.job));
-        Ok(if beside {
+        let pause = if beside {
             BESIDE
-        } else if left.iter().any(|view| view.phase != Phase::Done) {
+        } else if open.gone.iter().any(|view| view.phase != Phase::Done) {
             AGAIN
         } else {
             IDLE
-        })
+        };
+        Ok((begins.then_some(starts), pause))
     }
 
     /// Whether any of what is left is to be tried now; then it counts as tried. What is new is tried at once. What
@@ -176,6 +186,24 @@ impl Rounds {
         let now = Instant::now();
         self.again = Some(now + AGAIN);
         self.owed = self.owed.map(|(_, pause)| (now + pause, pause));
+    }
+
+    /// A round is over. What it left, or owes since, is not tried before its pause.
+    async fn over(&mut self, ended: Result<(), Problem>, messages: &mpsc::Sender<Message>) {
+        self.owed.get_or_insert((Instant::now(), OWED));
+        self.pauses();
+        self.failed = ended.is_err();
+        if let Err(problem) = ended {
+            self.tell(problem, messages).await;
+        }
+    }
+
+    /// It may last: once is enough.
+    async fn tell(&mut self, problem: Problem, messages: &mpsc::Sender<Message>) {
+        if self.told.as_ref() != Some(&problem) {
+            self.told = Some(problem.clone());
+            let _ = messages.send(Message::Notice(problem)).await;
+        }
     }
 }
 
@@ -307,6 +335,38 @@ mod tests {
         assert!(pauses(&open).iter().all(|pause| *pause >= 20), "{open:?}");
         let owed = pauses(&tried(in_turn(Phase::Done), 4));
         assert_eq!(owed, [60, 120, 240, 480, 960, 1_800, 1_800]);
+        // Nor is what a round of its own had, which may last longer than every pause.
+        let held = |at: u64| match at % 120 {
+            3..93 => Open {
+                alive: vec![view("a", Phase::Frozen)],
+                ..Open::default()
+            },
+            _ => left(vec![view("a", Phase::Frozen)]),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut rounds = Rounds::default();
+            assert!(rounds.is_due(&held(0)));
+            for at in (3..93).step_by(3) {
+                sleep(Duration::from_secs(3)).await;
+                assert!(!rounds.is_due(&held(at)));
+            }
+            let (says, _messages) = mpsc::channel(1);
+            rounds.over(Ok(()), &says).await;
+            assert!(!rounds.is_due(&held(93)));
+            sleep(AGAIN).await;
+            assert!(rounds.is_due(&held(113)));
+            // It ended, and owes its labels.
+            rounds.over(Ok(()), &says).await;
+            let owing = left(vec![view("a", Phase::Done)]);
+            assert!(!rounds.is_due(&owing));
+            sleep(OWED).await;
+            assert!(rounds.is_due(&owing));
+        });
         // When it was over in between it is new.
         let anew = |at| match at {
             0..30 | 36.. => left(vec![view("a", Phase::Frozen)]),
