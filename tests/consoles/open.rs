@@ -7,7 +7,7 @@ use std::time::Duration;
 use freezeframe::domain::ids::{JobId, RunId};
 use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
 use freezeframe::jobs::journal::Journal;
-use freezeframe::lab::FaultKind;
+use freezeframe::lab::{CallRecord, FaultKind};
 use freezeframe::ops::{Ops, backup, recover};
 use freezeframe::tui::effect::{Effect, RunRequest};
 use freezeframe::tui::executor::Executor;
@@ -180,6 +180,66 @@ async fn what_is_killed_beside_an_open_console_is_thawed_and_settled_by_it() {
     console.until("it settled the next", is_over).await;
     assert_eq!(notices(&console.told()), 0);
     console.close().await;
+}
+
+/// Closing what was taken up may take minutes, for as long as EC2 may yet show a set of it. What is killed meanwhile
+/// does not wait for that with its freeze.
+#[tokio::test(start_paused = true)]
+async fn what_is_killed_while_another_is_closed_is_thawed_within_seconds() {
+    let house = House::new().await;
+    let late = FaultKind::Delay(Duration::from_secs(3_600));
+    house.bench.fault("CreateSnapshots", 0, 2, late);
+    let first = house.spec().await;
+    let mut console = Console::open(house.process());
+    killed_frozen(&house, &first).await;
+    let closing = |view: &JobView| {
+        let doing = view.waiting.as_deref().unwrap_or_default();
+        view.spec.job == first.job && doing.starts_with("looking at EC2")
+    };
+    console.until("it closes the first", closing).await;
+    // Its failsafe has no part in it.
+    let second = house.bench.spec("linux-filesystem", 120, OnFailure::Skip);
+    let second = second.await;
+    killed_frozen(&house, &second).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let there = house.process();
+    let first_now = there.journal.job(there.scope(), &first.job).unwrap();
+    assert_ne!(first_now.unwrap().phase, Phase::Done, "the test is late");
+    house.bench.nothing_frozen(&second.instance);
+    let mut over = Vec::new();
+    while over.len() < 2 {
+        let is_over = |view: &JobView| view.phase == Phase::Done && !over.contains(&view.spec.job);
+        let view = console.until("it settled both", is_over).await;
+        over.push(view.spec.job);
+    }
+    let calls = house.bench.lab.calls();
+    for spec in [&first, &second] {
+        let thaws = |call: &&CallRecord| {
+            call.action == "SendCommand"
+                && call.subject.contains(spec.job.as_str())
+                && call.subject.contains("post-script")
+        };
+        assert_eq!(calls.iter().filter(thaws).count(), 1, "{calls:#?}");
+    }
+    assert_eq!(notices(&console.told()), 0);
+    console.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_up_is_closed_although_the_screen_is_left() {
+    let house = House::new().await;
+    let late = FaultKind::Delay(Duration::from_secs(3_600));
+    house.bench.fault("CreateSnapshots", 0, 1, late);
+    let spec = house.spec().await;
+    let mut console = Console::open(house.process());
+    killed_frozen(&house, &spec).await;
+    let closing = |view: &JobView| view.spec.job == spec.job && view.waiting.is_some();
+    console.until("it is at it", closing).await;
+    console.close().await;
+    house.bench.nothing_frozen(&spec.instance);
+    let there = house.process();
+    let view = there.journal.job(there.scope(), &spec.job).unwrap();
+    assert_eq!(view.unwrap().phase, Phase::Done);
 }
 
 /// Where the process of a job cannot be looked for, as in another container with the same journal, it may live and

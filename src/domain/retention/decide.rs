@@ -95,14 +95,29 @@ struct View<'a> {
     images: HashMap<&'a SnapshotId, Vec<&'a ImageId>>,
     names: HashMap<&'a InstanceId, &'a str>,
     attached: HashMap<&'a VolumeId, &'a InstanceId>,
-    /// For each volume the sets that count (indices, newest first).
-    counted: Counted,
+    /// By what the tags bear out.
+    borne: Lists,
     /// The same, had every level's tag been believed. It only adds to what is kept: a tag that somebody wrote
     /// pushes no proven set out, and takes no protection from the set that bears it.
-    claimed: Counted,
+    claimed: Lists,
 }
 
-type Counted = HashMap<String, Vec<usize>>;
+/// Sets of each volume (indices, newest first).
+type OfVolumes = HashMap<String, Vec<usize>>;
+
+/// What may hold the last proven data of a volume, by one word of its level.
+#[derive(Default)]
+struct Lists {
+    /// The sets that count.
+    counted: OfVolumes,
+    /// The whole sets in which the volume's own snapshot is proven. Such a set may count nowhere: its level is that
+    /// of another volume.
+    own: OfVolumes,
+}
+
+fn newest(sets: &OfVolumes, volume: &str) -> Option<usize> {
+    sets.get(volume).and_then(|list| list.first().copied())
+}
 
 impl<'a> View<'a> {
     fn new(facts: &'a Facts<'a>, now: DateTime<Utc>) -> Self {
@@ -141,38 +156,54 @@ impl<'a> View<'a> {
                 .iter()
                 .filter_map(|v| Some((&v.id, &v.attachments.first()?.instance)))
                 .collect(),
-            counted: HashMap::new(),
-            claimed: HashMap::new(),
+            borne: Lists::default(),
+            claimed: Lists::default(),
         };
-        view.counted = view.of_each_volume(|set| set.level);
-        view.claimed = view.of_each_volume(|set| set.tagged);
+        view.borne = view.lists(|set| set.level, Snapshot::borne_level);
+        view.claimed = view.lists(|set| set.tagged, Snapshot::level);
         view
     }
 
-    fn of_each_volume(&self, level: fn(&SnapshotSet) -> Level) -> Counted {
-        let mut counted = Counted::new();
-        for n in 0..self.sets.len() {
-            if self.counts(n, level) {
-                for member in self.members_of(n) {
-                    let list = counted.entry(lineage(member)).or_default();
+    fn lists(
+        &self,
+        of_set: fn(&SnapshotSet) -> Level,
+        own: fn(&Snapshot) -> Option<Level>,
+    ) -> Lists {
+        let mut lists = Lists::default();
+        for n in (0..self.sets.len()).filter(|n| self.is_whole(*n)) {
+            let counts = self.counts(n, of_set);
+            for member in self.members_of(n) {
+                let add = |sets: &mut OfVolumes| {
+                    let list = sets.entry(lineage(member)).or_default();
                     if list.last() != Some(&n) {
                         list.push(n);
                     }
+                };
+                if counts {
+                    add(&mut lists.counted);
+                }
+                if own(member).is_some_and(Level::is_proven) {
+                    add(&mut lists.own);
                 }
             }
         }
-        counted
+        lists
     }
 
     fn members_of(&self, n: usize) -> &[&'a Snapshot] {
         self.members.get(n).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a set counts towards keep-N: proven by that word of its level, whole, restorable, ours, and not from the future.
+    /// Whether a set counts towards keep-N: whole, and proven by that word of its level.
     fn counts(&self, n: usize, level: fn(&SnapshotSet) -> Level) -> bool {
+        let set = self.sets.get(n);
+        set.is_some_and(|set| level(set).is_proven()) && self.is_whole(n)
+    }
+
+    /// All there, restorable, ours, and not from the future.
+    fn is_whole(&self, n: usize) -> bool {
         self.sets.get(n).is_some_and(|set| {
-            level(set).is_proven()
-                && set.restorable
+            set.restorable
                 && set.expected == Some(set.members.len())
                 && set.scope == self.facts.inventory.scope
                 && set.started <= self.now
@@ -185,10 +216,10 @@ impl<'a> View<'a> {
     /// For each set the reasons for which it stays.
     fn kept_by(&self, policy: &Policy) -> Vec<Vec<String>> {
         let mut kept: Vec<Vec<String>> = vec![Vec::new(); self.sets.len()];
-        self.keep(&self.counted, Snapshot::borne_level, policy, &mut kept);
+        self.keep(&self.borne, policy, &mut kept);
         // What is kept anyhow needs no second reason.
         let mut claimed: Vec<Vec<String>> = vec![Vec::new(); self.sets.len()];
-        self.keep(&self.claimed, Snapshot::level, policy, &mut claimed);
+        self.keep(&self.claimed, policy, &mut claimed);
         for (reasons, claimed) in kept.iter_mut().zip(claimed) {
             if reasons.is_empty() {
                 *reasons = claimed;
@@ -197,17 +228,13 @@ impl<'a> View<'a> {
         kept
     }
 
-    fn keep(
-        &self,
-        counted: &Counted,
-        level: fn(&Snapshot) -> Option<Level>,
-        policy: &Policy,
-        kept: &mut [Vec<String>],
-    ) {
-        let mut volumes: Vec<&String> = counted.keys().collect();
+    fn keep(&self, lists: &Lists, policy: &Policy, kept: &mut [Vec<String>]) {
+        let mut volumes: Vec<&String> = lists.counted.keys().chain(lists.own.keys()).collect();
         volumes.sort();
+        volumes.dedup();
         for volume in volumes {
-            let list = counted.get(volume).map_or(&[][..], Vec::as_slice);
+            let list = lists.counted.get(volume).map_or(&[][..], Vec::as_slice);
+            let own = lists.own.get(volume).map_or(&[][..], Vec::as_slice);
             for (rule, (count, word, bucket)) in rules(policy).into_iter().enumerate() {
                 let mut seen: Vec<String> = Vec::new();
                 for (place, n) in list.iter().enumerate() {
@@ -230,23 +257,36 @@ impl<'a> View<'a> {
                 }
             }
             // The newest set of a volume stays whatever the policy says; so does the newest in which the
-            // volume's own snapshot is proven (a root volume's never is).
-            let own = |n: &&usize| {
-                self.members_of(**n)
-                    .iter()
-                    .any(|m| lineage(m) == *volume && level(m).is_some_and(Level::is_proven))
-            };
-            for newest in [list.first(), list.iter().find(own)].into_iter().flatten() {
-                if let (Some(set), Some(reasons)) = (self.sets.get(*newest), kept.get_mut(*newest))
-                {
-                    let word = if set.level.is_proven() {
-                        "proven set of"
-                    } else {
-                        "set that claims a level of"
-                    };
-                    note(reasons, format!("newest {word} {volume}"));
+            // volume's own snapshot is proven (a root volume's never is), of those that count and of all.
+            let both = list.iter().find(|n| own.binary_search(n).is_ok());
+            let newest = [list.first(), both, own.first()];
+            for n in newest.into_iter().flatten() {
+                let words = self.newest_words(*n, volume, list.binary_search(n).is_ok());
+                if let Some(reasons) = kept.get_mut(*n) {
+                    note(reasons, words);
                 }
             }
+        }
+    }
+
+    /// Why the newest of a volume stays: as a set that counts, or for the volume's own snapshot.
+    fn newest_words(&self, n: usize, volume: &str, counts: bool) -> String {
+        let level = self.sets.get(n).map_or(Level::Pending, |set| set.level);
+        if counts {
+            return if level.is_proven() {
+                format!("newest proven set of {volume}")
+            } else {
+                format!("newest set that claims a level of {volume}")
+            };
+        }
+        let proven = self
+            .members_of(n)
+            .iter()
+            .any(|m| lineage(m) == volume && is_proven(m));
+        if proven {
+            format!("newest proven snapshot of {volume}, in a set that is {level}")
+        } else {
+            format!("newest snapshot that claims a level of {volume}, in a set that is {level}")
         }
     }
 
@@ -290,14 +330,22 @@ impl<'a> View<'a> {
         let mut reasons = Vec::new();
         for member in self.members_of(n).iter().filter(|m| m.state != "error") {
             let volume = lineage(member);
-            match self.counted.get(&volume).and_then(|list| list.first()) {
-                // Indices run from newest to oldest.
-                Some(newest) if *newest < n => {}
+            // Indices run from newest to oldest.
+            match newest(&self.borne.counted, &volume) {
+                Some(newest) if newest < n => {}
                 Some(_) => note(
                     &mut reasons,
                     format!("newer than the newest proven set of {volume}"),
                 ),
                 None => note(&mut reasons, format!("{volume} has no proven set")),
+            }
+            // A newer set that counts need not have covered this volume.
+            if is_proven(member) && newest(&self.borne.own, &volume).is_none_or(|newest| newest > n)
+            {
+                note(
+                    &mut reasons,
+                    format!("no other set has so new a proven snapshot of {volume}"),
+                );
             }
         }
         reasons
@@ -490,6 +538,11 @@ fn lineage(snapshot: &Snapshot) -> String {
     }
     let tag = |key| snapshot.tags.get(key).unwrap_or("?");
     format!("{} {}", tag(tags::INSTANCE), tag(tags::DEVICE))
+}
+
+/// Whether a snapshot's own level is proven, as far as its tags bear it out.
+fn is_proven(snapshot: &Snapshot) -> bool {
+    snapshot.borne_level().is_some_and(Level::is_proven)
 }
 
 pub(super) fn in_bin(snapshot: &Snapshot) -> bool {

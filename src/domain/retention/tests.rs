@@ -415,10 +415,56 @@ fn the_newest_proven_snapshot_of_a_volume_stays_with_its_set() {
             "newest proven set of vol-00000002"
         ]
     );
-    // Its proven member is the newest of volume 2.
-    let newer = "newer than the newest proven set of vol-00000002";
-    assert!(fate(&plan, 2).reasons.contains(&newer.to_owned()));
+    assert_eq!(
+        fate(&plan, 2).reasons,
+        ["newest proven snapshot of vol-00000002, in a set that is crash"]
+    );
     assert_eq!(fate(&plan, 3).fate, Fate::Delete);
+}
+
+/// The level of a set is that of its lowest covered volume, so one that is not proven may hold the only proven
+/// snapshot of another of its volumes.
+#[test]
+fn p15_the_only_proven_snapshot_of_a_volume_stays_in_whatever_set() {
+    let mixed = |n, age| {
+        let at = now() - hours(age);
+        [
+            member(n, 1, 2, at, "crash"),
+            member(n, 2, 2, at, "application"),
+        ]
+    };
+    // A recipe that covers volume 1 only.
+    let narrow = |n, age| {
+        let at = now() - hours(age);
+        let mut other = member(n, 2, 2, at, "crash");
+        other.tags.0.remove(tags::FROZEN_MS);
+        [member(n, 1, 2, at, "application"), other]
+    };
+    let mut all = Vec::new();
+    all.extend(narrow(1, 1));
+    all.extend(narrow(2, 2));
+    all.extend(mixed(3, 50));
+    all.extend(mixed(4, 60));
+    let told = |all: &[Snapshot], n| {
+        let plan = planned(&last(1), &inventory(all.to_vec()), now());
+        (fate(&plan, n).fate, fate(&plan, n).reasons.clone())
+    };
+    let words = |words: &str| vec![words.to_owned()];
+    assert_eq!(told(&all, 2).0, Fate::Delete);
+    let newest = "newest proven snapshot of vol-00000002, in a set that is crash";
+    assert_eq!(told(&all, 3), (Fate::Keep, words(newest)));
+    assert_eq!(told(&all, 4).0, Fate::Delete);
+    // One that only claims it takes no proven one's place, and is kept as if it were true.
+    let mut claimed = all.clone();
+    claimed[5].tags.0.remove(tags::FROZEN_MS);
+    let claims = "newest snapshot that claims a level of vol-00000002, in a set that is crash";
+    assert_eq!(told(&claimed, 3), (Fate::Keep, words(claims)));
+    assert_eq!(told(&claimed, 4), (Fate::Keep, words(newest)));
+    // The copying of its neighbour failed: the set is not whole, and the proven snapshot is there.
+    let mut failed = all[..6].to_vec();
+    failed[4].state = "error".into();
+    let alone = "no other set has so new a proven snapshot of vol-00000002";
+    assert_eq!(told(&failed, 3), (Fate::Keep, words(alone)));
 }
 
 #[test]
@@ -494,22 +540,31 @@ fn p18_a_year_of_hours() {
     assert!(kept.len() < 45, "{}", kept.len());
 }
 
+/// Each volume of a set has a level of its own, and is covered or not.
 fn sets() -> impl Strategy<Value = Vec<Snapshot>> {
+    let volume = (0..4_usize, 0..16_usize, any::<bool>());
     let one = (
         0_i64..2_000,
-        1_u32..4,
-        0..4_usize,
-        0..5_usize,
+        prop::collection::vec(volume, 1..4),
+        any::<bool>(),
         any::<bool>(),
     );
-    prop::collection::vec(one, 1..40).prop_map(|sets| {
+    prop::collection::vec(one, 1..24).prop_map(|sets| {
         let mut all = Vec::new();
-        for (n, (age, volumes, level, state, foreign)) in (1_u32..).zip(sets) {
-            for volume in 0..volumes {
+        for (n, (age, volumes, alike, foreign)) in (1_u32..).zip(sets) {
+            let first = volumes[0];
+            for (volume, own) in (0_u32..).zip(&volumes) {
+                let (level, state, covered) = if alike { first } else { *own };
                 let level = ["application", "filesystem", "crash", "pending"][level];
-                let mut one = member(n, volume, volumes as usize, now() - hours(age), level);
-                one.state =
-                    ["completed", "completed", "completed", "error", "pending"][state].into();
+                let mut one = member(n, volume, volumes.len(), now() - hours(age), level);
+                one.state = ["error", "pending"]
+                    .get(state)
+                    .map_or("completed", |state| *state)
+                    .into();
+                // Without the mark a proven level is a claim.
+                if !alike && !covered {
+                    one.tags.0.remove(tags::FROZEN_MS);
+                }
                 if foreign && age % 7 == 0 {
                     one.tags.0.remove(tags::JOB);
                     one.origin = Origin::Manual;
@@ -552,6 +607,13 @@ proptest! {
         // No volume that could be restored before cannot be restored after; the same for proven sets.
         prop_assert_eq!(volumes(&before, true), volumes(&after, true));
         prop_assert_eq!(volumes(&before, false), volumes(&after, false));
+        // Nor is one left without a proven snapshot of its own that had one, in whatever set.
+        let own = |i: &Inventory| -> HashSet<VolumeId> {
+            i.snapshots.iter()
+                .filter(|s| s.is_restorable() && s.borne_level().is_some_and(Level::is_proven))
+                .map(|s| s.volume.clone()).collect()
+        };
+        prop_assert_eq!(own(&before), own(&after));
         // Foreign snapshots stay; sets go whole.
         for snapshot in &before.snapshots {
             prop_assert!(snapshot.job().is_some() || !doomed.contains(&snapshot.id));

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +16,8 @@ use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::Problem;
 use crate::jobs::journal::Seen;
-use crate::ops::{Ops, recover};
+use crate::ops::Ops;
+use crate::ops::recover::{self, Open};
 use crate::tui::message::Message;
 
 /// Pause between two looks for what other processes have written.
@@ -29,7 +32,9 @@ const IDLE: Duration = Duration::from_secs(30);
 const OWED: Duration = Duration::from_secs(60);
 const OWED_LONGEST: Duration = Duration::from_secs(30 * 60);
 
-/// Takes up, thaw first, whatever nobody drives, until the console closes.
+/// Takes up, thaw first, whatever nobody drives, until the console closes. Closing what one round took up may take
+/// minutes; what is left meanwhile is another's, so that no thaw waits for it. The journal hands each job to one of
+/// them, and keeps it from the others while it is held.
 pub(super) async fn take_up(
     ops: Ops,
     messages: mpsc::Sender<Message>,
@@ -37,31 +42,41 @@ pub(super) async fn take_up(
     wake: Arc<Notify>,
     closing: CancellationToken,
 ) {
-    let mut told = None;
     let mut rounds = Rounds::default();
+    let mut under_way = FuturesUnordered::new();
     loop {
-        let pause = match rounds.one(&ops, &messages, &own).await {
-            Ok(pause) => {
-                told = told.filter(|_| rounds.failed);
+        let pause = match rounds.look(&ops, &own, under_way.is_empty()) {
+            Ok((begins, pause)) => {
+                under_way.extend(begins.map(|first| round(&ops, &messages, first)));
                 pause
             }
             Err(problem) => {
-                // It may last: once is enough.
-                if told.as_ref() != Some(&problem) {
-                    told = Some(problem.clone());
-                    let _ = messages.send(Message::Notice(problem)).await;
-                }
+                rounds.tell(problem, &messages).await;
                 AGAIN
             }
         };
         tokio::select! {
             biased;
-            () = messages.closed() => return,
-            () = closing.cancelled() => return,
+            () = messages.closed() => break,
+            () = closing.cancelled() => break,
+            Some(ended) = under_way.next() => rounds.over(ended, &messages).await,
             () = wake.notified() => {}
             () = sleep(pause) => {}
         }
     }
+    // What was taken up is brought to its end all the same.
+    while under_way.next().await.is_some() {}
+}
+
+/// Takes up whatever nobody drives now. A start asks also for what may be left where nobody can look.
+async fn round(ops: &Ops, messages: &mpsc::Sender<Message>, starts: bool) -> Result<(), Problem> {
+    if starts {
+        settle(ops, messages).await?;
+    } else {
+        let gone = async |updates| recover::settle_gone(ops, &updates).await;
+        telling(messages, gone).await?;
+    }
+    Ok(())
 }
 
 /// What is left now is settled as at a start, once; its views are told.
@@ -100,7 +115,7 @@ async fn forward(mut inbox: mpsc::Receiver<JobView>, messages: mpsc::Sender<Mess
 struct Rounds {
     /// There was a first round: the start.
     started: bool,
-    /// Jobs that were left at the round before, and have been tried.
+    /// Open jobs that were left at some round, and have been tried.
     tried: HashSet<JobId>,
     /// When those that are not over are tried again.
     again: Option<Instant>,
@@ -108,64 +123,90 @@ struct Rounds {
     owed: Option<(Instant, Duration)>,
     /// The last try failed; a look that tries nothing does not make that good.
     failed: bool,
+    /// What went wrong, and has been told.
+    told: Option<Problem>,
 }
 
 impl Rounds {
-    /// One look, and what follows from it. Returns the pause before the next.
-    async fn one(
+    /// One look: whether a round begins, and whether that is the first; and the pause before the next look. `idle`:
+    /// none is under way.
+    fn look(
         &mut self,
         ops: &Ops,
-        messages: &mpsc::Sender<Message>,
         own: &Tokens,
-    ) -> Result<Duration, Problem> {
+        idle: bool,
+    ) -> Result<(Option<bool>, Duration), Problem> {
         let open = recover::open(ops)?;
-        let mut left = open.gone;
+        // While a round is under way it has what is left.
+        self.failed &= !idle || !open.gone.is_empty();
+        self.told.take_if(|_| !self.failed);
         if ops.session.read_only() {
-            return Ok(IDLE);
+            return Ok((None, IDLE));
         }
         let starts = !std::mem::replace(&mut self.started, true);
-        if self.is_due(&left) || starts {
-            let settled = if starts {
-                settle(ops, messages).await
-            } else {
-                let gone = async |updates| recover::settle_gone(ops, &updates).await;
-                telling(messages, gone).await
-            };
-            self.failed = settled.is_err();
-            left = settled?;
-        }
-        self.failed &= !left.is_empty();
+        let begins = self.is_due(&open) || starts;
         let beside = open.alive.iter().any(|view| !own.has(&view.spec.job));
-        Ok(if beside {
+        let pause = if beside {
             BESIDE
-        } else if left.iter().any(|view| view.phase != Phase::Done) {
+        } else if open.gone.iter().any(|view| view.phase != Phase::Done) {
             AGAIN
         } else {
             IDLE
-        })
+        };
+        Ok((begins.then_some(starts), pause))
     }
 
-    /// Whether any of what is left is to be tried now; then it counts as tried. What is new is tried at once.
-    fn is_due(&mut self, left: &[JobView]) -> bool {
+    /// Whether any of what is left is to be tried now; then it counts as tried. What is new is tried at once. What
+    /// another process had at hand in between is not new.
+    fn is_due(&mut self, open: &Open) -> bool {
         let now = Instant::now();
         let passed = |at: Instant| now >= at;
-        let (over, open): (Vec<_>, Vec<_>) =
-            left.iter().partition(|view| view.phase == Phase::Done);
+        let left = &open.gone;
         let new = left.iter().any(|view| !self.tried.contains(&view.spec.job));
-        self.tried = left.iter().map(|view| view.spec.job.clone()).collect();
-        let owes = !over.is_empty() && self.owed.is_none_or(|(at, _)| passed(at));
-        let due = new || owes || (!open.is_empty() && self.again.is_none_or(passed));
-        if over.is_empty() {
+        let all = || left.iter().chain(&open.alive).chain(&open.elsewhere);
+        let jobs: HashSet<&JobId> = all().map(|view| &view.spec.job).collect();
+        self.tried.retain(|job| jobs.contains(job));
+        self.tried
+            .extend(left.iter().map(|view| view.spec.job.clone()));
+        let over = left.iter().any(|view| view.phase == Phase::Done);
+        let open = left.iter().any(|view| view.phase != Phase::Done);
+        let owes = over && self.owed.is_none_or(|(at, _)| passed(at));
+        let due = new || owes || (open && self.again.is_none_or(passed));
+        if !all().any(|view| view.phase == Phase::Done && self.tried.contains(&view.spec.job)) {
             self.owed = None;
-        } else if due {
+        } else if due && over {
             let pause = self.owed.map_or(OWED, |(_, pause)| pause * 2);
-            let pause = pause.min(OWED_LONGEST);
-            self.owed = Some((now + pause, pause));
+            self.owed = Some((now, pause.min(OWED_LONGEST)));
         }
         if due {
-            self.again = Some(now + AGAIN);
+            self.pauses();
         }
         due
+    }
+
+    /// From now on the pauses count.
+    fn pauses(&mut self) {
+        let now = Instant::now();
+        self.again = Some(now + AGAIN);
+        self.owed = self.owed.map(|(_, pause)| (now + pause, pause));
+    }
+
+    /// A round is over. What it left, or owes since, is not tried before its pause.
+    async fn over(&mut self, ended: Result<(), Problem>, messages: &mpsc::Sender<Message>) {
+        self.owed.get_or_insert((Instant::now(), OWED));
+        self.pauses();
+        self.failed = ended.is_err();
+        if let Err(problem) = ended {
+            self.tell(problem, messages).await;
+        }
+    }
+
+    /// It may last: once is enough.
+    async fn tell(&mut self, problem: Problem, messages: &mpsc::Sender<Message>) {
+        if self.told.as_ref() != Some(&problem) {
+            self.told = Some(problem.clone());
+            let _ = messages.send(Message::Notice(problem)).await;
+        }
     }
 }
 
@@ -223,8 +264,15 @@ mod tests {
         view
     }
 
-    /// The seconds at which what is left is tried, of a day of looks.
-    fn tried(left: impl Fn(u64) -> Vec<JobView>, step: u64) -> Vec<u64> {
+    fn left(views: Vec<JobView>) -> Open {
+        Open {
+            gone: views,
+            ..Open::default()
+        }
+    }
+
+    /// The seconds at which what is left is tried, of two hours of looks.
+    fn tried(open: impl Fn(u64) -> Open, step: u64) -> Vec<u64> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -234,7 +282,7 @@ mod tests {
             let mut rounds = Rounds::default();
             let mut tried = Vec::new();
             for at in (0..3_600 * 2).step_by(usize::try_from(step).unwrap()) {
-                if rounds.is_due(&left(at)) {
+                if rounds.is_due(&open(at)) {
                     tried.push(at);
                 }
                 sleep(Duration::from_secs(step)).await;
@@ -245,24 +293,88 @@ mod tests {
 
     #[test]
     fn what_is_new_is_tried_at_once_and_what_is_owed_at_growing_pauses() {
-        assert!(tried(|_| Vec::new(), 3).is_empty());
+        assert!(tried(|_| Open::default(), 3).is_empty());
         let open = tried(
-            |at| vec![view("a", Phase::Frozen); usize::from(at < 60)],
+            |at| left(vec![view("a", Phase::Frozen); usize::from(at < 60)]),
             10,
         );
         assert_eq!(open, [0, 20, 40]);
-        let owed = tried(|_| vec![view("a", Phase::Done)], 30);
+        let owed = tried(|_| left(vec![view("a", Phase::Done)]), 30);
         assert_eq!(owed, [0, 60, 180, 420, 900, 1_860, 3_660, 5_460]);
         // Another that is left is thawed at once, however long the pause is.
         let another = |at| {
-            let mut left = vec![view("a", Phase::Done)];
-            left.extend(
+            let mut views = vec![view("a", Phase::Done)];
+            views.extend(
                 (1_000..1_030)
                     .contains(&at)
                     .then(|| view("b", Phase::Frozen)),
             );
-            left
+            left(views)
         };
         assert!(tried(another, 10).contains(&1_000));
+    }
+
+    /// Two consoles with one journal: what the other has at hand for a while, and lets go, is not new.
+    #[test]
+    fn what_another_console_had_in_between_is_tried_no_sooner_for_it() {
+        let in_turn = |phase| {
+            move |at: u64| {
+                let views = vec![view("a", phase)];
+                if at % 12 < 8 {
+                    left(views)
+                } else {
+                    Open {
+                        alive: views,
+                        ..Open::default()
+                    }
+                }
+            }
+        };
+        let pauses = |tried: &[u64]| -> Vec<u64> {
+            tried.windows(2).map(|pair| pair[1] - pair[0]).collect()
+        };
+        let open = tried(in_turn(Phase::Frozen), 4);
+        assert!(open.len() > 100);
+        assert!(pauses(&open).iter().all(|pause| *pause >= 20), "{open:?}");
+        let owed = pauses(&tried(in_turn(Phase::Done), 4));
+        assert_eq!(owed, [60, 120, 240, 480, 960, 1_800, 1_800]);
+        // Nor is what a round of its own had, which may last longer than every pause.
+        let held = |at: u64| match at % 120 {
+            3..93 => Open {
+                alive: vec![view("a", Phase::Frozen)],
+                ..Open::default()
+            },
+            _ => left(vec![view("a", Phase::Frozen)]),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut rounds = Rounds::default();
+            assert!(rounds.is_due(&held(0)));
+            for at in (3..93).step_by(3) {
+                sleep(Duration::from_secs(3)).await;
+                assert!(!rounds.is_due(&held(at)));
+            }
+            let (says, _messages) = mpsc::channel(1);
+            rounds.over(Ok(()), &says).await;
+            assert!(!rounds.is_due(&held(93)));
+            sleep(AGAIN).await;
+            assert!(rounds.is_due(&held(113)));
+            // It ended, and owes its labels.
+            rounds.over(Ok(()), &says).await;
+            let owing = left(vec![view("a", Phase::Done)]);
+            assert!(!rounds.is_due(&owing));
+            sleep(OWED).await;
+            assert!(rounds.is_due(&owing));
+        });
+        // When it was over in between it is new.
+        let anew = |at| match at {
+            0..30 | 36.. => left(vec![view("a", Phase::Frozen)]),
+            _ => Open::default(),
+        };
+        assert_eq!(tried(anew, 6)[..4], [0, 24, 36, 60]);
     }
 }
