@@ -100,6 +100,28 @@ fn uncertain_thaws_are_the_loudest() {
     insta::assert_snapshot!("job_thaw_uncertain_80x24", hands.screen(80, 24));
 }
 
+/// Wherever the person is.
+#[test]
+fn what_may_be_frozen_for_ever_and_what_is_taken_up_is_seen_from_every_screen() {
+    let tabs = |hands: &Hands| shown(hands).lines().nth(1).unwrap().to_owned();
+    let mut hands = with_jobs(vec![frozen(1, "db-primary", 412)]);
+    hands.press("1");
+    assert!(!tabs(&hands).contains('!'), "{}", tabs(&hands));
+    hands.now += TimeDelta::milliseconds(30_000);
+    assert!(tabs(&hands).contains("4 Jobs(1) !!!"), "{}", tabs(&hands));
+    let mut hands = with_jobs(vec![uncertain(2, "db-2")]);
+    hands.press("1");
+    assert!(tabs(&hands).contains("4 Jobs !!!"), "{}", tabs(&hands));
+    let mut left = frozen(3, "db-3", 412);
+    left.waiting = Some("thawing it first: post-script is sent to the instance".to_owned());
+    hands.message(Message::Others(vec![left]));
+    assert!(
+        shown(&hands).contains("left open, db-3: thawing it first"),
+        "{}",
+        shown(&hands)
+    );
+}
+
 #[test]
 fn a_job_in_full_is_live() {
     let mut hands = with_jobs(vec![proven(6, "files")]);

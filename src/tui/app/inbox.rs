@@ -83,6 +83,15 @@ impl App {
         let mut ends = false;
         for job in jobs {
             ends |= self.ends(&job);
+            // What is done for a job that was left open is said wherever the person is.
+            if let Some(doing) = job
+                .waiting
+                .as_ref()
+                .filter(|_| self.current != ScreenId::Jobs)
+            {
+                let name = &job.spec.instance_name;
+                self.notice = Some(Notice::Info(format!("left open, {name}: {doing}")));
+            }
             self.world.put_other_job(job);
         }
         self.jobs_changed(ends && self.world.running().next().is_none(), now)

@@ -7,10 +7,11 @@ use ratatui::text::{Line, Span};
 
 use super::{App, Notice};
 use crate::config::theme::Role;
+use crate::domain::job::JobView;
 use crate::tui::action::Action;
 use crate::tui::keymap;
 use crate::tui::screen::ScreenId;
-use crate::tui::widget::{header, text};
+use crate::tui::widget::{header, lane, text};
 
 /// Most lines that a notice may take.
 const NOTICE_LINES: usize = 3;
@@ -27,7 +28,9 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, now: DateTime<Utc>) {
     if area.height >= 12 {
         let at = take_top(&mut body);
         let jobs = app.world.running().count();
-        header::view_tabs(frame, at, &tabs(app), jobs, &app.styles);
+        let alarms = |job: &JobView| job.thaw_uncertain || lane::is_overdue(job, now);
+        let alarm = app.world.jobs().iter().any(alarms);
+        header::view_tabs(frame, at, &tabs(app), (jobs, alarm), &app.styles);
     }
     if area.height >= 5 {
         let at = take_bottom(&mut body, 1);

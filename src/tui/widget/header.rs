@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use super::text;
@@ -102,12 +103,13 @@ fn identity_parts(identity: &Identity) -> Vec<(u8, String, Role)> {
     parts
 }
 
-/// Draws the second line: the screens with their keys, the current one in brackets.
+/// Draws the second line: the screens with their keys, the current one in brackets. `jobs` run; `alarm`: one of them may
+/// have left something frozen, which is to be seen from every screen.
 pub fn view_tabs(
     frame: &mut Frame<'_>,
     area: Rect,
     tabs: &[(String, String, bool)],
-    jobs: usize,
+    (jobs, alarm): (usize, bool),
     styles: &Styles,
 ) {
     let long: usize = tabs
@@ -116,8 +118,8 @@ pub fn view_tabs(
         .sum();
     let short = long > usize::from(area.width);
     let mut spans = Vec::new();
-    for (key, name, here) in tabs {
-        let name = if *here || !short { name.as_str() } else { "" };
+    for (key, title, here) in tabs {
+        let name = if *here || !short { title.as_str() } else { "" };
         let running = if jobs > 0 && name == "Jobs" {
             format!("({jobs})")
         } else {
@@ -135,6 +137,12 @@ pub fn view_tabs(
             format!("{gap}{name}{running}{close}"),
             styles.get(role),
         ));
+        if alarm && title == "Jobs" {
+            let look = styles
+                .get(Role::Error)
+                .add_modifier(Modifier::REVERSED | Modifier::BOLD);
+            spans.push(Span::styled("!!!", look));
+        }
     }
     frame.render_widget(Line::from(spans), area);
 }
