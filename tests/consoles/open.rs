@@ -441,6 +441,8 @@ async fn a_job_of_another_process_is_thawed_under_it() {
     );
     assert!(!claimed, "{view:#?}");
     assert!(!view.thaw_uncertain);
+    let why = view.error.unwrap().cause;
+    assert!(why.contains("another process asked for its thaw"), "{why}");
     console.close().await;
 }
 

@@ -363,8 +363,12 @@ impl Job {
                 .as_ref()
                 .is_none_or(|pre| pre.trace.frozen_mounts().is_empty());
         let over = matches!(thawed, Thawed::Yes);
-        let problem = post_problem(&self.spec.instance.to_string(), &outcome, &told.trace, over)
-            .filter(|_| !wanted);
+        let instance = self.spec.instance.to_string();
+        let problem = match over && self.released_by_another && told.trace.has_error("not-frozen") {
+            true => Some(thawed_by_another(&instance)),
+            false => post_problem(&instance, &outcome, &told.trace, over),
+        };
+        let problem = problem.filter(|_| !wanted);
         // A later one that only says "not frozen" must not hide the one that thawed.
         let tells = !told.trace.thawed_mounts().is_empty();
         if tells || self.post_told.is_none() {
@@ -558,6 +562,17 @@ impl Job {
         };
         Problem::new(kind, what, cause, mend)
     }
+}
+
+/// `freezeframe jobs abort`, or another console, was faster.
+fn thawed_by_another(instance: &str) -> Problem {
+    Problem::new(
+        Kind::Cancelled,
+        format!("hold the freeze of {instance}"),
+        "another process asked for its thaw (`freezeframe jobs abort`, or x in another console) before its snapshots were \
+         answered",
+        "nothing is frozen there; run the job again where its level is too low",
+    )
 }
 
 /// What a `post-script` complained of, if it did; `over` says that it proves all the same that nothing is frozen.

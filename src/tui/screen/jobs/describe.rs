@@ -206,10 +206,12 @@ fn phases(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
 fn set(job: &JobView, out: &mut Vec<Entry>) {
     out.push(Entry::Section(format!("Set ({} snapshots)", job.set.len())));
     if job.set.is_empty() {
-        let words = if job.phase == Phase::Done {
-            "no snapshot was made"
-        } else {
-            "none so far"
+        let words = match job.phase {
+            Phase::Done => "no snapshot was made",
+            Phase::Thawing | Phase::Verifying => {
+                "told once the instance is thawed and its set is judged"
+            }
+            _ => "none so far",
         };
         out.push(Entry::Words(words.into(), Role::Muted));
     }
