@@ -10,6 +10,8 @@
 mod doubts;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/told.rs"]
+mod told;
 
 use std::path::Path;
 

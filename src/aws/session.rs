@@ -66,6 +66,8 @@ pub struct Session {
     profile: Option<String>,
     endpoint_url: Option<String>,
     read_only: bool,
+    /// What makes it so, and how that is undone.
+    read_only_mend: Option<Arc<str>>,
     whose: Whose,
     credentials: Option<SharedCredentialsProvider>,
     until: Arc<Mutex<Heard>>,
@@ -145,6 +147,7 @@ impl Session {
             profile: options.profile,
             endpoint_url: options.endpoint_url,
             read_only: options.read_only,
+            read_only_mend: None,
             credentials: base.credentials_provider(),
             until: Arc::default(),
             ec2: ec2(&base, &whose),
@@ -234,6 +237,13 @@ impl Session {
         self.read_only
     }
 
+    /// The same session, which says so where it refuses as read-only: what to do about it, by where that came from.
+    #[must_use]
+    pub fn with_read_only_mend(mut self, mend: Option<&str>) -> Self {
+        self.read_only_mend = mend.map(Arc::from);
+        self
+    }
+
     /// Refuses a write in a read-only session, or one that belongs to another scope.
     ///
     /// # Errors
@@ -244,7 +254,9 @@ impl Session {
                 Kind::Denied,
                 what,
                 "this session is read-only",
-                "start without --read-only to change anything",
+                self.read_only_mend
+                    .as_deref()
+                    .unwrap_or("start without --read-only to change anything"),
             ));
         }
         if *scope != self.scope {

@@ -119,7 +119,7 @@ pub enum Command {
         #[arg(long, value_name = "ID")]
         instance: InstanceId,
         /// How far back, in days (CloudWatch keeps 455)
-        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=455))]
+        #[arg(long, default_value_t = 30, value_parser = |text: &str| number(text, 1, 455))]
         days: u32,
     },
     /// Prepare an account
@@ -189,10 +189,10 @@ pub struct SnapshotArgs {
     #[arg(long, value_parser = one_of::<OnFailure>(&["skip", "crash-consistent"]))]
     pub on_failure: Option<OnFailure>,
     /// Instances under way at once, 1 to 200 (default 10)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| number(text, 1, 200))]
     pub at_once: Option<u32>,
     /// How often an instance is tried again that was left untouched, 0 to 10 (default 0)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
+    #[arg(long, value_name = "N", value_parser = |text: &str| number(text, 0, 10))]
     pub retries: Option<u32>,
     /// Say what would be done, and do nothing
     #[arg(long)]
@@ -284,6 +284,9 @@ pub enum JobsCommand {
         yes: bool,
     },
     /// Move a damaged journal out of the way and keep it
+    ///
+    /// One that is sound is moved too, once no job in it is open or in doubt: what its sets stand on is then not shown
+    /// until it is moved back (the command for that is printed).
     SetAside {
         /// Do not ask
         #[arg(long)]
@@ -369,6 +372,14 @@ fn parameter(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE, such as lockWaitSeconds=10".to_owned()),
     }
+}
+
+/// A whole number between these two, both among them.
+fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number = text.parse::<u32>().ok();
+    number
+        .filter(|n| (least..=most).contains(n))
+        .ok_or_else(|| format!("expected a whole number from {least} to {most}"))
 }
 
 /// `30`, `30s` or `2m`, from 1 to 999 seconds.
@@ -457,6 +468,14 @@ mod tests {
         assert_eq!(seconds("2m"), Ok(120));
         for bad in ["0", "1000", "s", "-1", "1h", "99999999999m"] {
             assert!(seconds(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            (number("1", 1, 200), number("200", 1, 200)),
+            (Ok(1), Ok(200))
+        );
+        for bad in ["0", "201", "-1", "x", "1.5"] {
+            let said = number(bad, 1, 200).unwrap_err();
+            assert!(said.ends_with("from 1 to 200"), "{said}");
         }
         assert!(mount_path("/data/x-1").is_ok());
         for bad in ["data", "/da ta", "/a;b", "/$(id)", "/a\n"] {

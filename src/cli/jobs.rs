@@ -130,6 +130,118 @@ fn code(views: &[JobView]) -> u8 {
     }
 }
 
+/// What came of a thaw, by a word for programs and one for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// Settled here as a whole: [`TakenUp`] tells of it.
+    Settled,
+    /// Nothing is frozen, and another process goes on with the job.
+    Driven,
+    /// The doubt that it had ended with is over.
+    Ended,
+}
+
+/// The words for it on standard error; none where they were said already.
+fn came_of(view: &JobView, came: Came) -> Option<String> {
+    let who = format!("job {} on {}", view.spec.job, view.spec.instance);
+    if view.thaw_uncertain {
+        let why = view
+            .error
+            .as_ref()
+            .map(|e| format!(": {e}\n  next: {}", e.mend));
+        return Some(format!(
+            "{who}: THAW UNCERTAIN{}\n  or: where you have looked and nothing is frozen, `freezeframe jobs thawed --job {}`",
+            why.unwrap_or_default(),
+            view.spec.job
+        ));
+    }
+    match came {
+        Came::Settled => None,
+        Came::Driven => Some(format!(
+            "{who}: thawed; whoever drives it sees that and claims nothing"
+        )),
+        Came::Ended => Some(format!(
+            "{who}: thawed, every mount was asked; its doubt is over, and what its set is worth stays as it was"
+        )),
+    }
+}
+
+/// As [`rows`], of jobs that were thawed: what matters is whether they are.
+fn thaw_rows(global: &Global, views: &[(JobView, Came)]) -> Result<(), Problem> {
+    let values: Vec<Value> = views
+        .iter()
+        .map(|(view, came)| {
+            let mut value = with_id(view, &standing(view, view.only_copies()));
+            value["id"] = json!(view.spec.job);
+            value["thaw"] = json!(thaw_word(view, *came));
+            value
+        })
+        .collect();
+    printed(Out::new(global.output).rows(&values, |_| {
+        Table {
+            head: vec![
+                "JOB",
+                "INSTANCE",
+                "THAW",
+                "PHASE",
+                "VERDICT",
+                "SNAPSHOTS",
+                "WHY",
+            ],
+            rows: views
+                .iter()
+                .map(|(view, came)| {
+                    // Where the thaw is proven an older failure is none of this command's.
+                    let own = view.thaw_uncertain || *came == Came::Settled;
+                    let why = view.error.as_ref().filter(|_| own);
+                    vec![
+                        view.spec.job.to_string(),
+                        view.spec.instance.to_string(),
+                        thaw_word(view, *came).to_owned(),
+                        phase(view),
+                        verdict(view),
+                        view.set.len().to_string(),
+                        why.map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
+                    ]
+                })
+                .collect(),
+        }
+    }))
+}
+
+/// Whether its instance is thawed: `open` is one on which nothing is frozen and something could still begin.
+fn thaw_word(view: &JobView, came: Came) -> &'static str {
+    if view.thaw_uncertain {
+        "uncertain"
+    } else if came == Came::Settled && may_begin(view) {
+        "open"
+    } else {
+        "thawed"
+    }
+}
+
+/// Of a job that was settled here: whether it stays open because its command could still begin.
+fn may_begin(view: &JobView) -> bool {
+    view.phase != Phase::Done && !view.only_copies() && !view.thaw_uncertain
+}
+
+fn phase(view: &JobView) -> String {
+    match view.only_copies() {
+        true => copying(view),
+        false => view.phase.to_string(),
+    }
+}
+
+fn verdict(view: &JobView) -> String {
+    match (view.verdict, view.earns) {
+        _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
+        _ if view.owes_labels() => "owes labels".to_owned(),
+        (Some(verdict), _) => verdict.to_string(),
+        (None, Some(earns)) if view.only_copies() => format!("{earns} once copied"),
+        (None, _) => "-".to_owned(),
+    }
+}
+
 fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
     let values: Vec<Value> = views
         .iter()
@@ -148,19 +260,8 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
                     vec![
                         view.spec.job.to_string(),
                         view.spec.instance.to_string(),
-                        match view.only_copies() {
-                            true => copying(view),
-                            false => view.phase.to_string(),
-                        },
-                        match (view.verdict, view.earns) {
-                            _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
-                            _ if view.owes_labels() => "owes labels".to_owned(),
-                            (Some(verdict), _) => verdict.to_string(),
-                            (None, Some(earns)) if view.only_copies() => {
-                                format!("{earns} once copied")
-                            }
-                            (None, _) => "-".to_owned(),
-                        },
+                        phase(view),
+                        verdict(view),
                         view.set.len().to_string(),
                         view.error
                             .as_ref()
@@ -199,7 +300,7 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         }
         !there
     });
-    let mut ended: Vec<JobView> = Vec::new();
+    let mut ended: Vec<(JobView, Came)> = Vec::new();
     // What nobody drives is settled as a whole.
     let left: Vec<JobId> = open
         .iter()
@@ -208,27 +309,32 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         .collect();
     if !left.is_empty() {
         let settle = async |updates| recover::settle_only(ops, &updates, &left).await;
-        ended.extend(telling(left.len(), &mut TakenUp::default(), settle).await?);
+        let settled = telling(left.len(), &mut TakenUp::default(), settle).await?;
+        ended.extend(settled.into_iter().map(|view| (view, Came::Settled)));
     }
     for (view, owner) in &open {
         // In preflight nothing is frozen yet; a thaw on record keeps it from beginning.
         let freezing = (Phase::Preflight..=Phase::Thawing).contains(&view.phase);
         if wanted(view) && freezing && driver(owner) == Driver::Alive {
-            ended.push(thawed(ops, view.clone()).await);
+            ended.push((thawed(ops, view.clone()).await, Came::Driven));
         } else if wanted(view) && view.thaw_uncertain && driver(owner) == Driver::Alive {
-            ended.push(again(ops, view.clone()).await);
+            ended.push((again(ops, view.clone()).await, Came::Ended));
         }
     }
     for mut view in past {
-        let settled = ended.iter().any(|other| other.spec.job == view.spec.job);
+        let settled = ended
+            .iter()
+            .any(|(other, _)| other.spec.job == view.spec.job);
         if wanted(&view) && !settled && view.phase == Phase::Done && view.thaw_uncertain {
             view = again(ops, view).await;
-            ended.push(view);
+            ended.push((view, Came::Ended));
         }
     }
-    for view in &ended {
-        let may_begin = view.phase != Phase::Done && !view.only_copies() && !view.thaw_uncertain;
-        if may_begin && left.contains(&view.spec.job) {
+    for (view, came) in &ended {
+        if let Some(line) = came_of(view, *came) {
+            output::note(&line);
+        }
+        if *came == Came::Settled && may_begin(view) {
             output::note(&format!(
                 "job {} on {}: nothing is frozen there now; it stays open while its command could still begin: \
                  `freezeframe jobs resume --wait` settles it",
@@ -239,10 +345,10 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
     if ended.is_empty() {
         output::note("nothing to thaw: none of these jobs is open, or in doubt");
     }
-    rows(global, &ended)?;
+    thaw_rows(global, &ended)?;
     Ok(if ended.is_empty() {
         exit::NOTHING
-    } else if ended.iter().any(|view| view.thaw_uncertain) {
+    } else if ended.iter().any(|(view, _)| view.thaw_uncertain) {
         exit::THAW_UNCERTAIN
     } else {
         exit::OK
@@ -398,26 +504,33 @@ async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Res
 }
 
 /// A journal that can be read is not moved while jobs in it want something: nobody would thaw or settle them any more.
+/// Says how many jobs are in one that is sound; `None` of one that is not, or is not there.
 ///
 /// # Errors
 /// [`Kind::State`], with how many there are.
-fn keep_what_is_unsettled(path: &Path) -> Result<(), Problem> {
+fn keep_what_is_unsettled(path: &Path) -> Result<Option<usize>, Problem> {
     if !path.exists() {
-        return Ok(());
+        return Ok(None);
     }
     // One that cannot be read is why this command exists.
     let Ok(jobs) = journal::Journal::open(path).and_then(|journal| journal.jobs(None, HISTORY))
     else {
-        return Ok(());
+        return Ok(None);
     };
     let wants =
         |view: &&JobView| view.phase != Phase::Done || view.thaw_uncertain || view.owes_labels();
     match jobs.iter().filter(wants).count() {
-        0 => Ok(()),
+        0 => Ok(Some(jobs.len())),
         n => Err(Problem::new(
             Kind::State,
             format!("move {} aside", path.display()),
-            format!("it can be read, and {n} jobs in it are open or in doubt"),
+            format!(
+                "it can be read, and {} open or in doubt",
+                match n {
+                    1 => "1 job in it is".to_owned(),
+                    _ => format!("{n} jobs in it are"),
+                }
+            ),
             "settle them first: `freezeframe jobs resume`, or `freezeframe jobs thawed --job ID` where you have looked",
         )),
     }
@@ -432,11 +545,19 @@ pub(super) async fn set_aside(global: &Global, yes: bool) -> Result<u8, Problem>
         paths.journal
     };
     session::configuration(global)?;
-    keep_what_is_unsettled(&path)?;
-    let question = format!(
-        "{} will be moved aside and kept; jobs that are open in it are then not taken up by any start.",
-        path.display()
-    );
+    let sound = keep_what_is_unsettled(&path)?;
+    let question = match sound {
+        Some(jobs) => format!(
+            "{} is sound, nothing in it is open, and it need not be moved. It will be moved aside and kept; what the \
+             sets of its {} stand on is then not shown on this machine until it is back.",
+            path.display(),
+            counted(jobs)
+        ),
+        None => format!(
+            "{} will be moved aside and kept; jobs that are open in it are then not taken up by any start.",
+            path.display()
+        ),
+    };
     if !yes && !typed(&question, "aside").await? {
         return Err(Problem::new(
             Kind::Cancelled,
@@ -454,5 +575,107 @@ pub(super) async fn set_aside(global: &Global, yes: bool) -> Result<u8, Problem>
         return Ok(exit::NOTHING);
     };
     printed(Out::new(global.output).line(&format!("moved to {}", to.display())))?;
+    if let Some(jobs) = sound {
+        output::note(&format!(
+            "it was sound: what the sets of its {} stand on is not shown on this machine until it is back. To put \
+             it back, before any other start of freezeframe begins a new one: {}",
+            counted(jobs),
+            back(&to, &path)
+        ));
+    }
     Ok(exit::OK)
+}
+
+/// The command that undoes a moving aside, with what SQLite may keep beside a journal.
+fn back(aside: &Path, path: &Path) -> String {
+    let mut moves = vec![format!("mv -i {} {}", quoted(aside), quoted(path))];
+    for end in ["-wal", "-shm"] {
+        let with = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            std::path::PathBuf::from(name)
+        };
+        if with(aside).exists() {
+            moves.push(format!(
+                "mv -i {} {}",
+                quoted(&with(aside)),
+                quoted(&with(path))
+            ));
+        }
+    }
+    moves.join(" && ")
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+@".contains(&b);
+    if text.bytes().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn counted(jobs: usize) -> String {
+    format!("{jobs} job{}", if jobs == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::JobSpec;
+
+    fn view(phase: Phase) -> JobView {
+        let spec: JobSpec = serde_json::from_value(json!({
+            "job": "j-1", "run": "00000000-0000-4000-8000-000000000002",
+            "account": "123456789012", "region": "eu-central-1", "instance": "i-1",
+            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 30,
+            "on_failure": "skip", "mounts": [], "namespace": "N",
+        }))
+        .unwrap();
+        let mut view = crate::domain::machine::Job::new(spec).view();
+        view.phase = phase;
+        view
+    }
+
+    #[test]
+    fn an_abort_says_of_each_job_what_came_of_it() {
+        let driven = view(Phase::Snapshotting);
+        assert_eq!(
+            came_of(&driven, Came::Driven).unwrap(),
+            "job j-1 on i-1: thawed; whoever drives it sees that and claims nothing"
+        );
+        assert_eq!(thaw_word(&driven, Came::Driven), "thawed");
+        let mut over = view(Phase::Done);
+        over.error = Some(Problem::new(
+            Kind::Timeout,
+            "thaw of i-1",
+            "it took too long",
+            "look",
+        ));
+        let said = came_of(&over, Came::Ended).unwrap();
+        assert!(
+            said.contains("its doubt is over") && !said.contains("too long"),
+            "{said}"
+        );
+        over.thaw_uncertain = true;
+        let said = came_of(&over, Came::Ended).unwrap();
+        assert!(
+            said.contains("THAW UNCERTAIN: thaw of i-1: it took too long\n  next: look")
+                && said.contains("`freezeframe jobs thawed --job j-1`"),
+            "{said}"
+        );
+        assert_eq!(thaw_word(&over, Came::Ended), "uncertain");
+        // One that was settled here was told of as that was done.
+        assert_eq!(came_of(&view(Phase::Quiescing), Came::Settled), None);
+        assert_eq!(thaw_word(&view(Phase::Quiescing), Came::Settled), "open");
+    }
+
+    #[test]
+    fn the_command_that_puts_a_journal_back_is_one_that_a_shell_takes() {
+        let plain = back(Path::new("/a/j.aside-1"), Path::new("/a/j"));
+        assert_eq!(plain, "mv -i /a/j.aside-1 /a/j");
+        let odd = back(Path::new("/a b/it's.aside-1"), Path::new("/a b/it's"));
+        assert_eq!(odd, r"mv -i '/a b/it'\''s.aside-1' '/a b/it'\''s'");
+    }
 }

@@ -11,13 +11,14 @@ use super::args::{Global, RuntimeKind};
 use super::output::{self, Out};
 use super::{exit, printed};
 use crate::aws::session::Options;
+use crate::config::nearest;
 use crate::domain::problem::{Kind, Problem};
 use crate::lab::clock::Clock;
 use crate::lab::runtime::Runtime;
 use crate::lab::runtime_real::RealRuntime;
 use crate::lab::runtime_simulated::SimulatedRuntime;
 use crate::lab::world::WorldSpec;
-use crate::lab::{Lab, LabOptions, Plan};
+use crate::lab::{Lab, LabError, LabOptions, Plan};
 
 /// Account of the lab; not one that AWS would give.
 const ACCOUNT: &str = "123456789012";
@@ -50,6 +51,9 @@ impl Embedded {
 /// Starts a lab in this process. With the real runtime it also listens on a loopback port, because its instances
 /// are processes of their own that must find their metadata service and EC2.
 pub(super) async fn start(world: &str, global: &Global) -> Result<Embedded, Problem> {
+    if let Some(name) = global.faults.as_deref() {
+        is_called(&fault_plan(name)?, name)?;
+    }
     let embedded = make(world, global).await?;
     if global.runtime == RuntimeKind::Real {
         let listening = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
@@ -143,7 +147,29 @@ fn fault_plan(name: &str) -> Result<Plan, Problem> {
             Plan::parse(&text)
         }
     }
-    .map_err(|e| wrong(e.to_string()))
+    .map_err(|e| match &e {
+        LabError::FaultOn { on, known, .. } => Problem {
+            mend: match nearest(on, known) {
+                Some(near) => format!("did you mean `{near}`? known here: {}", known.join(", ")),
+                None => format!("name one of {}", known.join(", ")),
+            },
+            ..wrong(e.to_string())
+        },
+        _ => wrong(e.to_string()),
+    })
+}
+
+/// What freezeframe itself never calls cannot fail in a lab that nobody else reaches.
+fn is_called(plan: &Plan, name: &str) -> Result<(), Problem> {
+    match plan.faults.iter().any(|fault| fault.on == "CreateSnapshot") {
+        true => Err(Problem::new(
+            Kind::Usage,
+            format!("follow the fault plan {name}"),
+            "a fault on CreateSnapshot could never fire: freezeframe asks for whole sets, with CreateSnapshots",
+            "did you mean `CreateSnapshots`? other clients meet it in `freezeframe lab serve`",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {

@@ -75,6 +75,30 @@ impl Out {
         }
     }
 
+    /// What is one document as JSON, and a line for each of its rows as JSON lines; each row has `head`'s keys too.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn document(&mut self, head: &Value, key: &str, rows: Vec<Value>) -> io::Result<()> {
+        let with_head = |mut row: Value| {
+            if let (Value::Object(row), Value::Object(head)) = (&mut row, head) {
+                for (key, value) in head {
+                    row.entry(key.as_str()).or_insert_with(|| value.clone());
+                }
+            }
+            row
+        };
+        if self.format == Format::Jsonl {
+            let rows: Vec<Value> = rows.into_iter().map(with_head).collect();
+            return self.rows(&rows, |_| Table::default());
+        }
+        let mut whole = head.clone();
+        if let Value::Object(whole) = &mut whole {
+            whole.insert(key.to_owned(), rows.into());
+        }
+        self.json(&whole)
+    }
+
     /// One document: JSON in both JSON formats.
     ///
     /// # Errors
@@ -169,6 +193,15 @@ pub fn problem(problem: &Problem, format: Format) {
         }
     };
     note(&text);
+}
+
+/// A name, or what stands for none in a table.
+pub fn or_dash(name: &str) -> String {
+    if name.is_empty() {
+        "-".to_owned()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// A line on standard error.

@@ -73,7 +73,9 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
         lab.configure(&mut options, global.region.as_deref());
     }
     let opened = async {
-        let session = Session::open(options).await?;
+        let session = Session::open(options)
+            .await?
+            .with_read_only_mend(config.read_only_mend.as_deref());
         let journal = match lab {
             // Each embedded lab is a world of its own, although their instances are called alike.
             Some(_) => Journal::open(&paths.lab_journal)?.of_own_world(&owner_of_this_process()),

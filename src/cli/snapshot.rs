@@ -1,8 +1,9 @@
 //! `snapshot`: a run without a screen, for cron and for people in a hurry.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -12,16 +13,21 @@ use super::args::{Format, Global, SnapshotArgs};
 use super::output::{self, Out, Table};
 use super::progress::Progress;
 use super::session::Opened;
+use super::taken_up::uncertain;
 use super::{exit, jobs, note_refusal, printed, signals};
-use crate::domain::ids::{InstanceId, RunId};
+use crate::config::nearest;
+use crate::domain::ids::{InstanceId, RunId, Scope};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Mode, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof::{self, Lowered};
 use crate::domain::run::Limits;
-use crate::domain::text::visible;
+use crate::domain::text::{visible, visible_lines};
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
 use crate::ops::{Ops, inventory, preflight};
+
+/// How often a job that stands still is looked at.
+const TICK: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
     opened: &Opened,
@@ -58,14 +64,16 @@ pub(super) async fn run(
             ..opened.config.run.clone()
         },
     };
-    flags_fit(ops, &options)?;
+    flags_fit(ops, &options).map_err(|problem| of_stop(problem, args))?;
     let mut uncertain = false;
     if !args.dry_run {
         ops.session.may_write("take snapshots", ops.scope())?;
         // What an earlier process left open comes first; it may still be frozen.
         uncertain = jobs::take_up(ops).await?.iter().any(|v| v.thaw_uncertain);
     }
-    let (chosen, missing) = choose(inventory::instances(ops).await?, args);
+    let all = inventory::instances(ops).await?;
+    let unmatched = nothing_matched(&all, &args.tag, ops.scope());
+    let (chosen, missing) = choose(all, args);
     let mut refused: Vec<(InstanceId, String, Problem)> = missing
         .into_iter()
         .map(|id| {
@@ -85,19 +93,21 @@ pub(super) async fn run(
             .and_then(|spec| preflight::fit(instance).map(|()| spec))
         {
             Ok(spec) => specs.push(spec),
-            Err(problem) => {
-                refused.push((instance.id.clone(), instance.name().to_owned(), problem))
-            }
+            Err(problem) => refused.push((
+                instance.id.clone(),
+                instance.name().to_owned(),
+                of_stop(problem, args),
+            )),
         }
     }
     // Ids that name nothing are no failure of what matched; alone they matched nothing.
     let nothing = specs.is_empty() && refused.len() == unknown;
+    if specs.is_empty() && refused.is_empty() {
+        output::note(&unmatched);
+    }
     if args.dry_run {
         let code = dry_run(opened, global, &options, specs, refused).await?;
         return Ok(if nothing { exit::NOTHING } else { code });
-    }
-    if specs.is_empty() && refused.is_empty() {
-        output::note("nothing matched: no instance carries these tags");
     }
     let views = drive(opened, global, specs, &options.limits).await?;
     let mut code = exit::of_run(&views);
@@ -150,6 +160,50 @@ fn flags_fit(ops: &Ops, options: &RunOptions) -> Result<(), Problem> {
     chosen.with(&options.parameters).map(drop)
 }
 
+/// What was asked for by `--stop` is refused by that name.
+fn of_stop(problem: Problem, args: &SnapshotArgs) -> Problem {
+    let Some(document) = problem.cause.strip_suffix(" declares no parameter `stop`") else {
+        return problem;
+    };
+    if !args.stop {
+        return problem;
+    }
+    Problem {
+        cause: format!("--stop was given, and {document} cannot stop what it quiesces"),
+        mend: "leave --stop out; docs/recipes.md says which recipes take it (the parameter `stop`)"
+            .to_owned(),
+        ..problem
+    }
+}
+
+/// What is said where no instance carries all the tags: which, where, and the nearest that there is.
+fn nothing_matched(all: &[Instance], tags: &[(String, String)], scope: &Scope) -> String {
+    let asked: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let mut words = format!(
+        "nothing matched: no instance of {scope} carries {}",
+        asked.join(" and ")
+    );
+    for (key, value) in tags {
+        let values: BTreeSet<&str> = all.iter().filter_map(|i| i.tags.get(key)).collect();
+        if values.contains(value.as_str()) {
+            continue;
+        }
+        let keys: BTreeSet<&str> = all
+            .iter()
+            .flat_map(|i| i.tags.iter().map(|(key, _)| key))
+            .collect();
+        let (wrong, known, what) = if values.is_empty() {
+            (key, keys, format!("none has a tag `{key}`"))
+        } else {
+            (value, values, format!("none has {key}={value}"))
+        };
+        let known: Vec<&str> = known.into_iter().collect();
+        let near = nearest(wrong, &known).map(|near| format!("; did you mean `{near}`?"));
+        words.push_str(&format!("\n  {what}{}", near.unwrap_or_default()));
+    }
+    visible_lines(&words)
+}
+
 fn choose(all: Vec<Instance>, args: &SnapshotArgs) -> (Vec<Instance>, Vec<InstanceId>) {
     let missing = args
         .instance
@@ -179,9 +233,23 @@ async fn drive(
     let (updates, mut inbox) = mpsc::channel::<JobView>(64);
     let live = global.output == Format::Table;
     let mut progress = Progress::of(specs.len());
+    let clock = opened.ops.clock;
     let drain = tokio::spawn(async move {
         let mut holding = HashSet::new();
-        while let Some(view) = inbox.recv().await {
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            let view = tokio::select! {
+                view = inbox.recv() => view,
+                _ = ticks.tick() => {
+                    for line in progress.still(clock.now()).iter().filter(|_| live) {
+                        output::note(line);
+                    }
+                    continue;
+                }
+            };
+            let Some(view) = view else {
+                break;
+            };
             // Some views are left out: what is on its way to a freeze counts as frozen.
             let may = (Phase::Preflight..=Phase::Thawing).contains(&view.phase);
             if may || view.thaw_uncertain {
@@ -190,7 +258,7 @@ async fn drive(
                 holding.remove(&view.spec.job);
             }
             frozen.store(!holding.is_empty(), Ordering::Relaxed);
-            if let Some(line) = progress.line(&view).filter(|_| live) {
+            if let Some(line) = progress.line(&view, clock.now()).filter(|_| live) {
                 output::note(&line);
             }
         }
@@ -247,7 +315,7 @@ async fn dry_run(
                         };
                         vec![
                             text("instance"),
-                            text("name"),
+                            output::or_dash(&text("name")),
                             text("would"),
                             text("recipe"),
                             why,
@@ -259,9 +327,10 @@ async fn dry_run(
         printed(out.line("The instance's own checks (mounts, database) are made by the job's preflight; nothing was sent."))?;
     } else {
         let scope = opened.ops.scope();
-        printed(out.json(&json!({
-            "run": options.run, "account": scope.account, "region": scope.region, "dry_run": true, "refused": as_a_whole, "jobs": rows,
-        })))?;
+        let head = json!({
+            "run": options.run, "account": scope.account, "region": scope.region, "dry_run": true, "refused": as_a_whole,
+        });
+        printed(out.document(&head, "jobs", rows.clone()))?;
     }
     Ok(if rows.is_empty() {
         exit::NOTHING
@@ -321,12 +390,14 @@ fn lowered_words(view: &JobView, lowered: &Lowered) -> String {
 fn report(
     global: &Global,
     options: &RunOptions,
-    scope: &crate::domain::ids::Scope,
+    scope: &Scope,
     views: &[Result<JobView, Problem>],
     refused: &[(InstanceId, String, Problem)],
 ) -> Result<(), Problem> {
     let mut out = Out::new(global.output);
-    if global.output != Format::Table {
+    if global.output == Format::Table {
+        printed(out.table(&table(views, refused)))?;
+    } else {
         let mut jobs: Vec<Value> = views
             .iter()
             .map(|view| match view {
@@ -339,15 +410,43 @@ fn report(
                 "job": null, "instance": id, "instance_name": name, "verdict": "skipped", "set": [], "error": problem,
             })
         }));
-        return printed(out.json(&json!({
-            "run": options.run, "account": scope.account, "region": scope.region, "jobs": jobs,
-        })));
+        let head = json!({
+            "run": options.run, "account": scope.account, "region": scope.region,
+        });
+        printed(out.document(&head, "jobs", jobs))?;
     }
+    // In words whatever the format: standard output has all of it as JSON, and this is for whoever reads cron's mail.
+    for view in views {
+        if let Ok(view) = view
+            && let Some(lowered) = proof::lowered(view)
+        {
+            output::note(&lowered_words(view, &lowered));
+        }
+        let problem = match view {
+            Ok(view) => view.error.as_ref(),
+            Err(problem) => Some(problem),
+        };
+        if let Some(problem) = problem {
+            output::problem(problem, Format::Table);
+        }
+        if let Ok(view) = view
+            && view.thaw_uncertain
+        {
+            output::note(&uncertain(view));
+        }
+    }
+    for (_, _, problem) in refused {
+        output::problem(problem, Format::Table);
+    }
+    Ok(())
+}
+
+fn table(views: &[Result<JobView, Problem>], refused: &[(InstanceId, String, Problem)]) -> Table {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for view in views.iter().flatten() {
         rows.push(vec![
             view.spec.instance.to_string(),
-            view.spec.instance_name.clone(),
+            output::or_dash(&view.spec.instance_name),
             view.spec.recipe.clone(),
             match view.verdict {
                 _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
@@ -363,7 +462,7 @@ fn report(
     for (id, name, _) in refused {
         rows.push(vec![
             id.to_string(),
-            name.clone(),
+            output::or_dash(name),
             "-".into(),
             "skipped".into(),
             "-".into(),
@@ -371,7 +470,7 @@ fn report(
             "-".into(),
         ]);
     }
-    printed(out.table(&Table {
+    Table {
         head: vec![
             "INSTANCE",
             "NAME",
@@ -382,23 +481,44 @@ fn report(
             "JOB",
         ],
         rows,
-    }))?;
-    for view in views {
-        if let Ok(view) = view
-            && let Some(lowered) = proof::lowered(view)
-        {
-            output::note(&lowered_words(view, &lowered));
-        }
-        let problem = match view {
-            Ok(view) => view.error.as_ref(),
-            Err(problem) => Some(problem),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_matched_nothing_is_named_with_the_nearest_that_there_is() {
+        let scope = serde_json::from_value(json!({
+            "account": "123456789012", "region": "eu-central-1",
+        }))
+        .unwrap();
+        let instance: Instance = serde_json::from_value(json!({
+            "account": "123456789012", "region": "eu-central-1", "id": "i-1", "state": "running",
+            "platform": "linux", "platform_details": "Linux/UNIX", "instance_type": "t3.small",
+            "zone": "eu-central-1a", "root_device": "/dev/xvda", "devices": [], "launched": null,
+            "tags": {"Name": "shop-db-1", "Env": "prod"}, "agent": {"status": "absent"},
+        }))
+        .unwrap();
+        let said = |key: &str, value: &str| {
+            nothing_matched(
+                std::slice::from_ref(&instance),
+                &[(key.to_owned(), value.to_owned())],
+                &scope,
+            )
         };
-        if let Some(problem) = problem {
-            output::problem(problem, global.output);
-        }
+        let key = said("env", "prod");
+        assert!(
+            key.contains("no instance of 123456789012") && key.contains("eu-central-1"),
+            "{key}"
+        );
+        assert!(
+            key.contains("carries env=prod") && key.contains("did you mean `Env`?"),
+            "{key}"
+        );
+        let value = said("Name", "shop-db1");
+        assert!(value.contains("did you mean `shop-db-1`?"), "{value}");
+        assert!(!said("Colour", "red").contains("did you mean"));
     }
-    for (_, _, problem) in refused {
-        output::problem(problem, global.output);
-    }
-    Ok(())
 }

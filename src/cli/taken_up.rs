@@ -16,6 +16,27 @@ pub(super) fn standing(view: &JobView, left: bool) -> String {
     }
 }
 
+/// What to do where nobody could confirm a job's thaw.
+pub(super) fn uncertain(view: &JobView) -> String {
+    let job = &view.spec.job;
+    format!(
+        "{}: THAW UNCERTAIN\n  next: `freezeframe jobs abort --job {job}` thaws and asks again; where that proves \
+         nothing, look at the instance, then `freezeframe jobs thawed --job {job}` ends the doubt",
+        who(view)
+    )
+}
+
+/// The instance, and its name if it has one.
+pub(super) fn who(view: &JobView) -> String {
+    let name = &view.spec.instance_name;
+    let instance = &view.spec.instance;
+    if name.is_empty() || name == instance.as_str() {
+        instance.to_string()
+    } else {
+        format!("{instance} {name}")
+    }
+}
+
 /// How far AWS has copied its set.
 pub(super) fn copying(view: &JobView) -> String {
     format!("copying {} %", view.progress())
@@ -57,7 +78,11 @@ impl TakenUp {
             }
         }
         let what = if view.thaw_uncertain {
-            "THAW UNCERTAIN".to_owned()
+            let job = &view.spec.job;
+            format!(
+                "THAW UNCERTAIN; `freezeframe jobs abort --job {job}` asks again, `freezeframe jobs thawed --job \
+                 {job}` ends the doubt once you have looked at the instance"
+            )
         } else if view.owes_labels() {
             "its labels could not be written yet; they are on record, and the next start tries again"
                 .to_owned()

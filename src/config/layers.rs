@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::paths;
 use super::places::{Places, place};
 use super::recipes::{self, Recipe};
+use super::theme::Theme;
 use crate::domain::job::{Mode, OnFailure};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
@@ -31,6 +32,9 @@ pub struct Config {
     pub endpoint_url: Option<String>,
     /// Refuse everything that would change something.
     pub read_only: bool,
+    /// How `read_only` is undone: by where it was said. `None` while it is not.
+    #[serde(skip)]
+    pub read_only_mend: Option<String>,
     /// Colour theme: a name in `themes/` or a TOML file.
     pub theme: String,
     /// Metrics.
@@ -72,6 +76,7 @@ impl Default for Config {
             region: None,
             endpoint_url: None,
             read_only: false,
+            read_only_mend: None,
             theme: "freezeframe".to_owned(),
             metrics: Metrics::default(),
             snapshot: Snapshot::default(),
@@ -146,7 +151,11 @@ fn layered(
     };
     if let Some(value) = env(READ_ONLY) {
         config.read_only = match value.to_str().map(str::to_ascii_lowercase).as_deref() {
-            Some("1" | "true" | "yes") => true,
+            Some("1" | "true" | "yes") => {
+                let mend = format!("remove {READ_ONLY} from the environment to change anything");
+                config.read_only_mend = Some(also(config.read_only_mend, &mend));
+                true
+            }
             // Switching it off by a variable that somebody forgot would be the dangerous direction.
             Some("0" | "false" | "no") => config.read_only,
             _ => {
@@ -170,10 +179,22 @@ fn layered(
     config.region = region.or(config.region);
     config.endpoint_url = endpoint_url.or(config.endpoint_url);
     config.read_only |= read_only;
+    if read_only {
+        let mend = "start without --read-only to change anything";
+        config.read_only_mend = Some(also(config.read_only_mend, mend));
+    }
     if let Some(theme) = theme {
         config.theme = theme;
     }
     Ok(config)
+}
+
+/// One more thing to do before what was to be done.
+fn also(mend: Option<String>, more: &str) -> String {
+    match mend {
+        Some(mend) => format!("{mend}; and {more}"),
+        None => more.to_owned(),
+    }
 }
 
 fn read(path: &Path, must_exist: bool) -> Result<Config, Problem> {
@@ -240,6 +261,18 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
             "choose 1 to 999 seconds",
         ));
     }
+    if config.read_only {
+        let line = at(&["read_only"]);
+        config.read_only_mend = Some(format!("remove read_only from {line} to change anything"));
+    }
+    Theme::find(&config.theme).map_err(|problem| {
+        Problem::new(
+            Kind::Usage,
+            format!("read the configuration {}", at(&["theme"])),
+            format!("{}: {}", problem.what, problem.cause),
+            problem.mend,
+        )
+    })?;
     recipes::check(&mut config.recipes, &places, file)?;
     config.run.check().map_err(|problem| {
         // Its cause begins with the key.
@@ -276,7 +309,7 @@ fn mend(message: &str) -> String {
 }
 
 /// The known word nearest to a mistyped one, if it is near enough to be meant.
-fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |word: &str| word.to_ascii_lowercase().replace('-', "_");
     known
         .iter()
@@ -387,11 +420,26 @@ pub(super) mod tests {
         assert_eq!(config.region.as_deref(), Some("eu-west-1"));
         assert!(!config.read_only);
         let read_only = |key: &str| (key == READ_ONLY).then(|| OsString::from("1"));
+        let by_variable = layered(None, &flags, &read_only, Some(file.clone())).unwrap();
+        assert!(by_variable.read_only);
+        let mend = by_variable.read_only_mend.unwrap();
         assert!(
-            layered(None, &flags, &read_only, Some(file.clone()))
-                .unwrap()
-                .read_only
+            mend.contains(READ_ONLY) && !mend.contains("--read-only"),
+            "{mend}"
         );
+        let flag = Overrides {
+            read_only: true,
+            ..Overrides::default()
+        };
+        let by_both = layered(None, &flag, &read_only, Some(file.clone())).unwrap();
+        let mend = by_both.read_only_mend.unwrap();
+        assert!(
+            mend.contains(READ_ONLY) && mend.contains("--read-only"),
+            "{mend}"
+        );
+        let by_file = parse("theme = \"freezeframe\"\nread_only = true\n", "c.toml").unwrap();
+        let mend = by_file.read_only_mend.unwrap();
+        assert!(mend.contains("c.toml: line 2"), "{mend}");
         let odd = |key: &str| (key == READ_ONLY).then(|| OsString::from("perhaps"));
         assert!(layered(None, &flags, &odd, Some(file.clone())).is_err());
         let by_env = |key: &str| (key == CONFIG).then(|| file.clone().into_os_string());

@@ -6,5 +6,6 @@ mod places;
 pub mod recipes;
 pub mod theme;
 
+pub(crate) use layers::nearest;
 pub use layers::{Config, Overrides, load};
 pub use paths::{Paths, paths};

@@ -195,12 +195,19 @@ impl Theme {
         match name {
             "freezeframe" => Self::parse_alone(DARK, "freezeframe.toml"),
             "freezeframe-light" => Self::parse_alone(LIGHT, "freezeframe-light.toml"),
-            other => Err(Problem::new(
-                Kind::Usage,
-                format!("use theme `{other}`"),
-                "there is no theme of that name",
-                "use `freezeframe`, `freezeframe-light`, or the path of a theme file",
-            )),
+            other => {
+                let known = "use `freezeframe`, `freezeframe-light`, or the path of a theme file";
+                let near = super::nearest(other, &["freezeframe", "freezeframe-light"]);
+                Err(Problem::new(
+                    Kind::Usage,
+                    format!("use theme `{other}`"),
+                    "there is no theme of that name",
+                    match near {
+                        Some(near) => format!("did you mean `{near}`? {known}"),
+                        None => known.to_owned(),
+                    },
+                ))
+            }
         }
     }
 

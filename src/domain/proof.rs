@@ -311,13 +311,18 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
         ));
     }
     if let Some(ms) = evidence.window_ms {
+        let budget = job.spec.budget_s;
+        let failsafe = if evidence.failsafe_fired {
+            format!("; the failsafe ended that: it was armed for {budget} s")
+        } else if job.spec.foreign {
+            // It has none of ours.
+            String::new()
+        } else {
+            format!("; the failsafe would have thawed after {budget} s")
+        };
         out.push(Sentence::new(
             Tone::Plain,
-            format!(
-                "Writes could be blocked for {ms} ms, measured on the instance; the failsafe would have \
-                 thawed after {} s.",
-                job.spec.budget_s
-            ),
+            format!("Writes could be blocked for {ms} ms, measured on the instance{failsafe}."),
         ));
     }
     out.extend(

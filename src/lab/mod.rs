@@ -75,6 +75,15 @@ pub enum LabError {
     World { line: usize, message: String },
     #[error("fault plan, line {line}: {message}")]
     Faults { line: usize, message: String },
+    /// A fault on a name that nothing has.
+    #[error("fault plan, line {line}: {message}")]
+    FaultOn {
+        line: usize,
+        message: String,
+        on: String,
+        /// The names that there are.
+        known: &'static [&'static str],
+    },
     #[error("the lab has no region `{0}`")]
     Region(String),
     #[error("instance {instance} did not boot: {message}")]

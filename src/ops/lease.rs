@@ -15,6 +15,12 @@ use crate::jobs::journal::Lease;
 /// preflight's and delivery's limits, a lost attempt's, and grace. The failsafe is never later.
 const LONGEST_S: i64 = 180 + 30 + 60 + 60;
 
+/// What to do about a job of this journal, and about one of another.
+const HERE: &str =
+    "wait for its end, or stop it in the Jobs screen or with `freezeframe jobs abort`";
+const THERE: &str = "wait for its end, or stop it where it was started (another host, or another state directory): \
+                     the journal here does not have it, so `freezeframe jobs abort` cannot stop it from here";
+
 /// How long a lease lasts that is taken or renewed now, for a freeze of at most `budget_s` seconds.
 pub fn lasts(budget_s: u32) -> TimeDelta {
     TimeDelta::seconds(LONGEST_S + i64::from(budget_s))
@@ -28,7 +34,12 @@ pub fn lasts(budget_s: u32) -> TimeDelta {
 pub(super) async fn claim(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
     renew(ops, spec)?;
     match at_work(ops, spec).await? {
-        Some(other) => Err(taken(spec, &other, "started by another console")),
+        Some(other) => {
+            // Only where it is on record here can it be stopped from here.
+            let here = ops.journal.job(&spec.scope, &other)?.is_some();
+            let mend = if here { HERE } else { THERE };
+            Err(taken(spec, &other, "started by another console", mend))
+        }
         None => Ok(()),
     }
 }
@@ -46,7 +57,7 @@ pub(super) fn renew(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
         .lease(&spec.scope, &spec.instance, &spec.job, until, now)?;
     match lease {
         Lease::Taken => Ok(()),
-        Lease::Held(other) => Err(taken(spec, &other, "on this machine")),
+        Lease::Held(other) => Err(taken(spec, &other, "on this machine", HERE)),
         Lease::Over => Err(Problem::new(
             Kind::State,
             format!("freeze {}", spec.instance),
@@ -56,12 +67,12 @@ pub(super) fn renew(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
     }
 }
 
-fn taken(spec: &JobSpec, other: &JobId, whose: &str) -> Problem {
+fn taken(spec: &JobSpec, other: &JobId, whose: &str, mend: &str) -> Problem {
     Problem::new(
         Kind::State,
         format!("check {}", spec.instance),
         format!("job {other}, {whose}, is under way there"),
-        "wait for its end, or stop it in the Jobs screen or with `freezeframe jobs abort`",
+        mend,
     )
 }
 

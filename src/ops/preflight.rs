@@ -94,7 +94,10 @@ async fn look(
             return Err(Problem::new(
                 Kind::Agent,
                 what,
-                format!("the command did not run to its end ({other:?})"),
+                format!(
+                    "the command did not run to its end: {}",
+                    end_in_words(&other)
+                ),
                 "check the SSM agent on the instance",
             ));
         }
@@ -163,6 +166,28 @@ fn last_line(text: &str) -> String {
         .rfind(|l| !l.trim().is_empty())
         .unwrap_or("no message")
         .to_owned()
+}
+
+/// How a command ended, for people.
+pub(super) fn end_in_words(ended: &CommandEnd) -> String {
+    match ended {
+        CommandEnd::Success => "it ended well".to_owned(),
+        CommandEnd::Failed { exit } => format!("it ended with exit code {exit}"),
+        CommandEnd::TimedOut { may_have_run: true } => {
+            "a time limit of Systems Manager passed; it may have run, or run still".to_owned()
+        }
+        CommandEnd::TimedOut {
+            may_have_run: false,
+        } => "a time limit of Systems Manager passed before it began".to_owned(),
+        CommandEnd::NeverDelivered => "it never reached the instance".to_owned(),
+        CommandEnd::Cancelled { may_have_run: true } => {
+            "it was cancelled or killed, and may have run until then".to_owned()
+        }
+        CommandEnd::Cancelled {
+            may_have_run: false,
+        } => "it was cancelled before it began".to_owned(),
+        CommandEnd::Lost(problem) => format!("nobody can say how it ended ({problem})"),
+    }
 }
 
 /// A problem from what a script on the instance said.

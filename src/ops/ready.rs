@@ -286,7 +286,8 @@ async fn pending_leaves_room(
                 Kind::State,
                 format!("snapshot {volume}"),
                 format!(
-                    "{pending} of its snapshots are not completed, and EC2 takes no more of a {kind} volume"
+                    "{pending} of its snapshots {} not completed yet, and EC2 takes no more of a {kind} volume",
+                    if pending == 1 { "is" } else { "are" }
                 ),
                 "wait until they complete, delete those that ended in error, or try again with --retries",
             ));

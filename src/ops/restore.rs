@@ -321,7 +321,10 @@ impl Stepper<'_> {
                     (ended, _) => Err(Problem::new(
                         Kind::Script,
                         what,
-                        format!("the command ended without mounting ({ended:?})"),
+                        format!(
+                            "nothing was seen mounted: {}",
+                            super::preflight::end_in_words(&ended)
+                        ),
                         "look at the command's output in Run Command's history; the volume is attached and kept",
                     )),
                 };

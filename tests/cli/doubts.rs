@@ -85,7 +85,7 @@ fn a_journal_that_can_be_read_is_not_moved_while_a_job_in_it_is_in_doubt() {
     let refused = run(&state, &aside);
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(
-        refused.err.contains("1 jobs in it are open or in doubt"),
+        refused.err.contains("1 job in it is open or in doubt"),
         "{}",
         refused.err
     );
@@ -96,6 +96,15 @@ fn a_journal_that_can_be_read_is_not_moved_while_a_job_in_it_is_in_doubt() {
     run(&state, &["--lab", "jobs", "resume"]);
     let moved = run(&state, &aside);
     assert_eq!(moved.code, 0, "{moved:?}");
+    // It was sound, and whoever moved it is told, and how it comes back.
+    assert!(
+        moved.err.contains("it was sound") && moved.err.contains("of its 1 job stand"),
+        "{}",
+        moved.err
+    );
+    let back = moved.err.split("mv -i ").nth(1).unwrap();
+    let aside_at = moved.out.trim().strip_prefix("moved to ").unwrap();
+    assert!(back.starts_with(aside_at), "{back}");
     assert!(!state.path().join("journal-lab.sqlite").exists());
     let nothing = run(&state, &["--lab", "jobs", "abort", "--all"]);
     assert_eq!(nothing.code, 3, "{nothing:?}");

@@ -108,6 +108,11 @@ fn a_wrong_value_in_the_configuration_is_told_with_its_own_line() {
         ),
         ("\n[retention.nightly]\n", 2, &["nightly"]),
         (
+            "\ntheme = \"freezefram\"\n",
+            2,
+            &["freezefram", "did you mean `freezeframe`"],
+        ),
+        (
             "[recipes.mine]\ndocument = \"abc\"\n\nbudget_seconds = 0\n",
             4,
             &["mine", "budget_seconds"],

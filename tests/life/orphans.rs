@@ -63,6 +63,9 @@ async fn an_abort_thaws_under_a_living_console_which_then_claims_nothing() {
     let aborted = home.run(&["jobs", "abort", "--all"]).await;
     assert_eq!(aborted.code, Some(0), "{aborted:?}");
     assert!(aborted.err.contains("post-script is sent"), "{aborted:?}");
+    let came = "thawed; whoever drives it sees that and claims nothing";
+    assert!(aborted.err.contains(came), "{aborted:?}");
+    assert_eq!(aborted.json()[0]["thaw"], "thawed", "{aborted:?}");
     served.nothing_frozen(&instance);
     let unknown = home
         .run(&[
@@ -79,4 +82,25 @@ async fn an_abort_thaws_under_a_living_console_which_then_claims_nothing() {
         assert_eq!(made.level, "crash", "{made:?}");
     }
     assert_eq!(home.run(&["jobs", "abort", "--all"]).await.code, Some(3));
+}
+
+/// What is not in this host's journal cannot be stopped from here, and nobody is told that it could.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_another_host_is_to_be_stopped_there() {
+    let served = served(1).await;
+    let instance = served.id("db-0");
+    let (home, other) = (Home::new(&served), Home::new(&served));
+    served.fault("CreateSnapshots", FaultKind::Delay(Duration::from_secs(40)));
+    let running = home.start(&["snapshot", "--instance", &instance, "--max-freeze", "600s"]);
+    home.until_phase("snapshotting").await;
+    let refused = other.run(&["snapshot", "--instance", &instance]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.err.contains("started by another console")
+            && refused.err.contains("stop it where it was started"),
+        "{refused:?}"
+    );
+    let aborted = home.run(&["jobs", "abort", "--all"]).await;
+    assert_eq!(aborted.code, Some(0), "{aborted:?}");
+    running.wait().await;
 }

@@ -244,20 +244,33 @@ impl Sides<'_> {
                         "the request was not made after the freeze was confirmed".to_owned()
                     );
                 }
-                if !call.answered_before_release {
-                    return Err("the release was sent before the answer had come".to_owned());
-                }
-                if !self.post.events().any(|said| *said == Said::Release) {
-                    return Err(
-                        "nobody saw the release accepted while everything was still frozen"
-                            .to_owned(),
-                    );
+                let late = !call.answered_before_release;
+                let accepted = self.post.events().any(|said| *said == Said::Release);
+                let fired = self.pre.fired() == Some(true) || self.post.fired() == Some(true);
+                let broken = match (late, accepted) {
+                    (true, false) if fired => Some(
+                        "the answer had not come when the thaw was sent, and that found the freeze ended by the failsafe",
+                    ),
+                    (false, false) if fired => {
+                        Some("the failsafe had ended the freeze before the release came to it")
+                    }
+                    (true, _) if self.facts.post.is_none() => {
+                        Some("it is not on record that the answer came before the release")
+                    }
+                    (true, _) => Some("the release was sent before the answer had come"),
+                    (false, false) => {
+                        Some("nobody saw the release accepted while everything was still frozen")
+                    }
+                    (false, true) => None,
+                };
+                if let Some(why) = broken {
+                    return Err(why.to_owned());
                 }
                 check_order(self.facts.job.as_str(), self.pre, self.post)
             }
             Mode::Autonomous => check_one(self.facts.job.as_str(), self.pre),
         };
-        order.map_err(|why| format!("events out of order: {why}"))?;
+        order?;
         Ok(
             "frozen confirmed, request, answer, release accepted while still frozen: in this order"
                 .to_owned(),

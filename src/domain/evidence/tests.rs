@@ -375,6 +375,59 @@ fn each_side_of_the_window_counts() {
 }
 
 #[test]
+fn where_the_failsafe_ended_the_freeze_nobody_is_said_to_have_released_it() {
+    let fired = |post: &mut Told| {
+        // Without release, alive and thaw of its own.
+        post.trace.lines.drain(1..4);
+        for line in &mut post.trace.lines {
+            if let Said::Disarmed { fired } = &mut line.said {
+                *fired = true;
+            }
+        }
+    };
+    let seen = |change: &dyn Fn(&mut Told, &mut CallOrder)| {
+        let mut why = String::new();
+        changed_with(|_, _, post, call| change(post, call), &mut why);
+        why
+    };
+    let late = seen(&|post, call| {
+        fired(post);
+        call.answered_before_release = false;
+    });
+    assert!(
+        late.contains("within-window: the answer had not come when the thaw was sent"),
+        "{late}"
+    );
+    assert!(late.contains("ended by the failsafe"), "{late}");
+    let early = seen(&|post, _| fired(post));
+    assert!(
+        early.contains("the failsafe had ended the freeze"),
+        "{early}"
+    );
+    let sent = seen(&|_, call| call.answered_before_release = false);
+    assert!(
+        sent.contains("the release was sent before the answer"),
+        "{sent}"
+    );
+}
+
+#[test]
+fn output_that_was_cut_short_is_not_called_out_of_order() {
+    let mut why = String::new();
+    changed_with(
+        |_, _, post, _| {
+            let cut = parse("FF1 {\"t\":\"disarmed\",\"seq\":15,\"m");
+            post.trace.malformed = cut.malformed;
+        },
+        &mut why,
+    );
+    assert!(
+        why.contains("post-script") && why.contains("it was cut short") && !why.contains("order"),
+        "{why}"
+    );
+}
+
+#[test]
 fn a_volume_that_carries_something_unfrozen_is_a_crash() {
     let level = changed(|facts, _, _, _| {
         facts

@@ -229,3 +229,25 @@ fn somebody_elses_document_is_named_as_such() {
     job.spec.foreign = true;
     assert!(sentences(&job)[0].text.contains("not freezeframe's"));
 }
+
+#[test]
+fn a_failsafe_that_fired_is_not_said_to_have_been_spared() {
+    let mut job = job(&[], &[("failsafe-quiet", false)]);
+    job.evidence.window_ms = Some(29_750);
+    let window = |job: &JobView| {
+        let all = sentences(job).into_iter().map(|s| s.text);
+        all.filter(|text| text.contains("29750 ms"))
+            .collect::<String>()
+    };
+    assert!(window(&job).contains("would have thawed after"));
+    job.evidence.failsafe_fired = true;
+    let fired = window(&job);
+    assert!(
+        fired.contains("the failsafe ended that") && !fired.contains("would have"),
+        "{fired}"
+    );
+    // Somebody else's document has no failsafe of ours.
+    job.evidence.failsafe_fired = false;
+    job.spec.foreign = true;
+    assert!(!window(&job).contains("failsafe"), "{}", window(&job));
+}

@@ -36,6 +36,16 @@ fn rank(said: &Said) -> Option<(u8, &'static str, bool)> {
 /// # Errors
 /// What stood where it must not, in words.
 pub fn check_order(job: &str, pre: &Trace, post: &Trace) -> Result<(), String> {
+    understood(pre, "pre-script")?;
+    understood(post, "post-script")?;
+    two_in_order(job, pre, post).map_err(out_of_order)
+}
+
+fn out_of_order(why: String) -> String {
+    format!("events out of order: {why}")
+}
+
+fn two_in_order(job: &str, pre: &Trace, post: &Trace) -> Result<(), String> {
     envelope(job, pre, "pre-script")?;
     envelope(job, post, "post-script")?;
     if let (Some(last), Some(first)) = (pre.lines.last(), post.lines.first())
@@ -69,6 +79,11 @@ pub fn check_order(job: &str, pre: &Trace, post: &Trace) -> Result<(), String> {
 /// # Errors
 /// What stood where it must not, or is missing, in words.
 pub fn check_one(job: &str, trace: &Trace) -> Result<(), String> {
+    understood(trace, "snapshot")?;
+    one_in_order(job, trace).map_err(out_of_order)
+}
+
+fn one_in_order(job: &str, trace: &Trace) -> Result<(), String> {
     envelope(job, trace, "snapshot")?;
     rising(trace.events())?;
     for (there, name) in [
@@ -95,17 +110,21 @@ pub fn check_one(job: &str, trace: &Trace) -> Result<(), String> {
     mirrored(trace, trace)
 }
 
-/// The trace is sound, every line of it was understood (one that was not may have said what breaks the chain), and
-/// it is of this command of this job.
+/// Every line of it was understood: one that was not may have said what breaks the chain.
+fn understood(trace: &Trace, command: &str) -> Result<(), String> {
+    match trace.malformed.first() {
+        Some(bad) => Err(format!(
+            "not everything that {command} said arrived whole: line {} could not be understood, {}",
+            bad.line_no, bad.why
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The trace is sound, and it is of this command of this job.
 fn envelope(job: &str, trace: &Trace, command: &str) -> Result<(), String> {
     if let Some(why) = &trace.disorder {
         return Err(format!("{command}: {why}"));
-    }
-    if let Some(bad) = trace.malformed.first() {
-        return Err(format!(
-            "{command}: line {} could not be understood: {}",
-            bad.line_no, bad.why
-        ));
     }
     match trace.lines.first().map(|l| &l.said) {
         Some(Said::Hello {

@@ -39,8 +39,10 @@ fn one(len: usize, json: &str) -> Result<Line, String> {
     if len > MAX_LINE {
         return Err(format!("{len} bytes, more than {MAX_LINE}"));
     }
-    let value: Value =
-        serde_json::from_str(json).map_err(|e| visible(&e.to_string()).into_owned())?;
+    let value: Value = serde_json::from_str(json).map_err(|e| match e.is_eof() {
+        true => "it was cut short".to_owned(),
+        false => format!("it is not JSON at column {}", e.column()),
+    })?;
     let Value::Object(map) = value else {
         return Err("not a JSON object".to_owned());
     };

@@ -32,6 +32,57 @@ pub const NAMED: [(&str, &str); 6] = [
     ),
 ];
 
+/// Every operation that the lab answers: a fault on another name could never fire.
+pub const ACTIONS: [&str; 44] = [
+    "AttachVolume",
+    "CancelCommand",
+    "CreateDocument",
+    "CreateSnapshot",
+    "CreateSnapshots",
+    "CreateTags",
+    "CreateVolume",
+    "DeleteDocument",
+    "DeleteSnapshot",
+    "DeleteTags",
+    "DeleteVolume",
+    "DescribeAlarms",
+    "DescribeAvailabilityZones",
+    "DescribeDocument",
+    "DescribeFastSnapshotRestores",
+    "DescribeImages",
+    "DescribeInstanceAttribute",
+    "DescribeInstanceInformation",
+    "DescribeInstanceStatus",
+    "DescribeInstances",
+    "DescribeLockedSnapshots",
+    "DescribeRegions",
+    "DescribeSnapshotAttribute",
+    "DescribeSnapshots",
+    "DescribeTags",
+    "DescribeVolumes",
+    "DetachVolume",
+    "GetCallerIdentity",
+    "GetCommandInvocation",
+    "GetConnectionStatus",
+    "GetDocument",
+    "GetMetricData",
+    "GetMetricStatistics",
+    "ListCommandInvocations",
+    "ListCommands",
+    "ListDocuments",
+    "ListMetrics",
+    "PutMetricData",
+    "SendCommand",
+    "StartInstances",
+    "StopInstances",
+    "UpdateDocument",
+    "UpdateDocumentDefaultVersion",
+    "*",
+];
+
+/// What a document can be asked for by its parameter `command`.
+pub const COMMANDS: [&str; 5] = ["pre-script", "post-script", "dry-run", "snapshot", "*"];
+
 /// How soon the world shows what was done to it. All zero: at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,9 +197,25 @@ impl Plan {
                 message: error.message().to_owned(),
             }
         })?;
-        let wrong = plan.faults.iter().find_map(Entry::objection);
+        let wrong = plan.faults.iter().enumerate().find_map(|(n, entry)| {
+            let line = || line_of(text, n);
+            if let Some((message, known)) = entry.never_fires() {
+                let on = entry.on.clone();
+                return Some(LabError::FaultOn {
+                    line: line(),
+                    message,
+                    on,
+                    known,
+                });
+            }
+            let message = entry.objection()?;
+            Some(LabError::Faults {
+                line: line(),
+                message,
+            })
+        });
         match wrong {
-            Some(message) => Err(LabError::Faults { line: 1, message }),
+            Some(error) => Err(error),
             None => Ok(plan),
         }
     }
@@ -174,6 +241,25 @@ impl Plan {
     }
 }
 
+/// The line on which the `on` of the fault of that number stands.
+fn line_of(text: &str, n: usize) -> usize {
+    #[derive(Deserialize)]
+    struct Lines {
+        fault: Vec<Line>,
+    }
+    #[derive(Deserialize)]
+    struct Line {
+        on: toml::Spanned<String>,
+    }
+    let lines = toml::from_str::<Lines>(text);
+    let at = lines
+        .ok()
+        .and_then(|lines| Some(lines.fault.get(n)?.on.span().start));
+    at.map_or(1, |at| {
+        text.get(..at).unwrap_or(text).matches('\n').count() + 1
+    })
+}
+
 impl Entry {
     fn objection(&self) -> Option<String> {
         if self.times == 0 || !(1..=100).contains(&self.percent) {
@@ -191,6 +277,39 @@ impl Entry {
         }
         (self.kind == Kind::Error && self.code.is_empty())
             .then(|| format!("fault on {}: an error needs a code", self.on))
+    }
+
+    /// Whether its kind befalls commands on their way, and not calls.
+    fn befalls_commands(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Late
+                | Kind::Twice
+                | Kind::Cancelled
+                | Kind::Killed
+                | Kind::AgentLost
+                | Kind::Truncated
+        )
+    }
+
+    /// Why it could never fire, by its name, and the names that could.
+    fn never_fires(&self) -> Option<(String, &'static [&'static str])> {
+        let on = self.on.as_str();
+        let (known, others) = if self.befalls_commands() {
+            (&COMMANDS[..], &ACTIONS[..])
+        } else {
+            (&ACTIONS[..], &COMMANDS[..])
+        };
+        if known.contains(&on) {
+            return None;
+        }
+        let why = match (others.contains(&on), self.befalls_commands()) {
+            (true, true) => "this kind befalls commands of documents, and that is a call",
+            (true, false) => "this kind befalls calls, and that is a command of documents",
+            (false, true) => "documents know no command of that name",
+            (false, false) => "the lab knows no operation of that name",
+        };
+        Some((format!("fault on {on} could never fire: {why}"), known))
     }
 
     /// The order that this line gives.
@@ -245,6 +364,49 @@ mod tests {
             assert!(!plan.faults.is_empty() || plan.weather != Weather::default());
         }
         assert!(Plan::named("nothing").is_none());
+    }
+
+    /// The operations of the lab's own dispatchers, by their source.
+    #[test]
+    fn the_known_operations_are_those_that_the_lab_answers() {
+        let mut answered = vec!["GetCallerIdentity", "*"];
+        for source in [
+            include_str!("../ec2.rs"),
+            include_str!("../ssm.rs"),
+            include_str!("../cloudwatch.rs"),
+        ] {
+            let handlers = source.lines().map(str::trim);
+            for line in handlers.filter(|line| line.starts_with('"') && line.contains(" => ")) {
+                let names = line.split(" => ").next().unwrap().split(" | ");
+                answered.extend(names.map(|name| name.trim_matches('"')));
+            }
+        }
+        answered.sort_unstable();
+        let mut known = ACTIONS.to_vec();
+        known.sort_unstable();
+        assert_eq!(known, answered);
+    }
+
+    #[test]
+    fn a_fault_that_could_never_fire_is_refused_with_its_line() {
+        for (on, kind, why) in [
+            ("CreateSnapshotts", "reset", "no operation"),
+            ("pre-scrpt", "killed", "no command"),
+            ("pre-script", "reset", "befalls calls"),
+            ("SendCommand", "twice", "befalls commands"),
+        ] {
+            let text = format!(
+                "name = \"x\"\n\n[[fault]]\non = \"*\"\nkind = \"reset\"\n[[fault]]\non = \"{on}\"\nkind = \"{kind}\"\n"
+            );
+            let said = Plan::parse(&text).unwrap_err().to_string();
+            assert!(said.contains("line 7") && said.contains(why), "{said}");
+        }
+        let late = "name = \"x\"\n[[fault]]\non = \"pre-script\"\nkind = \"late\"\n";
+        let said = Plan::parse(late).unwrap_err().to_string();
+        assert!(
+            said.contains("line 3") && said.contains("needs ms"),
+            "{said}"
+        );
     }
 
     #[test]
