@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Global;
 use super::left::Left;
+use super::progress::TICK;
 use super::{exit, session, signals};
 use crate::config::theme::Theme;
 use crate::domain::problem::{Kind, Problem};
@@ -65,7 +66,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         )
         .await;
         drop(guard);
-        left = Left::of(app.world());
+        left = Left::of(app.world(), clock.now());
         // Dropped on a terminal that is gone, it would panic over what it cannot print, and take the jobs along.
         if terminal.show_cursor().is_err() {
             std::mem::forget(terminal);
@@ -94,8 +95,15 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         // On a hang-up nobody reads this, and jobs go on all the same.
         left.begin(!matches!(shown, Ok(Outcome::Quit)));
     }
-    while let Some(message) = messages_in.recv().await {
-        left.hear(message);
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            message = messages_in.recv() => match message {
+                Some(message) => left.hear(message, clock.now()),
+                None => break,
+            },
+            _ = ticks.tick() => left.wait(clock.now()),
+        }
     }
     let ended = executor.await;
     watcher.abort();

@@ -1,10 +1,11 @@
 //! What a console says once its screen is left and something is still under way: a line for each change, and what became
 //! of it. On a hang-up nobody reads that, and it goes on all the same.
 
+use chrono::{DateTime, Utc};
+
 use super::output;
 use super::progress::Progress;
-use super::taken_up::TakenUp;
-use crate::domain::ids::JobId;
+use super::taken_up::{TakenUp, uncertain};
 use crate::domain::job::{JobView, Phase};
 use crate::tui::app::world::World;
 use crate::tui::message::Message;
@@ -21,12 +22,12 @@ pub(super) struct Left {
 }
 
 impl Left {
-    pub(super) fn of(world: &World) -> Self {
+    pub(super) fn of(world: &World, now: DateTime<Utc>) -> Self {
         let jobs: Vec<JobView> = world.own_running().cloned().collect();
         let mut progress = Progress::of(jobs.len());
         for job in &jobs {
             // Where it stood the screen has shown.
-            progress.line(job);
+            progress.line(job, now);
         }
         Self {
             busy: world.busy(),
@@ -50,10 +51,10 @@ impl Left {
     }
 
     /// What the executor tells goes on.
-    pub(super) fn hear(&mut self, message: Message) {
+    pub(super) fn hear(&mut self, message: Message, now: DateTime<Utc>) {
         match message {
             Message::Job(view) => {
-                let line = self.progress.as_mut().and_then(|p| p.line(&view));
+                let line = self.progress.as_mut().and_then(|p| p.line(&view, now));
                 if let Some(line) = line {
                     output::note(&line);
                 }
@@ -72,6 +73,13 @@ impl Left {
         }
     }
 
+    /// Time has passed: what stands where it stood is told of now and then.
+    pub(super) fn wait(&mut self, now: DateTime<Utc>) {
+        for line in self.progress.iter_mut().flat_map(|p| p.still(now)) {
+            output::note(&line);
+        }
+    }
+
     /// What became of it. Returns whether nobody could confirm a thaw.
     pub(super) fn end(&self) -> bool {
         let copying = self.jobs.iter().filter(|job| job.only_copies()).count();
@@ -82,12 +90,7 @@ impl Left {
         }
         let doubted: Vec<&JobView> = self.jobs.iter().filter(|job| doubted(job)).collect();
         for job in &doubted {
-            let (id, spec): (&JobId, _) = (&job.spec.job, &job.spec);
-            output::note(&format!(
-                "THAW UNCERTAIN on {} ({}): look at it now, its filesystems may be frozen; `freezeframe jobs abort --job {id}` \
-                 asks it again",
-                spec.instance_name, spec.instance
-            ));
+            output::note(&uncertain(job));
         }
         !doubted.is_empty()
     }

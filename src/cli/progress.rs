@@ -2,6 +2,7 @@
 //! of many only what has ended, and how many are left. What stands still for long is said again now and then.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -9,6 +10,8 @@ use super::taken_up::who;
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase};
 
+/// Pause between two looks at what stands still.
+pub(super) const TICK: Duration = Duration::from_secs(1);
 /// Up to so many jobs each phase has its line.
 const FEW: usize = 20;
 /// After so many seconds without a word a job that may hold a freeze is told of again.

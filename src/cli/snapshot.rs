@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, Global, SnapshotArgs};
 use super::output::{self, Out, Table};
-use super::progress::Progress;
+use super::progress::{Progress, TICK};
 use super::session::Opened;
 use super::taken_up::uncertain;
 use super::{exit, jobs, note_refusal, printed, signals};
@@ -25,9 +25,6 @@ use crate::domain::run::Limits;
 use crate::domain::text::{visible, visible_lines};
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
 use crate::ops::{Ops, inventory, preflight};
-
-/// How often a job that stands still is looked at.
-const TICK: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
     opened: &Opened,
