@@ -206,7 +206,7 @@ test_fs_process_group_killed_at_each_step() {
     for mark in guard.up holder.up events st.1 window.start ready pre.done; do
         outer
         start $FS pre-script "executionId=$JOB1" budgetSeconds=3
-        await 10 test -e "/run/freezeframe/$JOB1/$mark" || { fail "never reached $mark"; return 1; }
+        await 10 says '[^ ]' "$mark" || { fail "never reached $mark"; return 1; }
         kill -KILL -- "-$GROUP" 2>/dev/null
         wait "$GROUP" 2>/dev/null
         await 6 thawed_and_quiet || { fail "frozen after a kill at $mark"; return 1; }
@@ -383,12 +383,12 @@ says() { grep -q "$1" "/run/freezeframe/$JOB1/$2" 2>/dev/null; }
 # The holder alone is killed at every step that it leaves a sign of, the middle of a slow freeze among them.
 test_fs_holder_killed_at_each_step() {
     local step file word
-    for step in holder.up:. events:synced st.1:freezing st.1:frozen st.2:freezing st.2:frozen ready:; do
+    for step in holder.up:. events:synced st.1:freezing st.1:frozen st.2:freezing st.2:frozen ready:yes; do
         file=${step%%:*}; word=${step#*:}
         outer
         dd if=/dev/zero of="$W/data/dirt" bs=1M count=60 status=none
         start $FS pre-script "executionId=$JOB1" budgetSeconds=20
-        await 15 says "$word" "$file" || [ -e "/run/freezeframe/$JOB1/ready" ] || { fail "never reached $step"; return 1; }
+        await 15 says "$word" "$file" || says yes ready || { fail "never reached $step"; return 1; }
         kill -KILL "$(cut -d' ' -f1 "/run/freezeframe/$JOB1/holder.up")"
         await 8 thawed_and_quiet || { fail "frozen after the holder's death at $step"; return 1; }
         await 8 gone "$GROUP" || { fail "pre-script hangs at $step"; return 1; }
