@@ -250,6 +250,35 @@ END
     frozen "$W/logs" || fail "thawed another owner's"
 }
 
+# The other owner comes between our thaw and our last look: nobody can tell whose that freeze is, so nothing is said to be over, and it is left.
+test_fs_another_owners_freeze_after_ours_is_told_and_left() {
+    outer
+    run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
+    { until says thawed st.1; do :; done; fsfreeze -f "$W/data"; } &
+    PIDS="$PIDS $!"
+    run $FS post-script "executionId=$JOB1" && expect 202 thaw-failed || return 1
+    [ "$(events '[.[] | select(.t=="probe") | .frozen] | join(" ")')" = 'true false' ] && [ "$(events '[.[] | select(.t=="window")] | length')" = 0 ] || { fail "$(order)"; return 1; }
+    frozen "$W/data" || { fail "thawed another owner's"; return 1; }
+    fsfreeze -u "$W/data"
+    run $FS pre-script "executionId=$JOB2" && expect 0 && run $FS post-script "executionId=$JOB2" && expect 0
+}
+
+# Told to stand down while something is frozen, it does not, and whoever told it is gone then.
+test_fs_the_failsafe_stays_while_anything_is_frozen() {
+    local guard
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=60 && expect 0 || return 1
+    guard=$(events '.[] | select(.t=="armed") | .guard_pid')
+    echo yes >"/run/freezeframe/$JOB1/disarm"
+    sleep 0.5
+    ! gone "$guard" || { fail 'it left'; return 1; }
+    local holder; holder=$(events '.[] | select(.t=="armed") | .holder_pid')
+    # shellcheck disable=SC2046
+    kill -KILL $(ps -o pid= -s "$holder" | grep -vw "$holder") "$holder" 2>/dev/null
+    await 3 thawed "$W/data" && await 3 thawed "$W/logs" || { fail 'still frozen'; return 1; }
+    await 5 gone "$guard" || fail 'it does not end'
+}
+
 test_fs_mounts_that_are_none_are_refused() {
     mkdir -p "$W/plain" "$W/data/sub"; ln -sfn "$W/data" "$W/link"
     local m

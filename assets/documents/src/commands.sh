@@ -234,7 +234,7 @@ END
 
 # Open each mount in a process of its own, whose only work is to keep that descriptor; check that it is the mount that was judged.
 pin_mounts() {
-    for P in printed ready pre.done release answered fired disarm outcome window.start window.end; do must "$P" ''; done
+    for P in printed call ready pre.done release answered fired disarm outcome window.start window.end; do must "$P" ''; done
     must seq "$SEQ"
     COUNT=0
     while IFS='|' read -r C_ID _ C_AT; do

@@ -152,6 +152,7 @@ recipe_lock() {
     begin_lock "the lock" || return
     while try_again; do
         window_begins
+        STOP_TEXT="no room in $JOBS"
         mark "$S/dblocked" || break
         say "ffLock($((LOCK_WAIT * 1000)));" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?

@@ -232,6 +232,7 @@ recipe_lock() {
         if [ "$AOF" = 1 ] && ! settled $((LOCK_WAIT * 1000)); then continue; fi
         may_go_on || return 1
         window_begins
+        STOP_TEXT="no room in $JOBS"
         mark "$S/paused" || break
         say "CLIENT PAUSE $((DEADLINE - NOW + 500)) WRITE" 3000 || break
         case $SAID in
