@@ -37,6 +37,7 @@ fi
 . "$HERE/documents/mapping.sh"
 . "$HERE/documents/needs.sh"
 . "$HERE/documents/exits.sh"
+. "$HERE/documents/full.sh"
 set_up
 trap tear_down EXIT
 run_tests

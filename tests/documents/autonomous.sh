@@ -176,12 +176,13 @@ test_auto_killed_holder_and_killed_guard_during_the_call() {
 }
 
 # The agent kills the command's whole process group. Before the request nothing is made of it; after it the job goes to its end, and post-script tells it.
+left() { [ -p "/run/freezeframe/$JOB1/$1" ] || says '[0-9]' "$1"; }
 test_auto_killed_command() {
     local mark
     for mark in guard.up holder.up call gate.thaw; do
         fake ok && outer
         start $FS snapshot "executionId=$JOB1" budgetSeconds=5
-        await 10 test -e "/run/freezeframe/$JOB1/$mark" || { fail "never reached $mark"; return 1; }
+        await 10 left "$mark" || { fail "never reached $mark"; return 1; }
         kill -KILL -- "-$GROUP" 2>/dev/null
         wait "$GROUP" 2>/dev/null
         await 8 thawed_and_quiet || { fail "frozen after a kill at $mark"; return 1; }

@@ -206,7 +206,7 @@ test_fs_process_group_killed_at_each_step() {
     for mark in guard.up holder.up events st.1 window.start ready pre.done; do
         outer
         start $FS pre-script "executionId=$JOB1" budgetSeconds=3
-        await 10 test -e "/run/freezeframe/$JOB1/$mark" || { fail "never reached $mark"; return 1; }
+        await 10 says '[^ ]' "$mark" || { fail "never reached $mark"; return 1; }
         kill -KILL -- "-$GROUP" 2>/dev/null
         wait "$GROUP" 2>/dev/null
         await 6 thawed_and_quiet || { fail "frozen after a kill at $mark"; return 1; }
@@ -248,6 +248,35 @@ END
     [ "$(events '[.[] | select(.t=="frozen" or .t=="thawed") | .t + " " + .mount] | join(",")')" = "frozen $W/data,thawed $W/data" ] || { fail "$(order)"; return 1; }
     thawed "$W/data" || { fail 'ours left frozen'; return 1; }
     frozen "$W/logs" || fail "thawed another owner's"
+}
+
+# The other owner comes between our thaw and our last look: nobody can tell whose that freeze is, so nothing is said to be over, and it is left.
+test_fs_another_owners_freeze_after_ours_is_told_and_left() {
+    outer
+    run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
+    { until says thawed st.1; do :; done; fsfreeze -f "$W/data"; } &
+    PIDS="$PIDS $!"
+    run $FS post-script "executionId=$JOB1" && expect 202 thaw-failed || return 1
+    [ "$(events '[.[] | select(.t=="probe") | .frozen] | join(" ")')" = 'true false' ] && [ "$(events '[.[] | select(.t=="window")] | length')" = 0 ] || { fail "$(order)"; return 1; }
+    frozen "$W/data" || { fail "thawed another owner's"; return 1; }
+    fsfreeze -u "$W/data"
+    run $FS pre-script "executionId=$JOB2" && expect 0 && run $FS post-script "executionId=$JOB2" && expect 0
+}
+
+# Told to stand down while something is frozen, it does not, and whoever told it is gone then.
+test_fs_the_failsafe_stays_while_anything_is_frozen() {
+    local guard
+    outer
+    run $FS pre-script "executionId=$JOB1" budgetSeconds=60 && expect 0 || return 1
+    guard=$(events '.[] | select(.t=="armed") | .guard_pid')
+    echo yes >"/run/freezeframe/$JOB1/disarm"
+    sleep 0.5
+    ! gone "$guard" || { fail 'it left'; return 1; }
+    local holder; holder=$(events '.[] | select(.t=="armed") | .holder_pid')
+    # shellcheck disable=SC2046
+    kill -KILL $(ps -o pid= -s "$holder" | grep -vw "$holder") "$holder" 2>/dev/null
+    await 3 thawed "$W/data" && await 3 thawed "$W/logs" || { fail 'still frozen'; return 1; }
+    await 5 gone "$guard" || fail 'it does not end'
 }
 
 test_fs_mounts_that_are_none_are_refused() {
@@ -383,12 +412,12 @@ says() { grep -q "$1" "/run/freezeframe/$JOB1/$2" 2>/dev/null; }
 # The holder alone is killed at every step that it leaves a sign of, the middle of a slow freeze among them.
 test_fs_holder_killed_at_each_step() {
     local step file word
-    for step in holder.up:. events:synced st.1:freezing st.1:frozen st.2:freezing st.2:frozen ready:; do
+    for step in holder.up:. events:synced st.1:freezing st.1:frozen st.2:freezing st.2:frozen ready:yes; do
         file=${step%%:*}; word=${step#*:}
         outer
         dd if=/dev/zero of="$W/data/dirt" bs=1M count=60 status=none
         start $FS pre-script "executionId=$JOB1" budgetSeconds=20
-        await 15 says "$word" "$file" || [ -e "/run/freezeframe/$JOB1/ready" ] || { fail "never reached $step"; return 1; }
+        await 15 says "$word" "$file" || says yes ready || { fail "never reached $step"; return 1; }
         kill -KILL "$(cut -d' ' -f1 "/run/freezeframe/$JOB1/holder.up")"
         await 8 thawed_and_quiet || { fail "frozen after the holder's death at $step"; return 1; }
         await 8 gone "$GROUP" || { fail "pre-script hangs at $step"; return 1; }

@@ -37,6 +37,12 @@ fn marks(job: &Path, seen: &mut BTreeSet<String>) {
             for line in 1..=events.lines().count() {
                 seen.insert(format!("event {line}"));
             }
+        } else if entry.file_type().is_ok_and(|kind| kind.is_file())
+            && fs::read_to_string(entry.path())
+                .is_ok_and(|text| !text.is_empty() && text.trim().is_empty())
+        {
+            // Made blank before anything is frozen, so that it can be written whatever comes; it says nothing yet.
+            continue;
         }
         seen.insert(name);
     }

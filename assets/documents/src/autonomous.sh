@@ -262,7 +262,7 @@ prepare_call() {
         exec 7<>"$S/gate.call"
         (exec 4>&- 7>&-; exec "$CURL" -q -K - -o "$S/call.answer") <"$S/gate.call" >"$S/call.status" 2>"$S/call.err" &
         CALL=$!
-        note_process "$CALL" "$S/call"
+        note_process "$CALL" call
         curl_config "$((CALL_MS / 1000)).$((CALL_MS / 100 % 10))" >&7
     fi
     (exec 4>&- 7>&-; watch_call) </dev/null >/dev/null 2>&1 &
@@ -272,21 +272,21 @@ prepare_call() {
 watch_call() {
     WC_END=$((DEADLINE - RESERVE_MS))
     WC_TOLD=0
-    while ! has answered && alive "$S/holder.up"; do
+    while ! has answered && alive holder.up; do
         now
         if has release; then
             # An answer that is on its way is worth a second.
             if [ "$WC_TOLD" = 0 ]; then WC_TOLD=$NOW; fi
             if [ $((NOW - WC_TOLD)) -ge 1000 ]; then WC_END=$NOW; fi
         fi
-        if [ "$NOW" -ge "$WC_END" ] || ! alive "$S/guard.up"; then end_process "$S/call"; fi
+        if [ "$NOW" -ge "$WC_END" ] || ! alive guard.up; then end_process call; fi
         "$SLEEP" 0.1
     done
 }
 
 # The call itself, while everything is frozen.
 call() {
-    mark "$S/pre.done"
+    note pre.done yes
     emit request
     CALL_START=$NOW
     if [ "$HOW" = curl ]; then
@@ -294,11 +294,11 @@ call() {
     else
         (exec 4>&- 6>&- 8>&-; aws_cli $((CALL_MS / 1000))) </dev/null >"$S/call.answer" 2>"$S/call.err" &
         CALL=$!
-        note_process "$CALL" "$S/call"
+        note_process "$CALL" call
     fi
     wait "$CALL"
     CALL_RC=$?
-    mark "$S/answered"
+    note answered yes
     CALL=''
     read_call "$S/call" "$CALL_RC"
     now
@@ -319,9 +319,9 @@ call() {
 # Whatever way it ends: no client, no watcher, no secret is left. Then the snapshots that the answer names.
 say_snapshots() {
     KEY_SECRET='' KEY_TOKEN=''
-    mark "$S/answered"
+    note answered yes
     exec 7>&-
-    if [ -n "${CALL:-}" ]; then end_process "$S/call"; fi
+    if [ -n "${CALL:-}" ]; then end_process call; fi
     if [ "${C_STATUS:-0}" != 200 ]; then return; fi
     MADE=0
     if [ "$HOW" = curl ]; then
@@ -379,11 +379,10 @@ snapshot() {
     while ! has outcome; do
         now
         if [ "$NOW" -ge "$LIMIT" ]; then break; fi
-        if ! process "$HOLDER" && ! alive "$S/guard.up"; then break; fi
+        if ! process "$HOLDER" && ! alive guard.up; then break; fi
         nap
     done
     wait_for_end 10000 || :
-    drain
-    if ! has outcome; then thaw_left_over; fi
+    thaw_left_over
     report 201
 }

@@ -37,18 +37,18 @@ over() {
     OV_WORD=${1:-released} OV_JOB=$JOB OV_SEQ=$SEQ
     if [ -n "$S" ]; then
         OV_JOB=${S##*/}
-        { read -r OV_SEQ <"$S/seq"; } 2>/dev/null || :
+        if has seq; then OV_SEQ=$LINE_1; fi
         if has fired; then OV_WORD=fired; fi
     fi
     if [ "$OV_JOB" = dlm ]; then return 0; fi
     # One more for `end`, which comes when the job is forgotten.
-    make_state_root && { printf '%s %s\n' "$OV_WORD" $((OV_SEQ + 1)) >"$JOBS/over.$OV_JOB"; } 2>/dev/null
+    make_state_root && { printf '%s %s\n' "$OV_WORD" $((OV_SEQ + 1)) 1<>"$JOBS/over.$OV_JOB"; } 2>/dev/null
 }
 
-# What the job's stone says, in STONE (empty when there is none); its events go on where the last one was.
+# What the job's stone says, in STONE (empty when there is none); its events go on where the last one was. A blank one is a stone too.
 read_stone() {
     STONE='' ST_SEQ=''
-    { read -r STONE ST_SEQ <"$JOBS/over.$JOB"; } 2>/dev/null || return 1
+    { read -r STONE ST_SEQ <"$JOBS/over.$JOB"; } 2>/dev/null || [ -e "$JOBS/over.$JOB" ] || return 1
     SEQ=${ST_SEQ:-0}
 }
 
@@ -59,8 +59,11 @@ job_at_work() {
     TL_START=${OTHER##*:}
     TL_PID=${OTHER#*:}
     TL_PID=${TL_PID%:*}
-    [ -n "$OTHER" ] && { { process "$TL_PID" && [ "$PROC_START" = "$TL_START" ]; } ||
-        alive "$JOBS/$TL_JOB/guard.up" || alive "$JOBS/$TL_JOB/holder.up"; }
+    [ -n "$OTHER" ] || return
+    S=$JOBS/$TL_JOB JW=0
+    lives "$TL_PID" "$TL_START" || helped || JW=1
+    S=''
+    return $JW
 }
 
 # take_lock: 0 ours; 1 another job, or this one, is at work (BUSY_CODE); 2 a stale freeze could not be undone
@@ -116,9 +119,8 @@ order_start() {
 
 # A job in S whose processes are gone: thaw what it recorded as its own, then forget it.
 sweep() {
-    COUNT=0
-    { read -r COUNT <"$S/count"; } 2>/dev/null || :
-    COUNT=${COUNT:-0}
+    has count
+    COUNT=${LINE_1:-0}
     thaw_left 'the next job' || return
     recipe_kill
     order_start
@@ -130,19 +132,22 @@ sweep() {
 end_pins() {
     EP_N=1
     while [ -e "$S/pin.$EP_N" ]; do
-        end_process "$S/pin.$EP_N"
+        end_process "pin.$EP_N"
         EP_N=$((EP_N + 1))
     done
 }
 
-# Forget the job, unless something of it is still frozen or a process still works on it.
+# Forget the job, unless something of it is still frozen, a process still works on it, or its stone cannot be laid.
 forget() {
-    if has ready || [ "$COMMAND" != pre-script ]; then over; fi
-    if still_frozen || alive "$S/guard.up" || alive "$S/holder.up"; then return; fi
+    if has ready || [ "$COMMAND" != pre-script ]; then over || return; fi
+    if still_frozen || helped; then return; fi
+    drop_job
+}
+drop_job() {
     end_pins
-    FG_DIR=$S
+    DJ_DIR=$S
     S=''
-    rm -rf "$FG_DIR"
+    rm -rf "$DJ_DIR"
     case $(readlink "$JOBS/active" 2>/dev/null) in "$JOB":*) rm -f "$JOBS/active" ;; esac
 }
 
@@ -166,14 +171,12 @@ hello() {
 
 refuse() {
     error "$@"
-    if [ -n "$S" ]; then
-        RF_DIR=$S
-        S=''
-        rm -rf "$RF_DIR"
-        rm -f "$JOBS/active"
-    fi
+    if [ -n "$S" ]; then drop_job; fi
     finish refused 206
 }
+
+# must FILE TEXT: a note without which nothing may freeze
+must() { note "$@" || refuse arm-failed "no room in $JOBS"; }
 
 # found_tool NAME PATH: an empty path is a missing tool
 found_tool() {
@@ -231,14 +234,17 @@ END
 
 # Open each mount in a process of its own, whose only work is to keep that descriptor; check that it is the mount that was judged.
 pin_mounts() {
+    for P in printed call ready pre.done release answered fired disarm outcome window.start window.end; do must "$P" ''; done
+    must seq "$SEQ"
     COUNT=0
     while IFS='|' read -r C_ID _ C_AT; do
         if [ -z "$C_ID" ]; then continue; fi
         COUNT=$((COUNT + 1))
+        for P in pin told thawer freeze thaw; do must "$P.$COUNT" ''; done
         # Not a job of this shell: some shells report the end of theirs.
         (
             "$SETSID" "$SLEEP" $((BUDGET + 120)) <"$C_AT" >/dev/null 2>&1 &
-            note_process $! "$S/pin.$COUNT"
+            note_process $! "pin.$COUNT"
         )
         PIN=0
         { read -r PIN PIN_START <"$S/pin.$COUNT"; } 2>/dev/null || :
@@ -257,19 +263,18 @@ pin_mounts() {
         done
         PN_DEVICE=$(stat -L -c %d "/proc/$PIN/fd/0" 2>/dev/null)
         if [ "$PN_ID" != "$C_ID" ] || [ -z "$PN_DEVICE" ] || { [ "$C_AT" != / ] && [ "$PN_DEVICE" = "$(stat -c %d "$C_AT/.." 2>/dev/null)" ]; }; then
-            end_pins
             refuse device-changed 'the mount changed while it was looked at' "$C_AT"
         fi
-        note "dev.$COUNT" "$PN_DEVICE"
-        note "id.$COUNT" "$C_ID"
-        note "mnt.$COUNT" "$C_AT"
-        set_state "$COUNT" open
+        must "dev.$COUNT" "$PN_DEVICE"
+        must "id.$COUNT" "$C_ID"
+        must "mnt.$COUNT" "$C_AT"
+        must "st.$COUNT" open
     done <<END
 $COVERED
 END
     LAST=$((COUNT - COVERED_LAST + 1))
-    note last "$LAST"
-    note count "$COUNT"
+    must last "$LAST"
+    must count "$COUNT"
 }
 
 dry_run() {
@@ -305,7 +310,10 @@ begin() {
     case $? in
     0) ;;
     1)
-        if [ "$BUSY_CODE" = already-frozen ]; then { read -r SEQ <"$JOBS/$JOB/seq"; } 2>/dev/null || SEQ=0; fi
+        if [ "$BUSY_CODE" = already-frozen ]; then
+            first_line "$JOBS/$JOB/seq"
+            SEQ=${LINE_1:-0}
+        fi
         hello
         case $BUSY_CODE in
         over)
@@ -327,21 +335,18 @@ begin() {
     S=$JOBS/$JOB
     hello
     preflight
-    note_process $$ "$S/foreground"
-    if autonomous; then mark "$S/autonomous"; fi
+    note_process $$ foreground
+    if autonomous; then must autonomous yes; fi
     # The guard and the holder run a copy in memory, so that no frozen or slow disk lies under their own text.
     if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script"; then refuse arm-failed 'the script cannot read its own file'; fi
     pin_mounts
     sync_mounts
     "$SETSID" "$SH" "$S/script" --guard "$S" </dev/null >/dev/null 2>&1 &
     wait_for 3000 "$S/guard.up" $!
-    if ! alive "$S/guard.up"; then
-        mark "$S/disarm"
-        end_pins
+    if ! alive guard.up; then
+        note disarm yes
         error arm-failed 'the failsafe did not come up; nothing was frozen'
-        S=''
-        rm -rf "${JOBS:?}/$JOB"
-        rm -f "$JOBS/active"
+        drop_job
         finish failed 201
     fi
     if autonomous; then
@@ -365,21 +370,18 @@ pre_script() {
     while ! has ready && ! has outcome; do
         now
         if [ "$NOW" -ge "$LIMIT" ]; then break; fi
-        if ! process "$HOLDER" && ! alive "$S/guard.up"; then break; fi
+        if ! process "$HOLDER" && ! alive guard.up; then break; fi
         drain
         nap
     done
     if has ready && ! has fired && ! has outcome; then
-        mark "$S/pre.done"
+        note pre.done yes
         drain
         finish ok 0
     fi
     wait_for_end 10000
-    drain
-    if ! has outcome; then thaw_left_over; fi
-    SEQ_END=$SEQ
+    thaw_left_over
     forget
-    SEQ=$SEQ_END
     finish failed 201
 }
 
@@ -398,7 +400,7 @@ wait_for() {
 wait_for_end() {
     now
     WE=$((NOW + $1))
-    while alive "$S/guard.up" || alive "$S/holder.up"; do
+    while helped; do
         now
         if [ "$NOW" -ge "$WE" ]; then return 1; fi
         drain
@@ -406,8 +408,10 @@ wait_for_end() {
     done
 }
 
-# Both helpers are gone or stuck: thaw here what they recorded.
+# Where both helpers are gone or stuck: thaw here what they recorded.
 thaw_left_over() {
+    drain
+    if has outcome && ! still_frozen; then return; fi
     error release-lost 'the holder did not answer; thawing what it recorded'
     rm -f "$S"/told.*
     if thaw_left 'the command, the holder was lost'; then mark_window_end; fi
@@ -418,22 +422,25 @@ thaw_left_over() {
 probe_recorded() {
     N=1
     while [ "$N" -le "$COUNT" ]; do
-        read -r PR_MNT <"$S/mnt.$N"
-        PR_AT=$PR_MNT
-        if alive "$S/pin.$N"; then PR_AT=/proc/$AL_PID/fd/0; fi
         PR=false
-        if is_frozen "$PR_AT"; then PR=true; fi
-        if ours "$N" && ! has "told.$N"; then error thaw-failed 'its freeze or its thaw hangs: the disk does not answer' "$PR_MNT"; fi
-        emit probe "mount=$PR_MNT" "frozen:$PR"
+        if looks_frozen "$N"; then PR=true; fi
+        PR_WHY=''
+        if ours "$N" && [ "$PR$STATE" != falseunclear ]; then
+            LEFT=yes
+            if ! has "told.$N"; then PR_WHY='its freeze or its thaw hangs: the disk does not answer'; fi
+        elif [ "$PR$STATE" = truethawed ]; then
+            LEFT=yes PR_WHY='it was thawed, and it is frozen'
+        fi
+        if [ -n "$PR_WHY" ]; then error thaw-failed "$PR_WHY" "$LF_MNT"; fi
+        emit probe "mount=$LF_MNT" "frozen:$PR"
         N=$((N + 1))
     done
 }
 
 say_window() {
-    if [ -s "$S/window.start" ] && [ -s "$S/window.end" ]; then
-        read -r W_START <"$S/window.start"
-        read -r W_END <"$S/window.end"
-        emit window "window_ms:$((W_END - W_START))"
+    if has window.start; then
+        W_START=$LINE_1
+        if has window.end; then emit window "window_ms:$((LINE_1 - W_START))"; fi
     fi
 }
 
@@ -461,41 +468,42 @@ post_script() {
     fi
     S=$JOBS/$JOB
     read -r COUNT <"$S/count"
-    { read -r SEQ <"$S/seq"; } 2>/dev/null || SEQ=0
-    { read -r PRINTED <"$S/printed"; } 2>/dev/null || PRINTED=0
+    has seq
+    SEQ=${LINE_1:-0}
+    has printed
+    PRINTED=${LINE_1:-0}
     if has autonomous; then end_autonomous; fi
     hello
-    if ! has ready && alive "$S/foreground"; then
+    if ! has ready && alive foreground; then
         error busy 'the command is still at work'
         finish failed 202
     fi
-    if alive "$S/holder.up"; then
+    if alive holder.up; then
         # Where memory is full the guard can still be told: thawed now, and no label for it.
-        mark "$S/release" || { alive "$S/guard.up" && kill -TERM "$AL_PID"; }
+        note release yes || { alive guard.up && kill -TERM "$AL_PID"; }
         now
         LIMIT=$((NOW + 20000))
-        while ! has outcome && { alive "$S/holder.up" || alive "$S/guard.up"; }; do
+        while ! has outcome && helped; do
             now
             if [ "$NOW" -ge "$LIMIT" ]; then break; fi
             nap
         done
     fi
     wait_for_end 5000 || :
-    drain
-    if ! has outcome; then thaw_left_over; fi
+    thaw_left_over
     report 202
 }
 
 # A job in autonomous mode is told to stop, and its own command is left to tell of it. Only where that was killed is there something to report here.
 end_autonomous() {
-    mark "$S/release"
+    note release yes
     now
     LIMIT=$((NOW + 20000))
     # Where a killed command left its work, the holder and the guard are waited for by the caller.
-    while alive "$S/foreground"; do
+    while alive foreground; do
         now
         if [ "$NOW" -ge "$LIMIT" ]; then return; fi
-        { read -r SEQ <"$S/seq"; } 2>/dev/null || :
+        if has seq; then SEQ=$LINE_1; fi
         nap
     done
     if [ -s "$S/count" ]; then return; fi
@@ -510,18 +518,16 @@ report() {
     READY=no
     if has ready; then READY=yes; fi
     OUTCOME=lost
-    { read -r OUTCOME <"$S/outcome"; } 2>/dev/null || :
+    if has outcome; then OUTCOME=$LINE_1; fi
     FIRED=no
     if has fired; then FIRED=yes; fi
-    probe_recorded
     LEFT=no
-    if still_frozen; then LEFT=yes; else say_window; fi
-    if [ "$COMMAND" = post-script ] && [ "$FIRED" = no ] && [ "$OUTCOME" = failed ] && [ "$READY" = no ]; then
+    probe_recorded
+    if [ $LEFT = no ]; then say_window; fi
+    if [ "$COMMAND$LEFT" = post-scriptno ] && [ "$FIRED" = no ] && [ "$OUTCOME" = failed ] && [ "$READY" = no ]; then
         error not-frozen 'pre-script had failed and everything was released'
     fi
-    SEQ_END=$SEQ
     forget
-    SEQ=$SEQ_END
     if [ "$FIRED" = yes ]; then finish failed 203; fi
     if [ "$LEFT" = yes ]; then finish failed "$1"; fi
     if [ "$OUTCOME" = released ]; then finish ok 0; fi

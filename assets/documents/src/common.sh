@@ -34,7 +34,7 @@ matches() {
 print_event() {
     SEQ=$((SEQ + 1))
     printf 'FF1 {"t":"%s","seq":%d,"ms":%d%s}\n' "$1" "$SEQ" "$2" "$3"
-    if [ -n "$S" ]; then printf '%s\n' "$SEQ" >"$S/seq"; fi
+    if [ -n "$S" ]; then note seq "$SEQ"; fi
 }
 
 # Nothing in it that JSON would not carry as it is

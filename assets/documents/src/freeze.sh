@@ -24,6 +24,13 @@ is_frozen() {
     start_probe "$1"
     probe_blocks "$PROBE"
 }
+# looks_frozen N: through its pin; LF_MNT is its name
+looks_frozen() {
+    read -r LF_MNT <"$S/mnt.$1"
+    LF_AT=$LF_MNT
+    if alive "pin.$1"; then LF_AT=/proc/$AL_PID/fd/0; fi
+    is_frozen "$LF_AT"
+}
 
 # thaw N: 0 our FITHAW returned 0; 1 it was not frozen; 2 any other failure. TH_TEXT says why.
 # Through the descriptor that was pinned before the freeze; by path only if that is gone and the path still leads to the same mount.
@@ -32,7 +39,7 @@ thaw() {
     read -r TH_DEV <"$S/dev.$1"
     read -r TH_ID <"$S/id.$1"
     read -r TH_MNT <"$S/mnt.$1"
-    if alive "$S/pin.$1" && [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" = "$TH_DEV" ]; then
+    if alive "pin.$1" && [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" = "$TH_DEV" ]; then
         TH_TARGET=/proc/$AL_PID/fd/0
     elif [ "$(stat -c %d "$TH_MNT" 2>/dev/null)" = "$TH_DEV" ] && [ "$(mount_id_of "$TH_MNT")" = "$TH_ID" ]; then
         TH_TARGET=$TH_MNT
@@ -55,13 +62,13 @@ thaw() {
 thaw_each() {
     # Asked before the thaw: a freeze that was under way may complete after a thaw that came too early.
     QUIET=yes
-    if alive "$S/holder.up" || holder_has_children; then QUIET=no; fi
+    if holder_works; then QUIET=no; fi
     N=$COUNT
     while [ "$N" -ge 1 ]; do
-        if ours "$N" && ! alive "$S/thawer.$N"; then
+        if ours "$N" && ! child "$N" && ! alive "thawer.$N"; then
             # A subshell: a function would keep our own output open, and whoever reads that would wait for the disk too.
             (thaw_recorded "$N" "$1") </dev/null >/dev/null 2>&1 &
-            note_process $! "$S/thawer.$N"
+            begun "$N" && note "thawer.$N" "$! $PROC_START"
         fi
         N=$((N - 1))
     done
@@ -81,7 +88,7 @@ thaw_recorded() {
     1/*) return ;;
     *)
         if ! has "told.$1"; then error thaw-failed "$TH_TEXT" "$TH_MNT"; fi
-        mark "$S/told.$1"
+        note "told.$1" yes
         return
         ;;
     esac
@@ -93,7 +100,7 @@ thaw_recorded() {
 thawing() {
     TG=$COUNT
     while [ "$TG" -ge 1 ]; do
-        if alive "$S/thawer.$TG"; then return 0; fi
+        if child "$TG" || alive "thawer.$TG"; then return 0; fi
         TG=$((TG - 1))
     done
     return 1
@@ -109,12 +116,6 @@ thaw_left() {
     done
 }
 
-# first_line FILE: in LINE_1, without a fork
-first_line() {
-    LINE_1=''
-    { IFS= read -r LINE_1 <"$1"; } 2>/dev/null || :
-}
-
 # The last looks before the notes that entitle the guard to thaw: every descriptor still leads to its device, and nobody else froze it.
 # Between this look and our own ioctl another owner may still come. Then ours is refused (EBUSY), which is noted as `foreign` before anything is
 # thawed; only if the holder is killed in between would the guard, which reads `freezing`, thaw that other freeze. The kernel has no way to
@@ -125,7 +126,7 @@ check_mounts() {
     while [ "$N" -le "$COUNT" ]; do
         read -r FZ_MNT <"$S/mnt.$N"
         read -r FZ_DEV <"$S/dev.$N"
-        if ! alive "$S/pin.$N" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" != "$FZ_DEV" ]; then
+        if ! alive "pin.$N" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" != "$FZ_DEV" ]; then
             stop device-changed 'the descriptor no longer leads to the device that was checked'
             return
         fi
@@ -149,12 +150,13 @@ check_mounts() {
 # gated STATE OPTION N: the child. Its own descriptor of the mount is 5; at the gate (3) it waits for the end of file.
 gated() {
     exec 6>&- 7>&- 8>&- 4>&-
-    if ! alive "$S/pin.$3"; then exit 9; fi
+    if ! alive "pin.$3"; then exit 9; fi
     exec 5<"/proc/$AL_PID/fd/0"
     read -r GATE <&3 || :
     : "${GATE:-}"
     get_state "$3"
-    if [ "$STATE" != "$1" ]; then exit 9; fi
+    # One that may be frozen is thawed; none is frozen without the note.
+    case $1/$STATE in "$1/$1" | frozen/unclear) ;; *) exit 9 ;; esac
     exec "$FSFREEZE" "$2" /proc/self/fd/5
 }
 
@@ -166,14 +168,14 @@ open_gates() {
     exec 3<"$S/gate.freeze"
     N=1
     while [ "$N" -lt "$LAST" ]; do
-        (gated freezing -f "$N") </dev/null >/dev/null 2>"$S/freeze.$N" &
+        (gated freezing -f "$N") </dev/null >/dev/null 2<>"$S/freeze.$N" &
         FREEZERS="$FREEZERS $!"
         N=$((N + 1))
     done
     exec 3<"$S/gate.thaw"
     while [ "$N" -gt 1 ]; do
         N=$((N - 1))
-        (gated frozen -u "$N") </dev/null >/dev/null 2>"$S/thaw.$N" &
+        (gated frozen -u "$N") </dev/null >/dev/null 2<>"$S/thaw.$N" &
         THAWERS="$THAWERS $!"
     done
     exec 3<&-
@@ -182,23 +184,28 @@ open_gates() {
 # froze N EXIT: note what became of one freeze, and say it
 froze() {
     read -r FZ_MNT <"$S/mnt.$1"
-    if [ "$2" -eq 0 ]; then
-        set_state "$1" frozen
+    if [ "$2" -eq 0 ] && set_state "$1" frozen; then
         now
         emit frozen "mount=$FZ_MNT" "took_ms:$((NOW - FZ_START))"
         return 0
     fi
     first_line "$S/freeze.$1"
+    if [ "$2" -eq 0 ]; then
+        # Undone at once, and still ours by its note.
+        thaw "$1"
+        LINE_1='its freeze could not be noted'
+    fi
     if [ -z "$STOP_MNT" ]; then
         STOP_MNT=$FZ_MNT
         STOP_TEXT=${LINE_1:-"fsfreeze ended with $2"}
         STOP_CODE=freeze-failed
         case $STOP_TEXT in *busy*) STOP_CODE=already-frozen ;; esac
     fi
-    case $LINE_1 in
+    case $2$LINE_1 in
+    0*) ;;
     *busy*) set_state "$1" foreign ;;
     # Killed before it could say what it had done: it may be frozen, and it may be ours.
-    '') if [ "$2" -eq 9 ]; then set_state "$1" failed; else set_state "$1" frozen; fi ;;
+    "$2") if [ "$2" -eq 9 ]; then set_state "$1" failed; else set_state "$1" frozen; fi ;;
     *) set_state "$1" failed ;;
     esac
     return 1
@@ -210,7 +217,7 @@ freeze_all() {
     FZ_RC=0
     N=1
     while [ "$N" -lt "$LAST" ]; do
-        set_state "$N" freezing
+        set_state "$N" freezing || return
         N=$((N + 1))
     done
     window_begins
@@ -224,11 +231,11 @@ freeze_all() {
     done
     while [ "$FZ_RC" -eq 0 ] && [ "$N" -le "$COUNT" ]; do
         may_go_on || return 1
-        alive "$S/pin.$N" || return 1
+        alive "pin.$N" || return 1
         now
         FZ_START=$NOW
-        set_state "$N" freezing
-        "$FSFREEZE" -f "/proc/$AL_PID/fd/0" 2>"$S/freeze.$N"
+        set_state "$N" freezing || return
+        "$FSFREEZE" -f "/proc/$AL_PID/fd/0" 2<>"$S/freeze.$N"
         froze "$N" $? || FZ_RC=1
         N=$((N + 1))
     done
@@ -265,25 +272,28 @@ thaw_again() {
     done
 }
 
-# Thaw all that is ours, past every failure: what froze last one by one, then the rest at once; said in reverse order.
-# 0 when nothing of ours is left frozen.
-thaw_ours() {
-    TO_RC=0
+# thaw_down N: by hand, one by one, whatever from there on is noted as frozen
+thaw_down() {
     N=$COUNT
-    while [ "$N" -ge "$LAST" ]; do
-        get_state "$N"
-        if [ "$STATE" = frozen ]; then
+    while [ "$N" -ge "$1" ]; do
+        if ours "$N"; then
             thaw_again "$N"
             thawed_ours "$N" $?
         fi
         N=$((N - 1))
     done
+}
+
+# Thaw all that is ours, past every failure: what froze last one by one, then the rest at once; said in reverse order.
+# 0 when nothing of ours is left frozen.
+thaw_ours() {
+    TO_RC=0
+    thaw_down "$LAST"
     exec 8>&-
     for P in $THAWERS; do
         wait "$P"
         TH_RC=$?
-        get_state "$N"
-        if [ "$STATE" = frozen ]; then
+        if ours "$N"; then
             read -r TH_MNT <"$S/mnt.$N"
             first_line "$S/thaw.$N"
             TH_TEXT=$LINE_1
@@ -303,16 +313,8 @@ thaw_ours() {
         fi
         N=$((N - 1))
     done
-    # No children yet, or too few: whatever is still noted as frozen.
-    N=$COUNT
-    while [ "$N" -ge 1 ]; do
-        get_state "$N"
-        if [ "$STATE" = frozen ] && [ "$TO_RC" -eq 0 ]; then
-            thaw_again "$N"
-            thawed_ours "$N" $?
-        fi
-        N=$((N - 1))
-    done
+    # No children yet, or too few.
+    if [ $TO_RC -eq 0 ]; then thaw_down 1; fi
     if has window.start; then mark_window_end; fi
-    return $TO_RC
+    ! still_frozen
 }

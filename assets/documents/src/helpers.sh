@@ -12,30 +12,29 @@ guard() {
     if [ "$PROC_SESSION" != $$ ]; then exit 201; fi
     N=1
     while [ "$N" -le "$COUNT" ]; do
-        alive "$S/pin.$N" || exit 201
+        alive "pin.$N" || exit 201
         N=$((N + 1))
     done
-    note_process $$ "$S/guard.up" "$DEADLINE"
+    note_process $$ guard.up "$DEADLINE" || exit 201
     while :; do
-        if has disarm; then exit 0; fi
+        GONE=no
+        if has holder.up && ! alive holder.up; then GONE=yes; fi
+        # After that look: whoever disarms may be gone at once. And whatever was said, not while anything may be frozen.
+        if has disarm && ! still_frozen; then exit 0; fi
         now
         if [ "$NOW" -ge "$DEADLINE" ]; then fire budget; fi
-        if [ -s "$S/holder.up" ] && ! alive "$S/holder.up"; then
-            if has disarm; then exit 0; fi
-            fire holder
-        fi
+        if [ $GONE = yes ]; then fire holder; fi
         "$SLEEP" 0.1
     done
 }
 
-# Does anything live on in the holder's session? A freeze that was under way when the holder was killed completes later.
-holder_has_children() {
-    { read -r HC_PID HC_START HC_REST <"$S/holder.up"; } 2>/dev/null || return 1
-    : "$HC_REST"
+# Does the holder live, or anything in its session? A freeze that was under way when the holder was killed completes later.
+holder_works() {
+    if alive holder.up; then return; fi
     # A number that was given to another has no session of ours behind it.
-    if process "$HC_PID" && [ "$PROC_START" != "$HC_START" ]; then return 1; fi
-    for HC in /proc/[0-9]*; do
-        if process "${HC#/proc/}" && [ "$PROC_SESSION" = "$HC_PID" ] && [ "${HC#/proc/}" != "$HC_PID" ]; then return 0; fi
+    if [ -z "$AL_START" ] || process "$AL_PID"; then return 1; fi
+    for HW in /proc/[0-9]*; do
+        if process "${HW#/proc/}" && [ "$PROC_SESSION" = "$AL_PID" ]; then return; fi
     done
     return 1
 }
@@ -44,7 +43,7 @@ fire() {
     trap '' TERM
     note fired "$1"
     # A call to EC2 whose asker is gone or late would only keep the holder waiting.
-    end_process "$S/call"
+    end_process call
     case $1 in
     budget) WHY="the budget of $BUDGET s was spent" ;;
     holder) WHY='the holder died' ;;
@@ -59,14 +58,14 @@ fire() {
         thaw_each "the failsafe: $WHY"
         "$SLEEP" $PAUSE
         # The application's turn; it may take its time, and no further attempt at a thaw waits for that either.
-        if ! alive "$S/killer"; then
+        if ! child killer; then
             (recipe_kill) </dev/null >/dev/null 2>&1 &
             KILLER=$!
-            note_process "$KILLER" "$S/killer"
+            begun killer
         fi
         if [ "$QUIET" = yes ] && ! still_frozen; then break; fi
         now
-        if [ "$NOW" -ge "$PATIENCE" ]; then end_process "$S/holder.up"; fi
+        if [ "$NOW" -ge "$PATIENCE" ]; then end_process holder.up; fi
         if [ "$NOW" -ge "$GIVE_UP" ]; then
             # Where a freeze or a thaw hangs it has yet to be undone, however long that takes. What cannot be reached at all is given up.
             PAUSE=1
@@ -89,11 +88,11 @@ may_go_on() {
         stop failsafe-fired 'the failsafe acted before everything was frozen'
         return
     fi
-    if ! alive "$S/guard.up"; then
+    if ! alive guard.up; then
         stop arm-failed 'the failsafe is gone'
         return
     fi
-    if ! has pre.done && ! alive "$S/foreground"; then
+    if ! has pre.done && ! alive foreground; then
         stop freeze-failed 'the command was ended before it could report'
         return
     fi
@@ -112,7 +111,7 @@ sync_mounts() {
     N=1
     SYNCS=''
     while [ "$N" -le "$COUNT" ]; do
-        alive "$S/pin.$N"
+        alive "pin.$N"
         (sync -f "/proc/$AL_PID/fd/0" 2>/dev/null || sync) &
         SYNCS="$SYNCS $!"
         N=$((N + 1))
@@ -122,13 +121,13 @@ sync_mounts() {
 
 # Take the failsafe down, only when nothing is left for it to do, and see it gone.
 disarm() {
-    mark "$S/disarm"
+    note disarm yes
     DA_N=0
-    while alive "$S/guard.up" && [ $DA_N -lt 60 ]; do
+    while alive guard.up && [ $DA_N -lt 60 ]; do
         nap
         DA_N=$((DA_N + 1))
     done
-    if ! has fired; then emit disarmed fired:false; fi
+    if ! has fired && ! alive guard.up; then emit disarmed fired:false; fi
 }
 
 # wind_down OUTCOME
@@ -157,11 +156,11 @@ holder() {
     THAWED_BY_OTHER=no
     THAWERS=''
     STOP_CODE=freeze-failed
-    STOP_TEXT=''
+    STOP_TEXT="no room in $JOBS"
     trap '' HUP INT
-    note_process $$ "$S/holder.up"
     read -r GUARD_PID GUARD_START DEADLINE <"$S/guard.up"
     : "$GUARD_START"
+    note_process $$ holder.up || give_up
     if autonomous; then take_credentials; fi
     may_go_on || give_up
     emit armed "budget_ms:${BUDGET}000" "guard_pid:$GUARD_PID" "holder_pid:$$"
@@ -184,7 +183,7 @@ holder() {
     freeze_all || give_up "$STOP_MNT"
     may_go_on || give_up
     emit ready
-    mark "$S/ready"
+    note ready yes || give_up
     if autonomous; then
         call || give_up
     else

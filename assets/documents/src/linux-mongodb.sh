@@ -142,7 +142,7 @@ open_session() {
         SAY_ERROR=$WORDS
         if [ "$WORDS" != 'login 1' ]; then return 1; fi
     fi
-    alive "$S/client" || return 1
+    alive client || return 1
     SESSION=$AL_PID
 }
 
@@ -152,7 +152,8 @@ recipe_lock() {
     begin_lock "the lock" || return
     while try_again; do
         window_begins
-        mark "$S/dblocked"
+        STOP_TEXT="no room in $JOBS"
+        mark "$S/dblocked" || break
         say "ffLock($((LOCK_WAIT * 1000)));" $((LOCK_WAIT * 1000 + 2000))
         SAY_RC=$?
         said "$SAID"
@@ -195,7 +196,7 @@ recipe_alive() {
 recipe_unlock() {
     has_session || return 0
     if [ -e "$S/dblocked" ]; then
-        if alive "$S/client" && say 'ffUnlock();' 5000; then
+        if alive client && say 'ffUnlock();' 5000; then
             said "$SAID"
             case $WORDS in count\ *) rm -f "$S/dblocked" ;; esac
         fi
@@ -210,7 +211,7 @@ recipe_unlock() {
 # Not by ending the kept session: it is the one that can unlock.
 recipe_kill() {
     if [ ! -e "$S/dblocked" ]; then
-        end_process "$S/client"
+        end_process client
         return
     fi
     ask 'ffUnlock();'

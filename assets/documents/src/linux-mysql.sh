@@ -355,14 +355,14 @@ recipe_unlock() {
         return
     fi
     has_session || return 0
-    if alive "$S/client"; then say "${UNLOCK_SQL:-UNLOCK TABLES;}" 3000 || :; fi
+    if alive client; then say "${UNLOCK_SQL:-UNLOCK TABLES;}" 3000 || :; fi
     close_client QUIT
     unlocked
 }
 
 # The server ends the session, and with it the lock, when the client is gone. A server that was stopped is started.
 recipe_kill() {
-    end_process "$S/client"
+    end_process client
     order_start
 }
 
@@ -384,8 +384,8 @@ find_service() {
         MAIN=$(unit_state MainPID)
         if matches "$MAIN" '^[1-9][0-9]*$' && [ "$MAIN" = "$SERVER" ] && [ "$(unit_state ActiveState)" = active ]; then
             if [ -n "$S" ]; then
-                printf '%s\n' "$UNIT" >"$S/unit"
-                note_process "$MAIN" "$S/server"
+                note unit "$UNIT"
+                note_process "$MAIN" server
             fi
             return 0
         fi
@@ -397,8 +397,9 @@ find_service() {
 unit_stamp() { printf '%s %s' "$(unit_state ActiveEnterTimestampMonotonic)" "$(unit_state InactiveEnterTimestampMonotonic)"; }
 
 stop_service() {
-    { read -r UNIT <"$S/unit"; } 2>/dev/null || UNIT=''
-    if ! alive "$S/server" || [ -z "$UNIT" ]; then
+    has unit
+    UNIT=$LINE_1
+    if ! alive server || [ -z "$UNIT" ]; then
         stop db-unreachable 'the server ended before it was stopped'
         return
     fi
@@ -407,10 +408,11 @@ stop_service() {
     ST_LEFT=$(((DEADLINE - NOW - 3000) / 1000))
     TRIES=1 STOP_TEXT='the budget left no time to stop the service'
     if [ "$ST_LEFT" -ge 1 ]; then
-        printf '%s\n' "$NOW" >"$S/window.start"
-        printf '%s\n' "$UNIT" >"$S/stopped"
-        STOP_TEXT=$("$TIMEOUT" "$ST_LEFT" "$SYSTEMCTL" stop "$UNIT" 2>&1) || :
-        if ! alive "$S/server" && [ "$(unit_state MainPID)" = 0 ]; then
+        note window.start "$NOW"
+        STOP_TEXT="no room in $JOBS"
+        # Or nobody would know what to start.
+        if note stopped "$UNIT"; then STOP_TEXT=$("$TIMEOUT" "$ST_LEFT" "$SYSTEMCTL" stop "$UNIT" 2>&1) || :; fi
+        if ! alive server && [ "$(unit_state MainPID)" = 0 ]; then
             STOPPED_AT=$(unit_stamp)
             locked stopped
             return 0
@@ -422,7 +424,7 @@ stop_service() {
 
 # Not started in between either: the unit would have another time of its last change.
 still_stopped() {
-    if ! alive "$S/server" && [ "$(unit_state MainPID)" = 0 ] && [ "$(unit_stamp)" = "$STOPPED_AT" ]; then
+    if ! alive server && [ "$(unit_state MainPID)" = 0 ] && [ "$(unit_stamp)" = "$STOPPED_AT" ]; then
         say_alive
         return 0
     fi

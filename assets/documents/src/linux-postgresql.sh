@@ -252,12 +252,12 @@ END
 
 recipe_unlock() {
     has_session || return 0
-    if [ "$ANSWERED" = yes ] && alive "$S/client" && [ ! -e "$S/fired" ]; then stop_backup; fi
+    if [ "$ANSWERED" = yes ] && alive client && ! has fired; then stop_backup; fi
     close_client '\q'
     unlocked
 }
 
 # The server ends the session, and with it the backup, when the client is gone.
-recipe_kill() { end_process "$S/client"; }
+recipe_kill() { end_process client; }
 
 main "$@"

@@ -202,7 +202,7 @@ start_witness() {
     rm -f "$S/witness.in"
     mkfifo "$S/witness.in" || return 1
     (exec 4>&-; client) <"$S/witness.in" >"$S/witness.out" 2>&1 &
-    note_process $! "$S/witness"
+    note_process $! witness
     {
         say_login
         printf 'EVAL "return 1" 0\n'
@@ -223,7 +223,7 @@ witness_waits() {
         WT_LINES=$((WT_LINES + 1))
         WT_LINE=$LINE
     done <"$S/witness.out"
-    [ "$WT_LINES" -eq 1 ] && [ -e "$S/witness" ] && alive "$S/witness"
+    [ "$WT_LINES" -eq 1 ] && alive witness
 }
 
 recipe_lock() {
@@ -232,7 +232,8 @@ recipe_lock() {
         if [ "$AOF" = 1 ] && ! settled $((LOCK_WAIT * 1000)); then continue; fi
         may_go_on || return 1
         window_begins
-        mark "$S/paused"
+        STOP_TEXT="no room in $JOBS"
+        mark "$S/paused" || break
         say "CLIENT PAUSE $((DEADLINE - NOW + 500)) WRITE" 3000 || break
         case $SAID in
         OK) ;;
@@ -259,7 +260,7 @@ recipe_lock() {
             return 0
         fi
         may_go_on || return 1
-        end_process "$S/witness"
+        end_process witness
         say 'CLIENT UNPAUSE' 3000 || break
     done
     lock_failed
@@ -276,16 +277,16 @@ recipe_alive() {
 
 recipe_unlock() {
     has_session || return 0
-    end_process "$S/witness"
-    if alive "$S/client" && [ -e "$S/paused" ] && say 'CLIENT UNPAUSE' 3000 && [ "$SAID" = OK ]; then rm -f "$S/paused"; fi
+    end_process witness
+    if alive client && [ -e "$S/paused" ] && say 'CLIENT UNPAUSE' 3000 && [ "$SAID" = OK ]; then rm -f "$S/paused"; fi
     close_client QUIT
     unlocked
 }
 
 # The pause outlives its session, for as long as the budget lasts: end it at once.
 recipe_kill() {
-    end_process "$S/client"
-    end_process "$S/witness"
+    end_process client
+    end_process witness
     if [ -e "$S/paused" ] && ask 'CLIENT UNPAUSE'; then rm -f "$S/paused"; fi
 }
 

@@ -21,7 +21,7 @@ open_client() {
     exec 4<>"$S/session.in"
     # The client must not hold a writing end itself, or it would never see the holder's death.
     (exec 4>&-; client) <"$S/session.in" >"$S/session.out" 2>>"$S/session.err" &
-    note_process $! "$S/client"
+    note_process $! client
 }
 
 # The first line that names an error, else the first: some clients repeat the statement before they complain.
@@ -65,7 +65,7 @@ say() {
             read_complaint
             return 0
         fi
-        if ! alive "$S/client"; then
+        if ! alive client; then
             read_complaint
             return 1
         fi
@@ -77,10 +77,10 @@ say() {
 
 # close_client TEXT: ask it to go, wait a little, then have the recipe end it
 close_client() {
-    if alive "$S/client"; then printf '%s\n' "$1" >&4; fi
+    if alive client; then printf '%s\n' "$1" >&4; fi
     exec 4>&-
     CC_N=0
-    while alive "$S/client" && [ $CC_N -lt 40 ]; do
+    while alive client && [ $CC_N -lt 40 ]; do
         nap
         CC_N=$((CC_N + 1))
     done
@@ -109,7 +109,7 @@ say_engine() {
 
 # The words of every lock: begin_lock WHAT; while try_again; window_begins; locked HOW; at the end lock_failed.
 begin_lock() {
-    if ! has_session || ! alive "$S/client"; then
+    if ! has_session || ! alive client; then
         stop db-unreachable "no session for $1: $SAY_ERROR"
         return
     fi
