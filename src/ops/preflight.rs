@@ -233,3 +233,31 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
     };
     Problem::new(Kind::Script, what, text, mend).with_code(code)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_command_is_told_in_words() {
+        let lost = Problem::new(Kind::Network, "ask", "no answer", "try again");
+        for (ended, words) in [
+            (
+                CommandEnd::Cancelled { may_have_run: true },
+                "cancelled or killed, and may have run",
+            ),
+            (
+                CommandEnd::TimedOut {
+                    may_have_run: false,
+                },
+                "before it began",
+            ),
+            (CommandEnd::NeverDelivered, "never reached the instance"),
+            (CommandEnd::Failed { exit: 3 }, "exit code 3"),
+            (CommandEnd::Lost(lost), "ask: no answer"),
+        ] {
+            let said = end_in_words(&ended);
+            assert!(said.contains(words) && !said.contains('{'), "{said}");
+        }
+    }
+}
