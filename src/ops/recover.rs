@@ -17,6 +17,7 @@ use super::Ops;
 use super::elsewhere::{self, Other, Standing};
 use super::owner::owner_of_no_process;
 use super::poll::follow;
+use super::preflight::end_in_words;
 use super::send::{self, Step};
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::JobId;
@@ -475,7 +476,7 @@ fn judged(view: &JobView, trace: &Trace, certain: bool, ended: CommandEnd) -> Th
         other => Thaw::Uncertain(Problem::new(
             Kind::Agent,
             what,
-            format!("the thaw did not report its end ({other:?})"),
+            format!("the thaw did not report its end: {}", end_in_words(&other)),
             "check the instance; its failsafe thaws when the budget is spent",
         )),
     }

@@ -64,6 +64,8 @@ async fn p21_what_is_done_for_an_open_job_is_said_before_it_is_done() {
     let home = Home::new(&served);
     let mut running = home.start(&["snapshot", "--instance", &instance, "--max-freeze", "600s"]);
     home.until_phase("quiescing").await;
+    // What could freeze is on its way, not only meant to be.
+    home.until_sent("pre-script").await;
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     let resumed = home.run(&["jobs", "resume"]).await;

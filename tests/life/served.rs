@@ -248,6 +248,16 @@ impl Home {
         .map(|(view, open)| (serde_json::from_str(&view).unwrap(), open))
     }
 
+    /// Waits until the sending of that command is on record.
+    pub async fn until_sent(&self, command: &str) {
+        let sent = "SELECT count(*) FROM call WHERE action = 'SendCommand' AND instr(detail, ?)";
+        until(&format!("{command} on record"), || {
+            let n = self.look(|db| db.query_row(sent, [command], |r| r.get::<_, i64>(0)));
+            n.is_some_and(|n| n > 0)
+        })
+        .await;
+    }
+
     /// Waits until the journal's only job is in that phase.
     pub async fn until_phase(&self, phase: &str) {
         until(&format!("phase {phase}"), || {
