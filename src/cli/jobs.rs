@@ -158,7 +158,7 @@ fn came_of(view: &JobView, came: Came) -> Option<String> {
     match came {
         Came::Settled => None,
         Came::Driven => Some(format!(
-            "{who}: thawed; whoever drives it sees that and claims nothing"
+            "{who}: thawed; whoever drives it sees that and claims no more than was proven by then"
         )),
         Came::Ended => Some(format!(
             "{who}: thawed, every mount was asked; its doubt is over, and what its set is worth stays as it was"
@@ -273,7 +273,7 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
     }))
 }
 
-/// Thaws now. Jobs that another living process drives are thawed under it: it sees that, and claims nothing.
+/// Thaws now. Jobs that another living process drives are thawed under it: it sees that, and claims no more than was proven by then.
 async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Problem> {
     ops.session.may_write("thaw instances", ops.scope())?;
     let mut open = ops.journal.open_jobs(ops.scope())?;
@@ -643,7 +643,7 @@ mod tests {
         let driven = view(Phase::Snapshotting);
         assert_eq!(
             came_of(&driven, Came::Driven).unwrap(),
-            "job j-1 on i-1: thawed; whoever drives it sees that and claims nothing"
+            "job j-1 on i-1: thawed; whoever drives it sees that and claims no more than was proven by then"
         );
         assert_eq!(thaw_word(&driven, Came::Driven), "thawed");
         let mut over = view(Phase::Done);

@@ -5,6 +5,7 @@ mod stop;
 mod watch;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +31,20 @@ const HISTORY: u32 = 500;
 
 /// The jobs that this console drives.
 #[derive(Clone, Default)]
-struct Tokens(Arc<Mutex<HashMap<JobId, Driven>>>);
+struct Tokens {
+    jobs: Arc<Mutex<HashMap<JobId, Driven>>>,
+    /// Runs whose jobs are not among them yet.
+    starting: Arc<AtomicUsize>,
+}
+
+/// One such run, until its jobs are known or it has come to nothing.
+struct Starting(Arc<AtomicUsize>);
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 /// One of them.
 struct Driven {
@@ -50,7 +64,12 @@ impl Driven {
 
 impl Tokens {
     fn all(&self) -> MutexGuard<'_, HashMap<JobId, Driven>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn starting(&self) -> Starting {
+        self.starting.fetch_add(1, Ordering::SeqCst);
+        Starting(Arc::clone(&self.starting))
     }
 
     /// What this view says of one of them.
@@ -61,7 +80,8 @@ impl Tokens {
     }
 
     fn need_nobody(&self) -> bool {
-        self.all().values().all(|driven| driven.needs_nobody)
+        self.starting.load(Ordering::SeqCst) == 0
+            && self.all().values().all(|driven| driven.needs_nobody)
     }
 
     /// Whether this console drives that job.
@@ -353,8 +373,17 @@ impl Executor {
                 let _ = told.send(Message::Notice(problem)).await;
             }
         });
+        let starting = self.tokens.starting();
         self.runs.spawn(async move {
-            if let Err(problem) = start_run(&ops, request, limits, &messages, &tokens, &brake).await
+            if let Err(problem) = start_run(
+                &ops,
+                request,
+                limits,
+                &messages,
+                (&tokens, starting),
+                &brake,
+            )
+            .await
             {
                 let _ = messages.send(Message::Notice(problem)).await;
             }
@@ -390,7 +419,7 @@ async fn start_run(
     request: RunRequest,
     limits: Limits,
     messages: &mpsc::Sender<Message>,
-    tokens: &Tokens,
+    (tokens, starting): (&Tokens, Starting),
     brake: &CancellationToken,
 ) -> Result<(), Problem> {
     let options = RunOptions {
@@ -431,6 +460,7 @@ async fn start_run(
             Err(problem) => refused.push(problem),
         }
     }
+    drop(starting);
     // One notice has room; the review has told of each before.
     let (count, all) = (refused.len(), request.instances.len());
     if let Some(mut first) = refused.into_iter().next() {

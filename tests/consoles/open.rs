@@ -330,15 +330,7 @@ async fn what_others_write_is_told_by_itself() {
     let house = House::new().await;
     let spec = house.spec().await;
     let mut console = Console::open(house.process());
-    let run = RunRequest {
-        run: RunId::from_api(freezeframe::ops::run::new_id()),
-        instances: vec![house.bench.instance("linux-filesystem").await.id],
-        recipe: None,
-        mode: Mode::Coordinated,
-        freeze_root: false,
-        budget_s: Some(30),
-        on_failure: OnFailure::Skip,
-    };
+    let run = house.run().await;
     let mine = run.run.clone();
     console.asks.send(Effect::StartRun(run)).await.unwrap();
     house.bench.fault(
@@ -375,32 +367,42 @@ async fn what_others_write_is_told_by_itself() {
     console.close().await;
 }
 
-/// What only copies is left to AWS where the person leaves, as proven as it is; whoever waits sees it done.
-#[tokio::test(start_paused = true)]
-async fn who_leaves_does_not_wait_for_copying() {
-    for leaves in [true, false] {
-        let house = House::new().await;
-        let mut console = Console::open(house.process());
-        let run = RunRequest {
+impl House {
+    /// A run of one instance.
+    async fn run(&self) -> RunRequest {
+        RunRequest {
             run: RunId::from_api(freezeframe::ops::run::new_id()),
-            instances: vec![house.bench.instance("linux-filesystem").await.id],
+            instances: vec![self.bench.instance("linux-filesystem").await.id],
             recipe: None,
             mode: Mode::Coordinated,
             freeze_root: false,
             budget_s: Some(30),
             on_failure: OnFailure::Skip,
-        };
+        }
+    }
+}
+
+/// What only copies is left to AWS where the person leaves, as proven as it is; whoever waits sees it done. What has
+/// only just been begun comes as far.
+#[tokio::test(start_paused = true)]
+async fn who_leaves_does_not_wait_for_copying() {
+    for (leaves, at_once) in [(true, false), (true, true), (false, false)] {
+        let house = House::new().await;
+        let mut console = Console::open(house.process());
+        let run = house.run().await;
         console.asks.send(Effect::StartRun(run)).await.unwrap();
-        let copies = console.until("it copies", JobView::only_copies).await;
+        if !at_once {
+            console.until("it copies", JobView::only_copies).await;
+        }
         if leaves {
-            let spare = vec![copies.spec.job.clone()];
-            console.asks.send(Effect::StopAll { spare }).await.unwrap();
             console.asks.send(Effect::Quit).await.unwrap();
         }
         console.close().await;
         let ops = house.process();
-        let after = ops.journal.job(ops.scope(), &copies.spec.job).unwrap();
-        let after = after.unwrap();
+        let jobs = ops.journal.jobs(Some(ops.scope()), 10).unwrap();
+        let [after] = jobs.as_slice() else {
+            panic!("{jobs:#?}")
+        };
         assert_eq!(after.only_copies(), leaves, "{after:#?}");
         assert_eq!(after.earns, Some(Verdict::Filesystem));
         let open = ops.journal.open_jobs(ops.scope()).unwrap();

@@ -9,7 +9,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::ops::{Ops, recover, rethaw};
 use crate::tui::message::Message;
 
-/// What nobody drives is settled. What a process drives is thawed under it: it sees that and claims nothing. A doubt
+/// What nobody drives is settled. What a process drives is thawed under it: it sees that and claims no more. A doubt
 /// whether it is thawed is asked again.
 ///
 /// # Errors

@@ -74,7 +74,7 @@ pub fn cancel_of_another(job: &JobView) -> Question {
             (who.clone(), Role::Text),
             state,
             (
-                "Its instance is thawed under the process that drives it, which sees that and claims nothing; \
+                "Its instance is thawed under the process that drives it, which sees that and claims no more than was proven by then; \
                  if that process has gone, the job is settled here. `freezeframe jobs abort --job ID` does \
                  the same."
                     .to_owned(),
