@@ -215,7 +215,9 @@ fn pre_script_at(lab: &Lab, step: &str) -> Pid {
             jobs.into_iter().any(|job| match step.split_once('=') {
                 Some((file, word)) => std::fs::read_to_string(job.path().join(file))
                     .is_ok_and(|text| text.trim() == word),
-                None => job.path().join(step).exists(),
+                // Made blank before anything is frozen; what it says comes later.
+                None => std::fs::read_to_string(job.path().join(step))
+                    .is_ok_and(|text| !text.trim().is_empty()),
             })
         });
     }
