@@ -3,7 +3,6 @@
 use std::io::IsTerminal as _;
 
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use super::args::Global;
 use super::left::Left;
@@ -21,6 +20,12 @@ use crate::tui::terminal;
 
 /// Effects and messages that may wait in their queues.
 const QUEUE: usize = 256;
+
+/// Said to signals after leaving: what ran was told to stop, and what was only being started then was not.
+const LEFT: signals::AtSafePoint = signals::AtSafePoint {
+    stopping: "stopping: thawing every instance first",
+    asking: "what ran was told to stop, and ends by itself; ctrl-c again within 2 s thaws and stops what else there is",
+};
 
 pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
@@ -75,25 +80,21 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     }
     .await;
     if matches!(shown, Ok(Outcome::Terminated)) {
-        let _ = effects.send(Effect::CancelAll).await;
+        let all = Effect::StopAll { spare: Vec::new() };
+        let _ = effects.send(all).await;
     }
     drop(effects);
     // Without a screen the signals are ours again: a hang-up changes nothing, the others thaw and stop.
     signals::survive_hangup()?;
-    let interrupted = brake.clone();
-    let stops = match shown {
-        // It was told to stop already: a signal adds nothing.
-        Ok(Outcome::Quit) => {
-            let told = CancellationToken::new();
-            told.cancel();
-            told
-        }
-        _ => brake,
+    let quit = matches!(shown, Ok(Outcome::Quit));
+    let watcher = if quit {
+        signals::stop_on_signals(brake.clone(), LEFT)?
+    } else {
+        signals::stop_on_signals(brake.clone(), signals::OfJobs::unseen())?
     };
-    let watcher = signals::stop_on_signals(stops, signals::OfJobs::unseen())?;
     if !executor.is_finished() {
         // On a hang-up nobody reads this, and jobs go on all the same.
-        left.begin(!matches!(shown, Ok(Outcome::Quit)));
+        left.begin(!quit);
     }
     let mut ticks = tokio::time::interval(TICK);
     loop {
@@ -119,7 +120,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         )),
         _ if doubts => Ok(exit::THAW_UNCERTAIN),
         (Ok(Outcome::Terminated), _) => Ok(exit::INTERRUPTED),
-        (Ok(_), _) if interrupted.is_cancelled() => Ok(exit::INTERRUPTED),
+        (Ok(_), _) if brake.is_cancelled() => Ok(exit::INTERRUPTED),
         (Ok(_), _) => Ok(exit::OK),
     }
 }

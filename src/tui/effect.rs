@@ -46,8 +46,6 @@ pub enum Effect {
     StartRun(RunRequest),
     /// Thaw and stop one job.
     CancelJob(JobId),
-    /// Thaw and stop every job.
-    CancelAll,
     /// Thaw and stop every job but these.
     StopAll { spare: Vec<JobId> },
     /// Thaw the instance of a job whose thaw nobody could confirm, and say what came of it.

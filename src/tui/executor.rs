@@ -264,7 +264,6 @@ impl Executor {
                     });
                 }
             }
-            Effect::CancelAll => self.stop_all(&[]),
             Effect::StopAll { spare } => self.stop_all(&spare),
             Effect::ThawAgain(job) => {
                 let (messages, own) = (self.messages.clone(), self.tokens.clone());

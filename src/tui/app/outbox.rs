@@ -94,7 +94,6 @@ impl App {
                 }
             }
             Request::CancelJob(job) => effects.push(Effect::CancelJob(job)),
-            Request::CancelAll => effects.push(Effect::CancelAll),
             Request::StopAll => {
                 // They hold nothing, and are labelled: to stop them would only call them cancelled.
                 let copying = self.world.left_to_aws();

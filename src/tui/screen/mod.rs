@@ -92,8 +92,6 @@ pub enum Request {
     StartRun(RunRequest),
     /// Thaw and stop one job.
     CancelJob(JobId),
-    /// Thaw and stop every job.
-    CancelAll,
     /// Thaw and stop every job that is not over but for AWS's copying.
     StopAll,
     /// Thaw the instance of a job whose thaw nobody could confirm.
