@@ -54,9 +54,14 @@ struct Driven {
 }
 
 impl Driven {
-    fn new(brake: &CancellationToken) -> Self {
+    /// `stop`: told to every job that was asked for by then; one that comes later for an older run stops at once.
+    fn new(brake: &CancellationToken, stop: &CancellationToken) -> Self {
+        let stops = brake.child_token();
+        if stop.is_cancelled() {
+            stops.cancel();
+        }
         Self {
-            stops: brake.child_token(),
+            stops,
             needs_nobody: false,
         }
     }
@@ -98,7 +103,7 @@ pub struct Executor {
     tokens: Tokens,
     /// Stops everything.
     brake: CancellationToken,
-    /// Stops a prune before its next set.
+    /// Stops a prune before its next set, and what a run has yet to begin.
     stop: CancellationToken,
     /// Reads; dropped when the console closes.
     reads: JoinSet<()>,
@@ -372,7 +377,7 @@ impl Executor {
                 let _ = told.send(Message::Notice(problem)).await;
             }
         });
-        let starting = self.tokens.starting();
+        let (starting, stop) = (self.tokens.starting(), self.stop.clone());
         self.runs.spawn(async move {
             if let Err(problem) = start_run(
                 &ops,
@@ -380,7 +385,7 @@ impl Executor {
                 limits,
                 &messages,
                 (&tokens, starting),
-                &brake,
+                (&brake, &stop),
             )
             .await
             {
@@ -419,7 +424,7 @@ async fn start_run(
     limits: Limits,
     messages: &mpsc::Sender<Message>,
     (tokens, starting): (&Tokens, Starting),
-    brake: &CancellationToken,
+    (brake, stop): (&CancellationToken, &CancellationToken),
 ) -> Result<(), Problem> {
     let options = RunOptions {
         run: request.run,
@@ -453,7 +458,9 @@ async fn start_run(
             });
         match spec {
             Ok(spec) => {
-                tokens.all().insert(spec.job.clone(), Driven::new(brake));
+                tokens
+                    .all()
+                    .insert(spec.job.clone(), Driven::new(brake, stop));
                 specs.push(spec);
             }
             Err(problem) => refused.push(problem),
@@ -479,7 +486,7 @@ async fn start_run(
         tokens
             .all()
             .entry(job.clone())
-            .or_insert_with(|| Driven::new(brake))
+            .or_insert_with(|| Driven::new(brake, stop))
             .stops
             .clone()
     };

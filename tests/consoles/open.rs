@@ -410,6 +410,25 @@ async fn who_leaves_does_not_wait_for_copying() {
     }
 }
 
+/// Also what was asked for so lately that no job of it is known yet.
+#[tokio::test(start_paused = true)]
+async fn stopping_all_stops_what_is_only_being_started() {
+    let house = House::new().await;
+    let console = Console::open(house.process());
+    let run = house.run().await;
+    console.asks.send(Effect::StartRun(run)).await.unwrap();
+    let spare = Vec::new();
+    console.asks.send(Effect::StopAll { spare }).await.unwrap();
+    console.close().await;
+    let ops = house.process();
+    let jobs = ops.journal.jobs(Some(ops.scope()), 10).unwrap();
+    let [after] = jobs.as_slice() else {
+        panic!("{jobs:#?}")
+    };
+    assert_eq!(after.verdict, Some(Verdict::Cancelled), "{after:#?}");
+    assert!(after.set.is_empty());
+}
+
 /// As `freezeframe jobs abort` does it.
 #[tokio::test(start_paused = true)]
 async fn a_job_of_another_process_is_thawed_under_it() {
