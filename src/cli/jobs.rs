@@ -623,19 +623,10 @@ fn counted(jobs: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::JobSpec;
+    use crate::domain::job::sample;
 
     fn view(phase: Phase) -> JobView {
-        let spec: JobSpec = serde_json::from_value(json!({
-            "job": "j-1", "run": "00000000-0000-4000-8000-000000000002",
-            "account": "123456789012", "region": "eu-central-1", "instance": "i-1",
-            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 30,
-            "on_failure": "skip", "mounts": [], "namespace": "N",
-        }))
-        .unwrap();
-        let mut view = crate::domain::machine::Job::new(spec).view();
-        view.phase = phase;
-        view
+        sample::view("j-1", phase)
     }
 
     #[test]

@@ -215,22 +215,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::job::{Member, PhaseRecord, Verdict};
+    use crate::domain::ids::InstanceId;
+    use crate::domain::job::{Member, PhaseRecord, Verdict, sample};
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
     }
 
     fn view(n: usize, phase: Phase) -> JobView {
-        let spec = serde_json::from_value(json!({
-            "job": format!("00000000-0000-4000-8000-{n:012}"), "run": "00000000-0000-4000-8000-000000000002",
-            "account": "123456789012", "region": "eu-central-1", "instance": format!("i-{n}"),
-            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 10,
-            "on_failure": "skip", "mounts": [], "namespace": "N",
-        }))
-        .unwrap();
-        let mut view = crate::domain::machine::Job::new(spec).view();
-        view.phase = phase;
+        let mut view = sample::view(&format!("00000000-0000-4000-8000-{n:012}"), phase);
+        view.spec.instance = InstanceId::from_api(format!("i-{n}"));
+        view.spec.budget_s = 10;
         view.verdict = (phase == Phase::Done).then_some(Verdict::Filesystem);
         view
     }

@@ -107,18 +107,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::job::{Member, Verdict};
+    use crate::domain::job::{Member, Verdict, sample};
 
     fn view(phase: Phase) -> JobView {
-        let spec = serde_json::from_value(json!({
-            "job": "j-1", "run": "00000000-0000-4000-8000-000000000002",
-            "account": "123456789012", "region": "eu-central-1", "instance": "i-1",
-            "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated", "budget_s": 30,
-            "on_failure": "skip", "mounts": [], "namespace": "N",
-        }))
-        .unwrap();
-        let mut view = crate::domain::machine::Job::new(spec).view();
-        view.phase = phase;
+        let mut view = sample::view("j-1", phase);
         view.verdict = (phase == Phase::Done).then_some(Verdict::Application);
         let member: Member = serde_json::from_value(json!({
             "snapshot": "snap-1", "volume": "vol-1", "device": "/dev/sdf", "level": "application",

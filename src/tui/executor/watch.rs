@@ -251,18 +251,7 @@ pub(super) async fn news(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn view(job: &str, phase: Phase) -> JobView {
-        let spec = serde_json::from_value(serde_json::json!({
-            "job": job, "run": "r", "account": "111122223333", "region": "eu-central-1",
-            "instance": "i-1", "instance_name": "db", "recipe": "r", "document": "d", "mode": "coordinated",
-            "budget_s": 30, "on_failure": "skip", "mounts": [], "namespace": "N",
-        }))
-        .unwrap();
-        let mut view = crate::domain::machine::Job::new(spec).view();
-        view.phase = phase;
-        view
-    }
+    use crate::domain::job::sample::view;
 
     fn left(views: Vec<JobView>) -> Open {
         Open {
