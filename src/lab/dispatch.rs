@@ -1,8 +1,11 @@
 //! From an HTTP request to the service that answers it. Account, region and service come from the SigV4 scope,
 //! never from the Host header.
 
+use std::panic::AssertUnwindSafe;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response};
 use serde_json::Value;
 
@@ -12,7 +15,7 @@ use super::json::ServiceError;
 use super::sigv4::Authorization;
 use super::wire::query::Params;
 use super::wire::{AppError, member, respond};
-use super::{CallRecord, Lab, REGIONS, TransportFault, cbor, cloudwatch, ec2, ssm, sts};
+use super::{CallRecord, Lab, REGIONS, TransportFault, bounds, cbor, cloudwatch, ec2, ssm, sts};
 
 /// XML namespace of CloudWatch's older protocol.
 const CLOUDWATCH: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
@@ -69,6 +72,29 @@ pub enum Protocol {
     Cbor,
 }
 
+impl Protocol {
+    /// What the headers of a request say, before anything else of it is read.
+    fn of(headers: &http::HeaderMap) -> Self {
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        if header("smithy-protocol") == "rpc-v2-cbor" {
+            return Self::Cbor;
+        }
+        if header("x-amz-target").contains('.') {
+            return Self::Json(if header("content-type").contains("json-1.0") {
+                "application/x-amz-json-1.0"
+            } else {
+                "application/x-amz-json-1.1"
+            });
+        }
+        Self::Query
+    }
+}
+
 struct Call {
     service: String,
     action: String,
@@ -83,10 +109,25 @@ impl Lab {
     /// # Errors
     /// Only what an injected fault orders to happen to the connection.
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportFault> {
-        let mut response = self.answer(request).await?;
+        // The last line: one request that breaks the lab is one answer lost, and nothing else.
+        let answered = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
+        let response = answered.unwrap_or_else(|_| {
+            tracing::error!("a request broke the lab: this is a defect of freezeframe");
+            let broken = AppError::with_status(
+                500,
+                "InternalError",
+                "The lab has a defect, which this request met",
+            );
+            Ok(broken.ec2_response(&self.request_id()))
+        })?;
+        Ok(self.marked(response))
+    }
+
+    /// An answer that says that it is a lab's.
+    pub(super) fn marked<T>(&self, mut response: Response<T>) -> Response<T> {
         let runtime = HeaderValue::from_static(self.runtime().label());
         response.headers_mut().insert(MARK, runtime);
-        Ok(response)
+        response
     }
 
     async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportFault> {
@@ -110,28 +151,31 @@ impl Lab {
             );
             return Ok(error.ec2_response(&request_id));
         };
-        let role = match self.role_of(&request, &scope) {
+        let protocol = Protocol::of(request.headers());
+        let role = match self.identify(&request, &scope) {
             Ok(role) => role,
-            Err(error) => return Ok(error.ec2_response(&request_id)),
+            Err(error) => return Ok(enveloped(&scope.service, protocol, &request_id, &error)),
         };
         let ctx = CallContext {
             account: self.account().to_owned(),
-            region: scope.region,
-            access_key: scope.access_key,
+            region: scope.region.clone(),
+            access_key: scope.access_key.clone(),
             role,
             now: self.clock().now(),
             request_id,
         };
-        let call = match Call::read(scope.service, request) {
+        let call = match Call::read(scope.service.clone(), request) {
             Ok(call) => call,
-            Err(error) => return Ok(error.ec2_response(&ctx.request_id)),
+            Err(error) => {
+                return Ok(enveloped(&scope.service, protocol, &ctx.request_id, &error));
+            }
         };
         let mut record = CallRecord {
             at: ctx.now,
             ended: ctx.now,
             caller: ctx.arn(),
-            subject: call.subject(),
-            service: call.service.clone(),
+            subject: bounds::beginning(&call.subject(), bounds::RECORDED).to_owned(),
+            service: bounds::beginning(&call.service, bounds::RECORDED).to_owned(),
             action: call.action.clone(),
             mutating: mutating(&call.action),
             outcome: "OK".into(),
@@ -345,46 +389,37 @@ impl Call {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default()
         };
-        if header("smithy-protocol") == "rpc-v2-cbor" {
-            let action = parts
-                .uri
-                .path()
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-                .to_owned();
+        let protocol = Protocol::of(&parts.headers);
+        if protocol == Protocol::Cbor {
+            let action = parts.uri.path().rsplit('/').next().unwrap_or_default();
+            let action = bounds::beginning(action, bounds::ACTION).to_owned();
             return Ok(Self {
                 service,
                 action,
-                protocol: Protocol::Cbor,
+                protocol,
                 params: Params::default(),
                 body,
             });
         }
         let target = header("x-amz-target");
         if let Some((_, action)) = target.rsplit_once('.') {
-            let kind = if header("content-type").contains("json-1.0") {
-                "application/x-amz-json-1.0"
-            } else {
-                "application/x-amz-json-1.1"
-            };
             return Ok(Self {
                 service,
-                action: action.to_owned(),
-                protocol: Protocol::Json(kind),
+                action: bounds::beginning(action, bounds::ACTION).to_owned(),
+                protocol,
                 params: Params::default(),
                 body,
             });
         }
         let params = if parts.method == Method::GET {
-            Params::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            Params::read(parts.uri.query().unwrap_or_default().as_bytes())?
         } else {
-            Params::parse(&body)
+            Params::read(&body)?
         };
         let action = params
             .get("Action")
-            .ok_or_else(|| AppError::new("MissingAction", "The request is missing an action"))?
-            .to_owned();
+            .ok_or_else(|| AppError::new("MissingAction", "The request is missing an action"))?;
+        let action = bounds::beginning(action, bounds::ACTION).to_owned();
         Ok(Self {
             service,
             action,
@@ -445,23 +480,33 @@ impl Call {
 
     /// An error in the envelope of the caller's protocol.
     fn error(&self, ctx: &CallContext, error: &AppError) -> Response<Bytes> {
-        match (self.service.as_str(), self.protocol) {
-            ("ec2", _) => error.ec2_response(&ctx.request_id),
-            ("sts", _) => error.query_response(&ctx.request_id, sts::NAMESPACE),
-            (_, Protocol::Json(kind)) => {
-                let body = serde_json::json!({ "__type": error.code, "message": error.message });
-                respond(error.http_status, kind, &ctx.request_id, body.to_string())
-            }
-            (_, Protocol::Cbor) => {
-                let error = ServiceError {
-                    code: error.code.clone(),
-                    message: error.message.clone(),
-                    status: error.http_status,
-                };
-                cbor_response(error.status, &ctx.request_id, cbor::error(&error))
-            }
-            (_, Protocol::Query) => error.query_response(&ctx.request_id, CLOUDWATCH),
+        enveloped(&self.service, self.protocol, &ctx.request_id, error)
+    }
+}
+
+/// An error as a service says it in a protocol.
+fn enveloped(
+    service: &str,
+    protocol: Protocol,
+    request_id: &str,
+    error: &AppError,
+) -> Response<Bytes> {
+    match (service, protocol) {
+        ("ec2", _) => error.ec2_response(request_id),
+        ("sts", _) => error.query_response(request_id, sts::NAMESPACE),
+        (_, Protocol::Json(kind)) => {
+            let body = serde_json::json!({ "__type": error.code, "message": error.message });
+            respond(error.http_status, kind, request_id, body.to_string())
         }
+        (_, Protocol::Cbor) => {
+            let error = ServiceError {
+                code: error.code.clone(),
+                message: error.message.clone(),
+                status: error.http_status,
+            };
+            cbor_response(error.status, request_id, cbor::error(&error))
+        }
+        (_, Protocol::Query) => error.query_response(request_id, CLOUDWATCH),
     }
 }
 
@@ -482,8 +527,6 @@ fn json_body(body: &Bytes) -> Result<Value, AppError> {
 
 fn decompress(headers: &http::HeaderMap, body: Bytes) -> Result<Bytes, AppError> {
     use std::io::Read as _;
-    /// A request that unpacks to more than this is not one of an AWS client.
-    const LIMIT: u64 = 16 << 20;
     if headers
         .get(http::header::CONTENT_ENCODING)
         .is_none_or(|encoding| encoding != "gzip")
@@ -491,11 +534,22 @@ fn decompress(headers: &http::HeaderMap, body: Bytes) -> Result<Bytes, AppError>
         return Ok(body);
     }
     let mut plain = Vec::new();
+    // One byte more than the bound tells what fits from what was cut.
     let unpacked = flate2::read::GzDecoder::new(body.as_ref())
-        .take(LIMIT)
+        .take(bounds::UNPACKED as u64 + 1)
         .read_to_end(&mut plain);
     unpacked
         .map_err(|error| AppError::new("SerializationException", format!("gzip body: {error}")))?;
+    if plain.len() > bounds::UNPACKED {
+        return Err(AppError::with_status(
+            413,
+            "RequestEntityTooLarge",
+            format!(
+                "The request body unpacks to more than {} bytes",
+                bounds::UNPACKED
+            ),
+        ));
+    }
     Ok(plain.into())
 }
 

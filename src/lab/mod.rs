@@ -1,6 +1,7 @@
 //! The lab: freezeframe's embedded AWS. One world, one clock, one function from request to response, mounted in
 //! process ([`Lab::connector`]) and on a port ([`Lab::serve`]). It imports nothing of the rest of freezeframe.
 
+pub mod bounds;
 pub mod cbor;
 pub mod clock;
 pub mod cloudwatch;
@@ -11,6 +12,7 @@ pub mod faults;
 pub mod generate;
 pub mod imds;
 pub mod json;
+pub mod keys;
 pub mod runtime;
 pub mod runtime_real;
 pub mod runtime_simulated;
@@ -142,6 +144,8 @@ struct Inner {
     requests: AtomicU64,
     stopping: CancellationToken,
     imds: imds::Imds,
+    /// What signs the requests of a lab whose commands are real; any key does where they are not.
+    key: Option<keys::Key>,
     /// `http://127.0.0.1:PORT`, once it is served.
     endpoint: Mutex<Option<String>>,
 }
@@ -204,6 +208,7 @@ impl Lab {
             })
             .collect();
         worlds.insert(options.region.clone(), Mutex::new(home));
+        let key = options.runtime.is_real().then(keys::Key::random);
         let lab = Self {
             inner: Arc::new(Inner {
                 name: options.world.name,
@@ -219,6 +224,7 @@ impl Lab {
                 requests: AtomicU64::new(0),
                 stopping: CancellationToken::new(),
                 imds: imds::Imds::default(),
+                key,
                 endpoint: Mutex::new(None),
             }),
         };

@@ -1,7 +1,7 @@
 //! DescribeImages, DescribeRegions, DescribeAvailabilityZones.
 
 use super::filter::Filters;
-use super::ids::Kind;
+use super::ids::{Kind, few};
 use super::instances::zone_id;
 use super::paging::page;
 use super::{Answer, answer, dry_run, tags};
@@ -53,6 +53,7 @@ pub fn images(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     let wanted = Kind::Image.wanted(&ids, &world.images)?;
     dry_run(params)?;
     let owners = params.list("Owner");
+    few(&owners)?;
     let disabled = params.flag("IncludeDisabled")?.unwrap_or(false);
     let deprecated = params.flag("IncludeDeprecated")?.unwrap_or(false)
         || !ids.is_empty()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::lab::bounds;
 use crate::lab::wire::AppError;
 
 /// Kinds of ids: prefix, and the stem of EC2's error codes.
@@ -84,6 +85,7 @@ impl Kind {
         if ids.is_empty() {
             return Ok(all.values().collect());
         }
+        few(ids)?;
         for id in ids {
             self.check(id)?;
         }
@@ -93,6 +95,17 @@ impl Kind {
             .map(|id| all.get(id).ok_or_else(|| self.not_found(id)))
             .collect()
     }
+}
+
+/// Refuses a list that is longer than EC2 takes.
+pub fn few(names: &[&str]) -> Result<(), AppError> {
+    if names.len() > bounds::IDS {
+        return Err(AppError::value(format!(
+            "A request can name at most {} resources or owners.",
+            bounds::IDS
+        )));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

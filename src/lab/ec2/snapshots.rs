@@ -1,7 +1,7 @@
 //! DescribeSnapshots, DescribeSnapshotAttribute, DescribeLockedSnapshots, DescribeFastSnapshotRestores.
 
 use super::filter::Filters;
-use super::ids::Kind;
+use super::ids::{Kind, few};
 use super::instances::zone_id;
 use super::paging::page;
 use super::{Answer, answer, dry_run, tags};
@@ -58,6 +58,8 @@ pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     let ids = params.list("SnapshotId");
     let owners = params.list("Owner");
     let restorable = params.list("RestorableBy");
+    few(&owners)?;
+    few(&restorable)?;
     let wanted = Kind::Snapshot.wanted(&ids, &world.snapshots)?;
     dry_run(params)?;
     let found = wanted.into_iter().filter(|snapshot| {
