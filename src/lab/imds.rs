@@ -10,9 +10,9 @@ use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::{Method, Request, Response};
 
-use super::{Lab, bounds, sigv4};
 use super::wire::respond;
 use super::world::Instance;
+use super::{Lab, bounds, sigv4};
 
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";

@@ -75,7 +75,10 @@ impl Lab {
     /// AWS's is reached from inside the instance alone, the lab's from everything on this machine.
     pub(super) fn door(&self, instance: &str) -> Option<String> {
         let key = self.key()?;
-        let mark = sigv4::hmac(key.secret.as_bytes(), format!("metadata {instance}").as_bytes());
+        let mark = sigv4::hmac(
+            key.secret.as_bytes(),
+            format!("metadata {instance}").as_bytes(),
+        );
         Some(sigv4::hex(&mark))
     }
 
@@ -151,14 +154,14 @@ fn unknown(service: &str) -> AppError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::lab::test_support::{Memory, WORLD, all, base, request, send};
     use crate::lab::{Clock, LabOptions, WorldSpec};
 
-    async fn guarded() -> Lab {
+    pub(in crate::lab) async fn guarded() -> Lab {
         let runtime = Memory {
             real: true,
             ..Memory::default()
@@ -214,7 +217,10 @@ mod tests {
         };
         let bare = request("AKIALAB", "eu-central-1", "ec2", ASK);
         assert_eq!(code(&lab, bare).await, "AuthFailure");
-        assert_eq!(code(&lab, signed(&known, NOW, "ec2", ASK)).await, "AuthFailure");
+        assert_eq!(
+            code(&lab, signed(&known, NOW, "ec2", ASK)).await,
+            "AuthFailure"
+        );
         let sts = "Action=GetCallerIdentity";
         assert_eq!(
             code(&lab, signed(&known, NOW, "sts", sts)).await,
@@ -229,7 +235,8 @@ mod tests {
         assert_eq!(code(&lab, wrong).await, "SignatureDoesNotMatch");
         // A body, a path, a query, a header that was not signed so.
         let mut other_body = signed(&key, NOW, "ec2", ASK);
-        *other_body.body_mut() = Bytes::from_static(b"Action=StopInstances&InstanceId.1=i-0000000000000000a");
+        *other_body.body_mut() =
+            Bytes::from_static(b"Action=StopInstances&InstanceId.1=i-0000000000000000a");
         assert_eq!(code(&lab, other_body).await, "SignatureDoesNotMatch");
         let mut other_path = signed(&key, NOW, "ec2", ASK);
         *other_path.uri_mut() = "http://lab/?x=y".parse().unwrap();
@@ -241,9 +248,14 @@ mod tests {
         assert_eq!(code(&lab, unsigned).await, "SignatureDoesNotMatch");
         // Another service than the one it was signed for, an hour ago, and a scope of another day.
         let text = signed(&key, NOW, "ec2", ASK);
-        let header = text.headers()["authorization"].to_str().unwrap().replace("/ec2/", "/ssm/");
+        let header = text.headers()["authorization"]
+            .to_str()
+            .unwrap()
+            .replace("/ec2/", "/ssm/");
         let mut elsewhere = signed(&key, NOW, "ec2", ASK);
-        elsewhere.headers_mut().insert("authorization", header.parse().unwrap());
+        elsewhere
+            .headers_mut()
+            .insert("authorization", header.parse().unwrap());
         assert_ne!(code(&lab, elsewhere).await, "OK");
         let old = signed(&key, "20261121T030000Z", "ec2", ASK);
         assert_eq!(code(&lab, old).await, "RequestExpired");
@@ -256,10 +268,19 @@ mod tests {
         let mut request = Request::post("http://lab/")
             .header("host", "lab")
             .header("x-amz-date", NOW)
-            .header("x-amz-content-sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+            .header(
+                "x-amz-content-sha256",
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            )
             .body(Bytes::from_static(ASK.as_bytes()))
             .unwrap();
-        sigv4::sign(&mut request, &key.access_key, &key.secret, "eu-central-1", "ec2");
+        sigv4::sign(
+            &mut request,
+            &key.access_key,
+            &key.secret,
+            "eu-central-1",
+            "ec2",
+        );
         assert_eq!(code(&lab, request).await, "SignatureDoesNotMatch");
     }
 
@@ -277,8 +298,14 @@ mod tests {
         assert_eq!(ask(format!("/imds/{instance}/latest/api/token")).await, 404);
         let door = lab.door(instance).unwrap();
         let other = lab.door("i-0000000000000000b").unwrap();
-        assert_eq!(ask(format!("/imds/{instance}/{other}/latest/api/token")).await, 404);
-        assert_eq!(ask(format!("/imds/{instance}/{door}/latest/api/token")).await, 200);
+        assert_eq!(
+            ask(format!("/imds/{instance}/{other}/latest/api/token")).await,
+            404
+        );
+        assert_eq!(
+            ask(format!("/imds/{instance}/{door}/latest/api/token")).await,
+            200
+        );
         // And what is handed out there is nothing that a seed tells.
         let twin = guarded().await;
         let (one, two) = (lab.role_session(instance), twin.role_session(instance));
@@ -295,14 +322,24 @@ mod tests {
             secret: session.secret.clone(),
         };
         let form = "Action=CreateSnapshots&InstanceSpecification.InstanceId=i-0000000000000000a&DryRun=true";
-        assert_eq!(code(&lab, signed(&role, NOW, "ec2", form)).await, "AuthFailure", "no token");
+        assert_eq!(
+            code(&lab, signed(&role, NOW, "ec2", form)).await,
+            "AuthFailure",
+            "no token"
+        );
         let mut request = Request::post("http://lab/")
             .header("host", "lab")
             .header("x-amz-date", NOW)
             .header("x-amz-security-token", &session.token)
             .body(Bytes::from_static(form.as_bytes()))
             .unwrap();
-        sigv4::sign(&mut request, &role.access_key, &role.secret, "eu-central-1", "ec2");
+        sigv4::sign(
+            &mut request,
+            &role.access_key,
+            &role.secret,
+            "eu-central-1",
+            "ec2",
+        );
         assert_eq!(code(&lab, request).await, "DryRunOperation");
     }
 

@@ -264,19 +264,45 @@ mod tests {
         let sign = "Authorization: AWS4-HMAC-SHA256 Credential=K/20261121/eu-central-1/ec2/aws4_request\r\nConnection: close\r\n";
         let body = format!("Content-Length: {}\r\n\r\n{FORM}", FORM.len());
         for (head, status) in [
-            (format!("POST / HTTP/1.1\r\nHost: evil.example:{port}\r\n"), 403),
-            (format!("POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://evil.example\r\n"), 403),
-            (format!("POST http://evil.example/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"), 403),
-            (format!("OPTIONS / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: null\r\nAccess-Control-Request-Method: POST\r\n"), 405),
-            (format!("DELETE / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"), 405),
+            (
+                format!("POST / HTTP/1.1\r\nHost: evil.example:{port}\r\n"),
+                403,
+            ),
+            (
+                format!(
+                    "POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://evil.example\r\n"
+                ),
+                403,
+            ),
+            (
+                format!("POST http://evil.example/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"),
+                403,
+            ),
+            (
+                format!(
+                    "OPTIONS / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: null\r\nAccess-Control-Request-Method: POST\r\n"
+                ),
+                405,
+            ),
+            (
+                format!("DELETE / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"),
+                405,
+            ),
             ("POST / HTTP/1.1\r\n".to_owned(), 400),
         ] {
             let answer = say(port, &format!("{head}{sign}{body}")).await;
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head}{answer}");
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status}")),
+                "{head}{answer}"
+            );
             assert!(!answer.contains("access-control"), "{answer}");
         }
         assert_eq!(lab.world().snapshots.len(), 0);
-        let answer = say(port, &format!("POST / HTTP/1.1\r\nHost: [::1]:{port}\r\n{sign}{body}")).await;
+        let answer = say(
+            port,
+            &format!("POST / HTTP/1.1\r\nHost: [::1]:{port}\r\n{sign}{body}"),
+        )
+        .await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
@@ -292,22 +318,44 @@ mod tests {
             format!("POST / HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n4\r\nActi\r\n"),
         ] {
             let answer = say(port, &part).await;
-            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{part:?}: {answer}");
+            assert!(
+                answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
+                "{part:?}: {answer}"
+            );
         }
         // An idle connection after an answer ends too.
         let answer = say(port, &format!("GET /_lab HTTP/1.1\r\n{host}\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         for (head, status) in [
-            (format!("POST / HTTP/1.1\r\n{host}Content-Length: 999999999999\r\n\r\n"), "413"),
-            (format!("GET /{} HTTP/1.1\r\n{host}\r\n", "a".repeat(200_000)), "4"),
-            (format!("GET / HTTP/1.1\r\n{host}{}\r\n", "X: y\r\n".repeat(100)), "431"),
-            (format!("GET / HTTP/1.1\r\n{host}X: {}\r\n\r\n", "y".repeat(200_000)), "4"),
+            (
+                format!("POST / HTTP/1.1\r\n{host}Content-Length: 999999999999\r\n\r\n"),
+                "413",
+            ),
+            (
+                format!("GET /{} HTTP/1.1\r\n{host}\r\n", "a".repeat(200_000)),
+                "4",
+            ),
+            (
+                format!("GET / HTTP/1.1\r\n{host}{}\r\n", "X: y\r\n".repeat(100)),
+                "431",
+            ),
+            (
+                format!("GET / HTTP/1.1\r\n{host}X: {}\r\n\r\n", "y".repeat(200_000)),
+                "4",
+            ),
         ] {
             let answer = say(port, &head).await;
             // Where it hangs up before all was sent, the answer may be lost.
-            assert!(answer.is_empty() || answer.starts_with(&format!("HTTP/1.1 {status}")), "{head:.30}: {answer:.60}");
+            assert!(
+                answer.is_empty() || answer.starts_with(&format!("HTTP/1.1 {status}")),
+                "{head:.30}: {answer:.60}"
+            );
         }
-        let answer = say(port, &format!("GET /_lab HTTP/1.1\r\n{host}Connection: close\r\n\r\n")).await;
+        let answer = say(
+            port,
+            &format!("GET /_lab HTTP/1.1\r\n{host}Connection: close\r\n\r\n"),
+        )
+        .await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
@@ -318,7 +366,11 @@ mod tests {
         for _ in 0..bounds::CONNECTIONS + 40 {
             open.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
         }
-        let answer = say(port, &format!("GET /_lab HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n")).await;
+        let answer = say(
+            port,
+            &format!("GET /_lab HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"),
+        )
+        .await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 

@@ -109,11 +109,16 @@ fn request(tongue: Tongue, action: &str, body: impl Into<Bytes>) -> Request<Byte
             .method(Method::POST)
             .uri("/")
             .header("content-type", "application/x-amz-json-1.0")
-            .header("x-amz-target", format!("GraniteServiceVersion20100801.{words}"))
+            .header(
+                "x-amz-target",
+                format!("GraniteServiceVersion20100801.{words}"),
+            )
             .body(body),
         Tongue::Cbor => builder
             .method(Method::POST)
-            .uri(format!("/service/GraniteServiceVersion20100801/operation/{words}"))
+            .uri(format!(
+                "/service/GraniteServiceVersion20100801/operation/{words}"
+            ))
             .header("smithy-protocol", "rpc-v2-cbor")
             .header("content-type", "application/cbor")
             .body(body),
@@ -125,12 +130,18 @@ fn request(tongue: Tongue, action: &str, body: impl Into<Bytes>) -> Request<Byte
 fn shape(answer: &Response<Bytes>) -> String {
     let status = answer.status().as_u16();
     assert!(
-        matches!(status, 200 | 400 | 401 | 403 | 404 | 405 | 412 | 413 | 500 | 503),
+        matches!(
+            status,
+            200 | 400 | 401 | 403 | 404 | 405 | 412 | 413 | 500 | 503
+        ),
         "{status}: {:?}",
         answer.body()
     );
     // What the runtime could not do is 500; what the lab did wrong is a failure of this test.
-    assert!(!String::from_utf8_lossy(answer.body()).contains("a defect"), "it panicked");
+    assert!(
+        !String::from_utf8_lossy(answer.body()).contains("a defect"),
+        "it panicked"
+    );
     assert!(answer.headers().contains_key(dispatch::MARK));
     let kind = answer
         .headers()
@@ -171,10 +182,20 @@ async fn ask(lab: &Lab, tongue: Tongue, action: &str, body: impl Into<Bytes>) ->
 
 /// It is there, and holds no more than it may of what was said to it.
 async fn lives(lab: &Lab) {
-    let answer = ask(lab, Tongue::Query("sts"), "", "Action=GetCallerIdentity&Version=2011-06-15").await;
+    let answer = ask(
+        lab,
+        Tongue::Query("sts"),
+        "",
+        "Action=GetCallerIdentity&Version=2011-06-15",
+    )
+    .await;
     assert_eq!(answer, "");
     for call in lab.calls() {
-        assert!(call.action.chars().count() <= bounds::ACTION, "{:.80}", call.action);
+        assert!(
+            call.action.chars().count() <= bounds::ACTION,
+            "{:.80}",
+            call.action
+        );
         for text in [&call.service, &call.subject, &call.outcome] {
             assert!(text.chars().count() <= bounds::RECORDED, "{text:.80}");
         }
@@ -207,14 +228,28 @@ fn p30_two_kilobytes_of_nesting_end_nothing() {
             let code = ask(&lab, Tongue::Cbor, "PutMetricData", open.repeat(200_000)).await;
             assert_eq!(code, "SerializationException");
         }
-        for lie in [&b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff", b"\xbb\x7f\xff\xff\xff\xff\xff\xff\xff", b"\x7b\x7f\xff\xff\xff\xff\xff\xff\xff"] {
-            let code = ask(&lab, Tongue::Cbor, "PutMetricData", Bytes::copy_from_slice(lie)).await;
+        for lie in [
+            &b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"[..],
+            b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff",
+            b"\xbb\x7f\xff\xff\xff\xff\xff\xff\xff",
+            b"\x7b\x7f\xff\xff\xff\xff\xff\xff\xff",
+        ] {
+            let code = ask(
+                &lab,
+                Tongue::Cbor,
+                "PutMetricData",
+                Bytes::copy_from_slice(lie),
+            )
+            .await;
             assert_eq!(code, "SerializationException");
         }
         // A document within a request.
         let content = deep("[", "]")[..60_000].to_owned();
         let body = json!({"Name": "nested", "Content": content}).to_string();
-        assert_eq!(ask(&lab, Tongue::Ssm, "CreateDocument", body).await, "InvalidDocumentContent");
+        assert_eq!(
+            ask(&lab, Tongue::Ssm, "CreateDocument", body).await,
+            "InvalidDocumentContent"
+        );
         lives(&lab).await;
     });
 }
@@ -230,10 +265,18 @@ fn p30_a_small_body_that_unpacks_to_gigabytes_is_refused() {
         }
         let packed = packed.finish().unwrap();
         assert!(packed.len() < 100_000);
-        for (tongue, action) in [(Tongue::Cbor, "PutMetricData"), (Tongue::Ssm, "SendCommand"), (Tongue::Query("ec2"), "")] {
+        for (tongue, action) in [
+            (Tongue::Cbor, "PutMetricData"),
+            (Tongue::Ssm, "SendCommand"),
+            (Tongue::Query("ec2"), ""),
+        ] {
             let mut bomb = request(tongue, action, packed.clone());
-            bomb.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
-            assert_eq!(shape(&lab.handle(bomb).await.unwrap()), "RequestEntityTooLarge");
+            bomb.headers_mut()
+                .insert("content-encoding", "gzip".parse().unwrap());
+            assert_eq!(
+                shape(&lab.handle(bomb).await.unwrap()),
+                "RequestEntityTooLarge"
+            );
         }
         lives(&lab).await;
     });
@@ -251,20 +294,71 @@ fn p30_many_members_are_refused_before_they_are_looked_at() {
             format!("Action=CreateTags&ResourceId.1={INSTANCE}{tags}")
         };
         let ec2 = Tongue::Query("ec2");
-        assert_eq!(ask(&lab, ec2, "", tags(60_000)).await, "MalformedQueryString");
+        assert_eq!(
+            ask(&lab, ec2, "", tags(60_000)).await,
+            "MalformedQueryString"
+        );
         assert_eq!(ask(&lab, ec2, "", tags(9_000)).await, "TagLimitExceeded");
         assert_eq!(ask(&lab, ec2, "", tags(51)).await, "TagLimitExceeded");
-        assert_eq!(ask(&lab, ec2, "", tags(50)).await, "");
+        assert_eq!(ask(&lab, ec2, "", tags(49)).await, "", "beside its Name");
         for (form, code) in [
             (list(1_001, &|_| String::new()), "MissingAction"),
-            (format!("Action=DescribeVolumes{}", list(1_001, &|n| format!("VolumeId.{n}=vol-{n:017x}"))), "InvalidParameterValue"),
-            (format!("Action=DescribeInstances{}", list(1_001, &|n| format!("InstanceId.{n}=i-{n:017x}"))), "InvalidParameterValue"),
-            (format!("Action=DescribeSnapshots{}", list(1_001, &|n| format!("Owner.{n}=self"))), "InvalidParameterValue"),
-            (format!("Action=DescribeSnapshots{}", list(1_001, &|n| format!("RestorableBy.{n}=self"))), "InvalidParameterValue"),
-            (format!("Action=DescribeImages{}", list(1_001, &|n| format!("Owner.{n}=self"))), "InvalidParameterValue"),
-            (format!("Action=DeleteTags{}", list(1_001, &|_| format!("ResourceId.{}={INSTANCE}", 0))), "InvalidParameterValue"),
-            (format!("Action=DescribeVolumes&Filter.1.Name=tag-key{}", list(201, &|n| format!("Filter.1.Value.{n}=x"))), "FilterLimitExceeded"),
-            (format!("Action=DescribeVolumes&Filter.1.Name=tag-key&Filter.1.Value.1={}", "*a".repeat(600)), "FilterLimitExceeded"),
+            (
+                format!(
+                    "Action=DescribeVolumes{}",
+                    list(1_001, &|n| format!("VolumeId.{n}=vol-{n:017x}"))
+                ),
+                "InvalidParameterValue",
+            ),
+            (
+                format!(
+                    "Action=DescribeInstances{}",
+                    list(1_001, &|n| format!("InstanceId.{n}=i-{n:017x}"))
+                ),
+                "InvalidParameterValue",
+            ),
+            (
+                format!(
+                    "Action=DescribeSnapshots{}",
+                    list(1_001, &|n| format!("Owner.{n}=self"))
+                ),
+                "InvalidParameterValue",
+            ),
+            (
+                format!(
+                    "Action=DescribeSnapshots{}",
+                    list(1_001, &|n| format!("RestorableBy.{n}=self"))
+                ),
+                "InvalidParameterValue",
+            ),
+            (
+                format!(
+                    "Action=DescribeImages{}",
+                    list(1_001, &|n| format!("Owner.{n}=self"))
+                ),
+                "InvalidParameterValue",
+            ),
+            (
+                format!(
+                    "Action=DeleteTags{}",
+                    list(1_001, &|_| format!("ResourceId.{}={INSTANCE}", 0))
+                ),
+                "InvalidParameterValue",
+            ),
+            (
+                format!(
+                    "Action=DescribeVolumes&Filter.1.Name=tag-key{}",
+                    list(201, &|n| format!("Filter.1.Value.{n}=x"))
+                ),
+                "FilterLimitExceeded",
+            ),
+            (
+                format!(
+                    "Action=DescribeVolumes&Filter.1.Name=tag-key&Filter.1.Value.1={}",
+                    "*a".repeat(600)
+                ),
+                "FilterLimitExceeded",
+            ),
         ] {
             let said = ask(&lab, ec2, "", form.clone()).await;
             // The same id under one index is one id.
@@ -281,13 +375,32 @@ fn p30_refused_calls_with_huge_names_leave_nothing_behind() {
         let lab = lab().await;
         let huge = "x".repeat(500_000);
         for n in 0..40 {
-            let code = ask(&lab, Tongue::Query("ec2"), "", format!("Action={n}{huge}&VolumeId={huge}")).await;
-            assert!(["InvalidAction", "RequestLimitExceeded"].contains(&code.as_str()), "{code}");
-            let code = ask(&lab, Tongue::Ssm, &format!("{n}{huge}"), json!({"Comment": huge}).to_string()).await;
+            let code = ask(
+                &lab,
+                Tongue::Query("ec2"),
+                "",
+                format!("Action={n}{huge}&VolumeId={huge}"),
+            )
+            .await;
+            assert!(
+                ["InvalidAction", "RequestLimitExceeded"].contains(&code.as_str()),
+                "{code}"
+            );
+            let code = ask(
+                &lab,
+                Tongue::Ssm,
+                &format!("{n}{huge}"),
+                json!({"Comment": huge}).to_string(),
+            )
+            .await;
             assert_eq!(code, "UnknownOperationException");
         }
         lives(&lab).await;
-        let kept: usize = lab.calls().iter().map(|call| call.action.len() + call.subject.len() + call.outcome.len()).sum();
+        let kept: usize = lab
+            .calls()
+            .iter()
+            .map(|call| call.action.len() + call.subject.len() + call.outcome.len())
+            .sum();
         assert!(kept < 100_000, "{kept} bytes are kept of refused calls");
     });
 }
@@ -342,6 +455,77 @@ fn p30_documents_and_commands_are_kept_within_bounds() {
     });
 }
 
+/// The program, served with few descriptors; ended with the test.
+struct Few {
+    child: std::process::Child,
+    port: u16,
+    _home: tempfile::TempDir,
+}
+
+impl Few {
+    fn start() -> Self {
+        use std::io::BufRead as _;
+        let home = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 64 && exec \"$@\"", "sh"])
+            .args([
+                env!("CARGO_BIN_EXE_freezeframe"),
+                "lab",
+                "serve",
+                "--port",
+                "0",
+            ])
+            .env("HOME", home.path())
+            .env("FREEZEFRAME_STATE_DIR", home.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let port = line
+            .split_once("http://127.0.0.1:")
+            .and_then(|(_, rest)| rest.split(' ').next()?.trim().parse().ok());
+        Self {
+            child,
+            port: port.unwrap_or_else(|| panic!("no address: {line}")),
+            _home: home,
+        }
+    }
+
+    fn ask(&self) -> String {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let request = format!(
+            "GET /_lab HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
+            self.port
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said.lines().next().unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Few {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn p30_more_connections_than_descriptors_end_nothing_and_keep_nobody_out() {
+    let lab = Few::start();
+    let open: Vec<_> = (0..150)
+        .map(|_| std::net::TcpStream::connect(("127.0.0.1", lab.port)).unwrap())
+        .collect();
+    assert_eq!(lab.ask(), "HTTP/1.1 200 OK");
+    drop(open);
+    assert_eq!(lab.ask(), "HTTP/1.1 200 OK");
+}
+
 /// Requests that are right, to be spoilt.
 fn forms() -> Vec<(&'static str, String)> {
     let point = "MetricData.member.1.MetricName=m&MetricData.member.1.Value=1&MetricData.member.1.Dimensions.member.1.Name=d&MetricData.member.1.Dimensions.member.1.Value=v";
@@ -376,22 +560,70 @@ fn bodies() -> Vec<(Tongue, &'static str, Value)> {
         "StartTime": 1_795_000_000, "EndTime": 1_795_240_000, "ScanBy": "TimestampAscending", "MaxDatapoints": 10});
     let put = json!({"Namespace": "n", "MetricData": [{"MetricName": "m", "Values": [1.0, 2.0], "Counts": [1.0, 1.0], "Unit": "Count", "Timestamp": 1_795_233_600, "Dimensions": [{"Name": "d", "Value": "v"}]}]});
     vec![
-        (Tongue::Ssm, "SendCommand", json!({"DocumentName": "AWS-RunShellScript", "InstanceIds": [INSTANCE], "Parameters": {"commands": ["true"]}, "Comment": "c", "TimeoutSeconds": 60, "MaxConcurrency": "50%", "MaxErrors": "0"})),
-        (Tongue::Ssm, "SendCommand", json!({"DocumentName": "freezeframe-linux-filesystem", "Targets": [{"Key": "tag:Name", "Values": ["db"]}], "Parameters": {"command": ["dry-run"], "executionId": ["None"]}})),
-        (Tongue::Ssm, "GetCommandInvocation", json!({"CommandId": "0a1b2c3d-0000-4000-8000-000000000002", "InstanceId": INSTANCE, "PluginName": "x"})),
-        (Tongue::Ssm, "ListCommandInvocations", json!({"CommandId": "0a1b2c3d-0000-4000-8000-000000000002", "Details": true, "Filters": [{"key": "Status", "value": "Success"}], "MaxResults": 5, "NextToken": "lab-1"})),
-        (Tongue::Ssm, "ListCommands", json!({"Filters": [{"key": "InvokedAfter", "value": "2026-01-01T00:00:00Z"}], "MaxResults": 50})),
-        (Tongue::Ssm, "CancelCommand", json!({"CommandId": "0a1b2c3d-0000-4000-8000-000000000002", "InstanceIds": [INSTANCE]})),
-        (Tongue::Ssm, "DescribeInstanceInformation", json!({"Filters": [{"Key": "PingStatus", "Values": ["Online"]}], "MaxResults": 10})),
-        (Tongue::Ssm, "CreateDocument", json!({"Name": "drawn", "Content": content, "DocumentType": "Command", "DocumentFormat": "JSON"})),
-        (Tongue::Ssm, "UpdateDocument", json!({"Name": "drawn", "Content": content, "DocumentVersion": "$LATEST"})),
-        (Tongue::Ssm, "ListDocuments", json!({"Filters": [{"Key": "Owner", "Values": ["Self"]}], "MaxResults": 5})),
-        (Tongue::Ssm, "GetDocument", json!({"Name": "AWS-RunShellScript", "DocumentVersion": "1"})),
+        (
+            Tongue::Ssm,
+            "SendCommand",
+            json!({"DocumentName": "AWS-RunShellScript", "InstanceIds": [INSTANCE], "Parameters": {"commands": ["true"]}, "Comment": "c", "TimeoutSeconds": 60, "MaxConcurrency": "50%", "MaxErrors": "0"}),
+        ),
+        (
+            Tongue::Ssm,
+            "SendCommand",
+            json!({"DocumentName": "freezeframe-linux-filesystem", "Targets": [{"Key": "tag:Name", "Values": ["db"]}], "Parameters": {"command": ["dry-run"], "executionId": ["None"]}}),
+        ),
+        (
+            Tongue::Ssm,
+            "GetCommandInvocation",
+            json!({"CommandId": "0a1b2c3d-0000-4000-8000-000000000002", "InstanceId": INSTANCE, "PluginName": "x"}),
+        ),
+        (
+            Tongue::Ssm,
+            "ListCommandInvocations",
+            json!({"CommandId": "0a1b2c3d-0000-4000-8000-000000000002", "Details": true, "Filters": [{"key": "Status", "value": "Success"}], "MaxResults": 5, "NextToken": "lab-1"}),
+        ),
+        (
+            Tongue::Ssm,
+            "ListCommands",
+            json!({"Filters": [{"key": "InvokedAfter", "value": "2026-01-01T00:00:00Z"}], "MaxResults": 50}),
+        ),
+        (
+            Tongue::Ssm,
+            "CancelCommand",
+            json!({"CommandId": "0a1b2c3d-0000-4000-8000-000000000002", "InstanceIds": [INSTANCE]}),
+        ),
+        (
+            Tongue::Ssm,
+            "DescribeInstanceInformation",
+            json!({"Filters": [{"Key": "PingStatus", "Values": ["Online"]}], "MaxResults": 10}),
+        ),
+        (
+            Tongue::Ssm,
+            "CreateDocument",
+            json!({"Name": "drawn", "Content": content, "DocumentType": "Command", "DocumentFormat": "JSON"}),
+        ),
+        (
+            Tongue::Ssm,
+            "UpdateDocument",
+            json!({"Name": "drawn", "Content": content, "DocumentVersion": "$LATEST"}),
+        ),
+        (
+            Tongue::Ssm,
+            "ListDocuments",
+            json!({"Filters": [{"Key": "Owner", "Values": ["Self"]}], "MaxResults": 5}),
+        ),
+        (
+            Tongue::Ssm,
+            "GetDocument",
+            json!({"Name": "AWS-RunShellScript", "DocumentVersion": "1"}),
+        ),
         (Tongue::Json, "PutMetricData", put.clone()),
         (Tongue::Json, "GetMetricData", query.clone()),
         (Tongue::Cbor, "PutMetricData", put),
         (Tongue::Cbor, "GetMetricData", query),
-        (Tongue::Cbor, "ListMetrics", json!({"Namespace": "n", "Dimensions": [{"Name": "d"}]})),
+        (
+            Tongue::Cbor,
+            "ListMetrics",
+            json!({"Namespace": "n", "Dimensions": [{"Name": "d"}]}),
+        ),
     ]
 }
 
@@ -423,7 +655,10 @@ fn hostile() -> impl Strategy<Value = String> {
 fn spoilt(form: &str, at: usize, how: u8, value: &str) -> String {
     let mut pairs: Vec<String> = form.split('&').map(str::to_owned).collect();
     let at = at % pairs.len();
-    let (name, old) = pairs[at].split_once('=').map(|(name, old)| (name.to_owned(), old.to_owned())).unwrap_or_default();
+    let (name, old) = pairs[at]
+        .split_once('=')
+        .map(|(name, old)| (name.to_owned(), old.to_owned()))
+        .unwrap_or_default();
     match how % 8 {
         0 => drop(pairs.remove(at)),
         1 => pairs[at] = format!("{name}={value}"),

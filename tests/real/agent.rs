@@ -70,7 +70,12 @@ pub struct Agent {
 
 impl Agent {
     pub fn new(lab: &Lab) -> Self {
-        let (runtime, session) = Self::open(lab);
+        Self::with(&lab.url, &lab.key)
+    }
+
+    /// At this endpoint, with this key.
+    pub fn with(url: &str, key: &(String, String)) -> Self {
+        let (runtime, session) = Self::open(url, key);
         Self {
             runtime,
             session: session.unwrap(),
@@ -79,18 +84,21 @@ impl Agent {
 
     /// The lab takes no request signed with `lab.key`.
     pub fn refused(lab: &Lab) -> bool {
-        Self::open(lab).1.is_err()
+        Self::open(&lab.url, &lab.key).1.is_err()
     }
 
-    fn open(lab: &Lab) -> (tokio::runtime::Runtime, Result<Session, Problem>) {
+    fn open(
+        url: &str,
+        key: &(String, String),
+    ) -> (tokio::runtime::Runtime, Result<Session, Problem>) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let session = runtime.block_on(Session::open(Options {
             region: Some(REGION.to_owned()),
-            endpoint_url: Some(lab.url.clone()),
-            static_credentials: Some(lab.key.clone()),
+            endpoint_url: Some(url.to_owned()),
+            static_credentials: Some(key.clone()),
             ..Options::default()
         }));
         (runtime, session)

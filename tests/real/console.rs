@@ -151,7 +151,7 @@ impl Console {
     /// What a command of the job said on the instance, as Systems Manager kept it.
     pub fn said(&self, command: &Value, instance: &str) -> Vec<Value> {
         let command = CommandId::from_api(command.as_str().unwrap());
-        let ran = Agent::new(&self.url).ended(&command, instance);
+        let ran = Agent::with(&self.url, &self.key).ended(&command, instance);
         ran.unwrap_or_else(|| panic!("{command} has not ended"))
             .events
     }

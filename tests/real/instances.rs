@@ -46,7 +46,9 @@ fn own_devices() -> BTreeSet<String> {
 }
 
 fn word<'a>(event: &'a Value, key: &str) -> &'a str {
-    event[key].as_str().unwrap_or_else(|| panic!("no {key} in {event}"))
+    event[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {key} in {event}"))
 }
 
 #[test]
@@ -69,7 +71,10 @@ fn p30_a_command_meets_nothing_of_this_machine_that_can_be_frozen_or_mounted() {
     let volumes: BTreeSet<String> = MOUNTS
         .map(|mount| lab.must(FILES, &format!("mountpoint -d {mount}")))
         .into();
-    assert!(volumes.iter().all(|volume| volume.starts_with("7:")), "{volumes:?}");
+    assert!(
+        volumes.iter().all(|volume| volume.starts_with("7:")),
+        "{volumes:?}"
+    );
     let ours = own_devices();
     assert!(!ours.is_empty(), "this machine has a disk");
     assert!(ours.is_disjoint(&volumes), "{ours:?} {volumes:?}");
@@ -87,7 +92,10 @@ fn p30_a_command_meets_nothing_of_this_machine_that_can_be_frozen_or_mounted() {
     for reached in ran.all("reached") {
         let device = word(reached, "device");
         assert!(!ours.contains(device), "{reached}");
-        assert!(volumes.contains(device) || device.starts_with("0:"), "{reached}");
+        assert!(
+            volumes.contains(device) || device.starts_with("0:"),
+            "{reached}"
+        );
     }
     // It has nodes of its own volumes' devices, all of them of loop devices that the lab attached (two data volumes and the root).
     let blocks: BTreeSet<&str> = ran
@@ -98,7 +106,8 @@ fn p30_a_command_meets_nothing_of_this_machine_that_can_be_frozen_or_mounted() {
     assert_eq!(blocks.len(), 3, "{blocks:?}");
     for device in &blocks {
         let file = format!("/sys/dev/block/{device}/loop/backing_file");
-        let file = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{device} is no loop device"));
+        let file =
+            fs::read_to_string(&file).unwrap_or_else(|_| panic!("{device} is no loop device"));
         assert!(file.contains("/lab/store/live/vol-"), "{device}: {file}");
     }
     let disks: BTreeSet<&str> = ran.all("disk").map(|disk| word(disk, "name")).collect();
@@ -118,7 +127,10 @@ fn p30_a_command_meets_nothing_of_this_machine_that_can_be_frozen_or_mounted() {
     assert!(done.is_empty(), "a command could {done:?}");
     assert!(ran.all("attempt").count() >= 10, "{ran:#?}");
     // What it changed is its own.
-    assert_eq!(fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), name);
+    assert_eq!(
+        fs::read_to_string("/proc/sys/kernel/hostname").unwrap(),
+        name
+    );
     assert!(!Path::new("/usr/bin/written-by-a-command").exists());
     for hidden in [
         lab.notes().to_owned(),
@@ -130,7 +142,10 @@ fn p30_a_command_meets_nothing_of_this_machine_that_can_be_frozen_or_mounted() {
     // What a script that goes through everything mounted would take: the volumes, and nothing else.
     let everything = lab.must(FILES, "lsblk -nlo MOUNTPOINT | grep / | sort");
     assert_eq!(everything, MOUNTS.join("\n"));
-    let types = lab.must(FILES, "findmnt -nlo TARGET -t ext2,ext3,ext4,xfs,btrfs,f2fs,vfat | sort");
+    let types = lab.must(
+        FILES,
+        "findmnt -nlo TARGET -t ext2,ext3,ext4,xfs,btrfs,f2fs,vfat | sort",
+    );
     assert_eq!(types, MOUNTS.join("\n"));
     lab.released(FILES, &MOUNTS);
     lab.finish();
@@ -168,19 +183,34 @@ fn p30_only_the_key_that_a_real_lab_made_sends_a_command() {
     let dry = agent.files(FILES, "dry-run", "auto");
     assert_eq!(dry.code, 0, "{dry:#?}");
     // A name that leads here, a page, a preflight, an unsigned command, the metadata of an instance.
-    let send = "X-Amz-Target: AmazonSSM.SendCommand\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+    let send =
+        "X-Amz-Target: AmazonSSM.SendCommand\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
     for (request, status) in [
-        (format!("POST / HTTP/1.1\r\nHost: evil.example\r\n{send}"), 403),
-        (format!("POST / HTTP/1.1\r\nHost: HERE\r\nOrigin: http://evil.example\r\n{send}"), 403),
-        (format!("OPTIONS / HTTP/1.1\r\nHost: HERE\r\nOrigin: null\r\n{send}"), 405),
+        (
+            format!("POST / HTTP/1.1\r\nHost: evil.example\r\n{send}"),
+            403,
+        ),
+        (
+            format!("POST / HTTP/1.1\r\nHost: HERE\r\nOrigin: http://evil.example\r\n{send}"),
+            403,
+        ),
+        (
+            format!("OPTIONS / HTTP/1.1\r\nHost: HERE\r\nOrigin: null\r\n{send}"),
+            405,
+        ),
         (format!("POST / HTTP/1.1\r\nHost: HERE\r\n{send}"), 403),
         (
-            format!("PUT /imds/{FILES}/latest/api/token HTTP/1.1\r\nHost: HERE\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
+            format!(
+                "PUT /imds/{FILES}/latest/api/token HTTP/1.1\r\nHost: HERE\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            ),
             404,
         ),
     ] {
         let said = ask(&lab, &request);
-        assert!(said.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {said}");
+        assert!(
+            said.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request}: {said}"
+        );
     }
     lab.released(FILES, &MOUNTS[..1]);
     lab.finish();

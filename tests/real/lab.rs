@@ -322,14 +322,19 @@ impl Lab {
             .output()
             .unwrap();
         let device = String::from_utf8(shown.stdout).unwrap().trim().to_owned();
-        let name = device
-            .strip_prefix("/dev/")
-            .unwrap_or_else(|| panic!("no loop device: {}", String::from_utf8_lossy(&shown.stderr)));
+        let name = device.strip_prefix("/dev/").unwrap_or_else(|| {
+            panic!("no loop device: {}", String::from_utf8_lossy(&shown.stderr))
+        });
         let number = fs::read_to_string(format!("/sys/block/{name}/dev")).unwrap();
         let number = number.trim();
         let (major, minor) = number.split_once(':').unwrap();
         let made = Command::new("mknod")
-            .args([&*self.path(instance, &device).to_string_lossy(), "b", major, minor])
+            .args([
+                &*self.path(instance, &device).to_string_lossy(),
+                "b",
+                major,
+                minor,
+            ])
             .env("PATH", PATH)
             .status()
             .unwrap();

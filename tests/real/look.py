@@ -8,8 +8,8 @@ import stat
 import subprocess
 
 
-def tell(kind, **what):
-    print("FF1 " + json.dumps({"t": kind, **what}))
+def tell(event, **what):
+    print("FF1 " + json.dumps({"t": event, **what}))
 
 
 def number(device):

@@ -177,8 +177,7 @@ impl CloudWatchState {
             .collect();
         let names: usize = keys.into_iter().map(MetricKey::weight).sum();
         let fits = |state: &Self| {
-            state.values + values <= bounds::VALUES
-                && state.names + names <= bounds::METRIC_BYTES
+            state.values + values <= bounds::VALUES && state.names + names <= bounds::METRIC_BYTES
         };
         if !fits(self) {
             self.forget(now.timestamp() - KEPT_SECONDS);

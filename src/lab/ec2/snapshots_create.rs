@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::ids::Kind;
 use super::{Answer, answer, dry_run, snapshots, tags};
-use crate::lab::{Lab, bounds};
 use crate::lab::dispatch::CallContext;
 use crate::lab::wire::AppError;
 use crate::lab::wire::query::Params;
 use crate::lab::world::{
     AttachmentState, Event, Snapshot, SnapshotState, Tags, Volume, VolumeState, VolumeType, World,
 };
+use crate::lab::{Lab, bounds};
 
 /// Least time between two snapshot requests for a volume.
 const INTERVAL_SECONDS: i64 = 15;
@@ -120,7 +120,10 @@ fn check(world: &World, params: &Params) -> Result<(), AppError> {
     if world.snapshots.len() >= bounds::SNAPSHOTS {
         return Err(AppError::new(
             "SnapshotLimitExceeded",
-            format!("You have reached the limit of {} snapshots.", bounds::SNAPSHOTS),
+            format!(
+                "You have reached the limit of {} snapshots.",
+                bounds::SNAPSHOTS
+            ),
         ));
     }
     Ok(())

@@ -6,12 +6,12 @@ use super::describe_misc::zone_names;
 use super::ids::Kind;
 use super::instances::zone_id;
 use super::{Answer, answer, dry_run, paging, snapshots, tags, volumes, yes};
-use crate::lab::{Lab, bounds};
 use crate::lab::dispatch::CallContext;
 use crate::lab::runtime::VolumeSpec;
 use crate::lab::wire::AppError;
 use crate::lab::wire::query::Params;
 use crate::lab::world::{Event, Snapshot, SnapshotState, Volume, VolumeState, VolumeType, World};
+use crate::lab::{Lab, bounds};
 
 /// Limits of a volume type: GiB, IOPS, IOPS per GiB.
 struct Limits {

@@ -246,8 +246,7 @@ impl Namespace {
     }
 
     fn node(&self, device: &str) -> PathBuf {
-        self.root()
-            .join(device.strip_prefix('/').unwrap_or(device))
+        self.root().join(device.strip_prefix('/').unwrap_or(device))
     }
 
     /// Waits for the end of an instance that was killed.

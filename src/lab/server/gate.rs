@@ -77,7 +77,8 @@ fn loopback(host: &str, port: u16) -> bool {
     let (name, its_port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((name, rest)) => {
             let here = name.parse::<Ipv6Addr>() == Ok(Ipv6Addr::LOCALHOST);
-            return here && (rest.is_empty() || rest.strip_prefix(':').is_some_and(|of| is(of, port)));
+            return here
+                && (rest.is_empty() || rest.strip_prefix(':').is_some_and(|of| is(of, port)));
         }
         None => host
             .split_once(':')
@@ -120,7 +121,11 @@ mod tests {
             "localhost",
             "[::1]",
         ] {
-            assert_eq!(asked(Method::POST, "/", &[("host", host)]), Ok(()), "{host}");
+            assert_eq!(
+                asked(Method::POST, "/", &[("host", host)]),
+                Ok(()),
+                "{host}"
+            );
         }
         for host in [
             "evil.example:4566",
@@ -153,9 +158,19 @@ mod tests {
     fn p30_pages_preflights_and_unclear_hosts_are_refused() {
         let here = ("host", "localhost:4566");
         for (method, uri, headers, status) in [
-            (Method::POST, "/", vec![here, ("origin", "http://localhost:4566")], 403),
+            (
+                Method::POST,
+                "/",
+                vec![here, ("origin", "http://localhost:4566")],
+                403,
+            ),
             (Method::POST, "/", vec![here, ("origin", "null")], 403),
-            (Method::GET, "/_lab", vec![here, ("sec-fetch-site", "cross-site")], 403),
+            (
+                Method::GET,
+                "/_lab",
+                vec![here, ("sec-fetch-site", "cross-site")],
+                403,
+            ),
             (Method::OPTIONS, "/", vec![here], 405),
             (Method::DELETE, "/", vec![here], 405),
             (Method::HEAD, "/", vec![here], 405),
@@ -167,7 +182,13 @@ mod tests {
             let refused = asked(method, uri, &headers).unwrap_err();
             assert_eq!(refused.http_status, status, "{uri} {headers:?}");
         }
-        assert_eq!(asked(Method::GET, "http://127.0.0.1:4566/", &[here]), Ok(()));
-        assert_eq!(asked(Method::GET, "/", &[here, ("sec-fetch-site", "none")]), Ok(()));
+        assert_eq!(
+            asked(Method::GET, "http://127.0.0.1:4566/", &[here]),
+            Ok(())
+        );
+        assert_eq!(
+            asked(Method::GET, "/", &[here, ("sec-fetch-site", "none")]),
+            Ok(())
+        );
     }
 }

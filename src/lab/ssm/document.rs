@@ -238,7 +238,11 @@ impl Step {
     /// About how many bytes of memory a copy of it holds.
     pub(super) fn weight(&self) -> usize {
         let lines = match &self.lines {
-            Value::Array(lines) => lines.iter().filter_map(Value::as_str).map(|line| line.len() + 56).sum(),
+            Value::Array(lines) => lines
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|line| line.len() + 56)
+                .sum(),
             line => line.as_str().map_or(0, str::len),
         };
         self.name.len() + self.action.len() + 128 + lines

@@ -168,6 +168,9 @@ mod tests {
             assert_eq!(refused.code, "MalformedQueryString", "{:.20}", form);
         }
         let fits = format!("{}=1&{}", "a.".repeat(14) + "a", "Id.1=x&".repeat(19_990));
-        assert_eq!(Params::read(fits.as_bytes()).unwrap().get("Id.1"), Some("x"));
+        assert_eq!(
+            Params::read(fits.as_bytes()).unwrap().get("Id.1"),
+            Some("x")
+        );
     }
 }
