@@ -1,10 +1,16 @@
 //! Configuration: layers, theme, paths. Nothing here writes to disk.
 
+pub mod acting;
+pub mod aws;
+pub mod aws_files;
 pub mod layers;
+pub mod origin;
 pub mod paths;
 mod places;
 pub mod recipes;
+mod regions;
 pub mod theme;
+pub mod variables;
 
 pub(crate) use layers::nearest;
 pub use layers::{Config, Overrides, load};
