@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 
 use super::error::{CREDENTIALS, chain, problem};
 use super::session::Waits;
+use super::whose::Whose;
 use crate::config::acting::{Base, Choice, Role};
 use crate::config::aws::Aws;
 use crate::config::origin::Origin;
@@ -53,6 +54,7 @@ struct Inner {
     stale: AtomicBool,
     who: Held<Option<Who>>,
     waits: Waits,
+    whose: Whose,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,13 @@ struct Loaded {
 }
 
 impl Renewing {
-    pub(super) fn new(aws: Aws, plain: SdkConfig, region: Region, waits: Waits) -> Self {
+    pub(super) fn new(
+        aws: Aws,
+        plain: SdkConfig,
+        region: Region,
+        waits: Waits,
+        whose: Whose,
+    ) -> Self {
         Self(Arc::new(Inner {
             aws,
             plain,
@@ -73,6 +81,7 @@ impl Renewing {
             stale: AtomicBool::new(false),
             who: Held::new(None),
             waits,
+            whose,
         }))
     }
 
@@ -334,7 +343,10 @@ impl Inner {
             None => format!("STS in {}", self.region),
         });
         let client = aws_sdk_sts::Client::from_conf(self.sts(Some(loaded.credentials.clone())));
-        let (account, arn) = identity(&client, &self.region, |call| call).await?;
+        let (account, arn) = identity(&client, &self.region, |call| {
+            call.interceptor(self.whose.clone())
+        })
+        .await?;
         let scope = Scope {
             account,
             region: self.region.clone(),
@@ -447,7 +459,6 @@ fn provider_config(plain: &SdkConfig, region: Option<&Region>) -> ProviderConfig
 
 /// The region of the instance that this process runs on.
 pub(super) async fn region_of_instance(plain: &SdkConfig) -> Option<String> {
-    use aws_config::meta::region::ProvideRegion as _;
     let provider = provider_config(plain, None);
     let metadata = metadata(&provider);
     aws_config::imds::region::ImdsRegionProvider::builder()
@@ -492,19 +503,4 @@ fn says_ended(body: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::says_ended;
-
-    #[test]
-    fn the_codes_are_found_in_every_protocols_error() {
-        for body in [
-            "<Response><Errors><Error><Code>RequestExpired</Code></Error></Errors></Response>",
-            "<ErrorResponse><Error><Code>ExpiredToken</Code></Error></ErrorResponse>",
-            r#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"x"}"#,
-            r#"{"__type":"UnrecognizedClientException"}"#,
-        ] {
-            assert!(says_ended(body.as_bytes()), "{body}");
-        }
-        assert!(!says_ended(b"<Error><Code>UnauthorizedOperation</Code></Error>"));
-    }
-}
+mod tests;

@@ -24,7 +24,7 @@ const THROTTLED: &[&str] = &[
 ];
 
 /// Codes that say the credentials are no good.
-const CREDENTIALS: &[&str] = &[
+pub(super) const CREDENTIALS: &[&str] = &[
     "AuthFailure",
     "RequestExpired",
     "ExpiredToken",
@@ -54,6 +54,9 @@ pub(super) fn problem<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Probl
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
+    if let Some(ours) = ours(error) {
+        return ours.clone();
+    }
     match error {
         SdkError::ServiceError(service) => {
             let inner = service.err();
@@ -117,6 +120,18 @@ where
     }
 }
 
+/// A problem of our own that the SDK carried up: credentials that could not be had, a call that was not let out.
+fn ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Problem> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(problem) = error.downcast_ref::<Problem>() {
+            return Some(problem);
+        }
+        next = error.source();
+    }
+    None
+}
+
 fn maybe(mut problem: Problem) -> Problem {
     problem.may_have_happened = true;
     problem
@@ -133,7 +148,7 @@ fn no_credentials(what: &str, cause: &str) -> Problem {
 }
 
 /// The chain of causes in one line, each said once.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {

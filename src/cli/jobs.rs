@@ -102,7 +102,7 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
              of freezeframe records its end and publishes its metrics; `freezeframe jobs resume --wait` stays until then",
         );
     }
-    rows(global, &last)?;
+    rows(ops, global, &last)?;
     Ok(code(&last))
 }
 
@@ -167,7 +167,7 @@ fn came_of(view: &JobView, came: Came) -> Option<String> {
 }
 
 /// As [`rows`], of jobs that were thawed: what matters is whether they are.
-fn thaw_rows(global: &Global, views: &[(JobView, Came)]) -> Result<(), Problem> {
+fn thaw_rows(ops: &Ops, global: &Global, views: &[(JobView, Came)]) -> Result<(), Problem> {
     let values: Vec<Value> = views
         .iter()
         .map(|(view, came)| {
@@ -177,7 +177,7 @@ fn thaw_rows(global: &Global, views: &[(JobView, Came)]) -> Result<(), Problem> 
             value
         })
         .collect();
-    printed(Out::new(global.output).rows(&values, |_| {
+    printed(Out::new(global.output).acting(ops.session.who()).rows(&values, |_| {
         Table {
             head: vec![
                 "JOB",
@@ -242,7 +242,7 @@ fn verdict(view: &JobView) -> String {
     }
 }
 
-fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
+fn rows(ops: &Ops, global: &Global, views: &[JobView]) -> Result<(), Problem> {
     let values: Vec<Value> = views
         .iter()
         .map(|view| {
@@ -251,7 +251,7 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
             value
         })
         .collect();
-    printed(Out::new(global.output).rows(&values, |_| {
+    printed(Out::new(global.output).acting(ops.session.who()).rows(&values, |_| {
         Table {
             head: vec!["JOB", "INSTANCE", "PHASE", "VERDICT", "SNAPSHOTS", "WHY"],
             rows: views
@@ -345,7 +345,7 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
     if ended.is_empty() {
         output::note("nothing to thaw: none of these jobs is open, or in doubt");
     }
-    thaw_rows(global, &ended)?;
+    thaw_rows(ops, global, &ended)?;
     Ok(if ended.is_empty() {
         exit::NOTHING
     } else if ended.iter().any(|(view, _)| view.thaw_uncertain) {
@@ -365,7 +365,8 @@ async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Resu
         doubted.push(rethaw::doubted(ops, job)?);
     }
     let question = format!(
-        "You have looked, and nothing of these jobs is frozen:\n{}",
+        "You have looked, and nothing of these jobs of {} is frozen:\n{}",
+        ops.session.who(),
         doubted
             .iter()
             .map(|view| format!("  {} on {}", view.spec.job, view.spec.instance))
@@ -384,7 +385,7 @@ async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Resu
         .into_iter()
         .map(|job| rethaw::declare_thawed(ops, job))
         .collect::<Result<Vec<_>, _>>()?;
-    rows(global, &declared)?;
+    rows(ops, global, &declared)?;
     Ok(exit::OK)
 }
 
@@ -432,7 +433,7 @@ async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Res
             "{n} snapshots of {} jobs in {} will be labelled crash; a job of another machine that is still \
              under way would lose nothing but has to be over.",
             found.sets.len(),
-            ops.scope()
+            ops.session.who()
         );
         if !yes && !typed(&question, "crash").await? {
             return Err(Problem::new(
@@ -461,7 +462,7 @@ async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Res
         value["kind"] = json!("restore-volume");
         value
     }));
-    printed(Out::new(global.output).rows(&values, |rows| {
+    printed(Out::new(global.output).acting(ops.session.who()).rows(&values, |rows| {
         let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
         Table {
             head: vec!["KIND", "ID", "STATE", "INSTANCE", "SNAPSHOTS"],

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::args::Global;
 use super::lab::{self, Embedded};
-use crate::aws::session::{Options, Session};
+use super::output;
+use crate::aws::session::{Options, Session, Waits};
+use crate::config::aws::Aws;
+use crate::config::variables::Variables;
 use crate::config::{self, Config};
 use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal::Journal;
@@ -63,17 +66,15 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
         None => None,
     };
     let mut options = Options {
-        profile: config.profile.clone(),
-        region: config.region.clone(),
-        endpoint_url: config.endpoint_url.clone(),
         read_only: config.read_only,
         ..Options::default()
     };
-    if let Some(lab) = &lab {
-        lab.configure(&mut options, global.region.as_deref());
-    }
     let opened = async {
-        let session = Session::open(options)
+        match &lab {
+            Some(lab) => lab.configure(&mut options, global.region.as_deref())?,
+            None => options.aws = Some(Aws::resolve(&config, Variables::of_process())?),
+        }
+        let session = slowly(options)
             .await?
             .with_read_only_mend(config.read_only_mend.as_deref());
         let journal = match lab {
@@ -98,6 +99,29 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
                 lab.stop().await;
             }
             Err(problem)
+        }
+    }
+}
+
+/// Opens the session, and says what it waits for where that takes longer than a moment.
+async fn slowly(options: Options) -> Result<Session, Problem> {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(800);
+    let waits: Waits = options.waits.clone();
+    let mut opening = std::pin::pin!(Session::open(options));
+    let mut said = None;
+    loop {
+        tokio::select! {
+            opened = &mut opening => return opened,
+            () = tokio::time::sleep(MOMENT) => {
+                let now = waits.now();
+                if let Some(now) = now.as_ref().filter(|_| now != said) {
+                    output::note(&format!(
+                        "waiting for {}; ctrl-c ends it",
+                        crate::domain::text::visible(now)
+                    ));
+                }
+                said = now;
+            }
         }
     }
 }

@@ -366,7 +366,7 @@ mod tests {
             ..Overrides::default()
         };
         let problem = resolved("", AWS, &[], &zone).unwrap_err();
-        assert!(problem.what.contains("config: line 8"), "{problem}");
+        assert!(problem.what.contains("config: line 9"), "{problem}");
         assert!(problem.mend.contains("eu-west-3"), "{}", problem.mend);
         let none = Overrides {
             profile: Some("lib".into()),

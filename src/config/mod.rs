@@ -3,6 +3,8 @@
 pub mod acting;
 pub mod aws;
 pub mod aws_files;
+#[cfg(test)]
+mod fuzz;
 pub mod layers;
 pub mod origin;
 pub mod paths;
@@ -14,4 +16,5 @@ pub mod variables;
 
 pub(crate) use layers::nearest;
 pub use layers::{Config, Overrides, load};
-pub use paths::{Paths, paths};
+pub use paths::{Paths, given, paths};
+pub use regions::region;

@@ -114,7 +114,7 @@ fn near_by_shape(text: &str) -> bool {
     if KNOWN.iter().any(|known| letters(known) == place) {
         return false;
     }
-    let words = ["north", "south", "east", "west", "central", "northeast", "southeast", "northwest", "southwest", "gov"];
+    let words = ["north", "south", "east", "west", "central", "northeast", "southeast", "northwest", "southwest", "gov", "iso", "isob", "isoe", "isof"];
     // A place of known words is a new region, not a slip.
     !place
         .trim_end_matches('-')

@@ -86,6 +86,17 @@ impl fmt::Display for Source {
 }
 
 impl Source {
+    /// The shortest words, for the first line of the screen; a lab says by itself that it is one.
+    pub fn short(&self) -> Option<String> {
+        Some(match self {
+            Self::Lab => return None,
+            Self::Variables { .. } => "environment variables".to_owned(),
+            Self::WebIdentity { .. } => "web identity".to_owned(),
+            Self::Profile { name, .. } => format!("profile {}", visible(name)),
+            Self::Container | Self::Instance => self.to_string(),
+        })
+    }
+
     /// The profile that gives the credentials.
     pub fn profile(&self) -> Option<&str> {
         match self {
@@ -121,6 +132,15 @@ impl fmt::Display for Who {
 }
 
 impl Who {
+    /// The same for a title, shortest words: `123456789012 eu-central-1, profile prod`.
+    pub fn short(&self) -> String {
+        let Scope { account, region } = &self.scope;
+        match self.source.short() {
+            Some(source) => format!("{account} {region}, {source}"),
+            None => format!("{account} {region}"),
+        }
+    }
+
     /// The same for programs: `account`, `region`, `arn`, `credentials`.
     pub fn json(&self) -> serde_json::Value {
         serde_json::json!({

@@ -230,6 +230,7 @@ impl Executor {
     fn carry_out(&mut self, effect: Effect) {
         let ops = self.ops.clone();
         match effect {
+            Effect::RenewCredentials => self.ops.session.renew_credentials(),
             Effect::LoadFleet(generation) => self.load_fleet(generation),
             Effect::LoadJobs(generation) => self.read(async move {
                 Message::Jobs {
@@ -410,8 +411,8 @@ fn identity(ops: &Ops) -> Identity {
     let session = &ops.session;
     Identity {
         scope: session.scope().clone(),
-        arn: session.arn().to_owned(),
-        profile: session.profile().map(str::to_owned),
+        arn: session.arn(),
+        source: session.who().source,
         read_only: session.read_only(),
         lab: session.lab().map(str::to_owned),
         own_world: ops.journal.is_of_own_world(),
