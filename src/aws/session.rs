@@ -71,6 +71,8 @@ impl Waits {
 const READ: Duration = Duration::from_secs(20);
 /// Time limit of one attempt at a thaw, or at what belongs to it.
 const RESCUE: Duration = Duration::from_secs(5);
+/// Time limit of one read, all attempts together.
+const READING: Duration = Duration::from_secs(60);
 /// Time limit of what is asked while a session is opened, all attempts together: with it an endpoint that does not
 /// answer is given up.
 const OPENING: Duration = Duration::from_secs(10);
@@ -203,6 +205,14 @@ impl Session {
         if let Some(renewing) = &self.renewing {
             renewing.renew();
             *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Heard::Nothing;
+        }
+    }
+
+    /// Where requests go, for whoever waits: the endpoint, or the region.
+    pub fn place(&self) -> String {
+        match self.endpoints.of("ec2") {
+            Some(url) => url.to_owned(),
+            None => format!("AWS in {}", self.first.scope.region),
         }
     }
 
@@ -392,7 +402,12 @@ async fn with_credentials(
     let base = opening
         .to_builder()
         .retry_config(RetryConfig::standard().with_max_attempts(6))
-        .timeout_config(timeouts(READ))
+        .timeout_config(
+            timeouts(READ)
+                .to_builder()
+                .operation_timeout(READING)
+                .build(),
+        )
         .credentials_provider(SharedCredentialsProvider::new(renewing.clone()))
         // They are kept, renewed and proven in one place.
         .identity_cache(aws_config::identity::IdentityCache::no_cache())

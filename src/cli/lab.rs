@@ -116,7 +116,7 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
     .await
     .map_err(|e| {
         Problem::new(
-            Kind::Local,
+            Kind::Usage,
             "start the lab",
             e.to_string(),
             "correct the world, or take another",

@@ -97,17 +97,20 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
             let opened = session::open(&global).await?;
             let code = match command {
                 Command::List { what, filter, mine } => {
-                    list::run(&opened.ops, &global, what, &filter, mine).await
+                    let work = list::run(&opened.ops, &global, what, &filter, mine);
+                    session::reading(&opened.ops, work).await
                 }
                 Command::Snapshot(args) => snapshot::run(&opened, &global, &args).await,
                 Command::Jobs(command) => jobs::run(&opened, &global, &command).await,
                 Command::Restore(command) => restore::run(&opened.ops, &global, command).await,
                 Command::Prune(args) => prune::run(&opened, &global, &args).await,
                 Command::Metrics { instance, days } => {
-                    metrics::run(&opened.ops, &global, &instance, days).await
+                    let work = metrics::run(&opened.ops, &global, &instance, days);
+                    session::reading(&opened.ops, work).await
                 }
                 Command::Setup(SetupCommand::Documents { dry_run }) => {
-                    setup::documents(&opened.ops, &global, dry_run).await
+                    let work = setup::documents(&opened.ops, &global, dry_run);
+                    session::reading(&opened.ops, work).await
                 }
                 Command::Lab(_) | Command::Completions { .. } | Command::Config(_) => {
                     Ok(exit::OK)

@@ -47,7 +47,11 @@ impl Out {
         self
     }
 
-    fn heading(&mut self) -> io::Result<()> {
+    /// Says who acts now, before anything else is known; a table that follows does not say it again.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn heading(&mut self) -> io::Result<()> {
         match (self.format, self.who.take()) {
             (Format::Table, Some(who)) => closed_is_fine(writeln!(self.to, "{who}")),
             (_, who) => {

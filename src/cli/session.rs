@@ -126,11 +126,31 @@ async fn slowly(options: Options) -> Result<Session, Problem> {
     }
 }
 
+/// Does work that only reads, and says whose answer it waits for where that takes longer than a moment.
+pub(super) async fn reading<T>(ops: &Ops, work: impl Future<Output = T>) -> T {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(1000);
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(MOMENT) => {}
+    }
+    output::note(&format!(
+        "waiting for {}; ctrl-c ends it",
+        crate::domain::text::visible(&ops.session.place())
+    ));
+    work.await
+}
+
 /// Logs go to a file in the state directory, never to the terminal.
 fn start_log(state: &std::path::Path, level: tracing::Level) -> Result<(), Problem> {
+    // A directory that was named and cannot be used is a wrong configuration.
+    let kind = match std::env::var_os(config::paths::STATE_DIR) {
+        Some(named) if !named.is_empty() => Kind::Usage,
+        _ => Kind::Local,
+    };
     std::fs::create_dir_all(state).map_err(|e| {
         Problem::new(
-            Kind::Local,
+            kind,
             format!("make the state directory {}", state.display()),
             e.to_string(),
             "make it writable, or name another with FREEZEFRAME_STATE_DIR",
@@ -141,7 +161,7 @@ fn start_log(state: &std::path::Path, level: tracing::Level) -> Result<(), Probl
         .build(state)
         .map_err(|e| {
             Problem::new(
-                Kind::Local,
+                kind,
                 format!("open the log in {}", state.display()),
                 e.to_string(),
                 "make it writable (it may belong to root), or name another directory with FREEZEFRAME_STATE_DIR",

@@ -229,9 +229,7 @@ async fn drive(
     let watcher = signals::stop_on_signals(cancel.clone(), signals::OfJobs(Arc::clone(&frozen)))?;
     let (updates, mut inbox) = mpsc::channel::<JobView>(64);
     let live = global.output == Format::Table;
-    if live {
-        output::note(&opened.ops.session.who().to_string());
-    }
+    printed(Out::new(global.output).acting(opened.ops.session.who()).heading())?;
     let mut progress = Progress::of(specs.len());
     let clock = opened.ops.clock;
     let drain = tokio::spawn(async move {
@@ -396,7 +394,7 @@ fn report(
     views: &[Result<JobView, Problem>],
     refused: &[(InstanceId, String, Problem)],
 ) -> Result<(), Problem> {
-    let mut out = Out::new(global.output).acting(who.clone());
+    let mut out = Out::new(global.output);
     if global.output == Format::Table {
         printed(out.table(&table(views, refused)))?;
     } else {

@@ -84,7 +84,7 @@ fn from(named: Option<OsString>) -> Result<Paths, Problem> {
             })
             .ok_or_else(|| {
                 Problem::new(
-                    Kind::Local,
+                    Kind::Usage,
                     "find the state directory",
                     "this user has no home directory",
                     format!("name a directory with {STATE_DIR}"),

@@ -320,3 +320,124 @@ fn an_endpoint_that_does_not_answer_is_told_and_given_up_and_ctrl_c_ends_the_wai
     // A shell calls either 130.
     assert!(status.signal() == Some(2) || status.code() == Some(130), "{status:?}");
 }
+
+/// What somebody's script may hand over.
+const ODD: [&[u8]; 9] = [
+    b"",
+    b" ",
+    b"-1",
+    b"99999999999999999999",
+    b"a\nb\x1b[31m",
+    b"\xff\xfe",
+    b"http://[:",
+    b"../../etc/passwd",
+    b"\xe2\x80\xae\xf0\x9f\x92\xa9=\"'$(x)",
+];
+
+fn odd(bytes: &[u8]) -> &std::ffi::OsStr {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::OsStr::from_bytes(bytes)
+}
+
+fn in_the_table(result: &Result, what: &str) {
+    assert!((0..=5).contains(&result.code), "{what}: {} {}", result.code, result.err);
+    assert!(!result.err.contains("panicked"), "{what}: {}", result.err);
+    assert!(!result.err.contains('\x1b') && !result.out.contains('\x1b'), "{what}");
+    if result.code != 0 {
+        assert_eq!(result.code, 2, "{what}: {}", result.err);
+    }
+}
+
+#[test]
+fn p31_no_value_of_a_variable_ends_outside_the_table() {
+    let home = state();
+    let variables = [
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_EC2",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SESSION_TOKEN",
+        "AWS_CONFIG_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CA_BUNDLE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "HTTPS_PROXY",
+        "FREEZEFRAME_CONFIG",
+        "FREEZEFRAME_STATE_DIR",
+        "FREEZEFRAME_READ_ONLY",
+        "FREEZEFRAME_THEME",
+        "FREEZEFRAME_SNAPSHOT_MODE",
+        "FREEZEFRAME_RUN_AT_ONCE",
+        "FREEZEFRAME_RUN_GROUP_TAG",
+        "HOME",
+        "TERM",
+    ];
+    for name in variables {
+        for value in ODD {
+            let mut command = command(home.path());
+            command
+                .envs(KEYS)
+                .env("FREEZEFRAME_STATE_DIR", home.path())
+                .env(name, odd(value))
+                .current_dir(home.path())
+                .args(["config", "show"]);
+            let result = told(command.output().unwrap());
+            in_the_table(&result, &format!("{name}={value:?}"));
+        }
+    }
+}
+
+#[test]
+fn p31_no_value_of_a_flag_ends_outside_the_table() {
+    use clap::{CommandFactory as _, Parser as _};
+    use freezeframe::cli::args::Cli;
+    let home = state();
+    let grammar = Cli::command();
+    let long: Vec<String> = grammar
+        .get_arguments()
+        .filter(|arg| arg.get_action().takes_values())
+        .filter_map(|arg| arg.get_long().map(str::to_owned))
+        .collect();
+    assert!(long.contains(&"endpoint-url".to_owned()) && long.len() > 10, "{long:?}");
+    for flag in &long {
+        for value in ODD {
+            // The real runtime would make things on this machine.
+            if flag == "runtime" {
+                continue;
+            }
+            let mut argument = std::ffi::OsString::from(format!("--{flag}="));
+            argument.push(odd(value));
+            for rest in [&["config", "show"][..], &["--lab", "list", "jobs"]] {
+                let mut command = command(home.path());
+                command.envs(KEYS).current_dir(home.path()).arg(&argument).args(rest);
+                let result = told(command.output().unwrap());
+                if rest[0] == "--lab" && result.code == 3 {
+                    continue;
+                }
+                in_the_table(&result, &format!("{argument:?} {rest:?}"));
+            }
+        }
+    }
+    // Every value of every command goes through a parser that refuses or takes it.
+    fn walk(command: &clap::Command, path: &[String]) {
+        for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+            let Some(long) = arg.get_long() else { continue };
+            for value in ODD {
+                let mut words: Vec<std::ffi::OsString> = vec!["freezeframe".into()];
+                words.extend(path.iter().map(Into::into));
+                let mut argument = std::ffi::OsString::from(format!("--{long}="));
+                argument.push(odd(value));
+                words.push(argument);
+                let _ = Cli::try_parse_from(words);
+            }
+        }
+        for inner in command.get_subcommands() {
+            let mut path = path.to_vec();
+            path.push(inner.get_name().to_owned());
+            walk(inner, &path);
+        }
+    }
+    walk(&grammar, &[]);
+}
