@@ -34,8 +34,10 @@ const EARLY: Duration = Duration::from_secs(5 * 60);
 const LATE: Duration = Duration::from_secs(10);
 /// Pause after a renewal that brought nothing new.
 const PAUSE: Duration = Duration::from_secs(30);
-/// Longest that a program or a service may take to give credentials.
+/// Longest that a service may take to give credentials.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Longest that a program may take: it may ask a person.
+const LONGEST_PROGRAM: Duration = Duration::from_secs(120);
 /// Name of the sessions of assumed roles, where the profile says none.
 const SESSION_NAME: &str = "freezeframe";
 
@@ -50,6 +52,8 @@ struct Inner {
     plain: SdkConfig,
     region: Region,
     held: Mutex<Option<Loaded>>,
+    /// The credentials of `held`, for whoever cannot wait for it.
+    last: Held<Option<Credentials>>,
     /// What is held is not to be used again without looking at the files.
     stale: AtomicBool,
     who: Held<Option<Who>>,
@@ -78,6 +82,7 @@ impl Renewing {
             plain,
             region,
             held: Mutex::new(None),
+            last: Held::default(),
             stale: AtomicBool::new(false),
             who: Held::new(None),
             waits,
@@ -106,7 +111,14 @@ impl Renewing {
 
     pub(super) async fn get(&self) -> Result<Credentials, Problem> {
         let inner = &*self.0;
-        let mut held = inner.held.lock().await;
+        let mut held = match inner.held.try_lock() {
+            Ok(held) => held,
+            // Somebody renews them. Whoever thaws meanwhile takes those that still serve.
+            Err(_) => match inner.serving() {
+                Some(credentials) => return Ok(credentials),
+                None => inner.held.lock().await,
+            },
+        };
         let now = SystemTime::now();
         let stale = inner.stale.load(Ordering::Relaxed);
         let until = |loaded: &Loaded| loaded.credentials.expiry();
@@ -125,6 +137,8 @@ impl Renewing {
                     loaded.not_before = Some(now + PAUSE);
                 }
                 let credentials = loaded.credentials.clone();
+                *inner.last.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(credentials.clone());
                 *held = Some(loaded);
                 Ok(credentials)
             }
@@ -153,16 +167,30 @@ impl ProvideCredentials for Renewing {
 }
 
 impl Inner {
+    /// What was held last, while it still serves.
+    fn serving(&self) -> Option<Credentials> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = SystemTime::now();
+        last.clone().filter(|credentials| {
+            !self.stale.load(Ordering::Relaxed)
+                && credentials.expiry().is_none_or(|end| now + LATE < end)
+        })
+    }
+
     async fn load(&self) -> Result<Loaded, Problem> {
         let choice = self.aws.read_again()?.choice()?;
         self.suits_the_endpoint(&choice)?;
         self.waits.begin(&format!("credentials: {}", choice.source));
         let what = format!("get the credentials of {}", choice.source);
+        let limit = match choice.base {
+            Base::Process(_) => LONGEST_PROGRAM,
+            _ => LONGEST,
+        };
         let late = || {
             Problem::new(
                 Kind::Timeout,
                 &what,
-                format!("none came within {} s", LONGEST.as_secs()),
+                format!("none came within {} s", limit.as_secs()),
                 "check what gives them, and the way to it",
             )
         };
@@ -173,7 +201,7 @@ impl Inner {
             }
             Ok(credentials)
         };
-        let credentials = tokio::time::timeout(LONGEST, load)
+        let credentials = tokio::time::timeout(limit, load)
             .await
             .map_err(|_| late())??;
         Ok(Loaded {

@@ -152,13 +152,27 @@ pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
-        let text = error.to_string();
+        let text = short(&error.to_string());
         if !parts.iter().any(|p| p.contains(&text)) {
             parts.push(text);
         }
         next = error.source();
     }
     parts.join(": ")
+}
+
+/// A cause as a person can read it: some libraries put the whole request into their words.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let end = ["Request {", "Response {"]
+        .iter()
+        .filter_map(|dump| text.find(dump))
+        .min();
+    let text = &text[..end.unwrap_or(text.len())];
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
 }
 
 fn by_code(code: &str) -> (Kind, &'static str) {
@@ -218,6 +232,13 @@ fn by_code(code: &str) -> (Kind, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_never_a_dump() {
+        assert_eq!(short("bad uri: Request { method: POST, body: x }"), "bad uri: ");
+        assert_eq!(short(&"ü".repeat(1000)).chars().count(), 301);
+        assert_eq!(short("plain"), "plain");
+    }
 
     #[test]
     fn codes_find_their_kind() {

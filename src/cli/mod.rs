@@ -145,8 +145,8 @@ fn fits_together(global: &args::Global) -> Result<(), Problem> {
         ));
     }
     // Without a screen nothing is drawn in it, and still a name that is none is a mistake.
-    if let Some(theme) = &global.theme {
-        Theme::find(theme)?;
+    if let Some(theme) = said(&global.theme) {
+        Theme::find(&theme)?;
     }
     Ok(())
 }

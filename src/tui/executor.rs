@@ -350,8 +350,7 @@ impl Executor {
             let tell = |part| messages.send(Message::Fleet { generation, part });
             // Whose the rows are comes before the rows: those of nobody are refused.
             let first = identity(&ops);
-            let lab = first.lab.clone();
-            if tell(Part::Identity(Ok(first))).await.is_err() {
+            if tell(Part::Identity(Ok(first.clone()))).await.is_err() {
                 return;
             }
             let _ = tokio::join!(
@@ -359,9 +358,9 @@ impl Executor {
                 async { tell(Part::Volumes(ops.session.volumes().await)).await },
                 async { tell(Part::Snapshots(ops.session.snapshots().await)).await },
             );
-            // One of these services may have answered, and be no lab's.
+            // One of these services may have answered, and be no lab's; credentials may have been renewed.
             let now = identity(&ops);
-            if now.lab != lab {
+            if now != first {
                 let _ = tell(Part::Identity(Ok(now))).await;
             }
         });
