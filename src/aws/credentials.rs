@@ -181,7 +181,7 @@ impl Inner {
         let choice = self.aws.read_again()?.choice()?;
         self.suits_the_endpoint(&choice)?;
         self.waits.begin(&format!("credentials: {}", choice.source));
-        let what = format!("get the credentials of {}", choice.source);
+        let what = format!("get credentials ({})", choice.source);
         let limit = match choice.base {
             Base::Process(_) => LONGEST_PROGRAM,
             _ => LONGEST,
@@ -225,8 +225,10 @@ impl Inner {
             None | Some((_, Origin::Variable(_))) => Ok(()),
             Some((url, said)) => Err(Problem::new(
                 Kind::Usage,
-                format!("get the credentials of {}", choice.source),
-                format!("every service is {url} ({said}), and the service that gives these is not there"),
+                format!("get credentials ({})", choice.source),
+                format!(
+                    "every service is {url} ({said}), and the service that gives these is not there"
+                ),
                 "name a profile with keys or a role, or leave the endpoint out",
             )),
         }
@@ -247,7 +249,11 @@ impl Inner {
                 token_file,
                 role,
                 session_name,
-            } => return self.web_identity(what, token_file, role, session_name.as_deref()).await,
+            } => {
+                return self
+                    .web_identity(what, token_file, role, session_name.as_deref())
+                    .await;
+            }
             Base::Sso {
                 account,
                 role,
@@ -332,7 +338,10 @@ impl Inner {
     }
 
     async fn assume(&self, role: &Role, with: Credentials) -> Result<Credentials, Problem> {
-        let what = format!("assume the role {} of the profile `{}`", role.arn, role.profile);
+        let what = format!(
+            "assume the role {} of the profile `{}`",
+            role.arn, role.profile
+        );
         let answer = aws_sdk_sts::Client::from_conf(self.sts(Some(with)))
             .assume_role()
             .role_arn(&role.arn)

@@ -60,9 +60,11 @@ where
     match error {
         SdkError::ServiceError(service) => {
             let inner = service.err();
-            let code = inner.code().unwrap_or("Unknown");
-            let message = inner.message().unwrap_or(code);
             let status = service.raw().status().as_u16();
+            let Some(code) = inner.code() else {
+                return nobodys(what, status);
+            };
+            let message = inner.message().unwrap_or(code);
             let (kind, mend) = match by_code(code) {
                 // Whatever the code is called: AWS's side, or what stands between, could not do it now.
                 (Kind::Aws, _) if status >= 500 => (Kind::Aws, UNAVAILABLE),
@@ -71,8 +73,7 @@ where
             let mut problem = Problem::new(kind, what, message, mend).with_code(code);
             // A server-side failure, an answer of a proxy without a code, or a success that could not be
             // read do not say whether the work was done. Being throttled says that it was not.
-            problem.may_have_happened = kind != Kind::Throttled
-                && (!(300..500).contains(&status) || inner.code().is_none());
+            problem.may_have_happened = kind != Kind::Throttled && !(300..500).contains(&status);
             problem
         }
         SdkError::TimeoutError(_) => maybe(Problem::new(
@@ -130,6 +131,18 @@ fn ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Problem> {
         next = error.source();
     }
     None
+}
+
+/// An answer without a code is none of AWS's: something in between gave it. It does not say whether the work was done.
+fn nobodys(what: &str, status: u16) -> Problem {
+    maybe(Problem::new(
+        Kind::Aws,
+        what,
+        format!(
+            "status {status}, and the answer is no error of AWS's: something in between may have given it"
+        ),
+        "look at the proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) and at the endpoint (--endpoint-url)",
+    ))
 }
 
 fn maybe(mut problem: Problem) -> Problem {
@@ -235,7 +248,10 @@ mod tests {
 
     #[test]
     fn a_cause_is_never_a_dump() {
-        assert_eq!(short("bad uri: Request { method: POST, body: x }"), "bad uri: ");
+        assert_eq!(
+            short("bad uri: Request { method: POST, body: x }"),
+            "bad uri: "
+        );
         assert_eq!(short(&"ü".repeat(1000)).chars().count(), 301);
         assert_eq!(short("plain"), "plain");
     }

@@ -38,7 +38,8 @@ const PROXIES: [&str; 6] = [
 /// A proxy or a file of certificates that cannot be used.
 pub(super) fn client(aws: &Aws) -> Result<SharedHttpClient, Problem> {
     let trust = trust(aws)?;
-    let proxied = proxy(&aws.variables)?.then(|| connections(ProxyConfig::from_env(), trust.clone()));
+    let proxied =
+        proxy(&aws.variables)?.then(|| connections(ProxyConfig::from_env(), trust.clone()));
     Ok(SharedHttpClient::new(Doors {
         direct: connections(ProxyConfig::disabled(), trust),
         proxied,
@@ -73,14 +74,22 @@ fn trust(aws: &Aws) -> Result<TlsContext, Problem> {
                     mend,
                 )
             };
-            let bytes = std::fs::read(path)
-                .map_err(|e| wrong(e.to_string(), "name a PEM file of certificates that can be read"))?;
+            let bytes = std::fs::read(path).map_err(|e| {
+                wrong(
+                    e.to_string(),
+                    "name a PEM file of certificates that can be read",
+                )
+            })?;
             certificates(&bytes)
                 .map_err(|cause| wrong(cause, "name a PEM file of certificates"))?;
             TrustStore::empty().with_pem_certificate(bytes)
         }
         // Without TLS nobody need be trusted, and a machine without certificates will do.
-        None if aws.endpoints.only().is_some_and(|url| url.starts_with("http://")) => {
+        None if aws
+            .endpoints
+            .only()
+            .is_some_and(|url| url.starts_with("http://")) =>
+        {
             TrustStore::empty()
         }
         None => TrustStore::default(),
@@ -196,7 +205,9 @@ impl HttpConnector for Door {
                 let cause = Problem::new(
                     Kind::Usage,
                     format!("call {host}"),
-                    format!("every service was to be {only}, and this call would leave for another place"),
+                    format!(
+                        "every service was to be {only}, and this call would leave for another place"
+                    ),
                     "name credentials that need no other service, or leave the endpoint out",
                 );
                 return HttpConnectorFuture::ready(Err(ConnectorError::user(cause.into())));
@@ -236,7 +247,12 @@ mod tests {
         ] {
             assert!(is_here(host), "{host}");
         }
-        for host in ["ec2.eu-central-1.amazonaws.com", "10.0.0.1", "localhost.example.org", ""] {
+        for host in [
+            "ec2.eu-central-1.amazonaws.com",
+            "10.0.0.1",
+            "localhost.example.org",
+            "",
+        ] {
             assert!(!is_here(host), "{host}");
         }
     }
@@ -254,7 +270,10 @@ mod tests {
                 "{value}: {problem}"
             );
         }
-        assert_eq!(proxy(&Variables::from_pairs([("HTTPS_PROXY", "p:3128")])), Ok(true));
+        assert_eq!(
+            proxy(&Variables::from_pairs([("HTTPS_PROXY", "p:3128")])),
+            Ok(true)
+        );
         assert_eq!(proxy(&Variables::default()), Ok(false));
         for pem in [
             &b""[..],

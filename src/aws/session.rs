@@ -470,8 +470,7 @@ struct Wiring<'a> {
 
 impl Wiring<'_> {
     fn ec2(&self, config: &SdkConfig) -> aws_sdk_ec2::Client {
-        let mut config =
-            aws_sdk_ec2::config::Builder::from(config).interceptor(self.whose.clone());
+        let mut config = aws_sdk_ec2::config::Builder::from(config).interceptor(self.whose.clone());
         config.set_endpoint_url(self.endpoints.of("ec2").map(str::to_owned));
         if let Some(watch) = self.watch {
             config = config.interceptor(watch.clone());
@@ -480,8 +479,7 @@ impl Wiring<'_> {
     }
 
     fn ssm(&self, config: &SdkConfig) -> aws_sdk_ssm::Client {
-        let mut config =
-            aws_sdk_ssm::config::Builder::from(config).interceptor(self.whose.clone());
+        let mut config = aws_sdk_ssm::config::Builder::from(config).interceptor(self.whose.clone());
         config.set_endpoint_url(self.endpoints.of("ssm").map(str::to_owned));
         if let Some(watch) = self.watch {
             config = config.interceptor(watch.clone());

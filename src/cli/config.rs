@@ -50,20 +50,22 @@ pub(super) fn show(global: &Global) -> Result<u8, Problem> {
         .collect();
     let mut out = Out::new(global.output);
     if global.output == Format::Table {
-        printed(out.table(&Table {
-            head: vec!["KEY", "VALUE", "FROM"],
-            rows: rows
-                .iter()
-                .map(|row| {
-                    let value = match &row.value {
-                        Value::Null => "-".to_owned(),
-                        Value::String(text) => text.clone(),
-                        other => other.to_string(),
-                    };
-                    vec![row.key.clone(), value, row.from.clone()]
-                })
-                .collect(),
-        }))?;
+        printed(
+            out.table(&Table {
+                head: vec!["KEY", "VALUE", "FROM"],
+                rows: rows
+                    .iter()
+                    .map(|row| {
+                        let value = match &row.value {
+                            Value::Null => "-".to_owned(),
+                            Value::String(text) => text.clone(),
+                            other => other.to_string(),
+                        };
+                        vec![row.key.clone(), value, row.from.clone()]
+                    })
+                    .collect(),
+            }),
+        )?;
     } else {
         printed(out.rows(&values, |_| Table::default()))?;
     }

@@ -177,36 +177,40 @@ fn thaw_rows(ops: &Ops, global: &Global, views: &[(JobView, Came)]) -> Result<()
             value
         })
         .collect();
-    printed(Out::new(global.output).acting(ops.session.who()).rows(&values, |_| {
-        Table {
-            head: vec![
-                "JOB",
-                "INSTANCE",
-                "THAW",
-                "PHASE",
-                "VERDICT",
-                "SNAPSHOTS",
-                "WHY",
-            ],
-            rows: views
-                .iter()
-                .map(|(view, came)| {
-                    // Where the thaw is proven an older failure is none of this command's.
-                    let own = view.thaw_uncertain || *came == Came::Settled;
-                    let why = view.error.as_ref().filter(|_| own);
-                    vec![
-                        view.spec.job.to_string(),
-                        view.spec.instance.to_string(),
-                        thaw_word(view, *came).to_owned(),
-                        phase(view),
-                        verdict(view),
-                        view.set.len().to_string(),
-                        why.map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
-                    ]
-                })
-                .collect(),
-        }
-    }))
+    printed(
+        Out::new(global.output)
+            .acting(ops.session.who())
+            .rows(&values, |_| {
+                Table {
+                    head: vec![
+                        "JOB",
+                        "INSTANCE",
+                        "THAW",
+                        "PHASE",
+                        "VERDICT",
+                        "SNAPSHOTS",
+                        "WHY",
+                    ],
+                    rows: views
+                        .iter()
+                        .map(|(view, came)| {
+                            // Where the thaw is proven an older failure is none of this command's.
+                            let own = view.thaw_uncertain || *came == Came::Settled;
+                            let why = view.error.as_ref().filter(|_| own);
+                            vec![
+                                view.spec.job.to_string(),
+                                view.spec.instance.to_string(),
+                                thaw_word(view, *came).to_owned(),
+                                phase(view),
+                                verdict(view),
+                                view.set.len().to_string(),
+                                why.map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
+                            ]
+                        })
+                        .collect(),
+                }
+            }),
+    )
 }
 
 /// Whether its instance is thawed: `open` is one on which nothing is frozen and something could still begin.
@@ -251,26 +255,28 @@ fn rows(ops: &Ops, global: &Global, views: &[JobView]) -> Result<(), Problem> {
             value
         })
         .collect();
-    printed(Out::new(global.output).acting(ops.session.who()).rows(&values, |_| {
-        Table {
-            head: vec!["JOB", "INSTANCE", "PHASE", "VERDICT", "SNAPSHOTS", "WHY"],
-            rows: views
-                .iter()
-                .map(|view| {
-                    vec![
-                        view.spec.job.to_string(),
-                        view.spec.instance.to_string(),
-                        phase(view),
-                        verdict(view),
-                        view.set.len().to_string(),
-                        view.error
-                            .as_ref()
-                            .map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
-                    ]
-                })
-                .collect(),
-        }
-    }))
+    printed(
+        Out::new(global.output)
+            .acting(ops.session.who())
+            .rows(&values, |_| Table {
+                head: vec!["JOB", "INSTANCE", "PHASE", "VERDICT", "SNAPSHOTS", "WHY"],
+                rows: views
+                    .iter()
+                    .map(|view| {
+                        vec![
+                            view.spec.job.to_string(),
+                            view.spec.instance.to_string(),
+                            phase(view),
+                            verdict(view),
+                            view.set.len().to_string(),
+                            view.error
+                                .as_ref()
+                                .map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
+                        ]
+                    })
+                    .collect(),
+            }),
+    )
 }
 
 /// Thaws now. Jobs that another living process drives are thawed under it: it sees that, and claims no more than was proven by then.
@@ -462,26 +468,30 @@ async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Res
         value["kind"] = json!("restore-volume");
         value
     }));
-    printed(Out::new(global.output).acting(ops.session.who()).rows(&values, |rows| {
-        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
-        Table {
-            head: vec!["KIND", "ID", "STATE", "INSTANCE", "SNAPSHOTS"],
-            rows: rows
-                .iter()
-                .map(|row| {
-                    vec![
-                        text(row, "kind"),
-                        text(row, "id"),
-                        text(row, "state"),
-                        text(row, "instance"),
-                        row["snapshots"]
-                            .as_array()
-                            .map_or_else(|| "-".to_owned(), |list| list.len().to_string()),
-                    ]
-                })
-                .collect(),
-        }
-    }))?;
+    printed(
+        Out::new(global.output)
+            .acting(ops.session.who())
+            .rows(&values, |rows| {
+                let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
+                Table {
+                    head: vec!["KIND", "ID", "STATE", "INSTANCE", "SNAPSHOTS"],
+                    rows: rows
+                        .iter()
+                        .map(|row| {
+                            vec![
+                                text(row, "kind"),
+                                text(row, "id"),
+                                text(row, "state"),
+                                text(row, "instance"),
+                                row["snapshots"]
+                                    .as_array()
+                                    .map_or_else(|| "-".to_owned(), |list| list.len().to_string()),
+                            ]
+                        })
+                        .collect(),
+                }
+            }),
+    )?;
     if !found.sets.is_empty() && !label {
         output::note(
             "`freezeframe jobs orphans --label` labels these sets crash; nothing is deleted",

@@ -112,9 +112,7 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
                     let work = setup::documents(&opened.ops, &global, dry_run);
                     session::reading(&opened.ops, work).await
                 }
-                Command::Lab(_) | Command::Completions { .. } | Command::Config(_) => {
-                    Ok(exit::OK)
-                },
+                Command::Lab(_) | Command::Completions { .. } | Command::Config(_) => Ok(exit::OK),
             };
             opened.close().await;
             code

@@ -229,7 +229,11 @@ async fn drive(
     let watcher = signals::stop_on_signals(cancel.clone(), signals::OfJobs(Arc::clone(&frozen)))?;
     let (updates, mut inbox) = mpsc::channel::<JobView>(64);
     let live = global.output == Format::Table;
-    printed(Out::new(global.output).acting(opened.ops.session.who()).heading())?;
+    printed(
+        Out::new(global.output)
+            .acting(opened.ops.session.who())
+            .heading(),
+    )?;
     let mut progress = Progress::of(specs.len());
     let clock = opened.ops.clock;
     let drain = tokio::spawn(async move {

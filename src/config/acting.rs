@@ -112,7 +112,10 @@ pub fn choose(asked: &Asked, variables: &Variables, files: &AwsFiles) -> Result<
     let assumes = profile.is_some_and(|profile| {
         profile.get("role_arn").is_some() && profile.get("web_identity_token_file").is_none()
     });
-    if !by_flag && !assumes && let Some(base) = web_identity(variables)? {
+    if !by_flag
+        && !assumes
+        && let Some(base) = web_identity(variables)?
+    {
         return Ok(Choice {
             source: Source::WebIdentity {
                 instead_of: gives_way(),
@@ -193,7 +196,9 @@ fn keys_of(variables: &Variables) -> Result<Option<Keys>, Problem> {
             Kind::Usage,
             "use the keys of the environment",
             format!("{there} is set, and {absent} is not"),
-            format!("set {absent} too, or remove {there}; --profile names a profile that is used instead"),
+            format!(
+                "set {absent} too, or remove {there}; --profile names a profile that is used instead"
+            ),
         )
     };
     match (variables.text(id)?, variables.text(secret)?) {
@@ -314,13 +319,18 @@ impl Chain<'_> {
                     .and_then(|text| text.trim().parse().ok()),
             });
             seen.push(here.clone());
-            match (profile.get("source_profile"), profile.get("credential_source")) {
+            match (
+                profile.get("source_profile"),
+                profile.get("credential_source"),
+            ) {
                 (Some(source), None) => next = source.text.clone(),
                 (None, Some(source)) => break self.named_source(&here, &source.text)?,
                 (both, _) => {
                     let cause = match both {
                         Some(_) => "it has a source_profile and a credential_source",
-                        None => "it has a role_arn, and neither source_profile nor credential_source",
+                        None => {
+                            "it has a role_arn, and neither source_profile nor credential_source"
+                        }
                     };
                     return Err(wrong(
                         &here,
@@ -501,16 +511,14 @@ mod tests {
         [sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n\
         [profile web]\nrole_arn = arn:aws:iam::111122223333:role/W\nweb_identity_token_file = /t\n\
         [profile half]\naws_access_key_id = AKIA\n";
-    const CREDENTIALS: &str =
-        "[viewer]\naws_access_key_id = AKIAVIEW\naws_secret_access_key = s\n";
+    const CREDENTIALS: &str = "[viewer]\naws_access_key_id = AKIAVIEW\naws_secret_access_key = s\n";
 
     fn chosen(
         profile: Option<(&str, Origin)>,
         variables: &[(&str, &str)],
     ) -> Result<Choice, Problem> {
-        let (profile, by) = profile.map_or((None, Origin::Default), |(p, by)| {
-            (Some(p.to_owned()), by)
-        });
+        let (profile, by) =
+            profile.map_or((None, Origin::Default), |(p, by)| (Some(p.to_owned()), by));
         choose(
             &Asked { profile, by },
             &Variables::from_pairs(variables.iter().copied()),
@@ -569,7 +577,11 @@ mod tests {
             assert_eq!(words(flag(name), &[]), format!("profile {name} ({how})"));
         }
         let second = chosen(flag("second"), &[]).unwrap();
-        let order: Vec<&str> = second.roles.iter().map(|role| role.profile.as_str()).collect();
+        let order: Vec<&str> = second
+            .roles
+            .iter()
+            .map(|role| role.profile.as_str())
+            .collect();
         assert_eq!(order, ["admin", "second"]);
         assert!(matches!(second.base, Base::Keys(keys) if keys.id == "AKIAVIEW"));
         let by_env = chosen(flag("byenv"), &KEYS).unwrap();
@@ -613,7 +625,10 @@ mod tests {
     fn secrets_are_in_no_debug_text() {
         let choice = chosen(flag("viewer"), &KEYS).unwrap();
         let text = format!("{choice:?}");
-        assert!(!text.contains("AKIAVIEW") && text.contains("Keys(..)"), "{text}");
+        assert!(
+            !text.contains("AKIAVIEW") && text.contains("Keys(..)"),
+            "{text}"
+        );
         let files = files(CONFIG, CREDENTIALS).unwrap();
         assert!(!format!("{files:?}").contains("AKIAVIEW"));
     }

@@ -128,7 +128,9 @@ impl Aws {
         let on = |variable: &str, key: &str| -> Result<bool, Problem> {
             Ok(match variables.text(variable)? {
                 Some(_) => variables.is_true(variable)?,
-                None => from_profile(key).is_some_and(|(text, _)| text.eq_ignore_ascii_case("true")),
+                None => {
+                    from_profile(key).is_some_and(|(text, _)| text.eq_ignore_ascii_case("true"))
+                }
             })
         };
         let fips = on("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")?;
@@ -249,12 +251,14 @@ pub fn endpoint(text: &str, said: &str) -> Result<String, Problem> {
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         let host = text.split(['/', '?', '#']).next().unwrap_or_default();
-        let local = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
+        let local =
+            host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
         let scheme = if local { "http" } else { "https" };
         return match format!("{scheme}://{text}").parse::<http::Uri>() {
-            Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => {
-                wrong("it does not say http:// or https://", format!("write {scheme}://{text}"))
-            }
+            Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => wrong(
+                "it does not say http:// or https://",
+                format!("write {scheme}://{text}"),
+            ),
             _ => wrong("it is no URL", example),
         };
     };
@@ -266,8 +270,13 @@ pub fn endpoint(text: &str, said: &str) -> Result<String, Problem> {
     }
     match text.parse::<http::Uri>() {
         Ok(uri) if uri.host().is_some_and(|host| !host.is_empty()) => {
-            let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-            let after = authority.rsplit_once(']').map_or(authority, |(_, port)| port);
+            let authority = uri
+                .authority()
+                .map(http::uri::Authority::as_str)
+                .unwrap_or_default();
+            let after = authority
+                .rsplit_once(']')
+                .map_or(authority, |(_, port)| port);
             // `host:` and a port that is none are taken by the parser, and by nobody after it.
             match after.split_once(':') {
                 Some((_, port)) if !port.parse::<u16>().is_ok_and(|port| port > 0) => {
@@ -303,15 +312,28 @@ mod tests {
             ("\u{1}", "http://127.0.0.1:4566"),
         ] {
             let problem = endpoint(text, "--endpoint-url").unwrap_err();
-            assert!(problem.mend.contains(words), "{text:?}: {problem} / {}", problem.mend);
+            assert!(
+                problem.mend.contains(words),
+                "{text:?}: {problem} / {}",
+                problem.mend
+            );
         }
-        for text in ["http://127.0.0.1:4566", "https://vpce.example.org/x", "http://[::1]:1"] {
+        for text in [
+            "http://127.0.0.1:4566",
+            "https://vpce.example.org/x",
+            "http://[::1]:1",
+        ] {
             assert_eq!(endpoint(text, "--endpoint-url").unwrap(), text);
         }
     }
 
     /// The files of a directory, and what they come to.
-    fn resolved(config_toml: &str, aws: &str, variables: &[(&str, &str)], flags: &Overrides) -> Result<Aws, Problem> {
+    fn resolved(
+        config_toml: &str,
+        aws: &str,
+        variables: &[(&str, &str)],
+        flags: &Overrides,
+    ) -> Result<Aws, Problem> {
         let dir = tempfile::tempdir().unwrap();
         let ours = dir.path().join("config.toml");
         std::fs::write(&ours, config_toml).unwrap();
@@ -341,21 +363,49 @@ mod tests {
         assert_eq!(at_home.endpoints.of("ec2"), Some("http://ec2:2"));
         assert_eq!(at_home.endpoints.of("sts"), Some("http://profile:1"));
         assert_eq!(at_home.endpoints.only(), None);
-        let one = resolved("", AWS, &[("AWS_ENDPOINT_URL_SSM", "http://v:3"), ("AWS_REGION", "eu-west-2")], &profile).unwrap();
+        let one = resolved(
+            "",
+            AWS,
+            &[
+                ("AWS_ENDPOINT_URL_SSM", "http://v:3"),
+                ("AWS_REGION", "eu-west-2"),
+            ],
+            &profile,
+        )
+        .unwrap();
         assert_eq!(one.endpoints.of("ssm"), Some("http://v:3"));
         assert_eq!(one.region.unwrap().1.to_string(), "AWS_REGION");
         let flag = Overrides {
             endpoint_url: Some("http://flag:4".into()),
             ..profile.clone()
         };
-        let by_flag = resolved("endpoint_url = \"http://ours:5\"", AWS, &[("AWS_ENDPOINT_URL_SSM", "http://v:3")], &flag).unwrap();
+        let by_flag = resolved(
+            "endpoint_url = \"http://ours:5\"",
+            AWS,
+            &[("AWS_ENDPOINT_URL_SSM", "http://v:3")],
+            &flag,
+        )
+        .unwrap();
         for service in SERVICES {
-            assert_eq!(by_flag.endpoints.of(service), Some("http://flag:4"), "{service}");
+            assert_eq!(
+                by_flag.endpoints.of(service),
+                Some("http://flag:4"),
+                "{service}"
+            );
         }
         assert_eq!(by_flag.endpoints.only(), Some("http://flag:4"));
         let ours = resolved("endpoint_url = \"http://ours:5\"", AWS, &[], &profile).unwrap();
         assert_eq!(ours.endpoints.of("ec2"), Some("http://ours:5"));
-        let ignored = resolved("", AWS, &[("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"), ("AWS_ENDPOINT_URL", "http://v:3")], &profile).unwrap();
+        let ignored = resolved(
+            "",
+            AWS,
+            &[
+                ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
+                ("AWS_ENDPOINT_URL", "http://v:3"),
+            ],
+            &profile,
+        )
+        .unwrap();
         assert_eq!(ignored.endpoints, Endpoints::default());
     }
 
@@ -373,7 +423,10 @@ mod tests {
             ..Overrides::default()
         };
         let problem = resolved("", AWS, &[], &none).unwrap_err();
-        assert!(problem.cause.contains("no such profile") && problem.mend.contains("`lab`"), "{problem}");
+        assert!(
+            problem.cause.contains("no such profile") && problem.mend.contains("`lab`"),
+            "{problem}"
+        );
         let flag = Overrides {
             region: Some("eu-central-1a".into()),
             ..Overrides::default()

@@ -154,7 +154,10 @@ impl AwsFiles {
                 // A line below a key: nested keys where the key itself is empty, else more of its text.
                 if *nests {
                     let (inner, value) = assignment(trimmed).ok_or_else(|| {
-                        (line, format!("below `{}` this is no `key = value`", visible(outer)))
+                        (
+                            line,
+                            format!("below `{}` this is no `key = value`", visible(outer)),
+                        )
                     })?;
                     let value = Value {
                         text: value.to_owned(),
@@ -382,9 +385,19 @@ pub(super) mod tests {
             "[viewer]\naws_access_key_id = AKIA\naws_secret_access_key = a=b#c\nregion = eu-north-1\n",
         )
         .unwrap();
-        let region = |name: &str| files.profile(name).unwrap().text("region").map(str::to_owned);
+        let region = |name: &str| {
+            files
+                .profile(name)
+                .unwrap()
+                .text("region")
+                .map(str::to_owned)
+        };
         assert_eq!(region("default").as_deref(), Some("eu-central-1"));
-        assert_eq!(region("viewer").as_deref(), Some("eu-north-1"), "credentials win");
+        assert_eq!(
+            region("viewer").as_deref(),
+            Some("eu-north-1"),
+            "credentials win"
+        );
         let viewer = files.profile("viewer").unwrap();
         assert_eq!(viewer.text("aws_secret_access_key"), Some("a=b#c"));
         assert_eq!(
@@ -403,9 +416,16 @@ pub(super) mod tests {
         );
         assert!(files.profile("oops").is_none() && files.profile("plugins").is_none());
         let bare = files.no_such_profile("oops", &Origin::Flag("--profile"));
-        assert!(bare.mend.contains("line 16") && bare.mend.contains("[profile oops]"), "{}", bare.mend);
+        assert!(
+            bare.mend.contains("line 16") && bare.mend.contains("[profile oops]"),
+            "{}",
+            bare.mend
+        );
         let near = files.no_such_profile("viewr", &Origin::Flag("--profile"));
-        assert!(near.mend.contains("`viewer`") && near.cause.contains("/h/.aws/config"), "{near}");
+        assert!(
+            near.mend.contains("`viewer`") && near.cause.contains("/h/.aws/config"),
+            "{near}"
+        );
     }
 
     #[test]
@@ -416,8 +436,16 @@ pub(super) mod tests {
             ("[default\nregion = x\n", 1, "`]`"),
             ("[default] x\n", 1, "behind the heading"),
             ("[default]\n= x\n", 2, "no `key = value`"),
-            ("[profile a]\nregion = x\n[profile a]\n", 3, "twice, first in line 1"),
-            ("[default]\nregion = x\nRegion = y\n", 3, "twice, first in line 2"),
+            (
+                "[profile a]\nregion = x\n[profile a]\n",
+                3,
+                "twice, first in line 1",
+            ),
+            (
+                "[default]\nregion = x\nRegion = y\n",
+                3,
+                "twice, first in line 2",
+            ),
             ("[default]\ns3 =\n  max\n", 3, "below `s3`"),
             ("[]\n", 1, "empty"),
         ] {
@@ -437,7 +465,10 @@ pub(super) mod tests {
         assert!(error.cause.contains("line 2, column 12"), "{error}");
         std::fs::write(&file, b"[default]\nnonsense\n").unwrap();
         let error = AwsFiles::read(&variables).unwrap_err();
-        assert!(error.what.contains("config") && error.cause.contains("line 2"), "{error}");
+        assert!(
+            error.what.contains("config") && error.cause.contains("line 2"),
+            "{error}"
+        );
         std::fs::remove_file(&file).unwrap();
         assert!(AwsFiles::read(&variables).is_ok());
     }

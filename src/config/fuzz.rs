@@ -39,7 +39,10 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn lines(keys: &'static [&'static str], heads: &'static [&'static str]) -> impl Strategy<Value = String> {
+fn lines(
+    keys: &'static [&'static str],
+    heads: &'static [&'static str],
+) -> impl Strategy<Value = String> {
     let line = prop_oneof![
         4 => (prop::sample::select(keys), text()).prop_map(|(key, value)| format!("{key} = {value}")),
         2 => prop::sample::select(heads).prop_map(str::to_owned),
@@ -50,30 +53,84 @@ fn lines(keys: &'static [&'static str], heads: &'static [&'static str]) -> impl 
 }
 
 const AWS_KEYS: &[&str] = &[
-    "region", "endpoint_url", "role_arn", "source_profile", "credential_source", "aws_access_key_id",
-    "aws_secret_access_key", "credential_process", "login_session", "sso_session", "sso_account_id",
-    "sso_role_name", "sso_region", "sso_start_url", "web_identity_token_file", "mfa_serial", "services", "ec2",
-    "ca_bundle", "duration_seconds", "ignore_configured_endpoint_urls",
+    "region",
+    "endpoint_url",
+    "role_arn",
+    "source_profile",
+    "credential_source",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "credential_process",
+    "login_session",
+    "sso_session",
+    "sso_account_id",
+    "sso_role_name",
+    "sso_region",
+    "sso_start_url",
+    "web_identity_token_file",
+    "mfa_serial",
+    "services",
+    "ec2",
+    "ca_bundle",
+    "duration_seconds",
+    "ignore_configured_endpoint_urls",
 ];
 const AWS_HEADS: &[&str] = &[
-    "[default]", "[profile a]", "[profile b]", "[a]", "[b]", "[sso-session a]", "[services a]", "[profile", "[]",
+    "[default]",
+    "[profile a]",
+    "[profile b]",
+    "[a]",
+    "[b]",
+    "[sso-session a]",
+    "[services a]",
+    "[profile",
+    "[]",
     "[profile \"a b\"] # x",
 ];
 const VARIABLES: &[&str] = &[
-    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_STS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-    "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CA_BUNDLE",
-    "AWS_EC2_METADATA_DISABLED", "AWS_USE_FIPS_ENDPOINT", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "FREEZEFRAME_READ_ONLY", "FREEZEFRAME_THEME", "FREEZEFRAME_SNAPSHOT_MODE", "FREEZEFRAME_RUN_AT_ONCE",
-    "FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS", "FREEZEFRAME_SNAPSHOT_ON_FAILURE", "FREEZEFRAME_RUN_GROUP_TAG",
-    "FREEZEFRAME_CONFIG", "FREEZEFRAME_READONLY", "FREEZEFRAME_RUN_RETRIES",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CA_BUNDLE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "FREEZEFRAME_READ_ONLY",
+    "FREEZEFRAME_THEME",
+    "FREEZEFRAME_SNAPSHOT_MODE",
+    "FREEZEFRAME_RUN_AT_ONCE",
+    "FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS",
+    "FREEZEFRAME_SNAPSHOT_ON_FAILURE",
+    "FREEZEFRAME_RUN_GROUP_TAG",
+    "FREEZEFRAME_CONFIG",
+    "FREEZEFRAME_READONLY",
+    "FREEZEFRAME_RUN_RETRIES",
 ];
 
 fn toml() -> impl Strategy<Value = String> {
     let keys = [
-        "profile", "region", "endpoint_url", "theme", "read_only", "[snapshot]\nmode", "[snapshot]\nbudget_seconds",
-        "[run]\nat_once", "[run]\ngroup_tag", "[metrics]\nnamespace", "[retention.x]\nkeep-last",
-        "[recipes.x]\ndocument", "nonsense",
+        "profile",
+        "region",
+        "endpoint_url",
+        "theme",
+        "read_only",
+        "[snapshot]\nmode",
+        "[snapshot]\nbudget_seconds",
+        "[run]\nat_once",
+        "[run]\ngroup_tag",
+        "[metrics]\nnamespace",
+        "[retention.x]\nkeep-last",
+        "[recipes.x]\ndocument",
+        "nonsense",
     ];
     let value = prop_oneof![
         text().prop_map(|text| format!("{text:?}")),

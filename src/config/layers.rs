@@ -315,7 +315,12 @@ fn layered(
 fn flags(config: &mut Config, overrides: &Overrides) {
     let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     for (flag, key, text, to) in [
-        ("--profile", "profile", &overrides.profile, &mut config.profile),
+        (
+            "--profile",
+            "profile",
+            &overrides.profile,
+            &mut config.profile,
+        ),
         ("--region", "region", &overrides.region, &mut config.region),
         (
             "--endpoint-url",
@@ -470,9 +475,7 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
         let line = at(&["read_only"]);
         config.read_only_mend = Some(format!("remove read_only from {line} to change anything"));
     }
-    checked(&config, |key| {
-        at(&key.split('.').collect::<Vec<_>>())
-    })?;
+    checked(&config, |key| at(&key.split('.').collect::<Vec<_>>()))?;
     recipes::check(&mut config.recipes, &places, file)?;
     for (name, policy) in &config.retention {
         policy.check().map_err(|problem| Problem {
@@ -702,12 +705,26 @@ pub(super) mod tests {
             region: Some("us-east-1".into()),
             ..Overrides::default()
         };
-        let config = load(&[("AWS_PROFILE", "variable"), ("AWS_DEFAULT_REGION", "eu-north-1")], &flags).unwrap();
+        let config = load(
+            &[
+                ("AWS_PROFILE", "variable"),
+                ("AWS_DEFAULT_REGION", "eu-north-1"),
+            ],
+            &flags,
+        )
+        .unwrap();
         let said = |key: &str| config.origins.of(key).to_string();
         assert_eq!(config.profile.as_deref(), Some("variable"));
         assert_eq!(config.region.as_deref(), Some("us-east-1"));
-        assert_eq!((said("profile"), said("region")), ("AWS_PROFILE".into(), "--region".into()));
-        assert!(said("snapshot.mode").ends_with("config.toml: line 4"), "{}", said("snapshot.mode"));
+        assert_eq!(
+            (said("profile"), said("region")),
+            ("AWS_PROFILE".into(), "--region".into())
+        );
+        assert!(
+            said("snapshot.mode").ends_with("config.toml: line 4"),
+            "{}",
+            said("snapshot.mode")
+        );
         assert_eq!(said("run.retries"), "default");
         // Empty is unset, at every layer.
         let empty = Overrides {
@@ -719,9 +736,22 @@ pub(super) mod tests {
         assert_eq!(config.profile.as_deref(), Some("file"));
         assert_eq!(config.endpoint_url, None);
         // AWS_REGION goes before AWS_DEFAULT_REGION; two profiles that differ are refused.
-        let both = [("AWS_DEFAULT_REGION", "eu-north-1"), ("AWS_REGION", "eu-south-1")];
-        assert_eq!(load(&both, &Overrides::default()).unwrap().region.as_deref(), Some("eu-south-1"));
-        let two = load(&[("AWS_PROFILE", "a"), ("AWS_DEFAULT_PROFILE", "b")], &Overrides::default()).unwrap_err();
+        let both = [
+            ("AWS_DEFAULT_REGION", "eu-north-1"),
+            ("AWS_REGION", "eu-south-1"),
+        ];
+        assert_eq!(
+            load(&both, &Overrides::default())
+                .unwrap()
+                .region
+                .as_deref(),
+            Some("eu-south-1")
+        );
+        let two = load(
+            &[("AWS_PROFILE", "a"), ("AWS_DEFAULT_PROFILE", "b")],
+            &Overrides::default(),
+        )
+        .unwrap_err();
         assert!(two.cause.contains("AWS_DEFAULT_PROFILE"), "{two}");
     }
 
@@ -736,7 +766,9 @@ pub(super) mod tests {
         for (name, value) in &table {
             match value {
                 toml::Value::Table(_) if ["retention", "recipes"].contains(&name.as_str()) => {}
-                toml::Value::Table(inner) => keys.extend(inner.keys().map(|key| format!("{name}.{key}"))),
+                toml::Value::Table(inner) => {
+                    keys.extend(inner.keys().map(|key| format!("{name}.{key}")))
+                }
                 _ => keys.push(name.clone()),
             }
         }
@@ -755,13 +787,20 @@ pub(super) mod tests {
             ("FREEZEFRAME_READONLY", "1"),
             ("FREEZEFRAME_STATEDIR", "/x"),
         ] {
-            let problem = layered(None, &Overrides::default(), &of(&[(name, value)]), None).unwrap_err();
+            let problem =
+                layered(None, &Overrides::default(), &of(&[(name, value)]), None).unwrap_err();
             assert!(problem.what.contains(name), "{name}: {problem}");
             assert_eq!(problem.kind, Kind::Usage);
         }
-        let modes = of(&[("FREEZEFRAME_SNAPSHOT_MODE", "autonomous"), ("FREEZEFRAME_RUN_AT_ONCE", "3")]);
+        let modes = of(&[
+            ("FREEZEFRAME_SNAPSHOT_MODE", "autonomous"),
+            ("FREEZEFRAME_RUN_AT_ONCE", "3"),
+        ]);
         let config = layered(None, &Overrides::default(), &modes, None).unwrap();
-        assert_eq!((config.snapshot.mode, config.run.at_once), (Mode::Autonomous, 3));
+        assert_eq!(
+            (config.snapshot.mode, config.run.at_once),
+            (Mode::Autonomous, 3)
+        );
     }
 
     #[test]

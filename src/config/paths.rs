@@ -116,10 +116,19 @@ mod tests {
 
     #[test]
     fn a_path_that_means_another_place_than_it_seems_is_refused_with_the_right_form() {
-        for (dir, words) in [("~/ff", "/ff"), ("~", "/"), ("ff", "/ff"), ("./ff/x", "ff/x")] {
+        for (dir, words) in [
+            ("~/ff", "/ff"),
+            ("~", "/"),
+            ("ff", "/ff"),
+            ("./ff/x", "ff/x"),
+        ] {
             let problem = from(Some(dir.into())).unwrap_err();
             assert_eq!(problem.kind, Kind::Usage, "{dir}");
-            assert!(problem.mend.starts_with("write /") && problem.mend.contains(words), "{}", problem.mend);
+            assert!(
+                problem.mend.starts_with("write /") && problem.mend.contains(words),
+                "{}",
+                problem.mend
+            );
         }
         assert!(given(Path::new("~/c.toml"), "--config").is_err());
         assert!(given(Path::new("a/~b.toml"), "--config").is_ok());

@@ -53,7 +53,12 @@ const KNOWN: &[&str] = &[
 /// An availability zone, a name that is one letter off, or no name of a region at all.
 pub fn region(text: &str, said: &str) -> Result<Region, Problem> {
     let wrong = |cause: String, mend: String| {
-        Problem::new(Kind::Usage, format!("choose a region ({said})"), cause, mend)
+        Problem::new(
+            Kind::Usage,
+            format!("choose a region ({said})"),
+            cause,
+            mend,
+        )
     };
     if KNOWN.contains(&text) {
         return Ok(Region::from_api(text));
@@ -66,10 +71,10 @@ pub fn region(text: &str, said: &str) -> Result<Region, Problem> {
         ));
     }
     // A local zone or a wavelength zone: `us-east-1-bos-1a`.
-    if let Some(region) = KNOWN
-        .iter()
-        .find(|region| text.strip_prefix(**region).is_some_and(|rest| rest.starts_with('-')))
-    {
+    if let Some(region) = KNOWN.iter().find(|region| {
+        text.strip_prefix(**region)
+            .is_some_and(|rest| rest.starts_with('-'))
+    }) {
         return Err(wrong(
             format!("`{text}` is a zone"),
             format!("the region is {region}"),
@@ -109,12 +114,30 @@ fn is_region(text: &str) -> bool {
 /// Well-formed, but its letters are one slip away from a known region's: `eu-centrl-1`. A new number in a known place
 /// (`eu-central-9`) and a new place (`eu-east-1`) are taken.
 fn near_by_shape(text: &str) -> bool {
-    let letters = |text: &str| text.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+    let letters = |text: &str| {
+        text.trim_end_matches(|c: char| c.is_ascii_digit())
+            .to_owned()
+    };
     let place = letters(text);
     if KNOWN.iter().any(|known| letters(known) == place) {
         return false;
     }
-    let words = ["north", "south", "east", "west", "central", "northeast", "southeast", "northwest", "southwest", "gov", "iso", "isob", "isoe", "isof"];
+    let words = [
+        "north",
+        "south",
+        "east",
+        "west",
+        "central",
+        "northeast",
+        "southeast",
+        "northwest",
+        "southwest",
+        "gov",
+        "iso",
+        "isob",
+        "isoe",
+        "isof",
+    ];
     // A place of known words is a new region, not a slip.
     !place
         .trim_end_matches('-')
@@ -145,10 +168,21 @@ mod tests {
             ("ü", "such as"),
         ] {
             let problem = region(text, "--region").unwrap_err();
-            assert!(problem.mend.contains(words), "{text}: {problem} / {}", problem.mend);
+            assert!(
+                problem.mend.contains(words),
+                "{text}: {problem} / {}",
+                problem.mend
+            );
             assert_eq!(problem.kind, Kind::Usage);
         }
-        for text in ["eu-central-1", "eu-east-1", "eu-central-9", "us-gov-west-1", "us-iso-east-1", "xx-north-12"] {
+        for text in [
+            "eu-central-1",
+            "eu-east-1",
+            "eu-central-9",
+            "us-gov-west-1",
+            "us-iso-east-1",
+            "xx-north-12",
+        ] {
             assert_eq!(region(text, "--region").unwrap().as_str(), text);
         }
     }

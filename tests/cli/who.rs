@@ -57,10 +57,18 @@ fn p26_who_acts_is_said_before_anything_is_asked_and_the_flag_goes_first() {
     };
     let (credentials, region, profile) = show(&KEYS, &["--profile", "viewer"]);
     assert_eq!(credentials, "profile viewer (credentials file) ← --profile");
-    assert!(region.starts_with("eu-west-3 ← ") && region.ends_with("config: line 2"), "{region}");
+    assert!(
+        region.starts_with("eu-west-3 ← ") && region.ends_with("config: line 2"),
+        "{region}"
+    );
     assert_eq!(profile, "viewer ← --profile");
     let (credentials, region, _) = show(
-        &[KEYS[0], KEYS[1], ("AWS_PROFILE", "viewer"), ("AWS_REGION", "eu-north-1")],
+        &[
+            KEYS[0],
+            KEYS[1],
+            ("AWS_PROFILE", "viewer"),
+            ("AWS_REGION", "eu-north-1"),
+        ],
         &[],
     );
     assert_eq!(
@@ -69,7 +77,10 @@ fn p26_who_acts_is_said_before_anything_is_asked_and_the_flag_goes_first() {
     );
     assert_eq!(region, "eu-north-1 ← AWS_REGION");
     let (credentials, ..) = show(&[("AWS_PROFILE", "viewer")], &[]);
-    assert_eq!(credentials, "profile viewer (credentials file) ← AWS_PROFILE");
+    assert_eq!(
+        credentials,
+        "profile viewer (credentials file) ← AWS_PROFILE"
+    );
 }
 
 #[test]
@@ -77,7 +88,12 @@ fn p26_a_profile_that_is_not_there_is_refused_with_the_nearest_and_the_keys_do_n
     let served = Served::start();
     let home = state();
     aws_files(&home, "", VIEWER);
-    let at = ["--endpoint-url", served.url.as_str(), "--region", "eu-central-1"];
+    let at = [
+        "--endpoint-url",
+        served.url.as_str(),
+        "--region",
+        "eu-central-1",
+    ];
     for (variables, flag) in [
         (KEYS.to_vec(), true),
         (Vec::new(), true),
@@ -91,12 +107,24 @@ fn p26_a_profile_that_is_not_there_is_refused_with_the_nearest_and_the_keys_do_n
         let result = with(&home, &variables, &args);
         assert_eq!(result.code, 2, "{}", result.err);
         assert!(result.out.is_empty());
-        for words in ["no such profile", ".aws/config", ".aws/credentials", "`viewer`"] {
+        for words in [
+            "no such profile",
+            ".aws/config",
+            ".aws/credentials",
+            "`viewer`",
+        ] {
             assert!(result.err.contains(words), "{words}: {}", result.err);
         }
     }
     let mut args = at.to_vec();
-    args.extend(["--profile", "viewer", "snapshot", "--tag", "Name=shop-db-1", "--dry-run"]);
+    args.extend([
+        "--profile",
+        "viewer",
+        "snapshot",
+        "--tag",
+        "Name=shop-db-1",
+        "--dry-run",
+    ]);
     let table = with(&home, &KEYS, &args);
     assert_eq!(table.code, 0, "{}", table.err);
     let first = table.out.lines().next().unwrap();
@@ -134,7 +162,10 @@ fn p26_every_plan_and_result_names_account_region_and_credentials() {
         ] {
             assert_eq!(value[key], said, "{args:?}: {value}");
         }
-        assert!(value["arn"].as_str().unwrap().contains("123456789012"), "{args:?}");
+        assert!(
+            value["arn"].as_str().unwrap().contains("123456789012"),
+            "{args:?}"
+        );
     }
 }
 
@@ -154,8 +185,16 @@ fn what_is_nearly_right_is_refused_with_the_right_form() {
         }
     };
     let region = ["--region", "eu-central-1"];
-    refused(&KEYS, &["--region", "eu-central-1a"], &["availability zone", "the region is eu-central-1"]);
-    refused(&[], &["--lab", "--region", "eu-central-1a"], &["availability zone"]);
+    refused(
+        &KEYS,
+        &["--region", "eu-central-1a"],
+        &["availability zone", "the region is eu-central-1"],
+    );
+    refused(
+        &[],
+        &["--lab", "--region", "eu-central-1a"],
+        &["availability zone"],
+    );
     refused(&KEYS, &["--region", "eu-centrl-1"], &["`eu-central-1`"]);
     refused(&KEYS, &[], &["no region is set"]);
     refused(
@@ -164,10 +203,26 @@ fn what_is_nearly_right_is_refused_with_the_right_form() {
         &["write http://127.0.0.1:4566"],
     );
     refused(&[KEYS[0]], &region, &["AWS_SECRET_ACCESS_KEY is not"]);
-    refused(&[("FREEZEFRAME_READONLY", "1")], &["--lab"], &["did you mean FREEZEFRAME_READ_ONLY"]);
-    refused(&[("FREEZEFRAME_SNAPSHOT_MODE", "both")], &["--lab"], &["FREEZEFRAME_SNAPSHOT_MODE"]);
-    refused(&[("AWS_PROFILE", "a"), ("AWS_DEFAULT_PROFILE", "b")], &region, &["AWS_DEFAULT_PROFILE"]);
-    refused(&[], &["--lab", "--profile", "viewer"], &["--lab has keys of its own"]);
+    refused(
+        &[("FREEZEFRAME_READONLY", "1")],
+        &["--lab"],
+        &["did you mean FREEZEFRAME_READ_ONLY"],
+    );
+    refused(
+        &[("FREEZEFRAME_SNAPSHOT_MODE", "both")],
+        &["--lab"],
+        &["FREEZEFRAME_SNAPSHOT_MODE"],
+    );
+    refused(
+        &[("AWS_PROFILE", "a"), ("AWS_DEFAULT_PROFILE", "b")],
+        &region,
+        &["AWS_DEFAULT_PROFILE"],
+    );
+    refused(
+        &[],
+        &["--lab", "--profile", "viewer"],
+        &["--lab has keys of its own"],
+    );
     for (flag, variables) in [
         (&["--lab", "--config", "~/c.toml"][..], &[][..]),
         (&["--lab", "--theme", "~/t.toml"], &[]),
@@ -178,19 +233,39 @@ fn what_is_nearly_right_is_refused_with_the_right_form() {
         (&["--lab"], &[("FREEZEFRAME_STATE_DIR", "~/ff")]),
         (&region, &[KEYS[0], KEYS[1], ("AWS_CA_BUNDLE", "~/ca.pem")]),
     ] {
-        refused(variables, flag, &["`~`", &format!("write {}", home.path().display())]);
+        refused(
+            variables,
+            flag,
+            &["`~`", &format!("write {}", home.path().display())],
+        );
     }
-    refused(&[("FREEZEFRAME_STATE_DIR", "ff")], &["--lab"], &["relative", "/ff"]);
+    refused(
+        &[("FREEZEFRAME_STATE_DIR", "ff")],
+        &["--lab"],
+        &["relative", "/ff"],
+    );
     assert!(!Path::new("~").exists() && !Path::new("ff").exists());
-    refused(&[KEYS[0], KEYS[1], ("AWS_CA_BUNDLE", "/nowhere.pem")], &region, &["/nowhere.pem", "AWS_CA_BUNDLE"]);
+    refused(
+        &[KEYS[0], KEYS[1], ("AWS_CA_BUNDLE", "/nowhere.pem")],
+        &region,
+        &["/nowhere.pem", "AWS_CA_BUNDLE"],
+    );
     let bad = home.path().join("bad.pem");
-    std::fs::write(&bad, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    std::fs::write(
+        &bad,
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
     refused(
         &[KEYS[0], KEYS[1], ("AWS_CA_BUNDLE", bad.to_str().unwrap())],
         &region,
         &["certificate 1"],
     );
-    refused(&[KEYS[0], KEYS[1], ("HTTPS_PROXY", "socks5://x:1")], &region, &["HTTPS_PROXY", "neither http nor https"]);
+    refused(
+        &[KEYS[0], KEYS[1], ("HTTPS_PROXY", "socks5://x:1")],
+        &region,
+        &["HTTPS_PROXY", "neither http nor https"],
+    );
     aws_files(&home, "[default]\nregion = eu-central-1\nnonsense\n", "");
     refused(&KEYS, &[], &[".aws/config", "line 3", "no `key = value`"]);
 }
@@ -214,10 +289,25 @@ fn empty_means_unset() {
     let result = with(
         &home,
         &variables,
-        &["--endpoint-url", "", "--region", "", "--profile", "", "--theme", "", "config", "show"],
+        &[
+            "--endpoint-url",
+            "",
+            "--region",
+            "",
+            "--profile",
+            "",
+            "--theme",
+            "",
+            "config",
+            "show",
+        ],
     );
     assert_eq!(result.code, 0, "{}", result.err);
-    assert!(result.out.contains("environment variables"), "{}", result.out);
+    assert!(
+        result.out.contains("environment variables"),
+        "{}",
+        result.out
+    );
     assert!(result.out.contains("eu-north-1"), "{}", result.out);
 }
 
@@ -236,7 +326,9 @@ impl Heard {
         std::thread::spawn(move || {
             let mut open: Vec<TcpStream> = Vec::new();
             for connection in listener.incoming() {
-                let Ok(mut connection) = connection else { return };
+                let Ok(mut connection) = connection else {
+                    return;
+                };
                 let mut bytes = [0; 4096];
                 let n = connection.read(&mut bytes).unwrap_or(0);
                 let text = String::from_utf8_lossy(&bytes[..n]).into_owned();
@@ -272,15 +364,28 @@ fn the_environments_proxy_is_used_and_this_machine_is_never_behind_it() {
             ("HTTPS_PROXY", url.as_str()),
         ];
         variables.extend(more);
-        let args = ["--region", "eu-central-1", "--endpoint-url", endpoint, "list", "instances"];
+        let args = [
+            "--region",
+            "eu-central-1",
+            "--endpoint-url",
+            endpoint,
+            "list",
+            "instances",
+        ];
         let result = with(&home, &variables, &args);
         assert_eq!(result.code, 1, "{}", result.err);
         std::mem::take(&mut *proxy.lines.lock().unwrap())
     };
     let plain = ask("http://sts.example.test", &[]);
-    assert!(plain[0].starts_with("POST http://sts.example.test/"), "{plain:?}");
+    assert!(
+        plain[0].starts_with("POST http://sts.example.test/"),
+        "{plain:?}"
+    );
     let tunnel = ask("https://sts.example.test", &[]);
-    assert!(tunnel[0].starts_with("CONNECT sts.example.test:443"), "{tunnel:?}");
+    assert!(
+        tunnel[0].starts_with("CONNECT sts.example.test:443"),
+        "{tunnel:?}"
+    );
     let direct = Heard::start(REFUSED);
     assert_eq!(ask(&direct.url(), &[]), Vec::<String>::new());
     assert!(direct.lines.lock().unwrap()[0].starts_with("POST / "));
@@ -295,7 +400,14 @@ fn an_endpoint_that_does_not_answer_is_told_and_given_up_and_ctrl_c_ends_the_wai
     let home = state();
     let silent = Heard::start("");
     let url = silent.url();
-    let args = ["--region", "eu-central-1", "--endpoint-url", url.as_str(), "list", "instances"];
+    let args = [
+        "--region",
+        "eu-central-1",
+        "--endpoint-url",
+        url.as_str(),
+        "list",
+        "instances",
+    ];
     let result = with(&home, &KEYS, &args);
     assert_eq!(result.code, 1, "{}", result.err);
     let waiting = format!("waiting for STS at {url}");
@@ -312,13 +424,21 @@ fn an_endpoint_that_does_not_answer_is_told_and_given_up_and_ctrl_c_ends_the_wai
         .spawn()
         .unwrap();
     let mut said = [0; 8];
-    child.stderr.as_mut().unwrap().read_exact(&mut said).unwrap();
+    child
+        .stderr
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut said)
+        .unwrap();
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let status = child.wait().unwrap();
     use std::os::unix::process::ExitStatusExt as _;
     // A shell calls either 130.
-    assert!(status.signal() == Some(2) || status.code() == Some(130), "{status:?}");
+    assert!(
+        status.signal() == Some(2) || status.code() == Some(130),
+        "{status:?}"
+    );
 }
 
 /// What somebody's script may hand over.
@@ -340,9 +460,17 @@ fn odd(bytes: &[u8]) -> &std::ffi::OsStr {
 }
 
 fn in_the_table(result: &Result, what: &str) {
-    assert!((0..=5).contains(&result.code), "{what}: {} {}", result.code, result.err);
+    assert!(
+        (0..=5).contains(&result.code),
+        "{what}: {} {}",
+        result.code,
+        result.err
+    );
     assert!(!result.err.contains("panicked"), "{what}: {}", result.err);
-    assert!(!result.err.contains('\x1b') && !result.out.contains('\x1b'), "{what}");
+    assert!(
+        !result.err.contains('\x1b') && !result.out.contains('\x1b'),
+        "{what}"
+    );
     if result.code != 0 {
         assert_eq!(result.code, 2, "{what}: {}", result.err);
     }
@@ -400,7 +528,10 @@ fn p31_no_value_of_a_flag_ends_outside_the_table() {
         .filter(|arg| arg.get_action().takes_values())
         .filter_map(|arg| arg.get_long().map(str::to_owned))
         .collect();
-    assert!(long.contains(&"endpoint-url".to_owned()) && long.len() > 10, "{long:?}");
+    assert!(
+        long.contains(&"endpoint-url".to_owned()) && long.len() > 10,
+        "{long:?}"
+    );
     for flag in &long {
         for value in ODD {
             // The real runtime would make things on this machine.
@@ -411,7 +542,11 @@ fn p31_no_value_of_a_flag_ends_outside_the_table() {
             argument.push(odd(value));
             for rest in [&["config", "show"][..], &["--lab", "list", "jobs"]] {
                 let mut command = command(home.path());
-                command.envs(KEYS).current_dir(home.path()).arg(&argument).args(rest);
+                command
+                    .envs(KEYS)
+                    .current_dir(home.path())
+                    .arg(&argument)
+                    .args(rest);
                 let result = told(command.output().unwrap());
                 if rest[0] == "--lab" && result.code == 3 {
                     continue;
@@ -422,7 +557,10 @@ fn p31_no_value_of_a_flag_ends_outside_the_table() {
     }
     // Every value of every command goes through a parser that refuses or takes it.
     fn walk(command: &clap::Command, path: &[String]) {
-        for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+        for arg in command
+            .get_arguments()
+            .filter(|arg| arg.get_action().takes_values())
+        {
             let Some(long) = arg.get_long() else { continue };
             for value in ODD {
                 let mut words: Vec<std::ffi::OsString> = vec!["freezeframe".into()];

@@ -205,7 +205,10 @@ async fn p26_a_profile_named_by_flag_signs_every_request_whatever_the_environmen
     );
     read(&session).await.unwrap();
     for (host, _, key) in fake.calls.lock().unwrap().iter() {
-        assert_eq!((host.as_str(), key.as_str()), ("lab.invalid:4566", "AKIAVIEW1"));
+        assert_eq!(
+            (host.as_str(), key.as_str()),
+            ("lab.invalid:4566", "AKIAVIEW1")
+        );
     }
     assert_eq!(
         session.cli_flags(),
@@ -220,7 +223,11 @@ async fn p26_a_profile_that_is_not_there_asks_nobody() {
     for more in [&ENV[..], &[]] {
         let problem = home.open(&fake, flags("viewr"), more).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Usage);
-        assert!(problem.mend.contains("`viewer`"), "{problem} / {}", problem.mend);
+        assert!(
+            problem.mend.contains("`viewer`"),
+            "{problem} / {}",
+            problem.mend
+        );
     }
     assert!(fake.calls.lock().unwrap().is_empty());
 }
@@ -271,13 +278,17 @@ async fn what_has_no_service_at_the_endpoint_is_refused_before_anybody_is_asked(
         let fake = Fake::default();
         let problem = home.open(&fake, flags(profile), &[]).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Usage, "{problem}");
-        assert!(problem.cause.contains("http://lab.invalid:4566"), "{problem}");
+        assert!(
+            problem.cause.contains("http://lab.invalid:4566"),
+            "{problem}"
+        );
         assert!(fake.calls.lock().unwrap().is_empty(), "{profile}");
     }
 }
 
 #[tokio::test]
-async fn credentials_that_were_renewed_in_the_file_are_read_when_aws_says_that_the_old_ones_ended() {
+async fn credentials_that_were_renewed_in_the_file_are_read_when_aws_says_that_the_old_ones_ended()
+{
     let home = Home::new("", &keys("viewer", "AKIAOLD1"));
     let fake = Fake::default();
     let session = home.open(&fake, flags("viewer"), &[]).await.unwrap();
@@ -290,7 +301,11 @@ async fn credentials_that_were_renewed_in_the_file_are_read_when_aws_says_that_t
     assert_eq!(problem.kind, Kind::Credentials);
     read(&session).await.unwrap();
     let proven = fake.calls("GetCallerIdentity");
-    assert_eq!(proven.len(), 2, "the new ones were proven before they were used");
+    assert_eq!(
+        proven.len(),
+        2,
+        "the new ones were proven before they were used"
+    );
     assert_eq!(proven[1].1, "AKIANEW1");
     assert!(session.arn().ends_with("AKIANEW1"), "{}", session.arn());
 }
@@ -311,7 +326,11 @@ async fn credentials_are_read_again_when_a_person_asks_and_never_those_of_anothe
         problem.cause.contains("222222222222") && problem.cause.contains("111111111111"),
         "{problem}"
     );
-    assert_eq!(fake.calls("DescribeVolumes").len(), 1, "nothing was sent with them");
+    assert_eq!(
+        fake.calls("DescribeVolumes").len(),
+        1,
+        "nothing was sent with them"
+    );
     // A profile that went away is told as what it is, and when it is back all is well.
     home.credentials("[viewer\n");
     let problem = read(&session).await.unwrap_err();
@@ -333,7 +352,11 @@ async fn a_role_that_ends_is_assumed_again() {
     read(&session).await.unwrap();
     read(&session).await.unwrap();
     assert_eq!(fake.calls("AssumeRole").len(), 2);
-    let readers: Vec<String> = fake.calls("DescribeVolumes").into_iter().map(|(_, key)| key).collect();
+    let readers: Vec<String> = fake
+        .calls("DescribeVolumes")
+        .into_iter()
+        .map(|(_, key)| key)
+        .collect();
     assert_eq!(readers, ["ASIA2ROLE7", "ASIA2ROLE7"]);
 }
 
@@ -347,5 +370,7 @@ fn the_codes_are_found_in_every_protocols_error() {
     ] {
         assert!(says_ended(body.as_bytes()), "{body}");
     }
-    assert!(!says_ended(b"<Error><Code>UnauthorizedOperation</Code></Error>"));
+    assert!(!says_ended(
+        b"<Error><Code>UnauthorizedOperation</Code></Error>"
+    ));
 }
