@@ -141,7 +141,12 @@ fn nobodys(what: &str, status: u16) -> Problem {
         format!(
             "status {status}, and the answer is no error of AWS's: something in between may have given it"
         ),
-        "look at the proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) and at the endpoint (--endpoint-url)",
+        match status {
+            500.. => UNAVAILABLE,
+            _ => {
+                "look at the proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) and at the endpoint (--endpoint-url)"
+            }
+        },
     ))
 }
 
