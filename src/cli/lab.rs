@@ -11,7 +11,7 @@ use super::args::{Global, RuntimeKind};
 use super::output::{self, Out};
 use super::{exit, printed};
 use crate::aws::session::Options;
-use crate::config::nearest;
+use crate::config::{self, nearest};
 use crate::domain::problem::{Kind, Problem};
 use crate::lab::clock::Clock;
 use crate::lab::keys::Key;
@@ -36,16 +36,24 @@ pub(super) struct Embedded {
 
 impl Embedded {
     /// Points a session's options at the lab.
-    pub(super) fn configure(&self, options: &mut Options, region: Option<&str>) {
+    pub(super) fn configure(
+        &self,
+        options: &mut Options,
+        region: Option<&str>,
+    ) -> Result<(), Problem> {
         options.http = Some(SharedHttpClient::new(self.lab.connector()));
         options.static_credentials = Some(match self.lab.key() {
             Some(key) => (key.access_key.clone(), key.secret.clone()),
             None => ("AKIALAB0000000000000".to_owned(), "lab".to_owned()),
         });
-        options.profile = None;
         // Never resolved: the connector answers whatever the host is called.
         options.endpoint_url = Some("http://lab.invalid".to_owned());
-        options.region = Some(region.unwrap_or(REGION).to_owned());
+        let region = region.filter(|region| !region.is_empty());
+        options.region = Some(match region {
+            Some(region) => config::region(region, "--region")?.as_str().to_owned(),
+            None => REGION.to_owned(),
+        });
+        Ok(())
     }
 
     /// Takes it down.
@@ -91,7 +99,7 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
             "simulated",
         ),
         RuntimeKind::Real => {
-            let dir = lab_dir(global);
+            let dir = lab_dir(global)?;
             let real = RealRuntime::create(dir, REGION).map_err(|cause| {
                 Problem::new(
                     Kind::Local,
@@ -115,7 +123,7 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
     .await
     .map_err(|e| {
         Problem::new(
-            Kind::Local,
+            Kind::Usage,
             "start the lab",
             e.to_string(),
             "correct the world, or take another",
@@ -127,7 +135,7 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
     let key_file = match lab.key() {
         None => None,
         Some(key) => {
-            let file = lab_dir(global).join("credentials");
+            let file = lab_dir(global)?.join("credentials");
             if let Err(cause) = write_key(&file, key) {
                 lab.shutdown().await;
                 return Err(Problem::new(
@@ -148,9 +156,11 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
 }
 
 /// Where the real runtime keeps what it makes.
-fn lab_dir(global: &Global) -> PathBuf {
-    let given = global.lab_dir.clone();
-    given.unwrap_or_else(|| PathBuf::from("/var/tmp/freezeframe-lab"))
+fn lab_dir(global: &Global) -> Result<PathBuf, Problem> {
+    match &global.lab_dir {
+        Some(dir) => config::given(dir, "--lab-dir"),
+        None => Ok(PathBuf::from("/var/tmp/freezeframe-lab")),
+    }
 }
 
 /// Writes the key as AWS's tools read it (`AWS_SHARED_CREDENTIALS_FILE`), for root alone.
@@ -185,7 +195,8 @@ fn fault_plan(name: &str) -> Result<Plan, Problem> {
     match Plan::named(name) {
         Some(plan) => plan,
         None => {
-            let text = std::fs::read_to_string(name).map_err(|e| {
+            let path = config::given(std::path::Path::new(name), "--faults")?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
                 let known = Plan::names().join(", ");
                 Problem::new(
                     Kind::Usage,
@@ -240,7 +251,8 @@ fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {
                 .map_err(|e| wrong(e.to_string()))
         }
         (file, _) => {
-            let text = std::fs::read_to_string(file).map_err(|e| {
+            let path = config::given(std::path::Path::new(file), "--lab")?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
                 Problem::new(
                     Kind::Usage,
                     format!("read the lab world {world}"),
