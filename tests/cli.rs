@@ -10,6 +10,8 @@
 mod doubts;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/targets.rs"]
+mod targets;
 #[path = "cli/told.rs"]
 mod told;
 

@@ -8,7 +8,7 @@ use super::output::{self, Out};
 use super::{exit, note_refusal, printed, signals, typed};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
-use crate::ops::{Ops, restore};
+use crate::ops::{Ops, restore, targets};
 
 pub(super) async fn run(
     ops: &Ops,
@@ -19,7 +19,7 @@ pub(super) async fn run(
         RestoreCommand::Plan(args) => (args, false, false),
         RestoreCommand::Run { restore, yes } => (restore, true, yes),
     };
-    let plan = restore::plan(ops, &request(args)).await?;
+    let plan = restore::plan(ops, &request(ops, args).await?).await?;
     let mut out = Out::new(global.output);
     if global.output == Format::Table {
         show(&mut out, &plan)?;
@@ -94,15 +94,15 @@ pub(super) async fn run(
     Ok(if failed { exit::FAILED } else { exit::OK })
 }
 
-fn request(args: RestoreArgs) -> RestoreRequest {
-    RestoreRequest {
+async fn request(ops: &Ops, args: RestoreArgs) -> Result<RestoreRequest, Problem> {
+    Ok(RestoreRequest {
+        target: targets::id(ops, &args.instance).await?,
         set: args.set,
         only: args.snapshot,
-        target: args.instance,
         device: args.device,
         volume_type: args.volume_type,
         mount_under: args.mount_under,
-    }
+    })
 }
 
 fn show(out: &mut Out, plan: &RestorePlan) -> Result<(), Problem> {
