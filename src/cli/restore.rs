@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, Global, RestoreArgs, RestoreCommand};
 use super::output::{self, Out};
 use super::{exit, note_refusal, printed, signals, typed};
+use crate::domain::naming;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
 use crate::ops::{Ops, restore, targets};
@@ -34,7 +35,7 @@ pub(super) async fn run(
         let question = format!(
             "{} new volumes will be attached to {}.",
             plan.items.len(),
-            plan.target
+            naming::full(Some(&plan.target_name), plan.target.as_str())
         );
         if !typed(&question, plan.target.as_str()).await? {
             return Err(Problem::new(
@@ -107,10 +108,9 @@ async fn request(ops: &Ops, args: RestoreArgs) -> Result<RestoreRequest, Problem
 
 fn show(out: &mut Out, plan: &RestorePlan) -> Result<(), Problem> {
     printed(out.line(&format!(
-        "Restore of {} to {} ({}), beside the data; originals stay as they are.",
+        "Restore of {} to {}, beside the data; originals stay as they are.",
         plan.point_in_time.format("%Y-%m-%d %H:%M:%SZ"),
-        plan.target_name,
-        plan.target
+        naming::full(Some(&plan.target_name), plan.target.as_str())
     )))?;
     for warning in &plan.warnings {
         printed(out.line(&format!("Mind: {warning}")))?;

@@ -145,14 +145,15 @@ pub fn lasted(record: &PhaseRecord, job: &JobView, now: DateTime<Utc>) -> Option
     }
 }
 
-/// The lane, one line below [`WIDE`] cells, two from there on.
+/// The lane, one line below [`WIDE`] cells, two from there on; `who` is how its instance is named.
 pub fn lines(
     job: &JobView,
+    who: &str,
     now: DateTime<Utc>,
     width: usize,
     styles: &Styles,
 ) -> Vec<Line<'static>> {
-    let mut lines = vec![headline(job, now, width, styles)];
+    let mut lines = vec![headline(job, who, now, width, styles)];
     if width >= WIDE {
         lines.push(phases(job, now, width, styles));
     }
@@ -172,7 +173,13 @@ fn loud(job: &JobView, style: Style) -> Style {
     }
 }
 
-fn headline(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) -> Line<'static> {
+fn headline(
+    job: &JobView,
+    who: &str,
+    now: DateTime<Utc>,
+    width: usize,
+    styles: &Styles,
+) -> Line<'static> {
     let (symbol, word, role) = standing(job);
     let look = loud(job, styles.get(role));
     let (names, recipes) = match width {
@@ -182,10 +189,7 @@ fn headline(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) ->
     };
     let mut spans = vec![
         Span::styled(format!("{symbol} "), look),
-        Span::styled(
-            text::pad_middle(&job.spec.instance_name, names),
-            styles.get(Role::Text),
-        ),
+        Span::styled(text::pad_middle(who, names), styles.get(Role::Text)),
         Span::raw(" "),
     ];
     if recipes > 0 {
