@@ -466,10 +466,7 @@ impl Screen for Jobs {
         if let Some(job) = self.chosen(cx) {
             let name = cx.world.who_of(job);
             if can_be_stopped(job, cx) {
-                items.push(item(
-                    Action::CancelJob,
-                    format!("thaw and stop the job of {name}"),
-                ));
+                items.push(item(Action::CancelJob, format!("thaw and stop {name}")));
             }
             if job.thaw_uncertain {
                 items.push(item(Action::ThawAgain, format!("thaw {name} again")));

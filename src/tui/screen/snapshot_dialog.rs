@@ -24,7 +24,7 @@ use crate::tui::widget::text;
 const ON_FAILURE: [OnFailure; 2] = [OnFailure::Skip, OnFailure::CrashConsistent];
 const MODES: [Mode; 2] = [Mode::Coordinated, Mode::Autonomous];
 /// So many lines of the instances are seen before the notes and the whole form are.
-const LEAST_REVIEW: usize = 3;
+const LEAST_REVIEW: usize = 4;
 /// The first choice of a recipe: every instance by its own tag.
 const BY_TAG: &str = "by tag";
 
@@ -289,7 +289,19 @@ impl SnapshotDialog {
     /// is whole where it fits.
     fn lines(&self, cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
         let mut rows: Vec<_> = self.review(cx).collect();
-        rows.sort_by_key(|(id, reason)| (reason.is_some(), cx.world.instance_name(id)));
+        // What a choice overrides is seen first.
+        let overrides = |id: &InstanceId| {
+            let instance = cx.world.instance(id);
+            instance.is_some_and(|i| !self.overridden(i, cx.world).is_empty())
+        };
+        rows.sort_by_cached_key(|(id, reason)| {
+            let refused = reason.is_some();
+            (
+                refused,
+                !refused && !overrides(id),
+                cx.world.instance_name(id),
+            )
+        });
         let recipe = |id: &InstanceId| {
             let instance = cx.world.instance(id);
             let recipe = instance.and_then(|i| self.recipe().or(i.recipe_tag()));
@@ -333,9 +345,11 @@ impl SnapshotDialog {
             }
             let instance = cx.world.instance(id).filter(|_| runs);
             for words in instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world)) {
-                for part in text::wrap(&words, cells.saturating_sub(4)) {
+                let parts = text::wrap(&words, cells.saturating_sub(4));
+                for (n, part) in parts.into_iter().enumerate() {
+                    let mark = if n == 0 { "!" } else { " " };
                     out.push(Line::styled(
-                        format!("  ! {part}"),
+                        format!("  {mark} {part}"),
                         cx.styles.get(Role::Warn),
                     ));
                 }

@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 use super::text;
 use crate::config::theme::Role;
 use crate::domain::job::{JobView, Mode, Phase, PhaseRecord, Verdict};
+use crate::domain::naming;
 use crate::domain::proof;
 use crate::tui::style::{self, Styles};
 
@@ -337,8 +338,10 @@ pub fn foot(
     styles: &Styles,
 ) -> Vec<Line<'static>> {
     let whose = format!(
-        "── {} · {} · {} · {} ",
-        job.spec.instance_name, job.spec.instance, job.spec.recipe, job.spec.mode
+        "── {} · {} · {} ",
+        naming::full(Some(&job.spec.instance_name), job.spec.instance.as_str()),
+        job.spec.recipe,
+        job.spec.mode
     );
     let rule = "─".repeat(width.saturating_sub(text::width(&whose)));
     let mut lines = vec![fitted(
