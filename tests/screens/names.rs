@@ -49,6 +49,18 @@ fn arrive(keys: &str) -> Hands {
 
 /// Whether the name stands somewhere without an end of an id, or a whole one, behind it.
 fn stands_alone(screen: &str, name: &str) -> bool {
+    // Where a dialog's border begins right behind it, the rest lies under the dialog.
+    let covered = |line: &str| {
+        "│┌└".chars().fold(line.to_owned(), |line, border| {
+            let border = format!("{name}{border}");
+            match line.strip_suffix(&border) {
+                Some(rest) => format!("{}{border}", rest.replace(&border, "")),
+                None => line.replace(&border, ""),
+            }
+        })
+    };
+    let screen: Vec<String> = screen.lines().map(covered).collect();
+    let screen = screen.join("\n");
     let flat: Vec<&str> = screen
         .split(|c: char| c.is_whitespace() || "│┌┐└┘─".contains(c))
         .filter(|word| !word.is_empty())
