@@ -15,7 +15,7 @@ use super::session::Opened;
 use super::taken_up::uncertain;
 use super::{exit, jobs, note_refusal, printed, signals};
 use crate::domain::credentials::Who;
-use crate::domain::ids::{InstanceId, RunId, Scope};
+use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::job::{JobSpec, JobView, Mode, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof::{self, Lowered};
