@@ -102,7 +102,7 @@ pub struct JobSpec {
 
 impl JobSpec {
     /// The instance with the end of its id, for words about a job that name nothing else of it.
-    pub fn who(&self) -> String {
+    pub fn named(&self) -> String {
         naming::short(Some(&self.instance_name), self.instance.as_str())
     }
 }

@@ -160,28 +160,28 @@ impl World {
     }
 
     /// The instance where it is shown: by its name, with the end of its id where another has that name too.
-    pub fn who(&self, id: &InstanceId) -> String {
+    pub fn named(&self, id: &InstanceId) -> String {
         self.names.show(self.name(id), id.as_str())
     }
 
     /// The instance where something is frozen, restored or deleted: its name, and the end of its id always.
-    pub fn who_short(&self, id: &InstanceId) -> String {
+    pub fn named_short(&self, id: &InstanceId) -> String {
         naming::short(self.name(id), id.as_str())
     }
 
     /// The same with its whole id.
-    pub fn who_full(&self, id: &InstanceId) -> String {
+    pub fn named_full(&self, id: &InstanceId) -> String {
         naming::full(self.name(id), id.as_str())
     }
 
-    /// The instance of a job as [`World::who`] shows it, by the name that it had then.
-    pub fn who_of(&self, job: &JobView) -> String {
+    /// The instance of a job as [`World::named`] shows it, by the name that it had then.
+    pub fn named_of(&self, job: &JobView) -> String {
         let spec = &job.spec;
         self.names
             .show(Some(&spec.instance_name), spec.instance.as_str())
     }
 
-    /// The volume as [`World::who`] shows instances.
+    /// The volume as [`World::named`] shows instances.
     pub fn which(&self, volume: &Volume) -> String {
         self.volume_names
             .show(volume.tags.name(), volume.id.as_str())

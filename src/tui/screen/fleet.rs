@@ -158,7 +158,7 @@ fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
     };
     vec![
         match instance.tags.name() {
-            Some(_) => Cell::new(cx.world.who(&instance.id)),
+            Some(_) => Cell::new(cx.world.named(&instance.id)),
             None => Cell::new("—"),
         },
         Cell::styled(instance.id.as_str(), Role::Muted),
@@ -298,7 +298,7 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
             .map(|(key, value)| Entry::pair(key, value)),
     );
     Details::new(
-        format!("Instance {}", world.who(&instance.id)),
+        format!("Instance {}", world.named(&instance.id)),
         instance.id.as_str(),
         world.arn("instance", instance.id.as_str()),
         out,
@@ -402,7 +402,7 @@ impl Screen for Fleet {
         if let Subject::Instance(id) = subject
             && !self.list.table.select(id.as_str())
         {
-            let name = cx.world.who(&id);
+            let name = cx.world.named(&id);
             return vec![Request::Say(format!("{name} is not among the rows shown"))];
         }
         Vec::new()
@@ -424,7 +424,7 @@ impl Screen for Fleet {
         if self.list.typing() {
             return Vec::new();
         }
-        let name = cx.world.who(&instance.id);
+        let name = cx.world.named(&instance.id);
         let item = |action, label: String| MenuItem {
             action,
             label,

@@ -178,7 +178,7 @@ impl Jobs {
             .jobs()
             .iter()
             .filter(|job| job.thaw_uncertain)
-            .map(|job| cx.world.who_of(job))
+            .map(|job| cx.world.named_of(job))
             .collect();
         if !uncertain.is_empty() {
             let style = cx
@@ -397,12 +397,12 @@ impl Screen for Jobs {
             // Where something is held there is no time for questions. Elsewhere there is.
             Action::CancelJob if holds(job) => Reaction::Done(vec![
                 Request::CancelJob(id),
-                Request::Say(format!("thawing and stopping {}", job.spec.who())),
+                Request::Say(format!("thawing and stopping {}", job.spec.named())),
             ]),
             Action::CancelJob => Reaction::ask(Request::Open(Box::new(questions::cancel(job)))),
             Action::ThawAgain => Reaction::Done(vec![
                 Request::ThawAgain(id),
-                Request::Say(format!("thawing {} again", job.spec.who())),
+                Request::Say(format!("thawing {} again", job.spec.named())),
             ]),
             Action::ShowSet => Reaction::ask(Request::Go(ScreenId::Snapshots, Subject::Set(id))),
             Action::Restore => Reaction::ask(Request::Go(ScreenId::Restore, Subject::Set(id))),
@@ -464,7 +464,7 @@ impl Screen for Jobs {
         };
         let mut items = Vec::new();
         if let Some(job) = self.chosen(cx) {
-            let name = cx.world.who_of(job);
+            let name = cx.world.named_of(job);
             if can_be_stopped(job, cx) {
                 items.push(item(Action::CancelJob, format!("thaw and stop {name}")));
             }
@@ -570,7 +570,7 @@ impl Screen for Jobs {
             };
             let here = n == self.cursor;
             for (i, mut line) in
-                lane::lines(job, &cx.world.who_of(job), cx.now, lane_width, cx.styles)
+                lane::lines(job, &cx.world.named_of(job), cx.now, lane_width, cx.styles)
                     .into_iter()
                     .take(height)
                     .enumerate()

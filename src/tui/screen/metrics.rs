@@ -184,7 +184,7 @@ impl Metrics {
     }
 
     fn emptiness(&self, instance: &InstanceId, cx: &Cx<'_>) -> String {
-        let name = cx.world.who(instance);
+        let name = cx.world.named(instance);
         let days = self.days();
         match cx.world.last_proven(instance) {
             Some(set) => format!(
@@ -279,7 +279,7 @@ fn say(frame: &mut Frame<'_>, area: Rect, words: &str, role: Role, cx: &Cx<'_>) 
 impl Screen for Metrics {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.instance {
-            Some(id) => format!("Metrics of {}", cx.world.who_full(id)),
+            Some(id) => format!("Metrics of {}", cx.world.named_full(id)),
             None => format!("Metrics: choose an instance ({})", self.picker.len()),
         }
     }

@@ -118,7 +118,7 @@ impl Restore {
         if let Some(set) = cx.world.set(&target.set) {
             let (symbol, word, role) = style::level(Some(set.level));
             let whose = set.instance.as_ref();
-            let whose = whose.map_or_else(|| "?".to_owned(), |id| cx.world.who_full(id));
+            let whose = whose.map_or_else(|| "?".to_owned(), |id| cx.world.named_full(id));
             let worth = if set.level.is_proven() {
                 ""
             } else {
@@ -217,7 +217,7 @@ impl Screen for Restore {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.stage {
             Stage::Choose => match &self.choose.instance {
-                Some(id) => format!("Restore 1/4, {}: point in time", cx.world.who_short(id)),
+                Some(id) => format!("Restore 1/4, {}: point in time", cx.world.named_short(id)),
                 None => "Restore 1/4: point in time".to_owned(),
             },
             Stage::Target(_) => "Restore 2/4: target".to_owned(),

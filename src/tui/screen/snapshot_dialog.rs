@@ -311,8 +311,8 @@ impl SnapshotDialog {
             rows.iter().map(|(id, _)| text::width(&of(id))).max()
         };
         let recipes = widest(&recipe).unwrap_or(0);
-        let whole = |id: &InstanceId| cx.world.who_full(id);
-        let short = |id: &InstanceId| cx.world.who_short(id);
+        let whole = |id: &InstanceId| cx.world.named_full(id);
+        let short = |id: &InstanceId| cx.world.named_short(id);
         let names = widest(&whole).unwrap_or(0);
         let fits = names <= cells / 2 && names + recipes + 4 <= cells;
         let names = if fits {

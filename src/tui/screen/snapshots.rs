@@ -91,7 +91,7 @@ impl Snapshots {
 
 fn instance_name(snapshot: &Snapshot, world: &World) -> String {
     match snapshot.instance() {
-        Some(id) => world.who(&id),
+        Some(id) => world.named(&id),
         None => String::new(),
     }
 }
@@ -146,7 +146,7 @@ impl Screen for Snapshots {
         match &self.only {
             Only::All => "Snapshots".to_owned(),
             Only::Volume(id) => format!("Snapshots of {id}"),
-            Only::Instance(id) => format!("Snapshots of {}", cx.world.who(id)),
+            Only::Instance(id) => format!("Snapshots of {}", cx.world.named(id)),
             Only::Set(job) => format!("Snapshots of set {job}"),
         }
     }
@@ -281,7 +281,7 @@ impl Screen for Snapshots {
             items.push(item(Action::ShowSet, "show only this set".to_owned()));
         }
         if let Some(id) = snapshot.instance() {
-            let label = format!("backup metrics of {}", cx.world.who(&id));
+            let label = format!("backup metrics of {}", cx.world.named(&id));
             items.push(item(Action::Metrics, label));
         }
         items.push(item(Action::Describe, format!("describe {}", snapshot.id)));

@@ -76,7 +76,7 @@ fn attached(volume: &Volume, world: &World) -> String {
             };
             // What is the same everywhere only takes room from the names.
             let device = a.device.strip_prefix("/dev/").unwrap_or(&a.device);
-            format!("{}:{device}{state}", world.who(&a.instance))
+            format!("{}:{device}{state}", world.named(&a.instance))
         })
         .collect();
     places.join(", ")
@@ -186,7 +186,7 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
     for a in &volume.attachments {
         out.push(Entry::pair(
             &*a.device,
-            format!("{}, {}", world.who_full(&a.instance), a.state),
+            format!("{}, {}", world.named_full(&a.instance), a.state),
         ));
     }
     let snapshots: Vec<_> = world
@@ -228,7 +228,7 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
 impl Screen for Volumes {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.only {
-            Some(id) => format!("Volumes of {}", cx.world.who(id)),
+            Some(id) => format!("Volumes of {}", cx.world.named(id)),
             None => "Volumes".to_owned(),
         }
     }
@@ -338,7 +338,7 @@ impl Screen for Volumes {
             ),
         ];
         if let Some(a) = volume.attachments.first() {
-            let name = cx.world.who(&a.instance);
+            let name = cx.world.named(&a.instance);
             items.insert(
                 1,
                 item(Action::Metrics, format!("backup metrics of {name}")),

@@ -91,7 +91,7 @@ pub fn cancel_of_another(job: &JobView) -> Question {
             "Thaw and stop",
             vec![
                 Request::CancelJob(job.spec.job.clone()),
-                Request::Say(format!("thawing {}", job.spec.who())),
+                Request::Say(format!("thawing {}", job.spec.named())),
             ],
         ),
     ];

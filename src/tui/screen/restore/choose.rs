@@ -149,7 +149,7 @@ impl Choose {
         match &self.instance {
             Some(id) => format!(
                 "there is no set of {} to restore from; take a snapshot in Fleet (1), or Esc for all sets",
-                cx.world.who(id)
+                cx.world.named(id)
             ),
             None => "there is no set to restore from; take a snapshot in Fleet (1)".to_owned(),
         }
@@ -246,7 +246,7 @@ fn cells(set: &SnapshotSet, cx: &Cx<'_>) -> Vec<Cell> {
         Cell::new(
             set.instance
                 .as_ref()
-                .map_or_else(|| "?".to_owned(), |id| cx.world.who_short(id)),
+                .map_or_else(|| "?".to_owned(), |id| cx.world.named_short(id)),
         ),
     ]
 }

@@ -84,7 +84,7 @@ impl Screen for Page {
         };
         let of = cx.world.set(job).and_then(|set| set.instance.clone());
         match of {
-            Some(id) => format!("Set of {}: evidence", cx.world.who(&id)),
+            Some(id) => format!("Set of {}: evidence", cx.world.named(&id)),
             None => "Set: evidence".to_owned(),
         }
     }
@@ -186,7 +186,7 @@ fn set_facts(set: &SnapshotSet, here: Option<&SnapshotId>, cx: &Cx<'_>, out: &mu
     let instance = set
         .instance
         .as_ref()
-        .map_or("unknown".to_owned(), |id| world.who_full(id));
+        .map_or("unknown".to_owned(), |id| world.named_full(id));
     out.push(Entry::pair("Instance", instance));
     out.push(Entry::pair(
         "Started",
