@@ -22,6 +22,7 @@ use super::error::problem;
 use super::pace::Pace;
 use super::poll::Poller;
 use super::progress::Progress;
+pub use super::whose::LabHome;
 use super::whose::Whose;
 use crate::domain::ids::{AccountId, Region, Scope};
 use crate::domain::problem::{Kind, Problem};
@@ -188,6 +189,11 @@ impl Session {
     /// The runtime of the lab that answers, `simulated` or `real`; `None` at AWS. Every answer so far has said so.
     pub fn lab(&self) -> Option<&'static str> {
         self.whose.lab()
+    }
+
+    /// Where the instances of the lab that answers are; `None` at AWS.
+    pub fn lab_home(&self) -> Option<LabHome> {
+        self.whose.home()
     }
 
     /// What the AWS CLI needs beside the region to reach the same account: ` --profile P`, ` --endpoint-url U`.
