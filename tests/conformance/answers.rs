@@ -29,7 +29,8 @@ async fn every_answer_fits_its_output_shape() {
     let calls = tour(&lab).await;
     let mut faults = BTreeSet::new();
     for call in &calls {
-        let at = |fault: &String| format!("{} by {:?}: {fault}", call.operation, call.by);
+        let (operation, input) = (&call.operation, &call.input);
+        let at = |fault: &String| format!("{operation} {input} by {:?}: {fault}", call.by);
         faults.extend(call.answer.faults.iter().map(at));
     }
     assert!(faults.is_empty(), "{faults:#?}");
