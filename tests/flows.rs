@@ -56,12 +56,6 @@ async fn a_binary_log_on_a_volume_of_its_own_must_be_frozen_too() {
         spec.mounts = mounts.clone();
         let view = bench.run(spec).await;
         assert_eq!(view.verdict, Some(verdict), "{mounts:?}: {view:#?}");
-        let said = format!("{:?}", view.evidence.links);
-        assert_eq!(
-            said.contains("/var/lib/mysql-binlog"),
-            !mounts.is_empty(),
-            "{said}"
-        );
     }
 }
 
