@@ -304,6 +304,10 @@ pub(super) async fn serve(global: &Global, world: &str, port: u16) -> Result<u8,
         .key()
         .map_or(("AKIALAB", "lab"), |key| (&*key.access_key, &*key.secret));
     printed(out.line(&format!(
+        "  {REGION} holds {} instances; every other region is empty",
+        embedded.lab.instances()
+    )))?;
+    printed(out.line(&format!(
         "  AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={secret} aws --region {REGION} --endpoint-url http://{address} ec2 describe-instances"
     )))?;
     if let Some(file) = &embedded.key_file {

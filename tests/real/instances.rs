@@ -198,7 +198,7 @@ fn p30_only_the_key_that_a_real_lab_made_sends_a_command() {
             format!("OPTIONS / HTTP/1.1\r\nHost: HERE\r\nOrigin: null\r\n{send}"),
             405,
         ),
-        (format!("POST / HTTP/1.1\r\nHost: HERE\r\n{send}"), 403),
+        (format!("POST / HTTP/1.1\r\nHost: HERE\r\n{send}"), 400),
         (
             format!(
                 "PUT /imds/{FILES}/latest/api/token HTTP/1.1\r\nHost: HERE\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
