@@ -10,6 +10,8 @@
 mod doubts;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/prunes.rs"]
+mod prunes;
 #[path = "cli/told.rs"]
 mod told;
 

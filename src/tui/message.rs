@@ -1,5 +1,7 @@
 //! What reaches the screens: answers with the generation that asked, job state, progress, notices.
 
+use chrono::{DateTime, Utc};
+
 use super::effect::Generation;
 use crate::domain::ids::{JobId, Scope};
 use crate::domain::instance::Instance;
@@ -8,6 +10,7 @@ use crate::domain::job::JobView;
 use crate::domain::metrics::Series;
 use crate::domain::problem::Problem;
 pub use crate::domain::prune::PruneProgress;
+use crate::domain::prune::PruneRecord;
 use crate::domain::restore::{RestorePlan, RestoreView};
 use crate::domain::retention::PrunePlan;
 use crate::domain::snapshot::Snapshot;
@@ -43,6 +46,15 @@ pub enum Part {
     Snapshots(Result<(Vec<Snapshot>, Vec<Image>), Problem>),
 }
 
+/// Prunes and restores on record, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Past {
+    /// Prunes.
+    pub prunes: Vec<PruneRecord>,
+    /// Restores, each with when it began.
+    pub restores: Vec<(DateTime<Utc>, RestoreView)>,
+}
+
 /// One message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
@@ -68,6 +80,8 @@ pub enum Message {
         generation: Generation,
         result: Result<Vec<Series>, Problem>,
     },
+    /// What the journal has of prunes and restores; it is shown as it was asked for last.
+    Past(Result<Box<Past>, Problem>),
     /// A prune plan.
     PrunePlanned {
         generation: Generation,
