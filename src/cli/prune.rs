@@ -28,7 +28,7 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
         }
         plan => plan?,
     };
-    let mut out = Out::new(global.output);
+    let mut out = Out::new(global.output).acting(ops.session.who());
     if plan.is_of_nothing() {
         output::problem(&plan.of_nothing(), global.output);
         return Ok(exit::NOTHING);
@@ -49,10 +49,11 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
     }
     if !args.yes {
         let question = format!(
-            "{} of {}, as shown above, will be deleted in {}.",
+            "{} of {}, as shown above, will be deleted: {}, in {}.",
             count(doomed, "snapshot"),
             count(plan.deletions().count(), "set"),
-            plan.title(),
+            plan.policy.scope_words(),
+            ops.session.who()
         );
         if !typed(&question, &format!("delete {doomed}")).await? {
             return Err(Problem::new(

@@ -147,6 +147,22 @@ proptest! {
     }
 
     #[test]
+    fn p27_a_plan_of_some_instances_keeps_of_theirs_what_its_words_keep(story in story(), n in counts()) {
+        // Volumes that move between two instances: sets of odd numbers are of the one that the plan is of.
+        let mut all = snapshots(&story);
+        for one in &mut all {
+            let odd = one.job().and_then(|job| u32::from_str_radix(&job.as_str()[..8], 16).ok()).is_some_and(|n| n % 2 == 1);
+            one.tags.set(tags::INSTANCE, if odd { "i-00000001" } else { "i-00000002" });
+        }
+        let all = inventory(all);
+        let policy = Policy { instance: vec!["i-00000001".into()], ..policy(n) };
+        let doomed = numbers(&scope_tests::plan_of(&policy, &all, &["i-00000001"]));
+        let of_it: Vec<Told> = story.iter().filter(|t| t.0 % 2 == 1).cloned().collect();
+        prop_assert!(doomed.iter().all(|n| n % 2 == 1), "out of scope: {:?}", doomed);
+        prop_assert!(doomed.is_disjoint(&kept(&of_it, &policy)));
+    }
+
+    #[test]
     fn p27_dropping_the_unproven_early_is_asked_for_by_name(story in story(), n in counts(), days in 0..70_u32) {
         let all = inventory(snapshots(&story));
         let without = numbers(&planned(&policy(n), &all, now()));

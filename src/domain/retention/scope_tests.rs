@@ -50,7 +50,7 @@ fn world() -> Inventory {
     }
 }
 
-fn plan_of(policy: &Policy, all: &Inventory, ids: &[&str]) -> PrunePlan {
+pub(super) fn plan_of(policy: &Policy, all: &Inventory, ids: &[&str]) -> PrunePlan {
     let ids: Vec<InstanceId> = ids.iter().map(|id| InstanceId::from_api(*id)).collect();
     let chosen: Vec<Chosen> = policy
         .selections()

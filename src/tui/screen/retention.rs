@@ -131,7 +131,7 @@ impl Retention {
 }
 
 /// The last question before anything is deleted.
-fn question(plan: &PrunePlan) -> Question {
+fn question(plan: &PrunePlan, cx: &Cx<'_>) -> Question {
     let snapshots = plan.doomed().len();
     let (keep, sets, blocked) = plan.counts();
     let lines = vec![
@@ -175,11 +175,9 @@ fn question(plan: &PrunePlan) -> Question {
             vec![Request::RunPrune(Box::new(plan.clone()))],
         ),
     ];
-    let title = if snapshots == 1 {
-        "Delete 1 snapshot?".to_owned()
-    } else {
-        format!("Delete {snapshots} snapshots?")
-    };
+    let title = cx
+        .world
+        .titled(&format!("Delete {}?", count(snapshots, "snapshot")));
     Question::new(title, lines, choices).typed(format!("delete {snapshots}"))
 }
 
@@ -348,7 +346,7 @@ impl Screen for Retention {
                             format!("writes are refused: {reason}"),
                             "start freezeframe without --read-only, or press ctrl-r until the account is known",
                         )),
-                        None => Request::Open(Box::new(question(review.plan()))),
+                        None => Request::Open(Box::new(question(review.plan(), cx))),
                     });
                 }
                 Action::Edit | Action::Back => {
