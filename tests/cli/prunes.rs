@@ -85,7 +85,8 @@ fn a_scope_is_in_the_title_and_one_that_matches_nothing_is_three() {
     };
     let prod = prune(&["--tag", "Env=prod"]);
     assert_eq!(prod.code, 0, "{}", prod.err);
-    let title = prod.out.lines().next().unwrap();
+    // After the line that says who acts.
+    let title = prod.out.lines().nth(1).unwrap();
     assert!(
         title.contains("tag Env=prod") && title.contains("eu-central-1"),
         "{title}"
@@ -94,7 +95,7 @@ fn a_scope_is_in_the_title_and_one_that_matches_nothing_is_three() {
         prune(&[])
             .out
             .lines()
-            .next()
+            .nth(1)
             .unwrap()
             .contains("every instance")
     );
