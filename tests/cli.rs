@@ -8,10 +8,14 @@
 
 #[path = "cli/doubts.rs"]
 mod doubts;
+#[path = "cli/lab.rs"]
+mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/prunes.rs"]
 mod prunes;
+#[path = "cli/targets.rs"]
+mod targets;
 #[path = "cli/told.rs"]
 mod told;
 #[path = "cli/who.rs"]

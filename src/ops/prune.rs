@@ -5,8 +5,9 @@ mod run;
 
 use std::collections::HashMap;
 
+use super::targets::{self, Named};
 use super::{Ops, inventory};
-use crate::domain::ids::InstanceId;
+use crate::domain::ids::{IdError, InstanceId};
 use crate::domain::instance::Instance;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{self, Chosen, Facts, Policy, PrunePlan};
@@ -63,27 +64,16 @@ pub async fn plan(ops: &Ops, policy: &Policy) -> Result<PrunePlan, Problem> {
 
 /// The instance that a person means. An id is taken as it is: sets outlive their instance.
 fn meant(ops: &Ops, all: &[Instance], name: &str) -> Result<InstanceId, Problem> {
-    if let Ok(id) = name.parse() {
-        return Ok(id);
-    }
-    let having: Vec<&Instance> = all.iter().filter(|i| i.tags.name() == Some(name)).collect();
-    match having.as_slice() {
-        [one] => Ok(one.id.clone()),
-        [] => Err(Problem::new(
-            Kind::NotFound,
-            format!("find the instance `{name}`"),
-            format!("no instance of {} has this Name", ops.scope()),
-            "`freezeframe list instances` shows ids and names; one that is gone is named by its id",
-        )),
-        several => Err(Problem::new(
+    let named: Named = name.parse().map_err(|error: IdError| {
+        Problem::new(
             Kind::Usage,
-            format!("find the instance `{name}`"),
-            format!(
-                "{} instances of {} have this Name",
-                several.len(),
-                ops.scope()
-            ),
-            "name the one that is meant by its id",
-        )),
+            "find the instances of the plan",
+            error.to_string(),
+            "give an id or a Name",
+        )
+    })?;
+    match &named {
+        Named::Id(id) => Ok(id.clone()),
+        Named::Name(_) => targets::one(all, &named, ops.scope()).map(|i| i.id.clone()),
     }
 }

@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 
 use super::policy;
 use crate::config::theme::Role;
+use crate::domain::naming;
 use crate::domain::prune::count;
 use crate::domain::retention::{Decision, Fate, PrunePlan};
 use crate::tui::action::Action;
@@ -23,7 +24,7 @@ pub const BY_HAND: &str = "kept by hand";
 
 const COLUMNS: [Column; 6] = [
     Column::new("fate", 9, 10, 0),
-    Column::new("instance", 10, 14, 0),
+    Column::new("instance", 12, 22, 0).middle(),
     Column::new("taken", 16, 16, 1),
     Column::new("level", 13, 13, 3),
     Column::new("snapshots", 11, 12, 2).right(),
@@ -180,10 +181,12 @@ impl Review {
                 style::ago(decision.started, cx.now)
             ),
         ));
-        let instance = decision.instance.as_ref().map_or("unknown", |i| i.as_str());
         entries.push(Entry::pair(
             "instance",
-            format!("{} ({instance})", decision.instance_name),
+            decision.instance.as_ref().map_or_else(
+                || "unknown".to_owned(),
+                |id| naming::full(Some(&decision.instance_name), id.as_str()),
+            ),
         ));
         let job = decision
             .job
@@ -260,7 +263,7 @@ impl Review {
             "nothing to delete".to_owned()
         } else {
             format!(
-                "{} to delete; space keeps one by hand, p goes on",
+                "{} to delete; space keeps one by hand, R goes on",
                 count(snapshots, "snapshot")
             )
         };
@@ -318,7 +321,10 @@ impl Review {
             };
             vec![
                 Cell::styled(format!("{symbol} {word}"), role),
-                Cell::new(&decision.instance_name),
+                Cell::new(decision.instance.as_ref().map_or_else(
+                    || decision.instance_name.clone(),
+                    |id| naming::short(Some(&decision.instance_name), id.as_str()),
+                )),
                 Cell::styled(
                     decision.started.format("%Y-%m-%d %H:%M").to_string(),
                     Role::Muted,
