@@ -458,7 +458,8 @@ fn swarm(rng: &mut fastrand::Rng, story: &mut Story) {
             let kind = kinds[rng.usize(0..kinds.len())];
             let mut entry = fault(rng, call, command, Some(kind));
             // The calls of a job that matter come late, and more than once.
-            entry.skip = rng.u32(0..[1, 4, 12][rng.usize(0..3)]);
+            let late = [1, 4, 12][rng.usize(0..3)];
+            entry.skip = rng.u32(0..late);
             entry
         })
         .collect();
