@@ -9,6 +9,7 @@ use crossterm::event::{
 use freezeframe::tui::app::Input;
 use freezeframe::tui::event_loop::{Signal, run_with};
 use freezeframe::tui::message::Part;
+use freezeframe::tui::style::Depth;
 use futures::{StreamExt as _, stream};
 use proptest::prelude::*;
 use ratatui::backend::CrosstermBackend;
@@ -117,8 +118,19 @@ fn befall(hands: &mut Hands, happening: Happening) {
     }
 }
 
+/// Where it begins: the states of the screens that work, and those of the lists, the dialogs, the help, the prompts.
 fn state(n: usize) -> (&'static str, Hands) {
     let mut states = every_state();
+    let keys = [
+        "1", "2", "3", "3d", "1d", "1/db", "1 jv j", "1a", "1as", "1as?", ":", ":res", "?", "3a",
+        "5", "6",
+    ];
+    states.extend(keys.into_iter().map(|keys| {
+        let mut hands = Hands::loaded();
+        hands.press(keys);
+        (keys, hands)
+    }));
+    states.push(("nothing yet", Hands::new(Depth::None)));
     let n = n % states.len();
     states.swap_remove(n)
 }
@@ -156,7 +168,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn config() -> ProptestConfig {
     ProptestConfig {
-        cases: 96,
+        cases: 128,
         failure_persistence: None,
         max_shrink_iters: 400,
         ..ProptestConfig::default()

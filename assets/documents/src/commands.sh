@@ -348,7 +348,9 @@ begin() {
     note_process $$ foreground
     if autonomous; then must autonomous yes; fi
     # The guard and the holder run a copy in memory, so that no frozen or slow disk lies under their own text.
-    if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script"; then refuse arm-failed 'the script cannot read its own file'; fi
+    if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script" 2>/dev/null; then
+        refuse arm-failed "the script cannot copy itself into $JOBS"
+    fi
     pin_mounts
     sync_mounts
     "$SETSID" "$SH" "$S/script" --guard "$S" </dev/null >/dev/null 2>&1 &
