@@ -12,6 +12,8 @@ mod doubts;
 mod mistakes;
 #[path = "cli/told.rs"]
 mod told;
+#[path = "cli/who.rs"]
+mod who;
 
 use std::path::Path;
 
