@@ -53,6 +53,7 @@ pub struct Seed {
     pub theme: Option<Theme>,
 }
 
+#[cfg(test)]
 impl Seed {
     pub fn of(number: u64) -> Self {
         Self {

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::draw::{Draw, Seed};
+use super::draw::Seed;
 use super::shrink::Cut;
 use super::story::Story;
 
@@ -23,6 +23,7 @@ impl Entry {
         self.cuts.iter().fold(drawn, cut)
     }
 
+    #[cfg(test)]
     fn parse(line: &str) -> Result<Self, String> {
         let mut entry = Self {
             seed: Seed::of(0),
@@ -40,7 +41,7 @@ impl Entry {
                         .map_err(|e: std::num::ParseIntError| format!("{flag} {value}: {e}"))?;
                     seen = true;
                 }
-                "--draw" => entry.seed.draw = value.parse::<Draw>().map_err(wrong)?,
+                "--draw" => entry.seed.draw = value.parse().map_err(wrong)?,
                 "--story" => entry.seed.theme = Some(value.parse().map_err(wrong)?),
                 "--cut" => entry.cuts = cuts(value)?,
                 _ => return Err(format!("{flag} is not understood")),
@@ -67,7 +68,8 @@ impl std::fmt::Display for Entry {
 }
 
 /// Cuts with commas between them.
-pub fn cuts(text: &str) -> Result<Vec<Cut>, String> {
+#[cfg(test)]
+fn cuts(text: &str) -> Result<Vec<Cut>, String> {
     text.split(',').map(str::parse).collect()
 }
 
@@ -80,6 +82,7 @@ pub fn path() -> PathBuf {
 ///
 /// # Errors
 /// Names the line that is not understood.
+#[cfg(test)]
 pub fn parse(text: &str) -> Result<Vec<Entry>, String> {
     let lines = (1..).zip(text.lines());
     let lines = lines.map(|(n, line)| (n, line.split('#').next().unwrap_or_default().trim()));
