@@ -540,7 +540,12 @@ fn p31_no_value_of_a_flag_ends_outside_the_table() {
             }
             let mut argument = std::ffi::OsString::from(format!("--{flag}="));
             argument.push(odd(value));
+            // A world is made where the flag has something to do with it.
+            let of_a_world = ["lab", "seed", "faults", "region", "lab-dir"];
             for rest in [&["config", "show"][..], &["--lab", "list", "jobs"]] {
+                if rest[0] == "--lab" && !of_a_world.contains(&flag.as_str()) {
+                    continue;
+                }
                 let mut command = command(home.path());
                 command
                     .envs(KEYS)
