@@ -381,6 +381,20 @@ fn the_environments_proxy_is_used_and_this_machine_is_never_behind_it() {
         plain[0].starts_with("POST http://sts.example.test/"),
         "{plain:?}"
     );
+    let shown = with(
+        &home,
+        &[
+            KEYS[0],
+            KEYS[1],
+            ("HTTPS_PROXY", "http://me:secret@proxy.example.org:3128"),
+        ],
+        &["config", "show"],
+    );
+    assert!(
+        shown.out.contains("proxy.example.org:3128") && !shown.out.contains("secret"),
+        "{}",
+        shown.out
+    );
     let tunnel = ask("https://sts.example.test", &[]);
     assert!(
         tunnel[0].starts_with("CONNECT sts.example.test:443"),
