@@ -8,8 +8,12 @@
 
 #[path = "cli/doubts.rs"]
 mod doubts;
+#[path = "cli/lab.rs"]
+mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/targets.rs"]
+mod targets;
 #[path = "cli/told.rs"]
 mod told;
 #[path = "cli/who.rs"]
