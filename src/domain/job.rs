@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use super::label::Label;
 use super::level::Level;
+use super::naming;
 use super::problem::Problem;
 
 /// Who calls `CreateSnapshots` while the freeze holds.
@@ -97,6 +98,13 @@ pub struct JobSpec {
     /// The document is not one of ours: it keeps Data Lifecycle Manager's contract and speaks no FF1.
     #[serde(default)]
     pub foreign: bool,
+}
+
+impl JobSpec {
+    /// The instance with the end of its id, for words about a job that name nothing else of it.
+    pub fn named(&self) -> String {
+        naming::short(Some(&self.instance_name), self.instance.as_str())
+    }
 }
 
 /// The phases of a job, in order.
