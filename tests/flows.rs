@@ -10,6 +10,8 @@
 mod gone;
 #[path = "flows/pruned.rs"]
 mod pruned;
+#[path = "flows/renewed.rs"]
+mod renewed;
 mod support;
 
 use std::sync::Arc;
