@@ -262,24 +262,9 @@ pub(super) async fn run(
         }
     }))?;
     if empty && what != Listing::Jobs {
-        say_where_a_lab_has_some(ops);
+        ops.session.elsewhere().iter().for_each(|why| note(why));
     }
     Ok(if empty { exit::NOTHING } else { exit::OK })
-}
-
-/// An empty region of a lab explains itself.
-fn say_where_a_lab_has_some(ops: &Ops) {
-    let here = &ops.scope().region;
-    if let Some(home) = ops
-        .session
-        .lab_home()
-        .filter(|home| home.region != here.as_str())
-    {
-        note(&format!(
-            "this lab has nothing in {here}: its {} instances are in {}; ask with --region {}",
-            home.instances, home.region, home.region
-        ));
-    }
 }
 
 /// The names of the instances; looked up only when they are asked for.

@@ -453,6 +453,7 @@ fn identity(ops: &Ops) -> Identity {
         read_only: session.read_only(),
         lab: session.lab().map(str::to_owned),
         own_world: ops.journal.is_of_own_world(),
+        elsewhere: session.elsewhere(),
     }
 }
 

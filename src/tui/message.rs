@@ -32,6 +32,8 @@ pub struct Identity {
     pub lab: Option<String>,
     /// The instances are this process's own: the embedded lab's.
     pub own_world: bool,
+    /// Which region has the instances, in a region of a lab that has none.
+    pub elsewhere: Option<String>,
 }
 
 /// One part of the fleet; each pane loads and fails by itself.
