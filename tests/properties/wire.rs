@@ -346,7 +346,7 @@ fn p30_many_members_are_refused_before_they_are_looked_at() {
             (
                 format!(
                     "Action=DeleteTags{}",
-                    list(1_001, &|_| format!("ResourceId.{}={INSTANCE}", 0))
+                    list(1_001, &|n| format!("ResourceId.{n}={INSTANCE}"))
                 ),
                 "InvalidParameterValue",
             ),
@@ -366,9 +366,7 @@ fn p30_many_members_are_refused_before_they_are_looked_at() {
             ),
         ] {
             let said = ask(&lab, ec2, "", form.clone()).await;
-            // The same id under one index is one id.
-            let fits = said == code || (form.contains("ResourceId.0") && said.is_empty());
-            assert!(fits, "{form:.60}: {said}");
+            assert_eq!(said, code, "{form:.60}");
         }
         lives(&lab).await;
     });
@@ -710,7 +708,7 @@ fn bent(value: &mut Value, at: usize, how: u8, text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn p30_any_bytes_get_an_answer(tongue in 0..TONGUES.len(), action in "[A-Za-z]{0,20}", body in prop::collection::vec(any::<u8>(), 0..2_000)) {
