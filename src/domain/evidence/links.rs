@@ -348,6 +348,10 @@ impl Sides<'_> {
         let thawed = self.post.thawed_mounts();
         match frozen.iter().find(|m| !thawed.contains(*m)) {
             Some(open) => Err(format!("nobody saw our own thaw of {open}")),
+            // What is missing may be what breaks the chain: an error, a probe that finds a mount frozen.
+            None if !self.post.reached_its_end() => Err(
+                "the output of the command that thawed was cut off before its last line".to_owned(),
+            ),
             None => Ok(format!(
                 "our own FITHAW returned 0 for {}",
                 thawed.join(", ")
