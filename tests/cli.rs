@@ -10,6 +10,8 @@
 mod doubts;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/sets.rs"]
+mod sets;
 #[path = "cli/told.rs"]
 mod told;
 

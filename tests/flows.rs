@@ -8,6 +8,8 @@
 
 #[path = "flows/gone.rs"]
 mod gone;
+#[path = "flows/sets.rs"]
+mod sets;
 mod support;
 
 use std::sync::Arc;
@@ -1018,12 +1020,8 @@ async fn a_restore_beside_the_data_leaves_the_originals_alone() {
         .await;
     let before = bench.ops.session.volumes().await.unwrap();
     let request = RestoreRequest {
-        set: view.spec.job.clone(),
-        only: Vec::new(),
-        target: view.spec.instance.clone(),
-        device: None,
-        volume_type: None,
         mount_under: Some("/restore".to_owned()),
+        ..RestoreRequest::new(view.spec.job.clone(), view.spec.instance.clone())
     };
     let plan = restore::plan(&bench.ops, &request).await.unwrap();
     let covered = view

@@ -62,6 +62,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             opened.config.snapshot.mode,
             opened.config.snapshot.on_failure,
         );
+        app = app.tagging(opened.config.tagging());
         let outcome = event_loop::run(
             &mut terminal,
             &mut app,

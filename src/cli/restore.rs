@@ -8,6 +8,7 @@ use super::output::{self, Out};
 use super::{exit, note_refusal, printed, signals, typed};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
+use crate::domain::text::counted;
 use crate::ops::{Ops, restore};
 
 pub(super) async fn run(
@@ -32,8 +33,8 @@ pub(super) async fn run(
     }
     if !yes {
         let question = format!(
-            "{} new volumes will be attached to {}.",
-            plan.items.len(),
+            "{} will be attached to {}.",
+            counted(plan.items.len(), "new volume"),
             plan.target
         );
         if !typed(&question, plan.target.as_str()).await? {
@@ -80,13 +81,13 @@ pub(super) async fn run(
     let left = left.count();
     if left > 0 && stop.is_cancelled() {
         output::note(&format!(
-            "stopped: {} of {} volumes are restored, {left} were not begun; nothing existing was touched. \
-             Plan again with --snapshot for those that are left.",
+            "stopped: {} of {} restored, {left} not begun; nothing existing was touched. \
+             Plan again with --snapshot for what is left.",
             view.items
                 .iter()
                 .filter(|i| i.state == StepState::Done)
                 .count(),
-            view.items.len()
+            counted(view.items.len(), "volume")
         ));
         return Ok(exit::INTERRUPTED);
     }
@@ -101,6 +102,13 @@ fn request(args: RestoreArgs) -> RestoreRequest {
         target: args.instance,
         device: args.device,
         volume_type: args.volume_type,
+        iops: args.iops,
+        throughput: args.throughput,
+        encrypted: args.encrypted,
+        kms_key: args.kms_key,
+        copy_tags: args.copy_tag,
+        copy_all_tags: args.copy_all_tags,
+        in_sets: args.in_sets,
         mount_under: args.mount_under,
     }
 }
@@ -114,6 +122,9 @@ fn show(out: &mut Out, plan: &RestorePlan) -> Result<(), Problem> {
     )))?;
     for warning in &plan.warnings {
         printed(out.line(&format!("Mind: {warning}")))?;
+    }
+    for note in &plan.notes {
+        printed(out.line(&format!("Note: {note}")))?;
     }
     for (n, call) in plan.calls.iter().enumerate() {
         printed(out.line(&format!("{}. {}: {}", n + 1, call.operation, call.words)))?;

@@ -14,6 +14,8 @@ use crate::domain::job::{Mode, OnFailure};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
 use crate::domain::run::Limits;
+use crate::domain::set_plan::{SetOptions, Tagging};
+use crate::domain::tags::Tags;
 
 /// Names the configuration file, as `--config` does.
 pub const CONFIG: &str = "FREEZEFRAME_CONFIG";
@@ -41,6 +43,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Snapshots.
     pub snapshot: Snapshot,
+    /// Restores.
+    pub restore: Restore,
     /// Limits of a run.
     pub run: Limits,
     /// Retention policies by name.
@@ -67,6 +71,18 @@ pub struct Snapshot {
     pub on_failure: OnFailure,
     /// Who calls `CreateSnapshots`.
     pub mode: Mode,
+    /// Tags that every snapshot gets.
+    pub tags: BTreeMap<String, String>,
+    /// Keys of the volumes' tags that snapshots keep first where there is no room for all.
+    pub keep_tags: Vec<String>,
+}
+
+/// How sets are restored when the command line does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Restore {
+    /// Keys of the source's tags that restored copies get.
+    pub copy_tags: Vec<String>,
 }
 
 impl Default for Config {
@@ -80,9 +96,21 @@ impl Default for Config {
             theme: "freezeframe".to_owned(),
             metrics: Metrics::default(),
             snapshot: Snapshot::default(),
+            restore: Restore::default(),
             run: Limits::default(),
             retention: BTreeMap::new(),
             recipes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What it says of tags.
+    pub fn tagging(&self) -> Tagging {
+        Tagging {
+            tags: Tags(self.snapshot.tags.clone()),
+            keep_tags: self.snapshot.keep_tags.clone(),
+            copy_tags: self.restore.copy_tags.clone(),
         }
     }
 }
@@ -101,6 +129,8 @@ impl Default for Snapshot {
             budget_seconds: 30,
             on_failure: OnFailure::Skip,
             mode: Mode::Coordinated,
+            tags: BTreeMap::new(),
+            keep_tags: Vec::new(),
         }
     }
 }
@@ -260,6 +290,17 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
             ),
             "choose 1 to 999 seconds",
         ));
+    }
+    for (key, value) in &config.snapshot.tags {
+        SetOptions::check_tag(key, value).map_err(|why| {
+            let key = crate::domain::text::visible(key);
+            Problem::new(
+                Kind::Usage,
+                format!("read the tag `{key}` of {}", at(&["snapshot", "tags"])),
+                why,
+                "correct it, or remove it",
+            )
+        })?;
     }
     if config.read_only {
         let line = at(&["read_only"]);

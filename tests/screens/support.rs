@@ -293,6 +293,7 @@ pub fn job(phase: Phase) -> JobView {
             parameters: std::collections::BTreeMap::new(),
             group: None,
             foreign: false,
+            set_options: Default::default(),
         },
         phase,
         verdict: None,

@@ -567,6 +567,7 @@ check_parameters() {
     check mounts "$MOUNTS" '^(auto|/[A-Za-z0-9._/@+-]*(,/[A-Za-z0-9._/@+-]*)*)$'
     check mode "$MODE" '^(coordinated|autonomous)$'
     check freezeRoot "$FREEZE_ROOT" '^(no|yes)$'
+    check leaveOut "$LEAVE_OUT" '^[a-z0-9,-]+$'
     check recipe "$RECIPE_NAME" '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
     case $COMMAND/$MODE in snapshot/* | dry-run/autonomous) AUTONOMOUS=yes ;; esac
     # The agent needs its files to take the next command; only where one command does it all may they freeze.

@@ -17,6 +17,7 @@ use crate::domain::ids::JobId;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof;
 use crate::domain::restore::{RestorePlan, RestoreView, is_root_device};
+use crate::domain::text::counted;
 use crate::tui::action::Action;
 use crate::tui::app::world::Remembered;
 use crate::tui::message::Message;
@@ -458,6 +459,9 @@ impl Screen for Restore {
 fn copy(plan: &RestorePlan) -> Reaction {
     Reaction::Done(vec![
         Request::Copy(words::cli(plan)),
-        Request::Say(format!("copied {} AWS CLI lines", plan.calls.len())),
+        Request::Say(format!(
+            "copied {}",
+            counted(plan.calls.len(), "AWS CLI line")
+        )),
     ])
 }

@@ -26,6 +26,9 @@ const MODES: [Mode; 2] = [Mode::Coordinated, Mode::Autonomous];
 /// The first choice of a recipe: every instance by its own tag.
 const BY_TAG: &str = "by tag";
 
+/// Most notes of the sets.
+const NOTES: usize = 3;
+
 /// What the choices mean.
 const EXPLAINED: &[&str] = &[
     "recipe: how the instances are quiesced; by tag takes what each one's tag ConsistentSnapshot says.",
@@ -182,6 +185,28 @@ impl SnapshotDialog {
             notes.push((
                 "Frozen at most: as each recipe says.".to_owned(),
                 Role::Muted,
+            ));
+        }
+        notes
+    }
+
+    /// What is known of the sets beforehand: what is left out of them, what is left off the snapshots, which restored copies
+    /// they hold.
+    fn set_notes(&self, cx: &Cx<'_>) -> Vec<(String, Role)> {
+        let runs = self.review(cx).filter(|(_, reason)| reason.is_none());
+        let mut notes: Vec<(String, Role)> = runs
+            .flat_map(|(id, _)| {
+                let name = cx.world.instance_name(id);
+                let notes = cx.world.set_notes(id).into_iter();
+                notes.map(move |note| (format!("! {name} ({id}): {note}"), Role::Warn))
+            })
+            .collect();
+        if notes.len() > NOTES {
+            let more = notes.len() - NOTES;
+            notes.truncate(NOTES);
+            notes.push((
+                format!("! and {more} more; `freezeframe snapshot --dry-run` tells all"),
+                Role::Warn,
             ));
         }
         notes
@@ -379,6 +404,7 @@ impl Screen for SnapshotDialog {
         let notes: Vec<Line<'_>> = self
             .notes()
             .into_iter()
+            .chain(self.set_notes(cx))
             .flat_map(|(words, role)| {
                 text::wrap(&words, usize::from(width))
                     .into_iter()

@@ -10,6 +10,7 @@ use super::list::{List, Listed, Words, reaction};
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::InstanceId;
+use crate::domain::tags::{EXCLUDE, RESTORED_FROM};
 use crate::domain::volume::Volume;
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
@@ -82,6 +83,11 @@ fn attached(volume: &Volume, world: &World) -> String {
     places.join(", ")
 }
 
+/// Whether its tag keeps it out of sets.
+fn is_excluded(volume: &Volume) -> bool {
+    volume.tags.get(EXCLUDE).is_some()
+}
+
 fn compare(world: &World, a: &Volume, b: &Volume, column: usize) -> Ordering {
     let backups = |row: &Volume| world.backups(&row.id);
     match column {
@@ -117,6 +123,7 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
                 role,
             )
         }
+        None if is_excluded(volume) => Cell::styled("left out by tag", Role::Muted),
         None if read => Cell::styled("none", Role::Warn),
         None => Cell::styled("…", Role::Muted),
     };
@@ -175,6 +182,16 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
     }
     if let Some(snapshot) = &volume.from_snapshot {
         out.push(Entry::pair("Made from", snapshot.as_str()));
+    }
+    if is_excluded(volume) {
+        out.push(Entry::Pair(
+            "Sets".into(),
+            format!("left out of every set by its tag {EXCLUDE}"),
+            Role::Warn,
+        ));
+    }
+    if let Some(from) = volume.tags.get(RESTORED_FROM) {
+        out.push(Entry::pair("Restored from", from));
     }
     out.push(Entry::Section(format!(
         "Attachments ({})",
