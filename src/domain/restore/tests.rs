@@ -513,7 +513,7 @@ fn the_lines_are_exact_for_a_shell() {
         "{created}"
     );
     assert!(
-        created.contains(r#"{"Key":"Name","Value":"it's $(id)"}"#),
+        created.contains(r#"{"Key":"Name","Value":"it's $(id), restored 1970-01-01 00:00Z"}"#),
         "{created}"
     );
     assert!(run(&plan.calls[1].cli).contains("[--volume-id]\n[vol-0abc]\n"));
