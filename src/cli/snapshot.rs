@@ -242,6 +242,7 @@ async fn drive(
     let clock = opened.ops.clock;
     let drain = tokio::spawn(async move {
         let mut holding = HashSet::new();
+        let mut planned = HashSet::new();
         let mut ticks = tokio::time::interval(TICK);
         loop {
             let view = tokio::select! {
@@ -264,6 +265,18 @@ async fn drive(
                 holding.remove(&view.spec.job);
             }
             frozen.store(!holding.is_empty(), Ordering::Relaxed);
+            if let Some(plan) = view.set_plan.as_ref().filter(|_| live)
+                && planned.insert(view.spec.instance.clone())
+            {
+                for note in plan.notes() {
+                    let JobSpec {
+                        instance,
+                        instance_name,
+                        ..
+                    } = &view.spec;
+                    output::note(&format!("{instance} {instance_name}: {note}"));
+                }
+            }
             if let Some(line) = progress.line(&view, clock.now()).filter(|_| live) {
                 output::note(&line);
             }

@@ -9,7 +9,6 @@ use super::ids::{CommandId, JobId, SnapshotId, VolumeId};
 use super::job::{EvidenceReport, Mode};
 use super::level::Level;
 use super::machine::{CreatedSnapshot, PreflightFacts};
-use super::set_plan::SetPlan;
 use super::text::visible;
 use super::trace::Trace;
 use links::Sides;
@@ -129,10 +128,7 @@ pub fn judge(facts: &Facts<'_>) -> (EvidenceReport, Vec<Judged>) {
         failsafe_fired: pre.fired() == Some(true) || helped.fired() == Some(true),
         positions: kept::positions(&[pre, helped]),
         files: kept::files(&[pre, helped]),
-        notes: kept::notes(&[pre, helped])
-            .into_iter()
-            .chain(preflight.set.iter().flat_map(SetPlan::notes))
-            .collect(),
+        notes: kept::notes(&[pre, helped]),
         left_out: preflight
             .set
             .as_ref()

@@ -93,7 +93,7 @@ async fn a_volume_with_fifty_tags_is_backed_up_and_what_is_left_off_is_told() {
                 assert!(of.keys().all(|key| kept(key)), "{of:?} {:?}", made.tags);
             }
         }
-        let told = view.evidence.notes.join("\n");
+        let told = view.set_plan.as_ref().unwrap().notes().join("\n");
         assert!(
             told.contains(volume.as_str()) && told.contains("zz48"),
             "{told}"
@@ -212,7 +212,7 @@ async fn a_restored_copy_enters_later_sets_only_where_that_was_asked_for() {
         assert_eq!(second.verdict, Some(Verdict::Application), "{second:#?}");
         let more = if in_sets { done.items.len() } else { 0 };
         assert_eq!(second.set.len(), first.set.len() + more);
-        let told = second.evidence.notes.join("\n");
+        let told = second.set_plan.as_ref().unwrap().notes().join("\n");
         let word = if in_sets {
             "is a restored copy, made from snap-"
         } else {

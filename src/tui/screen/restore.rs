@@ -192,7 +192,7 @@ fn question(plan: &RestorePlan, cx: &Cx<'_>) -> Question {
         .iter()
         .filter(|item| item.mount.is_some())
         .count();
-    let lines = vec![
+    let mut lines = vec![
         (
             format!(
                 "{made} created and attached to {} ({})",
@@ -207,6 +207,21 @@ fn question(plan: &RestorePlan, cx: &Cx<'_>) -> Question {
         ),
         ("originals are untouched".to_owned(), Role::Ok),
     ];
+    let same: Vec<&str> = plan
+        .items
+        .iter()
+        .flat_map(|item| &item.same_filesystems)
+        .map(|twin| twin.volume.as_str())
+        .collect();
+    if !same.is_empty() {
+        lines.push((
+            format!(
+                "the same filesystem UUIDs are there already, on {}: mount the copies by their devices, not by UUID or LABEL",
+                same.join(", ")
+            ),
+            Role::Warn,
+        ));
+    }
     let choices = vec![
         Choice::safe("Do nothing"),
         Choice::guarded("Restore", vec![Request::RunRestore(Box::new(plan.clone()))]),
