@@ -241,9 +241,7 @@ pub fn plan(
         } else if is_root && options.exclude_root {
             Some(LeftOutBy::Root)
         } else {
-            volume
-                .filter(|v| v.tags.get(tags::EXCLUDE).is_some())
-                .map(|_| LeftOutBy::Tag)
+            volume.filter(|v| v.is_excluded()).map(|_| LeftOutBy::Tag)
         };
         match by {
             Some(by) => plan.left_out.push(LeftOut {

@@ -264,6 +264,8 @@ test_auto_aws_cli_where_curl_cannot_sign() {
     rc=$?
     [ "$(events '[.[] | select(.t=="snapshot") | .gib] | join(" ")')" = '9 10 11' ] || { fail "no snapshots told: $WHY"; rc=1; }
     called_once || rc=1
+    fake leave-out
+    [ $rc != 0 ] || { run $FS snapshot "executionId=$JOB2" leaveOut=root,tags,vol-0aaaaaaaaaaaaaaa2,vol-0aaaaaaaaaaaaaaa9 && expect 0 && called_once; } || rc=1
     fake refused
     [ $rc != 0 ] || { run $FS snapshot "executionId=$JOB1" && expect 201 snapshot-refused; } || rc=1
     mount --bind "$W/bin" /usr/local/bin

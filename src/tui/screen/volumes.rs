@@ -83,11 +83,6 @@ fn attached(volume: &Volume, world: &World) -> String {
     places.join(", ")
 }
 
-/// Whether its tag keeps it out of sets.
-fn is_excluded(volume: &Volume) -> bool {
-    volume.tags.get(EXCLUDE).is_some()
-}
-
 fn compare(world: &World, a: &Volume, b: &Volume, column: usize) -> Ordering {
     let backups = |row: &Volume| world.backups(&row.id);
     match column {
@@ -123,7 +118,7 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
                 role,
             )
         }
-        None if is_excluded(volume) => Cell::styled("left out by tag", Role::Muted),
+        None if volume.is_excluded() => Cell::styled("left out by tag", Role::Muted),
         None if read => Cell::styled("none", Role::Warn),
         None => Cell::styled("…", Role::Muted),
     };
@@ -183,7 +178,7 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
     if let Some(snapshot) = &volume.from_snapshot {
         out.push(Entry::pair("Made from", snapshot.as_str()));
     }
-    if is_excluded(volume) {
+    if volume.is_excluded() {
         out.push(Entry::Pair(
             "Sets".into(),
             format!("left out of every set by its tag {EXCLUDE}"),
