@@ -307,6 +307,7 @@ pub fn job(phase: Phase) -> JobView {
         frozen_since: (phase == Phase::Frozen).then(|| noon() - TimeDelta::milliseconds(500)),
         freeze_window_ms: None,
         set: Vec::new(),
+        set_plan: None,
         evidence: EvidenceReport::default(),
         owed_labels: Vec::new(),
         set_unseen: false,
