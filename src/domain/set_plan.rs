@@ -173,13 +173,13 @@ pub struct SetMember {
     pub volume: VolumeId,
     /// Its device name.
     pub device: String,
-    /// The snapshot that an earlier restore made it from.
+    /// The snapshot that an earlier restore made it from, as its tag says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored_from: Option<SnapshotId>,
     /// What is recorded with its snapshot; `None` where the volume could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<VolumeRecord>,
-    /// The volume's tags that its snapshot gets.
+    /// The volume's tags that its snapshot gets with its label, where the call does not copy them.
     #[serde(default)]
     pub tags: Tags,
     /// Those that it does not get.
@@ -257,7 +257,7 @@ pub fn plan(
                     device: device.device.clone(),
                     restored_from: volume
                         .and_then(|v| v.tags.get(tags::RESTORED_FROM))
-                        .map(SnapshotId::from_api),
+                        .and_then(|id| id.parse().ok()),
                     record: volume.map(VolumeRecord::of),
                     tags,
                     left_off,
@@ -282,6 +282,12 @@ pub fn plan(
         ));
     }
     plan.copies_tags = plan.members.iter().all(|m| m.left_off.is_empty());
+    if plan.copies_tags {
+        // The call brings them: nobody needs them here.
+        for member in &mut plan.members {
+            member.tags = Tags::default();
+        }
+    }
     Ok(plan)
 }
 

@@ -146,7 +146,8 @@ pub(super) fn of(
     iops(request, &limits, known.as_ref(), gib, &mut out)?;
     throughput(request, &limits, known.as_ref(), &mut out)?;
     if known.is_none() {
-        out.notes.push(unknown(request, member, &out));
+        let note = unknown(request, member, &out);
+        out.notes.extend(note);
     }
     if let (Some((now, Source::SourceVolume)), Some(then)) = (&known, &recorded)
         && (&now.volume_type, now.iops, now.throughput)
@@ -177,7 +178,7 @@ fn words(record: &VolumeRecord) -> String {
 }
 
 /// What nobody knows of a source volume that is gone and was not recorded.
-fn unknown(request: &RestoreRequest, member: &Snapshot, out: &Performance) -> String {
+fn unknown(request: &RestoreRequest, member: &Snapshot, out: &Performance) -> Option<String> {
     let mut lacking = Vec::new();
     if request.volume_type.is_none() {
         lacking.push("type");
@@ -190,22 +191,15 @@ fn unknown(request: &RestoreRequest, member: &Snapshot, out: &Performance) -> St
         lacking.push("throughput");
     }
     let what = match lacking.as_slice() {
-        [] => "performance".to_owned(),
+        [] => return None,
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     };
-    format!(
-        "{what} of {} are not known: the volume is gone and nothing was recorded with the set, so {} becomes a {} volume{}; \
-         choose with --type, --iops, --throughput (in the console: step 2)",
-        member.volume,
-        member.id,
-        out.volume_type,
-        if lacking.is_empty() {
-            ""
-        } else {
-            " with the defaults"
-        }
-    )
+    Some(format!(
+        "not known: {what} of {}; it is gone and nothing was recorded with the set, so {} becomes a {} volume with the \
+         defaults; choose with --type, --iops, --throughput (in the console: step 2)",
+        member.volume, member.id, out.volume_type
+    ))
 }
 
 type Known = (VolumeRecord, Source);

@@ -359,7 +359,7 @@ fn performance_survives_the_source_volume_and_says_where_it_comes_from() {
     assert_eq!(plan_old.items[0].performance(), "gp3 (the default)");
     let said = plan_old.warnings.join("\n");
     assert!(
-        said.contains("type, IOPS and throughput of vol-11111111 are not known"),
+        said.contains("not known: type, IOPS and throughput of vol-11111111"),
         "{said}"
     );
     // A tag that somebody bent is no record.

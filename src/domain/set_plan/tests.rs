@@ -119,7 +119,7 @@ fn tags_that_would_say_something_untrue_of_a_snapshot_are_left_off() {
         &[
             (tags::FROZEN_MS, "3"),
             (tags::SET_SIZE, "1"),
-            (tags::RESTORED_FROM, "snap-1"),
+            (tags::RESTORED_FROM, "snap-11111111"),
             ("dlm:managed", "true"),
             (tags::PIN, "yes"),
             ("Env", "prod"),
@@ -138,10 +138,10 @@ fn tags_that_would_say_something_untrue_of_a_snapshot_are_left_off() {
     // A restored copy that is still attached is announced.
     assert_eq!(
         plan.members[0].restored_from,
-        Some(SnapshotId::from_api("snap-1"))
+        Some(SnapshotId::from_api("snap-11111111"))
     );
     assert!(
-        plan.notes()[0].contains("restored copy, made from snap-1"),
+        plan.notes()[0].contains("restored copy, made from snap-11111111"),
         "{:?}",
         plan.notes()
     );
