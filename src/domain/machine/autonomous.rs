@@ -33,7 +33,7 @@ impl Job {
 
     /// The plan of the set, once it is known.
     pub fn set_plan(&self) -> Option<&SetPlan> {
-        let seen = self.facts.as_ref().and_then(|f| f.set.as_ref());
+        let seen = self.facts.as_ref().and_then(|f| f.set.as_deref());
         seen.or(self.planned.as_ref())
     }
 

@@ -94,7 +94,7 @@ pub struct PreflightFacts {
     pub paths: Vec<EnginePath>,
     /// Which volumes the set holds and which tags their snapshots get; unknown when missing.
     #[serde(default)]
-    pub set: Option<SetPlan>,
+    pub set: Option<Box<SetPlan>>,
 }
 
 impl PreflightFacts {
@@ -343,9 +343,9 @@ impl PreflightFacts {
             }
         }
         let had = !self.covered.is_empty();
-        self.set = Some(set);
+        self.set = Some(Box::new(set));
         let covered = self.covered_volumes().is_empty();
-        let set = self.set.as_ref();
+        let set = self.set.as_deref();
         match set.and_then(|set| set.left_out.first()) {
             Some(out) if had && covered => Err((
                 format!(

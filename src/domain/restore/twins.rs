@@ -37,7 +37,7 @@ fn way(
     let mut seen: BTreeSet<String> = from.iter().map(ToString::to_string).collect();
     for _ in 0..FAR {
         // The volume of a copied snapshot is a number that means nothing (aws-facts 4.1).
-        let Some(id) = volume.take().filter(|v| has_meaning(v)) else {
+        let Some(id) = volume.take().filter(has_meaning) else {
             break;
         };
         if !seen.insert(id.to_string()) {

@@ -463,7 +463,7 @@ fn renumbered(line: &str, seq: usize) -> String {
 #[test]
 fn positions_become_tags_only_where_there_is_room() {
     let mut facts = facts();
-    facts.set = Some(SetPlan {
+    facts.set = Some(Box::new(SetPlan {
         members: vec![SetMember {
             volume: VolumeId::from_api("vol-00000000000000002"),
             device: "/dev/sdf".into(),
@@ -475,7 +475,7 @@ fn positions_become_tags_only_where_there_is_room() {
         }],
         copies_tags: true,
         ..SetPlan::default()
-    });
+    }));
     let mut s = Story::of(spec_of(OnFailure::Skip));
     s.tell(Event::Start);
     s.tell(Event::Preflight(Ok(facts)));
