@@ -21,7 +21,7 @@ pub(super) async fn run(
         RestoreCommand::Run { restore, yes } => (restore, true, yes),
     };
     let plan = restore::plan(ops, &request(args)).await?;
-    let mut out = Out::new(global.output);
+    let mut out = Out::new(global.output).acting(ops.session.who());
     if global.output == Format::Table {
         show(&mut out, &plan)?;
     } else if !go {
@@ -33,9 +33,10 @@ pub(super) async fn run(
     }
     if !yes {
         let question = format!(
-            "{} will be attached to {}.",
+            "{} will be attached to {} in {}.",
             counted(plan.items.len(), "new volume"),
-            plan.target
+            plan.target,
+            ops.session.who()
         );
         if !typed(&question, plan.target.as_str()).await? {
             return Err(Problem::new(
