@@ -220,6 +220,37 @@ const KEYS: &[Key] = &[
         set: |config, text| word(text).map(|word| config.snapshot.mode = word),
     },
     Key {
+        key: "snapshot.keep_tags",
+        variables: &["FREEZEFRAME_SNAPSHOT_KEEP_TAGS"],
+        set: |config, text| {
+            config.snapshot.keep_tags = listed(text);
+            Ok(())
+        },
+    },
+    Key {
+        key: "snapshot.tags",
+        variables: &["FREEZEFRAME_SNAPSHOT_TAGS"],
+        set: |config, text| {
+            let pairs = listed(text).into_iter().map(|pair| {
+                let (key, value) = pair
+                    .split_once('=')
+                    .ok_or_else(|| format!("`{pair}` is not KEY=VALUE"))?;
+                SetOptions::check_tag(key, value)?;
+                Ok((key.to_owned(), value.to_owned()))
+            });
+            config.snapshot.tags = pairs.collect::<Result<_, String>>()?;
+            Ok(())
+        },
+    },
+    Key {
+        key: "restore.copy_tags",
+        variables: &["FREEZEFRAME_RESTORE_COPY_TAGS"],
+        set: |config, text| {
+            config.restore.copy_tags = listed(text);
+            Ok(())
+        },
+    },
+    Key {
         key: "run.at_once",
         variables: &["FREEZEFRAME_RUN_AT_ONCE"],
         set: |config, text| number(text).map(|n| config.run.at_once = n),
@@ -243,6 +274,12 @@ const KEYS: &[Key] = &[
         set: |config, text| number(text).map(|n| config.run.retries = n),
     },
 ];
+
+/// What stands between commas.
+fn listed(text: &str) -> Vec<String> {
+    let words = text.split(',').map(str::trim);
+    words.filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
 
 fn number(text: &str) -> Result<u32, String> {
     text.trim()
@@ -501,17 +538,6 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
         };
         config.origins.set(path.join("."), origin);
     }
-    for (key, value) in &config.snapshot.tags {
-        SetOptions::check_tag(key, value).map_err(|why| {
-            let key = crate::domain::text::visible(key);
-            Problem::new(
-                Kind::Usage,
-                format!("read the tag `{key}` of {}", at(&["snapshot", "tags"])),
-                why,
-                "correct it, or remove it",
-            )
-        })?;
-    }
     if config.read_only {
         let line = at(&["read_only"]);
         config.read_only_mend = Some(format!("remove read_only from {line} to change anything"));
@@ -543,6 +569,17 @@ fn checked(config: &Config, at: impl Fn(&str) -> String) -> Result<(), Problem> 
             ),
             "choose 1 to 999 seconds",
         ));
+    }
+    for (key, value) in &config.snapshot.tags {
+        SetOptions::check_tag(key, value).map_err(|why| {
+            let key = crate::domain::text::visible(key);
+            Problem::new(
+                Kind::Usage,
+                format!("read the tag `{key}` of {}", at("snapshot.tags")),
+                why,
+                "correct it, or remove it",
+            )
+        })?;
     }
     Theme::find(&config.theme).map_err(|problem| {
         Problem::new(
@@ -822,6 +859,8 @@ pub(super) mod tests {
             ("FREEZEFRAME_SNAPSHOT_ON_FAILURE", "maybe"),
             ("FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS", "-1"),
             ("FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS", "0"),
+            ("FREEZEFRAME_SNAPSHOT_TAGS", "aws:x=y"),
+            ("FREEZEFRAME_SNAPSHOT_TAGS", "Team"),
             ("FREEZEFRAME_RUN_AT_ONCE", "many"),
             ("FREEZEFRAME_RUN_RETRIES", "11"),
             ("FREEZEFRAME_THEME", "nope"),
