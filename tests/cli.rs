@@ -8,6 +8,8 @@
 
 #[path = "cli/doubts.rs"]
 mod doubts;
+#[path = "cli/lab.rs"]
+mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/sets.rs"]
