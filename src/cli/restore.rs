@@ -6,10 +6,11 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, Global, RestoreArgs, RestoreCommand};
 use super::output::{self, Out};
 use super::{exit, note_refusal, printed, signals, typed};
+use crate::domain::naming;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
 use crate::domain::text::counted;
-use crate::ops::{Ops, restore};
+use crate::ops::{Ops, restore, targets};
 
 pub(super) async fn run(
     ops: &Ops,
@@ -20,7 +21,7 @@ pub(super) async fn run(
         RestoreCommand::Plan(args) => (args, false, false),
         RestoreCommand::Run { restore, yes } => (restore, true, yes),
     };
-    let plan = restore::plan(ops, &request(args)).await?;
+    let plan = restore::plan(ops, &request(ops, args).await?).await?;
     let mut out = Out::new(global.output).acting(ops.session.who());
     if global.output == Format::Table {
         show(&mut out, &plan)?;
@@ -35,7 +36,7 @@ pub(super) async fn run(
         let question = format!(
             "{} will be attached to {} in {}.",
             counted(plan.items.len(), "new volume"),
-            plan.target,
+            naming::full(Some(&plan.target_name), plan.target.as_str()),
             ops.session.who()
         );
         if !typed(&question, plan.target.as_str()).await? {
@@ -96,11 +97,11 @@ pub(super) async fn run(
     Ok(if failed { exit::FAILED } else { exit::OK })
 }
 
-fn request(args: RestoreArgs) -> RestoreRequest {
-    RestoreRequest {
+async fn request(ops: &Ops, args: RestoreArgs) -> Result<RestoreRequest, Problem> {
+    Ok(RestoreRequest {
+        target: targets::id(ops, &args.instance).await?,
         set: args.set,
         only: args.snapshot,
-        target: args.instance,
         device: args.device,
         volume_type: args.volume_type,
         iops: args.iops,
@@ -111,15 +112,14 @@ fn request(args: RestoreArgs) -> RestoreRequest {
         copy_all_tags: args.copy_all_tags,
         in_sets: args.in_sets,
         mount_under: args.mount_under,
-    }
+    })
 }
 
 fn show(out: &mut Out, plan: &RestorePlan) -> Result<(), Problem> {
     printed(out.line(&format!(
-        "Restore of {} to {} ({}), beside the data; originals stay as they are.",
+        "Restore of {} to {}, beside the data; originals stay as they are.",
         plan.point_in_time.format("%Y-%m-%d %H:%M:%SZ"),
-        plan.target_name,
-        plan.target
+        naming::full(Some(&plan.target_name), plan.target.as_str())
     )))?;
     for warning in &plan.warnings {
         printed(out.line(&format!("Mind: {warning}")))?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use super::label::Label;
 use super::level::Level;
+use super::naming;
 use super::problem::Problem;
 use super::set_plan::{LeftOut, SetOptions, SetPlan};
 
@@ -101,6 +102,13 @@ pub struct JobSpec {
     /// Which volumes to leave out, which tags to add and to keep.
     #[serde(default, skip_serializing_if = "SetOptions::is_empty")]
     pub set_options: SetOptions,
+}
+
+impl JobSpec {
+    /// The instance with the end of its id, for words about a job that name nothing else of it.
+    pub fn named(&self) -> String {
+        naming::short(Some(&self.instance_name), self.instance.as_str())
+    }
 }
 
 /// The phases of a job, in order.
