@@ -161,3 +161,29 @@ fn restore_keeps_the_form_when_planning_fails() {
     restore_planned(&mut hands, Err(problem()));
     insta::assert_snapshot!("restore_no_plan_80x24", hands.screen(80, 24));
 }
+
+/// What a set will not hold, and a restored copy that it will, stand in the review of the run before it begins, and in the
+/// list of volumes.
+#[test]
+fn the_review_of_a_run_says_what_is_left_out_and_which_copies_go_in() {
+    let mut hands = Hands::loaded();
+    let mut volumes = crate::support::volumes();
+    volumes[1].tags.set("freezeframe:exclude", "");
+    volumes[0]
+        .tags
+        .set("freezeframe:restored-from", "snap-0b000000000000002");
+    hands.part(Part::Volumes(Ok(volumes)));
+    hands.press("/db-primary<Enter>as");
+    for (width, height) in [(80, 24), (120, 40)] {
+        let shown = hands.screen(width, height).replace(['│', '\n'], " ");
+        let words: Vec<&str> = shown.split_whitespace().collect();
+        let shown = words.join(" ");
+        for part in [
+            "! not in the set: vol-0a000000000000002",
+            "by its tag",
+            "restored copy",
+        ] {
+            assert!(shown.contains(part), "{width}: {part}: {shown}");
+        }
+    }
+}

@@ -28,9 +28,6 @@ const LEAST_REVIEW: usize = 4;
 /// The first choice of a recipe: every instance by its own tag.
 const BY_TAG: &str = "by tag";
 
-/// Most notes of the sets.
-const NOTES: usize = 3;
-
 /// What the choices mean.
 const EXPLAINED: &[&str] = &[
     "recipe: how the instances are quiesced; by tag takes what each one's tag ConsistentSnapshot says.",
@@ -191,28 +188,6 @@ impl SnapshotDialog {
         notes
     }
 
-    /// What is known of the sets beforehand: what is left out of them, what is left off the snapshots, which restored copies
-    /// they hold.
-    fn set_notes(&self, cx: &Cx<'_>) -> Vec<(String, Role)> {
-        let runs = self.review(cx).filter(|(_, reason)| reason.is_none());
-        let mut notes: Vec<(String, Role)> = runs
-            .flat_map(|(id, _)| {
-                let name = cx.world.instance_name(id);
-                let notes = cx.world.set_notes(id).into_iter();
-                notes.map(move |note| (format!("! {name} ({id}): {note}"), Role::Warn))
-            })
-            .collect();
-        if notes.len() > NOTES {
-            let more = notes.len() - NOTES;
-            notes.truncate(NOTES);
-            notes.push((
-                format!("! and {more} more; `freezeframe snapshot --dry-run` tells all"),
-                Role::Warn,
-            ));
-        }
-        notes
-    }
-
     /// Instances and why each is refused, if it is.
     fn review<'a>(
         &'a self,
@@ -317,7 +292,9 @@ impl SnapshotDialog {
         // What a choice overrides is seen first.
         let overrides = |id: &InstanceId| {
             let instance = cx.world.instance(id);
-            instance.is_some_and(|i| !self.overridden(i, cx.world).is_empty())
+            instance.is_some_and(|i| {
+                !self.overridden(i, cx.world).is_empty() || !cx.world.set_notes(&i.id).is_empty()
+            })
         };
         rows.sort_by_cached_key(|(id, reason)| {
             let refused = reason.is_some();
@@ -369,7 +346,10 @@ impl SnapshotDialog {
                 out.push(Line::from(std::mem::take(&mut head)));
             }
             let instance = cx.world.instance(id).filter(|_| runs);
-            for words in instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world)) {
+            let overridden = instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world));
+            // What is left out of its set, what is left off its snapshots, restored copies that it holds.
+            let noted = instance.map_or_else(Vec::new, |i| cx.world.set_notes(&i.id));
+            for words in overridden.into_iter().chain(noted) {
                 let parts = text::wrap(&words, cells.saturating_sub(4));
                 for (n, part) in parts.into_iter().enumerate() {
                     let mark = if n == 0 { "!" } else { " " };
@@ -479,7 +459,6 @@ impl Screen for SnapshotDialog {
         let notes: Vec<Line<'_>> = self
             .notes()
             .into_iter()
-            .chain(self.set_notes(cx))
             .flat_map(|(words, role)| {
                 text::wrap(&words, usize::from(width))
                     .into_iter()
