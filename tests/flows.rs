@@ -8,6 +8,8 @@
 
 #[path = "flows/gone.rs"]
 mod gone;
+#[path = "flows/renewed.rs"]
+mod renewed;
 #[path = "flows/sets.rs"]
 mod sets;
 mod support;

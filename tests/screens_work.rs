@@ -11,6 +11,8 @@ macro_rules! shows {
 
 #[path = "screens_work/fixtures.rs"]
 mod fixtures;
+#[path = "screens_work/fuzz.rs"]
+mod fuzz;
 #[path = "screens_work/hands.rs"]
 mod hands;
 #[path = "screens_work/jobs.rs"]
