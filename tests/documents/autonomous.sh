@@ -54,7 +54,6 @@ test_auto_leaves_volumes_and_tags_out() {
     grep -q '^DRY CreateSnapshots .* missing=nothing$' "$F/log" || { fail "$(cat "$F/log")"; return 1; }
     run $FS snapshot "executionId=$JOB1" leaveOut=$out && expect 0 && called_once && clean || return 1
 }
-}
 
 test_auto_refusals_and_lost_answers_thaw_and_say_what_is_known() {
     local how want
