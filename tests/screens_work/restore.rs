@@ -81,7 +81,7 @@ fn a_target_is_checked_before_anything_is_asked() {
 fn esc_in_the_list_of_sets_goes_back() {
     let mut hands = Hands::loaded();
     hands.press("/db-primary<Enter>ar");
-    assert!(hands.screen(80, 24).contains("point in time of db-primary"));
+    assert!(hands.screen(80, 24).contains("Restore 1/4, db-primary"));
     hands.press("<Esc>");
     let shown = hands.screen(80, 24);
     assert!(!shown.contains("point in time"), "{shown}");
