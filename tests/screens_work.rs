@@ -11,6 +11,8 @@ macro_rules! shows {
 
 #[path = "screens_work/fixtures.rs"]
 mod fixtures;
+#[path = "screens_work/fuzz.rs"]
+mod fuzz;
 #[path = "screens_work/hands.rs"]
 mod hands;
 #[path = "screens_work/jobs.rs"]
@@ -53,6 +55,7 @@ fn every_state() -> Vec<(&'static str, Hands)> {
         failed: vec![(prune_plan().doomed()[1].clone(), problem())],
         stopped: None,
         finished: true,
+        speed: None,
     };
     deleting.message(Message::Prune(progress));
     let mut choose = Hands::loaded();

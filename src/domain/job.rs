@@ -251,6 +251,21 @@ pub struct EvidenceReport {
     pub notes: Vec<String>,
 }
 
+impl EvidenceReport {
+    /// Whether that link was examined, and holds.
+    pub fn holds(&self, name: &str) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| link.name == name && link.holds)
+    }
+
+    /// Whether the instance itself told that all was frozen, that our own thaw ended every freeze, and that the failsafe
+    /// stood down after it.
+    pub fn tells_of_the_thaw(&self) -> bool {
+        let links = ["frozen", "own-thaw", "failsafe-quiet"];
+        links.iter().all(|name| self.holds(name))
+    }
+}
+
 /// A file that a recipe keeps with its set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptFile {
