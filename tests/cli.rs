@@ -12,6 +12,10 @@ mod doubts;
 mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/prunes.rs"]
+mod prunes;
+#[path = "cli/sets.rs"]
+mod sets;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/told.rs"]

@@ -17,6 +17,7 @@ use crate::domain::inventory::Image;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::RestoreItem;
+use crate::domain::set_plan::CreateCall;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags::{self, Tags};
 use crate::domain::volume::Volume;
@@ -195,6 +196,30 @@ impl Session {
         .await
     }
 
+    /// The snapshots of each of these jobs, found by its tag; a job that has none is missing from the answer.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn snapshots_of_jobs(
+        &self,
+        jobs: &[JobId],
+    ) -> Result<HashMap<JobId, Vec<Snapshot>>, Problem> {
+        let mut found: HashMap<JobId, Vec<Snapshot>> = HashMap::new();
+        for chunk in jobs.chunks(IDS) {
+            let what = format!("read the snapshots of {} sets", chunk.len());
+            let of = filter(
+                &format!("tag:{}", tags::JOB),
+                chunk.iter().map(ToString::to_string),
+            );
+            for snapshot in self.list_snapshots(&what, vec![of]).await? {
+                if let Some(job) = snapshot.job() {
+                    found.entry(job).or_default().push(snapshot);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// These snapshots as they are now; one that is gone is missing from the answer.
     ///
     /// # Errors
@@ -271,6 +296,7 @@ impl Session {
     /// # Errors
     /// Whatever AWS answered.
     pub async fn shared_with(&self, id: &SnapshotId) -> Result<Vec<String>, Problem> {
+        self.pace.take(Bucket::DescribeSnapshotAttribute).await;
         let out = self
             .ec2
             .describe_snapshot_attribute()
@@ -318,7 +344,7 @@ impl Session {
         Ok(rows.into_iter().collect())
     }
 
-    /// One call for every volume of the instance, root included, with the volumes' own tags and `tags`.
+    /// One call for every volume of the instance, root included, that it does not leave out.
     /// One attempt: a repeated call would make a second set. It waits for nothing: its token
     /// ([`Bucket::CreateSnapshots`]) was taken before anything was frozen.
     ///
@@ -328,7 +354,7 @@ impl Session {
         &self,
         instance: &InstanceId,
         description: &str,
-        tags: &Tags,
+        call: &CreateCall,
     ) -> Result<Vec<(SnapshotId, VolumeId, u32)>, Problem> {
         let what = format!("create snapshots of {instance}");
         let out = self
@@ -337,12 +363,16 @@ impl Session {
             .instance_specification(
                 sdk::InstanceSpecification::builder()
                     .instance_id(instance.as_str())
-                    .exclude_boot_volume(false)
+                    .exclude_boot_volume(call.exclude_root)
+                    .set_exclude_data_volume_ids(
+                        Some(call.exclude_data.iter().map(ToString::to_string).collect())
+                            .filter(|ids: &Vec<String>| !ids.is_empty()),
+                    )
                     .build(),
             )
             .description(description)
-            .copy_tags_from_source(sdk::CopyTagsFromSource::Volume)
-            .tag_specifications(specification(sdk::ResourceType::Snapshot, tags))
+            .set_copy_tags_from_source(call.copy_tags.then_some(sdk::CopyTagsFromSource::Volume))
+            .tag_specifications(specification(sdk::ResourceType::Snapshot, &call.tags))
             .send()
             .await
             .map_err(|e| problem(&what, &e));
@@ -429,19 +459,21 @@ impl Session {
             .map_err(|e| problem(&format!("tag {resource}"), &e))
     }
 
-    /// Deletes a snapshot. One that is gone already counts as deleted (aws-facts 4.5).
+    /// Deletes a snapshot, with a token that was set aside for it. One that is gone already counts as deleted
+    /// (aws-facts 4.5).
     ///
     /// # Errors
     /// Whatever AWS answered, such as `InvalidSnapshot.InUse`.
-    pub async fn delete_snapshot(&self, id: &SnapshotId) -> Result<(), Problem> {
-        self.pace.take(Bucket::DeleteSnapshot).await;
+    pub async fn delete_snapshot(&self, token: Token, id: &SnapshotId) -> Result<(), Problem> {
+        token.spend();
         let answer = self
             .ec2_once
             .delete_snapshot()
             .snapshot_id(id.as_str())
             .send()
             .await;
-        match answer.map_err(|e| problem(&format!("delete {id}"), &e)) {
+        let answer = answer.map_err(|e| problem(&format!("delete {id}"), &e));
+        match self.pace.learn(Bucket::DeleteSnapshot, answer) {
             Err(p) if p.code.as_deref() == Some("InvalidSnapshot.NotFound") => Ok(()),
             other => other.map(drop),
         }
@@ -463,6 +495,8 @@ impl Session {
             .volume_type(sdk::VolumeType::from(item.volume_type.as_str()))
             .set_iops(number(item.iops))
             .set_throughput(number(item.throughput))
+            .set_encrypted(item.encrypt.then_some(true))
+            .set_kms_key_id(item.kms_key.clone())
             .client_token(&item.client_token)
             .tag_specifications(specification(sdk::ResourceType::Volume, &item.tags))
             .send()

@@ -54,6 +54,7 @@ pub fn identity() -> Identity {
         read_only: false,
         lab: None,
         own_world: false,
+        elsewhere: None,
     }
 }
 
@@ -297,6 +298,7 @@ pub fn job(phase: Phase) -> JobView {
             parameters: std::collections::BTreeMap::new(),
             group: None,
             foreign: false,
+            set_options: Default::default(),
         },
         phase,
         verdict: None,
@@ -310,6 +312,7 @@ pub fn job(phase: Phase) -> JobView {
         frozen_since: (phase == Phase::Frozen).then(|| noon() - TimeDelta::milliseconds(500)),
         freeze_window_ms: None,
         set: Vec::new(),
+        set_plan: None,
         evidence: EvidenceReport::default(),
         owed_labels: Vec::new(),
         set_unseen: false,

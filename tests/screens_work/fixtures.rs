@@ -8,7 +8,7 @@ use freezeframe::domain::level::Level;
 use freezeframe::domain::metrics::{Metric, Series};
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::domain::restore::{
-    ItemStatus, PlannedCall, Purpose, RestoreItem, RestorePlan, RestoreView, StepState,
+    ItemStatus, PlannedCall, Purpose, RestoreItem, RestorePlan, RestoreView, Source, StepState,
 };
 use freezeframe::domain::retention::{Decision, Fate, PlannedSnapshot, Policy, PrunePlan};
 use freezeframe::domain::tags::Tags;
@@ -228,8 +228,11 @@ fn decision(n: u8, fate: Fate, days: i64, reasons: &[&str]) -> Decision {
         instance_name: "db-primary".into(),
         started: noon() - TimeDelta::days(days),
         level: Some(Level::Application),
+        tagged: Some(Level::Application),
         fate,
         reasons: reasons.iter().map(|r| (*r).to_owned()).collect(),
+        notes: Vec::new(),
+        expected: Some(2),
         snapshots: [("/dev/xvda", 8, 0), ("/dev/sdf", 500, 100)]
             .map(|(device, volume_gib, add)| PlannedSnapshot {
                 id: SnapshotId::from_api(format!("snap-0e0000000000000{:02x}", n + add)),
@@ -237,6 +240,7 @@ fn decision(n: u8, fate: Fate, days: i64, reasons: &[&str]) -> Decision {
                 device: device.into(),
                 volume_gib,
                 state: "completed".into(),
+                tagged: Some(Level::Application),
             })
             .to_vec(),
     }
@@ -250,7 +254,7 @@ pub fn prune_plan() -> PrunePlan {
         &["managed by DLM policy-0123456789abcdef0"],
     );
     foreign.job = None;
-    foreign.level = None;
+    (foreign.level, foreign.tagged, foreign.expected) = (None, None, None);
     foreign.instance_name = "evil\u{1b}[2Jname".into();
     PrunePlan {
         scope: scope(),
@@ -298,6 +302,14 @@ pub fn restore_plan() -> RestorePlan {
             volume_type: "gp3".into(),
             iops: Some(3000),
             throughput: Some(125),
+            type_from: Source::SourceVolume,
+            iops_from: Source::SourceVolume,
+            throughput_from: Source::SourceVolume,
+            encrypted: false,
+            encrypt: false,
+            kms_key: None,
+            same_filesystems: Vec::new(),
+            tags_left_off: Vec::new(),
             device: "/dev/sdg".into(),
             mount: Some("/mnt/restore/sdf".into()),
             tags: Tags::default(),
@@ -318,6 +330,7 @@ pub fn restore_plan() -> RestorePlan {
             },
         ],
         warnings: vec!["InnoDB replays its redo log at the first start".into()],
+        notes: vec!["the copies carry the tag freezeframe:exclude".into()],
     }
 }
 
