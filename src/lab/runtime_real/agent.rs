@@ -133,7 +133,7 @@ fn spawn(place: &Place, invocation: &Invocation) -> std::io::Result<Child> {
         "/var/lib/amazon/ssm/{}/document/orchestration/{}/{step}",
         invocation.instance, invocation.command_id
     );
-    Command::new("nsenter")
+    Command::from(machine::alone("nsenter"))
         .args([
             "-t",
             &place.init.to_string(),

@@ -8,7 +8,7 @@ use std::fs::create_dir_all;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use super::machine;
 use super::record::{Process, Record};
@@ -86,7 +86,7 @@ pivot_root . .freezeframe-old
 cd /
 umount -l /.freezeframe-old
 rmdir /.freezeframe-old
-exec sh -c 'echo ready; exec </dev/null >/dev/null 2>&1; while :; do sleep 86400; done'
+exec sh -c 'echo ready; exec >/dev/null 2>&1; while :; do sleep 86400; done' </dev/null
 "#;
 
 /// A running instance.
@@ -105,7 +105,7 @@ impl Namespace {
         let failed = |error: std::io::Error| format!("{instance}: {error}");
         let root = state_dir.join("roots").join(instance);
         create_dir_all(&root).map_err(failed)?;
-        let mut unshare = Command::new("unshare")
+        let mut unshare = machine::alone("unshare")
             .args([
                 "--mount",
                 "--pid",
@@ -124,13 +124,15 @@ impl Namespace {
             .arg(instance)
             .env_clear()
             .env("PATH", machine::PATH)
-            .stdin(Stdio::null())
+            // A pipe that is closed at once, and no node of this machine's.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Not in our group: ctrl-C is for the console, which then ends its instances in order.
             .process_group(0)
             .spawn()
             .map_err(failed)?;
+        drop(unshare.stdin.take());
         let mut line = String::new();
         if let Some(out) = unshare.stdout.take() {
             BufReader::new(out).read_line(&mut line).map_err(failed)?;

@@ -28,6 +28,7 @@ pub(super) fn check_tools() -> Result<(), RuntimeError> {
         "mknod",
         "hostname",
         "setpriv",
+        "bash",
     ];
     let missing: Vec<&str> = tools.into_iter().filter(|tool| !on_path(tool)).collect();
     if missing.is_empty() {
@@ -44,6 +45,15 @@ fn on_path(tool: &str) -> bool {
 
 /// Where programs are found, also when the caller's environment has no `sbin`.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A program that begins with no descriptor but the first three. Whoever started freezeframe may have left others open,
+/// which lead to this machine's files; `bash`, because `sh` closes those from 10 on nowhere.
+pub(super) fn alone(program: &str) -> Command {
+    const ALONE: &str = r#"for F in /proc/self/fd/*; do F=${F##*/}; case $F in 0|1|2|255) ;; *) eval "exec $F>&-" ;; esac; done; exec "$@""#;
+    let mut command = Command::new("bash");
+    command.args(["--norc", "--noprofile", "-c", ALONE, "bash", program]);
+    command
+}
 
 /// Runs a program to its end; its output, or what it complained of.
 pub(super) fn run<I, S>(program: &str, args: I) -> Result<String, RuntimeError>
