@@ -8,6 +8,8 @@
 
 #[path = "cli/doubts.rs"]
 mod doubts;
+#[path = "cli/filters.rs"]
+mod filters;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/told.rs"]

@@ -268,6 +268,7 @@ fn event() -> impl Strategy<Value = Event> {
             snapshot: made()[0].snapshot.clone(),
             state: state.to_owned(),
             percent,
+            full_bytes: None,
         }])),
         2 => unit().prop_map(Event::Published),
         2 => timer().prop_map(Event::TimedOut),
@@ -303,6 +304,7 @@ fn good_way() -> Vec<Event> {
             snapshot: made()[0].snapshot.clone(),
             state: "completed".into(),
             percent: 100,
+            full_bytes: None,
         }]),
         Event::Published(Ok(())),
     ]

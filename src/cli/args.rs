@@ -3,6 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::domain::filter::RowKind;
 use crate::domain::ids::{InstanceId, JobId, SnapshotId};
 use crate::domain::job::{Mode, OnFailure};
 
@@ -96,7 +97,7 @@ pub enum Command {
         /// What to list
         #[arg(value_enum)]
         what: Listing,
-        /// Only rows that match, such as 'tag:Env=prod !state=stopped web'; sets and jobs by their instance's Name too
+        /// Only rows that match, such as 'tag:Env=prod state!=stopped web-*'; docs/filters.md has the keys of each list
         #[arg(long, default_value = "", value_name = "EXPR")]
         filter: String,
         /// Only sets, or snapshots of sets, that this machine took: those whose job is in its journal
@@ -148,6 +149,19 @@ pub enum Listing {
     Sets,
     /// Jobs in this machine's journal
     Jobs,
+}
+
+impl Listing {
+    /// What a filter chooses among.
+    pub fn rows(self) -> RowKind {
+        match self {
+            Self::Instances => RowKind::Instances,
+            Self::Volumes => RowKind::Volumes,
+            Self::Snapshots => RowKind::Snapshots,
+            Self::Sets => RowKind::Sets,
+            Self::Jobs => RowKind::Jobs,
+        }
+    }
 }
 
 /// `snapshot`.

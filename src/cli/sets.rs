@@ -58,12 +58,7 @@ impl Account {
     /// The set with the keys that every listing has, `set` as `snapshot -o json` prints it, and `evidence`.
     pub(super) fn json(&self) -> Value {
         let set = &self.set;
-        let state = if set.restorable {
-            "restorable"
-        } else {
-            "incomplete"
-        };
-        let mut value = with_id(set, state);
+        let mut value = with_id(set, set.state());
         if let Value::Object(map) = &mut value {
             map.insert("id".to_owned(), json!(set.job));
             map.insert("created".to_owned(), json!(set.started));

@@ -6,6 +6,6 @@ mod places;
 pub mod recipes;
 pub mod theme;
 
-pub(crate) use layers::nearest;
+pub(crate) use crate::domain::nearest::nearest;
 pub use layers::{Config, Overrides, load};
 pub use paths::{Paths, paths};

@@ -319,6 +319,17 @@ impl JobView {
         self.phase == Phase::Completing && !self.thaw_uncertain && self.owed_labels.is_empty()
     }
 
+    /// The state that listings and filters know it by. `left` says that nobody drives it any more.
+    pub fn listed_state(&self, left: bool) -> String {
+        match left {
+            _ if self.thaw_uncertain => "thaw-uncertain".to_owned(),
+            _ if self.owes_labels() => "owes-labels".to_owned(),
+            true if self.only_copies() => "copying".to_owned(),
+            true => "left-open".to_owned(),
+            false => self.phase.to_string(),
+        }
+    }
+
     /// When it was asked for: the start of its first phase.
     pub fn started(&self) -> Option<DateTime<Utc>> {
         self.phases.first().map(|p| p.started)

@@ -158,6 +158,8 @@ pub struct Job {
     label_problem: Option<Problem>,
     set: Vec<Member>,
     ended_at: HashMap<String, DateTime<Utc>>,
+    /// Full sizes of the completed snapshots, as far as EC2 told them.
+    full_bytes: HashMap<String, u64>,
     errored: Vec<String>,
     gone: Vec<String>,
 }
@@ -210,6 +212,7 @@ impl Job {
             label_problem: None,
             set: Vec::new(),
             ended_at: HashMap::new(),
+            full_bytes: HashMap::new(),
             errored: Vec::new(),
             gone: Vec::new(),
         }

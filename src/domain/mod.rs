@@ -10,6 +10,7 @@ pub mod label;
 pub mod level;
 pub mod machine;
 pub mod metrics;
+pub mod nearest;
 pub mod pace;
 pub mod problem;
 pub mod proof;

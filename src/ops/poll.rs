@@ -85,6 +85,7 @@ pub(super) async fn watch_progress(ops: Ops, ids: Vec<SnapshotId>, events: mpsc:
                     snapshot: id.clone(),
                     state: GONE.to_owned(),
                     percent: 0,
+                    full_bytes: None,
                 });
                 let progress: Vec<SnapshotProgress> = now
                     .into_iter()
@@ -95,6 +96,7 @@ pub(super) async fn watch_progress(ops: Ops, ids: Vec<SnapshotId>, events: mpsc:
                         } else {
                             s.progress.unwrap_or(0)
                         },
+                        full_bytes: s.full_bytes,
                         snapshot: s.id,
                         state: s.state,
                     })

@@ -809,7 +809,7 @@ fn filters_speak_the_language_of_the_command_line() {
         screen.contains("1/7"),
         "the rows stay while the expression cannot be read: {screen}"
     );
-    assert!(screen.contains(" ! "), "{screen}");
+    assert!(screen.contains("! at character 1"), "{screen}");
     hands.press("<Esc>");
-    assert!(!hands.screen(120, 40).contains(" ! "));
+    assert!(!hands.screen(120, 40).contains("! at character"));
 }

@@ -194,6 +194,7 @@ fn all_progress(state: &str) -> Event {
                 snapshot: s.snapshot,
                 state: state.into(),
                 percent: 100,
+                full_bytes: (state == "completed").then_some(42_000_000_000),
             })
             .collect(),
     )
@@ -351,7 +352,7 @@ fn the_good_story_ends_proven() {
             .find(|d| d.metric == metric && d.drive == drive)
             .map(|d| d.value)
     };
-    assert_eq!(of(Metric::Size, "/dev/sdf"), Some(107_374_182_400.0));
+    assert_eq!(of(Metric::Size, "/dev/sdf"), Some(42_000_000_000.0));
     assert_eq!(of(Metric::FreezeDuration, "/dev/sdf"), Some(412.0));
     assert_eq!(of(Metric::FreezeDuration, "/dev/xvda"), None);
     assert_eq!(of(Metric::Errors, "/dev/xvda"), Some(0.0));

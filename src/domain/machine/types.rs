@@ -70,6 +70,9 @@ pub struct SnapshotProgress {
     pub state: String,
     /// 0 to 100.
     pub percent: u8,
+    /// Full size of its written blocks in bytes, once EC2 tells it (aws-facts 4.1).
+    #[serde(default)]
+    pub full_bytes: Option<u64>,
 }
 
 /// The state of a snapshot that EC2 certainly does not have any more. One look that misses it does not make it so.

@@ -12,7 +12,7 @@ use crate::domain::level::Level;
 use crate::domain::problem::Problem;
 use crate::domain::proof::{self, MemberProof};
 use crate::domain::set::{self, SnapshotSet};
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{self, Snapshot, VolumeBackups};
 use crate::domain::tags;
 use crate::domain::volume::Volume;
 use crate::recipe::chosen::Catalogue;
@@ -55,17 +55,6 @@ impl<T> Pane<T> {
             Err(problem) => self.error = Some(problem),
         }
     }
-}
-
-/// Snapshots of one volume, in short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeBackups {
-    /// How many there are, ours and others'.
-    pub count: usize,
-    /// When the newest was started.
-    pub newest: DateTime<Utc>,
-    /// Level of the newest; `None` when it is not ours.
-    pub level: Option<Level>,
 }
 
 /// What this console knows of the job behind a set.
@@ -156,6 +145,11 @@ impl World {
     /// The instance's newest set of whose level more is known than that somebody wrote it.
     pub fn last_proven(&self, id: &InstanceId) -> Option<&SnapshotSet> {
         self.last_proven.get(id).and_then(|i| self.sets.get(*i))
+    }
+
+    /// The level of that set.
+    pub fn proven_level(&self, id: &InstanceId) -> Option<Level> {
+        self.last_proven(id).map(|set| set.level)
     }
 
     /// The set of that job.
@@ -376,25 +370,7 @@ impl World {
         self.sets = set::group(self.snapshots());
         self.borne = self.sets.iter().map(|set| set.level).collect();
         self.weigh_sets();
-        let mut by_volume: HashMap<VolumeId, VolumeBackups> = HashMap::new();
-        for snapshot in self.snapshots() {
-            let new = VolumeBackups {
-                count: 1,
-                newest: snapshot.started,
-                level: snapshot.borne_level(),
-            };
-            by_volume
-                .entry(snapshot.volume.clone())
-                .and_modify(|old| {
-                    old.count += 1;
-                    if new.newest > old.newest {
-                        old.newest = new.newest;
-                        old.level = new.level;
-                    }
-                })
-                .or_insert(new);
-        }
-        self.by_volume = by_volume;
+        self.by_volume = snapshot::by_volume(self.snapshots());
     }
 
     /// Works out again what may be claimed of each set: what the journal bears out where it is known to have the
@@ -435,13 +411,6 @@ impl World {
     }
 
     fn find_last_proven(&mut self) {
-        self.last_proven.clear();
-        for (i, set) in self.sets.iter().enumerate() {
-            if set.level.is_proven()
-                && let Some(instance) = &set.instance
-            {
-                self.last_proven.entry(instance.clone()).or_insert(i);
-            }
-        }
+        self.last_proven = set::last_proven(&self.sets);
     }
 }

@@ -10,6 +10,7 @@ use super::list::{List, Listed, Words, reaction};
 use super::snapshot_dialog::SnapshotDialog;
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
+use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::{Agent, Instance};
 use crate::domain::proof::CLAIMED;
@@ -70,6 +71,9 @@ pub fn refusal(instance: &Instance, recipe: Option<&str>, recipes: &Catalogue) -
     }
 }
 
+/// What the screen is for.
+const PURPOSE: &str = "Your instances: mark those to snapshot (space), then a and s; and see how old each one's last proven set is.";
+
 /// The screen.
 pub struct Fleet {
     list: List,
@@ -78,7 +82,7 @@ pub struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         Self {
-            list: List::new(COLUMNS, 0, false, true),
+            list: List::new(RowKind::Instances, COLUMNS, 0, false, true),
         }
     }
 }
@@ -89,7 +93,7 @@ impl Fleet {
         self.list.rebuild(
             world.instances(),
             |row| row.id.as_str(),
-            |row, filter| filter.is_none_or(|f| f.matches_instance(row)),
+            |row, filter| filter.matches_instance(row, world.proven_level(&row.id)),
             |a, b, column| compare(world, a, b, column),
         );
     }
@@ -323,7 +327,11 @@ impl Screen for Fleet {
     }
 
     fn purpose(&self) -> &'static str {
-        "Your instances: mark those to snapshot (space), then a and s; and see how old each one's last proven set is."
+        self.list.purpose(PURPOSE)
+    }
+
+    fn explained(&self) -> &'static [&'static str] {
+        self.list.explained()
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {

@@ -17,11 +17,12 @@ use ratatui::text::{Line, Span};
 
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
+use crate::domain::filter::{OfInstance, RowKind};
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::tui::action::Action;
 use crate::tui::widget::dialog::pane;
-use crate::tui::widget::narrow::Narrow;
+use crate::tui::widget::filter_line::{self, FilterLine};
 use crate::tui::widget::scroll::Scroll;
 use crate::tui::widget::{details, lane, text, trouble};
 
@@ -49,7 +50,7 @@ pub struct Jobs {
     offset: Slot<usize>,
     /// Lanes that fit, as last drawn.
     fits: Slot<usize>,
-    narrow: Narrow,
+    filter: FilterLine,
     /// The run that was just started: the cursor goes to its first lane when it appears.
     awaited: Option<RunId>,
     /// Nobody has moved since a run was started: the lanes that need somebody stay in view, and the cursor's job
@@ -72,7 +73,7 @@ impl Jobs {
             cursor: 0,
             offset: Slot::new(0),
             fits: Slot::new(1),
-            narrow: Narrow::default(),
+            filter: FilterLine::new(RowKind::Jobs),
             awaited: None,
             watching: false,
             open: None,
@@ -97,7 +98,11 @@ impl Jobs {
             .world
             .jobs()
             .iter()
-            .filter(|job| !self.narrow.is_active() || self.narrow.lets(&words(job)))
+            .filter(|job| {
+                let state = job.listed_state(false);
+                let of = OfInstance::of(cx.world.instance(&job.spec.instance));
+                self.filter.filter().matches_job(job, &state, of)
+            })
             .collect();
         jobs.sort_by_cached_key(|job| {
             let rank = rank(job, live.contains(&job.spec.run), cx.now);
@@ -204,9 +209,6 @@ impl Jobs {
         if let Some(problem) = &cx.world.jobs.error {
             lines.extend(trouble::lines(problem, width, cx.styles));
         }
-        if self.narrow.is_active() {
-            lines.push(self.narrow.line(width, cx.styles));
-        }
         lines
     }
 
@@ -215,7 +217,7 @@ impl Jobs {
         if pane.data.is_none() && (pane.loading || pane.error.is_some()) {
             // The line above says what keeps it.
             ""
-        } else if self.narrow.is_active() && !cx.world.jobs().is_empty() {
+        } else if self.filter.is_active() && !cx.world.jobs().is_empty() {
             "no job matches the filter; Esc clears it"
         } else if self.awaited.is_some() {
             "starting…"
@@ -276,23 +278,6 @@ fn can_be_stopped(job: &JobView, cx: &Cx<'_>) -> bool {
     open && !cx.world.is_out_of_reach(job)
 }
 
-/// What the filter looks at.
-fn words(job: &JobView) -> String {
-    let spec = &job.spec;
-    let (_, word, _) = lane::standing(job);
-    format!(
-        "{} {} {} {} {word} {} {} {} {}",
-        spec.instance_name,
-        spec.instance,
-        spec.recipe,
-        job.phase,
-        spec.job,
-        spec.run,
-        spec.group.as_deref().unwrap_or_default(),
-        job.waiting.as_deref().unwrap_or_default(),
-    )
-}
-
 impl Screen for Jobs {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.open {
@@ -308,6 +293,7 @@ impl Screen for Jobs {
 
     fn purpose(&self) -> &'static str {
         match self.open {
+            _ if self.filter.typing() => filter_line::PURPOSE,
             Some(_) => {
                 "One job in full: its phases, its set, the evidence, what went wrong and what to do."
             }
@@ -318,8 +304,8 @@ impl Screen for Jobs {
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
-        if self.narrow.typing() {
-            return Narrow::takes(action);
+        if self.filter.typing() {
+            return FilterLine::takes(action);
         }
         let job = self.chosen(cx);
         match action {
@@ -330,7 +316,7 @@ impl Screen for Jobs {
             | Action::PageDown
             | Action::PageUp => self.open.is_some() || !self.rows.is_empty(),
             Action::Open | Action::Describe => self.open.is_none() && job.is_some(),
-            Action::Back | Action::Leave => self.open.is_some() || self.narrow.is_active(),
+            Action::Back | Action::Leave => self.open.is_some() || self.filter.is_active(),
             Action::Filter => self.open.is_none(),
             Action::CopyId | Action::Metrics => job.is_some(),
             Action::CancelJob => job.is_some_and(|job| can_be_stopped(job, cx)),
@@ -345,8 +331,8 @@ impl Screen for Jobs {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
-        if self.narrow.typing() {
-            self.narrow.act(action);
+        if self.filter.typing() {
+            self.filter.act(action);
             self.arrange(cx);
             return Reaction::done();
         }
@@ -361,14 +347,14 @@ impl Screen for Jobs {
         match action {
             Action::Back | Action::Leave => {
                 if self.open.take().is_none() {
-                    self.narrow.clear();
+                    self.filter.clear();
                     self.arrange(cx);
                 }
                 return Reaction::done();
             }
             Action::Filter => {
                 self.watching = false;
-                self.narrow.begin();
+                self.filter.begin();
                 return Reaction::done();
             }
             Action::CancelAll => {
@@ -414,17 +400,17 @@ impl Screen for Jobs {
     }
 
     fn typing(&self) -> bool {
-        self.narrow.typing()
+        self.filter.typing()
     }
 
     fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
-        self.narrow.type_key(key);
+        self.filter.type_key(key);
         self.arrange(cx);
         Vec::new()
     }
 
     fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
-        self.narrow.paste(pasted);
+        self.filter.paste(pasted);
         self.arrange(cx);
     }
 
@@ -432,14 +418,14 @@ impl Screen for Jobs {
         match subject {
             Subject::Run(run) => {
                 self.open = None;
-                self.narrow.clear();
+                self.filter.clear();
                 self.awaited = Some(run);
                 self.offset.set(0);
             }
             Subject::Anything => {
                 self.watching = false;
                 self.open = None;
-                self.narrow.clear();
+                self.filter.clear();
             }
             _ => {}
         }
@@ -452,7 +438,11 @@ impl Screen for Jobs {
     }
 
     fn explained(&self) -> &'static [&'static str] {
-        EXPLAINED
+        if self.filter.typing() {
+            self.filter.explained()
+        } else {
+            EXPLAINED
+        }
     }
 
     fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
@@ -503,8 +493,9 @@ impl Screen for Jobs {
             return self.view_open(open, frame, area, cx);
         }
         let block = pane(&self.title(cx), cx.styles);
-        let inner = block.inner(area);
+        let mut inner = block.inner(area);
         frame.render_widget(block, area);
+        self.filter.view(frame, &mut inner, cx.styles);
         let width = usize::from(inner.width);
         let head = self.head(cx, width);
         let used = u16::try_from(head.len())

@@ -9,6 +9,7 @@ use ratatui::layout::Rect;
 use super::list::{List, Listed, Words, reaction};
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
+use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
 use crate::domain::volume::Volume;
 use crate::tui::action::Action;
@@ -29,6 +30,9 @@ const COLUMNS: &[Column] = &[
     Column::new("Newest", 18, 18, 1),
 ];
 
+/// What the screen is for.
+const PURPOSE: &str = "Every volume: where it is attached, how many snapshots it has, and how old and consistent the newest is.";
+
 /// The screen.
 pub struct Volumes {
     list: List,
@@ -38,7 +42,7 @@ pub struct Volumes {
 impl Default for Volumes {
     fn default() -> Self {
         Self {
-            list: List::new(COLUMNS, 1, false, false),
+            list: List::new(RowKind::Volumes, COLUMNS, 1, false, false),
             only: None,
         }
     }
@@ -50,7 +54,11 @@ impl Volumes {
         self.list.rebuild(
             world.volumes(),
             |row| row.id.as_str(),
-            |row, filter| is_of(row, only) && filter.is_none_or(|f| f.matches_volume(row)),
+            |row, filter| {
+                let attached = row.attachments.iter();
+                let names: Vec<&str> = attached.map(|a| world.instance_name(&a.instance)).collect();
+                is_of(row, only) && filter.matches_volume(row, &names, world.backups(&row.id))
+            },
             |a, b, column| compare(world, a, b, column),
         );
     }
@@ -232,7 +240,11 @@ impl Screen for Volumes {
     }
 
     fn purpose(&self) -> &'static str {
-        "Every volume: where it is attached, how many snapshots it has, and how old and consistent the newest is."
+        self.list.purpose(PURPOSE)
+    }
+
+    fn explained(&self) -> &'static [&'static str] {
+        self.list.explained()
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {

@@ -9,8 +9,8 @@ pub mod table;
 pub mod text;
 
 pub mod chart;
+pub mod filter_line;
 pub mod lane;
-pub mod narrow;
 pub mod scroll;
 pub mod timeline;
 pub mod trouble;
