@@ -14,6 +14,8 @@ mod filters;
 mod mistakes;
 #[path = "cli/told.rs"]
 mod told;
+#[path = "cli/who.rs"]
+mod who;
 
 use std::path::Path;
 

@@ -3,8 +3,10 @@
 mod ask;
 pub mod cloudwatch;
 mod convert;
+mod credentials;
 pub mod ec2;
 mod error;
+mod http;
 pub mod pace;
 mod pages;
 mod poll;
