@@ -10,6 +10,8 @@
 mod doubts;
 #[path = "cli/filters.rs"]
 mod filters;
+#[path = "cli/lab.rs"]
+mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/told.rs"]

@@ -23,6 +23,7 @@ use super::credentials::{self, Renewing, Watch};
 use super::pace::Pace;
 use super::poll::Poller;
 use super::progress::Progress;
+pub use super::whose::LabHome;
 use super::whose::Whose;
 use crate::config::acting;
 use crate::config::aws::{Aws, Endpoints};
@@ -229,6 +230,11 @@ impl Session {
     /// The runtime of the lab that answers, `simulated` or `real`; `None` at AWS. Every answer so far has said so.
     pub fn lab(&self) -> Option<&'static str> {
         self.whose.lab()
+    }
+
+    /// Where the instances of the lab that answers are; `None` at AWS.
+    pub fn lab_home(&self) -> Option<LabHome> {
+        self.whose.home()
     }
 
     /// What the AWS CLI needs beside the region to reach the same account: ` --profile P`, ` --endpoint-url U`.

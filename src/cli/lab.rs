@@ -248,6 +248,10 @@ pub(super) async fn serve(global: &Global, world: &str, port: u16) -> Result<u8,
         embedded.runtime
     )))?;
     printed(out.line(&format!(
+        "  {REGION} holds {} instances; every other region is empty",
+        embedded.lab.instances()
+    )))?;
+    printed(out.line(&format!(
         "  AWS_ACCESS_KEY_ID=AKIALAB AWS_SECRET_ACCESS_KEY=lab aws --region {REGION} --endpoint-url http://{address} ec2 describe-instances"
     )))?;
     printed(out.line("  stop with ctrl-c"))?;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::args::{Global, Listing};
-use super::output::{Out, Table, with_id};
+use super::output::{Out, Table, note, with_id};
 use super::{exit, printed};
 use crate::domain::filter::{Filter, Key, OfInstance};
 use crate::domain::ids::{InstanceId, JobId, Scope};
@@ -229,7 +229,25 @@ pub(super) async fn run(
                 .collect(),
         }
     }))?;
+    if empty && what != Listing::Jobs {
+        say_where_a_lab_has_some(ops);
+    }
     Ok(if empty { exit::NOTHING } else { exit::OK })
+}
+
+/// An empty region of a lab explains itself.
+fn say_where_a_lab_has_some(ops: &Ops) {
+    let here = &ops.scope().region;
+    if let Some(home) = ops
+        .session
+        .lab_home()
+        .filter(|home| home.region != here.as_str())
+    {
+        note(&format!(
+            "this lab has nothing in {here}: its {} instances are in {}; ask with --region {}",
+            home.instances, home.region, home.region
+        ));
+    }
 }
 
 /// The instances by their ids; looked up only when they are asked for.

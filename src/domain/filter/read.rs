@@ -115,7 +115,7 @@ fn term(word: &Word, kind: RowKind) -> Result<(bool, Test), Problem> {
     };
     let key = key_of(&text_of(key), at, kind)?;
     let value = value_of(value, at, &format!("{key}=value"))?;
-    check(key, &value, at)?;
+    check(key, value, at)?;
     Ok((negated != unequal, Test::Is(key, Pattern::new(value, true))))
 }
 
