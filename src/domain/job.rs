@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use super::label::Label;
 use super::level::Level;
+use super::naming;
 use super::problem::Problem;
 
 /// Who calls `CreateSnapshots` while the freeze holds.
@@ -97,6 +98,13 @@ pub struct JobSpec {
     /// The document is not one of ours: it keeps Data Lifecycle Manager's contract and speaks no FF1.
     #[serde(default)]
     pub foreign: bool,
+}
+
+impl JobSpec {
+    /// The instance with the end of its id, for words about a job that name nothing else of it.
+    pub fn named(&self) -> String {
+        naming::short(Some(&self.instance_name), self.instance.as_str())
+    }
 }
 
 /// The phases of a job, in order.
@@ -241,6 +249,21 @@ pub struct EvidenceReport {
     /// What the instance wants people to know, such as a position that its account may not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl EvidenceReport {
+    /// Whether that link was examined, and holds.
+    pub fn holds(&self, name: &str) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| link.name == name && link.holds)
+    }
+
+    /// Whether the instance itself told that all was frozen, that our own thaw ended every freeze, and that the failsafe
+    /// stood down after it.
+    pub fn tells_of_the_thaw(&self) -> bool {
+        let links = ["frozen", "own-thaw", "failsafe-quiet"];
+        links.iter().all(|name| self.holds(name))
+    }
 }
 
 /// A file that a recipe keeps with its set.

@@ -11,6 +11,7 @@ pub mod label;
 pub mod level;
 pub mod machine;
 pub mod metrics;
+pub mod naming;
 pub mod nearest;
 pub mod pace;
 pub mod problem;

@@ -89,7 +89,7 @@ impl App {
                 .as_ref()
                 .filter(|_| self.current != ScreenId::Jobs)
             {
-                let name = &job.spec.instance_name;
+                let name = self.world.named_of(&job);
                 self.notice = Some(Notice::Info(format!("left open, {name}: {doing}")));
             }
             self.world.put_other_job(job);

@@ -28,7 +28,7 @@ const COLUMNS: &[Column] = &[
     Column::new("Origin", 11, 11, 5),
     Column::new("Volume", 21, 21, 7),
     Column::new("Size", 9, 9, 6).right(),
-    Column::new("Instance", 8, 20, 4).middle(),
+    Column::new("Instance", 12, 20, 4).middle(),
     Column::new("Description", 11, u16::MAX, 8),
 ];
 
@@ -99,7 +99,7 @@ impl Snapshots {
             "A job is making snapshots of this now; they appear here once EC2 shows them. Press 4 to watch it, ctrl-r \
              to read again."
         } else {
-            "No snapshots here. Mark instances on the Fleet (1) with space, then a and s take consistent ones; press 3 \
+            "No snapshots here. Mark instances on the Fleet (1) with space, then s takes consistent ones; press 3 \
              for all snapshots."
         }
     }
@@ -125,7 +125,7 @@ fn makers<'a>(only: &'a Only, world: &'a World) -> impl Iterator<Item = &'a JobV
 
 fn instance_name(snapshot: &Snapshot, world: &World) -> String {
     match snapshot.instance() {
-        Some(id) => world.instance_name(&id).to_owned(),
+        Some(id) => world.named(&id),
         None => String::new(),
     }
 }
@@ -180,7 +180,7 @@ impl Screen for Snapshots {
         match &self.only {
             Only::All => "Snapshots".to_owned(),
             Only::Volume(id) => format!("Snapshots of {id}"),
-            Only::Instance(id) => format!("Snapshots of {}", cx.world.instance_name(id)),
+            Only::Instance(id) => format!("Snapshots of {}", cx.world.named(id)),
             Only::Set(job) => format!("Snapshots of set {job}"),
         }
     }
@@ -206,7 +206,7 @@ impl Screen for Snapshots {
         match action {
             Action::Open | Action::Describe | Action::CopyId => true,
             Action::Metrics => snapshot.instance().is_some(),
-            Action::Restore | Action::ShowSet => snapshot.job().is_some(),
+            Action::Restore | Action::ShowSet | Action::Evidence => snapshot.job().is_some(),
             Action::CopyArn => cx.world.identity.data.is_some(),
             _ => false,
         }
@@ -231,7 +231,7 @@ impl Screen for Snapshots {
             return Reaction::Ignored;
         };
         Reaction::ask(match (action, snapshot.job(), snapshot.instance()) {
-            (Action::Open, Some(job), _) => {
+            (Action::Open | Action::Evidence, Some(job), _) => {
                 return Reaction::Done(page::open_set(snapshot, job, cx));
             }
             (Action::Open | Action::Describe, job, _) => {
@@ -315,11 +315,11 @@ impl Screen for Snapshots {
             refused: None,
         };
         if set.is_some() {
-            items.push(item(Action::Open, "evidence of this set".to_owned()));
+            items.push(item(Action::Evidence, "evidence of this set".to_owned()));
             items.push(item(Action::ShowSet, "show only this set".to_owned()));
         }
         if let Some(id) = snapshot.instance() {
-            let label = format!("backup metrics of {}", cx.world.instance_name(&id));
+            let label = format!("backup metrics of {}", cx.world.named(&id));
             items.push(item(Action::Metrics, label));
         }
         items.push(item(Action::Describe, format!("describe {}", snapshot.id)));
