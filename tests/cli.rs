@@ -14,6 +14,8 @@ mod filters;
 mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/prunes.rs"]
+mod prunes;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/told.rs"]

@@ -13,7 +13,7 @@ use nucleo_matcher::pattern::Atom;
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
 pub use self::keys::{Key, RowKind};
-use self::rows::{InstanceRow, JobRow, Row, SetRow, SnapshotRow, VolumeRow};
+use self::rows::{InstanceRow, JobRow, LooseRow, RecordRow, Row, SetRow, SnapshotRow, VolumeRow};
 use super::instance::Instance;
 use super::job::JobView;
 use super::level::Level;
@@ -60,8 +60,10 @@ pub struct Filter {
 pub struct OfInstance<'a> {
     /// Its name.
     pub name: Option<&'a str>,
-    /// Its tags.
+    /// Its tags, or those that count as its tags where it is gone.
     pub tags: Option<&'a Tags>,
+    /// What else there is to know of it.
+    pub there: Option<&'a Instance>,
 }
 
 impl<'a> OfInstance<'a> {
@@ -70,6 +72,16 @@ impl<'a> OfInstance<'a> {
         Self {
             name: instance.and_then(|i| i.tags.name()),
             tags: instance.map(|i| &i.tags),
+            there: instance,
+        }
+    }
+
+    /// The same with other tags.
+    #[must_use]
+    pub fn with_tags(self, tags: &'a Tags) -> Self {
+        Self {
+            tags: Some(tags),
+            ..self
         }
     }
 }
@@ -134,6 +146,16 @@ impl Filter {
     /// Whether a set matches.
     pub fn matches_set(&self, row: &SnapshotSet, instance: OfInstance<'_>) -> bool {
         self.is_empty() || self.matches(&SetRow::new(row, instance))
+    }
+
+    /// Whether a snapshot that is of no set matches, where sets are asked for.
+    pub fn matches_loose_snapshot(&self, row: &Snapshot, instance: OfInstance<'_>) -> bool {
+        self.is_empty() || self.matches(&LooseRow::new(row, instance))
+    }
+
+    /// Whether a prune or a restore on record matches; `words` are what the listing says of it.
+    pub fn matches_record(&self, id: &str, state: &str, words: &[&str]) -> bool {
+        self.is_empty() || self.matches(&RecordRow { id, state, words })
     }
 
     /// Whether a job matches; `state` is what the listing says of it. Its phase is its state too.

@@ -7,6 +7,7 @@ pub mod prompt;
 pub mod view;
 pub mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -32,6 +33,7 @@ use super::style::Styles;
 use super::widget::header;
 use crate::domain::job::{Mode, OnFailure};
 use crate::domain::problem::Problem;
+use crate::domain::retention::Policy;
 use crate::recipe::chosen::Catalogue;
 
 /// A second `ctrl-c` within this time thaws and stops every job and leaves.
@@ -160,6 +162,13 @@ impl App {
         self.world.recipes = recipes;
         self.world.mode = mode;
         self.world.on_failure = on_failure;
+        self
+    }
+
+    /// The same console with the retention policies of the configuration.
+    #[must_use]
+    pub fn with_policies(mut self, policies: BTreeMap<String, Policy>) -> Self {
+        self.world.policies = policies;
         self
     }
 
@@ -439,6 +448,7 @@ impl App {
             Message::JobRead { .. }
             | Message::Job(_)
             | Message::Others(_)
+            | Message::Past(_)
             | Message::Prune(_)
             | Message::Restore(_)
             | Message::Notice(_) => false,

@@ -15,6 +15,8 @@ pub enum RowKind {
     Sets,
     /// Jobs.
     Jobs,
+    /// Prunes and restores on record.
+    Records,
 }
 
 /// What a row can be asked for.
@@ -78,19 +80,14 @@ impl RowKind {
             Self::Snapshots => &[
                 Name, Id, State, Level, Origin, Instance, Volume, Recipe, Set, Tier,
             ],
-            Self::Sets => &[Name, Id, State, Level, Instance, Recipe, Snapshot],
+            Self::Sets => &[
+                Name, Id, State, Level, Instance, Recipe, Snapshot, Agent, Az, Type,
+            ],
+            Self::Records => &[Id, State, Instance],
             Self::Jobs => &[
                 Name, Id, State, Verdict, Level, Instance, Recipe, Mode, Volume, Snapshot, Run,
                 Group,
             ],
-        }
-    }
-
-    /// Whether its rows have tags: their own, or their instance's.
-    pub fn tags(self) -> &'static str {
-        match self {
-            Self::Instances | Self::Volumes | Self::Snapshots => "tag:KEY is a tag of the row",
-            Self::Sets | Self::Jobs => "tag:KEY is a tag of the instance",
         }
     }
 }

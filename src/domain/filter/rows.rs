@@ -162,6 +162,21 @@ impl Row for SnapshotRow<'_> {
     }
 }
 
+/// What a set does not have itself: the instance's.
+fn of_instance<'a>(instance: &OfInstance<'a>, key: Key) -> Vec<&'a str> {
+    let there = instance.there;
+    match key {
+        Key::Name => instance.name.into_iter().collect(),
+        Key::Az => there.map(|i| i.zone.as_str()).into_iter().collect(),
+        Key::Type => there
+            .map(|i| i.instance_type.as_str())
+            .into_iter()
+            .collect(),
+        Key::Agent => there.map(|i| i.agent.word()).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
 pub(super) struct SetRow<'a> {
     row: &'a SnapshotSet,
     level: String,
@@ -195,13 +210,82 @@ impl Row for SetRow<'_> {
                 id.chain(self.instance.name).collect()
             }
             Key::Recipe => s.recipe.as_deref().into_iter().collect(),
-            Key::Name => self.instance.name.into_iter().collect(),
-            _ => Vec::new(),
+            _ => of_instance(&self.instance, key),
         }
     }
 
     fn tags(&self) -> Option<&Tags> {
         self.instance.tags
+    }
+}
+
+/// A snapshot of no set, among sets.
+pub(super) struct LooseRow<'a> {
+    row: &'a Snapshot,
+    level: Option<String>,
+    instance: OfInstance<'a>,
+}
+
+impl<'a> LooseRow<'a> {
+    pub(super) fn new(row: &'a Snapshot, instance: OfInstance<'a>) -> Self {
+        Self {
+            row,
+            level: row.borne_level().map(|l| l.to_string()),
+            instance,
+        }
+    }
+}
+
+impl Row for LooseRow<'_> {
+    fn kind(&self) -> RowKind {
+        RowKind::Sets
+    }
+
+    fn values(&self, key: Key) -> Vec<&str> {
+        let s = self.row;
+        match key {
+            Key::State => vec![&s.state],
+            Key::Level => self.level.as_deref().into_iter().collect(),
+            Key::Id | Key::Snapshot => vec![s.id.as_str()],
+            Key::Instance => {
+                let tagged = s.tags.get(tags::INSTANCE);
+                let there = self.instance.there.map(|i| i.id.as_str());
+                let id = tagged.or(there);
+                id.into_iter().chain(self.instance.name).collect()
+            }
+            Key::Recipe => s.tags.get(tags::RECIPE).into_iter().collect(),
+            _ => of_instance(&self.instance, key),
+        }
+    }
+
+    fn tags(&self) -> Option<&Tags> {
+        self.instance.tags
+    }
+}
+
+/// A prune or a restore on record.
+pub(super) struct RecordRow<'a> {
+    pub(super) id: &'a str,
+    pub(super) state: &'a str,
+    pub(super) words: &'a [&'a str],
+}
+
+impl Row for RecordRow<'_> {
+    fn kind(&self) -> RowKind {
+        RowKind::Records
+    }
+
+    fn values(&self, key: Key) -> Vec<&str> {
+        match key {
+            Key::State => vec![self.state],
+            Key::Id => vec![self.id],
+            Key::Instance => self.words.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn tags(&self) -> Option<&Tags> {
+        None
     }
 }
 

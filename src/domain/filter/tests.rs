@@ -187,6 +187,7 @@ fn jobs_are_found_by_state_verdict_and_by_their_instances_tags() {
     let of = OfInstance {
         name: Some("db"),
         tags: Some(&tags),
+        there: None,
     };
     for (text, expected) in [
         ("failed", true),

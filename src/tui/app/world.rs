@@ -1,6 +1,6 @@
 //! Everything that was read from AWS and the journal, each pane loading and failing by itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -13,6 +13,7 @@ use crate::domain::level::Level;
 use crate::domain::naming::{self, Names};
 use crate::domain::problem::Problem;
 use crate::domain::proof::{self, MemberProof};
+use crate::domain::retention::Policy;
 use crate::domain::set::{self, SnapshotSet};
 use crate::domain::snapshot::{self, Snapshot, VolumeBackups};
 use crate::domain::tags;
@@ -79,6 +80,8 @@ pub struct World {
     pub on_failure: OnFailure,
     /// Who calls `CreateSnapshots`, unless a person says another.
     pub mode: Mode,
+    /// Retention policies of the configuration, by name.
+    pub policies: BTreeMap<String, Policy>,
     /// Who we are.
     pub identity: Pane<Identity>,
     /// Instances.

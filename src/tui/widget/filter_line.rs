@@ -111,6 +111,7 @@ impl FilterLine {
             RowKind::Snapshots => LANGUAGE_OF_SNAPSHOTS,
             RowKind::Sets => LANGUAGE_OF_SETS,
             RowKind::Jobs => LANGUAGE_OF_JOBS,
+            RowKind::Records => LANGUAGE_OF_RECORDS,
         }
     }
 
@@ -193,8 +194,10 @@ const LANGUAGE_OF_VOLUMES: &[&str] = language!(
 const LANGUAGE_OF_SNAPSHOTS: &[&str] =
     language!("Keys here: name id state level origin instance volume recipe set tier, tag:KEY.");
 const LANGUAGE_OF_SETS: &[&str] = language!(
-    "Keys here: name id state level instance recipe snapshot, tag:KEY; name and tags are the instance's."
+    "Keys here: name id state level instance recipe snapshot agent az type, tag:KEY; name, agent, az, type and tags are \
+     the instance's."
 );
+const LANGUAGE_OF_RECORDS: &[&str] = language!("Keys here: id state instance, tag:KEY.");
 const LANGUAGE_OF_JOBS: &[&str] = language!(
     "Keys here: name id state verdict level instance recipe mode volume snapshot run group, tag:KEY; name and tags \
      are the instance's."
