@@ -17,6 +17,7 @@ use crate::domain::inventory::Image;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::RestoreItem;
+use crate::domain::set_plan::CreateCall;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags::{self, Tags};
 use crate::domain::volume::Volume;
@@ -343,7 +344,7 @@ impl Session {
         Ok(rows.into_iter().collect())
     }
 
-    /// One call for every volume of the instance, root included, with the volumes' own tags and `tags`.
+    /// One call for every volume of the instance, root included, that it does not leave out.
     /// One attempt: a repeated call would make a second set. It waits for nothing: its token
     /// ([`Bucket::CreateSnapshots`]) was taken before anything was frozen.
     ///
@@ -353,7 +354,7 @@ impl Session {
         &self,
         instance: &InstanceId,
         description: &str,
-        tags: &Tags,
+        call: &CreateCall,
     ) -> Result<Vec<(SnapshotId, VolumeId, u32)>, Problem> {
         let what = format!("create snapshots of {instance}");
         let out = self
@@ -362,12 +363,16 @@ impl Session {
             .instance_specification(
                 sdk::InstanceSpecification::builder()
                     .instance_id(instance.as_str())
-                    .exclude_boot_volume(false)
+                    .exclude_boot_volume(call.exclude_root)
+                    .set_exclude_data_volume_ids(
+                        Some(call.exclude_data.iter().map(ToString::to_string).collect())
+                            .filter(|ids: &Vec<String>| !ids.is_empty()),
+                    )
                     .build(),
             )
             .description(description)
-            .copy_tags_from_source(sdk::CopyTagsFromSource::Volume)
-            .tag_specifications(specification(sdk::ResourceType::Snapshot, tags))
+            .set_copy_tags_from_source(call.copy_tags.then_some(sdk::CopyTagsFromSource::Volume))
+            .tag_specifications(specification(sdk::ResourceType::Snapshot, &call.tags))
             .send()
             .await
             .map_err(|e| problem(&what, &e));
@@ -490,6 +495,8 @@ impl Session {
             .volume_type(sdk::VolumeType::from(item.volume_type.as_str()))
             .set_iops(number(item.iops))
             .set_throughput(number(item.throughput))
+            .set_encrypted(item.encrypt.then_some(true))
+            .set_kms_key_id(item.kms_key.clone())
             .client_token(&item.client_token)
             .tag_specifications(specification(sdk::ResourceType::Volume, &item.tags))
             .send()

@@ -403,9 +403,12 @@ impl Trace {
 
     /// Whether the script reached its last line, and every line of it was understood.
     pub fn is_whole(&self) -> bool {
-        self.malformed.is_empty()
-            && self.disorder.is_none()
-            && matches!(self.lines.last().map(|l| &l.said), Some(Said::End { .. }))
+        self.malformed.is_empty() && self.disorder.is_none() && self.reached_its_end()
+    }
+
+    /// Whether the script reached its last line: nothing that came after another is missing.
+    pub fn reached_its_end(&self) -> bool {
+        matches!(self.lines.last().map(|l| &l.said), Some(Said::End { .. }))
     }
 
     /// Whether a command that reached its last line thawed that mount, or found it open.

@@ -2,17 +2,22 @@
 
 mod requirements;
 
+use std::collections::HashMap;
+
 use super::Ops;
 use super::lease;
 use super::poll::follow;
 use super::send::{self, Step};
 use super::waits::Waits;
+use crate::domain::ids::VolumeId;
 use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::job::{JobSpec, Mode};
 use crate::domain::machine::{CommandEnd, PreflightFacts};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::refusal::Refusal;
+use crate::domain::set_plan::{self, SetOptions, SetPlan};
+use crate::domain::volume::Volume;
 use crate::recipe::events;
 
 pub(super) use requirements::credentials_last;
@@ -35,16 +40,70 @@ pub(super) async fn check(
     let mut instance = instance?;
     instance.agent = agent?;
     fit(&instance)?;
-    let tag_room = requirements::tag_room(ops, &instance).await?;
+    let set = set_plan(ops, &instance, &spec.set_options).await?;
     requirements::credentials_last(ops, spec).await?;
     let dry_run = requirements::document(ops, spec, there?).await?;
     lease::claim(ops, spec).await?;
     let mut facts = PreflightFacts::of_attachments(&instance);
     if dry_run {
-        facts = look(ops, spec, &instance, waits).await?;
+        facts = look(ops, &told_of(spec, &set), &instance, waits).await?;
     }
-    facts.tag_room = tag_room;
-    Ok(facts)
+    facts
+        .with_set(set, &spec.mounts)
+        .map_err(|(cause, mend)| not_so(&instance, cause, mend))
+}
+
+/// The plan of an instance's set, from its volumes as they are now. Where reading volumes is not allowed nothing is
+/// known of their tags, and all are in it but those that were named.
+///
+/// # Errors
+/// [`Kind::State`] for a plan that leaves nothing, or whatever EC2 answered.
+pub async fn set_plan(
+    ops: &Ops,
+    instance: &Instance,
+    options: &SetOptions,
+) -> Result<SetPlan, Problem> {
+    let ids: Vec<VolumeId> = instance.devices.iter().map(|d| d.volume.clone()).collect();
+    let volumes = if ids.is_empty() {
+        HashMap::new()
+    } else {
+        match ops.session.volumes_by_id(&ids).await {
+            Ok(volumes) => volumes,
+            Err(problem) if problem.kind == Kind::Denied => {
+                tracing::warn!(%problem, "the volumes' tags are unknown");
+                HashMap::new()
+            }
+            Err(problem) => return Err(problem),
+        }
+    };
+    set_plan_of(instance, &volumes, options)
+}
+
+/// The same from volumes that were read.
+///
+/// # Errors
+/// [`Kind::State`] for a plan that leaves nothing.
+pub fn set_plan_of(
+    instance: &Instance,
+    volumes: &HashMap<VolumeId, Volume>,
+    options: &SetOptions,
+) -> Result<SetPlan, Problem> {
+    set_plan::plan(instance, volumes, options)
+        .map_err(|(cause, mend)| not_so(instance, cause, mend))
+}
+
+fn not_so(instance: &Instance, cause: String, mend: String) -> Problem {
+    let what = format!("check {} ({})", instance.name(), instance.id);
+    Problem::new(Kind::State, what, cause, mend)
+}
+
+/// The job as its document is told of it in autonomous mode, where the instance makes the call.
+pub(super) fn told_of(spec: &JobSpec, set: &SetPlan) -> JobSpec {
+    let mut told = spec.clone();
+    if spec.mode == Mode::Autonomous && !spec.foreign {
+        told.parameters.extend(set.parameters());
+    }
+    told
 }
 
 /// The part of [`check`] that looks at the job's document alone: it is there, and what it should be. Asks

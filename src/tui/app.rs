@@ -34,6 +34,7 @@ use super::widget::header;
 use crate::domain::job::{Mode, OnFailure};
 use crate::domain::problem::Problem;
 use crate::domain::retention::Policy;
+use crate::domain::set_plan::Tagging;
 use crate::recipe::chosen::Catalogue;
 
 /// A second `ctrl-c` within this time thaws and stops every job and leaves.
@@ -162,6 +163,13 @@ impl App {
         self.world.recipes = recipes;
         self.world.mode = mode;
         self.world.on_failure = on_failure;
+        self
+    }
+
+    /// The same console with what the configuration says of tags.
+    #[must_use]
+    pub fn tagging(mut self, tagging: Tagging) -> Self {
+        self.world.tagging = tagging;
         self
     }
 

@@ -7,7 +7,7 @@ use crate::domain::ids::VolumeId;
 use crate::domain::job::{Link, Mode};
 use crate::domain::level::Level;
 use crate::domain::machine::{EnginePath, PreflightFacts, may_change};
-use crate::domain::text::visible;
+use crate::domain::text::{counted, visible};
 use crate::domain::trace::{Said, Trace, check_one, check_order};
 
 /// The lock's links; without them there is a freeze, but no quiesced application.
@@ -182,9 +182,15 @@ impl Sides<'_> {
                 n => return Err(format!("{volume} is in the answer {n} times")),
             }
         }
+        let out = match &self.preflight.set {
+            Some(set) if !set.left_out.is_empty() => {
+                format!("; not in the set: {}", set.left_out_words())
+            }
+            _ => String::new(),
+        };
         Ok(format!(
-            "{} volumes in one answer of {who}",
-            self.facts.snapshots.len()
+            "{} in one answer of {who}{out}",
+            counted(self.facts.snapshots.len(), "volume")
         ))
     }
 
@@ -348,6 +354,10 @@ impl Sides<'_> {
         let thawed = self.post.thawed_mounts();
         match frozen.iter().find(|m| !thawed.contains(*m)) {
             Some(open) => Err(format!("nobody saw our own thaw of {open}")),
+            // What is missing may be what breaks the chain: an error, a probe that finds a mount frozen.
+            None if !self.post.reached_its_end() => Err(
+                "the output of the command that thawed was cut off before its last line".to_owned(),
+            ),
             None => Ok(format!(
                 "our own FITHAW returned 0 for {}",
                 thawed.join(", ")

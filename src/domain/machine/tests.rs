@@ -38,6 +38,7 @@ pub(super) fn spec(on_failure: OnFailure) -> JobSpec {
         parameters: std::collections::BTreeMap::new(),
         group: None,
         foreign: false,
+        set_options: Default::default(),
     }
 }
 
@@ -371,6 +372,30 @@ fn a_failsafe_that_fired_makes_it_a_crash_set() {
     assert_eq!(view.verdict, Some(Verdict::Crash));
     assert!(view.evidence.failsafe_fired && !view.thaw_uncertain);
     assert_eq!(s.level_of(DATA), Level::Crash);
+}
+
+/// The output of the thaw was cut off: what is missing may be what breaks the chain.
+#[test]
+fn p10_a_thaw_that_was_not_told_to_its_last_line_earns_no_level() {
+    let whole = post_ok();
+    let lines: Vec<&str> = whole.lines().collect();
+    for kept in 0..=lines.len() {
+        let mut s = Story::frozen();
+        s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+        s.post(format!("{}\n", lines[..kept].join("\n")));
+        for _ in 0..4 {
+            // Asked again it only finds that the job is over.
+            s.second += 100;
+            s.tell(Event::TimedOut(Timer::ThawRetry));
+            s.tell(Event::PostEnded(outcome(
+                CommandEnd::Failed { exit: 205 },
+                not_frozen(),
+            )));
+        }
+        s.label();
+        let proven = s.level_of(DATA).is_proven();
+        assert_eq!(proven, kept == lines.len(), "{kept} lines");
+    }
 }
 
 #[test]

@@ -104,7 +104,8 @@ impl Choose {
         }
         match action {
             Action::Filter => true,
-            Action::Back | Action::Leave => self.filter.is_active() || self.instance.is_some(),
+            // Without a filter they go back to where one came from: the list never widens by them.
+            Action::Back | Action::Leave => self.filter.is_active(),
             _ => !self.rows.is_empty() && TableState::handles(action, false),
         }
     }
@@ -118,11 +119,7 @@ impl Choose {
         match action {
             Action::Filter => self.filter.begin(),
             Action::Back | Action::Leave => {
-                if self.filter.is_active() {
-                    self.filter.clear();
-                } else {
-                    self.instance = None;
-                }
+                self.filter.clear();
                 self.arrange(cx);
             }
             _ => {
@@ -163,12 +160,12 @@ impl Choose {
             return format!(
                 "a job of {} is making a set now; it appears here once EC2 shows it; press 4 to watch it, ctrl-r to read \
                  again",
-                cx.world.instance_name(&job.spec.instance)
+                cx.world.named(&job.spec.instance)
             );
         }
         match &self.instance {
             Some(id) => format!(
-                "there is no set of {} to restore from; take a snapshot in Fleet (1), or Esc for all sets",
+                "there is no set of {} to restore from; take a snapshot in Fleet (1)",
                 cx.world.named(id)
             ),
             None => "there is no set to restore from; take a snapshot in Fleet (1)".to_owned(),
