@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::held::{Freezing, Held};
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use super::label::Label;
 use super::level::Level;
@@ -269,6 +270,10 @@ pub struct JobView {
     /// Since when the console knows it frozen; gone once thawed. Never known in autonomous mode: what
     /// the one command does is seen only when it has ended.
     pub frozen_since: Option<DateTime<Utc>>,
+    /// From the sending of the command that freezes to the proof of its thaw: that something may be frozen.
+    /// [`Held::of`] reads it.
+    #[serde(default)]
+    pub freezing: Freezing,
     /// Freeze window in milliseconds, measured on the instance.
     pub freeze_window_ms: Option<u64>,
     /// The set.
@@ -301,6 +306,18 @@ impl JobView {
         }
         let sum: u32 = self.set.iter().map(|m| u32::from(m.progress)).sum();
         u8::try_from(sum / u32::try_from(self.set.len()).unwrap_or(1)).unwrap_or(100)
+    }
+
+    /// What it holds frozen, or may hold.
+    pub fn held(&self) -> Held {
+        Held::of(self)
+    }
+
+    /// It is proven that nothing of it is frozen any more.
+    pub fn thawed(&mut self) {
+        self.thaw_uncertain = false;
+        self.frozen_since = None;
+        self.freezing = Freezing::Over;
     }
 
     /// Whether it is over but for labels that could not be written, perhaps on a set that nobody could look for.

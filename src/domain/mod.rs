@@ -2,6 +2,7 @@
 
 pub mod evidence;
 pub mod filter;
+pub mod held;
 pub mod ids;
 pub mod instance;
 pub mod inventory;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::owner::owner_of_no_process;
-use super::poll::{follow, watch_progress};
+use super::poll::{follow, follow_telling, watch_progress};
 use super::send::{Step, send_when_taken};
 use super::timers::Timers;
 use super::waits::{Reserve, Waits};
@@ -105,7 +105,7 @@ pub(super) async fn run_with(
         let state = (
             view.phase,
             view.verdict,
-            view.thaw_uncertain,
+            (view.thaw_uncertain, view.held().is_something()),
             view.set.len(),
             view.error.clone(),
             (view.owed_labels.clone(), view.earns, view.set_unseen),
@@ -407,7 +407,10 @@ async fn send_and_follow(
         return;
     }
     if let Some(command) = command {
-        let outcome = follow(&ops, &spec, &command).await;
+        let outcome = match step {
+            Step::Pre => follow_telling(&ops, &spec, &command, &events).await,
+            Step::Look | Step::Post => follow(&ops, &spec, &command).await,
+        };
         // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
         if step == Step::Pre && spec.foreign && thaw_is_on_record(&ops, &spec) {
             let _ = events.send(Event::Cancel).await;

@@ -38,6 +38,8 @@ use crate::recipe::chosen::Catalogue;
 const INTERRUPT_AGAIN: TimeDelta = TimeDelta::seconds(2);
 /// How often a running counter of milliseconds is drawn.
 const COUNTER_TICK: Duration = Duration::from_millis(100);
+/// How often what is or may be frozen is drawn above the other screens.
+const HELD_TICK: Duration = Duration::from_secs(1);
 /// Most steps back that are remembered.
 const HISTORY: usize = 32;
 
@@ -199,6 +201,10 @@ impl App {
         let cx = self.cx(now);
         if self.screens.get(self.current).moves(&cx) || self.overlays.iter().any(|o| o.moves(&cx)) {
             return Some(COUNTER_TICK);
+        }
+        // Above every screen a freeze counts in seconds.
+        if self.world.holding().next().is_some() {
+            return Some(HELD_TICK);
         }
         let old = (now - header::read_at(&self.world)?)
             .to_std()
@@ -408,6 +414,8 @@ impl App {
             Message::JobRead { .. }
             | Message::Job(_)
             | Message::Others(_)
+            | Message::Settling(_)
+            | Message::Left(_)
             | Message::Prune(_)
             | Message::Restore(_)
             | Message::Notice(_) => false,

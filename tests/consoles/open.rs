@@ -108,6 +108,7 @@ fn views(message: Message) -> Vec<JobView> {
     match message {
         Message::Job(view) => vec![*view],
         Message::Others(views) => views,
+        Message::Settling(view) => vec![*view],
         _ => Vec::new(),
     }
 }
@@ -356,6 +357,8 @@ async fn what_others_write_is_told_by_itself() {
                     phases.push(view.phase);
                 }
             }
+            Message::Settling(view) => assert_eq!(view.spec.run, mine),
+            Message::Left(_) => {}
             other => panic!("{other:?}"),
         }
     }

@@ -304,6 +304,7 @@ pub fn job(phase: Phase) -> JobView {
             failed: false,
         }],
         frozen_since: (phase == Phase::Frozen).then(|| noon() - TimeDelta::milliseconds(500)),
+        freezing: freezeframe::domain::held::Freezing::Unrecorded,
         freeze_window_ms: None,
         set: Vec::new(),
         evidence: EvidenceReport::default(),

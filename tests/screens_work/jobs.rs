@@ -114,7 +114,7 @@ fn what_may_be_frozen_for_ever_and_what_is_taken_up_is_seen_from_every_screen() 
     assert!(tabs(&hands).contains("4 Jobs !!!"), "{}", tabs(&hands));
     let mut left = frozen(3, "db-3", 412);
     left.waiting = Some("thawing it first: post-script is sent to the instance".to_owned());
-    hands.message(Message::Others(vec![left]));
+    hands.message(Message::Settling(Box::new(left)));
     assert!(
         shown(&hands).contains("left open, db-3: thawing it first"),
         "{}",

@@ -20,6 +20,7 @@ use crate::config::theme::Role;
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::tui::action::Action;
+use crate::tui::app::world::Driver;
 use crate::tui::widget::dialog::pane;
 use crate::tui::widget::narrow::Narrow;
 use crate::tui::widget::scroll::Scroll;
@@ -161,7 +162,7 @@ impl Jobs {
             return;
         };
         let lines = details::lines(
-            &describe::entries(job, cx.world.is_own(job), cx.now),
+            &describe::entries(job, cx),
             usize::from(inner.width),
             cx,
         );
@@ -228,7 +229,7 @@ impl Jobs {
 /// What the lanes and keys mean.
 const EXPLAINED: &[&str] = &[
     "Lanes stand with what needs somebody first: ! a thaw that nobody could confirm, ✘ failing, ❄ frozen now with \
-     its share of the budget, ▶ at work, · waiting; below them what is over.",
+     its share of the budget, or what may be: the command that freezes was sent, and no proof came that nothing is frozen; ▶ at work, · waiting; below them what is over.",
     "A job that holds a lock or a freeze is thawed and stopped by one key; elsewhere it asks first, and always where \
      another process drives the job: the instance is thawed under that process.",
 ];
@@ -253,7 +254,7 @@ fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
         (Phase::Done, Some(Verdict::Failed)) if live => Rank::Failing,
         (Phase::Done, Some(Verdict::Failed)) if fresh => Rank::Failed,
         (Phase::Done, _) => Rank::Over,
-        _ if lane::is_frozen(job) => Rank::Frozen,
+        _ if job.held().is_something() => Rank::Frozen,
         _ if fails => Rank::Failing,
         (Phase::Queued, _) => Rank::Queued,
         _ => Rank::Running,
@@ -262,18 +263,20 @@ fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
 
 /// Whether the job may hold a lock or a freeze now.
 fn holds(job: &JobView) -> bool {
-    (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
+    job.held().is_something() || (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
 }
 
 /// Whether there is something to stop. Of others' jobs only what may be frozen can be thawed; what they only wait for
-/// ends by itself, and what runs in the lab of another process is out of reach.
+/// ends by itself, what this console settles is being thawed, and what runs in the lab of another process is out of
+/// reach.
 fn can_be_stopped(job: &JobView, cx: &Cx<'_>) -> bool {
-    if cx.world.is_own(job) {
-        return job.phase != Phase::Done;
+    match cx.world.driver(job) {
+        Driver::Here => return job.phase != Phase::Done,
+        Driver::SettledHere | Driver::OutOfReach => return false,
+        Driver::Another | Driver::Nobody => {}
     }
     let may_hold = (Phase::Preflight..=Phase::Thawing).contains(&job.phase);
-    let open = may_hold || (job.thaw_uncertain && job.phase != Phase::Done);
-    open && !cx.world.is_out_of_reach(job)
+    may_hold || (job.thaw_uncertain && job.phase != Phase::Done)
 }
 
 /// What the filter looks at.
@@ -391,7 +394,7 @@ impl Screen for Jobs {
             Action::CopyId => Reaction::ask(Request::Copy(id.to_string())),
             // Somebody else may want it to run.
             Action::CancelJob if !cx.world.is_own(job) => {
-                Reaction::ask(Request::Open(Box::new(questions::cancel_of_another(job))))
+                Reaction::ask(Request::Open(Box::new(questions::cancel_of_another(job, cx))))
             }
             // Where something is held there is no time for questions. Elsewhere there is.
             Action::CancelJob if holds(job) => Reaction::Done(vec![
