@@ -37,6 +37,8 @@ fn new_job(on_failure: OnFailure, mode: Mode, foreign: bool) -> Job {
         recipe: "linux-filesystem".into(),
         document: "freezeframe-linux-filesystem".into(),
         mode,
+        asked_mode: None,
+        mode_reason: None,
         budget_s: 30,
         on_failure,
         mounts: Vec::new(),

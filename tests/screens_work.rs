@@ -13,6 +13,8 @@ macro_rules! shows {
 mod fixtures;
 #[path = "screens_work/hands.rs"]
 mod hands;
+#[path = "screens_work/held.rs"]
+mod held;
 #[path = "screens_work/jobs.rs"]
 mod jobs;
 #[path = "screens_work/metrics.rs"]

@@ -17,7 +17,8 @@ use super::{exit, jobs, note_refusal, printed, signals};
 use crate::config::nearest;
 use crate::domain::ids::{InstanceId, RunId, Scope};
 use crate::domain::instance::Instance;
-use crate::domain::job::{JobSpec, JobView, Mode, Phase};
+use crate::domain::job::{JobSpec, JobView, Phase};
+use crate::domain::mode::{self, AskedMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof::{self, Lowered};
 use crate::domain::run::Limits;
@@ -32,7 +33,7 @@ pub(super) async fn run(
 ) -> Result<u8, Problem> {
     let ops = &opened.ops;
     let mode = args.mode.unwrap_or(opened.config.snapshot.mode);
-    if args.freeze_root && mode != Mode::Autonomous {
+    if args.freeze_root && mode == AskedMode::Coordinated {
         return Err(Problem::new(
             Kind::Usage,
             "freeze / too",
@@ -102,7 +103,7 @@ pub(super) async fn run(
         output::note(&unmatched);
     }
     if args.dry_run {
-        let code = dry_run(opened, global, &options, specs, refused).await?;
+        let code = dry_run(opened, global, &options, (specs, &chosen), refused).await?;
         return Ok(if nothing { exit::NOTHING } else { code });
     }
     let views = drive(opened, global, specs, &options.limits).await?;
@@ -142,17 +143,12 @@ fn flags_fit(ops: &Ops, options: &RunOptions) -> Result<(), Problem> {
         }
         (None, None) => return Ok(()),
     };
-    if chosen.foreign && options.mode == Mode::Autonomous {
-        return Err(Problem::new(
-            Kind::Usage,
-            "choose a mode",
-            format!(
-                "{} is somebody else's document, which cannot take snapshots itself",
-                visible(&chosen.document)
-            ),
-            "take it with --mode coordinated",
-        ));
-    }
+    let able = mode::Able {
+        document: &visible(&chosen.document),
+        foreign: chosen.foreign,
+    };
+    mode::before(options.mode, options.freeze_root, able)
+        .map_err(|no| Problem::new(Kind::Usage, "choose a mode", no.cause, no.mend))?;
     chosen.with(&options.parameters).map(drop)
 }
 
@@ -272,10 +268,10 @@ async fn dry_run(
     opened: &Opened,
     global: &Global,
     options: &RunOptions,
-    specs: Vec<JobSpec>,
+    (specs, instances): (Vec<JobSpec>, &[Instance]),
     refused: Vec<(InstanceId, String, Problem)>,
 ) -> Result<u8, Problem> {
-    let documents = look_at_documents(&opened.ops, &specs).await;
+    let documents = foreseen(&opened.ops, &specs, instances).await;
     let wrong = documents.iter().any(Option::is_some);
     let mut rows: Vec<Value> = specs
         .iter()
@@ -284,7 +280,7 @@ async fn dry_run(
             let would = if error.is_none() { "snapshot" } else { "refuse" };
             json!({
                 "instance": s.instance, "name": s.instance_name, "recipe": s.recipe, "document": s.document,
-                "mode": s.mode, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": would, "error": error,
+                "mode": s.mode_word(), "asked_mode": s.asked_mode, "mode_reason": s.mode_reason, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": would, "error": error,
             })
         })
         .collect();
@@ -296,7 +292,7 @@ async fn dry_run(
     if global.output == Format::Table {
         printed(
             out.table(&Table {
-                head: vec!["INSTANCE", "NAME", "WOULD", "RECIPE", "WHY NOT"],
+                head: vec!["INSTANCE", "NAME", "WOULD", "RECIPE", "MODE", "WHY NOT"],
                 rows: rows
                     .iter()
                     .map(|r| {
@@ -314,13 +310,14 @@ async fn dry_run(
                             output::or_dash(&text("name")),
                             text("would"),
                             text("recipe"),
+                            text("mode"),
                             why,
                         ]
                     })
                     .collect(),
             }),
         )?;
-        printed(out.line("The instance's own checks (mounts, database) are made by the job's preflight; nothing was sent."))?;
+        printed(out.line("The instance's own checks (mounts, database, its role) are made by the job's preflight; nothing was sent."))?;
     } else {
         let scope = opened.ops.scope();
         let head = json!({
@@ -335,6 +332,19 @@ async fn dry_run(
     } else {
         exit::FAILED
     })
+}
+
+/// What the jobs' preflight would say before it sends the instances anything: of each one's document, and of EC2.
+async fn foreseen(ops: &Ops, specs: &[JobSpec], instances: &[Instance]) -> Vec<Option<Problem>> {
+    let documents = look_at_documents(ops, specs).await;
+    let looks = specs.iter().zip(documents).map(|(spec, document)| async {
+        let instance = instances.iter().find(|i| i.id == spec.instance);
+        match (document, instance) {
+            (None, Some(instance)) => preflight::would_refuse(ops, spec, instance).await.err(),
+            (document, _) => document,
+        }
+    });
+    futures::future::join_all(looks).await
 }
 
 /// What the jobs' preflight would say of each one's document; every document is asked for once.

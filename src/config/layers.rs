@@ -10,7 +10,8 @@ use super::paths;
 use super::places::{Places, place};
 use super::recipes::{self, Recipe};
 use super::theme::Theme;
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::OnFailure;
+use crate::domain::mode::AskedMode;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
 use crate::domain::run::Limits;
@@ -66,7 +67,7 @@ pub struct Snapshot {
     /// What to do when quiescing fails.
     pub on_failure: OnFailure,
     /// Who calls `CreateSnapshots`.
-    pub mode: Mode,
+    pub mode: AskedMode,
 }
 
 impl Default for Config {
@@ -100,7 +101,7 @@ impl Default for Snapshot {
         Self {
             budget_seconds: 30,
             on_failure: OnFailure::Skip,
-            mode: Mode::Coordinated,
+            mode: AskedMode::Auto,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::held::{Freezing, Held};
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use super::label::Label;
 use super::level::Level;
+use super::mode::{AskedMode, ChosenMode};
 use super::problem::Problem;
 
 /// Who calls `CreateSnapshots` while the freeze holds.
@@ -76,8 +77,15 @@ pub struct JobSpec {
     pub recipe: String,
     /// SSM document that quiesces it.
     pub document: String,
-    /// Who calls `CreateSnapshots`.
+    /// Who calls `CreateSnapshots`. While `mode_reason` is missing of one that was asked for as `auto`, the instance's
+    /// dry run has yet to decide.
     pub mode: Mode,
+    /// What was asked for; missing in records of earlier versions.
+    #[serde(default)]
+    pub asked_mode: Option<AskedMode>,
+    /// Why `mode` is what it is.
+    #[serde(default)]
+    pub mode_reason: Option<String>,
     /// The failsafe's budget in seconds, 1 to 999.
     pub budget_s: u32,
     /// What to do when quiescing fails.
@@ -98,6 +106,37 @@ pub struct JobSpec {
     /// The document is not one of ours: it keeps Data Lifecycle Manager's contract and speaks no FF1.
     #[serde(default)]
     pub foreign: bool,
+}
+
+impl JobSpec {
+    /// Whether the instance's dry run has yet to decide who calls.
+    pub fn mode_is_open(&self) -> bool {
+        self.asked_mode == Some(AskedMode::Auto) && self.mode_reason.is_none()
+    }
+
+    /// Takes the mode that was chosen.
+    pub fn choose(&mut self, chosen: &ChosenMode) {
+        self.mode = chosen.mode;
+        self.mode_reason = Some(chosen.reason.clone());
+    }
+
+    /// The mode in one word.
+    pub fn mode_word(&self) -> String {
+        if self.mode_is_open() {
+            AskedMode::Auto.to_string()
+        } else {
+            self.mode.to_string()
+        }
+    }
+
+    /// The mode, and why.
+    pub fn mode_words(&self) -> String {
+        match &self.mode_reason {
+            _ if self.mode_is_open() => "auto: the instance's dry run decides".to_owned(),
+            Some(reason) => format!("{}: {reason}", self.mode),
+            None => self.mode.to_string(),
+        }
+    }
 }
 
 /// The phases of a job, in order.

@@ -39,8 +39,8 @@ pub use types::{
     Timer,
 };
 
-use super::held::{Delivery, Freeze, Freezing};
 use super::evidence::{CallOrder, Judged, Told};
+use super::held::{Delivery, Freeze, Freezing};
 use super::ids::CommandId;
 use super::job::{
     EvidenceReport, JobSpec, JobView, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
@@ -341,6 +341,12 @@ impl Job {
             return;
         }
         todo.push(Effect::Disarm(Timer::Preflight));
+        if let Ok(PreflightFacts {
+            mode: Some(chosen), ..
+        }) = &result
+        {
+            self.spec.choose(chosen);
+        }
         match result {
             Ok(facts) if self.freezes_root_unasked(&facts) => {
                 let problem = Problem::new(

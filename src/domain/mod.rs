@@ -11,6 +11,7 @@ pub mod label;
 pub mod level;
 pub mod machine;
 pub mod metrics;
+pub mod mode;
 pub mod pace;
 pub mod problem;
 pub mod proof;

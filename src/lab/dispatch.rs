@@ -133,10 +133,11 @@ impl Lab {
             subject: call.subject(),
             service: call.service.clone(),
             action: call.action.clone(),
-            mutating: mutating(&call.action),
+            mutating: mutating(&call.action) && !call.is_dry_run(),
+            dry_run: call.is_dry_run(),
             outcome: "OK".into(),
         };
-        let fault = self.faults().next(&call.action);
+        let fault = self.faults().next(&call.action, call.is_dry_run());
         match &fault {
             Some(FaultKind::Reset) => {
                 record.outcome = "(reset)".into();
@@ -332,6 +333,13 @@ fn cbor_response(status: u16, request_id: &str, body: Vec<u8>) -> Response<Bytes
         http::HeaderValue::from_static("rpc-v2-cbor"),
     );
     response
+}
+
+impl Call {
+    /// It only asks whether it would be carried out.
+    fn is_dry_run(&self) -> bool {
+        self.service == "ec2" && self.params.get("DryRun") == Some("true")
+    }
 }
 
 impl Call {

@@ -100,6 +100,10 @@ pub(super) async fn run_with(
         let mut effects = job.step(event, driver.ops.clock.now());
         effects.extend(driver.clear_doubt(&mut job));
         let mut view = job.view();
+        // The mode may have been chosen by now.
+        if driver.spec != view.spec {
+            driver.spec = view.spec.clone();
+        }
         let done = job.is_done();
         // Progress is sampled, state changes are on record before the effect that follows from them.
         let state = (
@@ -431,7 +435,8 @@ fn thaw_is_on_record(ops: &Ops, spec: &JobSpec) -> bool {
     })
 }
 
-async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
+/// What the console asks of EC2 for a job: description and tags. The dry run before the freeze asks with the same.
+pub(super) fn request(spec: &JobSpec) -> (String, Tags) {
     let tags: Tags = [
         (tags::JOB, spec.job.as_str()),
         (tags::LEVEL, "pending"),
@@ -444,6 +449,11 @@ async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Probl
         "freezeframe {} of {} job {}",
         spec.recipe, spec.instance, spec.job
     );
+    (description, tags)
+}
+
+async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
+    let (description, tags) = request(spec);
     let call = ops
         .session
         .create_snapshots(&spec.instance, &description, &tags);

@@ -30,7 +30,8 @@ use super::screen::volumes::Volumes;
 use super::screen::{Cx, Reaction, Request, Screen, ScreenId, Subject};
 use super::style::Styles;
 use super::widget::header;
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::OnFailure;
+use crate::domain::mode::AskedMode;
 use crate::domain::problem::Problem;
 use crate::recipe::chosen::Catalogue;
 
@@ -158,7 +159,12 @@ impl App {
 
     /// The same console with what the configuration says of snapshots.
     #[must_use]
-    pub fn configured(mut self, recipes: Catalogue, mode: Mode, on_failure: OnFailure) -> Self {
+    pub fn configured(
+        mut self,
+        recipes: Catalogue,
+        mode: AskedMode,
+        on_failure: OnFailure,
+    ) -> Self {
         self.world.recipes = recipes;
         self.world.mode = mode;
         self.world.on_failure = on_failure;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use freezeframe::domain::ids::{JobId, RunId};
-use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
+use freezeframe::domain::job::{JobSpec, JobView, OnFailure, Phase, Verdict};
+use freezeframe::domain::mode::AskedMode;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::{CallRecord, FaultKind};
 use freezeframe::ops::{Ops, backup, recover};
@@ -377,7 +378,7 @@ impl House {
             run: RunId::from_api(freezeframe::ops::run::new_id()),
             instances: vec![self.bench.instance("linux-filesystem").await.id],
             recipe: None,
-            mode: Mode::Coordinated,
+            mode: AskedMode::Coordinated,
             freeze_root: false,
             budget_s: Some(30),
             on_failure: OnFailure::Skip,

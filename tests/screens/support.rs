@@ -285,6 +285,8 @@ pub fn job(phase: Phase) -> JobView {
             recipe: "linux-mysql".into(),
             document: "freezeframe-linux-mysql".into(),
             mode: Mode::Coordinated,
+            asked_mode: None,
+            mode_reason: None,
             budget_s: 30,
             on_failure: OnFailure::Skip,
             mounts: Vec::new(),

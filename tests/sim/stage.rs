@@ -119,7 +119,7 @@ impl Stage {
                     run: run.clone(),
                     recipe: None,
                     document: wish.document.map(Manners::document),
-                    mode: wish.mode,
+                    mode: wish.mode.into(),
                     budget_s: Some(wish.budget_s),
                     on_failure: wish.on_failure,
                     mounts: Vec::new(),

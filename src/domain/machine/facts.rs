@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::VolumeId;
 use crate::domain::instance::Instance;
+use crate::domain::mode::{ChosenMode, is_of_the_role};
 use crate::domain::text::visible;
 use crate::domain::trace::{Said, Trace};
 
@@ -94,6 +95,9 @@ pub struct PreflightFacts {
     /// How many tags more than the job's own a snapshot of a volume may carry; unknown when missing.
     #[serde(default)]
     pub tag_room: BTreeMap<VolumeId, usize>,
+    /// Who calls `CreateSnapshots`, where the dry run had to decide.
+    #[serde(default)]
+    pub mode: Option<ChosenMode>,
 }
 
 impl PreflightFacts {
@@ -118,7 +122,15 @@ impl PreflightFacts {
         {
             return Err("the dry run did not say hello".to_owned());
         }
-        if !matches!(trace.events().last(), Some(Said::End { outcome, .. }) if outcome == "ok") {
+        // One that only lacks a role of its own has looked at everything else before it said so.
+        let mut errors = trace.events().filter_map(|said| match said {
+            Said::Error { code, .. } => Some(code.as_str()),
+            _ => None,
+        });
+        let only_role =
+            matches!((errors.next(), errors.next()), (Some(code), None) if is_of_the_role(code));
+        let well = |outcome: &str| outcome == "ok" || (outcome == "refused" && only_role);
+        if !matches!(trace.events().last(), Some(Said::End { outcome, .. }) if well(outcome)) {
             return Err("the dry run did not reach its last line".to_owned());
         }
         let mut facts = Self::of_attachments(instance);

@@ -25,7 +25,11 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, now: DateTime<Utc>) {
     // With too little height the screen itself comes first, then where we are, then the keys.
     if area.height >= 3 {
         let at = take_top(&mut body);
-        let told = if area.height < TABS_FROM { &alarm[..] } else { &[] };
+        let told = if area.height < TABS_FROM {
+            &alarm[..]
+        } else {
+            &[]
+        };
         header::view_identity(frame, at, &app.world, told, &app.styles, now);
     }
     if area.height >= TABS_FROM {

@@ -8,8 +8,9 @@ use crate::domain::held::Held;
 use crate::domain::ids::{InstanceId, JobId, SnapshotId, VolumeId};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
-use crate::domain::job::{JobView, Mode, OnFailure, Phase};
+use crate::domain::job::{JobView, OnFailure, Phase};
 use crate::domain::level::Level;
+use crate::domain::mode::AskedMode;
 use crate::domain::problem::Problem;
 use crate::domain::proof::{self, MemberProof};
 use crate::domain::set::{self, SnapshotSet};
@@ -102,8 +103,8 @@ pub struct World {
     pub recipes: Catalogue,
     /// What a run does when it cannot quiesce, unless a person says another.
     pub on_failure: OnFailure,
-    /// Who calls `CreateSnapshots`, unless a person says another.
-    pub mode: Mode,
+    /// Who is to call `CreateSnapshots`, unless a person says another.
+    pub mode: AskedMode,
     /// Who we are.
     pub identity: Pane<Identity>,
     /// Instances.
@@ -400,9 +401,7 @@ impl World {
             (true, _) => true,
             (false, true) => false,
             // Own jobs tell of themselves first, and so does what is done here for others.
-            (false, false) => {
-                !self.is_own(known) && !self.settling.contains(&known.spec.job)
-            }
+            (false, false) => !self.is_own(known) && !self.settling.contains(&known.spec.job),
         }
     }
 

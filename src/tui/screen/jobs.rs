@@ -161,11 +161,7 @@ impl Jobs {
             frame.render_widget(Line::styled(gone, cx.styles.get(Role::Muted)), inner);
             return;
         };
-        let lines = details::lines(
-            &describe::entries(job, cx),
-            usize::from(inner.width),
-            cx,
-        );
+        let lines = details::lines(&describe::entries(job, cx), usize::from(inner.width), cx);
         open.scroll.view(frame, inner, lines);
         open.scroll.tell(frame, area, cx.styles);
     }
@@ -393,9 +389,9 @@ impl Screen for Jobs {
             }
             Action::CopyId => Reaction::ask(Request::Copy(id.to_string())),
             // Somebody else may want it to run.
-            Action::CancelJob if !cx.world.is_own(job) => {
-                Reaction::ask(Request::Open(Box::new(questions::cancel_of_another(job, cx))))
-            }
+            Action::CancelJob if !cx.world.is_own(job) => Reaction::ask(Request::Open(Box::new(
+                questions::cancel_of_another(job, cx),
+            ))),
             // Where something is held there is no time for questions. Elsewhere there is.
             Action::CancelJob if holds(job) => Reaction::Done(vec![
                 Request::CancelJob(id),

@@ -13,7 +13,8 @@ use super::{Cx, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
-use crate::domain::job::{JobView, Mode, OnFailure};
+use crate::domain::job::{JobView, OnFailure};
+use crate::domain::mode::{self, AskedMode, ChosenMode, NoMode};
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::effect::RunRequest;
@@ -22,16 +23,21 @@ use crate::tui::widget::form::{Field, Focus, Form};
 use crate::tui::widget::text;
 
 const ON_FAILURE: [OnFailure; 2] = [OnFailure::Skip, OnFailure::CrashConsistent];
-const MODES: [Mode; 2] = [Mode::Coordinated, Mode::Autonomous];
+const MODES: [AskedMode; 3] = [
+    AskedMode::Auto,
+    AskedMode::Coordinated,
+    AskedMode::Autonomous,
+];
 /// The first choice of a recipe: every instance by its own tag.
 const BY_TAG: &str = "by tag";
 
 /// What the choices mean.
 const EXPLAINED: &[&str] = &[
     "recipe: how the instances are quiesced; by tag takes what each one's tag ConsistentSnapshot says.",
-    "mode: coordinated, this console asks for the snapshots while the instance is frozen; autonomous, the \
-     instance asks for them itself, with its own role: the shorter freeze.",
-    "freeze / too: in autonomous mode / may be frozen, last in and first out. Without it the root volume is in \
+    "mode: autonomous, the instance asks for the snapshots itself, with its own role: the shorter freeze; coordinated, \
+     this console asks for them while the instance is frozen; auto, autonomous where the instance's dry run proves that \
+     its role may, coordinated elsewhere: each lane says which, and why.",
+    "freeze / too: only an instance that asks for its snapshots itself may freeze /; others are refused. It goes last in and first out. Without it the root volume is in \
      the set, never more than crash-consistent.",
     "frozen at most: after that many seconds the failsafe on the instance thaws, whatever happens. Empty: as each \
      recipe says.",
@@ -121,14 +127,14 @@ impl SnapshotDialog {
 
     /// What one choice rules out for another.
     fn settle(&mut self) {
-        let coordinated = self.mode() == Mode::Coordinated;
+        let coordinated = self.mode() == AskedMode::Coordinated;
         self.form.set_off(
             field::ROOT,
-            coordinated.then_some("only in autonomous mode"),
+            coordinated.then_some("not in coordinated mode"),
         );
     }
 
-    fn mode(&self) -> Mode {
+    fn mode(&self) -> AskedMode {
         MODES
             .get(self.form.chosen(field::MODE))
             .copied()
@@ -136,7 +142,7 @@ impl SnapshotDialog {
     }
 
     fn freeze_root(&self) -> bool {
-        self.mode() == Mode::Autonomous && self.form.chosen(field::ROOT) == 1
+        self.mode() != AskedMode::Coordinated && self.form.chosen(field::ROOT) == 1
     }
 
     /// The recipe for all; `None` is by tag.
@@ -161,17 +167,23 @@ impl SnapshotDialog {
     fn notes(&self) -> Vec<(String, Role)> {
         let mut notes = Vec::new();
         match (self.mode(), self.freeze_root()) {
-            (Mode::Coordinated, _) => notes.push((
+            (AskedMode::Coordinated, _) => notes.push((
                 "Root volumes are in the set but not frozen: never more than crash.".to_owned(),
                 Role::Muted,
             )),
-            (Mode::Autonomous, false) => notes.push((
+            (AskedMode::Auto, false) => notes.push((
+                "Auto: the instance asks for the snapshots itself where its dry run proves that its role may, else this \
+                 console does. / is not frozen: never more than crash."
+                    .to_owned(),
+                Role::Muted,
+            )),
+            (AskedMode::Autonomous, false) => notes.push((
                 "The instance asks for the snapshots itself; its role must allow it. / is not frozen: never more \
                  than crash."
                     .to_owned(),
                 Role::Muted,
             )),
-            (Mode::Autonomous, true) => notes.push((
+            (_, true) => notes.push((
                 "! / is frozen too, last in and first out. While it lasts nothing on the instance can write, its SSM \
                  agent and its logs included; should the script die, only the failsafe thaws."
                     .to_owned(),
@@ -209,16 +221,37 @@ impl SnapshotDialog {
         })
     }
 
-    /// Somebody else's document has no command that takes the snapshots itself.
+    /// Why the mode that is asked for cannot be had there.
     fn not_in_this_mode(&self, instance: &Instance, world: &World) -> Option<String> {
+        let no = self.mode_there(instance, world)?.err()?;
+        Some(format!("{}; {}", no.cause, no.mend))
+    }
+
+    /// The mode as far as it is known now.
+    fn mode_there(
+        &self,
+        instance: &Instance,
+        world: &World,
+    ) -> Option<Result<Option<ChosenMode>, NoMode>> {
         let word = self.recipe().or(instance.recipe_tag())?;
         let recipe = world.recipes.find(word)?;
-        (recipe.foreign && self.mode() == Mode::Autonomous).then(|| {
-            format!(
-                "{} cannot take snapshots itself; choose coordinated",
-                recipe.name
-            )
-        })
+        let able = mode::Able {
+            document: &recipe.document,
+            foreign: recipe.foreign,
+        };
+        Some(mode::before(self.mode(), self.freeze_root(), able))
+    }
+
+    /// The mode, said beside the recipe of an instance that will run.
+    fn mode_words(&self, instance: &Instance, world: &World) -> String {
+        match self.mode_there(instance, world) {
+            Some(Ok(Some(chosen))) if self.mode() == AskedMode::Auto => {
+                format!(", {}: {}", chosen.mode, chosen.reason)
+            }
+            Some(Ok(Some(chosen))) => format!(", {}", chosen.mode),
+            Some(Ok(None)) => ", auto".to_owned(),
+            Some(Err(_)) | None => String::new(),
+        }
     }
 
     fn start(&mut self, cx: &Cx<'_>) -> Vec<Request> {
@@ -274,9 +307,11 @@ impl SnapshotDialog {
             let recipe = cx
                 .world
                 .instance(id)
-                .and_then(|i| self.recipe().or(i.recipe_tag()))
-                .unwrap_or("—")
-                .to_owned();
+                .and_then(|i| {
+                    let recipe = self.recipe().or(i.recipe_tag())?;
+                    Some(format!("{recipe}{}", self.mode_words(i, cx.world)))
+                })
+                .unwrap_or_else(|| "—".to_owned());
             let (mark, words, role) = match reason {
                 None => ("✓", recipe, Role::Ok),
                 Some(reason) => ("✗", format!("refused: {reason}"), Role::Warn),

@@ -345,7 +345,10 @@ pub fn foot(
 ) -> Vec<Line<'static>> {
     let whose = format!(
         "── {} · {} · {} · {} ",
-        job.spec.instance_name, job.spec.instance, job.spec.recipe, job.spec.mode
+        job.spec.instance_name,
+        job.spec.instance,
+        job.spec.recipe,
+        job.spec.mode_word()
     );
     let rule = "─".repeat(width.saturating_sub(text::width(&whose)));
     let mut lines = vec![fitted(

@@ -167,7 +167,7 @@ fn asked(job: &JobView, out: &mut Vec<Entry>) {
         "recipe",
         format!("{} by document {}{whose}", spec.recipe, spec.document),
     ));
-    out.push(Entry::pair("mode", spec.mode.to_string()));
+    out.push(Entry::pair("mode", spec.mode_words()));
     out.push(Entry::pair(
         "budget",
         format!("{} s, on failure {}", spec.budget_s, spec.on_failure),
