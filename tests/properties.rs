@@ -501,6 +501,16 @@ proptest! {
             }
             asked.extend(effects);
             job = after;
+            // p28: told from the sending of what freezes on, and no longer than nobody has proven its thaw.
+            let view = job.view();
+            let held = view.held().is_something();
+            match view.phase {
+                Phase::Quiescing => prop_assert!(held, "{view:?}"),
+                Phase::Frozen | Phase::Snapshotting | Phase::Thawing => {
+                    prop_assert!(held || view.frozen_since.is_none(), "{view:?}");
+                }
+                _ => prop_assert_eq!(held, view.thaw_uncertain, "{:?}", view),
+            }
         }
         let count = |wanted: &Effect| asked.iter().filter(|e| *e == wanted).count();
         let view = job.view();
