@@ -207,7 +207,7 @@ async fn a_call_that_the_instance_may_not_make_is_refused_before_anything_is_tou
     for on_failure in [OnFailure::Skip, OnFailure::CrashConsistent] {
         let bench = bench().await;
         bench.fault(
-            "CreateSnapshots",
+            "CreateSnapshots:DryRun",
             0,
             1,
             FaultKind::Error {

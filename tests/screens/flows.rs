@@ -40,7 +40,7 @@ fn marked_instances_become_a_run_that_was_reviewed() {
     assert!(!cancelled.screen(80, 24).contains("Consistent snapshots"));
     assert_eq!(cancelled.app.current(), ScreenId::Fleet);
     // Past the mode to the budget, the choice, then on to Start.
-    hands.press("<Tab><Tab><BS><BS>45<Tab> <Tab><Tab>");
+    hands.press("<Tab><Tab><Tab><BS><BS>45<Tab> <Tab><Tab>");
     let effects = hands.press("<Enter>");
     let request = RunRequest {
         run: RunId::from_api(RUN),
@@ -113,7 +113,7 @@ fn help_is_there_in_a_dialog_and_in_its_number() {
         help.contains("Help: Consistent snapshots") && help.contains("coordinated"),
         "{help}"
     );
-    hands.press("<Esc><Tab><Tab>?");
+    hands.press("<Esc><Tab><Tab><Tab>?");
     assert!(hands.screen(80, 24).contains("Help: Consistent snapshots"));
     hands.press("<Esc>x");
     let screen = hands.screen(80, 24);
@@ -232,7 +232,7 @@ fn a_run_that_would_be_refused_as_a_whole_is_not_started() {
 fn a_bad_budget_starts_nothing() {
     for bad in ["0", "1000", "0x0"] {
         let mut hands = Hands::loaded();
-        hands.press("/db-primary<Enter>as<Tab><Tab><BS><BS>");
+        hands.press("/db-primary<Enter>as<Tab><Tab><Tab><BS><BS>");
         hands.press(bad);
         hands.press("<Tab><Tab><Tab>");
         assert_eq!(hands.press("<Enter>"), [], "{bad:?}");

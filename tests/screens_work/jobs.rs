@@ -237,7 +237,7 @@ fn five_hundred_lanes_stay_readable() {
         "! app-005",
         "✘ app-004",
         "❄ app-000",
-        "▶ app-006",
+        "❄ app-006",
         "· app-150",
     ]
     .map(line);

@@ -223,8 +223,14 @@ impl SnapshotDialog {
 
     /// Why the mode that is asked for cannot be had there.
     fn not_in_this_mode(&self, instance: &Instance, world: &World) -> Option<String> {
-        let no = self.mode_there(instance, world)?.err()?;
-        Some(format!("{}; {}", no.cause, no.mend))
+        self.mode_there(instance, world)?.err()?;
+        let word = self.recipe().or(instance.recipe_tag())?;
+        let mend = if self.freeze_root() {
+            "leave freeze / too at no"
+        } else {
+            "choose coordinated or auto"
+        };
+        Some(format!("{word} cannot take snapshots itself; {mend}"))
     }
 
     /// The mode as far as it is known now.

@@ -43,12 +43,12 @@ pub fn view_identity(
     frame: &mut Frame<'_>,
     area: Rect,
     world: &World,
-    alarm: &[(String, Role)],
+    alarm: &[held::Part],
     styles: &Styles,
     now: DateTime<Utc>,
 ) {
     let whole = usize::from(area.width);
-    let alarm = held::spans(alarm, held::width(alarm).min(whole), styles);
+    let alarm = held::spans(alarm, held::width(alarm, true).min(whole), styles);
     let taken: usize = alarm.iter().map(|s| text::width(&s.content)).sum();
     let whole = whole - taken;
     // Each part with its priority: the highest number goes first.
@@ -114,7 +114,7 @@ pub fn view_tabs(
     area: Rect,
     tabs: &[(String, String, bool)],
     jobs: usize,
-    alarm: &[(String, Role)],
+    alarm: &[held::Part],
     styles: &Styles,
 ) {
     let running = if jobs > 0 {
@@ -127,7 +127,7 @@ pub fn view_tabs(
         .iter()
         .map(|(key, name, _)| text::width(key) + text::width(name) + 4)
         .sum();
-    let short = long + text::width(&running) + held::width(alarm) > width;
+    let short = long + text::width(&running) + held::width(alarm, true) > width;
     let mut spans = Vec::new();
     for (key, title, here) in tabs {
         let jobs = title == "Jobs";
@@ -151,7 +151,7 @@ pub fn view_tabs(
         ));
     }
     // Where there is too little room for both, where one could go gives way.
-    let wanted = held::width(alarm).min(width);
+    let wanted = held::width(alarm, false).min(width);
     let mut used: usize = spans.iter().map(|s| text::width(&s.content)).sum();
     while used + wanted > width {
         let Some(last) = spans.pop() else { break };

@@ -24,32 +24,50 @@ fn role(held: Held) -> Role {
     }
 }
 
-/// One kind of what is held, as the alarm names it.
-fn part(mark: &str, jobs: &[&JobView], now: DateTime<Utc>) -> Option<(String, Role)> {
-    let worst = jobs
-        .iter()
-        .map(|job| job.held())
-        .reduce(|a, b| if b.since() < a.since() { b } else { a })?;
-    let overdue = jobs.iter().any(|job| lane::is_overdue(job, now));
-    let role = if overdue { Role::Error } else { role(worst) };
-    let many = match jobs.len() {
-        1 => String::new(),
-        n => format!("{n} "),
-    };
-    let who = match jobs {
-        [one] => format!(" {}", text::fit(&one.spec.instance_name, 24)),
-        _ => String::new(),
-    };
-    let short = worst.short(now);
-    let long = short
-        .strip_prefix(worst.word())
-        .unwrap_or_default()
-        .to_owned();
-    Some((format!("{mark} {many}{}{who}{long}", worst.word()), role))
+/// One kind of what is held.
+pub struct Part {
+    /// With the name of the instance, where it is one.
+    named: String,
+    /// Without.
+    bare: String,
+    role: Role,
+}
+
+impl Part {
+    fn of(mark: &str, jobs: &[&JobView], now: DateTime<Utc>) -> Option<Self> {
+        let longest = jobs
+            .iter()
+            .map(|job| job.held())
+            .reduce(|a, b| if b.since() < a.since() { b } else { a })?;
+        let overdue = jobs.iter().any(|job| lane::is_overdue(job, now));
+        let role = if overdue { Role::Error } else { role(longest) };
+        let word = longest.word();
+        // The word comes first in it.
+        let short = longest.short(now);
+        let ago = short.get(word.len()..).unwrap_or_default();
+        let (named, bare) = match jobs {
+            [one] => {
+                let name = text::fit(&one.spec.instance_name, 24);
+                (
+                    format!(" {mark} {word} {name}{ago} "),
+                    format!(" {mark} {word}{ago} "),
+                )
+            }
+            many => {
+                let words = format!(" {mark} {} {word}{ago} ", many.len());
+                (words.clone(), words)
+            }
+        };
+        Some(Self { named, bare, role })
+    }
+
+    fn words(&self, named: bool) -> &str {
+        if named { &self.named } else { &self.bare }
+    }
 }
 
 /// What is or may be frozen anywhere in reach, worst first; empty where nothing is.
-pub fn alarm(world: &World, now: DateTime<Utc>) -> Vec<(String, Role)> {
+pub fn alarm(world: &World, now: DateTime<Utc>) -> Vec<Part> {
     let (mut uncertain, mut may, mut frozen) = (Vec::new(), Vec::new(), Vec::new());
     for job in world.holding() {
         match job.held() {
@@ -61,30 +79,32 @@ pub fn alarm(world: &World, now: DateTime<Utc>) -> Vec<(String, Role)> {
     }
     [("!!!", uncertain), ("❄?", may), ("❄", frozen)]
         .into_iter()
-        .filter_map(|(mark, jobs)| part(mark, &jobs, now))
+        .filter_map(|(mark, jobs)| Part::of(mark, &jobs, now))
         .collect()
 }
 
-/// The alarm in at most so many cells. What does not fit is counted by its word alone.
-pub fn spans(parts: &[(String, Role)], cells: usize, styles: &Styles) -> Vec<Span<'static>> {
+/// The alarm in at most so many cells, without names where they do not fit.
+pub fn spans(parts: &[Part], cells: usize, styles: &Styles) -> Vec<Span<'static>> {
+    let named = width(parts, true) <= cells;
     let mut out = Vec::new();
     let mut left = cells;
-    for (n, (words, role)) in parts.iter().enumerate() {
-        // Each of those that follow keeps room for a word.
-        let others = parts.len() - n - 1;
-        let shown = text::fit(&format!(" {words} "), left.saturating_sub(others * 10));
+    for part in parts {
+        let shown = text::fit(part.words(named), left);
         left = left.saturating_sub(text::width(&shown));
         let look = styles
-            .get(*role)
+            .get(part.role)
             .add_modifier(Modifier::REVERSED | Modifier::BOLD);
         out.push(Span::styled(shown, look));
     }
     out
 }
 
-/// How many cells it takes whole.
-pub fn width(parts: &[(String, Role)]) -> usize {
-    parts.iter().map(|(words, _)| text::width(words) + 2).sum()
+/// How many cells it takes, with the names or without.
+pub fn width(parts: &[Part], named: bool) -> usize {
+    parts
+        .iter()
+        .map(|part| text::width(part.words(named)))
+        .sum()
 }
 
 /// The cell of a row whose instance holds something, in place of what stands there else.

@@ -9,6 +9,7 @@ use super::text;
 use crate::config::theme::Role;
 use crate::domain::held::Held;
 use crate::domain::job::{JobView, Mode, Phase, PhaseRecord, Verdict};
+use crate::domain::mode::AskedMode;
 use crate::domain::proof;
 use crate::tui::style::{self, Styles};
 
@@ -368,6 +369,7 @@ pub fn foot(
             },
         ),
         (None, Some(waiting), _) if job.phase == Phase::Queued => (waiting.clone(), Role::Text),
+        (None, ..) if may_be_frozen(job) => (told(job, now), Role::Warn),
         (None, _, Some(lowered)) => (
             format!(
                 "{}, not {}: {}. Next: {}",
@@ -378,15 +380,7 @@ pub fn foot(
             ),
             Role::Warn,
         ),
-        _ => {
-            let told: Vec<String> = job
-                .phases
-                .iter()
-                .filter(|record| tells(record, job))
-                .map(|record| phase_words(record, job, now))
-                .collect();
-            (told.join(" · "), Role::Text)
-        }
+        _ => (told(job, now), Role::Text),
     };
     let mut wrapped = text::wrap(&words, width.saturating_sub(2));
     let room = height.saturating_sub(1);
@@ -402,6 +396,17 @@ pub fn foot(
             .map(|line| Line::styled(format!("  {line}"), styles.get(role))),
     );
     lines
+}
+
+/// What may be frozen, the phases with their times, and where nobody named a mode, which was chosen and why.
+fn told(job: &JobView, now: DateTime<Utc>) -> String {
+    let held = may_be_frozen(job).then(|| job.held().words(now));
+    let phases = job.phases.iter().filter(|record| tells(record, job));
+    let phases = phases.map(|record| phase_words(record, job, now));
+    let chosen = job.spec.asked_mode == Some(AskedMode::Auto) && job.phase > Phase::Preflight;
+    let mode = chosen.then(|| job.spec.mode_words());
+    let all: Vec<String> = held.into_iter().chain(phases).chain(mode).collect();
+    all.join(" · ")
 }
 
 /// A phase with its time, and whether it failed.
