@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(
             progress.still(at(46)),
             [
-                "1 of 500 done, 29 under way, 1 frozen; i-4 db: still thawing after 15 s: no answer from the instance; its freeze began 15 s ago; its failsafe was due at 10 s"
+                "1 of 500 done, 29 under way, 1 frozen or may be; i-4 db: still thawing after 15 s: no answer from the instance; its freeze began 15 s ago; its failsafe was due at 10 s"
             ]
         );
         assert!(progress.still(at(60)).is_empty());
