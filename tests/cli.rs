@@ -8,10 +8,14 @@
 
 #[path = "cli/doubts.rs"]
 mod doubts;
+#[path = "cli/lab.rs"]
+mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/told.rs"]
 mod told;
+#[path = "cli/who.rs"]
+mod who;
 
 use std::path::Path;
 

@@ -44,6 +44,22 @@ fn listened<T: Send + 'static>() -> mpsc::Sender<T> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_binary_log_on_a_volume_of_its_own_must_be_frozen_too() {
+    for (mounts, verdict) in [
+        (vec![], Verdict::Application),
+        (vec!["/var/lib/mysql".to_owned()], Verdict::Filesystem),
+    ] {
+        let bench = bench().await;
+        let instances = inventory::instances(&bench.ops).await.unwrap();
+        let there = instances.iter().find(|i| i.name() == "shop-db-1").unwrap();
+        let mut spec = spec_for(&bench.ops, there, &options(30, OnFailure::Skip)).unwrap();
+        spec.mounts = mounts.clone();
+        let view = bench.run(spec).await;
+        assert_eq!(view.verdict, Some(verdict), "{mounts:?}: {view:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mysql_job_ends_application_with_every_link_of_evidence() {
     let bench = bench().await;
     let view = bench

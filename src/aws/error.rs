@@ -24,7 +24,7 @@ const THROTTLED: &[&str] = &[
 ];
 
 /// Codes that say the credentials are no good.
-const CREDENTIALS: &[&str] = &[
+pub(super) const CREDENTIALS: &[&str] = &[
     "AuthFailure",
     "RequestExpired",
     "ExpiredToken",
@@ -54,12 +54,17 @@ pub(super) fn problem<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Probl
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
+    if let Some(ours) = ours(error) {
+        return ours.clone();
+    }
     match error {
         SdkError::ServiceError(service) => {
             let inner = service.err();
-            let code = inner.code().unwrap_or("Unknown");
-            let message = inner.message().unwrap_or(code);
             let status = service.raw().status().as_u16();
+            let Some(code) = inner.code() else {
+                return nobodys(what, status);
+            };
+            let message = inner.message().unwrap_or(code);
             let (kind, mend) = match by_code(code) {
                 // Whatever the code is called: AWS's side, or what stands between, could not do it now.
                 (Kind::Aws, _) if status >= 500 => (Kind::Aws, UNAVAILABLE),
@@ -68,8 +73,7 @@ where
             let mut problem = Problem::new(kind, what, message, mend).with_code(code);
             // A server-side failure, an answer of a proxy without a code, or a success that could not be
             // read do not say whether the work was done. Being throttled says that it was not.
-            problem.may_have_happened = kind != Kind::Throttled
-                && (!(300..500).contains(&status) || inner.code().is_none());
+            problem.may_have_happened = kind != Kind::Throttled && !(300..500).contains(&status);
             problem
         }
         SdkError::TimeoutError(_) => maybe(Problem::new(
@@ -117,6 +121,35 @@ where
     }
 }
 
+/// A problem of our own that the SDK carried up: credentials that could not be had, a call that was not let out.
+fn ours<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Problem> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(problem) = error.downcast_ref::<Problem>() {
+            return Some(problem);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// An answer without a code is none of AWS's: something in between gave it. It does not say whether the work was done.
+fn nobodys(what: &str, status: u16) -> Problem {
+    maybe(Problem::new(
+        Kind::Aws,
+        what,
+        format!(
+            "status {status}, and the answer is no error of AWS's: something in between may have given it"
+        ),
+        match status {
+            500.. => UNAVAILABLE,
+            _ => {
+                "look at the proxy (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) and at the endpoint (--endpoint-url)"
+            }
+        },
+    ))
+}
+
 fn maybe(mut problem: Problem) -> Problem {
     problem.may_have_happened = true;
     problem
@@ -133,17 +166,31 @@ fn no_credentials(what: &str, cause: &str) -> Problem {
 }
 
 /// The chain of causes in one line, each said once.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
-        let text = error.to_string();
+        let text = short(&error.to_string());
         if !parts.iter().any(|p| p.contains(&text)) {
             parts.push(text);
         }
         next = error.source();
     }
     parts.join(": ")
+}
+
+/// A cause as a person can read it: some libraries put the whole request into their words.
+fn short(text: &str) -> String {
+    const LONGEST: usize = 300;
+    let end = ["Request {", "Response {"]
+        .iter()
+        .filter_map(|dump| text.find(dump))
+        .min();
+    let text = &text[..end.unwrap_or(text.len())];
+    match text.char_indices().nth(LONGEST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
 }
 
 fn by_code(code: &str) -> (Kind, &'static str) {
@@ -203,6 +250,16 @@ fn by_code(code: &str) -> (Kind, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_never_a_dump() {
+        assert_eq!(
+            short("bad uri: Request { method: POST, body: x }"),
+            "bad uri: "
+        );
+        assert_eq!(short(&"ü".repeat(1000)).chars().count(), 301);
+        assert_eq!(short("plain"), "plain");
+    }
 
     #[test]
     fn codes_find_their_kind() {

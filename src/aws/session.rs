@@ -11,30 +11,35 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::region::Region as SdkRegion;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::allowed::Allowed;
-use super::error::problem;
+use super::credentials::{self, Renewing, Watch};
 use super::pace::Pace;
 use super::poll::Poller;
 use super::progress::Progress;
+pub use super::whose::LabHome;
 use super::whose::Whose;
+use crate::config::acting;
+use crate::config::aws::{Aws, Endpoints};
+use crate::domain::credentials::{Source, Who};
 use crate::domain::ids::{AccountId, Region, Scope};
 use crate::domain::problem::{Kind, Problem};
 
-/// What a session is opened with.
+/// What a session is opened with: either `aws`, or `static_credentials` with the rest beside them.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Profile of the shared AWS configuration; `None` takes the environment's.
-    pub profile: Option<String>,
-    /// Region; `None` takes the profile's or the environment's.
+    /// What flags, environment and files come to. `None`: a lab in this process, nothing of this machine is looked at.
+    pub aws: Option<Aws>,
+    /// Region beside `static_credentials`.
     pub region: Option<String>,
-    /// Endpoint for every service; `None` takes AWS's own.
+    /// Endpoint for every service beside `static_credentials`.
     pub endpoint_url: Option<String>,
     /// Refuse every call that changes something.
     pub read_only: bool,
@@ -42,12 +47,37 @@ pub struct Options {
     pub http: Option<SharedHttpClient>,
     /// Access key and secret that are used instead of looking for any (the lab's).
     pub static_credentials: Option<(String, String)>,
+    /// Told what is waited for while the session is opened.
+    pub waits: Waits,
+}
+
+/// What a session that is being opened waits for.
+#[derive(Debug, Clone, Default)]
+pub struct Waits(Arc<Mutex<Option<String>>>);
+
+impl Waits {
+    pub(super) fn begin(&self, what: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
+    }
+
+    /// What it waits for now.
+    pub fn now(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 /// Time limit of one attempt at a read.
 const READ: Duration = Duration::from_secs(20);
 /// Time limit of one attempt at a thaw, or at what belongs to it.
 const RESCUE: Duration = Duration::from_secs(5);
+/// Time limit of one read, all attempts together.
+const READING: Duration = Duration::from_secs(60);
+/// Time limit of what is asked while a session is opened, all attempts together: with it an endpoint that does not
+/// answer is given up.
+const OPENING: Duration = Duration::from_secs(10);
 
 /// What the provider of credentials last said of their end.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,10 +92,10 @@ enum Heard {
 /// An open session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Session {
-    scope: Scope,
-    arn: String,
-    profile: Option<String>,
-    endpoint_url: Option<String>,
+    /// As it was proven at the start. Account and region never change.
+    first: Who,
+    endpoints: Endpoints,
+    renewing: Option<Renewing>,
     read_only: bool,
     /// What makes it so, and how that is undone.
     read_only_mend: Option<Arc<str>>,
@@ -94,46 +124,39 @@ impl Session {
     /// # Errors
     /// No region, no credentials, refused or expired credentials, unreachable endpoint.
     pub async fn open(options: Options) -> Result<Self, Problem> {
-        let base = loader(&options).load().await;
-        let Some(region) = base.region().map(ToString::to_string) else {
-            return Err(Problem::new(
-                Kind::Usage,
-                "open a session",
-                options.profile.as_ref().map_or_else(
-                    || "no region is set".to_owned(),
-                    |p| format!("the profile `{p}` sets no region, or there is no such profile"),
-                ),
-                "name one with --region, in config.toml, or with AWS_REGION; `aws configure list-profiles` lists profiles",
-            ));
+        let http = match (&options.http, &options.aws) {
+            (Some(http), _) => http.clone(),
+            (None, Some(aws)) => super::http::client(aws)?,
+            (None, None) => super::http::client(&Aws {
+                endpoints: Endpoints::everywhere(options.endpoint_url.clone()),
+                ..Aws::default()
+            })?,
         };
-        let region: Region = region.parse().map_err(|error| {
-            Problem::new(
-                Kind::Usage,
-                "open a session",
-                format!("{error}"),
-                "correct --region",
-            )
-        })?;
-        let what = format!("ask STS in {region} who we are");
         let whose = Whose::default();
-        let identity = aws_sdk_sts::Client::new(&base)
-            .get_caller_identity()
-            .customize()
-            .interceptor(whose.clone())
-            .send()
-            .await
-            .map_err(|error| problem(&what, &error))?;
-        let account = identity
-            .account()
-            .and_then(|text| text.parse::<AccountId>().ok())
-            .ok_or_else(|| {
-                Problem::new(
-                    Kind::Malformed,
-                    &what,
-                    "the answer names no account of 12 digits",
-                    "check that the endpoint really is AWS or the lab",
-                )
-            })?;
+        let opened = match (options.aws.clone(), options.static_credentials.clone()) {
+            (_, Some(keys)) => in_a_lab(&options, http, keys, &whose).await?,
+            (Some(aws), None) => with_credentials(aws, http, &whose, options.waits.clone()).await?,
+            (None, None) => {
+                return Err(Problem::new(
+                    Kind::Credentials,
+                    "open a session",
+                    "there are no credentials",
+                    acting::NONE,
+                ));
+            }
+        };
+        let Proven {
+            base,
+            who,
+            endpoints,
+            renewing,
+        } = opened;
+        let watch = renewing.as_ref().map(Renewing::watch);
+        let on = Wiring {
+            whose: &whose,
+            watch: &watch,
+            endpoints: &endpoints,
+        };
         let once = config(&base, RetryConfig::disabled(), Duration::from_secs(60));
         let rescue = config(
             &base,
@@ -144,22 +167,21 @@ impl Session {
         );
         let thaw = config(&base, RetryConfig::disabled(), RESCUE);
         Ok(Self {
-            scope: Scope { account, region },
-            arn: crate::domain::text::visible(identity.arn().unwrap_or_default()).into_owned(),
-            profile: options.profile,
-            endpoint_url: options.endpoint_url,
             read_only: options.read_only,
             read_only_mend: None,
             credentials: base.credentials_provider(),
             until: Arc::default(),
-            ec2: ec2(&base, &whose),
-            ec2_once: ec2(&once, &whose),
-            ssm: ssm(&config(&base, RetryConfig::disabled(), READ), &whose),
-            ssm_once: ssm(&once, &whose),
-            ssm_rescue: ssm(&rescue, &whose),
-            ssm_thaw: ssm(&thaw, &whose),
-            cloudwatch: cloudwatch(&base, &whose),
-            cloudwatch_once: cloudwatch(&once, &whose),
+            ec2: on.ec2(&base),
+            ec2_once: on.ec2(&once),
+            ssm: on.ssm(&config(&base, RetryConfig::disabled(), READ)),
+            ssm_once: on.ssm(&once),
+            ssm_rescue: on.ssm(&rescue),
+            ssm_thaw: on.ssm(&thaw),
+            cloudwatch: on.cloudwatch(&base),
+            cloudwatch_once: on.cloudwatch(&once),
+            first: who,
+            endpoints,
+            renewing,
             whose,
             pace: Pace::default(),
             poller: Poller::default(),
@@ -170,7 +192,32 @@ impl Session {
 
     /// The proven account and region.
     pub fn scope(&self) -> &Scope {
-        &self.scope
+        &self.first.scope
+    }
+
+    /// Who acts, and where: for every plan, question and result. Credentials that were renewed may be another user's
+    /// of the same account.
+    pub fn who(&self) -> Who {
+        self.renewing
+            .as_ref()
+            .and_then(Renewing::who)
+            .unwrap_or_else(|| self.first.clone())
+    }
+
+    /// Credentials are read again from where they come from before the next call: a person asked for it.
+    pub fn renew_credentials(&self) {
+        if let Some(renewing) = &self.renewing {
+            renewing.renew();
+            *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Heard::Nothing;
+        }
+    }
+
+    /// Where requests go, for whoever waits: the endpoint, or the region.
+    pub fn place(&self) -> String {
+        match self.endpoints.of("ec2") {
+            Some(url) => url.to_owned(),
+            None => format!("AWS in {}", self.first.scope.region),
+        }
     }
 
     /// The token buckets of this account and region, as everyone on this session uses them.
@@ -179,13 +226,8 @@ impl Session {
     }
 
     /// The caller's ARN.
-    pub fn arn(&self) -> &str {
-        &self.arn
-    }
-
-    /// The profile that was named.
-    pub fn profile(&self) -> Option<&str> {
-        self.profile.as_deref()
+    pub fn arn(&self) -> String {
+        self.who().arn
     }
 
     /// The runtime of the lab that answers, `simulated` or `real`; `None` at AWS. Every answer so far has said so.
@@ -193,12 +235,17 @@ impl Session {
         self.whose.lab()
     }
 
+    /// Where the instances of the lab that answers are; `None` at AWS.
+    pub fn lab_home(&self) -> Option<LabHome> {
+        self.whose.home()
+    }
+
     /// What the AWS CLI needs beside the region to reach the same account: ` --profile P`, ` --endpoint-url U`.
     pub fn cli_flags(&self) -> String {
         let mut flags = String::new();
         for (flag, value) in [
-            ("--profile", &self.profile),
-            ("--endpoint-url", &self.endpoint_url),
+            ("--profile", self.first.source.profile()),
+            ("--endpoint-url", self.endpoints.only()),
         ] {
             if let Some(value) = value {
                 flags.push_str(&format!(
@@ -262,13 +309,13 @@ impl Session {
                     .unwrap_or("start without --read-only to change anything"),
             ));
         }
-        if *scope != self.scope {
+        if *scope != self.first.scope {
             return Err(Problem::new(
                 Kind::Denied,
                 what,
                 format!(
                     "it was prepared for {scope}, but this session is {}",
-                    self.scope
+                    self.first.scope
                 ),
                 "go back to that account and region, or prepare it anew here",
             ));
@@ -277,32 +324,143 @@ impl Session {
     }
 }
 
-fn loader(options: &Options) -> ConfigLoader {
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .retry_config(RetryConfig::standard().with_max_attempts(6))
-        .timeout_config(timeouts(READ))
-        .http_client(options.http.clone().unwrap_or_else(https));
-    if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(region) = &options.region {
-        loader = loader.region(SdkRegion::new(region.clone()));
-    }
-    if let Some(url) = &options.endpoint_url {
-        loader = loader.endpoint_url(url);
-    }
-    if let Some((key, secret)) = &options.static_credentials {
-        loader = loader.credentials_provider(Credentials::new(key, secret, None, None, "lab"));
-    }
-    loader
+/// What opening a session comes to.
+struct Proven {
+    base: SdkConfig,
+    who: Who,
+    endpoints: Endpoints,
+    renewing: Option<Renewing>,
 }
 
-/// Connections over rustls with ring. The SDK's default would need aws-lc, much C to compile.
-fn https() -> SharedHttpClient {
-    use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
+/// With keys that are given: nothing of this machine is looked at.
+async fn in_a_lab(
+    options: &Options,
+    http: SharedHttpClient,
+    (key, secret): (String, String),
+    whose: &Whose,
+) -> Result<Proven, Problem> {
+    let region = options.region.as_deref().ok_or_else(no_region)?;
+    let region: Region = region.parse().map_err(|error| {
+        Problem::new(
+            Kind::Usage,
+            "open a session",
+            format!("{error}"),
+            "correct --region",
+        )
+    })?;
+    let endpoints = Endpoints::everywhere(options.endpoint_url.clone());
+    let keys = Credentials::new(key, secret, None, None, "lab");
+    let base = plain(&region, http)
+        .retry_config(RetryConfig::standard().with_max_attempts(6))
+        .timeout_config(timeouts(READ))
+        .credentials_provider(SharedCredentialsProvider::new(keys))
+        .build();
+    let mut sts = aws_sdk_sts::config::Builder::from(&base);
+    sts.set_endpoint_url(endpoints.of("sts").map(str::to_owned));
+    let client = aws_sdk_sts::Client::from_conf(sts.build());
+    let (account, arn) =
+        credentials::identity(&client, &region, |call| call.interceptor(whose.clone())).await?;
+    let who = who(account, region, arn, Source::Lab);
+    Ok(Proven {
+        base,
+        who,
+        endpoints,
+        renewing: None,
+    })
+}
+
+/// With the credentials that flags, environment and files name.
+async fn with_credentials(
+    aws: Aws,
+    http: SharedHttpClient,
+    whose: &Whose,
+    waits: Waits,
+) -> Result<Proven, Problem> {
+    // What cannot act is refused before anybody is asked.
+    let choice = aws.choice()?;
+    let here = SdkRegion::new("us-east-1");
+    let region = match &aws.region {
+        Some((region, _)) => region.clone(),
+        None if choice.base == acting::Base::Instance => {
+            waits.begin("the region of this instance: its metadata service");
+            let alone = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::v2026_01_12())
+                .region(here)
+                .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+                .http_client(http.clone())
+                .build();
+            let found = credentials::region_of_instance(&alone).await;
+            Region::from_api(found.ok_or_else(no_region)?)
+        }
+        None => return Err(no_region()),
+    };
+    let opening = plain(&region, http)
+        .use_fips(aws.fips)
+        .use_dual_stack(aws.dual_stack)
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(
+            timeouts(RESCUE)
+                .to_builder()
+                .operation_timeout(OPENING)
+                .build(),
+        )
+        .build();
+    let endpoints = aws.endpoints.clone();
+    let renewing = Renewing::new(aws, opening.clone(), region, waits, whose.clone());
+    renewing.get().await?;
+    let base = opening
+        .to_builder()
+        .retry_config(RetryConfig::standard().with_max_attempts(6))
+        .timeout_config(
+            timeouts(READ)
+                .to_builder()
+                .operation_timeout(READING)
+                .build(),
+        )
+        .credentials_provider(SharedCredentialsProvider::new(renewing.clone()))
+        // They are kept, renewed and proven in one place.
+        .identity_cache(aws_config::identity::IdentityCache::no_cache())
+        .build();
+    let who = renewing.who().ok_or_else(|| {
+        Problem::new(
+            Kind::Credentials,
+            "open a session",
+            "STS did not say whose the credentials are",
+            "try again",
+        )
+    })?;
+    Ok(Proven {
+        base,
+        who,
+        endpoints,
+        renewing: Some(renewing),
+    })
+}
+
+fn who(account: AccountId, region: Region, arn: String, source: Source) -> Who {
+    Who {
+        scope: Scope { account, region },
+        arn,
+        source,
+    }
+}
+
+fn no_region() -> Problem {
+    Problem::new(
+        Kind::Usage,
+        "open a session",
+        "no region is set",
+        "name one with --region, in config.toml, with AWS_REGION, or in the profile; `freezeframe config show` says what is set",
+    )
+}
+
+/// What every client has in common. Endpoints are set for each service by itself.
+fn plain(region: &Region, http: SharedHttpClient) -> aws_types::sdk_config::Builder {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(SdkRegion::new(region.as_str().to_owned()))
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .http_client(http)
 }
 
 fn timeouts(attempt: Duration) -> TimeoutConfig {
@@ -312,19 +470,41 @@ fn timeouts(attempt: Duration) -> TimeoutConfig {
         .build()
 }
 
-fn ec2(config: &SdkConfig, whose: &Whose) -> aws_sdk_ec2::Client {
-    let config = aws_sdk_ec2::config::Builder::from(config).interceptor(whose.clone());
-    aws_sdk_ec2::Client::from_conf(config.build())
+/// What listens to every answer, and where each service is.
+struct Wiring<'a> {
+    whose: &'a Whose,
+    watch: &'a Option<Watch>,
+    endpoints: &'a Endpoints,
 }
 
-fn ssm(config: &SdkConfig, whose: &Whose) -> aws_sdk_ssm::Client {
-    let config = aws_sdk_ssm::config::Builder::from(config).interceptor(whose.clone());
-    aws_sdk_ssm::Client::from_conf(config.build())
-}
+impl Wiring<'_> {
+    fn ec2(&self, config: &SdkConfig) -> aws_sdk_ec2::Client {
+        let mut config = aws_sdk_ec2::config::Builder::from(config).interceptor(self.whose.clone());
+        config.set_endpoint_url(self.endpoints.of("ec2").map(str::to_owned));
+        if let Some(watch) = self.watch {
+            config = config.interceptor(watch.clone());
+        }
+        aws_sdk_ec2::Client::from_conf(config.build())
+    }
 
-fn cloudwatch(config: &SdkConfig, whose: &Whose) -> aws_sdk_cloudwatch::Client {
-    let config = aws_sdk_cloudwatch::config::Builder::from(config).interceptor(whose.clone());
-    aws_sdk_cloudwatch::Client::from_conf(config.build())
+    fn ssm(&self, config: &SdkConfig) -> aws_sdk_ssm::Client {
+        let mut config = aws_sdk_ssm::config::Builder::from(config).interceptor(self.whose.clone());
+        config.set_endpoint_url(self.endpoints.of("ssm").map(str::to_owned));
+        if let Some(watch) = self.watch {
+            config = config.interceptor(watch.clone());
+        }
+        aws_sdk_ssm::Client::from_conf(config.build())
+    }
+
+    fn cloudwatch(&self, config: &SdkConfig) -> aws_sdk_cloudwatch::Client {
+        let mut config =
+            aws_sdk_cloudwatch::config::Builder::from(config).interceptor(self.whose.clone());
+        config.set_endpoint_url(self.endpoints.of("cloudwatch").map(str::to_owned));
+        if let Some(watch) = self.watch {
+            config = config.interceptor(watch.clone());
+        }
+        aws_sdk_cloudwatch::Client::from_conf(config.build())
+    }
 }
 
 fn config(base: &SdkConfig, retry: RetryConfig, attempt: Duration) -> SdkConfig {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_ssm::types as sdk;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::convert;
 use super::error::problem;
@@ -87,6 +87,24 @@ impl Ran {
     pub fn began_after(&self, other: &Self) -> bool {
         matches!((self.began, other.ended), (Some(began), Some(ended)) if began > ended)
     }
+}
+
+/// An ISO 8601 duration as Systems Manager tells it: `PT2.44S`, `PT1H0.271S`. `None` for what is none.
+fn elapsed(text: &str) -> Option<TimeDelta> {
+    let mut rest = text.strip_prefix("PT").filter(|rest| !rest.is_empty())?;
+    let mut seconds = 0.0;
+    for (unit, worth) in [('H', 3600.0), ('M', 60.0), ('S', 1.0)] {
+        if let Some((count, after)) = rest.split_once(unit) {
+            seconds += count.parse::<f64>().ok()? * worth;
+            rest = after;
+        }
+    }
+    // Out of range, or no number at all, is not a time that anything took.
+    if !rest.is_empty() || !(0.0..1e9).contains(&seconds) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
+    Some(TimeDelta::milliseconds((seconds * 1000.0).round() as i64))
 }
 
 /// `Execution Timed Out` and `ExecutionTimedOut` are the same (aws-facts 3.3).
@@ -474,10 +492,14 @@ impl Session {
             let at = DateTime::parse_from_rfc3339(text?).ok()?;
             Some(at.with_timezone(&Utc))
         };
-        Ok(Ran {
-            began: moment(out.execution_start_date_time()),
-            ended: moment(out.execution_end_date_time()),
-        })
+        let began = moment(out.execution_start_date_time());
+        // The end that is told is the start and whole seconds, up to 999 ms early (aws-facts-3, section 0).
+        let took = out.execution_elapsed_time().and_then(elapsed);
+        let ended = match (began, took) {
+            (Some(began), Some(took)) => Some(began + took),
+            _ => moment(out.execution_end_date_time()),
+        };
+        Ok(Ran { began, ended })
     }
 
     /// As [`Self::poll_command`], one attempt, its token taken already.
@@ -751,6 +773,24 @@ mod tests {
                 );
             }
             assert_eq!(ended("Cancelling", "Cancelling", exit, begun), None);
+        }
+    }
+
+    #[test]
+    fn the_time_that_a_command_took_is_read_as_it_is_told() {
+        for (text, ms) in [
+            ("PT2.44S", 2_440),
+            ("PT0S", 0),
+            ("PT1H0.271S", 3_600_271),
+            ("PT1H2M3.004S", 3_723_004),
+            ("PT5M", 300_000),
+        ] {
+            assert_eq!(elapsed(text), Some(TimeDelta::milliseconds(ms)), "{text}");
+        }
+        for text in [
+            "", "PT", "2.44", "PT2", "PTxS", "PT-1S", "PT1e300S", "PTNaNS",
+        ] {
+            assert_eq!(elapsed(text), None, "{text}");
         }
     }
 }

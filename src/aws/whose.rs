@@ -24,22 +24,61 @@ enum Heard {
     Aws,
 }
 
+/// The header in which a lab says where its instances are: `eu-central-1 14`.
+const HOME: &str = "x-freezeframe-lab-home";
+
+/// Where a lab's instances are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabHome {
+    /// The one region that is not empty.
+    pub region: String,
+    /// How many there are.
+    pub instances: usize,
+}
+
+impl LabHome {
+    fn parse(text: &str) -> Option<Self> {
+        let (region, count) = text.split_once(' ')?;
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        (region.len() <= 32 && region.bytes().all(plain)).then_some(())?;
+        Some(Self {
+            region: region.to_owned(),
+            instances: count.parse().ok()?,
+        })
+    }
+}
+
 /// What the answers of one session have said. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Whose(Arc<Mutex<Heard>>);
+pub(super) struct Whose {
+    heard: Arc<Mutex<Heard>>,
+    home: Arc<Mutex<Option<LabHome>>>,
+}
 
 impl Whose {
     /// The runtime of the lab that gave every answer so far.
     pub(super) fn lab(&self) -> Option<&'static str> {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match *self.heard.lock().unwrap_or_else(PoisonError::into_inner) {
             Heard::Lab(runtime) => Some(runtime),
             Heard::Nothing | Heard::Aws => None,
         }
     }
 
+    /// Where the instances of that lab are, as its last answer said.
+    pub(super) fn home(&self) -> Option<LabHome> {
+        self.lab()?;
+        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        home.clone()
+    }
+
+    fn hear_home(&self, text: Option<&str>) {
+        let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        *home = text.and_then(LabHome::parse);
+    }
+
     fn hear(&self, mark: Option<&str>) {
         let runtime = mark.and_then(|mark| RUNTIMES.into_iter().find(|known| *known == mark));
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         *heard = match (*heard, runtime) {
             (Heard::Nothing, Some(runtime)) => Heard::Lab(runtime),
             (Heard::Lab(before), Some(runtime)) if before == runtime => Heard::Lab(runtime),
@@ -59,7 +98,9 @@ impl Intercept for Whose {
         _components: &RuntimeComponents,
         _bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.hear(context.response().headers().get(MARK));
+        let headers = context.response().headers();
+        self.hear(headers.get(MARK));
+        self.hear_home(headers.get(HOME));
         Ok(())
     }
 }
@@ -93,5 +134,29 @@ mod tests {
         ] {
             assert_eq!(after(marks), None, "{marks:?}");
         }
+    }
+
+    #[test]
+    fn only_a_lab_says_where_its_instances_are() {
+        let home = |mark: Option<&str>, text: Option<&str>| {
+            let whose = Whose::default();
+            whose.hear(mark);
+            whose.hear_home(text);
+            whose.home().map(|home| (home.region, home.instances))
+        };
+        let there = Some(("eu-central-1".to_owned(), 14));
+        assert_eq!(home(Some("simulated"), Some("eu-central-1 14")), there);
+        assert_eq!(home(None, Some("eu-central-1 14")), None);
+        for odd in [
+            "",
+            "eu-central-1",
+            "eu-central-1 many",
+            "EU 1",
+            "\u{1b}[31m 1",
+            "a b 1",
+        ] {
+            assert_eq!(home(Some("simulated"), Some(odd)), None, "{odd}");
+        }
+        assert_eq!(home(Some("simulated"), None), None);
     }
 }

@@ -126,6 +126,9 @@ pub enum Command {
     /// Prepare an account
     #[command(subcommand)]
     Setup(SetupCommand),
+    /// What freezeframe is told, and by whom
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// The embedded AWS
     #[command(subcommand)]
     Lab(LabCommand),
@@ -336,6 +339,13 @@ pub enum SetupCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every value with where it came from, and whose credentials act; asks nobody
+    Show,
 }
 
 /// `lab`.

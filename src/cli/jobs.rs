@@ -102,7 +102,7 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
              of freezeframe records its end and publishes its metrics; `freezeframe jobs resume --wait` stays until then",
         );
     }
-    rows(global, &last)?;
+    rows(ops, global, &last)?;
     Ok(code(&last))
 }
 
@@ -167,7 +167,7 @@ fn came_of(view: &JobView, came: Came) -> Option<String> {
 }
 
 /// As [`rows`], of jobs that were thawed: what matters is whether they are.
-fn thaw_rows(global: &Global, views: &[(JobView, Came)]) -> Result<(), Problem> {
+fn thaw_rows(ops: &Ops, global: &Global, views: &[(JobView, Came)]) -> Result<(), Problem> {
     let values: Vec<Value> = views
         .iter()
         .map(|(view, came)| {
@@ -177,36 +177,40 @@ fn thaw_rows(global: &Global, views: &[(JobView, Came)]) -> Result<(), Problem> 
             value
         })
         .collect();
-    printed(Out::new(global.output).rows(&values, |_| {
-        Table {
-            head: vec![
-                "JOB",
-                "INSTANCE",
-                "THAW",
-                "PHASE",
-                "VERDICT",
-                "SNAPSHOTS",
-                "WHY",
-            ],
-            rows: views
-                .iter()
-                .map(|(view, came)| {
-                    // Where the thaw is proven an older failure is none of this command's.
-                    let own = view.thaw_uncertain || *came == Came::Settled;
-                    let why = view.error.as_ref().filter(|_| own);
-                    vec![
-                        view.spec.job.to_string(),
-                        view.spec.instance.to_string(),
-                        thaw_word(view, *came).to_owned(),
-                        phase(view),
-                        verdict(view),
-                        view.set.len().to_string(),
-                        why.map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
-                    ]
-                })
-                .collect(),
-        }
-    }))
+    printed(
+        Out::new(global.output)
+            .acting(ops.session.who())
+            .rows(&values, |_| {
+                Table {
+                    head: vec![
+                        "JOB",
+                        "INSTANCE",
+                        "THAW",
+                        "PHASE",
+                        "VERDICT",
+                        "SNAPSHOTS",
+                        "WHY",
+                    ],
+                    rows: views
+                        .iter()
+                        .map(|(view, came)| {
+                            // Where the thaw is proven an older failure is none of this command's.
+                            let own = view.thaw_uncertain || *came == Came::Settled;
+                            let why = view.error.as_ref().filter(|_| own);
+                            vec![
+                                view.spec.job.to_string(),
+                                view.spec.instance.to_string(),
+                                thaw_word(view, *came).to_owned(),
+                                phase(view),
+                                verdict(view),
+                                view.set.len().to_string(),
+                                why.map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
+                            ]
+                        })
+                        .collect(),
+                }
+            }),
+    )
 }
 
 /// Whether its instance is thawed: `open` is one on which nothing is frozen and something could still begin.
@@ -242,7 +246,7 @@ fn verdict(view: &JobView) -> String {
     }
 }
 
-fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
+fn rows(ops: &Ops, global: &Global, views: &[JobView]) -> Result<(), Problem> {
     let values: Vec<Value> = views
         .iter()
         .map(|view| {
@@ -251,26 +255,28 @@ fn rows(global: &Global, views: &[JobView]) -> Result<(), Problem> {
             value
         })
         .collect();
-    printed(Out::new(global.output).rows(&values, |_| {
-        Table {
-            head: vec!["JOB", "INSTANCE", "PHASE", "VERDICT", "SNAPSHOTS", "WHY"],
-            rows: views
-                .iter()
-                .map(|view| {
-                    vec![
-                        view.spec.job.to_string(),
-                        view.spec.instance.to_string(),
-                        phase(view),
-                        verdict(view),
-                        view.set.len().to_string(),
-                        view.error
-                            .as_ref()
-                            .map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
-                    ]
-                })
-                .collect(),
-        }
-    }))
+    printed(
+        Out::new(global.output)
+            .acting(ops.session.who())
+            .rows(&values, |_| Table {
+                head: vec!["JOB", "INSTANCE", "PHASE", "VERDICT", "SNAPSHOTS", "WHY"],
+                rows: views
+                    .iter()
+                    .map(|view| {
+                        vec![
+                            view.spec.job.to_string(),
+                            view.spec.instance.to_string(),
+                            phase(view),
+                            verdict(view),
+                            view.set.len().to_string(),
+                            view.error
+                                .as_ref()
+                                .map_or_else(|| "-".to_owned(), |e| e.cause.clone()),
+                        ]
+                    })
+                    .collect(),
+            }),
+    )
 }
 
 /// Thaws now. Jobs that another living process drives are thawed under it: it sees that, and claims no more than was proven by then.
@@ -345,7 +351,7 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
     if ended.is_empty() {
         output::note("nothing to thaw: none of these jobs is open, or in doubt");
     }
-    thaw_rows(global, &ended)?;
+    thaw_rows(ops, global, &ended)?;
     Ok(if ended.is_empty() {
         exit::NOTHING
     } else if ended.iter().any(|(view, _)| view.thaw_uncertain) {
@@ -365,7 +371,8 @@ async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Resu
         doubted.push(rethaw::doubted(ops, job)?);
     }
     let question = format!(
-        "You have looked, and nothing of these jobs is frozen:\n{}",
+        "You have looked, and nothing of these jobs of {} is frozen:\n{}",
+        ops.session.who(),
         doubted
             .iter()
             .map(|view| format!("  {} on {}", view.spec.job, view.spec.instance))
@@ -384,7 +391,7 @@ async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Resu
         .into_iter()
         .map(|job| rethaw::declare_thawed(ops, job))
         .collect::<Result<Vec<_>, _>>()?;
-    rows(global, &declared)?;
+    rows(ops, global, &declared)?;
     Ok(exit::OK)
 }
 
@@ -431,7 +438,7 @@ async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Res
             "{n} snapshots of {} jobs in {} will be labelled crash; a job of another machine that is still \
              under way would lose nothing but has to be over.",
             found.sets.len(),
-            ops.scope()
+            ops.session.who()
         );
         if !yes && !typed(&question, "crash").await? {
             return Err(Problem::new(
@@ -460,26 +467,30 @@ async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Res
         value["kind"] = json!("restore-volume");
         value
     }));
-    printed(Out::new(global.output).rows(&values, |rows| {
-        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
-        Table {
-            head: vec!["KIND", "ID", "STATE", "INSTANCE", "SNAPSHOTS"],
-            rows: rows
-                .iter()
-                .map(|row| {
-                    vec![
-                        text(row, "kind"),
-                        text(row, "id"),
-                        text(row, "state"),
-                        text(row, "instance"),
-                        row["snapshots"]
-                            .as_array()
-                            .map_or_else(|| "-".to_owned(), |list| list.len().to_string()),
-                    ]
-                })
-                .collect(),
-        }
-    }))?;
+    printed(
+        Out::new(global.output)
+            .acting(ops.session.who())
+            .rows(&values, |rows| {
+                let text = |row: &Value, key: &str| row[key].as_str().unwrap_or("-").to_owned();
+                Table {
+                    head: vec!["KIND", "ID", "STATE", "INSTANCE", "SNAPSHOTS"],
+                    rows: rows
+                        .iter()
+                        .map(|row| {
+                            vec![
+                                text(row, "kind"),
+                                text(row, "id"),
+                                text(row, "state"),
+                                text(row, "instance"),
+                                row["snapshots"]
+                                    .as_array()
+                                    .map_or_else(|| "-".to_owned(), |list| list.len().to_string()),
+                            ]
+                        })
+                        .collect(),
+                }
+            }),
+    )?;
     if !found.sets.is_empty() && !label {
         output::note(
             "`freezeframe jobs orphans --label` labels these sets crash; nothing is deleted",

@@ -11,7 +11,7 @@ use super::args::{Global, RuntimeKind};
 use super::output::{self, Out};
 use super::{exit, printed};
 use crate::aws::session::Options;
-use crate::config::nearest;
+use crate::config::{self, nearest};
 use crate::domain::problem::{Kind, Problem};
 use crate::lab::clock::Clock;
 use crate::lab::runtime::Runtime;
@@ -33,13 +33,21 @@ pub(super) struct Embedded {
 
 impl Embedded {
     /// Points a session's options at the lab.
-    pub(super) fn configure(&self, options: &mut Options, region: Option<&str>) {
+    pub(super) fn configure(
+        &self,
+        options: &mut Options,
+        region: Option<&str>,
+    ) -> Result<(), Problem> {
         options.http = Some(SharedHttpClient::new(self.lab.connector()));
         options.static_credentials = Some(("AKIALAB0000000000000".to_owned(), "lab".to_owned()));
-        options.profile = None;
         // Never resolved: the connector answers whatever the host is called.
         options.endpoint_url = Some("http://lab.invalid".to_owned());
-        options.region = Some(region.unwrap_or(REGION).to_owned());
+        let region = region.filter(|region| !region.is_empty());
+        options.region = Some(match region {
+            Some(region) => config::region(region, "--region")?.as_str().to_owned(),
+            None => REGION.to_owned(),
+        });
+        Ok(())
     }
 
     /// Takes it down.
@@ -81,10 +89,10 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
             "simulated",
         ),
         RuntimeKind::Real => {
-            let dir = global
-                .lab_dir
-                .clone()
-                .unwrap_or_else(|| PathBuf::from("/var/tmp/freezeframe-lab"));
+            let dir = match &global.lab_dir {
+                Some(dir) => config::given(dir, "--lab-dir")?,
+                None => PathBuf::from("/var/tmp/freezeframe-lab"),
+            };
             let real = RealRuntime::create(dir, REGION).map_err(|cause| {
                 Problem::new(
                     Kind::Local,
@@ -108,7 +116,7 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
     .await
     .map_err(|e| {
         Problem::new(
-            Kind::Local,
+            Kind::Usage,
             "start the lab",
             e.to_string(),
             "correct the world, or take another",
@@ -135,7 +143,8 @@ fn fault_plan(name: &str) -> Result<Plan, Problem> {
     match Plan::named(name) {
         Some(plan) => plan,
         None => {
-            let text = std::fs::read_to_string(name).map_err(|e| {
+            let path = config::given(std::path::Path::new(name), "--faults")?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
                 let known = Plan::names().join(", ");
                 Problem::new(
                     Kind::Usage,
@@ -190,7 +199,8 @@ fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {
                 .map_err(|e| wrong(e.to_string()))
         }
         (file, _) => {
-            let text = std::fs::read_to_string(file).map_err(|e| {
+            let path = config::given(std::path::Path::new(file), "--lab")?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
                 Problem::new(
                     Kind::Usage,
                     format!("read the lab world {world}"),
@@ -236,6 +246,10 @@ pub(super) async fn serve(global: &Global, world: &str, port: u16) -> Result<u8,
     printed(out.line(&format!(
         "lab ({}) on http://{address} region {REGION} account {ACCOUNT}",
         embedded.runtime
+    )))?;
+    printed(out.line(&format!(
+        "  {REGION} holds {} instances; every other region is empty",
+        embedded.lab.instances()
     )))?;
     printed(out.line(&format!(
         "  AWS_ACCESS_KEY_ID=AKIALAB AWS_SECRET_ACCESS_KEY=lab aws --region {REGION} --endpoint-url http://{address} ec2 describe-instances"

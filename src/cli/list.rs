@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::args::{Global, Listing};
-use super::output::{Out, Table, with_id};
+use super::output::{Out, Table, note, with_id};
 use super::taken_up::standing;
 use super::{exit, printed};
 use crate::domain::filter::Filter;
@@ -221,6 +221,9 @@ pub(super) async fn run(
                 .collect(),
         }
     }))?;
+    if empty && what != Listing::Jobs {
+        say_where_a_lab_has_some(ops);
+    }
     Ok(if empty { exit::NOTHING } else { exit::OK })
 }
 
@@ -235,6 +238,21 @@ fn with_held(mut row: Value, held: Held, now: DateTime<Utc>) -> Value {
         map.insert("held".to_owned(), told);
     }
     row
+}
+
+/// An empty region of a lab explains itself.
+fn say_where_a_lab_has_some(ops: &Ops) {
+    let here = &ops.scope().region;
+    if let Some(home) = ops
+        .session
+        .lab_home()
+        .filter(|home| home.region != here.as_str())
+    {
+        note(&format!(
+            "this lab has nothing in {here}: its {} instances are in {}; ask with --region {}",
+            home.instances, home.region, home.region
+        ));
+    }
 }
 
 /// The names of the instances; looked up only when they are asked for.

@@ -1,6 +1,7 @@
 //! The command line: one file per command. Everything is printed in [`output`], every exit code is in [`exit`].
 
 pub mod args;
+mod config;
 mod console;
 pub mod exit;
 mod jobs;
@@ -21,7 +22,7 @@ mod taken_up;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command, JobsCommand, LabCommand, SetupCommand};
+use args::{Cli, Command, ConfigCommand, JobsCommand, LabCommand, SetupCommand};
 use clap::{CommandFactory as _, Parser as _};
 use output::Out;
 
@@ -83,6 +84,7 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
         Some(Command::Lab(LabCommand::Serve { world, port })) => {
             lab::serve(&global, &world, port).await
         }
+        Some(Command::Config(ConfigCommand::Show)) => config::show(&global),
         // A journal that cannot be opened must not be in the way of this.
         Some(Command::Jobs(JobsCommand::SetAside { yes })) => jobs::set_aside(&global, yes).await,
         Some(command) => {
@@ -95,19 +97,22 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
             let opened = session::open(&global).await?;
             let code = match command {
                 Command::List { what, filter, mine } => {
-                    list::run(&opened.ops, &global, what, &filter, mine).await
+                    let work = list::run(&opened.ops, &global, what, &filter, mine);
+                    session::reading(&opened.ops, work).await
                 }
                 Command::Snapshot(args) => snapshot::run(&opened, &global, &args).await,
                 Command::Jobs(command) => jobs::run(&opened, &global, &command).await,
                 Command::Restore(command) => restore::run(&opened.ops, &global, command).await,
                 Command::Prune(args) => prune::run(&opened, &global, &args).await,
                 Command::Metrics { instance, days } => {
-                    metrics::run(&opened.ops, &global, &instance, days).await
+                    let work = metrics::run(&opened.ops, &global, &instance, days);
+                    session::reading(&opened.ops, work).await
                 }
                 Command::Setup(SetupCommand::Documents { dry_run }) => {
-                    setup::documents(&opened.ops, &global, dry_run).await
+                    let work = setup::documents(&opened.ops, &global, dry_run);
+                    session::reading(&opened.ops, work).await
                 }
-                Command::Lab(_) | Command::Completions { .. } => Ok(exit::OK),
+                Command::Lab(_) | Command::Completions { .. } | Command::Config(_) => Ok(exit::OK),
             };
             opened.close().await;
             code
@@ -118,7 +123,16 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
 
 /// Flags that would silently undo one another are refused before anything is done.
 fn fits_together(global: &args::Global) -> Result<(), Problem> {
-    if let (Some(_), Some(url)) = (&global.lab, &global.endpoint_url) {
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if let (Some(_), Some(profile)) = (&global.lab, said(&global.profile)) {
+        return Err(Problem::new(
+            Kind::Usage,
+            "choose credentials",
+            format!("--lab has keys of its own, and --profile {profile} is of a real account"),
+            "leave one of the two out",
+        ));
+    }
+    if let (Some(_), Some(url)) = (&global.lab, said(&global.endpoint_url)) {
         return Err(Problem::new(
             Kind::Usage,
             "choose an endpoint",
@@ -129,8 +143,8 @@ fn fits_together(global: &args::Global) -> Result<(), Problem> {
         ));
     }
     // Without a screen nothing is drawn in it, and still a name that is none is a mistake.
-    if let Some(theme) = &global.theme {
-        Theme::find(theme)?;
+    if let Some(theme) = said(&global.theme) {
+        Theme::find(&theme)?;
     }
     Ok(())
 }

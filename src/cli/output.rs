@@ -8,12 +8,15 @@ use serde_json::Value;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::args::Format;
+use crate::domain::credentials::Who;
 use crate::domain::problem::Problem;
 use crate::domain::text::visible;
 
 /// Standard output, line by line.
 pub struct Out {
     format: Format,
+    /// Who acts: the first line of a table, and keys of every JSON object.
+    who: Option<Who>,
     to: io::StdoutLock<'static>,
 }
 
@@ -31,8 +34,44 @@ impl Out {
     pub fn new(format: Format) -> Self {
         Self {
             format,
+            who: None,
             to: io::stdout().lock(),
         }
+    }
+
+    /// The same, which says who acts: account, region, caller and whose credentials, before the first line and in every
+    /// JSON object.
+    #[must_use]
+    pub fn acting(mut self, who: Who) -> Self {
+        self.who = Some(who);
+        self
+    }
+
+    /// Says who acts now, before anything else is known; a table that follows does not say it again.
+    ///
+    /// # Errors
+    /// As [`Self::line`].
+    pub fn heading(&mut self) -> io::Result<()> {
+        match (self.format, self.who.take()) {
+            (Format::Table, Some(who)) => closed_is_fine(writeln!(self.to, "{who}")),
+            (_, who) => {
+                self.who = who;
+                Ok(())
+            }
+        }
+    }
+
+    /// A value as JSON, with who acts where it does not say so itself.
+    fn value<T: Serialize>(&self, value: &T) -> io::Result<Value> {
+        let mut value = serde_json::to_value(value).map_err(io::Error::other)?;
+        if let (Some(who), Value::Object(map)) = (&self.who, &mut value)
+            && let Value::Object(keys) = who.json()
+        {
+            for (key, said) in keys {
+                map.entry(key).or_insert(said);
+            }
+        }
+        Ok(value)
     }
 
     /// How results are wanted.
@@ -45,6 +84,7 @@ impl Out {
     /// # Errors
     /// When standard output cannot be written (a closed pipe is not an error).
     pub fn line(&mut self, text: &str) -> io::Result<()> {
+        self.heading()?;
         closed_is_fine(writeln!(self.to, "{}", visible(text)))
     }
 
@@ -67,9 +107,15 @@ impl Out {
     ) -> io::Result<()> {
         match self.format {
             Format::Table => self.table(&table(rows)),
-            Format::Json => self.json(&rows),
+            Format::Json => {
+                let rows = rows
+                    .iter()
+                    .map(|row| self.value(row))
+                    .collect::<io::Result<Vec<_>>>()?;
+                self.json(&rows)
+            }
             Format::Jsonl => rows.iter().try_for_each(|row| {
-                let text = serde_json::to_string(row).map_err(io::Error::other)?;
+                let text = serde_json::to_string(&self.value(row)?).map_err(io::Error::other)?;
                 closed_is_fine(writeln!(self.to, "{}", escape_json(&text)))
             }),
         }
@@ -104,9 +150,10 @@ impl Out {
     /// # Errors
     /// As [`Self::line`].
     pub fn json<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
+        let value = self.value(value)?;
         let text = match self.format {
-            Format::Jsonl => serde_json::to_string(value),
-            _ => serde_json::to_string_pretty(value),
+            Format::Jsonl => serde_json::to_string(&value),
+            _ => serde_json::to_string_pretty(&value),
         }
         .map_err(io::Error::other)?;
         closed_is_fine(writeln!(self.to, "{}", escape_json(&text)))
@@ -117,6 +164,7 @@ impl Out {
     /// # Errors
     /// As [`Self::line`].
     pub fn table(&mut self, table: &Table) -> io::Result<()> {
+        self.heading()?;
         let rows: Vec<Vec<String>> = table
             .rows
             .iter()

@@ -16,7 +16,7 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
     let policy = policy(opened, args)?;
     let plan = prune::plan(ops, &policy).await?;
     let doomed = plan.doomed().len();
-    let mut out = Out::new(global.output);
+    let mut out = Out::new(global.output).acting(ops.session.who());
     if args.dry_run || global.output == Format::Table {
         show(&mut out, &plan)?;
     }
@@ -33,8 +33,8 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
     if !args.yes {
         let word = format!("delete {doomed}");
         let question = format!(
-            "{doomed} snapshots in {} will be deleted, as shown above.",
-            ops.scope()
+            "{doomed} snapshots will be deleted, as shown above, in {}.",
+            ops.session.who()
         );
         if !typed(&question, &word).await? {
             return Err(Problem::new(

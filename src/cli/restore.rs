@@ -20,7 +20,7 @@ pub(super) async fn run(
         RestoreCommand::Run { restore, yes } => (restore, true, yes),
     };
     let plan = restore::plan(ops, &request(args)).await?;
-    let mut out = Out::new(global.output);
+    let mut out = Out::new(global.output).acting(ops.session.who());
     if global.output == Format::Table {
         show(&mut out, &plan)?;
     } else if !go {
@@ -32,9 +32,10 @@ pub(super) async fn run(
     }
     if !yes {
         let question = format!(
-            "{} new volumes will be attached to {}.",
+            "{} new volumes will be attached to {} in {}.",
             plan.items.len(),
-            plan.target
+            plan.target,
+            ops.session.who()
         );
         if !typed(&question, plan.target.as_str()).await? {
             return Err(Problem::new(

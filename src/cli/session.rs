@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::args::Global;
 use super::lab::{self, Embedded};
-use crate::aws::session::{Options, Session};
+use super::output;
+use crate::aws::session::{Options, Session, Waits};
+use crate::config::aws::Aws;
+use crate::config::variables::Variables;
 use crate::config::{self, Config};
 use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal::Journal;
@@ -63,17 +66,15 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
         None => None,
     };
     let mut options = Options {
-        profile: config.profile.clone(),
-        region: config.region.clone(),
-        endpoint_url: config.endpoint_url.clone(),
         read_only: config.read_only,
         ..Options::default()
     };
-    if let Some(lab) = &lab {
-        lab.configure(&mut options, global.region.as_deref());
-    }
     let opened = async {
-        let session = Session::open(options)
+        match &lab {
+            Some(lab) => lab.configure(&mut options, global.region.as_deref())?,
+            None => options.aws = Some(Aws::resolve(&config, Variables::of_process())?),
+        }
+        let session = slowly(options)
             .await?
             .with_read_only_mend(config.read_only_mend.as_deref());
         let journal = match lab {
@@ -102,11 +103,54 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
     }
 }
 
+/// Opens the session, and says what it waits for where that takes longer than a moment.
+async fn slowly(options: Options) -> Result<Session, Problem> {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(800);
+    let waits: Waits = options.waits.clone();
+    let mut opening = std::pin::pin!(Session::open(options));
+    let mut said = None;
+    loop {
+        tokio::select! {
+            opened = &mut opening => return opened,
+            () = tokio::time::sleep(MOMENT) => {
+                let now = waits.now();
+                if let Some(now) = now.as_ref().filter(|_| now != said) {
+                    output::note(&format!(
+                        "waiting for {}; ctrl-c ends it",
+                        crate::domain::text::visible(now)
+                    ));
+                }
+                said = now;
+            }
+        }
+    }
+}
+
+/// Does work that only reads, and says whose answer it waits for where that takes longer than a moment.
+pub(super) async fn reading<T>(ops: &Ops, work: impl Future<Output = T>) -> T {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(1000);
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(MOMENT) => {}
+    }
+    output::note(&format!(
+        "waiting for {}; ctrl-c ends it",
+        crate::domain::text::visible(&ops.session.place())
+    ));
+    work.await
+}
+
 /// Logs go to a file in the state directory, never to the terminal.
 fn start_log(state: &std::path::Path, level: tracing::Level) -> Result<(), Problem> {
+    // A directory that was named and cannot be used is a wrong configuration.
+    let kind = match std::env::var_os(config::paths::STATE_DIR) {
+        Some(named) if !named.is_empty() => Kind::Usage,
+        _ => Kind::Local,
+    };
     std::fs::create_dir_all(state).map_err(|e| {
         Problem::new(
-            Kind::Local,
+            kind,
             format!("make the state directory {}", state.display()),
             e.to_string(),
             "make it writable, or name another with FREEZEFRAME_STATE_DIR",
@@ -117,7 +161,7 @@ fn start_log(state: &std::path::Path, level: tracing::Level) -> Result<(), Probl
         .build(state)
         .map_err(|e| {
             Problem::new(
-                Kind::Local,
+                kind,
                 format!("open the log in {}", state.display()),
                 e.to_string(),
                 "make it writable (it may belong to root), or name another directory with FREEZEFRAME_STATE_DIR",

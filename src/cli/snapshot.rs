@@ -15,6 +15,7 @@ use super::session::Opened;
 use super::taken_up::uncertain;
 use super::{exit, jobs, note_refusal, printed, signals};
 use crate::config::nearest;
+use crate::domain::credentials::Who;
 use crate::domain::ids::{InstanceId, RunId, Scope};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Phase};
@@ -114,7 +115,7 @@ pub(super) async fn run(
     if uncertain {
         code = exit::THAW_UNCERTAIN;
     }
-    report(global, &options, ops.scope(), &views, &refused)?;
+    report(global, &options, &ops.session.who(), &views, &refused)?;
     Ok(code)
 }
 
@@ -224,6 +225,11 @@ async fn drive(
     let watcher = signals::stop_on_signals(cancel.clone(), signals::OfJobs(Arc::clone(&frozen)))?;
     let (updates, mut inbox) = mpsc::channel::<JobView>(64);
     let live = global.output == Format::Table;
+    printed(
+        Out::new(global.output)
+            .acting(opened.ops.session.who())
+            .heading(),
+    )?;
     let mut progress = Progress::of(specs.len());
     let clock = opened.ops.clock;
     let drain = tokio::spawn(async move {
@@ -287,7 +293,7 @@ async fn dry_run(
     rows.extend(refused.iter().map(|(id, name, problem)| {
         json!({ "instance": id, "name": name, "recipe": null, "would": "refuse", "error": problem })
     }));
-    let mut out = Out::new(global.output);
+    let mut out = Out::new(global.output).acting(opened.ops.session.who());
     let as_a_whole = note_refusal(&opened.ops, "take snapshots");
     if global.output == Format::Table {
         printed(
@@ -320,8 +326,10 @@ async fn dry_run(
         printed(out.line("The instance's own checks (mounts, database, its role) are made by the job's preflight; nothing was sent."))?;
     } else {
         let scope = opened.ops.scope();
+        let who = opened.ops.session.who();
         let head = json!({
-            "run": options.run, "account": scope.account, "region": scope.region, "dry_run": true, "refused": as_a_whole,
+            "run": options.run, "account": scope.account, "region": scope.region,
+            "arn": who.arn, "credentials": who.source.to_string(), "dry_run": true, "refused": as_a_whole,
         });
         printed(out.document(&head, "jobs", rows.clone()))?;
     }
@@ -396,7 +404,7 @@ fn lowered_words(view: &JobView, lowered: &Lowered) -> String {
 fn report(
     global: &Global,
     options: &RunOptions,
-    scope: &Scope,
+    who: &Who,
     views: &[Result<JobView, Problem>],
     refused: &[(InstanceId, String, Problem)],
 ) -> Result<(), Problem> {
@@ -417,7 +425,8 @@ fn report(
             })
         }));
         let head = json!({
-            "run": options.run, "account": scope.account, "region": scope.region,
+            "run": options.run, "account": who.scope.account, "region": who.scope.region,
+            "arn": who.arn, "credentials": who.source.to_string(),
         });
         printed(out.document(&head, "jobs", jobs))?;
     }

@@ -1,15 +1,16 @@
 //! The layers of the configuration: defaults < file < environment < flags.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::origin::{Origin, Origins};
 use super::paths;
 use super::places::{Places, place};
 use super::recipes::{self, Recipe};
 use super::theme::Theme;
+use super::variables::Variables;
 use crate::domain::job::OnFailure;
 use crate::domain::mode::AskedMode;
 use crate::domain::problem::{Kind, Problem};
@@ -36,6 +37,9 @@ pub struct Config {
     /// How `read_only` is undone: by where it was said. `None` while it is not.
     #[serde(skip)]
     pub read_only_mend: Option<String>,
+    /// Where each value came from, by its key.
+    #[serde(skip)]
+    pub origins: Origins,
     /// Colour theme: a name in `themes/` or a TOML file.
     pub theme: String,
     /// Metrics.
@@ -78,6 +82,7 @@ impl Default for Config {
             endpoint_url: None,
             read_only: false,
             read_only_mend: None,
+            origins: Origins::default(),
             theme: "freezeframe".to_owned(),
             metrics: Metrics::default(),
             snapshot: Snapshot::default(),
@@ -121,40 +126,173 @@ pub struct Overrides {
     pub theme: Option<String>,
 }
 
+/// A key that a variable may set, between the file and the flags.
+struct Key {
+    key: &'static str,
+    variables: &'static [&'static str],
+    set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// Every key but the tables (`retention`, `recipes`), which only the file has.
+const KEYS: &[Key] = &[
+    Key {
+        key: "profile",
+        variables: &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
+        set: |config, text| {
+            config.profile = Some(text.to_owned());
+            Ok(())
+        },
+    },
+    Key {
+        key: "region",
+        variables: &["AWS_REGION", "AWS_DEFAULT_REGION"],
+        set: |config, text| {
+            config.region = Some(text.to_owned());
+            Ok(())
+        },
+    },
+    Key {
+        key: "endpoint_url",
+        variables: &["AWS_ENDPOINT_URL"],
+        set: |config, text| {
+            config.endpoint_url = Some(text.to_owned());
+            Ok(())
+        },
+    },
+    Key {
+        key: "theme",
+        variables: &["FREEZEFRAME_THEME"],
+        set: |config, text| {
+            config.theme = text.to_owned();
+            Ok(())
+        },
+    },
+    Key {
+        key: "metrics.namespace",
+        variables: &["FREEZEFRAME_METRICS_NAMESPACE"],
+        set: |config, text| {
+            config.metrics.namespace = text.to_owned();
+            Ok(())
+        },
+    },
+    Key {
+        key: "snapshot.budget_seconds",
+        variables: &["FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS"],
+        set: |config, text| number(text).map(|n| config.snapshot.budget_seconds = n),
+    },
+    Key {
+        key: "snapshot.on_failure",
+        variables: &["FREEZEFRAME_SNAPSHOT_ON_FAILURE"],
+        set: |config, text| word(text).map(|word| config.snapshot.on_failure = word),
+    },
+    Key {
+        key: "snapshot.mode",
+        variables: &["FREEZEFRAME_SNAPSHOT_MODE"],
+        set: |config, text| word(text).map(|word| config.snapshot.mode = word),
+    },
+    Key {
+        key: "run.at_once",
+        variables: &["FREEZEFRAME_RUN_AT_ONCE"],
+        set: |config, text| number(text).map(|n| config.run.at_once = n),
+    },
+    Key {
+        key: "run.freezes_per_group",
+        variables: &["FREEZEFRAME_RUN_FREEZES_PER_GROUP"],
+        set: |config, text| number(text).map(|n| config.run.freezes_per_group = n),
+    },
+    Key {
+        key: "run.group_tag",
+        variables: &["FREEZEFRAME_RUN_GROUP_TAG"],
+        set: |config, text| {
+            config.run.group_tag = text.to_owned();
+            Ok(())
+        },
+    },
+    Key {
+        key: "run.retries",
+        variables: &["FREEZEFRAME_RUN_RETRIES"],
+        set: |config, text| number(text).map(|n| config.run.retries = n),
+    },
+];
+
+fn number(text: &str) -> Result<u32, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is no whole number"))
+}
+
+/// One of the words that the file takes for this key.
+fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    use serde::de::IntoDeserializer as _;
+    let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
+        text.into_deserializer();
+    T::deserialize(text).map_err(|e| e.to_string())
+}
+
 /// Reads all layers. `named` is `--config`; without it `FREEZEFRAME_CONFIG`, then the user's own file,
 /// which may be absent. A file that was named must exist.
 ///
 /// # Errors
-/// A file that cannot be read or understood: file, line, column, and the nearest known key.
+/// A file that cannot be read or understood: file, line, column, and the nearest known key; a variable that cannot be
+/// understood, with its name.
 pub fn load(named: Option<&Path>, overrides: &Overrides) -> Result<Config, Problem> {
     layered(
         named,
         overrides,
-        &|key| std::env::var_os(key),
+        &Variables::of_process(),
         paths::config_file(),
     )
+}
+
+/// As [`load`], with another environment and without the user's own file.
+#[cfg(test)]
+pub(crate) fn with(
+    named: Option<&Path>,
+    overrides: &Overrides,
+    variables: &Variables,
+) -> Result<Config, Problem> {
+    layered(named, overrides, variables, None)
 }
 
 fn layered(
     named: Option<&Path>,
     overrides: &Overrides,
-    env: &dyn Fn(&str) -> Option<OsString>,
+    variables: &Variables,
     usual: Option<PathBuf>,
 ) -> Result<Config, Problem> {
-    let env = |key| env(key).filter(|value| !value.is_empty());
-    let named = named
-        .map(Path::to_path_buf)
-        .or_else(|| env(CONFIG).map(PathBuf::from));
+    known_variables(variables)?;
+    let named = match (named, variables.raw(CONFIG)) {
+        (Some(path), _) => Some(paths::given(path, "--config")?),
+        (None, Some(path)) => Some(paths::given(Path::new(path), CONFIG)?),
+        (None, None) => None,
+    };
     let mut config = match (named, usual) {
         (Some(path), _) => read(&path, true)?,
         (None, Some(path)) => read(&path, false)?,
         (None, None) => Config::default(),
     };
-    if let Some(value) = env(READ_ONLY) {
+    for key in KEYS {
+        if let Some((name, text)) = variables.first(key.variables)? {
+            one_voice(key, variables)?;
+            (key.set)(&mut config, text).map_err(|cause| {
+                Problem::new(
+                    Kind::Usage,
+                    format!("read {name}"),
+                    cause,
+                    "correct it, or remove it; assets/config.toml explains the key",
+                )
+            })?;
+            let origin = Origin::Variable(name.to_owned());
+            config.origins.set(key.key, origin);
+        }
+    }
+    if let Some(value) = variables.raw(READ_ONLY) {
         config.read_only = match value.to_str().map(str::to_ascii_lowercase).as_deref() {
             Some("1" | "true" | "yes") => {
                 let mend = format!("remove {READ_ONLY} from the environment to change anything");
                 config.read_only_mend = Some(also(config.read_only_mend, &mend));
+                let origin = Origin::Variable(READ_ONLY.to_owned());
+                config.origins.set("read_only", origin);
                 true
             }
             // Switching it off by a variable that somebody forgot would be the dangerous direction.
@@ -169,25 +307,104 @@ fn layered(
             }
         };
     }
-    let Overrides {
-        profile,
-        region,
-        endpoint_url,
-        read_only,
-        theme,
-    } = overrides.clone();
-    config.profile = profile.or(config.profile);
-    config.region = region.or(config.region);
-    config.endpoint_url = endpoint_url.or(config.endpoint_url);
-    config.read_only |= read_only;
-    if read_only {
-        let mend = "start without --read-only to change anything";
-        config.read_only_mend = Some(also(config.read_only_mend, mend));
-    }
-    if let Some(theme) = theme {
-        config.theme = theme;
-    }
+    flags(&mut config, overrides);
+    checked(&config, |key| config.origins.of(key).to_string())?;
     Ok(config)
+}
+
+/// The last layer. An empty flag is one that is not there.
+fn flags(config: &mut Config, overrides: &Overrides) {
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    for (flag, key, text, to) in [
+        (
+            "--profile",
+            "profile",
+            &overrides.profile,
+            &mut config.profile,
+        ),
+        ("--region", "region", &overrides.region, &mut config.region),
+        (
+            "--endpoint-url",
+            "endpoint_url",
+            &overrides.endpoint_url,
+            &mut config.endpoint_url,
+        ),
+    ] {
+        if let Some(text) = said(text) {
+            *to = Some(text);
+            config.origins.set(key, Origin::Flag(flag));
+        }
+    }
+    if overrides.read_only {
+        config.read_only = true;
+        let mend = "start without --read-only to change anything";
+        config.read_only_mend = Some(also(config.read_only_mend.take(), mend));
+        config.origins.set("read_only", Origin::Flag("--read-only"));
+    }
+    if let Some(theme) = said(&overrides.theme) {
+        config.theme = theme;
+        config.origins.set("theme", Origin::Flag("--theme"));
+    }
+    for text in [
+        &mut config.profile,
+        &mut config.region,
+        &mut config.endpoint_url,
+    ] {
+        // An empty value of the file is unset too.
+        if text.as_deref() == Some("") {
+            *text = None;
+        }
+    }
+}
+
+/// Two variables of one key that say different things: AWS's own tools disagree on which of AWS_PROFILE and
+/// AWS_DEFAULT_PROFILE wins, so neither does. For the region all agree.
+fn one_voice(key: &Key, variables: &Variables) -> Result<(), Problem> {
+    if key.key != "profile" {
+        return Ok(());
+    }
+    let mut said: Vec<(&str, &str)> = Vec::new();
+    for name in key.variables {
+        if let Some(text) = variables.text(name)? {
+            said.push((name, text));
+        }
+    }
+    match said.as_slice() {
+        [(first, a), (second, b)] if a != b => Err(Problem::new(
+            Kind::Usage,
+            "choose a profile",
+            format!("{first} says `{a}`, and {second} says `{b}`"),
+            "remove one of the two, or name the profile with --profile",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A variable that is nearly one of ours says something that would go unheard.
+fn known_variables(variables: &Variables) -> Result<(), Problem> {
+    const PREFIX: &str = "FREEZEFRAME_";
+    let known: Vec<&str> = KEYS
+        .iter()
+        .flat_map(|key| key.variables)
+        .copied()
+        .chain([CONFIG, READ_ONLY, paths::STATE_DIR])
+        .filter_map(|name| name.strip_prefix(PREFIX))
+        .collect();
+    for name in variables.names(PREFIX) {
+        let word = &name[PREFIX.len()..];
+        if known.contains(&word) {
+            continue;
+        }
+        if let Some(near) = nearest(word, &known) {
+            return Err(Problem::new(
+                Kind::Usage,
+                format!("read {name}"),
+                "there is no such variable",
+                format!("did you mean {PREFIX}{near}? or remove it from the environment"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// One more thing to do before what was to be done.
@@ -248,39 +465,19 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
     })?;
     let places = Places::of(text);
     let at = |keys: &[&str]| places.said(file, keys);
-    if !(1..=999).contains(&config.snapshot.budget_seconds) {
-        return Err(Problem::new(
-            Kind::Usage,
-            format!(
-                "read the configuration {}",
-                at(&["snapshot", "budget_seconds"])
-            ),
-            format!(
-                "snapshot.budget_seconds is {}",
-                config.snapshot.budget_seconds
-            ),
-            "choose 1 to 999 seconds",
-        ));
+    for (path, line) in places.all() {
+        let origin = Origin::File {
+            file: file.to_owned(),
+            line,
+        };
+        config.origins.set(path.join("."), origin);
     }
     if config.read_only {
         let line = at(&["read_only"]);
         config.read_only_mend = Some(format!("remove read_only from {line} to change anything"));
     }
-    Theme::find(&config.theme).map_err(|problem| {
-        Problem::new(
-            Kind::Usage,
-            format!("read the configuration {}", at(&["theme"])),
-            format!("{}: {}", problem.what, problem.cause),
-            problem.mend,
-        )
-    })?;
+    checked(&config, |key| at(&key.split('.').collect::<Vec<_>>()))?;
     recipes::check(&mut config.recipes, &places, file)?;
-    config.run.check().map_err(|problem| {
-        // Its cause begins with the key.
-        let key = problem.cause.split(' ').next().unwrap_or_default();
-        let what = format!("read [run] of the configuration {}", at(&["run", key]));
-        Problem { what, ..problem }
-    })?;
     for (name, policy) in &config.retention {
         policy.check().map_err(|problem| Problem {
             what: format!(
@@ -292,6 +489,38 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
         })?;
     }
     Ok(config)
+}
+
+/// Refuses values out of their range, whatever layer said them; `at` says which one.
+fn checked(config: &Config, at: impl Fn(&str) -> String) -> Result<(), Problem> {
+    if !(1..=999).contains(&config.snapshot.budget_seconds) {
+        return Err(Problem::new(
+            Kind::Usage,
+            format!("read the configuration {}", at("snapshot.budget_seconds")),
+            format!(
+                "snapshot.budget_seconds is {}",
+                config.snapshot.budget_seconds
+            ),
+            "choose 1 to 999 seconds",
+        ));
+    }
+    Theme::find(&config.theme).map_err(|problem| {
+        Problem::new(
+            Kind::Usage,
+            format!("read the configuration {}", at("theme")),
+            format!("{}: {}", problem.what, problem.cause),
+            problem.mend,
+        )
+    })?;
+    config.run.check().map_err(|problem| {
+        // Its cause begins with the key.
+        let key = problem.cause.split(' ').next().unwrap_or_default();
+        let what = format!(
+            "read [run] of the configuration {}",
+            at(&format!("run.{key}"))
+        );
+        Problem { what, ..problem }
+    })
 }
 
 /// What to do about a message of serde: for an unknown word the nearest known one.
@@ -352,13 +581,21 @@ pub(super) mod tests {
 
     const SAMPLE: &str = include_str!("../../assets/config.toml");
 
-    fn none(_: &str) -> Option<OsString> {
-        None
+    fn none() -> Variables {
+        Variables::default()
+    }
+
+    fn of(pairs: &[(&str, &str)]) -> Variables {
+        Variables::from_pairs(pairs.iter().copied())
     }
 
     #[test]
     fn the_sample_names_the_defaults_and_every_key() {
-        let as_shipped = parse(SAMPLE, "sample").unwrap();
+        let as_shipped = Config {
+            // It says them, so they come from it.
+            origins: Origins::default(),
+            ..parse(SAMPLE, "sample").unwrap()
+        };
         assert_eq!(as_shipped, Config::default());
         // With the comment signs before keys and tables removed it must still be valid.
         let all: String = SAMPLE
@@ -416,11 +653,11 @@ pub(super) mod tests {
             profile: Some("flag".into()),
             ..Overrides::default()
         };
-        let config = layered(None, &flags, &none, Some(file.clone())).unwrap();
+        let config = layered(None, &flags, &none(), Some(file.clone())).unwrap();
         assert_eq!(config.profile.as_deref(), Some("flag"));
         assert_eq!(config.region.as_deref(), Some("eu-west-1"));
         assert!(!config.read_only);
-        let read_only = |key: &str| (key == READ_ONLY).then(|| OsString::from("1"));
+        let read_only = of(&[(READ_ONLY, "1")]);
         let by_variable = layered(None, &flags, &read_only, Some(file.clone())).unwrap();
         assert!(by_variable.read_only);
         let mend = by_variable.read_only_mend.unwrap();
@@ -441,9 +678,9 @@ pub(super) mod tests {
         let by_file = parse("theme = \"freezeframe\"\nread_only = true\n", "c.toml").unwrap();
         let mend = by_file.read_only_mend.unwrap();
         assert!(mend.contains("c.toml: line 2"), "{mend}");
-        let odd = |key: &str| (key == READ_ONLY).then(|| OsString::from("perhaps"));
+        let odd = of(&[(READ_ONLY, "perhaps")]);
         assert!(layered(None, &flags, &odd, Some(file.clone())).is_err());
-        let by_env = |key: &str| (key == CONFIG).then(|| file.clone().into_os_string());
+        let by_env = Variables::from_pairs([(CONFIG, file.clone())]);
         assert_eq!(
             layered(None, &Overrides::default(), &by_env, None)
                 .unwrap()
@@ -454,19 +691,133 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn every_layer_wins_over_the_one_before_and_says_that_it_did() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(
+            &file,
+            "profile = \"file\"\nregion = \"eu-west-1\"\n[snapshot]\nmode = \"autonomous\"\n",
+        )
+        .unwrap();
+        let load = |variables: &[(&str, &str)], flags: &Overrides| {
+            layered(None, flags, &of(variables), Some(file.clone()))
+        };
+        let flags = Overrides {
+            region: Some("us-east-1".into()),
+            ..Overrides::default()
+        };
+        let config = load(
+            &[
+                ("AWS_PROFILE", "variable"),
+                ("AWS_DEFAULT_REGION", "eu-north-1"),
+            ],
+            &flags,
+        )
+        .unwrap();
+        let said = |key: &str| config.origins.of(key).to_string();
+        assert_eq!(config.profile.as_deref(), Some("variable"));
+        assert_eq!(config.region.as_deref(), Some("us-east-1"));
+        assert_eq!(
+            (said("profile"), said("region")),
+            ("AWS_PROFILE".into(), "--region".into())
+        );
+        assert!(
+            said("snapshot.mode").ends_with("config.toml: line 4"),
+            "{}",
+            said("snapshot.mode")
+        );
+        assert_eq!(said("run.retries"), "default");
+        // Empty is unset, at every layer.
+        let empty = Overrides {
+            profile: Some(String::new()),
+            endpoint_url: Some(String::new()),
+            ..Overrides::default()
+        };
+        let config = load(&[("AWS_PROFILE", ""), ("AWS_REGION", "")], &empty).unwrap();
+        assert_eq!(config.profile.as_deref(), Some("file"));
+        assert_eq!(config.endpoint_url, None);
+        // AWS_REGION goes before AWS_DEFAULT_REGION; two profiles that differ are refused.
+        let both = [
+            ("AWS_DEFAULT_REGION", "eu-north-1"),
+            ("AWS_REGION", "eu-south-1"),
+        ];
+        assert_eq!(
+            load(&both, &Overrides::default())
+                .unwrap()
+                .region
+                .as_deref(),
+            Some("eu-south-1")
+        );
+        let two = load(
+            &[("AWS_PROFILE", "a"), ("AWS_DEFAULT_PROFILE", "b")],
+            &Overrides::default(),
+        )
+        .unwrap_err();
+        assert!(two.cause.contains("AWS_DEFAULT_PROFILE"), "{two}");
+    }
+
+    #[test]
+    fn every_plain_key_of_the_sample_has_a_variable_that_is_checked_and_says_so() {
+        let all: String = SAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |text, line| text + line + "\n");
+        let table: toml::Table = all.parse().unwrap();
+        let mut keys = Vec::new();
+        for (name, value) in &table {
+            match value {
+                toml::Value::Table(_) if ["retention", "recipes"].contains(&name.as_str()) => {}
+                toml::Value::Table(inner) => {
+                    keys.extend(inner.keys().map(|key| format!("{name}.{key}")))
+                }
+                _ => keys.push(name.clone()),
+            }
+        }
+        for key in keys {
+            let known = key == "read_only" || KEYS.iter().any(|known| known.key == key);
+            assert!(known, "{key} has no variable");
+        }
+        for (name, value) in [
+            ("FREEZEFRAME_SNAPSHOT_MODE", "both"),
+            ("FREEZEFRAME_SNAPSHOT_ON_FAILURE", "maybe"),
+            ("FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS", "-1"),
+            ("FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS", "0"),
+            ("FREEZEFRAME_RUN_AT_ONCE", "many"),
+            ("FREEZEFRAME_RUN_RETRIES", "11"),
+            ("FREEZEFRAME_THEME", "nope"),
+            ("FREEZEFRAME_READONLY", "1"),
+            ("FREEZEFRAME_STATEDIR", "/x"),
+        ] {
+            let problem =
+                layered(None, &Overrides::default(), &of(&[(name, value)]), None).unwrap_err();
+            assert!(problem.what.contains(name), "{name}: {problem}");
+            assert_eq!(problem.kind, Kind::Usage);
+        }
+        let modes = of(&[
+            ("FREEZEFRAME_SNAPSHOT_MODE", "autonomous"),
+            ("FREEZEFRAME_RUN_AT_ONCE", "3"),
+        ]);
+        let config = layered(None, &Overrides::default(), &modes, None).unwrap();
+        assert_eq!(
+            (config.snapshot.mode, config.run.at_once),
+            (AskedMode::Autonomous, 3)
+        );
+    }
+
+    #[test]
     fn absence_matters_only_when_named() {
         let dir = tempfile::tempdir().unwrap();
         let absent = dir.path().join("none.toml");
         let flags = Overrides::default();
         assert_eq!(
-            layered(None, &flags, &none, Some(absent.clone())).unwrap(),
+            layered(None, &flags, &none(), Some(absent.clone())).unwrap(),
             Config::default()
         );
-        assert!(layered(Some(&absent), &flags, &none, None).is_err());
+        assert!(layered(Some(&absent), &flags, &none(), None).is_err());
         assert!(!absent.exists());
         let latin = dir.path().join("latin.toml");
         std::fs::write(&latin, b"theme = \"x\"\nprofile = \"gr\xfc\xdfe\"\n").unwrap();
-        let error = layered(Some(&latin), &flags, &none, None).unwrap_err();
+        let error = layered(Some(&latin), &flags, &none(), None).unwrap_err();
         assert!(error.cause.contains("line 2, column 14"), "{error}");
     }
 

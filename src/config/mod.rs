@@ -1,11 +1,20 @@
 //! Configuration: layers, theme, paths. Nothing here writes to disk.
 
+pub mod acting;
+pub mod aws;
+pub mod aws_files;
+#[cfg(test)]
+mod fuzz;
 pub mod layers;
+pub mod origin;
 pub mod paths;
 mod places;
 pub mod recipes;
+mod regions;
 pub mod theme;
+pub mod variables;
 
 pub(crate) use layers::nearest;
 pub use layers::{Config, Overrides, load};
-pub use paths::{Paths, paths};
+pub use paths::{Paths, given, paths};
+pub use regions::region;

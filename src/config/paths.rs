@@ -1,7 +1,7 @@
 //! Where things lie on this machine. Directories are named here, made by whoever first writes.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
@@ -40,9 +40,42 @@ fn project() -> Option<ProjectDirs> {
     ProjectDirs::from("", "", "freezeframe")
 }
 
+/// A path that a person gave by `said`, a flag, a variable or a key. A `~` that the shell left as it is names no
+/// home directory here.
+///
+/// # Errors
+/// It begins with `~`; the right form is named.
+pub fn given(path: &Path, said: &str) -> Result<PathBuf, Problem> {
+    let Ok(rest) = path.strip_prefix("~") else {
+        return Ok(path.to_path_buf());
+    };
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/home/…"), PathBuf::from);
+    Err(Problem::new(
+        Kind::Usage,
+        format!("use the path {} ({said})", path.display()),
+        "`~` stands there as it is: the shell has not put the home directory in its place",
+        format!("write {}", home.join(rest).display()),
+    ))
+}
+
+/// As [`given`], and it must not depend on the working directory.
+fn given_absolute(path: &Path, said: &str) -> Result<PathBuf, Problem> {
+    let path = given(path, said)?;
+    if path.is_absolute() {
+        return Ok(path);
+    }
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    Err(Problem::new(
+        Kind::Usage,
+        format!("use the path {} ({said})", path.display()),
+        "it is relative: every working directory would have a journal of its own",
+        format!("write {}", here.join(&path).display()),
+    ))
+}
+
 fn from(named: Option<OsString>) -> Result<Paths, Problem> {
     let state = match named.filter(|dir| !dir.is_empty()) {
-        Some(dir) => PathBuf::from(dir),
+        Some(dir) => given_absolute(Path::new(&dir), STATE_DIR)?,
         None => project()
             .map(|dirs| {
                 dirs.state_dir()
@@ -51,7 +84,7 @@ fn from(named: Option<OsString>) -> Result<Paths, Problem> {
             })
             .ok_or_else(|| {
                 Problem::new(
-                    Kind::Local,
+                    Kind::Usage,
                     "find the state directory",
                     "this user has no home directory",
                     format!("name a directory with {STATE_DIR}"),
@@ -79,5 +112,25 @@ mod tests {
         if let Ok(paths) = from(Some("".into())) {
             assert!(paths.state.is_absolute());
         }
+    }
+
+    #[test]
+    fn a_path_that_means_another_place_than_it_seems_is_refused_with_the_right_form() {
+        for (dir, words) in [
+            ("~/ff", "/ff"),
+            ("~", "/"),
+            ("ff", "/ff"),
+            ("./ff/x", "ff/x"),
+        ] {
+            let problem = from(Some(dir.into())).unwrap_err();
+            assert_eq!(problem.kind, Kind::Usage, "{dir}");
+            assert!(
+                problem.mend.starts_with("write /") && problem.mend.contains(words),
+                "{}",
+                problem.mend
+            );
+        }
+        assert!(given(Path::new("~/c.toml"), "--config").is_err());
+        assert!(given(Path::new("a/~b.toml"), "--config").is_ok());
     }
 }

@@ -44,6 +44,13 @@ impl Places {
         file.to_owned()
     }
 
+    /// Every key with its line.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&[String], usize)> {
+        self.lines
+            .iter()
+            .map(|(path, line)| (path.as_slice(), *line))
+    }
+
     /// The places of everything under this key, `FILE: line N` by the path below it, joined by dots; the key itself is the empty path.
     pub(super) fn below(&self, file: &str, keys: &[&str]) -> BTreeMap<String, String> {
         self.lines

@@ -176,7 +176,8 @@ impl Theme {
         if !name.contains('/') && !name.ends_with(".toml") {
             return Self::builtin(name);
         }
-        let text = std::fs::read_to_string(name).map_err(|e| {
+        let path = super::paths::given(std::path::Path::new(name), "theme")?;
+        let text = std::fs::read_to_string(path).map_err(|e| {
             Problem::new(
                 Kind::Usage,
                 format!("read the theme {name}"),

@@ -6,7 +6,7 @@ mod write;
 
 use serde_json::{Value, json};
 
-use super::json::ServiceError;
+use super::json::{ServiceError, page, text};
 use super::{Lab, dispatch::CallContext};
 pub use series::{BackupPoint, CloudWatchState};
 
@@ -28,7 +28,11 @@ pub fn handle(
         }
         "ListMetrics" => read::list_metrics(&lab.world_of(&ctx.region).cloudwatch, ctx.now, &input),
         // No operation of the lab makes an alarm, so there is none.
-        "DescribeAlarms" => Ok(json!({"CompositeAlarms": [], "MetricAlarms": []})),
+        "DescribeAlarms" => {
+            let token = text(&input, "NextToken");
+            page::<Value>(&[], token, 100, "InvalidNextToken")?;
+            Ok(json!({"CompositeAlarms": [], "MetricAlarms": []}))
+        }
         other => Err(ServiceError::new(
             "InvalidAction",
             format!("The lab's CloudWatch has no operation {other}"),

@@ -12,13 +12,16 @@ use super::json::ServiceError;
 use super::sigv4::Authorization;
 use super::wire::query::Params;
 use super::wire::{AppError, member, respond};
-use super::{CallRecord, Lab, REGIONS, TransportFault, cbor, cloudwatch, ec2, ssm, sts};
+use super::{CallRecord, Lab, REGIONS, TransportFault, accept, cbor, cloudwatch, ec2, ssm, sts};
 
 /// XML namespace of CloudWatch's older protocol.
 const CLOUDWATCH: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
 
 /// Header of every answer, by which a client can tell that it is not AWS's; its value is the runtime.
 pub const MARK: &str = "x-freezeframe-lab";
+
+/// Header of every answer that tells where this lab's instances are: `eu-central-1 14`.
+pub const HOME: &str = "x-freezeframe-lab-home";
 
 /// Who calls, where, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +72,104 @@ pub enum Protocol {
     Cbor,
 }
 
+impl Protocol {
+    fn of(request: &Request<Bytes>) -> Self {
+        let header = |name: &str| {
+            let value = request.headers().get(name);
+            value
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        if header("smithy-protocol") == "rpc-v2-cbor" {
+            Self::Cbor
+        } else if !header("x-amz-target").contains('.') {
+            Self::Query
+        } else if header("content-type").contains("json-1.0") {
+            Self::Json("application/x-amz-json-1.0")
+        } else {
+            Self::Json("application/x-amz-json-1.1")
+        }
+    }
+
+    /// An error's code for a caller of this protocol, where the query protocols have one of their own.
+    fn word(self, query: &str, other: &str) -> String {
+        match self {
+            Self::Query => query.to_owned(),
+            Self::Json(_) | Self::Cbor => other.to_owned(),
+        }
+    }
+
+    /// An error in the envelope of this protocol.
+    fn refuse(self, service: &str, request_id: &str, error: &AppError) -> Response<Bytes> {
+        let mut response = match (service, self) {
+            (_, Self::Json(kind)) => {
+                let code = shape_of(service, &error.code);
+                let body = serde_json::json!({ "__type": code, "message": error.message });
+                respond(error.http_status, kind, request_id, body.to_string())
+            }
+            (_, Self::Cbor) => {
+                let error = ServiceError {
+                    code: shape_of(service, &error.code).to_owned(),
+                    message: error.message.clone(),
+                    status: error.http_status,
+                };
+                cbor_response(error.status, request_id, cbor::error(&error))
+            }
+            ("sts", Self::Query) => error.query_response(request_id, sts::NAMESPACE),
+            ("monitoring", Self::Query) => error.query_response(request_id, CLOUDWATCH),
+            (_, Self::Query) => error.ec2_response(request_id),
+        };
+        // CloudWatch was an awsQuery service: its codes of then travel in a header.
+        if service == "monitoring" && self != Self::Query {
+            let side = if error.http_status >= 500 {
+                "Receiver"
+            } else {
+                "Sender"
+            };
+            if let Ok(value) = format!("{};{side}", error.code).parse() {
+                response.headers_mut().insert("x-amzn-query-error", value);
+            }
+        }
+        response
+    }
+}
+
+/// The name of an error's shape, which is not its code where a service spoke awsQuery once.
+fn shape_of<'a>(service: &str, code: &'a str) -> &'a str {
+    match (service, code) {
+        ("monitoring", "InvalidParameterValue") => "InvalidParameterValueException",
+        ("monitoring", "InvalidParameterCombination") => "InvalidParameterCombinationException",
+        ("monitoring", "MissingParameter") => "MissingRequiredParameterException",
+        ("monitoring", "InternalServiceError") => "InternalServiceFault",
+        ("monitoring", "InvalidAction") => "UnknownOperationException",
+        (_, code) => code,
+    }
+}
+
+/// The service that an unsigned request speaks to, as far as it says so.
+fn service_of(protocol: Protocol, request: &Request<Bytes>) -> &'static str {
+    let target = request.headers().get("x-amz-target");
+    let target = target
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    match protocol {
+        Protocol::Cbor => "monitoring",
+        Protocol::Json(_) if target.starts_with("AmazonSSM.") => "ssm",
+        Protocol::Json(_) => "monitoring",
+        Protocol::Query => match Params::parse(request.body()).get("Version") {
+            Some("2011-06-15") => "sts",
+            Some("2010-08-01") => "monitoring",
+            _ => "ec2",
+        },
+    }
+}
+
 struct Call {
     service: String,
     action: String,
     protocol: Protocol,
+    /// What `X-Amz-Target` or the path says before the action; empty in the query protocol.
+    target: String,
     params: Params,
     body: Bytes,
 }
@@ -86,6 +183,10 @@ impl Lab {
         let mut response = self.answer(request).await?;
         let runtime = HeaderValue::from_static(self.runtime().label());
         response.headers_mut().insert(MARK, runtime);
+        let home = format!("{} {}", self.region(), self.instances());
+        if let Ok(home) = home.parse() {
+            response.headers_mut().insert(HOME, home);
+        }
         Ok(response)
     }
 
@@ -102,18 +203,28 @@ impl Lab {
             return Ok(answer);
         }
         let request_id = self.request_id();
+        let protocol = Protocol::of(&request);
         let Some(scope) = Authorization::of(&request) else {
             let error = AppError::with_status(
-                403,
-                "MissingAuthenticationToken",
+                if protocol == Protocol::Query {
+                    403
+                } else {
+                    400
+                },
+                protocol.word(
+                    "MissingAuthenticationToken",
+                    "MissingAuthenticationTokenException",
+                ),
                 "Request is missing Authentication Token",
             );
-            return Ok(error.ec2_response(&request_id));
+            let service = service_of(protocol, &request);
+            return Ok(protocol.refuse(service, &request_id, &error));
         };
         let role = match self.role_of(&request, &scope) {
             Ok(role) => role,
-            Err(error) => return Ok(error.ec2_response(&request_id)),
+            Err(error) => return Ok(protocol.refuse(&scope.service, &request_id, &error)),
         };
+        let service = scope.service.clone();
         let ctx = CallContext {
             account: self.account().to_owned(),
             region: scope.region,
@@ -122,9 +233,9 @@ impl Lab {
             now: self.clock().now(),
             request_id,
         };
-        let call = match Call::read(scope.service, request) {
+        let call = match Call::read(scope.service, protocol, request) {
             Ok(call) => call,
-            Err(error) => return Ok(error.ec2_response(&ctx.request_id)),
+            Err(error) => return Ok(protocol.refuse(&service, &ctx.request_id, &error)),
         };
         let mut record = CallRecord {
             at: ctx.now,
@@ -172,7 +283,8 @@ impl Lab {
             Ok(response) => (response, "OK".to_owned()),
             Err(error) => {
                 let outcome = error.code.clone();
-                (call.error(&ctx, &error), outcome)
+                let answer = call.protocol.refuse(&call.service, &ctx.request_id, &error);
+                (answer, outcome)
             }
         };
         let lost = fault == Some(FaultKind::LoseResponse);
@@ -204,7 +316,7 @@ impl Lab {
                     "AuthFailure",
                     "AWS was not able to validate the provided access credentials",
                 ),
-                "ssm" | "monitoring" => AppError::new(
+                "ssm" | "monitoring" if call.protocol != Protocol::Query => AppError::new(
                     "UnrecognizedClientException",
                     "The security token included in the request is invalid.",
                 ),
@@ -276,11 +388,19 @@ impl Lab {
         ctx: &CallContext,
         call: &Call,
     ) -> Result<Response<Bytes>, AppError> {
+        call.check_target()?;
         match call.service.as_str() {
-            "ec2" => ec2::handle(self, ctx, &call.action, &call.params).await,
-            "sts" => sts::handle(ctx, &call.action, &call.params),
+            "ec2" => {
+                accept::query("ec2", &call.action, &call.params, None)?;
+                ec2::handle(self, ctx, &call.action, &call.params).await
+            }
+            "sts" => {
+                accept::query("sts", &call.action, &call.params, None)?;
+                sts::handle(ctx, &call.action)
+            }
             "ssm" => {
                 let input = json_body(&call.body)?;
+                accept::json("ssm", &call.action, &input)?;
                 let output = ssm::handle(self, ctx, &call.action, input).await?;
                 Ok(respond(
                     200,
@@ -303,8 +423,14 @@ impl Lab {
         let input = match call.protocol {
             Protocol::Cbor => cbor::decode(&call.body)?,
             Protocol::Json(_) => json_body(&call.body)?,
-            Protocol::Query => member::to_value(&call.params),
+            Protocol::Query => {
+                accept::query("monitoring", &call.action, &call.params, Some("member"))?;
+                member::to_value(&call.params)
+            }
         };
+        if call.protocol != Protocol::Query {
+            accept::json("monitoring", &call.action, &input)?;
+        }
         let output = cloudwatch::handle(self, ctx, &call.action, input)?;
         Ok(match call.protocol {
             Protocol::Cbor => cbor_response(200, &ctx.request_id, cbor::encode(&output)),
@@ -340,46 +466,34 @@ impl Call {
     fn is_dry_run(&self) -> bool {
         self.service == "ec2" && self.params.get("DryRun") == Some("true")
     }
-}
 
-impl Call {
-    fn read(service: String, request: Request<Bytes>) -> Result<Self, AppError> {
+    fn read(
+        service: String,
+        protocol: Protocol,
+        request: Request<Bytes>,
+    ) -> Result<Self, AppError> {
         let (parts, body) = request.into_parts();
         let body = decompress(&parts.headers, body)?;
-        let header = |name: &str| {
-            parts
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
+        let named = match protocol {
+            // `/service/NAME/operation/ACTION`
+            Protocol::Cbor => {
+                let mut words = parts.uri.path().rsplit('/');
+                let action = words.next().unwrap_or_default();
+                Some((words.nth(1).unwrap_or_default(), action))
+            }
+            Protocol::Json(_) => {
+                let target = parts.headers.get("x-amz-target");
+                let target = target.and_then(|value| value.to_str().ok());
+                target.and_then(|target| target.rsplit_once('.'))
+            }
+            Protocol::Query => None,
         };
-        if header("smithy-protocol") == "rpc-v2-cbor" {
-            let action = parts
-                .uri
-                .path()
-                .rsplit('/')
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            return Ok(Self {
-                service,
-                action,
-                protocol: Protocol::Cbor,
-                params: Params::default(),
-                body,
-            });
-        }
-        let target = header("x-amz-target");
-        if let Some((_, action)) = target.rsplit_once('.') {
-            let kind = if header("content-type").contains("json-1.0") {
-                "application/x-amz-json-1.0"
-            } else {
-                "application/x-amz-json-1.1"
-            };
+        if let Some((target, action)) = named {
             return Ok(Self {
                 service,
                 action: action.to_owned(),
-                protocol: Protocol::Json(kind),
+                protocol,
+                target: target.to_owned(),
                 params: Params::default(),
                 body,
             });
@@ -396,10 +510,33 @@ impl Call {
         Ok(Self {
             service,
             action,
-            protocol: Protocol::Query,
+            protocol,
+            target: String::new(),
             params,
             body,
         })
+    }
+
+    /// Refuses a call in a protocol that its service does not speak, or for another service than it is signed for.
+    fn check_target(&self) -> Result<(), AppError> {
+        let speaks = match self.service.as_str() {
+            "ssm" => matches!(self.protocol, Protocol::Json(_)) && self.target == "AmazonSSM",
+            "monitoring" => {
+                self.protocol == Protocol::Query || self.target == "GraniteServiceVersion20100801"
+            }
+            _ => self.protocol == Protocol::Query,
+        };
+        if speaks {
+            return Ok(());
+        }
+        Err(AppError::new(
+            self.protocol
+                .word("InvalidAction", "UnknownOperationException"),
+            format!(
+                "The lab's service `{}` has no operation {} in this protocol",
+                self.service, self.action
+            ),
+        ))
     }
 
     /// What the service says to a session that is over.
@@ -411,8 +548,13 @@ impl Call {
                 "ExpiredToken",
                 "The security token included in the request is expired",
             ),
-            _ => AppError::new(
-                "ExpiredTokenException",
+            _ => AppError::with_status(
+                if self.protocol == Protocol::Query {
+                    403
+                } else {
+                    400
+                },
+                self.protocol.word("ExpiredToken", "ExpiredTokenException"),
                 "The security token included in the request is expired",
             ),
         }
@@ -423,7 +565,16 @@ impl Call {
         match self.service.as_str() {
             "ec2" => AppError::new("RequestExpired", "Request has expired."),
             "sts" => AppError::with_status(403, "SignatureDoesNotMatch", "Signature expired"),
-            _ => AppError::new("InvalidSignatureException", "Signature expired"),
+            _ => AppError::with_status(
+                if self.protocol == Protocol::Query {
+                    403
+                } else {
+                    400
+                },
+                self.protocol
+                    .word("SignatureDoesNotMatch", "InvalidSignatureException"),
+                "Signature expired",
+            ),
         }
     }
 
@@ -449,27 +600,6 @@ impl Call {
         word("Comment")
             .or_else(|| word("CommandId"))
             .unwrap_or_default()
-    }
-
-    /// An error in the envelope of the caller's protocol.
-    fn error(&self, ctx: &CallContext, error: &AppError) -> Response<Bytes> {
-        match (self.service.as_str(), self.protocol) {
-            ("ec2", _) => error.ec2_response(&ctx.request_id),
-            ("sts", _) => error.query_response(&ctx.request_id, sts::NAMESPACE),
-            (_, Protocol::Json(kind)) => {
-                let body = serde_json::json!({ "__type": error.code, "message": error.message });
-                respond(error.http_status, kind, &ctx.request_id, body.to_string())
-            }
-            (_, Protocol::Cbor) => {
-                let error = ServiceError {
-                    code: error.code.clone(),
-                    message: error.message.clone(),
-                    status: error.http_status,
-                };
-                cbor_response(error.status, &ctx.request_id, cbor::error(&error))
-            }
-            (_, Protocol::Query) => error.query_response(&ctx.request_id, CLOUDWATCH),
-        }
     }
 }
 

@@ -4,6 +4,7 @@ mod describe_misc;
 mod filter;
 mod ids;
 mod instances;
+mod network;
 mod paging;
 mod power;
 mod snapshots;
@@ -16,6 +17,7 @@ mod volumes;
 mod volumes_attach;
 mod volumes_create;
 
+pub use network::{derived, private_dns};
 pub use volumes_create::default_iops;
 
 use bytes::Bytes;

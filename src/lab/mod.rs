@@ -1,6 +1,7 @@
 //! The lab: freezeframe's embedded AWS. One world, one clock, one function from request to response, mounted in
 //! process ([`Lab::connector`]) and on a port ([`Lab::serve`]). It imports nothing of the rest of freezeframe.
 
+pub mod accept;
 pub mod cbor;
 pub mod clock;
 pub mod cloudwatch;
@@ -135,6 +136,8 @@ struct Inner {
     seed: u64,
     account: String,
     region: String,
+    /// Instances of the home region; none is made and none terminated.
+    instances: usize,
     clock: Clock,
     runtime: Arc<dyn Runtime>,
     worlds: BTreeMap<String, Mutex<World>>,
@@ -196,6 +199,7 @@ impl Lab {
             options.runtime.shutdown().await;
             return Err(error);
         }
+        let instances = home.instances.len();
         let mut worlds: BTreeMap<String, Mutex<World>> = REGIONS
             .iter()
             .map(|region| {
@@ -212,6 +216,7 @@ impl Lab {
                 seed: options.seed,
                 account: options.account,
                 region: options.region,
+                instances,
                 clock: options.clock,
                 runtime: options.runtime,
                 worlds,
@@ -307,6 +312,11 @@ impl Lab {
     /// Where the fleet is.
     pub fn region(&self) -> &str {
         &self.inner.region
+    }
+
+    /// How many instances there are, all of them in the home region.
+    pub fn instances(&self) -> usize {
+        self.inner.instances
     }
 
     /// The last 20,000 requests, oldest first.

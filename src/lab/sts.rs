@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::dispatch::CallContext;
-use super::wire::{AppError, query::Params, respond, xml::Xml};
+use super::wire::{AppError, respond, xml::Xml};
 
 /// XML namespace of STS answers.
 pub const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -13,11 +13,7 @@ pub const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 ///
 /// # Errors
 /// `InvalidAction` for anything but GetCallerIdentity.
-pub fn handle(
-    ctx: &CallContext,
-    action: &str,
-    _params: &Params,
-) -> Result<Response<Bytes>, AppError> {
+pub fn handle(ctx: &CallContext, action: &str) -> Result<Response<Bytes>, AppError> {
     if action != "GetCallerIdentity" {
         return Err(AppError::new(
             "InvalidAction",

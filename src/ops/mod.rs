@@ -108,7 +108,7 @@ impl Ops {
     fn intend(&self, subject: &str, action: &str, detail: &str) -> Result<Intent, Problem> {
         self.journal.intend(
             self.scope(),
-            self.session.arn(),
+            &self.session.arn(),
             subject,
             action,
             detail,

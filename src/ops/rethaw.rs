@@ -67,7 +67,7 @@ pub fn doubted(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
 /// As [`doubted`]; [`Kind::Local`] when the journal cannot be written.
 pub fn declare_thawed(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     let mut view = doubted(ops, job)?;
-    let who = ops.session.arn();
+    let who = &ops.session.arn();
     record(ops, &view, DECLARED, &format!("ok: by the word of {who}"))?;
     view.thawed();
     if let Some(problem) = &mut view.error {
@@ -94,7 +94,7 @@ fn find(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
 
 fn record(ops: &Ops, view: &JobView, action: &str, outcome: &str) -> Result<(), Problem> {
     let (job, instance) = (view.spec.job.as_str(), view.spec.instance.as_str());
-    let who = ops.session.arn();
+    let who = &ops.session.arn();
     let line = ops
         .journal
         .intend(ops.scope(), who, job, action, instance, ops.clock.now())?;

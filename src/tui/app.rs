@@ -352,7 +352,7 @@ impl App {
             Action::MetricsScreen => vec![Request::Go(ScreenId::Metrics, Subject::Anything)],
             Action::Retention => vec![Request::Go(ScreenId::Retention, Subject::Anything)],
             Action::Leave | Action::Back => vec![Request::Back],
-            Action::Refresh => vec![Request::Refresh],
+            Action::Refresh => vec![Request::RenewCredentials, Request::Refresh],
             Action::Prompt => vec![Request::Open(Box::new(Prompt::default()))],
             Action::Menu => {
                 let items = self.top().menu(&self.cx(now));

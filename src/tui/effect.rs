@@ -33,6 +33,8 @@ pub struct RunRequest {
 pub enum Effect {
     /// Ask STS who we are, then read instances (with agents), volumes and snapshots, each answering by itself.
     LoadFleet(Generation),
+    /// Read the credentials again from where they come from, before the next call.
+    RenewCredentials,
     /// Read the jobs in the journal.
     LoadJobs(Generation),
     /// Look one job up in the journal.

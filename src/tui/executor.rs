@@ -230,6 +230,7 @@ impl Executor {
     fn carry_out(&mut self, effect: Effect) {
         let ops = self.ops.clone();
         match effect {
+            Effect::RenewCredentials => self.ops.session.renew_credentials(),
             Effect::LoadFleet(generation) => self.load_fleet(generation),
             Effect::LoadJobs(generation) => self.read(async move {
                 Message::Jobs {
@@ -349,8 +350,7 @@ impl Executor {
             let tell = |part| messages.send(Message::Fleet { generation, part });
             // Whose the rows are comes before the rows: those of nobody are refused.
             let first = identity(&ops);
-            let lab = first.lab.clone();
-            if tell(Part::Identity(Ok(first))).await.is_err() {
+            if tell(Part::Identity(Ok(first.clone()))).await.is_err() {
                 return;
             }
             let _ = tokio::join!(
@@ -358,9 +358,9 @@ impl Executor {
                 async { tell(Part::Volumes(ops.session.volumes().await)).await },
                 async { tell(Part::Snapshots(ops.session.snapshots().await)).await },
             );
-            // One of these services may have answered, and be no lab's.
+            // One of these services may have answered, and be no lab's; credentials may have been renewed.
             let now = identity(&ops);
-            if now.lab != lab {
+            if now != first {
                 let _ = tell(Part::Identity(Ok(now))).await;
             }
         });
@@ -410,8 +410,8 @@ fn identity(ops: &Ops) -> Identity {
     let session = &ops.session;
     Identity {
         scope: session.scope().clone(),
-        arn: session.arn().to_owned(),
-        profile: session.profile().map(str::to_owned),
+        arn: session.arn(),
+        source: session.who().source,
         read_only: session.read_only(),
         lab: session.lab().map(str::to_owned),
         own_world: ops.journal.is_of_own_world(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::effect::Generation;
+use crate::domain::credentials::Source;
 use crate::domain::ids::{JobId, Scope};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
@@ -22,8 +23,8 @@ pub struct Identity {
     pub scope: Scope,
     /// ARN of the caller.
     pub arn: String,
-    /// Profile in use, if one was named.
-    pub profile: Option<String>,
+    /// Whose credentials.
+    pub source: Source,
     /// Writes are refused.
     pub read_only: bool,
     /// `simulated` or `real` when the lab answers; `None` at AWS.

@@ -250,7 +250,7 @@ async fn a_doubt_ends_by_the_word_of_somebody_who_has_looked() {
         (after.verdict, &after.set, &after.phases),
         (before.verdict, &before.set, &before.phases)
     );
-    let who = bench.ops.session.arn();
+    let who = &bench.ops.session.arn();
     assert!(after.error.unwrap().cause.contains(who));
     let calls = bench.ops.journal.calls(spec.job.as_str()).unwrap();
     let word = calls.iter().find(|call| call.action == "ThawDeclared");

@@ -441,6 +441,19 @@ fn the_question_whether_to_leave_goes_with_the_jobs() {
 }
 
 #[test]
+fn ctrl_r_reads_the_credentials_again_before_the_fleet() {
+    let mut hands = Hands::loaded();
+    let effects = hands.press("<C-r>");
+    assert!(
+        matches!(
+            effects.as_slice(),
+            [Effect::RenewCredentials, Effect::LoadFleet(_), ..]
+        ),
+        "{effects:?}"
+    );
+}
+
+#[test]
 fn the_end_of_the_last_job_reads_the_fleet_again() {
     let mut hands = Hands::loaded();
     assert_eq!(

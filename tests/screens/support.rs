@@ -4,6 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use freezeframe::config::theme::Theme;
+use freezeframe::domain::credentials::{How, Source};
 use freezeframe::domain::ids::{
     AccountId, InstanceId, JobId, Region, RunId, Scope, SnapshotId, VolumeId,
 };
@@ -46,7 +47,10 @@ pub fn identity() -> Identity {
     Identity {
         scope: scope(),
         arn: "arn:aws:sts::123456789012:assumed-role/BackupOperator/anna".into(),
-        profile: Some("prod".into()),
+        source: Source::Profile {
+            name: "prod".into(),
+            how: How::CredentialsFile,
+        },
         read_only: false,
         lab: None,
         own_world: false,

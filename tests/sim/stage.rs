@@ -157,8 +157,7 @@ impl Stage {
             endpoint_url: Some("http://lab.invalid".to_owned()),
             http: Some(http),
             static_credentials: Some(("AKIALAB".to_owned(), "lab".to_owned())),
-            read_only: false,
-            profile: None,
+            ..Options::default()
         })
         .await
         .ok()?;

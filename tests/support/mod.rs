@@ -74,7 +74,7 @@ pub async fn session(
         )),
         static_credentials: Some((key.to_owned(), "lab".to_owned())),
         read_only,
-        profile: None,
+        ..Options::default()
     })
     .await
 }

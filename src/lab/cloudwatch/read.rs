@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::series::{CloudWatchState, MetricKey, Stats, percentile};
-use super::write::{dimensions, missing, wrong};
+use super::write::{dimensions, missing, unit, wrong};
 use crate::lab::json::{ServiceError, list, moment, number, page, strings, text};
 
 const QUERY_LIMIT: usize = 500;
@@ -194,7 +194,7 @@ fn evaluate(
         )));
     }
     let label = text(query, "Label").map_or_else(|| key.name.clone(), str::to_owned);
-    let periods = state.periods(&key, range, period, now.timestamp(), text(stat, "Unit"));
+    let periods = state.periods(&key, range, period, now.timestamp(), unit(stat)?);
     let points = periods
         .iter()
         .filter_map(|(at, stats)| Some((*at, stats.statistic(name)?)))
@@ -256,7 +256,7 @@ pub(super) fn get_statistics(
         ));
     }
     let periods: BTreeMap<i64, Stats> =
-        state.periods(&key, range, period, now.timestamp(), text(input, "Unit"));
+        state.periods(&key, range, period, now.timestamp(), unit(input)?);
     let points: Vec<Value> = periods
         .iter()
         .map(|(at, stats)| {

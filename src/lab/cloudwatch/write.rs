@@ -137,12 +137,7 @@ fn point(
     if name.len() > 255 {
         return Err(wrong("The metric name must be at most 255 characters."));
     }
-    let unit = text(datum, "Unit").unwrap_or("None");
-    if !UNITS.contains(&unit) {
-        return Err(wrong(format!(
-            "The value {unit} for parameter MetricData.member.Unit is not a unit."
-        )));
-    }
+    let unit = unit(datum)?.unwrap_or("None");
     let at = match datum.get("Timestamp").filter(|value| !value.is_null()) {
         None => now,
         Some(value) => moment(value).ok_or_else(|| wrong(format!("{value} is not a time")))?,
@@ -169,9 +164,25 @@ fn point(
     Ok((key, at, stats(datum, unit)?))
 }
 
+/// The unit that a datum or a question names.
+pub(super) fn unit(value: &Value) -> Result<Option<&str>, ServiceError> {
+    match text(value, "Unit") {
+        Some(unit) if !UNITS.contains(&unit) => Err(wrong(format!(
+            "The value {unit} for parameter Unit is not a unit."
+        ))),
+        unit => Ok(unit),
+    }
+}
+
 fn stats(datum: &Value, unit: &str) -> Result<Option<Stats>, ServiceError> {
     let present = |key: &str| datum.get(key).filter(|value| !value.is_null());
     let values = list(datum, "Values");
+    if values.is_empty() && !list(datum, "Counts").is_empty() {
+        return Err(ServiceError::new(
+            "InvalidParameterCombination",
+            "The parameter Counts needs the parameter Values.",
+        ));
+    }
     match (
         present("Value"),
         present("StatisticValues"),

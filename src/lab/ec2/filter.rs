@@ -12,8 +12,9 @@ const VALUES_LIMIT: usize = 200;
 pub struct Filters(Vec<(String, Vec<String>)>);
 
 impl Filters {
-    /// Reads the filters; a name that the call does not know is refused.
-    pub fn parse(params: &Params, known: &[&str]) -> Result<Self, AppError> {
+    /// Reads the filters; a name that the call does not have is refused. `known` are the names that the operation
+    /// documents, with blanks between, `tag:` among them where it takes the tags of a resource.
+    pub fn parse(params: &Params, known: &str) -> Result<Self, AppError> {
         let mut filters = Vec::new();
         for filter in params.structures("Filter") {
             let name = filter
@@ -21,9 +22,10 @@ impl Filters {
                 .filter(|name| !name.is_empty())
                 .ok_or_else(|| AppError::missing("Filter.Name"))?
                 .to_owned();
-            let tag =
-                name.strip_prefix("tag:").is_some_and(|key| !key.is_empty()) || name == "tag-key";
-            if !tag && !known.contains(&name.as_str()) {
+            let mut known = known.split_ascii_whitespace();
+            let tag = name.strip_prefix("tag:").is_some_and(|key| !key.is_empty())
+                && known.clone().any(|known| known == "tag:");
+            if !tag && !known.any(|known| known == name && known != "tag:") {
                 return Err(AppError::value(format!("The filter '{name}' is invalid")));
             }
             let values: Vec<String> = filter
@@ -129,15 +131,20 @@ mod tests {
     #[test]
     fn values_or_filters_and() {
         let params = Params::parse(b"Filter.1.Name=tag%3AEnv&Filter.1.Value.1=prod&Filter.1.Value.2=stag*&Filter.2.Name=az&Filter.2.Value.1=a");
-        let filters = Filters::parse(&params, &["az"]).unwrap();
+        let filters = Filters::parse(&params, "tag: az").unwrap();
         let tags = |env: &str| Tags::from([("Env".to_owned(), env.to_owned())]);
         assert!(filters.pass(&tags("staging"), |_| vec!["a".into()]));
         assert!(!filters.pass(&tags("staging"), |_| vec!["b".into()]));
         assert!(!filters.pass(&tags("dev"), |_| vec!["a".into()]));
         assert!(!filters.pass(&Tags::new(), |_| vec!["a".into()]));
         assert_eq!(
-            Filters::parse(&params, &[]).unwrap_err().code,
+            Filters::parse(&params, "tag:").unwrap_err().code,
             "InvalidParameterValue"
+        );
+        assert_eq!(
+            Filters::parse(&params, "az").unwrap_err().code,
+            "InvalidParameterValue",
+            "not every call has tags"
         );
     }
 }

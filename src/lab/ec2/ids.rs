@@ -95,6 +95,23 @@ impl Kind {
     }
 }
 
+/// Refuses what is neither an account nor one of the words that stand for some.
+///
+/// # Errors
+/// `InvalidUserID.Malformed`
+pub fn check_users(users: &[&str], words: &[&str]) -> Result<(), AppError> {
+    let fine = |user: &str| {
+        words.contains(&user) || user.len() == 12 && user.bytes().all(|b| b.is_ascii_digit())
+    };
+    match users.iter().find(|user| !fine(user)) {
+        Some(user) => Err(AppError::new(
+            "InvalidUserID.Malformed",
+            format!("Invalid user id: \"{user}\""),
+        )),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

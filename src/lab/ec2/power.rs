@@ -63,6 +63,11 @@ pub fn change(lab: &Lab, ctx: &CallContext, action: &str, params: &Params) -> An
         }
         if let Some(instance) = world.instances.get_mut(id) {
             instance.state = *after;
+            if start {
+                instance.launch_time = ctx.now;
+            } else {
+                instance.stopped = Some(ctx.now);
+            }
         }
         let time = Duration::from_millis(world.rng.u64(6_000..14_000));
         world.after(time, Event::InstanceSettled(id.clone()));

@@ -1,7 +1,7 @@
 //! DescribeSnapshots, DescribeSnapshotAttribute, DescribeLockedSnapshots, DescribeFastSnapshotRestores.
 
 use super::filter::Filters;
-use super::ids::Kind;
+use super::ids::{self, Kind};
 use super::instances::zone_id;
 use super::paging::page;
 use super::{Answer, answer, dry_run, tags};
@@ -13,20 +13,10 @@ use crate::lab::wire::xml::Xml;
 use crate::lab::world::{Snapshot, SnapshotState, Tags, World};
 use chrono::{DateTime, Utc};
 
-const FILTERS: [&str; 12] = [
-    "description",
-    "encrypted",
-    "owner-alias",
-    "owner-id",
-    "progress",
-    "snapshot-id",
-    "start-time",
-    "status",
-    "storage-tier",
-    "transfer-type",
-    "volume-id",
-    "volume-size",
-];
+const FILTERS: &str = "
+    description encrypted owner-alias owner-id progress snapshot-id start-time status storage-tier tag-key
+    tag: transfer-type volume-id volume-size
+";
 
 fn field(snapshot: &Snapshot, now: DateTime<Utc>, name: &str) -> Vec<String> {
     match name {
@@ -54,10 +44,12 @@ pub fn visible(snapshot: &Snapshot, account: &str) -> bool {
 
 /// DescribeSnapshots. Without owners the public snapshots of strangers come along, as at AWS.
 pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
-    let filters = Filters::parse(params, &FILTERS)?;
+    let filters = Filters::parse(params, FILTERS)?;
     let ids = params.list("SnapshotId");
     let owners = params.list("Owner");
     let restorable = params.list("RestorableBy");
+    ids::check_users(&owners, &["self", "amazon", "aws-marketplace"])?;
+    ids::check_users(&restorable, &["self", "all"])?;
     let wanted = Kind::Snapshot.wanted(&ids, &world.snapshots)?;
     dry_run(params)?;
     let found = wanted.into_iter().filter(|snapshot| {
@@ -120,7 +112,7 @@ pub fn write(xml: &mut Xml, snapshot: &Snapshot, now: DateTime<Utc>, state: &str
 
 /// DescribeLockedSnapshots.
 pub fn describe_locked(world: &World, ctx: &CallContext, params: &Params) -> Answer {
-    let filters = Filters::parse(params, &["lock-state"])?;
+    let filters = Filters::parse(params, "lock-state")?;
     let wanted = Kind::Snapshot.wanted(&params.list("SnapshotId"), &world.snapshots)?;
     dry_run(params)?;
     let found = wanted
@@ -147,13 +139,7 @@ pub fn describe_locked(world: &World, ctx: &CallContext, params: &Params) -> Ans
 pub fn describe_fast_restores(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     let filters = Filters::parse(
         params,
-        &[
-            "availability-zone",
-            "availability-zone-id",
-            "owner-id",
-            "snapshot-id",
-            "state",
-        ],
+        "availability-zone availability-zone-id owner-id snapshot-id state",
     )?;
     dry_run(params)?;
     let all = world.snapshots.values().flat_map(|snapshot| {

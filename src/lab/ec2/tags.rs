@@ -13,8 +13,11 @@ use crate::lab::world::{Tags, World};
 /// User tags that a resource can have; `aws:` tags do not count.
 const TAGS_LIMIT: usize = 50;
 
-/// Writes `tagSet`.
+/// Writes `tagSet`, which a resource without tags does not have.
 pub fn write(xml: &mut Xml, tags: &Tags) {
+    if tags.is_empty() {
+        return;
+    }
     xml.items("tagSet", tags, |xml, (key, value)| {
         xml.text("key", key);
         xml.text("value", value);
@@ -201,7 +204,7 @@ pub fn delete(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
 
 /// DescribeTags.
 pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
-    let filters = Filters::parse(params, &["key", "resource-id", "resource-type", "value"])?;
+    let filters = Filters::parse(params, "key resource-id resource-type tag: value")?;
     dry_run(params)?;
     let instances = world
         .instances

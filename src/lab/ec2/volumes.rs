@@ -11,24 +11,12 @@ use crate::lab::wire::timestamp;
 use crate::lab::wire::xml::Xml;
 use crate::lab::world::{BlockDevice, Instance, Volume, World};
 
-const FILTERS: [&str; 16] = [
-    "attachment.attach-time",
-    "attachment.delete-on-termination",
-    "attachment.device",
-    "attachment.instance-id",
-    "attachment.status",
-    "availability-zone",
-    "availability-zone-id",
-    "create-time",
-    "encrypted",
-    "fast-restored",
-    "multi-attach-enabled",
-    "size",
-    "snapshot-id",
-    "status",
-    "volume-id",
-    "volume-type",
-];
+const FILTERS: &str = "
+    attachment.attach-time attachment.delete-on-termination attachment.device attachment.instance-id
+    attachment.status availability-zone availability-zone-id create-time encrypted fast-restored
+    multi-attach-enabled operator.managed operator.principal size snapshot-id status tag-key tag:
+    volume-id volume-type
+";
 
 fn field(world: &World, volume: &Volume, name: &str) -> Vec<String> {
     let attachment = world.attachment(volume);
@@ -50,7 +38,7 @@ fn field(world: &World, volume: &Volume, name: &str) -> Vec<String> {
         "availability-zone-id" => vec![zone_id(&volume.az)],
         "create-time" => vec![timestamp(volume.created)],
         "encrypted" => vec![volume.encrypted.to_string()],
-        "fast-restored" | "multi-attach-enabled" => vec!["false".into()],
+        "fast-restored" | "multi-attach-enabled" | "operator.managed" => vec!["false".into()],
         "size" => vec![volume.size_gib.to_string()],
         "snapshot-id" => vec![volume.snapshot.clone().unwrap_or_default()],
         "status" => vec![volume.state.to_string()],
@@ -62,7 +50,7 @@ fn field(world: &World, volume: &Volume, name: &str) -> Vec<String> {
 
 /// DescribeVolumes.
 pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
-    let filters = Filters::parse(params, &FILTERS)?;
+    let filters = Filters::parse(params, FILTERS)?;
     let wanted = Kind::Volume.wanted(&params.list("VolumeId"), &world.volumes)?;
     dry_run(params)?;
     let found = wanted
@@ -96,6 +84,7 @@ pub fn write(xml: &mut Xml, volume: &Volume, attachment: Option<(&Instance, &Blo
     xml.text("encrypted", volume.encrypted);
     xml.maybe("kmsKeyId", volume.kms_key.as_ref());
     xml.text("multiAttachEnabled", false);
+    xml.inside("operator", |xml| xml.text("managed", false));
 }
 
 /// The fields of one attachment.

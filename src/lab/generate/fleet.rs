@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chrono::DurationRound as _;
 
-use crate::lab::ec2::default_iops;
+use crate::lab::ec2::{default_iops, derived};
 use crate::lab::world::spec::{InstanceSpec, VolumeSpecToml};
 use crate::lab::world::{
-    AgentSpec, AgentStatus, AttachmentState, BlockDevice, Instance, MountSpec, Tags, Volume,
-    VolumeState, VolumeType, World, WorldSpec,
+    AgentSpec, AgentStatus, AttachmentState, BlockDevice, Image, Instance, InstanceState,
+    MountSpec, Platform, Tags, Volume, VolumeState, VolumeType, World, WorldSpec,
 };
 
 /// The present, to the whole minute, so that listings look like a fleet and not like a program's start.
@@ -85,7 +85,9 @@ fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) {
         image: world.new_id("ami"),
         region: world.region.clone(),
         az: format!("{}{}", world.region, spec.az),
+        created: launched,
         launch_time: launched,
+        stopped: None,
         private_ip: format!(
             "10.0.{}.{}",
             spec.az.bytes().next().unwrap_or(b'a') - b'a',
@@ -114,7 +116,74 @@ fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) {
     for (at, volume) in spec.volumes.iter().enumerate() {
         add_volume(world, &mut instance, volume, at == 0);
     }
+    if instance.state == InstanceState::Stopped {
+        instance.stopped = Some(last_stopped(world, &instance));
+    }
+    let root = spec.volumes.first().map_or(8, |root| root.size);
+    let image = image(&instance, index, root);
+    world.images.insert(image.id.clone(), image);
     world.instances.insert(instance.id.clone(), instance);
+}
+
+/// Some weeks ago, the same moment for the same instance: no dice, which would move every id that comes after.
+fn last_stopped(world: &World, instance: &Instance) -> chrono::DateTime<chrono::Utc> {
+    let sum = instance
+        .id
+        .bytes()
+        .fold(0_i64, |sum, byte| (sum * 31 + i64::from(byte)) % 50_000);
+    minute(world) - chrono::Duration::days(3) - chrono::Duration::minutes(sum)
+}
+
+/// The public image that an instance was launched from.
+fn image(instance: &Instance, index: usize, root_gib: u32) -> Image {
+    let created = instance.created - chrono::Duration::days(6);
+    let (name, description, owner) = match instance.platform {
+        Platform::Linux => {
+            let release = format!("2023.6.{}.{index}", created.format("%Y%m%d"));
+            (
+                format!("al2023-ami-{release}-kernel-6.1-x86_64"),
+                format!("Amazon Linux 2023 AMI {release} x86_64 HVM kernel-6.1"),
+                "137112412989",
+            )
+        }
+        Platform::Windows => (
+            format!(
+                "Windows_Server-2022-English-Full-Base-{}",
+                created.format("%Y.%m.%d")
+            ),
+            "Microsoft Windows Server 2022 Full Locale English AMI provided by Amazon".to_owned(),
+            "801119661308",
+        ),
+    };
+    Image {
+        id: instance.image.clone(),
+        name,
+        description,
+        owner: owner.to_owned(),
+        owner_alias: Some("amazon".to_owned()),
+        public: true,
+        platform: instance.platform,
+        created,
+        state: "available".to_owned(),
+        deprecated: false,
+        root_device_name: instance.root_device_name.clone(),
+        mappings: vec![(
+            instance.root_device_name.clone(),
+            image_snapshot(&instance.image),
+        )],
+        size_gib: root_gib.min(if instance.platform == Platform::Windows {
+            30
+        } else {
+            8
+        }),
+        tags: Tags::new(),
+        source_instance: None,
+    }
+}
+
+/// The snapshot behind an image: its owner's, which nobody else sees.
+fn image_snapshot(image: &str) -> String {
+    derived("snap", image)
 }
 
 fn add_volume(world: &mut World, instance: &mut Instance, spec: &VolumeSpecToml, root: bool) {
@@ -156,7 +225,7 @@ fn add_volume(world: &mut World, instance: &mut Instance, spec: &VolumeSpecToml,
         kms_key: key,
         az: instance.az.clone(),
         created: instance.launch_time,
-        snapshot: None,
+        snapshot: root.then(|| image_snapshot(&instance.image)),
         tags,
         attached_to: Some(instance.id.clone()),
         last_snapshot: None,

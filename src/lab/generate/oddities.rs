@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::past::finished;
 use crate::lab::world::{
-    Event, Image, Lock, Snapshot, SnapshotState, Tags, Volume, VolumeType, World,
+    Event, Image, Lock, Platform, Snapshot, SnapshotState, Tags, Volume, VolumeType, World,
 };
 
 /// A stranger with whom we share.
@@ -169,12 +169,17 @@ fn images(shop: &mut Workshop<'_>) {
         let image = Image {
             id: id.clone(),
             name: name.to_owned(),
+            description: String::new(),
             owner: shop.world.account.clone(),
+            owner_alias: None,
+            public: false,
+            platform: Platform::Linux,
             created: shop.world.now - Duration::days(days),
             state: state.to_owned(),
             deprecated,
             root_device_name: "/dev/xvda".into(),
             mappings: vec![("/dev/xvda".into(), snapshot)],
+            size_gib: 8,
             tags: tags([("Name", name)]),
             source_instance: None,
         };

@@ -75,6 +75,8 @@ fn document(name: String, owner: &str, text: String) -> Option<Document> {
         owner: owner.to_owned(),
         versions: vec![version],
         default: 1,
+        last: 1,
+        tags: crate::lab::world::Tags::new(),
     })
 }
 

@@ -14,7 +14,7 @@ use super::{delivery, report};
 use crate::lab::Lab;
 use crate::lab::dispatch::CallContext;
 use crate::lab::json::{ServiceError, list, required, strings, text};
-use crate::lab::world::{AgentStatus, Instance, World};
+use crate::lab::world::{AgentStatus, Instance, InstanceState, World};
 
 /// Until then the invocations cannot be read after SendCommand, in milliseconds.
 const INVISIBLE_MS: i64 = 300;
@@ -59,7 +59,8 @@ fn prepare(world: &World, ctx: &CallContext, body: &Value) -> Result<CommandReco
     let document = find(world, name)?;
     let version = document.version(text(body, "DocumentVersion"))?;
     check_hash(body, version.hash())?;
-    let parameters = version.content.bind(&sent_parameters(body)?)?;
+    let sent = sent_parameters(body)?;
+    let parameters = version.content.bind(&sent)?;
     let ids = strings(body, "InstanceIds");
     let targets = list(body, "Targets");
     let chosen = chosen(world, &ids, targets)?;
@@ -102,11 +103,12 @@ fn prepare(world: &World, ctx: &CallContext, body: &Value) -> Result<CommandReco
             cancel: CancellationToken::new(),
         });
     }
+    // A parameter's default does not count here, as it does for the agent.
     let execution: u64 = version
         .content
         .steps
         .iter()
-        .map(|step| step.timeout_seconds(&parameters))
+        .map(|step| step.timeout_seconds(&sent))
         .sum();
     Ok(CommandRecord {
         id: String::new(),
@@ -252,12 +254,19 @@ fn chosen<'a>(
     Ok(chosen)
 }
 
-/// An instance to which a command may be sent: known here, with an agent that has registered at some time.
+/// An instance to which a command may be sent: known here and not stopped, with an agent that has registered at some
+/// time.
 fn managed<'a>(world: &'a World, id: &str) -> Result<&'a Instance, ServiceError> {
     world
         .instances
         .get(id)
         .filter(|instance| instance.agent.status != AgentStatus::None)
+        .filter(|instance| {
+            matches!(
+                instance.state,
+                InstanceState::Pending | InstanceState::Running
+            )
+        })
         .ok_or_else(|| {
             ServiceError::new(
                 "InvalidInstanceId",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::document::Parameters;
-use super::record::{CommandRecord, Detail, Plugin};
+use super::record::{CommandRecord, Detail, Plugin, amount};
 use crate::lab::dispatch::CallContext;
 use crate::lab::json::{ServiceError, required, strings};
 use crate::lab::runtime::{Invocation, InvocationEnd};
@@ -17,6 +17,8 @@ use crate::lab::{Lab, Mishap};
 
 /// How often an agent that does not answer is looked at again.
 const POLL: Duration = Duration::from_secs(1);
+/// From then on a command for an agent that is not connected is `Delayed`.
+const DELAYED_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 /// The exit code with which a script asks for a reboot.
 const REBOOT: i32 = 194;
 
@@ -34,15 +36,8 @@ impl Gate {
             amount(&command.max_concurrency, targets).clamp(1, Semaphore::MAX_PERMITS);
         Self {
             slots: Arc::new(Semaphore::new(concurrency)),
-            max_errors: amount(&command.max_errors, targets),
+            max_errors: command.error_limit(),
         }
-    }
-}
-
-fn amount(text: &str, targets: usize) -> usize {
-    match text.strip_suffix('%') {
-        Some(percent) => targets * percent.parse::<usize>().unwrap_or(0) / 100,
-        None => text.parse().unwrap_or(0),
     }
 }
 
@@ -200,12 +195,29 @@ impl Delivery {
         };
         self.lab.clock().sleep(Duration::from_millis(latency)).await;
         while !self.agent_online() {
-            if self.lab.clock().now() >= self.not_started_by {
+            let now = self.lab.clock().now();
+            if now >= self.not_started_by {
                 return false;
+            }
+            if now - self.requested >= DELAYED_AFTER {
+                self.delay();
             }
             self.lab.clock().sleep(POLL).await;
         }
         true
+    }
+
+    /// Systems Manager has noticed that the agent is not connected.
+    fn delay(&self) {
+        let mut world = self.lab.world_of(&self.region);
+        let invocation = world
+            .ssm
+            .commands
+            .get_mut(&self.command)
+            .and_then(|command| command.invocation_mut(&self.instance));
+        if let Some(invocation) = invocation.filter(|i| i.detail == Detail::Pending) {
+            invocation.detail = Detail::Delayed;
+        }
     }
 
     fn agent_online(&self) -> bool {
@@ -424,7 +436,7 @@ pub(super) async fn cancel(
             .filter(|invocation| only.is_empty() || only.contains(&invocation.instance));
         for invocation in chosen {
             match invocation.detail {
-                Detail::Pending => {
+                Detail::Pending | Detail::Delayed => {
                     invocation.cancel.cancel();
                     invocation.detail = Detail::Cancelled;
                 }

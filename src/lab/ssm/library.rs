@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::document::Content;
 use crate::lab::dispatch::CallContext;
 use crate::lab::json::{ServiceError, epoch, list as items, page, required, strings, text};
-use crate::lab::world::World;
+use crate::lab::world::{Tags, World};
 
 /// One version of a document.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub(super) struct Version {
     pub text: Arc<str>,
     pub content: Arc<Content>,
     pub created: DateTime<Utc>,
+    /// `VersionName`, as its maker gave it.
+    pub called: Option<String>,
     hash: Arc<str>,
 }
 
@@ -31,6 +33,9 @@ pub(super) struct Document {
     /// Ascending.
     pub versions: Vec<Version>,
     pub default: u32,
+    /// Highest version number that was ever given: those of deleted versions are not used again.
+    pub last: u32,
+    pub tags: Tags,
 }
 
 fn missing(name: &str) -> ServiceError {
@@ -52,6 +57,7 @@ impl Version {
             text: text.into(),
             content: Arc::new(content),
             created,
+            called: None,
             hash: hash.into(),
         }
     }
@@ -92,7 +98,7 @@ impl Document {
         self.versions.last().map_or(0, |version| version.number)
     }
 
-    fn description(&self, version: &Version) -> Value {
+    fn description(&self, version: &Version, status: &str) -> Value {
         let parameters: Vec<Value> = version
             .content
             .parameters
@@ -108,12 +114,87 @@ impl Document {
             .collect();
         without_nulls(json!({
             "Name": self.name, "Owner": self.owner, "Hash": version.hash(), "HashType": "Sha256",
-            "CreatedDate": epoch(version.created), "Status": "Active", "DocumentVersion": version.number.to_string(),
-            "Description": version.content.description, "Parameters": parameters, "PlatformTypes": version.content.platforms(),
+            "CreatedDate": epoch(version.created), "Status": status, "DocumentVersion": version.number.to_string(),
+            "VersionName": version.called, "Description": version.content.description, "Parameters": parameters, "PlatformTypes": version.content.platforms(),
             "DocumentType": "Command", "SchemaVersion": version.content.schema, "LatestVersion": self.latest().to_string(),
-            "DefaultVersion": self.default.to_string(), "DocumentFormat": "JSON", "Tags": [],
+            "DefaultVersion": self.default.to_string(), "DocumentFormat": "JSON", "Tags": self.tags(),
         }))
     }
+
+    fn tags(&self) -> Value {
+        let one = |(key, value): (&String, &String)| json!({"Key": key, "Value": value});
+        self.tags.iter().map(one).collect()
+    }
+
+    /// The version that `DocumentVersion` and `VersionName` agree on.
+    fn asked(&self, body: &Value) -> Result<&Version, ServiceError> {
+        let number = text(body, "DocumentVersion");
+        let Some(called) = text(body, "VersionName") else {
+            return self.version(number);
+        };
+        let fits = |version: &&Version| version.called.as_deref() == Some(called);
+        let found = self.versions.iter().find(fits).filter(|version| {
+            number.is_none()
+                || self
+                    .version(number)
+                    .is_ok_and(|other| other.number == version.number)
+        });
+        found.ok_or_else(|| {
+            ServiceError::new(
+                "InvalidDocumentVersion",
+                format!("Document {} has no version named {called}", self.name),
+            )
+        })
+    }
+
+    /// The name that a new version is to have.
+    fn new_name(&self, body: &Value) -> Result<Option<String>, ServiceError> {
+        let Some(called) = text(body, "VersionName") else {
+            return Ok(None);
+        };
+        if self
+            .versions
+            .iter()
+            .any(|version| version.called.as_deref() == Some(called))
+        {
+            return Err(ServiceError::new(
+                "DuplicateDocumentVersionName",
+                format!(
+                    "Document {} has a version named {called} already",
+                    self.name
+                ),
+            ));
+        }
+        Ok(Some(called.to_owned()))
+    }
+}
+
+/// The tags that a request gives to a new document.
+fn new_tags(body: &Value) -> Result<Tags, ServiceError> {
+    let mut tags = Tags::new();
+    for tag in items(body, "Tags") {
+        let (key, value) = (
+            required(tag, "Key")?,
+            text(tag, "Value").unwrap_or_default(),
+        );
+        if key.to_ascii_lowercase().starts_with("aws:") {
+            return Err(ServiceError::validation(format!(
+                "The tag key {key} begins with a prefix that is reserved for AWS"
+            )));
+        }
+        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(ServiceError::validation(format!(
+                "The tag key {key} was given twice"
+            )));
+        }
+    }
+    if tags.len() > 50 {
+        return Err(ServiceError::new(
+            "TooManyTagsError",
+            "A document has at most 50 tags",
+        ));
+    }
+    Ok(tags)
 }
 
 /// Drops members that are null: AWS leaves them out.
@@ -191,14 +272,17 @@ pub(super) fn create(
             format!("Document with name {name} already exists."),
         ));
     }
-    let version = Version::new(1, source, content, ctx.now);
+    let mut version = Version::new(1, source, content, ctx.now);
+    version.called = text(body, "VersionName").map(str::to_owned);
     let document = Document {
         name: name.to_owned(),
         owner: ctx.account.clone(),
         versions: vec![version],
         default: 1,
+        last: 1,
+        tags: new_tags(body)?,
     };
-    let answer = document.description(document.version(None)?);
+    let answer = document.description(document.version(None)?, "Creating");
     world.ssm.documents.insert(name.to_owned(), document);
     Ok(json!({"DocumentDescription": answer}))
 }
@@ -215,8 +299,8 @@ pub(super) fn update(
     let content = Content::parse(source)?;
     if document
         .versions
-        .iter()
-        .any(|version| *version.text == *source)
+        .last()
+        .is_some_and(|version| *version.text == *source)
     {
         return Err(ServiceError::new(
             "DuplicateDocumentContent",
@@ -229,11 +313,13 @@ pub(super) fn update(
             "The document has 1000 versions.",
         ));
     }
-    let number = document.latest() + 1;
-    document
-        .versions
-        .push(Version::new(number, source, content, ctx.now));
-    Ok(json!({"DocumentDescription": document.description(document.version(Some("$LATEST"))?)}))
+    let mut version = Version::new(document.last + 1, source, content, ctx.now);
+    version.called = document.new_name(body)?;
+    document.last = version.number;
+    document.versions.push(version);
+    Ok(
+        json!({"DocumentDescription": document.description(document.version(Some("$LATEST"))?, "Updating")}),
+    )
 }
 
 pub(super) fn set_default(world: &mut World, body: &Value) -> Result<Value, ServiceError> {
@@ -245,16 +331,16 @@ pub(super) fn set_default(world: &mut World, body: &Value) -> Result<Value, Serv
 
 pub(super) fn describe(world: &World, body: &Value) -> Result<Value, ServiceError> {
     let document = find(world, required(body, "Name")?)?;
-    Ok(json!({"Document": document.description(document.version(text(body, "DocumentVersion"))?)}))
+    Ok(json!({"Document": document.description(document.asked(body)?, "Active")}))
 }
 
 pub(super) fn get(world: &World, body: &Value) -> Result<Value, ServiceError> {
     let document = find(world, required(body, "Name")?)?;
-    let version = document.version(text(body, "DocumentVersion"))?;
-    Ok(json!({
+    let version = document.asked(body)?;
+    Ok(without_nulls(json!({
         "Name": document.name, "CreatedDate": epoch(version.created), "DocumentVersion": version.number.to_string(), "Status": "Active",
-        "Content": &*version.text, "DocumentType": "Command", "DocumentFormat": "JSON",
-    }))
+        "VersionName": version.called, "Content": &*version.text, "DocumentType": "Command", "DocumentFormat": "JSON",
+    })))
 }
 
 pub(super) fn list(world: &World, body: &Value) -> Result<Value, ServiceError> {
@@ -265,22 +351,31 @@ pub(super) fn list(world: &World, body: &Value) -> Result<Value, ServiceError> {
         let mut fits = true;
         for filter in filters {
             let values = strings(filter, "Values");
-            fits &= match text(filter, "Key").unwrap_or_default() {
+            fits &= match required(filter, "Key")? {
                 "Name" => values
                     .iter()
                     .any(|prefix| document.name.starts_with(prefix.as_str())),
                 "Owner" => values.iter().any(|owner| match owner.as_str() {
                     "Self" => document.owner != "Amazon",
                     "All" => true,
+                    // Nobody shares one with us.
+                    "Private" | "Public" | "ThirdParty" => false,
                     owner => owner == document.owner,
                 }),
                 "PlatformTypes" => values
                     .iter()
                     .any(|wanted| version.content.platforms().contains(&wanted.as_str())),
                 "DocumentType" => values.iter().any(|kind| kind == "Command"),
+                "DocumentFormat" => values.iter().any(|format| format == "JSON"),
+                // No document here is for one type of resource only.
+                "TargetType" => false,
                 "SearchKeyword" => values
                     .iter()
                     .any(|word| document.name.to_lowercase().contains(&word.to_lowercase())),
+                tag if tag.strip_prefix("tag:").is_some_and(|tag| !tag.is_empty()) => document
+                    .tags
+                    .get(&tag[4..])
+                    .is_some_and(|value| values.contains(value)),
                 other => {
                     return Err(ServiceError::new(
                         "InvalidFilterKey",
@@ -293,7 +388,7 @@ pub(super) fn list(world: &World, body: &Value) -> Result<Value, ServiceError> {
             found.push(without_nulls(json!({
                 "Name": document.name, "Owner": document.owner, "CreatedDate": epoch(version.created), "PlatformTypes": version.content.platforms(),
                 "DocumentVersion": version.number.to_string(), "DocumentType": "Command", "SchemaVersion": version.content.schema,
-                "DocumentFormat": "JSON", "Tags": [],
+                "VersionName": version.called, "DocumentFormat": "JSON", "Tags": document.tags(),
             })));
         }
     }
@@ -307,12 +402,15 @@ pub(super) fn list(world: &World, body: &Value) -> Result<Value, ServiceError> {
 pub(super) fn delete(world: &mut World, body: &Value) -> Result<Value, ServiceError> {
     let name = required(body, "Name")?;
     let document = own(world, name)?;
-    match text(body, "DocumentVersion") {
-        None => {
+    let named = ["DocumentVersion", "VersionName"]
+        .iter()
+        .any(|key| text(body, key).is_some());
+    match named {
+        false => {
             world.ssm.documents.remove(name);
         }
-        Some(number) => {
-            let number = document.version(Some(number))?.number;
+        true => {
+            let number = document.asked(body)?.number;
             if number == document.default {
                 return Err(ServiceError::new(
                     "InvalidDocumentOperation",

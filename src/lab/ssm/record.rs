@@ -8,22 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::document::{Parameters, Step};
 
-/// The detailed state of an invocation; `Display` spells it as the API does.
+/// The detailed state of an invocation; `Display` spells it as the API does, without blanks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 pub enum Detail {
     Pending,
-    #[strum(serialize = "In Progress")]
+    /// The agent is not connected: delivery is tried again.
+    Delayed,
     InProgress,
     Success,
-    #[strum(serialize = "Delivery Timed Out")]
     DeliveryTimedOut,
-    #[strum(serialize = "Execution Timed Out")]
     ExecutionTimedOut,
     Failed,
     Cancelling,
     Cancelled,
     Terminated,
-    #[strum(serialize = "Invalid Platform")]
     InvalidPlatform,
 }
 
@@ -31,7 +29,7 @@ impl Detail {
     /// The coarse status.
     pub fn status(self) -> &'static str {
         match self {
-            Self::Pending => "Pending",
+            Self::Pending | Self::Delayed => "Pending",
             Self::InProgress => "InProgress",
             Self::Success => "Success",
             Self::DeliveryTimedOut | Self::ExecutionTimedOut => "TimedOut",
@@ -43,7 +41,12 @@ impl Detail {
 
     /// Nothing changes any more.
     pub fn terminal(self) -> bool {
-        !matches!(self, Self::Pending | Self::InProgress | Self::Cancelling)
+        !self.undelivered() && !matches!(self, Self::InProgress | Self::Cancelling)
+    }
+
+    /// No agent has it yet.
+    pub fn undelivered(self) -> bool {
+        matches!(self, Self::Pending | Self::Delayed)
     }
 
     /// Counts towards `MaxErrors`.
@@ -125,36 +128,52 @@ impl CommandRecord {
             .count()
     }
 
-    /// Status and details of the command as a whole.
+    /// How many errors stop the sending: one more than `MaxErrors` allows.
+    pub(super) fn error_limit(&self) -> usize {
+        amount(&self.max_errors, self.invocations.len())
+    }
+
+    /// Status and details of the command as a whole. An invocation on a platform that does not fit makes a command
+    /// neither Failed nor Incomplete beside one that succeeded.
     pub(super) fn summary(&self) -> (&'static str, &'static str) {
-        let any = |detail: Detail| {
-            self.invocations
-                .iter()
-                .any(|invocation| invocation.detail == detail)
-        };
-        if self.invocations.is_empty() {
-            return ("Success", "No Instances In Tag");
+        let of = |wanted: Detail| self.count(|detail| detail == wanted);
+        let all = self.invocations.len();
+        if all == 0 {
+            return ("Success", "NoInstancesInTag");
         }
         if self.count(|detail| !detail.terminal()) > 0 {
             return match () {
-                () if any(Detail::Cancelling) => ("Cancelling", "Cancelling"),
-                () if self.count(|detail| detail == Detail::Pending) == self.invocations.len() => {
-                    ("Pending", "Pending")
+                () if of(Detail::Cancelling) > 0 => ("Cancelling", "Cancelling"),
+                () if self.count(Detail::undelivered) == all => {
+                    if of(Detail::Delayed) == all {
+                        ("Pending", "Delayed")
+                    } else {
+                        ("Pending", "Pending")
+                    }
                 }
-                () => ("InProgress", "In Progress"),
+                () => ("InProgress", "InProgress"),
             };
         }
+        let (errors, lost, odd) = (
+            self.count(Detail::is_error),
+            of(Detail::DeliveryTimedOut),
+            of(Detail::InvalidPlatform),
+        );
         match () {
-            () if any(Detail::Failed)
-                || any(Detail::Terminated)
-                || any(Detail::InvalidPlatform) =>
-            {
-                ("Failed", "Failed")
-            }
-            () if any(Detail::ExecutionTimedOut) => ("TimedOut", "Execution Timed Out"),
-            () if any(Detail::DeliveryTimedOut) => ("TimedOut", "Delivery Timed Out"),
-            () if any(Detail::Cancelled) => ("Cancelled", "Cancelled"),
+            () if errors > self.error_limit() || of(Detail::Terminated) > 0 => ("Failed", "Failed"),
+            () if of(Detail::Cancelled) > 0 => ("Cancelled", "Cancelled"),
+            () if odd == all => ("Failed", "Failed"),
+            () if lost > 0 && lost + odd == all => ("TimedOut", "DeliveryTimedOut"),
+            () if errors + lost > 0 => ("Failed", "Incomplete"),
             () => ("Success", "Success"),
         }
+    }
+}
+
+/// A number of targets, or a percentage of them.
+pub(super) fn amount(text: &str, targets: usize) -> usize {
+    match text.strip_suffix('%') {
+        Some(percent) => targets.saturating_mul(percent.parse::<usize>().unwrap_or(0)) / 100,
+        None => text.parse().unwrap_or(0),
     }
 }

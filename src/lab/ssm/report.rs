@@ -1,6 +1,6 @@
 //! Reading commands back: GetCommandInvocation, ListCommandInvocations, ListCommands.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::library::{page_size, without_nulls};
@@ -38,9 +38,41 @@ fn check_id(id: &str) -> Result<(), ServiceError> {
     }
 }
 
-fn time(at: Option<DateTime<Utc>>) -> String {
-    at.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
-        .unwrap_or_default()
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// `PT2.44S`, `PT1H0.271S`: hours and minutes only where there are some, no trailing zeros.
+fn duration(elapsed: TimeDelta) -> String {
+    let millis = elapsed.num_milliseconds().max(0);
+    let (hours, minutes) = (millis / 3_600_000, millis / 60_000 % 60);
+    let mut text = "PT".to_owned();
+    if hours > 0 {
+        text.push_str(&format!("{hours}H"));
+    }
+    if minutes > 0 {
+        text.push_str(&format!("{minutes}M"));
+    }
+    let seconds = format!("{}.{:03}", millis / 1000 % 60, millis % 1000);
+    let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
+    if seconds != "0" || text == "PT" {
+        text.push_str(&format!("{seconds}S"));
+    }
+    text
+}
+
+/// When a step ran, as GetCommandInvocation tells it: nothing until the agent has reported, and then an end that is
+/// the start and the whole seconds of the time that it took.
+fn times(plugin: Option<&Plugin>) -> (Option<String>, Option<String>, String) {
+    let ran = plugin.and_then(|plugin| Some((plugin.started?, plugin.ended?)));
+    match ran {
+        Some((started, ended)) => {
+            let elapsed = ended - started;
+            let end = started + TimeDelta::seconds(elapsed.num_seconds());
+            (Some(time(started)), Some(duration(elapsed)), time(end))
+        }
+        None => (None, None, String::new()),
+    }
 }
 
 pub(super) fn get_invocation(
@@ -61,21 +93,17 @@ pub(super) fn get_invocation(
     let plugin = chosen_plugin(invocation, text(body, "PluginName"))?;
     let over = plugin.is_some_and(|plugin| plugin.ended.is_some()) && invocation.detail.terminal();
     let shown = plugin.filter(|_| over);
-    let elapsed = shown
-        .and_then(|plugin| Some((plugin.ended? - plugin.started?).num_milliseconds()))
-        .unwrap_or(0);
-    Ok(json!({
+    let (start, elapsed, end) = times(shown);
+    Ok(without_nulls(json!({
         "CommandId": id, "InstanceId": instance, "Comment": command.comment, "DocumentName": command.document,
         "DocumentVersion": command.version, "PluginName": plugin.map(|plugin| plugin.step.name.as_str()).unwrap_or_default(),
         "ResponseCode": shown.map_or(-1, |plugin| plugin.code),
-        "ExecutionStartDateTime": time(plugin.and_then(|plugin| plugin.started)),
-        "ExecutionElapsedTime": if over { format!("PT{}.{:03}S", elapsed / 1000, elapsed % 1000) } else { String::new() },
-        "ExecutionEndDateTime": time(shown.and_then(|plugin| plugin.ended)),
+        "ExecutionStartDateTime": start, "ExecutionElapsedTime": elapsed, "ExecutionEndDateTime": end,
         "Status": invocation.detail.status(), "StatusDetails": invocation.detail.to_string(),
         "StandardOutputContent": shown.map(|plugin| plugin.stdout.as_str()).unwrap_or_default(), "StandardOutputUrl": "",
         "StandardErrorContent": shown.map(|plugin| plugin.stderr.as_str()).unwrap_or_default(), "StandardErrorUrl": "",
         "CloudWatchOutputConfig": {"CloudWatchLogGroupName": "", "CloudWatchOutputEnabled": false},
-    }))
+    })))
 }
 
 fn chosen_plugin<'a>(
@@ -103,43 +131,61 @@ fn chosen_plugin<'a>(
     }
 }
 
-/// Filters of the List calls.
-fn fits(
-    command: &CommandRecord,
-    filters: &[Value],
-    status: &str,
-    detail: &str,
-) -> Result<bool, ServiceError> {
-    for filter in filters {
-        let (key, value) = (
-            text(filter, "key").unwrap_or_default(),
-            text(filter, "value").unwrap_or_default(),
-        );
-        let moment = || {
-            moment(&json!(value)).ok_or_else(|| {
-                ServiceError::new("InvalidFilterKey", format!("{value} is not a time"))
+/// A filter of the List calls.
+enum Filter {
+    After(DateTime<Utc>),
+    Before(DateTime<Utc>),
+    Status(String),
+    Document(String),
+    /// True for those that are over.
+    Complete(bool),
+}
+
+/// The filters of a request, wrong ones refused whatever there is to be listed.
+fn filters(body: &Value) -> Result<Vec<Filter>, ServiceError> {
+    list(body, "Filters")
+        .iter()
+        .map(|filter| {
+            let (key, value) = (required(filter, "key")?, required(filter, "value")?);
+            let moment = || {
+                moment(&json!(value)).ok_or_else(|| {
+                    ServiceError::validation(format!("The value {value} of {key} is not a time"))
+                })
+            };
+            Ok(match key {
+                "InvokedAfter" => Filter::After(moment()?),
+                "InvokedBefore" => Filter::Before(moment()?),
+                "Status" => Filter::Status(value.to_owned()),
+                "DocumentName" => Filter::Document(value.to_owned()),
+                "ExecutionStage" if matches!(value, "Executing" | "Complete") => {
+                    Filter::Complete(value == "Complete")
+                }
+                "ExecutionStage" => {
+                    return Err(ServiceError::validation(format!(
+                        "The value {value} of ExecutionStage is neither Executing nor Complete"
+                    )));
+                }
+                other => {
+                    return Err(ServiceError::new(
+                        "InvalidFilterKey",
+                        format!("The filter key {other} is not valid."),
+                    ));
+                }
             })
-        };
-        let fits = match key {
-            "InvokedAfter" => command.requested > moment()?,
-            "InvokedBefore" => command.requested < moment()?,
-            "Status" => value == status || value == detail.replace(' ', ""),
-            "DocumentName" => value == command.document,
-            "ExecutionStage" => {
-                (value == "Complete") != matches!(status, "Pending" | "InProgress" | "Cancelling")
-            }
-            other => {
-                return Err(ServiceError::new(
-                    "InvalidFilterKey",
-                    format!("The filter key {other} is not valid."),
-                ));
-            }
-        };
-        if !fits {
-            return Ok(false);
+        })
+        .collect()
+}
+
+fn fits(command: &CommandRecord, filters: &[Filter], status: &str, detail: &str) -> bool {
+    filters.iter().all(|filter| match filter {
+        Filter::After(at) => command.requested > *at,
+        Filter::Before(at) => command.requested < *at,
+        Filter::Status(wanted) => wanted == status || wanted == detail,
+        Filter::Document(name) => *name == command.document,
+        Filter::Complete(over) => {
+            *over != matches!(status, "Pending" | "InProgress" | "Cancelling")
         }
-    }
-    Ok(true)
+    })
 }
 
 pub(super) fn list_invocations(
@@ -156,6 +202,7 @@ pub(super) fn list_invocations(
         .and_then(Value::as_bool)
         .unwrap_or(false);
     let instance = text(body, "InstanceId");
+    let filters = filters(body)?;
     let mut found = Vec::new();
     let named = |command: &CommandRecord| {
         ctx.now >= command.visible && id.is_none_or(|id| id == command.id)
@@ -168,15 +215,15 @@ pub(super) fn list_invocations(
         {
             if fits(
                 command,
-                list(body, "Filters"),
+                &filters,
                 invocation.detail.status(),
                 &invocation.detail.to_string(),
-            )? {
+            ) {
                 let plugins = if details {
                     invocation
                         .plugins
                         .iter()
-                        .map(|plugin| plugin_value(invocation, plugin))
+                        .map(|plugin| plugin_value(invocation, plugin, &world.region))
                         .collect()
                 } else {
                     Vec::new()
@@ -187,6 +234,8 @@ pub(super) fn list_invocations(
                     "RequestedDateTime": epoch(command.requested), "Status": invocation.detail.status(),
                     "StatusDetails": invocation.detail.to_string(), "TraceOutput": "", "StandardOutputUrl": "", "StandardErrorUrl": "",
                     "CommandPlugins": plugins, "ServiceRole": "",
+                    "NotificationConfig": {"NotificationArn": "", "NotificationEvents": [], "NotificationType": ""},
+                    "CloudWatchOutputConfig": {"CloudWatchLogGroupName": "", "CloudWatchOutputEnabled": false},
                 }));
             }
         }
@@ -202,7 +251,7 @@ pub(super) fn list_invocations(
     ))
 }
 
-fn plugin_value(invocation: &InvocationRecord, plugin: &Plugin) -> Value {
+fn plugin_value(invocation: &InvocationRecord, plugin: &Plugin, region: &str) -> Value {
     let output = match (plugin.stdout.as_str(), plugin.stderr.as_str()) {
         (out, "") => out.to_owned(),
         (out, err) => format!("{out}\n----------ERROR-------\n{err}"),
@@ -217,7 +266,8 @@ fn plugin_value(invocation: &InvocationRecord, plugin: &Plugin) -> Value {
         "Name": plugin.step.name, "Status": plugin.detail.status(), "StatusDetails": plugin.detail.to_string(),
         "ResponseCode": if over { plugin.code } else { -1 }, "ResponseStartDateTime": plugin.started.map(epoch),
         "ResponseFinishDateTime": plugin.ended.filter(|_| over).map(epoch), "Output": output,
-        "StandardOutputUrl": "", "StandardErrorUrl": "", "OutputS3BucketName": "", "OutputS3KeyPrefix": "",
+        "StandardOutputUrl": "", "StandardErrorUrl": "", "OutputS3Region": region, "OutputS3BucketName": "",
+        "OutputS3KeyPrefix": "",
     }))
 }
 
@@ -241,6 +291,7 @@ pub(super) fn list_commands(world: &World, body: &Value) -> Result<Value, Servic
         check_id(id)?;
     }
     let instance = text(body, "InstanceId");
+    let filters = filters(body)?;
     let mut found = Vec::new();
     // Those asked for first: a long run has thousands of others.
     let named = |record: &CommandRecord| {
@@ -249,7 +300,7 @@ pub(super) fn list_commands(world: &World, body: &Value) -> Result<Value, Servic
     };
     for record in newest_first(world, named) {
         let (status, detail) = record.summary();
-        if fits(record, list(body, "Filters"), status, detail)? {
+        if fits(record, &filters, status, detail) {
             found.push(command(record));
         }
     }

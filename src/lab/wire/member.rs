@@ -102,6 +102,15 @@ fn write(xml: &mut Xml, name: &str, value: &Value, time: bool, is_time: fn(&str)
                 write(xml, "member", item, time, is_time);
             }
         }),
+        // The only map of CloudWatch's answers: its keys are no names of elements.
+        Value::Object(entries) if name == "ExtendedStatistics" => xml.inside(name, |xml| {
+            for (key, value) in entries {
+                xml.inside("entry", |xml| {
+                    xml.text("key", key);
+                    write(xml, "value", value, false, is_time);
+                });
+            }
+        }),
         Value::Object(members) => xml.inside(name, |xml| {
             for (key, value) in members {
                 write(xml, key, value, is_time(key), is_time);
@@ -132,13 +141,13 @@ mod tests {
             "X",
             "ns",
             "id",
-            &json!({"A": [{"Timestamp": 0.5, "V": 2}]}),
+            &json!({"A": [{"Timestamp": 0.5, "V": 2, "ExtendedStatistics": {"p99.9": 7.5}}]}),
             |name| name == "Timestamp",
         );
         let text = String::from_utf8(response.body().to_vec()).unwrap();
         assert!(
             text.contains(
-                "<A><member><Timestamp>1970-01-01T00:00:00.500Z</Timestamp><V>2</V></member></A>"
+                "<V>2</V><ExtendedStatistics><entry><key>p99.9</key><value>7.5</value></entry></ExtendedStatistics>"
             ),
             "{text}"
         );

@@ -145,7 +145,12 @@ pub struct Instance {
     pub image: String,
     pub region: String,
     pub az: String,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+    /// When it was started last.
     pub launch_time: DateTime<Utc>,
+    /// When it was stopped last.
+    pub stopped: Option<DateTime<Utc>>,
     pub private_ip: String,
     pub tags: Tags,
     pub root_device_name: String,
@@ -301,7 +306,12 @@ impl Snapshot {
 pub struct Image {
     pub id: String,
     pub name: String,
+    pub description: String,
     pub owner: String,
+    pub owner_alias: Option<String>,
+    /// Everybody may launch it.
+    pub public: bool,
+    pub platform: Platform,
     pub created: DateTime<Utc>,
     /// `available`, `disabled` or `deregistered`.
     pub state: String,
@@ -309,6 +319,8 @@ pub struct Image {
     pub root_device_name: String,
     /// Device name and snapshot.
     pub mappings: Vec<(String, String)>,
+    /// GiB of the volumes made of them, where the snapshots are not ours to see.
+    pub size_gib: u32,
     pub tags: Tags,
     pub source_instance: Option<String>,
 }

@@ -47,6 +47,7 @@ impl App {
                 let jobs = self.load_jobs();
                 effects.extend([fleet, jobs]);
             }
+            Request::RenewCredentials => effects.push(Effect::RenewCredentials),
             Request::LoadJob(job) => effects.push(Effect::LoadJob(job)),
             Request::LoadMetrics { instance, days } => {
                 self.asked.metrics = self.next();

@@ -72,7 +72,12 @@ impl Prompt {
             Action::Help => Request::Help,
             _ => Request::Leave,
         };
-        vec![Request::Close, request]
+        let mut requests = vec![Request::Close];
+        if action == Action::Refresh {
+            requests.push(Request::RenewCredentials);
+        }
+        requests.push(request);
+        requests
     }
 }
 

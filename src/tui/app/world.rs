@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::credentials::Who;
 use crate::domain::held::Held;
 use crate::domain::ids::{InstanceId, JobId, SnapshotId, VolumeId};
 use crate::domain::instance::Instance;
@@ -324,6 +325,24 @@ impl World {
             None => Some("account and region are not proven yet"),
             Some(identity) if identity.read_only => Some("read-only"),
             Some(_) => None,
+        }
+    }
+
+    /// Who acts, once it is proven.
+    pub fn who(&self) -> Option<Who> {
+        let identity = self.identity.data.as_ref()?;
+        Some(Who {
+            scope: identity.scope.clone(),
+            arn: identity.arn.clone(),
+            source: identity.source.clone(),
+        })
+    }
+
+    /// The title of a review or a confirmation: what it is about, and who acts where.
+    pub fn titled(&self, what: &str) -> String {
+        match self.who() {
+            Some(who) => format!("{what} · {}", who.short()),
+            None => what.to_owned(),
         }
     }
 

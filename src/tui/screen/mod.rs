@@ -79,6 +79,8 @@ pub enum Request {
     Deliver(Action),
     /// Read fleet and jobs again.
     Refresh,
+    /// Read the credentials again before the next call.
+    RenewCredentials,
     /// Read the backup metrics of one instance over the last days.
     LoadMetrics {
         /// Whose.

@@ -210,7 +210,8 @@ fn question(plan: &RestorePlan, cx: &Cx<'_>) -> Question {
         Choice::safe("Do nothing"),
         Choice::guarded("Restore", vec![Request::RunRestore(Box::new(plan.clone()))]),
     ];
-    Question::new("Restore beside the data?", lines, choices).typed(word(plan, cx))
+    let title = cx.world.titled("Restore beside the data?");
+    Question::new(title, lines, choices).typed(word(plan, cx))
 }
 
 impl Screen for Restore {

@@ -96,7 +96,7 @@ impl Retention {
 }
 
 /// The last question before anything is deleted.
-fn question(plan: &PrunePlan) -> Question {
+fn question(plan: &PrunePlan, cx: &Cx<'_>) -> Question {
     let snapshots = plan.doomed().len();
     let (keep, sets, blocked) = plan.counts();
     let lines = vec![
@@ -124,7 +124,8 @@ fn question(plan: &PrunePlan) -> Question {
             vec![Request::RunPrune(Box::new(plan.clone()))],
         ),
     ];
-    Question::new("Delete snapshots?", lines, choices).typed(format!("delete {snapshots}"))
+    let title = cx.world.titled("Delete snapshots?");
+    Question::new(title, lines, choices).typed(format!("delete {snapshots}"))
 }
 
 fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
@@ -260,7 +261,7 @@ impl Screen for Retention {
                             format!("writes are refused: {reason}"),
                             "start freezeframe without --read-only, or press ctrl-r until the account is known",
                         )),
-                        None => Request::Open(Box::new(question(review.plan()))),
+                        None => Request::Open(Box::new(question(review.plan(), cx))),
                     });
                 }
                 Action::Edit | Action::Back => {

@@ -431,7 +431,7 @@ impl Screen for SnapshotDialog {
         let inner = dialog::open(
             frame,
             area,
-            "Consistent snapshots",
+            &cx.world.titled("Consistent snapshots"),
             (width, wanted),
             cx.styles,
         );

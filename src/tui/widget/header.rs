@@ -7,21 +7,10 @@ use ratatui::text::{Line, Span};
 
 use super::{held, text};
 use crate::config::theme::Role;
+use crate::domain::credentials::role_of;
 use crate::tui::app::world::World;
 use crate::tui::message::Identity;
 use crate::tui::style::{Styles, ago};
-
-/// The role or user that an ARN names: the last part that a person would know it by.
-pub fn role_of(arn: &str) -> &str {
-    let resource = arn.splitn(6, ':').nth(5).unwrap_or(arn);
-    let mut parts = resource.split('/');
-    let kind = parts.next().unwrap_or(resource);
-    match kind {
-        "assumed-role" | "federated-user" => parts.next().unwrap_or(resource),
-        "user" | "role" => parts.next_back().unwrap_or(resource),
-        _ => resource,
-    }
-}
 
 /// When the oldest part of the fleet was read; `None` until every part was.
 pub fn read_at(world: &World) -> Option<DateTime<Utc>> {
@@ -100,8 +89,8 @@ fn identity_parts(identity: &Identity) -> Vec<(u8, String, Role)> {
     }
     parts.push((1, identity.scope.account.to_string(), Role::Header));
     parts.push((0, identity.scope.region.to_string(), Role::Header));
-    if let Some(profile) = &identity.profile {
-        parts.push((4, format!("profile {profile}"), Role::Text));
+    if let Some(short) = identity.source.short() {
+        parts.push((4, short, Role::Text));
     }
     parts.push((5, format!("role {}", role_of(&identity.arn)), Role::Text));
     parts
@@ -159,25 +148,4 @@ pub fn view_tabs(
     }
     spans.extend(held::spans(alarm, width - used, styles));
     frame.render_widget(Line::from(spans), area);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::role_of;
-
-    #[test]
-    fn roles_are_read_from_arns() {
-        for (arn, role) in [
-            (
-                "arn:aws:sts::123456789012:assumed-role/BackupOperator/anna",
-                "BackupOperator",
-            ),
-            ("arn:aws:iam::123456789012:user/ops/anna", "anna"),
-            ("arn:aws:iam::123456789012:root", "root"),
-            ("arn:aws:sts::123456789012:federated-user/anna", "anna"),
-            ("nonsense", "nonsense"),
-        ] {
-            assert_eq!(role_of(arn), role);
-        }
-    }
 }

@@ -189,7 +189,13 @@ impl Play<'_> {
                 let path = format!("{datadir}/appendonlydir");
                 self.emit("path", json!({"what": "aof", "path": path}));
             }
-            Engine::Mysql | Engine::Mariadb | Engine::Mongodb => {}
+            Engine::Mysql | Engine::Mariadb => {
+                // A mount of that name holds the binary log, wherever it is and whether it is frozen or not.
+                if let Some(log) = mounts.iter().find(|m| m.mount.contains("binlog")) {
+                    self.emit("path", json!({"what": "binlog", "path": log.mount}));
+                }
+            }
+            Engine::Mongodb => {}
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ async fn a_late_command_still_runs_and_is_never_reported() {
     lab.clock().sleep(Duration::from_secs(15)).await;
     assert_eq!(freezes(&runtime), 2, "it ran after its delivery timeout");
     let end = outcome(&lab, &id, DB).await;
-    assert_eq!(end["StatusDetails"], "Delivery Timed Out");
+    assert_eq!(end["StatusDetails"], "DeliveryTimedOut");
     assert_eq!(end["StandardOutputContent"], "");
     assert!(
         runtime.frozen_mounts(DB).is_empty(),
@@ -66,7 +66,7 @@ async fn kills_cancels_and_lost_agents_are_told_apart() {
     let (lab, runtime) = lab().await;
     let early = Duration::from_millis(200);
     for (mishap, detail) in [
-        (Mishap::Killed(early), "Execution Timed Out"),
+        (Mishap::Killed(early), "ExecutionTimedOut"),
         (Mishap::Cancelled(early), "Cancelled"),
         (Mishap::AgentLost(Duration::from_secs(9)), "Success"),
     ] {
