@@ -8,6 +8,8 @@
 
 #[path = "flows/gone.rs"]
 mod gone;
+#[path = "flows/renewed.rs"]
+mod renewed;
 mod support;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use freezeframe::domain::ids::{
     AccountId, CommandId, InstanceId, JobId, Region, RunId, Scope, SnapshotId, VolumeId,
 };
-use freezeframe::domain::job::{JobSpec, Mode, OnFailure, Phase, Verdict};
+use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::machine::{
     AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Effect, Event, Job,
@@ -372,8 +372,162 @@ fn proves_clean(event: &Event, mode: Mode) -> bool {
     }
 }
 
+/// A value as a line might carry it, likely or not.
+fn json_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => any::<u64>().prop_map(|n| n.to_string()),
+        2 => prop::sample::select(vec!["0", "-1", "1e308", "18446744073709551615", "99999999999999999999999", "true", "false", "null", "[]", "{}", "[1,[2]]"]).prop_map(str::to_owned),
+        3 => prop::sample::select(vec!["/data", "/", "vol-00000000000000002", "snap-00000000000000002", "ok", "busy", "arm-failed", "not-frozen", "failsafe-fired", "2026-11-21T04:00:00Z", ""]).prop_map(|text| format!("{text:?}")),
+        2 => any::<String>().prop_map(|text| serde_json::Value::String(text).to_string()),
+    ]
+}
+
+/// Output of a document that tells what it likes: events of any name with the keys that events have.
+fn any_output() -> impl Strategy<Value = String> {
+    let events = vec![
+        "hello",
+        "tool",
+        "mount",
+        "agent",
+        "engine",
+        "armed",
+        "flushed",
+        "locked",
+        "lock-timeout",
+        "synced",
+        "frozen",
+        "ready",
+        "prepared",
+        "request",
+        "answer",
+        "snapshot",
+        "release",
+        "alive",
+        "thawed",
+        "unlocked",
+        "disarmed",
+        "probe",
+        "window",
+        "path",
+        "position",
+        "file",
+        "note",
+        "config",
+        "error",
+        "end",
+        "nonsense",
+    ];
+    let keys = vec![
+        "recipe",
+        "version",
+        "job",
+        "command",
+        "name",
+        "path",
+        "mount",
+        "fs",
+        "dev",
+        "volumes",
+        "disks",
+        "covered",
+        "reason",
+        "datadir",
+        "replica",
+        "budget_ms",
+        "guard_pid",
+        "holder_pid",
+        "session",
+        "how",
+        "tries",
+        "took_ms",
+        "region",
+        "ok",
+        "status",
+        "code",
+        "text",
+        "snapshot",
+        "volume",
+        "gib",
+        "fired",
+        "frozen",
+        "window_ms",
+        "what",
+        "value",
+        "part",
+        "parts",
+        "outcome",
+        "exit",
+    ];
+    let pair = (prop::sample::select(keys), json_value());
+    let line = (
+        prop::sample::select(events),
+        any::<u64>(),
+        prop::collection::vec(pair, 0..8),
+    );
+    (prop::collection::vec(line, 0..20), any::<bool>()).prop_map(|(lines, in_order)| {
+        let mut text = String::new();
+        for (n, (event, number, pairs)) in (1_u64..).zip(lines) {
+            let seq = if in_order { n } else { number };
+            let pairs: String = pairs
+                .iter()
+                .map(|(key, value)| format!(",\"{key}\":{value}"))
+                .collect();
+            text.push_str(&format!(
+                "FF1 {{\"t\":\"{event}\",\"seq\":{seq},\"ms\":{number}{pairs}}}\n"
+            ));
+        }
+        text
+    })
+}
+
+/// An output that is good up to somewhere, and from there on anything.
+fn good_then_any() -> impl Strategy<Value = String> {
+    (0..stdouts().len(), 0_usize..1_200, any_output()).prop_map(|(which, cut, rest)| {
+        let good = stdouts().swap_remove(which);
+        let cut = good.get(..cut).unwrap_or(&good);
+        format!("{cut}\n{rest}")
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn p31_no_output_of_a_document_ends_in_a_panic(
+        pre in prop_oneof![any_output(), good_then_any()],
+        post in prop_oneof![any_output(), good_then_any()],
+        ended in prop::sample::select(vec![CommandEnd::Success, CommandEnd::Failed { exit: 201 }, CommandEnd::Failed { exit: 204 }, CommandEnd::Cancelled { may_have_run: true }]),
+        alone in any::<bool>(),
+        foreign in any::<bool>(),
+    ) {
+        for text in [&pre, &post] {
+            let told = trace::parse(text);
+            let _ = (trace::check_order(JOB, &told, &trace::parse(&post)), trace::check_one(JOB, &told));
+            let _ = (told.window_ms(), told.spent_ms(), told.fired(), told.answer(), told.left_nothing_held(), told.failed_cleanly());
+            let kept = serde_json::to_string(&told).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let read: trace::Trace = serde_json::from_str(&kept).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(read, told);
+        }
+        let mode = if alone { Mode::Autonomous } else { Mode::Coordinated };
+        let mut job = new_job(OnFailure::CrashConsistent, mode, foreign);
+        let events = if alone { good_way_alone() } else { good_way() };
+        for event in events {
+            let event = match event {
+                Event::PreEnded(o) => Event::PreEnded(CommandOutcome { stdout: pre.clone(), ended: ended.clone(), ..o }),
+                Event::PostEnded(o) => Event::PostEnded(CommandOutcome { stdout: post.clone(), ..o }),
+                other => other,
+            };
+            job.step(event, at(1));
+            // What everyone sees, and what the journal keeps and reads again.
+            let view = job.view();
+            let kept = serde_json::to_string(&view).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let read: JobView = serde_json::from_str(&kept).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            prop_assert_eq!(read, view);
+        }
+        // Nothing above crash by what somebody else says, and nothing at all by what is out of order.
+        let proven = job.view().set.iter().any(|m| m.level.is_proven());
+        prop_assert!(!(proven && foreign));
+    }
 
     #[test]
     fn the_parser_takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {

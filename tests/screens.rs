@@ -12,8 +12,12 @@ macro_rules! shows {
 mod claims;
 #[path = "screens/flows.rs"]
 mod flows;
+#[path = "screens/keys.rs"]
+mod keys;
 #[path = "screens/looped.rs"]
 mod looped;
+#[path = "screens/names.rs"]
+mod names;
 #[path = "screens/sets.rs"]
 mod sets;
 #[path = "screens/support.rs"]
@@ -111,7 +115,7 @@ fn menu_and_snapshot_dialog() {
     hands.press("s");
     shows!("snapshot_dialog", hands);
     insta::assert_snapshot!("snapshot_dialog_40x10", hands.screen(40, 10));
-    hands.press("<Tab><Tab><Tab>00");
+    hands.press("<Tab><Tab><Tab><Tab>00");
     insta::assert_snapshot!("snapshot_dialog_bad_budget_80x24", hands.screen(80, 24));
     hands.press("<BackTab><BackTab><Right><Right><Tab> ");
     shows!("snapshot_dialog_root", hands);

@@ -11,6 +11,8 @@ macro_rules! shows {
 
 #[path = "screens_work/fixtures.rs"]
 mod fixtures;
+#[path = "screens_work/fuzz.rs"]
+mod fuzz;
 #[path = "screens_work/hands.rs"]
 mod hands;
 #[path = "screens_work/held.rs"]
@@ -47,7 +49,7 @@ fn every_state() -> Vec<(&'static str, Hands)> {
     let mut planning = Hands::loaded();
     planning.press("7<Enter>");
     let mut confirm = in_review();
-    confirm.press("p");
+    confirm.press("R");
     let mut deleting = in_review();
     let progress = PruneProgress {
         total: 4,
@@ -137,7 +139,7 @@ fn shown_keys_work_in_every_state() {
         "page-down",
         "right",
         "refresh",
-        "mark",
+        "choose",
         // The screen that one is on already.
         "jobs",
         "metrics-screen",

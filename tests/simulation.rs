@@ -16,20 +16,29 @@ use std::time::Duration;
 use freezeframe::domain::job::{Mode, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::run::Limits;
+use freezeframe::lab::faults::plan::{Entry as FaultEntry, Kind};
 use freezeframe::lab::{CallRecord, Fault, FaultKind};
+use sim::draw::{Draw, Seed, Theme};
+use sim::list::{self, Entry};
+use sim::shrink;
 use sim::story::{Abort, Console, Moment, Story};
 use sim::{Ending, play};
+
+/// What a story breaks, and how to play it again.
+fn failure(entry: &Entry) -> Option<String> {
+    let ending = play(&entry.story()).unwrap();
+    let broken = ending.violations.join("\n  ");
+    let replay = format!("replay: cargo run --example simulate -- {entry} --verbose");
+    (!broken.is_empty()).then(|| format!("{entry}: {broken}\n  {replay}"))
+}
 
 fn seeds(range: std::ops::Range<u64>) {
     let mut bad = Vec::new();
     for seed in range {
-        let ending = play(&Story::of(seed)).unwrap();
-        if !ending.violations.is_empty() {
-            bad.push(format!(
-                "seed {seed}: {}\n  replay: cargo run --example simulate -- --seed {seed} --verbose",
-                ending.violations.join("\n  ")
-            ));
-        }
+        bad.extend(failure(&Entry {
+            seed: Seed::of(seed),
+            cuts: Vec::new(),
+        }));
     }
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
@@ -52,6 +61,91 @@ fn seeds_500_to_749() {
 #[test]
 fn seeds_750_to_999() {
     seeds(750..1_000);
+}
+
+/// What once failed, and what `--fresh` has found since.
+#[test]
+fn the_list_of_seeds_that_once_failed() {
+    let list = list::parse(&std::fs::read_to_string(list::path()).unwrap()).unwrap();
+    assert!(list.len() >= 3, "{list:?}");
+    let bad: Vec<String> = list.iter().filter_map(failure).collect();
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn a_line_of_the_list_is_what_the_example_prints() {
+    let line = "--seed 5 --draw even --story twins --cut fault:2,abort:0:1,half:1,half:1,gap";
+    let [entry] = list::parse(&format!("# why\n{line} # and more\n\n"))
+        .unwrap()
+        .try_into()
+        .unwrap();
+    assert_eq!(entry.to_string(), line);
+    let plain = &list::parse("--seed 7").unwrap()[0];
+    assert_eq!(
+        (plain.seed, plain.to_string()),
+        (Seed::of(7), "--seed 7".to_owned())
+    );
+    for (text, why) in [
+        ("--seed x", "line 1: --seed x"),
+        ("\n--draw even", "line 2: no --seed"),
+        ("--seed 1 --cut nothing:1", "nothing:1"),
+        ("--seed 1 --story", "lacks its value"),
+    ] {
+        let refused = list::parse(text).unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
+/// A story in which one thing is to blame for what is broken, among much that is not.
+#[test]
+fn a_failing_story_is_cut_down_to_what_matters() {
+    let mut story = Story::of(Seed {
+        number: 3,
+        draw: Draw::Even,
+        theme: Some(Theme::Clocks),
+    });
+    let plain = Story::plain(3, Mode::Coordinated);
+    (story.world, story.wishes, story.robbed) = (plain.world, plain.wishes, true);
+    story.gap = Duration::from_secs(77);
+    story.deaths = vec![3];
+    story.consoles[0].wishes = vec![0];
+    story.consoles[0].death = None;
+    let late = |on: &str, kind| FaultEntry {
+        on: on.to_owned(),
+        kind,
+        ms: 800,
+        skip: 0,
+        times: 2,
+        percent: 100,
+        characters: 0,
+        code: String::new(),
+        status: 400,
+    };
+    story.plan.faults = vec![
+        late("DescribeSnapshots", Kind::Delay),
+        late("DescribeInstances", Kind::Delay),
+    ];
+    let broken = play(&story).unwrap().violations;
+    assert!(!broken.is_empty());
+    let (cuts, shortest) = shrink::shrink(&story, &broken);
+    let left = shortest.shown();
+    assert!(
+        left.plan.faults.is_empty() && left.deaths.is_empty(),
+        "{cuts:?}"
+    );
+    assert!(
+        left.consoles[0].run.is_none() && left.clocks_agree(),
+        "{cuts:?}"
+    );
+    // Still the same promise, and by the cuts alone.
+    let again = cuts
+        .iter()
+        .fold(story, |story, cut| cut.of(&story).unwrap());
+    let again = play(&again).unwrap().violations;
+    assert!(
+        !shrink::kinds(&again).is_disjoint(&shrink::kinds(&broken)),
+        "{again:?}"
+    );
 }
 
 /// Plays a story with call N hit by `kind`, for N = 0, 1, … until no call is left to hit.
@@ -355,7 +449,8 @@ fn a_plain_story_is_proven_and_replays() {
             "the same seed, the same calls at the same times"
         );
     }
-    let (one, two) = (play(&Story::of(5)).unwrap(), play(&Story::of(5)).unwrap());
+    let five = Story::of(Seed::of(5));
+    let (one, two) = (play(&five).unwrap(), play(&five).unwrap());
     assert_eq!(one.eye.calls, two.eye.calls);
     assert_eq!(one.eye.histories, two.eye.histories);
 }

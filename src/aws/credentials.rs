@@ -181,7 +181,7 @@ impl Inner {
         let choice = self.aws.read_again()?.choice()?;
         self.suits_the_endpoint(&choice)?;
         self.waits.begin(&format!("credentials: {}", choice.source));
-        let what = format!("get credentials ({})", choice.source);
+        let what = format!("get credentials: {}", choice.source);
         let limit = match choice.base {
             Base::Process(_) => LONGEST_PROGRAM,
             _ => LONGEST,
@@ -225,7 +225,7 @@ impl Inner {
             None | Some((_, Origin::Variable(_))) => Ok(()),
             Some((url, said)) => Err(Problem::new(
                 Kind::Usage,
-                format!("get credentials ({})", choice.source),
+                format!("get credentials: {}", choice.source),
                 format!(
                     "every service is {url} ({said}), and the service that gives these is not there"
                 ),

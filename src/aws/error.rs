@@ -90,12 +90,12 @@ where
                 return no_credentials(what, &cause);
             }
             let refused = cause.contains("refused") || cause.contains("dns error");
-            let mut problem = Problem::new(
-                Kind::Network,
-                what,
-                &cause,
-                "check that the endpoint is right and reachable (--endpoint-url, --region, proxy settings)",
-            );
+            let mend = if cause.contains("certificate") {
+                "name the certificates to trust with AWS_CA_BUNDLE (or ca_bundle of the profile), and check the endpoint"
+            } else {
+                "check that the endpoint is right and reachable (--endpoint-url, --region, HTTPS_PROXY and NO_PROXY)"
+            };
+            let mut problem = Problem::new(Kind::Network, what, &cause, mend);
             // A connection that was never made carried nothing.
             problem.may_have_happened = !refused;
             problem
@@ -203,7 +203,8 @@ fn by_code(code: &str) -> (Kind, &'static str) {
     if CREDENTIALS.contains(&code) {
         return (
             Kind::Credentials,
-            "renew the credentials (`aws sso login` or a new session), and check the region and this machine's clock",
+            "renew the credentials (`aws sso login` or a new session): they are read again by themselves, and by ctrl-r in the \
+             console; check the region and this machine's clock",
         );
     }
     if DENIED.contains(&code) {

@@ -3,9 +3,10 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::domain::ids::{InstanceId, JobId, SnapshotId};
+use crate::domain::ids::{JobId, SnapshotId};
 use crate::domain::job::OnFailure;
 use crate::domain::mode::AskedMode;
+use crate::ops::targets::Named;
 
 /// Proven, application-consistent EBS snapshots: a console, and its headless twin for cron.
 ///
@@ -116,9 +117,9 @@ pub enum Command {
     Prune(PruneArgs),
     /// Show backup metrics of an instance
     Metrics {
-        /// The instance
-        #[arg(long, value_name = "ID")]
-        instance: InstanceId,
+        /// The instance, by id or by a Name that only it has
+        #[arg(long, value_name = "ID|NAME")]
+        instance: Named,
         /// How far back, in days (CloudWatch keeps 455)
         #[arg(long, default_value_t = 30, value_parser = |text: &str| number(text, 1, 455))]
         days: u32,
@@ -158,10 +159,10 @@ pub enum Listing {
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["instance", "tag"])))]
 pub struct SnapshotArgs {
-    /// Instance; may be repeated
-    #[arg(long, value_name = "ID", num_args = 1..)]
-    pub instance: Vec<InstanceId>,
-    /// Instances with this tag, KEY=VALUE; several must all match
+    /// Instance, by id or by a Name that only it has; may be repeated
+    #[arg(long, value_name = "ID|NAME", num_args = 1..)]
+    pub instance: Vec<Named>,
+    /// Only instances with this tag, KEY=VALUE; several must all match, and narrow what --instance names
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag_pair)]
     pub tag: Vec<(String, String)>,
     /// Recipe for every instance, instead of the tag ConsistentSnapshot
@@ -212,9 +213,9 @@ pub struct RestoreArgs {
     /// Only this snapshot of the set; may be repeated
     #[arg(long, value_name = "ID")]
     pub snapshot: Vec<SnapshotId>,
-    /// Instance to attach to
-    #[arg(long, value_name = "ID")]
-    pub instance: InstanceId,
+    /// Instance to attach to, by id or by a Name that only it has
+    #[arg(long, value_name = "ID|NAME")]
+    pub instance: Named,
     /// First device name, such as /dev/sdk; the default is the first free one
     #[arg(long, value_name = "DEV")]
     pub device: Option<String>,

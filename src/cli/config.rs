@@ -100,6 +100,26 @@ fn aws(config: &Config, rows: &mut Vec<Row>) -> Result<(), Problem> {
     if let Some((path, from)) = &aws.ca_bundle {
         rows.push(Row::new("ca_bundle", path.display().to_string(), from));
     }
+    // Host and port: a proxy's URL may hold a password.
+    for name in [
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+        "NO_PROXY",
+        "no_proxy",
+    ] {
+        if let Some(text) = aws.variables.text(name)? {
+            let shown = text.rsplit('@').next().unwrap_or(text);
+            rows.push(Row::new(
+                &name.to_ascii_lowercase(),
+                shown,
+                &Origin::Variable(name.to_owned()),
+            ));
+        }
+    }
     let choice = aws.choice()?;
     rows.push(Row::new(
         "credentials",

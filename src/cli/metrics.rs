@@ -1,19 +1,27 @@
 //! `metrics`: what jobs published, read back.
 
 use super::args::{Format, Global};
-use super::output::{Out, Table};
+use super::output::{self, Out, Table};
 use super::{exit, printed};
-use crate::domain::ids::InstanceId;
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Kind, Problem};
+use crate::ops::targets::{self, Named};
 use crate::ops::{Ops, metrics};
 
 pub(super) async fn run(
     ops: &Ops,
     global: &Global,
-    instance: &InstanceId,
+    instance: &Named,
     days: u32,
 ) -> Result<u8, Problem> {
-    let series = metrics::read(ops, instance, days).await?;
+    let instance = match targets::id(ops, instance).await {
+        Ok(instance) => instance,
+        Err(problem) if problem.kind == Kind::NotFound => {
+            output::problem(&problem, global.output);
+            return Ok(exit::NOTHING);
+        }
+        Err(problem) => return Err(problem),
+    };
+    let series = metrics::read(ops, &instance, days).await?;
     let mut out = Out::new(global.output);
     if global.output == Format::Table {
         let rows = series

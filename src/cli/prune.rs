@@ -144,7 +144,13 @@ fn show(out: &mut Out, plan: &PrunePlan) -> Result<(), Problem> {
             vec![
                 d.fate.to_string(),
                 d.started.format("%Y-%m-%d %H:%MZ").to_string(),
-                d.instance_name.clone(),
+                d.instance
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), ToString::to_string),
+                match &d.instance {
+                    Some(id) if d.instance_name == id.as_str() => "-".to_owned(),
+                    _ => d.instance_name.clone(),
+                },
                 d.level.map_or_else(|| "-".to_owned(), |l| l.to_string()),
                 d.snapshots.len().to_string(),
                 d.reasons.join("; "),
@@ -156,6 +162,7 @@ fn show(out: &mut Out, plan: &PrunePlan) -> Result<(), Problem> {
             "FATE",
             "STARTED",
             "INSTANCE",
+            "NAME",
             "LEVEL",
             "SNAPSHOTS",
             "BECAUSE",

@@ -6,9 +6,10 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, Global, RestoreArgs, RestoreCommand};
 use super::output::{self, Out};
 use super::{exit, note_refusal, printed, signals, typed};
+use crate::domain::naming;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
-use crate::ops::{Ops, restore};
+use crate::ops::{Ops, restore, targets};
 
 pub(super) async fn run(
     ops: &Ops,
@@ -19,7 +20,7 @@ pub(super) async fn run(
         RestoreCommand::Plan(args) => (args, false, false),
         RestoreCommand::Run { restore, yes } => (restore, true, yes),
     };
-    let plan = restore::plan(ops, &request(args)).await?;
+    let plan = restore::plan(ops, &request(ops, args).await?).await?;
     let mut out = Out::new(global.output).acting(ops.session.who());
     if global.output == Format::Table {
         show(&mut out, &plan)?;
@@ -34,7 +35,7 @@ pub(super) async fn run(
         let question = format!(
             "{} new volumes will be attached to {} in {}.",
             plan.items.len(),
-            plan.target,
+            naming::full(Some(&plan.target_name), plan.target.as_str()),
             ops.session.who()
         );
         if !typed(&question, plan.target.as_str()).await? {
@@ -95,23 +96,22 @@ pub(super) async fn run(
     Ok(if failed { exit::FAILED } else { exit::OK })
 }
 
-fn request(args: RestoreArgs) -> RestoreRequest {
-    RestoreRequest {
+async fn request(ops: &Ops, args: RestoreArgs) -> Result<RestoreRequest, Problem> {
+    Ok(RestoreRequest {
+        target: targets::id(ops, &args.instance).await?,
         set: args.set,
         only: args.snapshot,
-        target: args.instance,
         device: args.device,
         volume_type: args.volume_type,
         mount_under: args.mount_under,
-    }
+    })
 }
 
 fn show(out: &mut Out, plan: &RestorePlan) -> Result<(), Problem> {
     printed(out.line(&format!(
-        "Restore of {} to {} ({}), beside the data; originals stay as they are.",
+        "Restore of {} to {}, beside the data; originals stay as they are.",
         plan.point_in_time.format("%Y-%m-%d %H:%M:%SZ"),
-        plan.target_name,
-        plan.target
+        naming::full(Some(&plan.target_name), plan.target.as_str())
     )))?;
     for warning in &plan.warnings {
         printed(out.line(&format!("Mind: {warning}")))?;

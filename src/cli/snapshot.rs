@@ -1,6 +1,6 @@
 //! `snapshot`: a run without a screen, for cron and for people in a hurry.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,18 +14,40 @@ use super::progress::{Progress, TICK};
 use super::session::Opened;
 use super::taken_up::uncertain;
 use super::{exit, jobs, note_refusal, printed, signals};
-use crate::config::nearest;
 use crate::domain::credentials::Who;
-use crate::domain::ids::{InstanceId, RunId, Scope};
+use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Phase};
 use crate::domain::mode::{self, AskedMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof::{self, Lowered};
 use crate::domain::run::Limits;
-use crate::domain::text::{visible, visible_lines};
+use crate::domain::text::visible;
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
+use crate::ops::targets::{self, Named};
 use crate::ops::{Ops, inventory, preflight};
+
+/// An instance that gets no job, and why.
+struct Refused {
+    /// `None` where nobody has the name that was given.
+    instance: Option<InstanceId>,
+    name: String,
+    problem: Problem,
+}
+
+impl Refused {
+    fn unknown((named, problem): (Named, Problem)) -> Self {
+        let (instance, name) = match named {
+            Named::Id(id) => (Some(id), String::new()),
+            Named::Name(name) => (None, visible(&name).into_owned()),
+        };
+        Self {
+            instance,
+            name,
+            problem,
+        }
+    }
+}
 
 pub(super) async fn run(
     opened: &Opened,
@@ -70,41 +92,36 @@ pub(super) async fn run(
         uncertain = jobs::take_up(ops).await?.iter().any(|v| v.thaw_uncertain);
     }
     let all = inventory::instances(ops).await?;
-    let unmatched = nothing_matched(&all, &args.tag, ops.scope());
-    let (chosen, missing) = choose(all, args);
-    let mut refused: Vec<(InstanceId, String, Problem)> = missing
-        .into_iter()
-        .map(|id| {
-            let problem = Problem::new(
-                Kind::NotFound,
-                format!("find {id}"),
-                format!("there is no such instance in {}", ops.scope()),
-                "check the id, the account (--profile) and the region (--region)",
-            );
-            (id, String::new(), problem)
-        })
-        .collect();
+    let chosen = targets::choose(&all, &args.instance, &args.tag, ops.scope())?;
+    let mut refused: Vec<Refused> = chosen.unknown.into_iter().map(Refused::unknown).collect();
     let unknown = refused.len();
     let mut specs = Vec::new();
-    for instance in &chosen {
+    for instance in &chosen.instances {
         match spec_for(ops, instance, &options)
             .and_then(|spec| preflight::fit(instance).map(|()| spec))
         {
             Ok(spec) => specs.push(spec),
-            Err(problem) => refused.push((
-                instance.id.clone(),
-                instance.name().to_owned(),
-                of_stop(problem, args),
-            )),
+            Err(problem) => refused.push(Refused {
+                instance: Some(instance.id.clone()),
+                name: instance.name().to_owned(),
+                problem: of_stop(problem, args),
+            }),
         }
     }
     // Ids that name nothing are no failure of what matched; alone they matched nothing.
     let nothing = specs.is_empty() && refused.len() == unknown;
-    if specs.is_empty() && refused.is_empty() {
-        output::note(&unmatched);
+    if let Some(told) = &chosen.told {
+        output::note(told);
     }
     if args.dry_run {
-        let code = dry_run(opened, global, &options, (specs, &chosen), refused).await?;
+        let code = dry_run(
+            opened,
+            global,
+            &options,
+            (specs, &chosen.instances),
+            refused,
+        )
+        .await?;
         return Ok(if nothing { exit::NOTHING } else { code });
     }
     let views = drive(opened, global, specs, &options.limits).await?;
@@ -169,51 +186,6 @@ fn of_stop(problem: Problem, args: &SnapshotArgs) -> Problem {
     }
 }
 
-/// What is said where no instance carries all the tags: which, where, and the nearest that there is.
-fn nothing_matched(all: &[Instance], tags: &[(String, String)], scope: &Scope) -> String {
-    let asked: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let mut words = format!(
-        "nothing matched: no instance of {scope} carries {}",
-        asked.join(" and ")
-    );
-    for (key, value) in tags {
-        let values: BTreeSet<&str> = all.iter().filter_map(|i| i.tags.get(key)).collect();
-        if values.contains(value.as_str()) {
-            continue;
-        }
-        let keys: BTreeSet<&str> = all
-            .iter()
-            .flat_map(|i| i.tags.iter().map(|(key, _)| key))
-            .collect();
-        let (wrong, known, what) = if values.is_empty() {
-            (key, keys, format!("none has a tag `{key}`"))
-        } else {
-            (value, values, format!("none has {key}={value}"))
-        };
-        let known: Vec<&str> = known.into_iter().collect();
-        let near = nearest(wrong, &known).map(|near| format!("; did you mean `{near}`?"));
-        words.push_str(&format!("\n  {what}{}", near.unwrap_or_default()));
-    }
-    visible_lines(&words)
-}
-
-fn choose(all: Vec<Instance>, args: &SnapshotArgs) -> (Vec<Instance>, Vec<InstanceId>) {
-    let missing = args
-        .instance
-        .iter()
-        .filter(|id| !all.iter().any(|i| i.id == **id))
-        .cloned()
-        .collect();
-    let chosen = all
-        .into_iter()
-        .filter(|i| {
-            args.instance.contains(&i.id)
-                || (!args.tag.is_empty() && args.tag.iter().all(|(k, v)| i.tags.get(k) == Some(v)))
-        })
-        .collect();
-    (chosen, missing)
-}
-
 async fn drive(
     opened: &Opened,
     global: &Global,
@@ -275,7 +247,7 @@ async fn dry_run(
     global: &Global,
     options: &RunOptions,
     (specs, instances): (Vec<JobSpec>, &[Instance]),
-    refused: Vec<(InstanceId, String, Problem)>,
+    refused: Vec<Refused>,
 ) -> Result<u8, Problem> {
     let documents = foreseen(&opened.ops, &specs, instances).await;
     let wrong = documents.iter().any(Option::is_some);
@@ -290,8 +262,8 @@ async fn dry_run(
             })
         })
         .collect();
-    rows.extend(refused.iter().map(|(id, name, problem)| {
-        json!({ "instance": id, "name": name, "recipe": null, "would": "refuse", "error": problem })
+    rows.extend(refused.iter().map(|r| {
+        json!({ "instance": r.instance, "name": r.name, "recipe": null, "would": "refuse", "error": r.problem })
     }));
     let mut out = Out::new(global.output).acting(opened.ops.session.who());
     let as_a_whole = note_refusal(&opened.ops, "take snapshots");
@@ -406,7 +378,7 @@ fn report(
     options: &RunOptions,
     who: &Who,
     views: &[Result<JobView, Problem>],
-    refused: &[(InstanceId, String, Problem)],
+    refused: &[Refused],
 ) -> Result<(), Problem> {
     let mut out = Out::new(global.output);
     if global.output == Format::Table {
@@ -419,9 +391,9 @@ fn report(
                 Err(problem) => json!({ "job": null, "verdict": "failed", "error": problem }),
             })
             .collect();
-        jobs.extend(refused.iter().map(|(id, name, problem)| {
+        jobs.extend(refused.iter().map(|r| {
             json!({
-                "job": null, "instance": id, "instance_name": name, "verdict": "skipped", "set": [], "error": problem,
+                "job": null, "instance": r.instance, "instance_name": r.name, "verdict": "skipped", "set": [], "error": r.problem,
             })
         }));
         let head = json!({
@@ -450,13 +422,13 @@ fn report(
             output::note(&uncertain(view));
         }
     }
-    for (_, _, problem) in refused {
+    for Refused { problem, .. } in refused {
         output::problem(problem, Format::Table);
     }
     Ok(())
 }
 
-fn table(views: &[Result<JobView, Problem>], refused: &[(InstanceId, String, Problem)]) -> Table {
+fn table(views: &[Result<JobView, Problem>], refused: &[Refused]) -> Table {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for view in views.iter().flatten() {
         rows.push(vec![
@@ -474,9 +446,11 @@ fn table(views: &[Result<JobView, Problem>], refused: &[(InstanceId, String, Pro
             view.spec.job.to_string(),
         ]);
     }
-    for (id, name, _) in refused {
+    for Refused { instance, name, .. } in refused {
         rows.push(vec![
-            id.to_string(),
+            instance
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), ToString::to_string),
             output::or_dash(name),
             "-".into(),
             "skipped".into(),
@@ -496,44 +470,5 @@ fn table(views: &[Result<JobView, Problem>], refused: &[(InstanceId, String, Pro
             "JOB",
         ],
         rows,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_matched_nothing_is_named_with_the_nearest_that_there_is() {
-        let scope = serde_json::from_value(json!({
-            "account": "123456789012", "region": "eu-central-1",
-        }))
-        .unwrap();
-        let instance: Instance = serde_json::from_value(json!({
-            "account": "123456789012", "region": "eu-central-1", "id": "i-1", "state": "running",
-            "platform": "linux", "platform_details": "Linux/UNIX", "instance_type": "t3.small",
-            "zone": "eu-central-1a", "root_device": "/dev/xvda", "devices": [], "launched": null,
-            "tags": {"Name": "shop-db-1", "Env": "prod"}, "agent": {"status": "absent"},
-        }))
-        .unwrap();
-        let said = |key: &str, value: &str| {
-            nothing_matched(
-                std::slice::from_ref(&instance),
-                &[(key.to_owned(), value.to_owned())],
-                &scope,
-            )
-        };
-        let key = said("env", "prod");
-        assert!(
-            key.contains("no instance of 123456789012") && key.contains("eu-central-1"),
-            "{key}"
-        );
-        assert!(
-            key.contains("carries env=prod") && key.contains("did you mean `Env`?"),
-            "{key}"
-        );
-        let value = said("Name", "shop-db1");
-        assert!(value.contains("did you mean `shop-db-1`?"), "{value}");
-        assert!(!said("Colour", "red").contains("did you mean"));
     }
 }

@@ -88,6 +88,7 @@ impl Aws {
             profile: config.profile.clone(),
             by: config.origins.of("profile").clone(),
         };
+        one_voice(&asked, &variables)?;
         let name = asked.profile.as_deref().unwrap_or("default");
         let none = Section::default();
         let profile = match (files.profile(name), &asked.profile) {
@@ -164,6 +165,28 @@ impl Aws {
             files: AwsFiles::read(&self.variables)?,
             ..self.clone()
         })
+    }
+}
+
+/// Two variables that name different profiles: AWS's own tools disagree on which wins, so neither does.
+fn one_voice(asked: &Asked, variables: &Variables) -> Result<(), Problem> {
+    if !matches!(asked.by, Origin::Variable(_)) {
+        return Ok(());
+    }
+    let mut said: Vec<(&str, &str)> = Vec::new();
+    for name in super::layers::PROFILE {
+        if let Some(text) = variables.text(name)? {
+            said.push((name, text));
+        }
+    }
+    match said.as_slice() {
+        [(first, a), (second, b)] if a != b => Err(Problem::new(
+            Kind::Usage,
+            "choose a profile",
+            format!("{first} says `{a}`, and {second} says `{b}`"),
+            "remove one of the two, or name the profile with --profile",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -427,6 +450,15 @@ mod tests {
             problem.cause.contains("no such profile") && problem.mend.contains("`lab`"),
             "{problem}"
         );
+        let two = [("AWS_PROFILE", "lab"), ("AWS_DEFAULT_PROFILE", "zone")];
+        let problem = resolved("", AWS, &two, &Overrides::default()).unwrap_err();
+        assert!(problem.cause.contains("AWS_DEFAULT_PROFILE"), "{problem}");
+        // Whoever says it himself is not asked about the variables.
+        let said = Overrides {
+            profile: Some("lab".into()),
+            ..Overrides::default()
+        };
+        assert!(resolved("", AWS, &two, &said).is_ok());
         let flag = Overrides {
             region: Some("eu-central-1a".into()),
             ..Overrides::default()

@@ -133,11 +133,14 @@ struct Key {
     set: fn(&mut Config, &str) -> Result<(), String>,
 }
 
+/// Variables that name a profile.
+pub(super) const PROFILE: &[&str] = &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
+
 /// Every key but the tables (`retention`, `recipes`), which only the file has.
 const KEYS: &[Key] = &[
     Key {
         key: "profile",
-        variables: &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"],
+        variables: PROFILE,
         set: |config, text| {
             config.profile = Some(text.to_owned());
             Ok(())
@@ -273,7 +276,6 @@ fn layered(
     };
     for key in KEYS {
         if let Some((name, text)) = variables.first(key.variables)? {
-            one_voice(key, variables)?;
             (key.set)(&mut config, text).map_err(|cause| {
                 Problem::new(
                     Kind::Usage,
@@ -354,29 +356,6 @@ fn flags(config: &mut Config, overrides: &Overrides) {
         if text.as_deref() == Some("") {
             *text = None;
         }
-    }
-}
-
-/// Two variables of one key that say different things: AWS's own tools disagree on which of AWS_PROFILE and
-/// AWS_DEFAULT_PROFILE wins, so neither does. For the region all agree.
-fn one_voice(key: &Key, variables: &Variables) -> Result<(), Problem> {
-    if key.key != "profile" {
-        return Ok(());
-    }
-    let mut said: Vec<(&str, &str)> = Vec::new();
-    for name in key.variables {
-        if let Some(text) = variables.text(name)? {
-            said.push((name, text));
-        }
-    }
-    match said.as_slice() {
-        [(first, a), (second, b)] if a != b => Err(Problem::new(
-            Kind::Usage,
-            "choose a profile",
-            format!("{first} says `{a}`, and {second} says `{b}`"),
-            "remove one of the two, or name the profile with --profile",
-        )),
-        _ => Ok(()),
     }
 }
 
@@ -736,7 +715,7 @@ pub(super) mod tests {
         let config = load(&[("AWS_PROFILE", ""), ("AWS_REGION", "")], &empty).unwrap();
         assert_eq!(config.profile.as_deref(), Some("file"));
         assert_eq!(config.endpoint_url, None);
-        // AWS_REGION goes before AWS_DEFAULT_REGION; two profiles that differ are refused.
+        // AWS_REGION goes before AWS_DEFAULT_REGION, as all AWS tools have it.
         let both = [
             ("AWS_DEFAULT_REGION", "eu-north-1"),
             ("AWS_REGION", "eu-south-1"),
@@ -748,12 +727,6 @@ pub(super) mod tests {
                 .as_deref(),
             Some("eu-south-1")
         );
-        let two = load(
-            &[("AWS_PROFILE", "a"), ("AWS_DEFAULT_PROFILE", "b")],
-            &Overrides::default(),
-        )
-        .unwrap_err();
-        assert!(two.cause.contains("AWS_DEFAULT_PROFILE"), "{two}");
     }
 
     #[test]

@@ -135,10 +135,9 @@ impl Who {
     /// The same for a title, shortest words: `123456789012 eu-central-1, profile prod`.
     pub fn short(&self) -> String {
         let Scope { account, region } = &self.scope;
-        match self.source.short() {
-            Some(source) => format!("{account} {region}, {source}"),
-            None => format!("{account} {region}"),
-        }
+        let source = self.source.short();
+        let source = source.unwrap_or_else(|| self.source.to_string());
+        format!("{account} {region}, {source}")
     }
 
     /// The same for programs: `account`, `region`, `arn`, `credentials`.

@@ -11,6 +11,7 @@ use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeI
 use super::label::Label;
 use super::level::Level;
 use super::mode::{AskedMode, ChosenMode};
+use super::naming;
 use super::problem::Problem;
 
 /// Who calls `CreateSnapshots` while the freeze holds.
@@ -136,6 +137,11 @@ impl JobSpec {
             Some(reason) => format!("{}: {reason}", self.mode),
             None => self.mode.to_string(),
         }
+    }
+
+    /// The instance with the end of its id, for words about a job that name nothing else of it.
+    pub fn named(&self) -> String {
+        naming::short(Some(&self.instance_name), self.instance.as_str())
     }
 }
 
@@ -281,6 +287,21 @@ pub struct EvidenceReport {
     /// What the instance wants people to know, such as a position that its account may not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl EvidenceReport {
+    /// Whether that link was examined, and holds.
+    pub fn holds(&self, name: &str) -> bool {
+        let mut links = self.links.iter();
+        links.any(|link| link.name == name && link.holds)
+    }
+
+    /// Whether the instance itself told that all was frozen, that our own thaw ended every freeze, and that the failsafe
+    /// stood down after it.
+    pub fn tells_of_the_thaw(&self) -> bool {
+        let links = ["frozen", "own-thaw", "failsafe-quiet"];
+        links.iter().all(|name| self.holds(name))
+    }
 }
 
 /// A file that a recipe keeps with its set.

@@ -146,6 +146,8 @@ pub struct Job {
     /// A `post-script` of somebody else's document that was sent after its `pre-script` had ended has ended well.
     released: bool,
     post_told: Option<Told>,
+    /// A `post-script` found something frozen.
+    found_frozen: bool,
     made: Vec<CreatedSnapshot>,
     /// Autonomous mode: the set as it appeared while the command was under way.
     seen: Vec<CreatedSnapshot>,
@@ -201,6 +203,7 @@ impl Job {
             posts_after: Vec::new(),
             released: false,
             post_told: None,
+            found_frozen: false,
             made: Vec::new(),
             seen: Vec::new(),
             released_by_another: false,

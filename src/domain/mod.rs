@@ -13,6 +13,7 @@ pub mod level;
 pub mod machine;
 pub mod metrics;
 pub mod mode;
+pub mod naming;
 pub mod pace;
 pub mod problem;
 pub mod proof;

@@ -408,23 +408,26 @@ impl Trace {
             && matches!(self.lines.last().map(|l| &l.said), Some(Said::End { .. }))
     }
 
+    /// Whether a command that reached its last line thawed that mount, or found it open.
+    pub fn leaves_open(&self, mount: &str) -> bool {
+        self.is_whole()
+            && self.probed(mount) != Some(true)
+            && (self.thawed_mounts().contains(&mount) || self.probed(mount) == Some(false))
+    }
+
     /// Whether one command that froze says of itself that it left nothing held: it reached its last line,
     /// every mount that it froze was thawed or found open, the lock let go, the failsafe gone.
     pub fn left_nothing_held(&self) -> bool {
         let has = |wanted: fn(&Said) -> bool| self.events().any(wanted);
-        let thawed = self.thawed_mounts();
         self.is_whole()
             && !self.any_probed_frozen()
             && !self.has_error("thaw-failed")
-            && self
-                .frozen_mounts()
-                .iter()
-                .all(|m| thawed.contains(m) || self.probed(m) == Some(false))
+            && self.frozen_mounts().iter().all(|m| self.leaves_open(m))
             && (!has(|s| matches!(s, Said::Locked { .. }))
                 || has(|s| matches!(s, Said::Unlocked { .. }))
                 || self.has_error("lock-lost")
                 || self.fired() == Some(true))
-            && (!has(|s| matches!(s, Said::Armed { .. })) || self.fired().is_some())
+            && (!self.is_armed() || self.fired().is_some())
     }
 
     /// Whether "no such job" also means that there will be none: from version 2 on our documents leave a stone
@@ -432,6 +435,23 @@ impl Trace {
     pub fn leaves_a_stone(&self) -> bool {
         self.events()
             .any(|said| matches!(said, Said::Hello { version, .. } if *version >= 2))
+    }
+
+    /// Whether the failsafe was armed.
+    pub fn is_armed(&self) -> bool {
+        self.events().any(|said| matches!(said, Said::Armed { .. }))
+    }
+
+    /// Whether a command that was refused may not have been able to note that it was delivered: a second delivery of
+    /// it would not be stopped (docs/line-protocol.md).
+    pub fn may_begin_again(&self) -> bool {
+        self.has_error("arm-failed") && !self.is_armed()
+    }
+
+    /// Whether a second delivery was refused: it tells nothing of what the first one did.
+    pub fn is_of_a_second_delivery(&self) -> bool {
+        let errors = ["already-frozen", "repeated", "over"];
+        errors.iter().any(|code| self.has_error(code))
     }
 
     /// Whether `pre-script` failed and undid whatever it had done: everything frozen was thawed by our
@@ -455,8 +475,7 @@ impl Trace {
             && !self.any_probed_frozen()
             && (!has(|s| matches!(s, Said::Locked { .. }))
                 || has(|s| matches!(s, Said::Unlocked { .. })))
-            && (!has(|s| matches!(s, Said::Armed { .. }))
-                || has(|s| matches!(s, Said::Disarmed { .. })))
+            && (!self.is_armed() || has(|s| matches!(s, Said::Disarmed { .. })))
     }
 }
 

@@ -489,7 +489,8 @@ pub(super) const FIND_PAUSE: Duration = Duration::from_secs(30);
 
 /// The set by its tag. Something just made may need a moment to be visible, and a call that nobody waits for
 /// any more may yet be carried out, so an answer that is empty, has fewer snapshots than the instance had volumes,
-/// or lacks what is expected, is asked again before it is believed.
+/// or lacks what is expected, is asked again before it is believed. Where preflight did not say how many `volumes` there
+/// are, EC2 is asked; where it does not say either, every answer is.
 async fn find(
     ops: &Ops,
     spec: &JobSpec,
@@ -497,10 +498,17 @@ async fn find(
     volumes: usize,
 ) -> Result<Vec<CreatedSnapshot>, Problem> {
     let mut pause = Duration::from_secs(2);
+    let mut volumes = volumes;
     for _ in 1..FIND_LOOKS {
+        if volumes == 0 {
+            let there = ops.session.instance(&spec.instance).await;
+            volumes = there.map_or(0, |instance| instance.devices.len());
+        }
         if let Ok(made) = set_of(ops, spec).await {
             let shown = |id: &SnapshotId| made.iter().any(|made| made.snapshot == *id);
-            if !made.is_empty() && made.len() >= volumes && expected.iter().all(shown) {
+            let known = volumes > 0 || !expected.is_empty();
+            let whole = known && made.len() >= volumes && expected.iter().all(shown);
+            if !made.is_empty() && whole {
                 return Ok(made);
             }
         }

@@ -21,6 +21,7 @@ pub mod rethaw;
 pub mod run;
 mod send;
 pub mod setup;
+pub mod targets;
 mod thaw;
 mod timers;
 mod waits;

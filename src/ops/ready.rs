@@ -204,7 +204,7 @@ impl Members {
             .iter()
             .filter(|other| other.spec.job != spec.job)
             .filter(|other| mine.is_none_or(|mine| goes_first(other, mine)))
-            .map(|other| format!("{}, in another run", other.spec.instance_name))
+            .map(|other| format!("{}, in another run", other.spec.named()))
             .collect();
         let looks = self.others.iter().map(|id| elsewhere::jobs_on(ops, id));
         let elsewhere = futures::future::try_join_all(looks).await?;

@@ -40,16 +40,14 @@ pub enum Action {
     Left,
     /// To the right, or the next choice.
     Right,
-    /// The next choice of the field, or press the button.
+    /// Choose what has the focus: mark the row and move on, take the next choice of the field, press the button.
     Choose,
-    /// To the next field or button.
+    /// To the next field or button, or to the next part of what is shown: a chart, a fate.
     NextField,
-    /// To the field or button before.
+    /// To the one before.
     PreviousField,
     /// Narrow the rows.
     Filter,
-    /// Mark or unmark the row and move on.
-    Mark,
     /// Begin or end marking a range.
     Range,
     /// Sort by the next column or the other way round.
@@ -58,7 +56,7 @@ pub enum Action {
     Describe,
     /// Show what can be done with the row.
     Menu,
-    /// Copy the id.
+    /// Copy the id, or every line of a reviewed plan.
     CopyId,
     /// Copy the ARN.
     CopyArn,
@@ -82,6 +80,8 @@ pub enum Action {
     ShowSnapshots,
     /// Only the snapshots of the same set.
     ShowSet,
+    /// What stands behind the set.
+    Evidence,
     /// Unmark every row.
     Unmark,
     /// Thaw and stop the job.
@@ -98,12 +98,6 @@ pub enum Action {
     Shorter,
     /// Longer time range.
     Longer,
-    /// To the next part of what is shown: a chart, a fate.
-    NextView,
-    /// To the part before.
-    PreviousView,
-    /// Copy every line of a reviewed plan.
-    CopyLines,
     /// Change what the plan was made from.
     Edit,
 }
@@ -129,11 +123,10 @@ impl Action {
             Self::PageUp => "page up",
             Self::Left => "left, or the choice before",
             Self::Right => "right, or the next choice",
-            Self::Choose => "choose the next, or press the button",
-            Self::NextField => "next field",
-            Self::PreviousField => "field before",
+            Self::Choose => "mark or unmark, and move on",
+            Self::NextField => "next part: field, button, chart, fate",
+            Self::PreviousField => "part before",
             Self::Filter => "filter: words, tag:Env=prod, !not",
-            Self::Mark => "mark or unmark, and move on",
             Self::Range => "mark a range: press, move, press",
             Self::Sort => "sort: other way round, then next column",
             Self::Describe => "describe: every tag and attachment",
@@ -150,6 +143,7 @@ impl Action {
             Self::ShowVolumes => "volumes of this instance",
             Self::ShowSnapshots => "snapshots of this one",
             Self::ShowSet => "only this set",
+            Self::Evidence => "evidence of this set",
             Self::Unmark => "unmark all",
             Self::CancelJob => "thaw and stop this job",
             Self::CancelAll => "thaw and stop this console's jobs",
@@ -158,9 +152,6 @@ impl Action {
             Self::Run => "carry out the reviewed plan",
             Self::Shorter => "shorter time range",
             Self::Longer => "longer time range",
-            Self::NextView => "next part: chart, or fate",
-            Self::PreviousView => "part before",
-            Self::CopyLines => "copy every AWS CLI line of the plan",
             Self::Edit => "change what was asked for",
         }
     }
@@ -184,11 +175,10 @@ impl Action {
             Self::PageUp => "page↑",
             Self::Left => "left",
             Self::Right => "right",
-            Self::Choose => "choose",
+            Self::Choose => "mark",
             Self::NextField => "next",
             Self::PreviousField => "previous",
             Self::Filter => "filter",
-            Self::Mark => "mark",
             Self::Range => "range",
             Self::Sort => "sort",
             Self::Describe => "describe",
@@ -204,6 +194,7 @@ impl Action {
             Self::ShowVolumes => "volumes",
             Self::ShowSnapshots => "snapshots",
             Self::ShowSet => "this set",
+            Self::Evidence => "evidence",
             Self::Unmark => "unmark",
             Self::CancelJob => "cancel",
             Self::CancelAll => "cancel all",
@@ -212,9 +203,6 @@ impl Action {
             Self::Run => "run…",
             Self::Shorter => "shorter",
             Self::Longer => "longer",
-            Self::NextView => "next part",
-            Self::PreviousView => "part before",
-            Self::CopyLines => "copy lines",
             Self::Edit => "edit",
         }
     }

@@ -27,7 +27,7 @@ use super::screen::restore::Restore;
 use super::screen::retention::Retention;
 use super::screen::snapshots::Snapshots;
 use super::screen::volumes::Volumes;
-use super::screen::{Cx, Reaction, Request, Screen, ScreenId, Subject};
+use super::screen::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use super::style::Styles;
 use super::widget::header;
 use crate::domain::job::OnFailure;
@@ -241,7 +241,10 @@ impl App {
     /// The keys that work now, with what they do; the same list as footer and help.
     pub fn shown_keys(&self, now: DateTime<Utc>) -> Vec<(Vec<Key>, Action)> {
         let cx = self.cx(now);
-        keymap::shown(self.top().typing(), |action| self.available(action, &cx))
+        let menu = self.menu(&cx);
+        keymap::shown(self.top().typing(), |action| {
+            self.available(action, &menu, &cx)
+        })
     }
 
     fn cx(&self, now: DateTime<Utc>) -> Cx<'_> {
@@ -293,7 +296,7 @@ impl App {
     }
 
     /// Whether an action means something now: to the topmost screen, or to the app itself.
-    fn available(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn available(&self, action: Action, menu: &[MenuItem], cx: &Cx<'_>) -> bool {
         if action == Action::Interrupt {
             return true;
         }
@@ -308,7 +311,7 @@ impl App {
             return false;
         }
         match action {
-            Action::Menu => !top.menu(cx).is_empty(),
+            Action::Menu => !menu.is_empty(),
             Action::Fleet
             | Action::Volumes
             | Action::Snapshots
@@ -319,7 +322,17 @@ impl App {
             | Action::Back
             | Action::Refresh
             | Action::Prompt => true,
-            _ => false,
+            // What the menu offers or refuses, its key does or refuses without it.
+            _ => menu.iter().any(|item| item.action == action),
+        }
+    }
+
+    /// What the menu of the screen offers; nothing under a dialog and while typing.
+    fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
+        if self.overlays.is_empty() && !self.top().typing() {
+            self.top().menu(cx)
+        } else {
+            Vec::new()
         }
     }
 
@@ -328,7 +341,10 @@ impl App {
         let typing = self.top().typing();
         let action = {
             let cx = self.cx(now);
-            keymap::lookup(Key::of(event), typing, |action| self.available(action, &cx))
+            let menu = self.menu(&cx);
+            keymap::lookup(Key::of(event), typing, |action| {
+                self.available(action, &menu, &cx)
+            })
         };
         match action {
             Some(action) => self.act(action, now),
@@ -340,6 +356,15 @@ impl App {
     fn act(&mut self, action: Action, now: DateTime<Utc>) -> Vec<Request> {
         if action == Action::Interrupt {
             return self.interrupt(now);
+        }
+        let cx = self.cx(now);
+        let offered = self.menu(&cx);
+        let refused = offered
+            .iter()
+            .find(|item| item.action == action)
+            .and_then(|item| item.refusal(&self.world));
+        if let Some(reason) = refused {
+            return vec![Request::Say(format!("refused: {reason}"))];
         }
         if let Reaction::Done(requests) = self.with_top(now, |screen, cx| screen.act(action, cx)) {
             return requests;
@@ -355,8 +380,7 @@ impl App {
             Action::Refresh => vec![Request::RenewCredentials, Request::Refresh],
             Action::Prompt => vec![Request::Open(Box::new(Prompt::default()))],
             Action::Menu => {
-                let items = self.top().menu(&self.cx(now));
-                vec![Request::Open(Box::new(Menu::new(items)))]
+                vec![Request::Open(Box::new(Menu::new(offered)))]
             }
             Action::Help => self.help(now),
             _ => vec![no_use(action)],
@@ -366,7 +390,14 @@ impl App {
     fn help(&self, now: DateTime<Utc>) -> Vec<Request> {
         let title = self.top().title(&self.cx(now));
         let top = self.top();
-        let help = Help::new(title, top.purpose(), top.explained(), self.shown_keys(now));
+        let cx = self.cx(now);
+        let keys = self.shown_keys(now).into_iter().map(|(keys, action)| {
+            let help = top
+                .says(action, &cx)
+                .map_or(action.help(), |(_, help)| help);
+            (keys, action, help)
+        });
+        let help = Help::new(title, top.purpose(), top.explained(), keys.collect());
         vec![Request::Open(Box::new(help))]
     }
 

@@ -97,38 +97,40 @@ const fn bind(action: Action, keys: &'static [Key]) -> Binding {
     Binding { keys, action }
 }
 
-/// Every binding, in the order in which the footer offers them. A key may stand here twice for
-/// actions that no screen handles at the same time; the first one handled wins. `ctrl-d` stays
-/// unbound: other consoles delete with it.
+/// Every binding, in the order in which the footer offers them. Each key stands here once: it means one thing, on
+/// every screen, in every menu and dialog (a test holds this). `ctrl-d` stays unbound: other consoles delete with it.
 pub const BINDINGS: &[Binding] = &[
     bind(Action::Open, &[named(KeyCode::Enter)]),
     bind(Action::Menu, &[ch('a')]),
+    bind(Action::Snapshot, &[ch('s')]),
     bind(Action::Plan, &[ch('p')]),
-    bind(Action::Run, &[ch('p')]),
+    bind(Action::Run, &[ch('R')]),
     bind(Action::Edit, &[ch('e')]),
     bind(Action::CancelJob, &[ch('x')]),
     bind(Action::CancelAll, &[ch('X')]),
     bind(Action::ThawAgain, &[ch('t')]),
-    bind(Action::NextView, &[named(KeyCode::Tab)]),
     bind(Action::NextField, &[named(KeyCode::Tab)]),
     bind(Action::Choose, &[ch(' ')]),
-    bind(Action::Mark, &[ch(' ')]),
     bind(Action::Filter, &[ch('/')]),
     bind(Action::Describe, &[ch('d')]),
     bind(Action::Sort, &[ch('O')]),
+    bind(Action::Restore, &[ch('r')]),
     bind(Action::Metrics, &[ch('m')]),
+    bind(Action::ShowVolumes, &[ch('V')]),
+    bind(Action::ShowSnapshots, &[ch('S')]),
+    bind(Action::Evidence, &[ch('E')]),
+    bind(Action::ShowSet, &[ch('o')]),
     bind(Action::Shorter, &[ch('-')]),
     bind(Action::Longer, &[ch('+')]),
     bind(Action::Range, &[ch('v')]),
+    bind(Action::Unmark, &[ch('u')]),
     bind(Action::CopyId, &[ch('y')]),
-    bind(Action::CopyLines, &[ch('y')]),
     bind(Action::CopyArn, &[ch('Y')]),
     bind(Action::Refresh, &[ctrl('r')]),
     bind(Action::Back, &[named(KeyCode::Esc)]),
     bind(Action::Leave, &[ch('q')]),
     bind(Action::Prompt, &[ch(':')]),
     bind(Action::PreviousField, &[named(KeyCode::BackTab)]),
-    bind(Action::PreviousView, &[named(KeyCode::BackTab)]),
     bind(Action::Down, &[ch('j'), named(KeyCode::Down)]),
     bind(Action::Up, &[ch('k'), named(KeyCode::Up)]),
     bind(Action::Left, &[named(KeyCode::Left), ch('h')]),
@@ -148,24 +150,10 @@ pub const BINDINGS: &[Binding] = &[
     bind(Action::Help, &[ch('?'), named(KeyCode::F(1))]),
 ];
 
-/// The letter that picks an action in the `a` menu.
-pub fn menu_key(action: Action) -> Option<char> {
-    Some(match action {
-        Action::Snapshot => 's',
-        Action::Restore => 'r',
-        Action::Metrics => 'm',
-        Action::ShowVolumes => 'v',
-        Action::ShowSnapshots => 'p',
-        Action::ShowSet => 't',
-        Action::Open => 'e',
-        Action::Unmark => 'u',
-        Action::Describe => 'd',
-        Action::CancelJob => 'x',
-        Action::CancelAll => 'X',
-        Action::ThawAgain => 'w',
-        Action::Run => 'p',
-        _ => return None,
-    })
+/// The key that is shown for an action, in menus and tabs too.
+pub fn key_of(action: Action) -> Option<Key> {
+    let binding = BINDINGS.iter().find(|binding| binding.action == action);
+    binding.and_then(|binding| binding.keys.first().copied())
 }
 
 /// The meaning of a key where `handled` says what is handled. In a text field (`typing`) keys that
@@ -196,4 +184,34 @@ pub fn shown(typing: bool, handled: impl Fn(Action) -> bool) -> Vec<(Vec<Key>, A
             (!keys.is_empty()).then_some((keys, binding.action))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use strum::IntoEnumIterator as _;
+
+    use super::*;
+
+    #[test]
+    fn every_key_means_one_thing_and_every_action_has_one_place() {
+        let mut keys = HashSet::new();
+        let mut actions = HashSet::new();
+        for binding in BINDINGS {
+            assert!(actions.insert(binding.action), "{} twice", binding.action);
+            for key in binding.keys {
+                assert!(
+                    keys.insert(key.label()),
+                    "{} means {} and something else",
+                    key.label(),
+                    binding.action
+                );
+            }
+        }
+        for action in Action::iter() {
+            assert!(key_of(action).is_some(), "no key means {action}");
+        }
+        assert!(!keys.contains("ctrl-d"));
+    }
 }

@@ -381,6 +381,20 @@ fn the_environments_proxy_is_used_and_this_machine_is_never_behind_it() {
         plain[0].starts_with("POST http://sts.example.test/"),
         "{plain:?}"
     );
+    let shown = with(
+        &home,
+        &[
+            KEYS[0],
+            KEYS[1],
+            ("HTTPS_PROXY", "http://me:secret@proxy.example.org:3128"),
+        ],
+        &["config", "show"],
+    );
+    assert!(
+        shown.out.contains("proxy.example.org:3128") && !shown.out.contains("secret"),
+        "{}",
+        shown.out
+    );
     let tunnel = ask("https://sts.example.test", &[]);
     assert!(
         tunnel[0].starts_with("CONNECT sts.example.test:443"),
@@ -540,7 +554,12 @@ fn p31_no_value_of_a_flag_ends_outside_the_table() {
             }
             let mut argument = std::ffi::OsString::from(format!("--{flag}="));
             argument.push(odd(value));
+            // A world is made where the flag has something to do with it.
+            let of_a_world = ["lab", "seed", "faults", "region", "lab-dir"];
             for rest in [&["config", "show"][..], &["--lab", "list", "jobs"]] {
+                if rest[0] == "--lab" && !of_a_world.contains(&flag.as_str()) {
+                    continue;
+                }
                 let mut command = command(home.path());
                 command
                     .envs(KEYS)

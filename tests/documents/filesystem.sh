@@ -102,6 +102,51 @@ test_fs_a_command_freezes_once_and_a_failed_job_may_be_tried_again() {
     thawed "$W/data" || fail 'the second delivery froze'
 }
 
+# A refusal is a delivery too, whatever it was refused for: what is delivered again when that has passed freezes nothing, for nobody waits for it.
+test_fs_a_command_that_was_refused_freezes_nothing_when_it_is_delivered_again() {
+    local STONES=yes COMMAND_ID at
+    outer
+    # Another job is at work.
+    run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
+    COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000001 run $FS pre-script "executionId=$JOB2" && expect 204 busy || return 1
+    run $FS post-script "executionId=$JOB1" && expect 0 || return 1
+    COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000001 run $FS pre-script "executionId=$JOB2" && expect 204 repeated || return 1
+    # The mutex is held for longer than it waits.
+    flock /run/freezeframe/mutex sleep 7 &
+    PIDS="$PIDS $!"
+    COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000002 run $FS pre-script "executionId=$JOB2" && expect 204 busy || return 1
+    wait $!
+    COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000002 run $FS pre-script "executionId=$JOB2" && expect 204 repeated || return 1
+    # A tool is missing, and then it is there.
+    at=$(readlink -f "$(command -v fsfreeze)")
+    mount --bind /dev/null "$at" || return 1
+    COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000003 run $FS pre-script "executionId=$JOB2"
+    umount "$at"
+    expect 206 no-tool || return 1
+    COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000003 run $FS pre-script "executionId=$JOB2" && expect 204 repeated || return 1
+    thawed "$W/data" && thawed "$W/logs" || { fail 'a second delivery froze'; return 1; }
+    # Another command of that job may still try.
+    COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000004 run $FS pre-script "executionId=$JOB2" && expect 0 || return 1
+    run $FS post-script "executionId=$JOB2" && expect 0
+}
+
+# Two deliveries of a command at the same moment: one freezes.
+test_fs_of_two_deliveries_at_the_same_moment_one_freezes() {
+    local STONES=yes COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000005 n first
+    outer
+    for n in 1 2 3; do
+        rm -f /run/freezeframe/over.* /run/freezeframe/seen.*
+        start $FS pre-script "executionId=$JOB1"
+        first=$GROUP
+        cp "$SCRIPT" "$SCRIPT.again"
+        "$SCRIPT.again" >"$W/again" 2>&1 </dev/null
+        wait "$first"
+        [ "$(cat "$W/out" "$W/again" | grep -c '"t":"ready"')" = 1 ] || { fail "not one of them froze: $(cat "$W/again")"; return 1; }
+        [ "$(cat "$W/out" "$W/again" | grep -c '"exit":204')" = 1 ] || { fail 'not one of them was refused'; return 1; }
+        run $FS post-script "executionId=$JOB1" && expect 0 || return 1
+    done
+}
+
 # Where no command's id can be had, a failed pre-script cannot be told from its second delivery: neither freezes.
 test_fs_without_a_commands_id_a_failed_job_is_not_tried_again() {
     local STONES=yes

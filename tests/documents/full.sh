@@ -180,3 +180,24 @@ full_hang() {
     disk_answers
     await 5 thawed "$W/slow" && await 5 no_helpers || { fail "at the end: $(helpers_of "$JOB1")"; return 1; }
 }
+
+# Where not even the delivery can be noted, nothing stops a second one; so the console sends post-script, and from then on the job is over.
+test_full_memory_a_refused_command_is_over_once_post_script_was_there() { on_small_run full_refused; }
+full_refused() {
+    local STONES=yes COMMAND_ID=cccccccc-0000-4000-8000-00000000000 n=0
+    outer
+    mkdir -m 700 /run/freezeframe
+    while { : >"/run/fill.$n"; } 2>/dev/null; do n=$((n + 1)); done
+    COMMAND_ID=${COMMAND_ID}1 run $FS pre-script "executionId=$JOB1" && expect 206 arm-failed || return 1
+    [ ! -e "/run/freezeframe/seen.${COMMAND_ID}1" ] || { fail 'noted all the same: nothing was shown'; return 1; }
+    COMMAND_ID=${COMMAND_ID}2 run $FS post-script "executionId=$JOB1" && expect 202 busy || return 1
+    room || { fail 'no room afterwards'; return 1; }
+    COMMAND_ID=${COMMAND_ID}3 run $FS post-script "executionId=$JOB1" && expect 205 not-frozen || return 1
+    COMMAND_ID=${COMMAND_ID}1 run $FS pre-script "executionId=$JOB1" && expect 204 over || return 1
+    # Room for the note, and none for more: it is noted.
+    dd if=/dev/zero of=/run/fill bs=4096 2>/dev/null
+    COMMAND_ID=${COMMAND_ID}4 run $FS pre-script "executionId=$JOB2" && expect 206 arm-failed || return 1
+    rm -f /run/fill
+    COMMAND_ID=${COMMAND_ID}4 run $FS pre-script "executionId=$JOB2" && expect 204 repeated || return 1
+    thawed "$W/data" && thawed "$W/logs" || fail 'frozen by a second delivery'
+}

@@ -17,7 +17,7 @@ use strum::IntoEnumIterator;
 
 use super::support::{DB, Hands, RUN, WEB, identity, instances, job, problem, snapshots, volumes};
 
-fn said(hands: &Hands) -> String {
+pub fn said(hands: &Hands) -> String {
     match hands.app.notice() {
         Some(Notice::Info(words)) => words.clone(),
         Some(Notice::Problem(problem)) => format!("{problem} {}", problem.mend),
@@ -32,15 +32,20 @@ fn marked_instances_become_a_run_that_was_reviewed() {
     hands.press("/db-primary<Enter> <Esc>/web<Enter> <Esc>a");
     assert!(hands.screen(80, 24).contains("snapshot 2 marked instances"));
     hands.press("s");
-    // Neither Enter on a choice nor on the safe button starts anything.
+    // Enter on a choice changes and starts nothing, and Cancel is the button before.
     let mut cancelled = Hands::loaded();
-    cancelled.press("as");
+    cancelled.press("as<Tab>");
+    let before = cancelled.screen(80, 24);
     assert_eq!(cancelled.press("<Enter><Enter>"), []);
-    assert_eq!(cancelled.press("<BackTab><BackTab><Enter>"), []);
+    assert!(
+        before.contains("‹ by tag ›") && cancelled.screen(80, 24).contains("‹ by tag ›"),
+        "{before}"
+    );
+    assert_eq!(cancelled.press("<Esc>as<Left><Enter>"), []);
     assert!(!cancelled.screen(80, 24).contains("Consistent snapshots"));
     assert_eq!(cancelled.app.current(), ScreenId::Fleet);
     // Past the mode to the budget, the choice, then on to Start.
-    hands.press("<Tab><Tab><Tab><BS><BS>45<Tab> <Tab><Tab>");
+    hands.press("<Tab><Tab><Tab><Tab><BS><BS>45<Tab> <Tab><Tab>");
     let effects = hands.press("<Enter>");
     let request = RunRequest {
         run: RunId::from_api(RUN),
@@ -94,13 +99,13 @@ fn every_line_of_the_review_can_be_read() {
     );
     hands.press("<C-f>");
     hands.screen(80, 24);
-    hands.press("<C-f><C-f>");
+    hands.press("<C-f><C-f><C-f><C-f><C-f><C-f>");
     let last = hands.screen(80, 24);
     assert!(
         last.contains("✗ 数") && !last.contains("✓ db-primary"),
         "{last}"
     );
-    hands.press("<C-b><C-b><C-b>");
+    hands.press("<C-b><C-b><C-b><C-b><C-b><C-b><C-b>");
     assert_eq!(hands.screen(80, 24), first);
 }
 
@@ -113,7 +118,7 @@ fn help_is_there_in_a_dialog_and_in_its_number() {
         help.contains("Help: Consistent snapshots") && help.contains("coordinated"),
         "{help}"
     );
-    hands.press("<Esc><Tab><Tab><Tab>?");
+    hands.press("<Esc><Tab><Tab><Tab><Tab>?");
     assert!(hands.screen(80, 24).contains("Help: Consistent snapshots"));
     hands.press("<Esc>x");
     let screen = hands.screen(80, 24);
@@ -158,7 +163,7 @@ fn recipe_mode_and_root_are_chosen_in_the_review() {
     let asked = |keys: &str| {
         let mut hands = Hands::loaded();
         hands.press("/db-primary<Enter>as");
-        let effects = hands.press(&format!("{keys}<BackTab><Enter>"));
+        let effects = hands.press(&format!("<Tab>{keys}<BackTab><Enter>"));
         match effects.as_slice() {
             [Effect::StartRun(request)] => (
                 request.recipe.clone(),
@@ -169,7 +174,7 @@ fn recipe_mode_and_root_are_chosen_in_the_review() {
             other => panic!("{other:?}"),
         }
     };
-    // Start is behind the first field.
+    // Start is behind the first field, and has the focus at first.
     assert_eq!(asked(""), (None, AskedMode::Auto, false, Some(30)));
     assert_eq!(
         asked("<Right>").0.as_deref(),
@@ -205,34 +210,34 @@ fn own_recipes_are_offered_and_cannot_take_snapshots_themselves() {
         AskedMode::Coordinated,
         OnFailure::Skip,
     );
-    hands.press("/db-primary<Enter>as");
+    hands.press("/db-primary<Enter>as<Tab>");
     hands.press(&"<Right>".repeat(20));
     let screen = hands.screen(80, 24);
-    assert!(screen.contains("✓ db-primary  my-app"), "{screen}");
+    assert!(
+        screen.contains("✓ db-primary (i-0d000000000000001)  my-app"),
+        "{screen}"
+    );
     assert!(screen.contains("as each recipe says"), "{screen}");
     hands.press("<Tab><Right>");
     let screen = hands.screen(80, 24);
-    assert!(
-        screen.contains("my-app cannot take snapshots itself"),
-        "{screen}"
-    );
+    assert!(screen.contains("my-app cannot take snapshots"), "{screen}");
 }
 
 #[test]
 fn a_run_that_would_be_refused_as_a_whole_is_not_started() {
     let mut hands = Hands::loaded();
-    hands.press("/batch<Enter>as<BackTab>");
+    hands.press("/batch<Enter>as");
     assert_eq!(hands.press("<Enter>"), []);
     assert!(said(&hands).contains("refused"), "{}", said(&hands));
     let screen = hands.screen(80, 24);
-    assert!(screen.contains("it is stopped; only a running"), "{screen}");
+    assert!(screen.contains("refused: it is stopped; only"), "{screen}");
 }
 
 #[test]
 fn a_bad_budget_starts_nothing() {
     for bad in ["0", "1000", "0x0"] {
         let mut hands = Hands::loaded();
-        hands.press("/db-primary<Enter>as<Tab><Tab><Tab><BS><BS>");
+        hands.press("/db-primary<Enter>as<Tab><Tab><Tab><Tab><BS><BS>");
         hands.press(bad);
         hands.press("<Tab><Tab><Tab>");
         assert_eq!(hands.press("<Enter>"), [], "{bad:?}");
@@ -539,6 +544,7 @@ fn shown_keys_and_working_keys_are_the_same() {
         "a",
         "as",
         "as<Tab>",
+        "as<Tab><Tab><Tab>",
         "d",
         "2d",
         "3d",
@@ -558,6 +564,8 @@ fn shown_keys_and_working_keys_are_the_same() {
             hands
         };
         let hands = arrive();
+        // What there is room for shows when it is drawn.
+        hands.screen(80, 24);
         let shown = hands.app.shown_keys(hands.now);
         assert!(
             shown.iter().any(|(_, action)| *action == Action::Interrupt),
@@ -566,6 +574,7 @@ fn shown_keys_and_working_keys_are_the_same() {
         for (keys, action) in &shown {
             for key in keys {
                 let mut hands = arrive();
+                hands.screen(80, 24);
                 let effects = hands.input(Input::Key(key.event()));
                 assert!(
                     !said(&hands).contains("has no use"),
@@ -591,7 +600,7 @@ fn shown_keys_and_working_keys_are_the_same() {
                     key.label()
                 );
                 let after = hands.screen(80, 24);
-                let typing = ["/", "/db", ":", "as<Tab>"].contains(place);
+                let typing = ["/", "/db", ":", "as<Tab><Tab><Tab>"].contains(place);
                 assert!(
                     typing || before == after,
                     "{place:?}: {} works unseen",
@@ -799,7 +808,7 @@ fn large_fleets_stay_quick_because_only_visible_rows_are_built() {
 #[test]
 fn one_set_is_shown_and_esc_brings_the_others_back() {
     let mut hands = Hands::loaded();
-    hands.press("3jjat");
+    hands.press("3jjao");
     let screen = hands.screen(80, 24);
     assert!(
         screen.contains("Snapshots of set 0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10 1/2"),

@@ -264,7 +264,7 @@ fn five_hundred_lanes_stay_readable() {
 #[test]
 fn what_needs_somebody_stays_in_view_until_somebody_moves() {
     let mut hands = Hands::loaded();
-    hands.press("1/db-primary<Enter>as<BackTab><Enter>");
+    hands.press("1/db-primary<Enter>as<Enter>");
     let jobs = five_hundred();
     for job in &jobs[..4] {
         hands.message(Message::Job(Box::new(job.clone())));
@@ -341,7 +341,7 @@ fn the_cursor_goes_to_the_run_that_was_just_started() {
     let mut loud = uncertain(7, "db-2");
     loud.spec.run = old.spec.run.clone();
     let mut hands = with_jobs(vec![old, loud]);
-    let effects = hands.press("1/db-primary<Enter>as<BackTab><Enter>");
+    let effects = hands.press("1/db-primary<Enter>as<Enter>");
     assert!(
         matches!(effects.as_slice(), [Effect::StartRun(_)]),
         "{effects:?}"

@@ -71,9 +71,9 @@ fn the_calls_are_shown_copied_and_confirmed_by_name() {
     assert_eq!(hands.press("<Enter>"), []);
     insta::assert_snapshot!("restore_confirm_80x24", hands.screen(80, 24));
     assert_eq!(hands.press("<Enter>"), [], "the safe button has the focus");
-    assert_eq!(hands.press("p<Tab><Tab>db-primar<Tab><Tab><Enter>"), []);
+    assert_eq!(hands.press("R<Tab><Tab>db-primar<Tab><Tab><Enter>"), []);
     assert_eq!(
-        hands.press("<Esc>p<Tab><Tab>db-primary<Tab><Tab><Enter>"),
+        hands.press("<Esc>R<Tab><Tab>db-primary<Tab><Tab><Enter>"),
         [Effect::RunRestore(Box::new(restore_plan()))]
     );
 }
@@ -86,10 +86,10 @@ fn a_name_that_two_instances_carry_is_not_enough() {
     hands.part(Part::Instances(Ok(twins)));
     hands.press("p");
     restore_planned(&mut hands, Ok(restore_plan()));
-    assert_eq!(hands.press("p<Tab><Tab>db-primary<Tab><Tab><Enter>"), []);
+    assert_eq!(hands.press("R<Tab><Tab>db-primary<Tab><Tab><Enter>"), []);
     assert_eq!(
         hands
-            .press(&format!("<Esc>p<Tab><Tab>{DB}<Tab><Tab><Enter>"))
+            .press(&format!("<Esc>R<Tab><Tab>{DB}<Tab><Tab><Enter>"))
             .len(),
         1
     );

@@ -58,21 +58,66 @@ fn the_review_explains_each_decision() {
 }
 
 #[test]
+fn the_review_names_no_instance_without_its_id() {
+    for ((width, height), shown) in [((80, 24), "…00001"), ((120, 40), "db-primary …00001")] {
+        let screen = in_review().screen(width, height);
+        assert!(screen.contains(shown), "{screen}");
+    }
+}
+
+#[test]
+fn what_is_typed_reaches_the_field_wherever_the_focus_is_and_enter_carries_on() {
+    for moves in ["", "<Right>", "<Tab><Tab>", "<Down><Up>"] {
+        let mut hands = in_review();
+        hands.press("R");
+        hands.press(moves);
+        hands.press("dele");
+        for (width, height) in [(80, 24), (40, 10)] {
+            let screen = hands.screen(width, height);
+            assert!(screen.contains("still to type: te 4"), "{screen}");
+        }
+        // Not yet: it says what is missing, and nothing is lost.
+        assert_eq!(hands.press("<Enter>"), [], "{moves}");
+        assert!(notice(&hands).contains("te 4"), "{}", notice(&hands));
+        let effects = hands.press("te 4<Enter>");
+        assert_eq!(
+            effects,
+            [Effect::RunPrune(Box::new(prune_plan()))],
+            "{moves}"
+        );
+    }
+    // Wrong words: said, kept, and mended.
+    let mut hands = in_review();
+    assert_eq!(hands.press("Rdelete 5<Enter><Enter>"), []);
+    let screen = hands.screen(80, 24);
+    assert!(
+        screen.contains("│delete 5") && screen.contains("this is not delete 4"),
+        "{screen}"
+    );
+    assert_eq!(hands.press("<BS>4<Enter>").len(), 1);
+    // The box is there before anything is typed, and q and ? are characters.
+    let mut hands = in_review();
+    hands.press("Rq?");
+    let screen = hands.screen(80, 24);
+    assert!(screen.contains("│q?"), "{screen}");
+}
+
+#[test]
 fn p17_nothing_is_deleted_without_the_typed_word() {
     let mut hands = in_review();
-    assert_eq!(hands.press("p"), []);
+    assert_eq!(hands.press("R"), []);
     insta::assert_snapshot!("retention_confirm_80x24", hands.screen(80, 24));
     assert_eq!(hands.press("<Enter>"), [], "the safe button has the focus");
-    assert_eq!(hands.press("p<Right><Enter>"), [], "no word");
+    assert_eq!(hands.press("R<Right><Enter>"), [], "no word");
     assert!(notice(&hands).contains("delete 4"));
     for wrong in ["delete", "delete 2", "delete 40", "Delete 4", "yes"] {
         assert_eq!(
-            hands.press(&format!("<Esc>p<Tab><Tab>{wrong}<Tab><Tab><Enter>")),
+            hands.press(&format!("<Esc>R<Tab><Tab>{wrong}<Tab><Tab><Enter>")),
             [],
             "{wrong}"
         );
     }
-    let effects = hands.press("<Esc>p<Tab><Tab>delete 4<Tab><Tab><Enter>");
+    let effects = hands.press("<Esc>R<Tab><Tab>delete 4<Tab><Tab><Enter>");
     assert_eq!(
         effects,
         [Effect::RunPrune(Box::new(prune_plan()))],
@@ -85,7 +130,7 @@ fn p17_what_is_kept_by_hand_is_not_in_the_plan_that_runs() {
     let mut hands = in_review();
     hands.press("<Tab> ");
     insta::assert_snapshot!("retention_kept_by_hand_80x24", hands.screen(80, 24));
-    let effects = hands.press("p<Tab><Tab>delete 2<Tab><Tab><Enter>");
+    let effects = hands.press("R<Tab><Tab>delete 2<Tab><Tab><Enter>");
     let [Effect::RunPrune(plan)] = effects.as_slice() else {
         panic!("{effects:?}")
     };
@@ -97,7 +142,7 @@ fn p17_what_is_kept_by_hand_is_not_in_the_plan_that_runs() {
     assert_eq!(plan.doomed(), prune_plan().doomed()[2..]);
     let mut undone = in_review();
     undone.press("<Tab> k ");
-    let effects = undone.press("p<Tab><Tab>delete 4<Tab><Tab><Enter>");
+    let effects = undone.press("R<Tab><Tab>delete 4<Tab><Tab><Enter>");
     assert_eq!(
         effects,
         [Effect::RunPrune(Box::new(prune_plan()))],
@@ -106,7 +151,7 @@ fn p17_what_is_kept_by_hand_is_not_in_the_plan_that_runs() {
     let mut all = in_review();
     all.press("<Tab>  ");
     assert_eq!(
-        all.press("p<Tab><Tab>delete 0<Tab><Tab><Enter>"),
+        all.press("R<Tab><Tab>delete 0<Tab><Tab><Enter>"),
         [],
         "nothing left to delete"
     );
@@ -118,7 +163,7 @@ fn read_only_refuses_to_prune_and_says_why() {
     let mut who = identity();
     who.read_only = true;
     hands.part(Part::Identity(Ok(who)));
-    assert_eq!(hands.press("p"), []);
+    assert_eq!(hands.press("R"), []);
     assert!(notice(&hands).contains("read-only"), "{}", notice(&hands));
     assert_eq!(hands.press("<Tab><Tab>delete 4<Tab><Tab><Enter>"), []);
 }

@@ -30,6 +30,8 @@ pub struct Process {
     writes: Arc<AtomicU32>,
     /// Told of each write.
     step: Arc<watch::Sender<u32>>,
+    /// The jobs that it drives.
+    crew: Arc<Mutex<Vec<JobId>>>,
 }
 
 impl Process {
@@ -40,7 +42,33 @@ impl Process {
             died: Arc::default(),
             writes: Arc::default(),
             step: Arc::new(watch::Sender::new(0)),
+            crew: Arc::default(),
         }
+    }
+
+    /// From now on it drives these.
+    fn enlist(&self, jobs: &[JobId]) {
+        let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
+        crew.extend_from_slice(jobs);
+        self.stage.alive().extend(jobs.iter().cloned());
+    }
+
+    /// It drives these no more.
+    fn discharge(&self, jobs: &[JobId]) {
+        let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
+        crew.retain(|job| !jobs.contains(job));
+        self.stage.alive().retain(|job| !jobs.contains(job));
+    }
+
+    /// A process that ends takes everything with it.
+    fn end(&self) {
+        self.life.end();
+        let crew = self
+            .crew
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        self.discharge(&crew);
     }
 
     /// Its handle on a journal, at whose `death`th write it dies. Every write is a moment to look.
@@ -66,7 +94,8 @@ impl Process {
         if left.is_empty() {
             return;
         }
-        self.stage.alive().extend(jobs(&left));
+        let left = jobs(&left);
+        self.enlist(&left);
         let (updates, mut inbox) = mpsc::channel(16);
         let settling = async {
             let settled = recover::settle(ops, &updates).await;
@@ -76,8 +105,7 @@ impl Process {
         let drain = async { while inbox.recv().await.is_some() {} };
         let (settled, ()) = tokio::join!(settling, drain);
         drop(settled);
-        let left = jobs(&left);
-        self.stage.alive().retain(|job| !left.contains(job));
+        self.discharge(&left);
     }
 
     /// A start that only settles, as `jobs resume` does.
@@ -89,7 +117,6 @@ impl Process {
         let Some(ops) = self.stage.patiently(&self.life, mortal, None).await else {
             return;
         };
-        let left = self.stage.disown(journal);
         let me = self.clone();
         let settling = tokio::spawn(async move { me.settle(&ops, journal).await });
         let stop = settling.abort_handle();
@@ -102,10 +129,8 @@ impl Process {
         if !ended {
             self.stage.look.wrong(vec!["a start hangs".to_owned()]);
         }
-        self.life.end();
         stop.abort();
-        let left = jobs(&left);
-        self.stage.alive().retain(|job| !left.contains(job));
+        self.end();
     }
 
     /// Runs what the console is asked, to their end or its own.
@@ -126,9 +151,8 @@ impl Process {
             return;
         };
         let brakes = Arc::new(Brakes::default());
-        let crew = Arc::new(Mutex::new(Vec::new()));
         let mut all: JoinSet<()> = JoinSet::new();
-        let (me, asked, drives) = (self.clone(), console.clone(), crew.clone());
+        let (me, asked) = (self.clone(), console.clone());
         let pulled = brakes.clone();
         let work = all.spawn(async move {
             me.settle(&ops, asked.journal).await;
@@ -138,9 +162,8 @@ impl Process {
                 tokio::spawn(async move { me.abort(abort, &asked, &specs, brakes).await });
             }
             let watched = Watched {
-                stage: me.stage.clone(),
+                process: me.clone(),
                 brakes: pulled,
-                crew: drives,
             };
             let results = match &asked.run {
                 Some(limits) => watched.whole(&ops, &specs, limits).await,
@@ -159,11 +182,8 @@ impl Process {
         if !ended {
             self.stage.look.wrong(vec!["a console hangs".to_owned()]);
         }
-        // A process that ends takes everything with it.
-        self.life.end();
         work.abort();
-        let crew = crew.lock().unwrap_or_else(PoisonError::into_inner);
-        self.stage.alive().retain(|job| !crew.contains(job));
+        self.end();
     }
 
     /// Every job that was asked for has ended, and the journal says what the caller is told.
@@ -233,13 +253,13 @@ impl Process {
             .map(|(view, _)| view.spec.job.clone())
             .collect();
         if !mine.is_empty() {
-            stage.alive().extend(mine.iter().cloned());
+            other.enlist(&mine);
             let (updates, mut inbox) = mpsc::channel(16);
             let drain = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
             let settled = recover::settle_only(&ops, &updates, &mine).await;
             drop(settled);
             drain.abort();
-            stage.alive().retain(|job| !mine.contains(job));
+            other.discharge(&mine);
         }
         for (view, _) in &open {
             let freezing = (Phase::Preflight..=Phase::Thawing).contains(&view.phase);
@@ -254,7 +274,7 @@ impl Process {
                 drop(found);
             }
         }
-        other.life.end();
+        other.end();
     }
 }
 
@@ -301,19 +321,11 @@ impl Brakes {
 
 /// How a console drives its jobs.
 struct Watched {
-    stage: Stage,
+    process: Process,
     brakes: Arc<Brakes>,
-    /// The jobs that it drives.
-    crew: Arc<Mutex<Vec<JobId>>>,
 }
 
 impl Watched {
-    fn enlist(&self, job: &JobId) {
-        let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
-        crew.push(job.clone());
-        self.stage.alive().insert(job.clone());
-    }
-
     async fn whole(
         &self,
         ops: &Ops,
@@ -327,7 +339,7 @@ impl Watched {
             }
         };
         let token = |job: &JobId| {
-            self.enlist(job);
+            self.process.enlist(std::slice::from_ref(job));
             let spec = specs.iter().find(|spec| spec.job == *job);
             self.brakes.token(job, spec.map(|spec| &spec.instance))
         };
@@ -338,7 +350,7 @@ impl Watched {
     async fn single(&self, ops: &Ops, specs: &[JobSpec]) -> Vec<Told> {
         let mut jobs = JoinSet::new();
         for spec in specs {
-            self.enlist(&spec.job);
+            self.process.enlist(std::slice::from_ref(&spec.job));
             let token = self.brakes.token(&spec.job, Some(&spec.instance));
             let (updates, _) = mpsc::channel(1);
             jobs.spawn(backup::run_job(ops.clone(), spec.clone(), updates, token));

@@ -34,6 +34,50 @@ pub enum Theme {
     Lost,
 }
 
+/// How faults are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Draw {
+    /// Every fault as likely in every story. Seeds that failed under this draw keep their meaning.
+    Even,
+    /// Each story has weights of its own: some faults never, some again and again, so that what is rare meets its like.
+    Swarm,
+}
+
+/// What a story is drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seed {
+    pub number: u64,
+    pub draw: Draw,
+    /// Of this kind, whatever the number says.
+    pub theme: Option<Theme>,
+}
+
+#[cfg(test)]
+impl Seed {
+    pub fn of(number: u64) -> Self {
+        Self {
+            number,
+            draw: Draw::Swarm,
+            theme: None,
+        }
+    }
+}
+
+/// The flags by which the example draws it.
+impl std::fmt::Display for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "--seed {}", self.number)?;
+        if self.draw != Draw::Swarm {
+            write!(f, " --draw {}", self.draw)?;
+        }
+        match self.theme {
+            Some(theme) => write!(f, " --story {theme}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Theme {
     fn drawn(rng: &mut fastrand::Rng) -> Self {
         match rng.u8(0..20) {
@@ -52,14 +96,19 @@ impl Theme {
 
 impl Story {
     /// The story of a seed.
-    pub fn of(seed: u64) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed ^ 0x5eed_0f0f_1234_9876);
+    pub fn of(seed: Seed) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed.number ^ 0x5eed_0f0f_1234_9876);
         let theme = Theme::drawn(&mut rng);
-        Self::about(theme, seed)
+        let mut story = Self::about(seed.theme.unwrap_or(theme), seed.number);
+        if seed.draw == Draw::Swarm {
+            let mut rng = fastrand::Rng::with_seed(seed.number ^ 0x5aa2_2222_1771_0429);
+            swarm(&mut rng, &mut story);
+        }
+        story
     }
 
-    /// The story of a seed with that theme.
-    pub fn about(theme: Theme, seed: u64) -> Self {
+    /// The story of a number with that theme, every fault as likely as another.
+    fn about(theme: Theme, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x0dd5_eed5_4321_6789);
         let rng = &mut rng;
         let count = match theme {
@@ -104,8 +153,7 @@ impl Story {
         };
         match theme {
             Theme::Plain | Theme::Run => {}
-            // Documents of other makers lay no stone: a second delivery freezes again, and nobody hears of it.
-            Theme::Foreign => story.plan.faults.retain(|entry| entry.kind != Kind::Twice),
+            Theme::Foreign => story.plan.faults.retain(lays_no_trap),
             Theme::Abort => {
                 first.aborts = (0..rng.usize(1..3)).map(|_| abort(rng, count)).collect();
             }
@@ -332,25 +380,35 @@ fn plan(rng: &mut fastrand::Rng) -> Plan {
     }
 }
 
+/// What faults befall.
+const CALLS: [&str; 7] = [
+    "CreateSnapshots",
+    "SendCommand",
+    "GetCommandInvocation",
+    "CreateTags",
+    "DescribeSnapshots",
+    "DescribeInstances",
+    "*",
+];
+const COMMANDS: [&str; 5] = ["dry-run", "pre-script", "snapshot", "post-script", "*"];
+/// Kinds of faults, some of them twice because they are more likely.
+const KINDS: u8 = 16;
+
 fn entry(rng: &mut fastrand::Rng) -> Entry {
-    let calls = [
-        "CreateSnapshots",
-        "SendCommand",
-        "GetCommandInvocation",
-        "CreateTags",
-        "DescribeSnapshots",
-        "DescribeInstances",
-        "*",
-    ];
-    let commands = ["dry-run", "pre-script", "snapshot", "post-script", "*"];
-    let call = calls[rng.usize(0..calls.len())];
-    let command = commands[rng.usize(0..commands.len())];
+    let call = CALLS[rng.usize(0..CALLS.len())];
+    let command = COMMANDS[rng.usize(0..COMMANDS.len())];
+    fault(rng, call, command, None)
+}
+
+/// Of that kind, or of any.
+fn fault(rng: &mut fastrand::Rng, call: &str, command: &str, kind: Option<u8>) -> Entry {
     // Most are late by seconds, some by hours.
     let late = match rng.u8(0..8) {
         0 => rng.u64(40_000..7_200_000),
         _ => rng.u64(1_000..40_000),
     };
-    let (on, kind, ms) = match rng.u8(0..16) {
+    let kind = kind.unwrap_or_else(|| rng.u8(0..KINDS));
+    let (on, kind, ms) = match kind {
         0 => (call, Kind::Throttled, 0),
         1 => (call, Kind::Unavailable, 0),
         2 => (call, Kind::Broken, 0),
@@ -378,4 +436,57 @@ fn entry(rng: &mut fastrand::Rng) -> Entry {
         code: String::new(),
         status: 400,
     }
+}
+
+/// One to three of `all`.
+fn some<T: Copy>(rng: &mut fastrand::Rng, all: &[T]) -> Vec<T> {
+    let often = rng.usize(1..=3);
+    (0..often).map(|_| all[rng.usize(0..all.len())]).collect()
+}
+
+/// Gives a story weights of its own: a few kinds of faults on a few calls and commands, many of them or few; its people
+/// busy or idle.
+fn swarm(rng: &mut fastrand::Rng, story: &mut Story) {
+    let (kinds, calls, commands) = {
+        let kinds: Vec<u8> = (0..KINDS).collect();
+        (some(rng, &kinds), some(rng, &CALLS), some(rng, &COMMANDS))
+    };
+    let count = [0, 1, 2, 3, 5, 9][rng.usize(0..6)];
+    story.plan.faults = (0..count)
+        .map(|_| {
+            let call = calls[rng.usize(0..calls.len())];
+            let command = commands[rng.usize(0..commands.len())];
+            let kind = kinds[rng.usize(0..kinds.len())];
+            let mut entry = fault(rng, call, command, Some(kind));
+            // The calls of a job that matter come late, and more than once.
+            let late = [1, 4, 12][rng.usize(0..3)];
+            entry.skip = rng.u32(0..late);
+            entry
+        })
+        .collect();
+    let wishes = story.wishes.len();
+    for console in &mut story.consoles {
+        if rng.u8(0..4) == 0 {
+            console.aborts = (0..rng.usize(0..4)).map(|_| abort(rng, wishes)).collect();
+        }
+        // Late in the life of a job, where it is judged and labelled.
+        if rng.u8(0..4) == 0 {
+            console.death = Some(rng.u32(10..50));
+        }
+    }
+    if rng.u8(0..4) == 0 {
+        story.deaths = (0..rng.usize(1..4)).map(|_| rng.u32(1..16)).collect();
+    }
+    // Somebody comes by while others are still at it.
+    if rng.u8(0..3) == 0 {
+        story.gap = Duration::from_millis(rng.u64(10..3_000));
+    }
+    if story.wishes.iter().any(|wish| wish.document.is_some()) {
+        story.plan.faults.retain(lays_no_trap);
+    }
+}
+
+/// Documents of other makers do not note that they were delivered: a second delivery freezes again, and nobody hears of it.
+fn lays_no_trap(entry: &Entry) -> bool {
+    entry.kind != Kind::Twice
 }

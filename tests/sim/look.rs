@@ -48,9 +48,6 @@ struct Memory {
     labelled: BTreeMap<String, Labelled>,
 }
 
-/// Of what a label above `crash` says, these links of the evidence are the last and the least.
-const LINKS: [&str; 3] = ["frozen", "own-thaw", "failsafe-quiet"];
-
 impl Look {
     pub fn new(
         lab: &Lab,
@@ -146,7 +143,7 @@ impl Look {
                 && !view.thaw_uncertain
                 && owed
                 && view.set.iter().any(member)
-                && LINKS.iter().all(|name| holds(view, name))
+                && view.evidence.tells_of_the_thaw()
         });
         Labelled {
             job: taken.job.clone(),
@@ -329,7 +326,7 @@ impl Memory {
         } else if let Some(since) = self.uncertain.remove(&job) {
             let evidence = &view.evidence;
             let told = [&evidence.pre_command, &evidence.post_command].into_iter();
-            let told = match LINKS.iter().all(|name| holds(view, name)) {
+            let told = match evidence.tells_of_the_thaw() {
                 true => told.flatten().map(ToString::to_string).collect(),
                 false => Vec::new(),
             };
@@ -341,10 +338,4 @@ impl Memory {
             });
         }
     }
-}
-
-/// Whether a link of its chain is on the job's record, and holds.
-fn holds(view: &JobView, name: &str) -> bool {
-    let links = &view.evidence.links;
-    links.iter().any(|link| link.name == name && link.holds)
 }

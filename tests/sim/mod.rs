@@ -7,7 +7,9 @@ mod console;
 pub mod draw;
 pub mod eye;
 mod line;
+pub mod list;
 mod look;
+pub mod shrink;
 mod stage;
 pub mod story;
 mod theirs;
@@ -82,7 +84,8 @@ async fn later_lives(stage: &Stage, story: &Story, journal: usize, storm: tokio:
     let (mut fair, mut pause) = (0, story.gap);
     while fair < STARTS + THEIR_STARTS {
         let left = stage.disown(journal);
-        if left.is_empty() {
+        // What another process drives (`jobs abort`) may be left by it as well.
+        if left.is_empty() && !stage.is_driven(journal) {
             return;
         }
         if fair >= STARTS {
@@ -99,9 +102,11 @@ async fn later_lives(stage: &Stage, story: &Story, journal: usize, storm: tokio:
             PAUSE
         };
         fair += u32::from(!storms);
-        Process::new(stage)
-            .resume(journal, deaths.next(), story.storm)
-            .await;
+        if !left.is_empty() {
+            Process::new(stage)
+                .resume(journal, deaths.next(), story.storm)
+                .await;
+        }
     }
     let left = stage.disown(journal).len();
     if left > 0 {

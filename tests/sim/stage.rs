@@ -194,6 +194,17 @@ impl Stage {
         self.alive.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a living process drives an open job of that journal.
+    pub fn is_driven(&self, journal: usize) -> bool {
+        let scope = self.specs.iter().flatten().next().map(|spec| &spec.scope);
+        let (Some(scope), Ok(journal)) = (scope, self.journal(journal)) else {
+            return false;
+        };
+        let open = journal.open_jobs(scope).unwrap_or_default();
+        open.iter()
+            .any(|(view, _)| self.alive().contains(&view.spec.job))
+    }
+
     /// Gives the open jobs that no living console drives the owner that they would have after the death of a real
     /// process, and says which they are.
     pub fn disown(&self, journal: usize) -> Vec<JobSpec> {
@@ -223,7 +234,7 @@ impl Stage {
 
     /// Lets come what the story has in store; after its storm everything is fair.
     pub fn weather(&self, story: &Story) {
-        story.plan.apply(&self.lab, story.seed);
+        story.shown().plan.apply(&self.lab, story.seed);
         for fault in &story.faults {
             self.lab.faults().inject(fault.clone());
         }
@@ -235,7 +246,7 @@ impl Stage {
                 self.instances.ours.unguard(spec.instance.as_str());
             }
         }
-        for outage in &story.outages {
+        for outage in &story.shown().outages {
             tokio::spawn(trouble(self.lab.clone(), self.dark.clone(), *outage));
         }
         let (lab, storm) = (self.lab.clone(), story.storm);

@@ -160,4 +160,17 @@ impl Story {
             .iter()
             .all(|console| console.ahead_s == 0 && console.jump.is_none())
     }
+
+    /// Without what was cut out of it (`shrink`).
+    pub fn shown(&self) -> Self {
+        let mut story = self.clone();
+        story.plan.faults.retain(|entry| entry.times > 0);
+        story.outages.retain(|outage| !outage.lasting.is_zero());
+        story.deaths.retain(|death| *death < u32::MAX);
+        for console in &mut story.consoles {
+            let cut = Moment::Write(u32::MAX);
+            console.aborts.retain(|abort| abort.at != cut);
+        }
+        story
+    }
 }

@@ -18,7 +18,7 @@ make_state_root() {
 
 # Systems Manager may deliver a command twice, or late; Data Lifecycle Manager may try an execution again, with another command. So there are two
 # kinds of stones, and neither pre-script nor snapshot gets past one that is meant for it:
-#   seen.COMMAND  this command was delivered once, whatever came of it
+#   seen.COMMAND  this command was delivered once, whatever came of it: refused because another job is at work, failed, killed or frozen
 #   over.JOB      the job was frozen once, or post-script ended it. In it: `fired` or `released`, and the number of the job's last event
 # The agent runs the script below a directory that bears the command's id. Where no id can be had the job's stands for it, so a failed pre-script cannot
 # be tried again under that id. Without either (job `dlm`) nothing tells one delivery from the next.
@@ -30,6 +30,17 @@ find_delivery() {
         ;;
     esac
     case $DELIVERY in '' | *[!A-Za-z0-9-]*) DELIVERY=$JOB ;; esac
+}
+
+# delivered: note that this command was delivered, before anything else can end it. 1 when that cannot be noted. REPEATED: it was noted before.
+delivered() {
+    find_delivery
+    REPEATED=no
+    if [ "$DELIVERY" = dlm ]; then return; fi
+    # Of deliveries at the same moment one makes it.
+    (set -C; : >"$JOBS/seen.$DELIVERY") 2>/dev/null && return
+    REPEATED=yes
+    [ -e "$JOBS/seen.$DELIVERY" ]
 }
 
 # over [WORD]: the stone of the job in S, or of JOB where there is none. 1 when it cannot be laid.
@@ -87,12 +98,11 @@ take_lock() {
         S=''
         if [ $TL_RC -eq 0 ]; then rm -f "$JOBS/active"; fi
     fi
-    find_delivery
     if read_stone; then
         BUSY_CODE=over
     elif [ "$AT_WORK" = "$JOB" ]; then
         BUSY_CODE=already-frozen
-    elif [ "$DELIVERY" != dlm ] && [ -e "$JOBS/seen.$DELIVERY" ]; then
+    elif [ "$REPEATED" = yes ]; then
         BUSY_CODE=repeated
     elif [ -n "$AT_WORK" ]; then
         BUSY_CODE=busy
@@ -100,7 +110,7 @@ take_lock() {
         process $$
         LOCK_VALUE="$JOB:$$:$PROC_START"
         rm -rf "${JOBS:?}/$JOB"
-        if ! mkdir -m 700 "$JOBS/$JOB" 2>/dev/null || ! mark "$JOBS/seen.$DELIVERY" || ! ln -s "$LOCK_VALUE" "$JOBS/active"; then
+        if ! mkdir -m 700 "$JOBS/$JOB" 2>/dev/null || ! ln -s "$LOCK_VALUE" "$JOBS/active"; then
             BUSY_CODE=arm-failed
         fi
     fi
@@ -301,10 +311,10 @@ begin() {
     check_parameters
     choose_state_root || :
     find_tools
-    if [ -n "$MISSING" ] || [ -z "$JOBS" ] || ! make_state_root; then
+    if [ -z "$JOBS" ] || ! make_state_root || ! delivered || [ -n "$MISSING" ]; then
         hello
         check_tools
-        refuse arm-failed "$JOBS is not a directory of root's alone"
+        refuse arm-failed "$JOBS is full, or not a directory of root's alone"
     fi
     take_lock
     case $? in
@@ -338,7 +348,9 @@ begin() {
     note_process $$ foreground
     if autonomous; then must autonomous yes; fi
     # The guard and the holder run a copy in memory, so that no frozen or slow disk lies under their own text.
-    if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script"; then refuse arm-failed 'the script cannot read its own file'; fi
+    if ! grep -q 'freezeframe' "$0" 2>/dev/null || ! cp "$0" "$S/script" 2>/dev/null; then
+        refuse arm-failed "the script cannot copy itself into $JOBS"
+    fi
     pin_mounts
     sync_mounts
     "$SETSID" "$SH" "$S/script" --guard "$S" </dev/null >/dev/null 2>&1 &

@@ -72,7 +72,7 @@ impl Job {
                 !trace.left_nothing_held() || !trace.has_error("busy")
             }
             CommandEnd::Success | CommandEnd::Failed { .. } | CommandEnd::Cancelled { .. } => {
-                !trace.left_nothing_held()
+                !trace.left_nothing_held() || trace.may_begin_again()
             }
             CommandEnd::TimedOut { may_have_run: true } | CommandEnd::Lost(_) => true,
         };

@@ -145,6 +145,14 @@ impl Job {
             call: self.order,
             snapshots: &self.made,
         });
+        // What proves the thaw to a label leaves no doubt about it either.
+        if self.thaw_uncertain
+            && !self.spec.foreign
+            && !self.found_frozen
+            && report.tells_of_the_thaw()
+        {
+            self.thaw_proven(now);
+        }
         self.evidence = report;
         self.judged = judged;
         self.set = self

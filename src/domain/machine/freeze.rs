@@ -143,7 +143,9 @@ impl Job {
         // pre-script: then the first one's freeze may stand.
         let clean = match &outcome.ended {
             CommandEnd::Failed { exit } => {
-                told.trace.failed_cleanly() && (*exit != 204 || told.trace.has_error("busy"))
+                told.trace.failed_cleanly()
+                    && (*exit != 204 || told.trace.has_error("busy"))
+                    && !told.trace.may_begin_again()
             }
             // What has said something has run, whatever Systems Manager believes.
             CommandEnd::NeverDelivered => told.trace.lines.is_empty(),
@@ -351,6 +353,7 @@ impl Job {
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
+        self.found_frozen |= told.trace.any_probed_frozen();
         // One that ran before its pre-script had ended released nothing of what that froze afterwards.
         let after = conclusive || self.posts_after.contains(&outcome.command);
         self.released |= self.spec.foreign && told.succeeded && after;
@@ -362,10 +365,10 @@ impl Job {
         // Where the operator stopped it before anything was frozen, "no such job" is what was wanted.
         let wanted = self.cancelled
             && told.trace.has_error("not-frozen")
-            && self
-                .pre_told
-                .as_ref()
-                .is_none_or(|pre| pre.trace.frozen_mounts().is_empty());
+            && self.pre_told.as_ref().is_none_or(|pre| {
+                let frozen = pre.trace.frozen_mounts();
+                frozen.iter().all(|mount| pre.trace.leaves_open(mount))
+            });
         let over = matches!(thawed, Thawed::Yes);
         let instance = self.spec.instance.to_string();
         let problem = match over && self.released_by_another && told.trace.has_error("not-frozen") {
@@ -427,7 +430,13 @@ impl Job {
     fn thaw_at_last(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
         todo.push(Effect::Disarm(Timer::Thaw));
         let wait = self.failsafe_certain_at(now) - now;
-        if self.posts <= POSTS && wait > chrono::TimeDelta::zero() {
+        // It froze and thawed, and told so: no later `post-script` can tell more.
+        let told = self.told_that_nothing_is_held();
+        let ran = |told: &Told| told.trace.is_armed();
+        if told && self.pre_told.as_ref().is_some_and(ran) {
+            self.frozen_since = None;
+            self.thaw_over(now, todo);
+        } else if self.posts <= POSTS && wait > chrono::TimeDelta::zero() {
             self.posts = POSTS;
             self.post = Post::Pausing;
             // A second more, so that the timer cannot run out just before the moment.
@@ -435,6 +444,8 @@ impl Job {
             arm(todo, Timer::ThawRetry, wait);
             // From then on `posts` is above the limit: this is the last.
             self.posts += 1;
+        } else if told {
+            self.thaw_over(now, todo);
         } else {
             self.thaw_uncertain = true;
             self.fail_record(Problem::new(
@@ -445,6 +456,17 @@ impl Job {
             ));
             self.thaw_over(now, todo);
         }
+    }
+
+    /// Whether the command that freezes has said to its last line that it left nothing held, and can neither go on nor
+    /// be the second delivery of one that did not.
+    fn told_that_nothing_is_held(&self) -> bool {
+        let nothing =
+            |told: &Told| told.trace.left_nothing_held() && !told.trace.is_of_a_second_delivery();
+        !self.spec.foreign
+            && !self.found_frozen
+            && self.pre == (Pre::Ended { conclusive: true })
+            && self.pre_told.as_ref().is_some_and(nothing)
     }
 
     fn proves_thawed(&self, post: &Trace, conclusive: bool) -> Thawed {
@@ -463,7 +485,14 @@ impl Job {
             .map(|m| m.mount.as_str())
             .collect();
         let thawed = post.thawed_mounts();
-        let open = |mount: &str| !thawed.contains(&mount) && post.probed(mount) != Some(false);
+        // What froze it may have thawed it as well, and told so: in autonomous mode, and where it failed half-way.
+        let undone = |mount: &str| {
+            let pre = self.pre_told.as_ref().filter(|_| !self.spec.foreign);
+            pre.is_some_and(|told| told.trace.leaves_open(mount))
+        };
+        let open = |mount: &str| {
+            !thawed.contains(&mount) && post.probed(mount) != Some(false) && !undone(mount)
+        };
         let not_frozen = post.has_error("not-frozen");
         let fired = post.fired() == Some(true);
         if not_frozen && !fired && thawed.is_empty() {

@@ -561,6 +561,51 @@ fn another_job_at_work_is_not_ours_to_thaw_but_a_second_delivery_is() {
     }
 }
 
+/// What was refused for want of room for its notes could not even note that it was delivered: a second delivery would
+/// freeze, unless `post-script` has put on the instance's record that the job is over.
+#[test]
+fn what_may_begin_again_after_its_refusal_is_followed_by_a_post_script() {
+    let refused = |lines: &[&str], exit| {
+        let error = r#"error "code":"arm-failed","text":"no room in /run/freezeframe""#;
+        let end = format!(r#"end "outcome":"refused","exit":{exit}"#);
+        let hello = hello("pre-script");
+        let mut all = vec![hello.as_str()];
+        all.extend(lines);
+        all.extend([error, end.as_str()]);
+        Event::PreEnded(outcome(CommandEnd::Failed { exit }, ff1(1, &all)))
+    };
+    let posts = |event: Event| {
+        let mut s = Story::quiescing(OnFailure::Skip);
+        s.tell(event);
+        s.count(&Effect::SendPost)
+    };
+    assert_eq!(posts(refused(&[], 206)), 1);
+    // It was armed: by then it had noted it.
+    assert_eq!(posts(refused(&[ARMED, QUIET], 201)), 0);
+
+    // Where nothing can be noted at all, nothing can be frozen any more once the failsafe of a second delivery has acted.
+    let mut s = Story::quiescing(OnFailure::Skip);
+    s.tell(refused(&[], 206));
+    for _ in 0..5 {
+        let error = r#"error "code":"busy","text":"no room to note that the job is over""#;
+        let end = r#"end "outcome":"failed","exit":202"#;
+        let said = ff1(1, &[&hello("post-script"), error, end]);
+        s.tell(Event::PostEnded(outcome(
+            CommandEnd::Failed { exit: 202 },
+            said,
+        )));
+        s.second += 30;
+        s.tell(Event::TimedOut(Timer::ThawRetry));
+    }
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(
+        (view.verdict, view.thaw_uncertain),
+        (Some(Verdict::Failed), false)
+    );
+    assert!(s.second > 75, "not before the failsafe is certain");
+}
+
 #[test]
 fn a_lost_pre_script_is_not_taken_for_absent_before_the_failsafe_is_certain() {
     let mut s = Story::quiescing(OnFailure::Skip);

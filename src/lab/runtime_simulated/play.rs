@@ -18,7 +18,7 @@ use crate::lab::runtime::Invocation;
 /// Output limits of the agent, in characters.
 const STDOUT_LIMIT: usize = 24_000;
 /// Version of the documents that are imitated.
-const DOCUMENT_VERSION: u32 = 3;
+const DOCUMENT_VERSION: u32 = 4;
 
 /// One performance of one command.
 pub(super) struct Play<'a> {
@@ -305,17 +305,18 @@ impl<'a> Play<'a> {
             }
             let holder = machine.hold.as_ref().map(|hold| hold.job.as_str());
             let at_work = "a freezeframe job is at work on this instance";
+            // Noted before anything else: whatever ends this delivery, a second one finds the note.
+            let repeated = !machine.seen.insert(self.invocation.command_id.clone());
             if machine.over.contains_key(&self.job) {
                 Some(("over", "this job is over on this instance"))
             } else if holder == Some(&self.job) {
                 Some(("already-frozen", at_work))
-            } else if machine.seen.contains(&self.invocation.command_id) {
+            } else if repeated {
                 let text = "this command was delivered before; it does its work once";
                 Some(("repeated", text))
             } else if holder.is_some() {
                 Some(("busy", at_work))
             } else {
-                machine.seen.insert(self.invocation.command_id.clone());
                 None
             }
         });

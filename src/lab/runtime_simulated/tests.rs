@@ -458,6 +458,31 @@ async fn what_failed_or_has_no_id_may_be_tried_again_with_another_command() {
     assert_eq!(exit, 0);
 }
 
+/// Refused because another job was at work, and delivered again when that job is over: the seed 702219.
+#[tokio::test(start_paused = true)]
+async fn p23_a_command_that_was_refused_freezes_nothing_when_it_is_delivered_again() {
+    let (_lab, runtime) = lab(WORLD).await;
+    for (n, command) in [(1, "pre-script"), (2, "snapshot")] {
+        let other = format!("{n}2345678-2222-4333-8444-555555555555");
+        let other = [("executionId", other.as_str())];
+        let (exit, _) = play(&runtime, invocation("pre-script", &other)).await;
+        assert_eq!(exit, 0);
+        let refused = invocation(command, &[]);
+        let (exit, events) = play(&runtime, refused.clone()).await;
+        assert_eq!((exit, &events[1]["code"]), (204, &"busy".into()));
+        let (exit, _) = play(&runtime, invocation("post-script", &other)).await;
+        assert_eq!(exit, 0);
+        let before = runtime.history(INSTANCE);
+        let again = Invocation {
+            again: true,
+            ..refused
+        };
+        let (exit, events) = play(&runtime, again).await;
+        assert_eq!((exit, &events[1]["code"]), (204, &"repeated".into()));
+        assert_eq!(runtime.history(INSTANCE), before, "nothing happened");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_job_whose_failsafe_fired_is_over_and_says_so_each_time() {
     let (lab, runtime) = lab(WORLD).await;

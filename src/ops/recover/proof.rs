@@ -44,14 +44,7 @@ impl Proof {
     /// Whether the instance itself told that all was frozen, that our own thaw ended every freeze, that the failsafe stood
     /// down after it, and nothing else: what proves that to a label leaves no doubt either.
     pub(super) fn tells_of_the_thaw(&self) -> bool {
-        let holds = |name: &str| {
-            let links = &self.report.links;
-            links.iter().any(|link| link.name == name && link.holds)
-        };
-        !self.found_frozen
-            && ["frozen", "own-thaw", "failsafe-quiet"]
-                .iter()
-                .all(|name| holds(name))
+        !self.found_frozen && self.report.tells_of_the_thaw()
     }
 }
 

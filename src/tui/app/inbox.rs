@@ -97,7 +97,7 @@ impl App {
     fn settling(&mut self, job: JobView, now: DateTime<Utc>) -> Vec<Request> {
         let elsewhere = self.current != ScreenId::Jobs;
         if let Some(doing) = job.waiting.as_ref().filter(|_| elsewhere) {
-            let name = &job.spec.instance_name;
+            let name = self.world.named_of(&job);
             self.notice = Some(Notice::Info(format!("left open, {name}: {doing}")));
         }
         let ends = self.ends(&job);

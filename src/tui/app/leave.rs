@@ -108,6 +108,10 @@ impl Screen for Leave {
         self.now(cx).handles(action, cx)
     }
 
+    fn says(&self, action: Action, cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+        self.now(cx).says(action, cx)
+    }
+
     fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
         if cx.world.busy().is_empty() {
             self.idle.act(action, cx)

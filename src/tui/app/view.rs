@@ -98,12 +98,8 @@ fn tabs(app: &App) -> Vec<(String, String, bool)> {
     screens
         .into_iter()
         .map(|(action, id)| {
-            let key = keymap::BINDINGS
-                .iter()
-                .find(|b| b.action == action)
-                .and_then(|b| b.keys.first())
-                .map(|key| key.label())
-                .unwrap_or_default();
+            let key = keymap::key_of(action).map(keymap::Key::label);
+            let key = key.unwrap_or_default();
             (key, id.to_string(), app.current == id)
         })
         .collect()
@@ -127,10 +123,14 @@ fn notice_lines(notice: &Notice, cells: usize) -> Vec<String> {
 /// The keys that work, as many as fit; the rest is behind `?`, which is always shown where it works.
 fn view_keys(frame: &mut Frame<'_>, area: Rect, app: &App, now: DateTime<Utc>) {
     let shown = app.shown_keys(now);
+    let cx = app.cx(now);
     let refused = app.world.writes_refused().is_some();
     let label = |entry: &(Vec<keymap::Key>, Action)| {
         let key = entry.0.first().map(|key| key.label()).unwrap_or_default();
         let word = match entry.1 {
+            action if app.top().says(action, &cx).is_some() => {
+                app.top().says(action, &cx).map_or("", |(word, _)| word)
+            }
             Action::Open if app.top().is_dialog() || app.top().typing() => "ok",
             action => action.word(),
         };

@@ -12,6 +12,7 @@ use crate::domain::inventory::Image;
 use crate::domain::job::{JobView, OnFailure, Phase};
 use crate::domain::level::Level;
 use crate::domain::mode::AskedMode;
+use crate::domain::naming::{self, Names};
 use crate::domain::problem::Problem;
 use crate::domain::proof::{self, MemberProof};
 use crate::domain::set::{self, SnapshotSet};
@@ -140,6 +141,10 @@ pub struct World {
     by_volume: HashMap<VolumeId, VolumeBackups>,
     /// Row of each instance (derived).
     instance_rows: HashMap<InstanceId, usize>,
+    /// Names of instances, those of jobs whose instance is gone too (derived).
+    names: Names,
+    /// Names of volumes (derived).
+    volume_names: Names,
 }
 
 impl World {
@@ -173,6 +178,38 @@ impl World {
     /// The instance's name, or its id when it is not (or no longer) there.
     pub fn instance_name<'a>(&'a self, id: &'a InstanceId) -> &'a str {
         self.instance(id).map_or(id.as_str(), Instance::name)
+    }
+
+    /// The instance where it is shown: by its name, with the end of its id where another has that name too.
+    pub fn named(&self, id: &InstanceId) -> String {
+        self.names.show(self.name(id), id.as_str())
+    }
+
+    /// The instance where something is frozen, restored or deleted: its name, and the end of its id always.
+    pub fn named_short(&self, id: &InstanceId) -> String {
+        naming::short(self.name(id), id.as_str())
+    }
+
+    /// The same with its whole id.
+    pub fn named_full(&self, id: &InstanceId) -> String {
+        naming::full(self.name(id), id.as_str())
+    }
+
+    /// The instance of a job as [`World::named`] shows it, by the name that it had then.
+    pub fn named_of(&self, job: &JobView) -> String {
+        let spec = &job.spec;
+        self.names
+            .show(Some(&spec.instance_name), spec.instance.as_str())
+    }
+
+    /// The volume as [`World::named`] shows instances.
+    pub fn which(&self, volume: &Volume) -> String {
+        self.volume_names
+            .show(volume.tags.name(), volume.id.as_str())
+    }
+
+    fn name(&self, id: &InstanceId) -> Option<&str> {
+        self.instance(id).and_then(|i| i.tags.name())
     }
 
     /// The instance's newest set of whose level more is known than that somebody wrote it.
@@ -411,6 +448,7 @@ impl World {
             rows
         });
         self.jobs.answer(read, now);
+        self.note_names();
         self.weigh_sets();
     }
 
@@ -431,6 +469,8 @@ impl World {
             members.map(|m| (m.snapshot.clone(), m.level)).collect()
         };
         let id = job.spec.job.clone();
+        self.names
+            .note(Some(&job.spec.instance_name), job.spec.instance.as_str());
         let jobs = self.jobs.data.get_or_insert_with(Vec::new);
         let moved = match jobs.iter_mut().find(|j| j.spec.job == id) {
             Some(old) => {
@@ -461,6 +501,7 @@ impl World {
             .enumerate()
             .map(|(i, row)| (row.id.clone(), i))
             .collect();
+        self.note_names();
         self.sets = set::group(self.snapshots());
         self.borne = self.sets.iter().map(|set| set.level).collect();
         self.weigh_sets();
@@ -483,6 +524,23 @@ impl World {
                 .or_insert(new);
         }
         self.by_volume = by_volume;
+    }
+
+    /// Works out again who has which name.
+    fn note_names(&mut self) {
+        let mut names = Names::default();
+        for row in self.instances() {
+            names.note(row.tags.name(), row.id.as_str());
+        }
+        for job in self.jobs() {
+            names.note(Some(&job.spec.instance_name), job.spec.instance.as_str());
+        }
+        self.names = names;
+        let mut names = Names::default();
+        for row in self.volumes() {
+            names.note(row.tags.name(), row.id.as_str());
+        }
+        self.volume_names = names;
     }
 
     /// Works out again what may be claimed of each set: what the journal bears out where it is known to have the

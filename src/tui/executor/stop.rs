@@ -45,7 +45,7 @@ pub(super) async fn elsewhere(
         return on_record();
     };
     let refused = |cause: &str, mend: &str| {
-        let what = format!("stop the job of {}", view.spec.instance_name);
+        let what = format!("stop the job of {}", view.spec.named());
         Err(Problem::new(Kind::State, what, cause, mend))
     };
     if ops.journal.is_of_own_world() {

@@ -158,7 +158,10 @@ fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
         None => Cell::styled("never", Role::Warn),
     };
     vec![
-        Cell::new(instance.tags.name().unwrap_or("—")),
+        match instance.tags.name() {
+            Some(_) => Cell::new(cx.world.named(&instance.id)),
+            None => Cell::new("—"),
+        },
         Cell::styled(instance.id.as_str(), Role::Muted),
         Cell::styled(instance.state.as_str(), state_role),
         Cell::new(instance.platform.to_string()),
@@ -299,7 +302,7 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
             .map(|(key, value)| Entry::pair(key, value)),
     );
     Details::new(
-        format!("Instance {}", instance.name()),
+        format!("Instance {}", world.named(&instance.id)),
         instance.id.as_str(),
         world.arn("instance", instance.id.as_str()),
         out,
@@ -327,7 +330,7 @@ impl Screen for Fleet {
     }
 
     fn purpose(&self) -> &'static str {
-        "Your instances: mark those to snapshot (space), then a and s; and see how old each one's last proven set is."
+        "Your instances: mark those to snapshot (space), then s; and see how old each one's last proven set is."
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
@@ -403,7 +406,7 @@ impl Screen for Fleet {
         if let Subject::Instance(id) = subject
             && !self.list.table.select(id.as_str())
         {
-            let name = cx.world.instance_name(&id);
+            let name = cx.world.named(&id);
             return vec![Request::Say(format!("{name} is not among the rows shown"))];
         }
         Vec::new()
@@ -425,7 +428,7 @@ impl Screen for Fleet {
         if self.list.typing() {
             return Vec::new();
         }
-        let name = instance.name();
+        let name = cx.world.named(&instance.id);
         let item = |action, label: String| MenuItem {
             action,
             label,
@@ -433,7 +436,7 @@ impl Screen for Fleet {
         };
         let marked = self.list.table.marked_count().0;
         let whom = match marked {
-            0 => name.to_owned(),
+            0 => name.clone(),
             1 => "the marked instance".to_owned(),
             n => format!("{n} marked instances"),
         };

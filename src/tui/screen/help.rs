@@ -1,6 +1,5 @@
 //! Help for the screen below, and the `a` menu. Both are made from what works there.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -21,12 +20,15 @@ const LEGEND: &[&str] = &[
     "> is the cursor, * a mark, + a row of the range being marked.",
 ];
 
+/// Keys that work, what they mean, and that in a few words.
+pub type Shown = (Vec<Key>, Action, &'static str);
+
 /// The help page.
 pub struct Help {
     of: String,
     purpose: &'static str,
     explained: &'static [&'static str],
-    keys: Vec<(Vec<Key>, Action)>,
+    keys: Vec<Shown>,
     scroll: Scroll,
 }
 
@@ -37,7 +39,7 @@ impl Help {
         of: String,
         purpose: &'static str,
         explained: &'static [&'static str],
-        keys: Vec<(Vec<Key>, Action)>,
+        keys: Vec<Shown>,
     ) -> Self {
         Self {
             of,
@@ -52,7 +54,7 @@ impl Help {
         let labels: Vec<String> = self
             .keys
             .iter()
-            .map(|(keys, _)| {
+            .map(|(keys, ..)| {
                 let labels: Vec<String> = keys.iter().map(|k| k.label()).collect();
                 labels.join("  ")
             })
@@ -67,12 +69,12 @@ impl Help {
         };
         words(self.purpose, Role::Title, &mut lines);
         lines.push(Line::default());
-        for (label, (_, action)) in labels.iter().zip(&self.keys) {
+        for (label, (_, action, help)) in labels.iter().zip(&self.keys) {
             let dim = action.writes() && refused;
             let role = if dim { Role::Muted } else { Role::Text };
             let suffix = if dim { " (refused now)" } else { "" };
             let room = cells.saturating_sub(column + 4);
-            let help = format!("{}{suffix}", action.help());
+            let help = format!("{help}{suffix}");
             for (n, part) in text::wrap(&help, room).into_iter().enumerate() {
                 let label = if n == 0 { label.as_str() } else { "" };
                 lines.push(Line::from(vec![
@@ -144,15 +146,8 @@ impl Menu {
         Self { items, cursor: 0 }
     }
 
-    fn choose(&self, item: &MenuItem, cx: &Cx<'_>) -> Vec<Request> {
-        let refused = item.refused.as_deref().or_else(|| {
-            if item.action.writes() {
-                cx.world.writes_refused()
-            } else {
-                None
-            }
-        });
-        match refused {
+    fn choose(item: &MenuItem, cx: &Cx<'_>) -> Vec<Request> {
+        match item.refusal(cx.world) {
             Some(reason) => vec![Request::Say(format!("refused: {reason}"))],
             None => vec![Request::Close, Request::Deliver(item.action)],
         }
@@ -165,66 +160,51 @@ impl Screen for Menu {
     }
 
     fn purpose(&self) -> &'static str {
-        "What can be done with the row under the cursor, or with what is marked: its letter does it at once."
+        "What can be done with the row under the cursor, or with what is marked: its key does it at once, here and \
+         without this menu."
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
-        matches!(
+        let own = matches!(
             action,
-            Action::Open | Action::Back | Action::Down | Action::Up
-        )
+            Action::Open | Action::Back | Action::Leave | Action::Down | Action::Up
+        );
+        own || self.items.iter().any(|item| item.action == action)
+    }
+
+    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+        match action {
+            Action::Open => Some(("choose", "do what is under the cursor")),
+            Action::Back | Action::Leave => Some(("close", "close the menu, and do nothing")),
+            _ => None,
+        }
     }
 
     fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
         let last = self.items.len().saturating_sub(1);
-        match action {
-            Action::Down => self.cursor = (self.cursor + 1).min(last),
-            Action::Up => self.cursor = self.cursor.saturating_sub(1),
-            Action::Back => return Reaction::ask(Request::Close),
-            Action::Open => {
-                let chosen = self.items.get(self.cursor);
-                return Reaction::Done(chosen.map(|i| self.choose(i, cx)).unwrap_or_default());
+        let chosen = match action {
+            Action::Down => {
+                self.cursor = (self.cursor + 1).min(last);
+                return Reaction::done();
             }
-            _ => return Reaction::Ignored,
-        }
-        Reaction::done()
-    }
-
-    /// Letters pick items; they are not bindings.
-    fn typing(&self) -> bool {
-        true
-    }
-
-    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
-        let KeyCode::Char(letter) = key.code else {
-            return Vec::new();
+            Action::Up => {
+                self.cursor = self.cursor.saturating_sub(1);
+                return Reaction::done();
+            }
+            Action::Back | Action::Leave => return Reaction::ask(Request::Close),
+            Action::Open => self.items.get(self.cursor),
+            _ => self.items.iter().find(|item| item.action == action),
         };
-        if !key.modifiers.difference(KeyModifiers::SHIFT).is_empty() {
-            return Vec::new();
-        }
-        let item = self
-            .items
-            .iter()
-            .find(|i| keymap::menu_key(i.action) == Some(letter));
-        match item {
-            Some(item) => self.choose(item, cx),
-            None => Vec::new(),
+        match chosen {
+            Some(item) => Reaction::Done(Self::choose(item, cx)),
+            None => Reaction::Ignored,
         }
     }
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
-        let words = |item: &MenuItem| {
-            let refused = item.refused.as_deref().or_else(|| {
-                if item.action.writes() {
-                    cx.world.writes_refused()
-                } else {
-                    None
-                }
-            });
-            match refused {
-                Some(reason) => (format!("{} — {reason}", item.label), true),
-                None => (item.label.clone(), false),
-            }
+        let words = |item: &MenuItem| match item.refusal(cx.world) {
+            Some(reason) => (format!("{} — {reason}", item.label), true),
+            None => (item.label.clone(), false),
         };
         let width = self
             .items
@@ -239,9 +219,8 @@ impl Screen for Menu {
         );
         let inner = dialog::open(frame, area, "Actions", size, cx.styles);
         for ((i, item), row) in self.items.iter().enumerate().zip(inner.rows()) {
-            let key = keymap::menu_key(item.action)
-                .map(String::from)
-                .unwrap_or_default();
+            let key = keymap::key_of(item.action).map(Key::label);
+            let key = key.unwrap_or_default();
             let (label, dim) = words(item);
             let here = i == self.cursor;
             let role = match (here, dim) {

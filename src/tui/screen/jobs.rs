@@ -19,6 +19,7 @@ use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
+use crate::domain::naming;
 use crate::tui::action::Action;
 use crate::tui::app::world::Driver;
 use crate::tui::widget::dialog::pane;
@@ -169,12 +170,12 @@ impl Jobs {
     /// Lines above the lanes: counts, uncertain thaws, a journal that cannot be read.
     fn head(&self, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
         let mut lines = summary::lines(cx, width);
-        let uncertain: Vec<&str> = cx
+        let uncertain: Vec<String> = cx
             .world
             .jobs()
             .iter()
             .filter(|job| job.thaw_uncertain)
-            .map(|job| job.spec.instance_name.as_str())
+            .map(|job| cx.world.named_of(job))
             .collect();
         if !uncertain.is_empty() {
             let style = cx
@@ -217,7 +218,7 @@ impl Jobs {
         } else if self.awaited.is_some() {
             "starting…"
         } else {
-            "no job yet: mark instances in Fleet (1), then press a and s to take a snapshot"
+            "no job yet: mark instances in Fleet (1), then press s to take a snapshot"
         }
     }
 }
@@ -296,10 +297,10 @@ impl Screen for Jobs {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.open {
             Some(_) => {
-                let name = self
-                    .chosen(cx)
-                    .map_or("?", |job| job.spec.instance_name.as_str());
-                format!("Job of {name}")
+                let who = self.chosen(cx).map(|job| {
+                    naming::full(Some(&job.spec.instance_name), job.spec.instance.as_str())
+                });
+                format!("Job of {}", who.as_deref().unwrap_or("?"))
             }
             None => format!("Jobs ({})", self.rows.len()),
         }
@@ -395,12 +396,12 @@ impl Screen for Jobs {
             // Where something is held there is no time for questions. Elsewhere there is.
             Action::CancelJob if holds(job) => Reaction::Done(vec![
                 Request::CancelJob(id),
-                Request::Say(format!("thawing and stopping {}", job.spec.instance_name)),
+                Request::Say(format!("thawing and stopping {}", job.spec.named())),
             ]),
             Action::CancelJob => Reaction::ask(Request::Open(Box::new(questions::cancel(job)))),
             Action::ThawAgain => Reaction::Done(vec![
                 Request::ThawAgain(id),
-                Request::Say(format!("thawing {} again", job.spec.instance_name)),
+                Request::Say(format!("thawing {} again", job.spec.named())),
             ]),
             Action::ShowSet => Reaction::ask(Request::Go(ScreenId::Snapshots, Subject::Set(id))),
             Action::Restore => Reaction::ask(Request::Go(ScreenId::Restore, Subject::Set(id))),
@@ -462,12 +463,9 @@ impl Screen for Jobs {
         };
         let mut items = Vec::new();
         if let Some(job) = self.chosen(cx) {
-            let name = &job.spec.instance_name;
+            let name = cx.world.named_of(job);
             if can_be_stopped(job, cx) {
-                items.push(item(
-                    Action::CancelJob,
-                    format!("thaw and stop the job of {name}"),
-                ));
+                items.push(item(Action::CancelJob, format!("thaw and stop {name}")));
             }
             if job.thaw_uncertain {
                 items.push(item(Action::ThawAgain, format!("thaw {name} again")));
@@ -570,10 +568,11 @@ impl Screen for Jobs {
                 continue;
             };
             let here = n == self.cursor;
-            for (i, mut line) in lane::lines(job, cx.now, lane_width, cx.styles)
-                .into_iter()
-                .take(height)
-                .enumerate()
+            for (i, mut line) in
+                lane::lines(job, &cx.world.named_of(job), cx.now, lane_width, cx.styles)
+                    .into_iter()
+                    .take(height)
+                    .enumerate()
             {
                 let Some(row) = rows.next() else { return };
                 let gutter = if here && i == 0 { "> " } else { "  " };

@@ -184,7 +184,7 @@ impl Metrics {
     }
 
     fn emptiness(&self, instance: &InstanceId, cx: &Cx<'_>) -> String {
-        let name = cx.world.instance_name(instance);
+        let name = cx.world.named(instance);
         let days = self.days();
         match cx.world.last_proven(instance) {
             Some(set) => format!(
@@ -194,7 +194,7 @@ impl Metrics {
             ),
             None => format!(
                 "{name} has never been backed up with proof, and there are no metrics of it in the last \
-                 {days} days. Mark it in Fleet (1), then press a and s to take a snapshot."
+                 {days} days. Mark it in Fleet (1), then press s to take a snapshot."
             ),
         }
     }
@@ -279,14 +279,7 @@ fn say(frame: &mut Frame<'_>, area: Rect, words: &str, role: Role, cx: &Cx<'_>) 
 impl Screen for Metrics {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.instance {
-            Some(id) => {
-                let name = cx.world.instance_name(id);
-                if name == id.as_str() {
-                    format!("Metrics of {id}")
-                } else {
-                    format!("Metrics of {name} ({id})")
-                }
-            }
+            Some(id) => format!("Metrics of {}", cx.world.named_full(id)),
             None => format!("Metrics: choose an instance ({})", self.picker.len()),
         }
     }
@@ -309,7 +302,7 @@ impl Screen for Metrics {
         }
         match action {
             Action::CopyId | Action::Refresh => true,
-            Action::NextView | Action::PreviousView | Action::Open => self.has_points(),
+            Action::NextField | Action::PreviousField | Action::Open => self.has_points(),
             Action::Left => self.neighbour(false, cx).is_some(),
             Action::Right => self.neighbour(true, cx).is_some(),
             Action::Shorter => self.range > 0,
@@ -333,8 +326,8 @@ impl Screen for Metrics {
             return Reaction::done();
         };
         match action {
-            Action::NextView => self.focus = (self.focus + 1) % CHARTS.len(),
-            Action::PreviousView => self.focus = (self.focus + CHARTS.len() - 1) % CHARTS.len(),
+            Action::NextField => self.focus = (self.focus + 1) % CHARTS.len(),
+            Action::PreviousField => self.focus = (self.focus + CHARTS.len() - 1) % CHARTS.len(),
             Action::Open => self.zoomed = !self.zoomed,
             Action::CopyId => return Reaction::ask(Request::Copy(instance.to_string())),
             Action::Refresh => return Reaction::Done(self.ask()),

@@ -130,6 +130,17 @@ pub enum Reaction {
     Done(Vec<Request>),
 }
 
+impl MenuItem {
+    /// Why it cannot be done now, in the menu and by its key alike.
+    pub fn refusal(&self, world: &World) -> Option<String> {
+        let read_only = || {
+            let refused = world.writes_refused().filter(|_| self.action.writes());
+            refused.map(str::to_owned)
+        };
+        self.refused.clone().or_else(read_only)
+    }
+}
+
 impl Reaction {
     /// Carried out; nothing to ask.
     pub fn done() -> Self {
@@ -145,7 +156,7 @@ impl Reaction {
 /// One line of the `a` menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MenuItem {
-    /// What it does; must have a letter in `keymap::menu_key` and be accepted by [`Screen::act`].
+    /// What it does, by the key that the keymap has for it; [`Screen::act`] must accept it.
     pub action: Action,
     /// What it says, naming its objects: `snapshot 3 marked instances`.
     pub label: String,
@@ -182,7 +193,7 @@ pub trait Screen: Send {
         false
     }
 
-    /// A key that no binding took, while [`Screen::typing`]; also the menus' letters.
+    /// A key that no binding took, while [`Screen::typing`].
     fn type_key(&mut self, _key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
         Vec::new()
     }
@@ -207,6 +218,11 @@ pub trait Screen: Send {
     /// What the `a` menu offers here; empty means that there is no menu.
     fn menu(&self, _cx: &Cx<'_>) -> Vec<MenuItem> {
         Vec::new()
+    }
+
+    /// What an action does here where its own words do not say it: one for the footer, a few for the help.
+    fn says(&self, _action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+        None
     }
 
     /// What this screen is for, in one sentence: the first words of its help.

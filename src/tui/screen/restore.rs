@@ -14,6 +14,7 @@ use self::target::Target;
 use super::{Cx, Reaction, Request, Screen, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::JobId;
+use crate::domain::naming;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof;
 use crate::domain::restore::{RestorePlan, RestoreView, is_root_device};
@@ -116,10 +117,8 @@ impl Restore {
         let mut lines: Vec<Line<'static>> = Vec::new();
         if let Some(set) = cx.world.set(&target.set) {
             let (symbol, word, role) = style::level(Some(set.level));
-            let whose = set
-                .instance
-                .as_ref()
-                .map_or("?", |id| cx.world.instance_name(id));
+            let whose = set.instance.as_ref();
+            let whose = whose.map_or_else(|| "?".to_owned(), |id| cx.world.named_full(id));
             let worth = if set.level.is_proven() {
                 ""
             } else {
@@ -194,8 +193,8 @@ fn question(plan: &RestorePlan, cx: &Cx<'_>) -> Question {
     let lines = vec![
         (
             format!(
-                "{made} created and attached to {} ({})",
-                plan.target_name, plan.target
+                "{made} created and attached to {}",
+                naming::full(Some(&plan.target_name), plan.target.as_str())
             ),
             Role::Text,
         ),
@@ -218,10 +217,7 @@ impl Screen for Restore {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.stage {
             Stage::Choose => match &self.choose.instance {
-                Some(id) => format!(
-                    "Restore 1/4: point in time of {}",
-                    cx.world.instance_name(id)
-                ),
+                Some(id) => format!("Restore 1/4, {}: point in time", cx.world.named_short(id)),
                 None => "Restore 1/4: point in time".to_owned(),
             },
             Stage::Target(_) => "Restore 2/4: target".to_owned(),
@@ -248,6 +244,16 @@ impl Screen for Restore {
         }
     }
 
+    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+        match &self.stage {
+            Stage::Target(target) => target.form.says(action),
+            Stage::Review(..) | Stage::Running(..) if action == Action::CopyId => {
+                Some(("copy lines", "copy every AWS CLI line of the plan"))
+            }
+            _ => None,
+        }
+    }
+
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
         match &self.stage {
             Stage::Choose => match action {
@@ -262,14 +268,12 @@ impl Screen for Restore {
             },
             Stage::Planning(_) => matches!(action, Action::Back | Action::Edit),
             Stage::Review(..) => match action {
-                Action::Back | Action::Edit | Action::Run | Action::Open | Action::CopyLines => {
-                    true
-                }
+                Action::Back | Action::Edit | Action::Run | Action::Open | Action::CopyId => true,
                 _ => Scroll::handles(action),
             },
             Stage::Running(view, _) => match action {
                 Action::Back => view.finished,
-                Action::CopyLines => true,
+                Action::CopyId => true,
                 _ => Scroll::handles(action),
             },
         }
@@ -312,7 +316,7 @@ impl Screen for Restore {
             Stage::Planning(_) => self.back_to_target(),
             Stage::Review(_, plan, scroll) => match action {
                 Action::Back | Action::Edit => self.back_to_target(),
-                Action::CopyLines => return copy(plan),
+                Action::CopyId => return copy(plan),
                 Action::Run | Action::Open => {
                     return Reaction::ask(match cx.world.writes_refused() {
                         Some(reason) => Request::Warn(Problem::new(
@@ -333,7 +337,7 @@ impl Screen for Restore {
                     self.stage = Stage::Choose;
                     self.choose.arrange(cx);
                 }
-                Action::CopyLines => return copy(&view.plan),
+                Action::CopyId => return copy(&view.plan),
                 _ => {
                     scroll.act(action);
                 }

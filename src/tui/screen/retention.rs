@@ -196,6 +196,16 @@ impl Screen for Retention {
         }
     }
 
+    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+        match &self.stage {
+            Stage::Policy => self.form.says(action),
+            Stage::Review(_) if action == Action::Choose => {
+                Some(("keep", "keep this one by hand, or put it back"))
+            }
+            _ => None,
+        }
+    }
+
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
         match &self.stage {
             Stage::Policy => match action {
@@ -205,11 +215,11 @@ impl Screen for Retention {
             },
             Stage::Planning => action == Action::Edit || action == Action::Back,
             Stage::Review(review) => match action {
-                Action::Open | Action::Describe | Action::Mark => {
+                Action::Open | Action::Describe | Action::Choose => {
                     !review.plan().decisions.is_empty()
                 }
-                Action::NextView
-                | Action::PreviousView
+                Action::NextField
+                | Action::PreviousField
                 | Action::Edit
                 | Action::Back
                 | Action::Refresh => true,
@@ -247,12 +257,14 @@ impl Screen for Retention {
                             .collect(),
                     );
                 }
-                Action::Mark => {
+                Action::Choose => {
                     if let Err(words) = review.toggle() {
                         return Reaction::ask(Request::Say(words));
                     }
                 }
-                Action::NextView | Action::PreviousView => review.turn(action == Action::NextView),
+                Action::NextField | Action::PreviousField => {
+                    review.turn(action == Action::NextField)
+                }
                 Action::Run => {
                     return Reaction::ask(match cx.world.writes_refused() {
                         Some(reason) => Request::Warn(Problem::new(

@@ -28,6 +28,8 @@ const MODES: [AskedMode; 3] = [
     AskedMode::Coordinated,
     AskedMode::Autonomous,
 ];
+/// So many lines of the instances are seen before the notes and the whole form are.
+const LEAST_REVIEW: usize = 4;
 /// The first choice of a recipe: every instance by its own tag.
 const BY_TAG: &str = "by tag";
 
@@ -74,7 +76,7 @@ pub struct SnapshotDialog {
 }
 
 impl SnapshotDialog {
-    /// A review of these instances; the focus is on the first choice. Starting takes a step to Start.
+    /// A review of these instances; the focus is on Start.
     pub fn new(instances: Vec<InstanceId>, world: &World) -> Self {
         let recipes: Vec<String> = world.recipes.all().iter().map(|r| r.name.clone()).collect();
         let names = std::iter::once(BY_TAG.to_owned())
@@ -115,12 +117,11 @@ impl SnapshotDialog {
         let mut dialog = Self {
             instances,
             recipes,
-            form: Form::new(fields, buttons, 0),
+            form: Form::new(fields, buttons, 1),
             offset: 0,
             hidden: Slot::new(0),
             shown: Slot::new(1),
         };
-        dialog.form.set_focus(Focus::Field(field::RECIPE));
         dialog.settle();
         dialog
     }
@@ -296,30 +297,82 @@ impl SnapshotDialog {
         ]
     }
 
-    fn lines(&self, cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
-        let names = self
-            .instances
-            .iter()
-            .map(|id| text::width(cx.world.instance_name(id)))
-            .max()
-            .unwrap_or(0)
-            .min(cells / 3);
+    /// What the choices override of what this instance would get by its tag.
+    fn overridden(&self, instance: &Instance, world: &World) -> Vec<String> {
         let mut out = Vec::new();
-        // Those that will run first, each by name.
+        let tag = instance.recipe_tag();
+        let by_tag = tag.and_then(|tag| world.recipes.find(tag));
+        let chosen = self.recipe().and_then(|name| world.recipes.find(name));
+        if let (Some(tag), Some(chosen)) = (tag, chosen) {
+            match by_tag {
+                Some(by_tag) if by_tag.name == chosen.name => {}
+                Some(by_tag) if by_tag.level > chosen.level => {
+                    out.push(format!("tag says {tag}: {} is given up", by_tag.level));
+                }
+                Some(_) => out.push(format!("tag says {tag}, not {}", chosen.name)),
+                None => out.push(format!("tag says {tag}, which names no recipe")),
+            }
+        }
+        if let (Some(recipe), Ok(Some(budget))) = (chosen.or(by_tag), self.budget())
+            && recipe.budget_s != budget
+        {
+            out.push(format!(
+                "{} says frozen at most {} s, not {budget} s",
+                recipe.name, recipe.budget_s
+            ));
+        }
+        out
+    }
+
+    /// The instances, those that will run first: name, id, recipe, and what a choice overrides; or why not. The id
+    /// is whole where it fits.
+    fn lines(&self, cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
         let mut rows: Vec<_> = self.review(cx).collect();
-        rows.sort_by_key(|(id, reason)| (reason.is_some(), cx.world.instance_name(id)));
+        // What a choice overrides is seen first.
+        let overrides = |id: &InstanceId| {
+            let instance = cx.world.instance(id);
+            instance.is_some_and(|i| !self.overridden(i, cx.world).is_empty())
+        };
+        rows.sort_by_cached_key(|(id, reason)| {
+            let refused = reason.is_some();
+            (
+                refused,
+                !refused && !overrides(id),
+                cx.world.instance_name(id),
+            )
+        });
+        let recipe = |id: &InstanceId| {
+            let instance = cx.world.instance(id);
+            let recipe = instance.and_then(|i| self.recipe().or(i.recipe_tag()));
+            recipe.unwrap_or("—").to_owned()
+        };
+        let runs_by = |id: &InstanceId| {
+            let instance = cx.world.instance(id);
+            let mode = instance.map(|i| self.mode_words(i, cx.world));
+            format!("{}{}", recipe(id), mode.unwrap_or_default())
+        };
+        let widest = |of: &dyn Fn(&InstanceId) -> String| {
+            rows.iter().map(|(id, _)| text::width(&of(id))).max()
+        };
+        let recipes = widest(&recipe).unwrap_or(0);
+        let whole = |id: &InstanceId| cx.world.named_full(id);
+        let short = |id: &InstanceId| cx.world.named_short(id);
+        let names = widest(&whole).unwrap_or(0);
+        let fits = names <= cells / 2 && names + recipes + 4 <= cells;
+        let names = if fits {
+            names
+        } else {
+            // What is refused needs room to say why.
+            let most = cells.saturating_sub(recipes + 4).min(cells * 2 / 5);
+            widest(&short).unwrap_or(0).min(most.max(cells / 3))
+        };
+        let mut out = Vec::new();
         for (id, reason) in rows {
-            let name = text::pad_middle(cx.world.instance_name(id), names);
-            let recipe = cx
-                .world
-                .instance(id)
-                .and_then(|i| {
-                    let recipe = self.recipe().or(i.recipe_tag())?;
-                    Some(format!("{recipe}{}", self.mode_words(i, cx.world)))
-                })
-                .unwrap_or_else(|| "—".to_owned());
+            let name = if fits { whole(id) } else { short(id) };
+            let name = text::pad_middle(&name, names);
+            let runs = reason.is_none();
             let (mark, words, role) = match reason {
-                None => ("✓", recipe, Role::Ok),
+                None => ("✓", runs_by(id), Role::Ok),
                 Some(reason) => ("✗", format!("refused: {reason}"), Role::Warn),
             };
             let room = cells.saturating_sub(names + 4);
@@ -334,8 +387,29 @@ impl SnapshotDialog {
                 head.push(Span::styled(part, cx.styles.get(role)));
                 out.push(Line::from(std::mem::take(&mut head)));
             }
+            let instance = cx.world.instance(id).filter(|_| runs);
+            for words in instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world)) {
+                let parts = text::wrap(&words, cells.saturating_sub(4));
+                for (n, part) in parts.into_iter().enumerate() {
+                    let mark = if n == 0 { "!" } else { " " };
+                    out.push(Line::styled(
+                        format!("  {mark} {part}"),
+                        cx.styles.get(Role::Warn),
+                    ));
+                }
+            }
         }
         out
+    }
+
+    /// How many lines the form may take: all of it where the review has room as well, else so many that the
+    /// first instances of the review are still seen, and what has the focus with them.
+    fn form_height(&self, inner: u16, review: usize) -> u16 {
+        let all = self.form.height();
+        let review = u16::try_from(review.min(LEAST_REVIEW)).unwrap_or(u16::MAX);
+        // The count stands above it.
+        let left = inner.saturating_sub(review.saturating_add(1)).max(1);
+        all.min(left).min(inner)
     }
 }
 
@@ -346,6 +420,10 @@ impl Screen for SnapshotDialog {
 
     fn purpose(&self) -> &'static str {
         "The review before a run: what will run and what is refused, and how; nothing begins before Start."
+    }
+
+    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+        self.form.says(action)
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
@@ -435,15 +513,19 @@ impl Screen for SnapshotDialog {
             (width, wanted),
             cx.styles,
         );
-        let below = self.form.height().min(inner.height);
+        let below = self.form_height(inner.height, lines.len());
         let above = usize::from(inner.height - below);
+        let head = format!("{will} of {all} will run, {}:", self.mode());
         let mut shown = vec![Line::styled(
-            format!("{will} of {all} will run:"),
+            text::fit(&head, usize::from(inner.width)),
             cx.styles
                 .get(if will == 0 { Role::Warn } else { Role::Title }),
         )];
-        // One line for the count, a blank one and the notes; the rest for instances, the last telling how many more.
-        let room = above.saturating_sub(notes.len() + 3);
+        // One line for the count; the notes, after a blank one, where the instances leave room for them; the last line
+        // of the instances tells how many more there are.
+        let left = above.saturating_sub(1);
+        let noted = left >= notes.len() + 1 + lines.len().min(LEAST_REVIEW);
+        let room = if noted { left - notes.len() - 1 } else { left };
         let all_lines = lines.len();
         if all_lines > room {
             let fits = room.saturating_sub(1);
@@ -461,8 +543,10 @@ impl Screen for SnapshotDialog {
             self.hidden.set(0);
             shown.extend(lines);
         }
-        shown.push(Line::default());
-        shown.extend(notes);
+        if noted {
+            shown.push(Line::default());
+            shown.extend(notes);
+        }
         for (line, row) in shown.into_iter().zip(inner.rows().take(above)) {
             frame.render_widget(line, row);
         }

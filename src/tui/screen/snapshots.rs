@@ -26,7 +26,7 @@ const COLUMNS: &[Column] = &[
     Column::new("Origin", 11, 11, 5),
     Column::new("Volume", 21, 21, 7),
     Column::new("Size", 9, 9, 6).right(),
-    Column::new("Instance", 8, 20, 4).middle(),
+    Column::new("Instance", 12, 20, 4).middle(),
     Column::new("Description", 11, u16::MAX, 8),
 ];
 
@@ -91,7 +91,7 @@ impl Snapshots {
 
 fn instance_name(snapshot: &Snapshot, world: &World) -> String {
     match snapshot.instance() {
-        Some(id) => world.instance_name(&id).to_owned(),
+        Some(id) => world.named(&id),
         None => String::new(),
     }
 }
@@ -146,7 +146,7 @@ impl Screen for Snapshots {
         match &self.only {
             Only::All => "Snapshots".to_owned(),
             Only::Volume(id) => format!("Snapshots of {id}"),
-            Only::Instance(id) => format!("Snapshots of {}", cx.world.instance_name(id)),
+            Only::Instance(id) => format!("Snapshots of {}", cx.world.named(id)),
             Only::Set(job) => format!("Snapshots of set {job}"),
         }
     }
@@ -168,7 +168,7 @@ impl Screen for Snapshots {
         match action {
             Action::Open | Action::Describe | Action::CopyId => true,
             Action::Metrics => snapshot.instance().is_some(),
-            Action::Restore | Action::ShowSet => snapshot.job().is_some(),
+            Action::Restore | Action::ShowSet | Action::Evidence => snapshot.job().is_some(),
             Action::CopyArn => cx.world.identity.data.is_some(),
             _ => false,
         }
@@ -193,7 +193,7 @@ impl Screen for Snapshots {
             return Reaction::Ignored;
         };
         Reaction::ask(match (action, snapshot.job(), snapshot.instance()) {
-            (Action::Open, Some(job), _) => {
+            (Action::Open | Action::Evidence, Some(job), _) => {
                 return Reaction::Done(page::open_set(snapshot, job, cx));
             }
             (Action::Open | Action::Describe, job, _) => {
@@ -277,11 +277,11 @@ impl Screen for Snapshots {
             refused: None,
         };
         if set.is_some() {
-            items.push(item(Action::Open, "evidence of this set".to_owned()));
+            items.push(item(Action::Evidence, "evidence of this set".to_owned()));
             items.push(item(Action::ShowSet, "show only this set".to_owned()));
         }
         if let Some(id) = snapshot.instance() {
-            let label = format!("backup metrics of {}", cx.world.instance_name(&id));
+            let label = format!("backup metrics of {}", cx.world.named(&id));
             items.push(item(Action::Metrics, label));
         }
         items.push(item(Action::Describe, format!("describe {}", snapshot.id)));
@@ -298,7 +298,7 @@ impl Screen for Snapshots {
             loading: pane.loading,
             error: cx.world.identity.error.as_ref().or(pane.error.as_ref()),
             total: pane.data.as_ref().map(count),
-            empty: "No snapshots here. Mark instances on the Fleet (1) with space, then a and s take \
+            empty: "No snapshots here. Mark instances on the Fleet (1) with space, then s takes \
                     consistent ones; press 3 for all snapshots.",
         };
         let row = |at: usize| {

@@ -77,7 +77,7 @@ fn attached(volume: &Volume, world: &World) -> String {
             };
             // What is the same everywhere only takes room from the names.
             let device = a.device.strip_prefix("/dev/").unwrap_or(&a.device);
-            format!("{}:{device}{state}", world.instance_name(&a.instance))
+            format!("{}:{device}{state}", world.named(&a.instance))
         })
         .collect();
     places.join(", ")
@@ -133,7 +133,10 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
     };
     let places = attached(volume, cx.world);
     vec![
-        Cell::new(volume.tags.name().unwrap_or("—")),
+        match volume.tags.name() {
+            Some(_) => Cell::new(cx.world.which(volume)),
+            None => Cell::new("—"),
+        },
         Cell::styled(volume.id.as_str(), Role::Muted),
         Cell::styled(volume.state.as_str(), state_role),
         Cell::new(format!("{} GiB", volume.size_gib)),
@@ -187,10 +190,9 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
         volume.attachments.len()
     )));
     for a in &volume.attachments {
-        let name = world.instance_name(&a.instance);
         out.push(Entry::pair(
             &*a.device,
-            format!("{} ({name}), {}", a.instance, a.state),
+            format!("{}, {}", world.named_full(&a.instance), a.state),
         ));
     }
     let snapshots: Vec<_> = world
@@ -222,7 +224,7 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
             .map(|(key, value)| Entry::pair(key, value)),
     );
     Details::new(
-        format!("Volume {}", volume.name()),
+        format!("Volume {}", world.which(volume)),
         volume.id.as_str(),
         world.arn("volume", volume.id.as_str()),
         out,
@@ -232,7 +234,7 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
 impl Screen for Volumes {
     fn title(&self, cx: &Cx<'_>) -> String {
         match &self.only {
-            Some(id) => format!("Volumes of {}", cx.world.instance_name(id)),
+            Some(id) => format!("Volumes of {}", cx.world.named(id)),
             None => "Volumes".to_owned(),
         }
     }
@@ -334,12 +336,15 @@ impl Screen for Volumes {
         let mut items = vec![
             item(
                 Action::ShowSnapshots,
-                format!("snapshots of {}", volume.name()),
+                format!("snapshots of {}", cx.world.which(volume)),
             ),
-            item(Action::Describe, format!("describe {}", volume.name())),
+            item(
+                Action::Describe,
+                format!("describe {}", cx.world.which(volume)),
+            ),
         ];
         if let Some(a) = volume.attachments.first() {
-            let name = cx.world.instance_name(&a.instance);
+            let name = cx.world.named(&a.instance);
             items.insert(
                 1,
                 item(Action::Metrics, format!("backup metrics of {name}")),

@@ -7,7 +7,7 @@ use ratatui::layout::{Constraint, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::{Block, BorderType, Clear};
 
-use super::form::{Field, Form};
+use super::form::{Field, Focus, Form, view_input};
 use super::text;
 use crate::config::theme::Role;
 use crate::tui::action::Action;
@@ -47,6 +47,11 @@ pub fn open(
         ..inner
     }
 }
+
+/// The field that the word is typed into.
+const FIELD: usize = 0;
+/// Lines that the word takes with its box: label, box, what is missing, a blank one, the buttons.
+const TYPED: u16 = 7;
 
 /// A button of a question and what pressing it asks.
 pub struct Choice {
@@ -119,20 +124,129 @@ impl Question {
         }
     }
 
-    /// The same; guarded choices need this word (compared exactly, blanks around it ignored).
+    /// The same; guarded choices need this word (compared exactly, blanks around it ignored). What is typed goes to
+    /// its field wherever the focus is.
     #[must_use]
     pub fn typed(mut self, word: impl Into<String>) -> Self {
-        let word = word.into();
         let buttons = self.choices.iter().map(|c| c.label.clone()).collect();
-        self.form = Form::new(vec![Field::text(format!("type {word}"), "")], buttons, 0);
-        self.word = Some(word);
+        self.form = Form::new(vec![Field::text("", "")], buttons, 0);
+        self.word = Some(word.into());
         self
     }
 
     fn word_is_typed(&self) -> bool {
         self.word
             .as_ref()
-            .is_none_or(|word| self.form.value(0).trim() == word)
+            .is_none_or(|word| self.form.value(FIELD).trim() == word)
+    }
+
+    /// What is still missing of the word, or what Enter does now.
+    fn missing(&self, word: &str) -> (String, Role) {
+        let typed = self.form.value(FIELD).trim();
+        let guarded = self.choices.iter().find(|choice| choice.guarded);
+        if typed == word {
+            let label = guarded.map_or("ok", |choice| choice.label.as_str());
+            (format!("Enter: {label}"), Role::Ok)
+        } else if typed.is_empty() {
+            (format!("type {word} first"), Role::Muted)
+        } else if let Some(rest) = word.strip_prefix(typed) {
+            (format!("still to type: {}", rest.trim()), Role::Warn)
+        } else {
+            (
+                format!("this is not {word}: correct it, or Esc does nothing"),
+                Role::Warn,
+            )
+        }
+    }
+
+    fn press(&mut self, button: usize) -> Reaction {
+        let typed = self.word_is_typed();
+        let Some(choice) = self.choices.get_mut(button) else {
+            return Reaction::done();
+        };
+        if choice.guarded && !typed {
+            self.form.set_focus(Focus::Field(FIELD));
+            let word = self.word.as_deref().unwrap_or_default();
+            return Reaction::ask(Request::Say(self.missing(word).0));
+        }
+        let mut requests = vec![Request::Close];
+        requests.extend(choice.requests.take().unwrap_or_default());
+        Reaction::Done(requests)
+    }
+
+    /// The word's label, its box, what is missing, the buttons: as much of it as fits, the last ones first.
+    fn view_typed(&self, frame: &mut Frame<'_>, area: Rect, word: &str, cx: &Cx<'_>) {
+        let boxed = area.height >= TYPED;
+        let rows = if boxed { 3 } else { 1 };
+        let mut at = area;
+        let mut take = |height: u16| {
+            let height = height.min(at.height);
+            at.height -= height;
+            Rect {
+                y: at.bottom(),
+                height,
+                ..at
+            }
+        };
+        let buttons = take(1);
+        if boxed {
+            take(1);
+        }
+        let (field, status, label) = if area.height < 3 {
+            (take(rows), take(0), take(0))
+        } else {
+            let status = take(1);
+            (take(rows), status, take(1))
+        };
+        let style = |role| cx.styles.get(role);
+        let fit = |words: &str, at: Rect| text::fit(words, usize::from(at.width));
+        frame.render_widget(
+            Line::styled(
+                fit(&format!("Type {word} to go on:"), label),
+                style(Role::Text),
+            ),
+            label,
+        );
+        let (words, role) = if self.form.value(FIELD).is_empty() {
+            ("nothing typed yet".to_owned(), Role::Muted)
+        } else {
+            self.missing(word)
+        };
+        frame.render_widget(Line::styled(fit(&words, status), style(role)), status);
+        let inner = if boxed {
+            let width = u16::try_from(text::width(word))
+                .unwrap_or(u16::MAX)
+                .saturating_add(10)
+                .clamp(24, field.width.max(24))
+                .min(field.width);
+            let field = Rect { width, ..field };
+            let block = Block::bordered()
+                .border_type(BorderType::Plain)
+                .border_style(style(Role::Accent));
+            let inner = block.inner(field);
+            frame.render_widget(block, field);
+            inner
+        } else {
+            frame.render_widget(Line::styled("[", style(Role::Accent)), field);
+            let end = Rect {
+                x: field.right().saturating_sub(1).max(field.x),
+                width: field.width.min(1),
+                ..field
+            };
+            frame.render_widget(Line::styled("]", style(Role::Accent)), end);
+            Rect {
+                x: field.x + 1.min(field.width),
+                width: field.width.saturating_sub(2),
+                ..field
+            }
+        };
+        if let Some(input) = self.form.input(FIELD) {
+            view_input(frame, inner, input, true, cx.styles);
+        }
+        let dim: Vec<usize> = (0..self.choices.len())
+            .filter(|i| self.choices[*i].guarded && !self.word_is_typed())
+            .collect();
+        self.form.view_buttons(frame, buttons, cx.styles, &dim);
     }
 }
 
@@ -142,11 +256,27 @@ impl Screen for Question {
     }
 
     fn purpose(&self) -> &'static str {
-        "A question before something is done; Esc, or the first button, does nothing."
+        if self.word.is_some() {
+            "A question before something is done: type the words to go on; Esc, or the first button, does nothing."
+        } else {
+            "A question before something is done; Esc, or the first button, does nothing."
+        }
     }
 
     fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
-        action == Action::Back || self.form.handles(action)
+        // Where words are typed a blank is one of them.
+        let blank = action == Action::Choose && self.word.is_some();
+        action == Action::Back || (!blank && self.form.handles(action))
+    }
+
+    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+        match (action, self.form.focus()) {
+            (Action::Open, Focus::Field(_)) => Some((
+                "go on",
+                "go on once the words are typed; else say what is missing",
+            )),
+            _ => self.form.says(action),
+        }
     }
 
     fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
@@ -156,32 +286,28 @@ impl Screen for Question {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
-        let Some(button) = self.form.act(action) else {
-            return Reaction::done();
-        };
-        let typed = self.word_is_typed();
-        let Some(choice) = self.choices.get_mut(button) else {
-            return Reaction::done();
-        };
-        if choice.guarded && !typed {
-            let word = self.word.as_deref().unwrap_or_default();
-            return Reaction::ask(Request::Say(format!("type {word} first")));
+        if action == Action::Open && matches!(self.form.focus(), Focus::Field(_)) {
+            let guarded = self.choices.iter().position(|choice| choice.guarded);
+            return guarded.map_or_else(Reaction::done, |button| self.press(button));
         }
-        let mut requests = vec![Request::Close];
-        requests.extend(choice.requests.take().unwrap_or_default());
-        Reaction::Done(requests)
+        match self.form.act(action) {
+            Some(button) => self.press(button),
+            None => Reaction::done(),
+        }
     }
 
     fn typing(&self) -> bool {
-        self.form.typing()
+        self.word.is_some()
     }
 
     fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
+        self.form.set_focus(Focus::Field(FIELD));
         self.form.type_key(key);
         Vec::new()
     }
 
     fn paste(&mut self, pasted: &str, _cx: &Cx<'_>) {
+        self.form.set_focus(Focus::Field(FIELD));
         self.form.paste(pasted);
     }
 
@@ -209,10 +335,19 @@ impl Screen for Question {
             })
             .collect();
         let lines = u16::try_from(wrapped.len()).unwrap_or(u16::MAX);
-        let wanted = lines.saturating_add(1).saturating_add(self.form.height());
+        // What the word takes where there is room, and with as little as it can do with.
+        let (below, least) = match self.word {
+            Some(_) => (TYPED, 4),
+            None => (1, 1),
+        };
+        let wanted = lines.saturating_add(1).saturating_add(below);
         let inner = open(frame, area, &self.title, (width, wanted), cx.styles);
         // The buttons stay visible when there is too little room for the words.
-        let below = self.form.height().min(inner.height);
+        let below = if inner.height >= lines.saturating_add(below) {
+            below
+        } else {
+            least.min(inner.height)
+        };
         let above = inner.height - below;
         for (line, row) in wrapped
             .into_iter()
@@ -225,14 +360,10 @@ impl Screen for Question {
             height: below,
             ..inner
         };
-        let dim: Vec<usize> = if self.word_is_typed() {
-            Vec::new()
-        } else {
-            (0..self.choices.len())
-                .filter(|i| self.choices[*i].guarded)
-                .collect()
-        };
-        self.form.view(frame, at, cx.styles, &[], &dim);
+        match &self.word {
+            Some(word) => self.view_typed(frame, at, word, cx),
+            None => self.form.view(frame, at, cx.styles, &[], &[]),
+        }
     }
 
     fn is_dialog(&self) -> bool {
@@ -242,6 +373,8 @@ impl Screen for Question {
 
 #[cfg(test)]
 mod tests {
+    use crossterm::event::{KeyCode, KeyModifiers};
+
     use super::*;
     use crate::config::theme::Theme;
     use crate::tui::app::world::World;
@@ -283,19 +416,38 @@ mod tests {
             ("delete", false),
             ("DELETE 3", false),
         ] {
-            let mut question = asks();
-            press(&mut question, &[Action::PreviousField]);
-            assert!(question.typing());
-            question.paste(typed, &cx);
-            let done = press(
-                &mut question,
-                &[Action::NextField, Action::NextField, Action::Open],
-            );
-            assert_eq!(
-                matches!(done[..], [Request::Close, Request::Quit]),
-                agreed,
-                "{typed:?}"
-            );
+            // Wherever the focus is, keys and pasted text go to the field, and Enter carries on from it.
+            for moves in [&[][..], &[Action::Right][..], &[Action::NextField; 2][..]] {
+                for pasted in [true, false] {
+                    let mut question = asks();
+                    press(&mut question, moves);
+                    assert!(question.typing());
+                    if pasted {
+                        question.paste(typed, &cx);
+                    } else {
+                        for c in typed.chars() {
+                            let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE);
+                            question.type_key(key, &cx);
+                        }
+                    }
+                    let done = press(&mut question, &[Action::Open]);
+                    if agreed {
+                        assert!(
+                            matches!(done[..], [Request::Close, Request::Quit]),
+                            "{typed:?}"
+                        );
+                        continue;
+                    }
+                    let [Request::Say(missing)] = &done[..] else {
+                        panic!("{typed:?} closed the dialog")
+                    };
+                    assert!(missing.contains("3"), "{missing}");
+                    assert_eq!(question.form.value(FIELD), typed, "nothing typed is lost");
+                    // The safe button is one step away, and the words stay.
+                    press(&mut question, &[Action::NextField, Action::PreviousField]);
+                    assert_eq!(question.form.value(FIELD), typed);
+                }
+            }
         }
     }
 }

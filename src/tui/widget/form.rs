@@ -144,6 +144,8 @@ pub struct Form {
     fields: Vec<Field>,
     buttons: Vec<String>,
     focus: usize,
+    /// The button that has the focus at first, and that Enter on the last field leads to.
+    first: usize,
     /// Fields that mean nothing now, each with the reason.
     off: Vec<(usize, String)>,
 }
@@ -157,13 +159,14 @@ enum Row {
 }
 
 impl Form {
-    /// A form whose focus is on that button (the safe one).
-    pub fn new(fields: Vec<Field>, buttons: Vec<String>, safe: usize) -> Self {
-        let focus = fields.len() + safe.min(buttons.len().saturating_sub(1));
+    /// A form whose focus is on that button: the one that goes on, or the safe one where something is destroyed.
+    pub fn new(fields: Vec<Field>, buttons: Vec<String>, first: usize) -> Self {
+        let first = fields.len() + first.min(buttons.len().saturating_sub(1));
         Self {
             fields,
             buttons,
-            focus,
+            focus: first,
+            first,
             off: Vec::new(),
         }
     }
@@ -225,6 +228,14 @@ impl Form {
         }
     }
 
+    /// The text field of that index, as typed into so far.
+    pub fn input(&self, field: usize) -> Option<&Input> {
+        match self.fields.get(field) {
+            Some(Field::Text { input, .. }) => Some(input),
+            _ => None,
+        }
+    }
+
     /// Whether a text field has the focus.
     pub fn typing(&self) -> bool {
         matches!(self.fields.get(self.focus), Some(Field::Text { .. }))
@@ -243,22 +254,48 @@ impl Form {
         }
     }
 
-    /// Moves the focus, changes choices; the index of a button when one is pressed.
+    /// What the keys of these actions do now: a word for the footer, a few for the help.
+    pub fn says(&self, action: Action) -> Option<(&'static str, &'static str)> {
+        let on_button = matches!(self.focus(), Focus::Button(_));
+        Some(match (action, on_button) {
+            (Action::Open | Action::Choose, true) => ("press", "press the button"),
+            (Action::Open, false) => ("next", "next field, then the button; changes nothing"),
+            (Action::Choose, false) => ("change", "the next choice of the field"),
+            (Action::Left, true) => ("left", "button before"),
+            (Action::Right, true) => ("right", "next button"),
+            (Action::Left, false) => ("change", "the choice before"),
+            (Action::Right, false) => ("change", "the next choice of the field"),
+            (Action::NextField | Action::Down, _) => ("next", "next field or button"),
+            (Action::PreviousField | Action::Up, _) => ("previous", "field or button before"),
+            _ => return None,
+        })
+    }
+
+    /// Where Enter on a field leads: the next field that is not off, after the last one the button that goes on.
+    fn after_field(&self) -> usize {
+        (self.focus + 1..self.fields.len())
+            .find(|field| self.why_off(*field).is_none())
+            .unwrap_or(self.first)
+    }
+
+    /// Moves the focus, changes choices; the index of a button when one is pressed. Enter never changes a value.
     pub fn act(&mut self, action: Action) -> Option<usize> {
         let places = self.fields.len() + self.buttons.len();
         let next = self.beside(places, 1);
         let previous = self.beside(places, places.saturating_sub(1));
         let step = match action {
             Action::Open | Action::Choose => {
-                match (self.focus(), self.fields.get_mut(self.focus)) {
-                    (Focus::Button(button), _) => return Some(button),
+                match (action, self.focus(), self.fields.get_mut(self.focus)) {
+                    (_, Focus::Button(button), _) => return Some(button),
                     (
+                        Action::Choose,
                         _,
                         Some(Field::Choice {
                             options, chosen, ..
                         }),
                     ) => *chosen = (*chosen + 1) % options.len().max(1),
-                    _ => self.focus = next,
+                    (Action::Open, ..) => self.focus = self.after_field(),
+                    _ => {}
                 }
                 return None;
             }
@@ -356,7 +393,8 @@ impl Form {
         rows
     }
 
-    fn view_buttons(&self, frame: &mut Frame<'_>, area: Rect, styles: &Styles, dim: &[usize]) {
+    /// Draws the line of buttons alone.
+    pub fn view_buttons(&self, frame: &mut Frame<'_>, area: Rect, styles: &Styles, dim: &[usize]) {
         let mut spans = Vec::new();
         for (i, label) in self.buttons.iter().enumerate() {
             let focused = self.focus() == Focus::Button(i);
@@ -572,7 +610,33 @@ mod tests {
     }
 
     #[test]
-    fn space_and_enter_choose_and_arrows_go_from_field_to_field() {
+    fn enter_never_changes_a_value_and_leads_to_the_button_that_goes_on() {
+        let mut form = Form::new(
+            vec![
+                Field::text("budget", "30"),
+                Field::choice("recipe", vec!["by tag".into(), "linux-filesystem".into()]),
+                Field::choice("freeze / too", vec!["no".into(), "yes".into()]),
+            ],
+            vec!["Cancel".into(), "Start".into()],
+            1,
+        );
+        form.set_off(2, Some("not now"));
+        assert_eq!(form.act(Action::Open), Some(1), "Start, at once");
+        for at in 0..2 {
+            form.set_focus(Focus::Field(at));
+            for _ in at..2 {
+                assert_eq!(form.act(Action::Open), None);
+                assert_eq!(
+                    (form.value(0), form.chosen(1), form.chosen(2)),
+                    ("30", 0, 0)
+                );
+            }
+            assert_eq!(form.focus(), Focus::Button(1));
+        }
+    }
+
+    #[test]
+    fn space_chooses_and_arrows_go_from_field_to_field() {
         let mut form = form();
         form.set_focus(Focus::Field(0));
         assert!(
@@ -581,7 +645,7 @@ mod tests {
         );
         form.act(Action::Down);
         assert_eq!(form.focus(), Focus::Field(1));
-        for (action, chosen) in [(Action::Choose, 1), (Action::Choose, 0), (Action::Open, 1)] {
+        for (action, chosen) in [(Action::Choose, 1), (Action::Choose, 0), (Action::Right, 1)] {
             assert_eq!(form.act(action), None);
             assert_eq!(form.chosen(1), chosen);
             assert_eq!(form.focus(), Focus::Field(1));

@@ -10,6 +10,7 @@ use crate::config::theme::Role;
 use crate::domain::held::Held;
 use crate::domain::job::{JobView, Mode, Phase, PhaseRecord, Verdict};
 use crate::domain::mode::AskedMode;
+use crate::domain::naming;
 use crate::domain::proof;
 use crate::tui::style::{self, Styles};
 
@@ -146,14 +147,15 @@ pub fn lasted(record: &PhaseRecord, job: &JobView, now: DateTime<Utc>) -> Option
     }
 }
 
-/// The lane, one line below [`WIDE`] cells, two from there on.
+/// The lane, one line below [`WIDE`] cells, two from there on; `who` is how its instance is named.
 pub fn lines(
     job: &JobView,
+    who: &str,
     now: DateTime<Utc>,
     width: usize,
     styles: &Styles,
 ) -> Vec<Line<'static>> {
-    let mut lines = vec![headline(job, now, width, styles)];
+    let mut lines = vec![headline(job, who, now, width, styles)];
     if width >= WIDE {
         lines.push(phases(job, now, width, styles));
     }
@@ -173,7 +175,13 @@ fn loud(job: &JobView, style: Style) -> Style {
     }
 }
 
-fn headline(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) -> Line<'static> {
+fn headline(
+    job: &JobView,
+    who: &str,
+    now: DateTime<Utc>,
+    width: usize,
+    styles: &Styles,
+) -> Line<'static> {
     let (symbol, word, role) = standing(job);
     let look = loud(job, styles.get(role));
     let (names, recipes) = match width {
@@ -183,10 +191,7 @@ fn headline(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) ->
     };
     let mut spans = vec![
         Span::styled(format!("{symbol} "), look),
-        Span::styled(
-            text::pad_middle(&job.spec.instance_name, names),
-            styles.get(Role::Text),
-        ),
+        Span::styled(text::pad_middle(who, names), styles.get(Role::Text)),
         Span::raw(" "),
     ];
     if recipes > 0 {
@@ -345,9 +350,8 @@ pub fn foot(
     styles: &Styles,
 ) -> Vec<Line<'static>> {
     let whose = format!(
-        "── {} · {} · {} · {} ",
-        job.spec.instance_name,
-        job.spec.instance,
+        "── {} · {} · {} ",
+        naming::full(Some(&job.spec.instance_name), job.spec.instance.as_str()),
         job.spec.recipe,
         job.spec.mode_word()
     );

@@ -223,7 +223,7 @@ impl TableState {
             | Action::Bottom
             | Action::PageDown
             | Action::PageUp => true,
-            Action::Mark | Action::Range => marks,
+            Action::Choose | Action::Range => marks,
             _ => false,
         }
     }
@@ -239,7 +239,7 @@ impl TableState {
             Action::Bottom => self.cursor = last,
             Action::PageDown => self.cursor = (self.cursor + page).min(last),
             Action::PageUp => self.cursor = self.cursor.saturating_sub(page),
-            Action::Mark => {
+            Action::Choose => {
                 if let Some(id) = self.current().map(str::to_owned) {
                     if !self.marked.remove(&id) {
                         self.marked.insert(id);
@@ -451,7 +451,7 @@ mod tests {
         let mut table = TableState::default();
         table.set_rows(ids(5));
         table.act(Action::Down);
-        table.act(Action::Mark);
+        table.act(Action::Choose);
         assert_eq!(table.current(), Some("r2"));
         table.set_rows(vec!["r4".into(), "r2".into()]);
         assert_eq!(table.current(), Some("r2"));
@@ -463,7 +463,7 @@ mod tests {
         assert_eq!(table.current(), None);
         for action in [
             Action::Down,
-            Action::Mark,
+            Action::Choose,
             Action::Range,
             Action::PageDown,
             Action::Bottom,

@@ -383,43 +383,8 @@ fn a_cancelled_job_keeps_its_set_and_tells_its_level() {
     assert_eq!(s.count(&Effect::FindSnapshots), 0);
 }
 
-#[test]
-fn the_root_is_frozen_only_where_it_was_asked_for() {
-    let with_root = || {
-        let mut facts = facts();
-        facts.uncovered.clear();
-        facts.covered.push(CoveredMount {
-            mount: "/".into(),
-            fs: "ext4".into(),
-            volumes: vec![VolumeId::from_api("vol-00000000000000001")],
-        });
-        facts
-    };
-    for (mode, freeze_root, sent) in [
-        (Mode::Coordinated, false, 0),
-        (Mode::Coordinated, true, 0),
-        (Mode::Autonomous, false, 0),
-        (Mode::Autonomous, true, 1),
-    ] {
-        let mut s = Story::of(JobSpec {
-            mode,
-            freeze_root,
-            ..spec(OnFailure::Skip)
-        });
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Ok(with_root())));
-        assert_eq!(
-            s.count(&Effect::SendSnapshot) + s.count(&Effect::SendPre),
-            sent,
-            "{mode} {freeze_root}"
-        );
-    }
-    let mut s = Story::of(JobSpec {
-        freeze_root: true,
-        ..spec_of(OnFailure::Skip)
-    });
-    s.tell(Event::Start);
-    s.tell(Event::Preflight(Ok(with_root())));
+/// The lines of the good story, with `/` frozen last and thawed first.
+fn all_said_with_root() -> String {
     let root = r#"frozen "mount":"/","took_ms":1"#;
     let open = r#"thawed "mount":"/","ok":true"#;
     let text: Vec<String> = all_said()
@@ -432,7 +397,105 @@ fn the_root_is_frozen_only_where_it_was_asked_for() {
         .enumerate()
         .map(|(i, line)| renumbered(&line, i + 1))
         .collect();
-    s.tell(ended(CommandEnd::Success, text.join("\n")));
+    text.join("\n")
+}
+
+/// Its preflight.
+fn facts_with_root() -> PreflightFacts {
+    let mut facts = facts();
+    facts.uncovered.clear();
+    facts.covered.push(CoveredMount {
+        mount: "/".into(),
+        fs: "ext4".into(),
+        volumes: vec![VolumeId::from_api("vol-00000000000000001")],
+    });
+    facts
+}
+
+/// Stopped while its command had already frozen, snapshotted and thawed: what is asked afterwards knows nothing of the
+/// job any more and does not probe `/`, and the command itself has told that all is thawed.
+#[test]
+fn p12_what_the_command_told_of_its_own_thaw_leaves_no_doubt_after_a_stop() {
+    let not_frozen = || {
+        let ended = CommandEnd::Failed { exit: 205 };
+        Event::PostEnded(outcome(ended, not_frozen()))
+    };
+    let lost = || Event::TimedOut(Timer::Thaw);
+    let answers: [(&str, &dyn Fn() -> Event); 2] =
+        [("finds nothing", &not_frozen), ("is lost", &lost)];
+    for (what, answer) in answers {
+        let mut s = Story::of(JobSpec {
+            freeze_root: true,
+            ..spec_of(OnFailure::Skip)
+        });
+        s.tell(Event::Start);
+        s.tell(Event::Preflight(Ok(facts_with_root())));
+        s.tell(Event::PreSent(Ok(CommandId::from_api(COMMAND))));
+        s.tell(Event::Cancel);
+        s.tell(ended(CommandEnd::Success, all_said_with_root()));
+        for _ in 0..4 {
+            s.tell(answer());
+            s.second += 30;
+            s.tell(Event::TimedOut(Timer::ThawRetry));
+        }
+        s.tell(Event::SnapshotsFound(Ok(snapshots())));
+        let view = s.job.view();
+        assert_eq!(view.phase, Phase::Verifying, "{what}: {:?}", view.error);
+        assert!(!view.thaw_uncertain, "{what}: {:?}", view.error);
+        s.label();
+        assert_eq!(
+            s.level_of("vol-00000000000000001"),
+            Level::Application,
+            "{what}"
+        );
+        assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled), "{what}");
+    }
+}
+
+/// Something is frozen there all the same, whoever froze it: that is no end without a doubt.
+#[test]
+fn a_freeze_that_is_seen_outweighs_what_the_command_told_of_its_own_thaw() {
+    let mut s = under_way(OnFailure::Skip);
+    s.tell(Event::Cancel);
+    s.tell(ended(CommandEnd::Success, all_said()));
+    for _ in 0..5 {
+        let said = not_frozen().replace(r#""frozen":false"#, r#""frozen":true"#);
+        let ended = CommandEnd::Failed { exit: 205 };
+        s.tell(Event::PostEnded(outcome(ended, said)));
+        s.second += 100;
+        s.tell(Event::TimedOut(Timer::ThawRetry));
+    }
+    assert!(s.job.view().thaw_uncertain);
+}
+
+#[test]
+fn the_root_is_frozen_only_where_it_was_asked_for() {
+    for (mode, freeze_root, sent) in [
+        (Mode::Coordinated, false, 0),
+        (Mode::Coordinated, true, 0),
+        (Mode::Autonomous, false, 0),
+        (Mode::Autonomous, true, 1),
+    ] {
+        let mut s = Story::of(JobSpec {
+            mode,
+            freeze_root,
+            ..spec(OnFailure::Skip)
+        });
+        s.tell(Event::Start);
+        s.tell(Event::Preflight(Ok(facts_with_root())));
+        assert_eq!(
+            s.count(&Effect::SendSnapshot) + s.count(&Effect::SendPre),
+            sent,
+            "{mode} {freeze_root}"
+        );
+    }
+    let mut s = Story::of(JobSpec {
+        freeze_root: true,
+        ..spec_of(OnFailure::Skip)
+    });
+    s.tell(Event::Start);
+    s.tell(Event::Preflight(Ok(facts_with_root())));
+    s.tell(ended(CommandEnd::Success, all_said_with_root()));
     s.tell(Event::SnapshotsFound(Ok(snapshots())));
     let view = s.finish();
     assert_eq!(

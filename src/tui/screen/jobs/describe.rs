@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::theme::Role;
 use crate::domain::job::{JobView, Member, Phase};
+use crate::domain::naming;
 use crate::domain::proof;
 use crate::tui::app::world::Driver;
 use crate::tui::screen::Cx;
@@ -61,7 +62,8 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
             format!(
                 "Nobody could confirm that the filesystems of {} are thawed. The failsafe on the instance \
                  thaws by itself when its {} s are spent. Look at the instance now: writes may hang.",
-                job.spec.instance_name, job.spec.budget_s
+                naming::full(Some(&job.spec.instance_name), job.spec.instance.as_str()),
+                job.spec.budget_s
             ),
             role,
         ));
@@ -155,7 +157,7 @@ fn asked(job: &JobView, out: &mut Vec<Entry>) {
     out.push(Entry::Section("Asked for".into()));
     out.push(Entry::pair(
         "instance",
-        format!("{} ({})", spec.instance_name, spec.instance),
+        naming::full(Some(&spec.instance_name), spec.instance.as_str()),
     ));
     out.push(Entry::pair("account", spec.scope.to_string()));
     let whose = if spec.foreign {

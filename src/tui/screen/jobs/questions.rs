@@ -3,6 +3,7 @@
 use crate::config::theme::Role;
 use crate::domain::held::Held;
 use crate::domain::job::{JobView, Phase};
+use crate::domain::naming;
 use crate::tui::app::world::Driver;
 use crate::tui::screen::{Cx, Request};
 use crate::tui::widget::dialog::{Choice, Question};
@@ -45,8 +46,9 @@ pub fn cancel(job: &JobView) -> Question {
 fn named(job: &JobView) -> String {
     let spec = &job.spec;
     format!(
-        "{} ({}), recipe {}",
-        spec.instance_name, spec.instance, spec.recipe
+        "{}, recipe {}",
+        naming::full(Some(&spec.instance_name), spec.instance.as_str()),
+        spec.recipe
     )
 }
 
@@ -109,7 +111,7 @@ pub fn cancel_of_another(job: &JobView, cx: &Cx<'_>) -> Question {
             "Thaw and stop",
             vec![
                 Request::CancelJob(job.spec.job.clone()),
-                Request::Say(format!("thawing {}", job.spec.instance_name)),
+                Request::Say(format!("thawing {}", job.spec.named())),
             ],
         ),
     ];

@@ -186,7 +186,7 @@ fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
         None => Cell::styled("never", Role::Warn),
     };
     vec![
-        Cell::new(instance.name()),
+        Cell::new(cx.world.named(&instance.id)),
         Cell::styled(instance.id.as_str(), Role::Muted),
         proven,
         Cell::new(instance.recipe_tag().unwrap_or("-")),

@@ -27,7 +27,7 @@ const COLUMNS: [Column; 6] = [
     Column::new("worth", 20, 22, 0),
     Column::new("volumes", 11, 12, 2).right(),
     Column::new("note", 14, u16::MAX, 3),
-    Column::new("instance", 10, u16::MAX, 1),
+    Column::new("instance", 12, u16::MAX, 1).middle(),
 ];
 
 /// The list of sets.
@@ -149,7 +149,7 @@ impl Choose {
         match &self.instance {
             Some(id) => format!(
                 "there is no set of {} to restore from; take a snapshot in Fleet (1), or Esc for all sets",
-                cx.world.instance_name(id)
+                cx.world.named(id)
             ),
             None => "there is no set to restore from; take a snapshot in Fleet (1)".to_owned(),
         }
@@ -246,7 +246,7 @@ fn cells(set: &SnapshotSet, cx: &Cx<'_>) -> Vec<Cell> {
         Cell::new(
             set.instance
                 .as_ref()
-                .map_or("?", |id| cx.world.instance_name(id)),
+                .map_or_else(|| "?".to_owned(), |id| cx.world.named_short(id)),
         ),
     ]
 }

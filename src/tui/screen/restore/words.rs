@@ -3,6 +3,7 @@
 use ratatui::text::{Line, Span};
 
 use crate::config::theme::Role;
+use crate::domain::naming;
 use crate::domain::restore::{RestorePlan, RestoreView, StepState};
 use crate::domain::text::visible;
 use crate::tui::screen::Cx;
@@ -44,12 +45,11 @@ fn shell(line: &str, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
 pub fn plan(plan: &RestorePlan, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
     let mut lines = wrapped(
         &format!(
-            "{} as of {} ({}), beside the data of {} ({})",
+            "{} as of {} ({}), beside the data of {}",
             volumes(plan.items.len()),
             style::moment(plan.point_in_time),
             style::ago(plan.point_in_time, cx.now),
-            plan.target_name,
-            plan.target
+            naming::full(Some(&plan.target_name), plan.target.as_str())
         ),
         width,
         "",
@@ -148,9 +148,8 @@ pub fn status(view: &RestoreView, width: usize, cx: &Cx<'_>) -> Vec<Line<'static
     let mut lines = wrapped(&head, width, "", role, cx);
     lines.extend(wrapped(
         &format!(
-            "to {} ({}), data of {}",
-            plan.target_name,
-            plan.target,
+            "to {}, data of {}",
+            naming::full(Some(&plan.target_name), plan.target.as_str()),
             style::moment(plan.point_in_time)
         ),
         width,

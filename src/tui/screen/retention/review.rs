@@ -8,6 +8,7 @@ use ratatui::text::{Line, Span};
 
 use super::policy;
 use crate::config::theme::Role;
+use crate::domain::naming;
 use crate::domain::retention::{Decision, Fate, PrunePlan};
 use crate::tui::action::Action;
 use crate::tui::screen::Cx;
@@ -21,7 +22,7 @@ pub const BY_HAND: &str = "kept by hand";
 
 const COLUMNS: [Column; 6] = [
     Column::new("fate", 9, 10, 0),
-    Column::new("instance", 10, 14, 0),
+    Column::new("instance", 12, 22, 0).middle(),
     Column::new("taken", 16, 16, 1),
     Column::new("level", 13, 13, 3),
     Column::new("snapshots", 11, 12, 2).right(),
@@ -172,10 +173,12 @@ impl Review {
                 style::ago(decision.started, cx.now)
             ),
         ));
-        let instance = decision.instance.as_ref().map_or("unknown", |i| i.as_str());
         entries.push(Entry::pair(
             "instance",
-            format!("{} ({instance})", decision.instance_name),
+            decision.instance.as_ref().map_or_else(
+                || "unknown".to_owned(),
+                |id| naming::full(Some(&decision.instance_name), id.as_str()),
+            ),
         ));
         let job = decision
             .job
@@ -250,7 +253,7 @@ impl Review {
         let sum = if snapshots == 0 {
             "nothing to delete".to_owned()
         } else {
-            format!("{snapshots} snapshots to delete; space keeps one by hand, p goes on")
+            format!("{snapshots} snapshots to delete; space keeps one by hand, R goes on")
         };
         vec![
             lane::fitted(vec![Span::styled(what, styles.get(Role::Muted))], width),
@@ -300,7 +303,10 @@ impl Review {
             };
             vec![
                 Cell::styled(format!("{symbol} {word}"), role),
-                Cell::new(&decision.instance_name),
+                Cell::new(decision.instance.as_ref().map_or_else(
+                    || decision.instance_name.clone(),
+                    |id| naming::short(Some(&decision.instance_name), id.as_str()),
+                )),
                 Cell::styled(
                     decision.started.format("%Y-%m-%d %H:%M").to_string(),
                     Role::Muted,

@@ -84,7 +84,7 @@ impl Screen for Page {
         };
         let of = cx.world.set(job).and_then(|set| set.instance.clone());
         match of {
-            Some(id) => format!("Set of {}: evidence", cx.world.instance_name(&id)),
+            Some(id) => format!("Set of {}: evidence", cx.world.named(&id)),
             None => "Set: evidence".to_owned(),
         }
     }
@@ -183,9 +183,10 @@ fn set_facts(set: &SnapshotSet, here: Option<&SnapshotId>, cx: &Cx<'_>, out: &mu
     let world = cx.world;
     out.push(Entry::Section("Set".into()));
     out.push(Entry::pair("Job", set.job.as_str()));
-    let instance = set.instance.as_ref().map_or("unknown".to_owned(), |id| {
-        format!("{id} ({})", world.instance_name(id))
-    });
+    let instance = set
+        .instance
+        .as_ref()
+        .map_or("unknown".to_owned(), |id| world.named_full(id));
     out.push(Entry::pair("Instance", instance));
     out.push(Entry::pair(
         "Started",

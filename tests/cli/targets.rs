@@ -1,0 +1,118 @@
+//! Which instances a command line means: ids, names that only one has, narrowed by tags.
+
+use super::*;
+
+/// Three instances named `web`, one named `files`.
+const WORLD: &str = concat!(
+    "--lab=",
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/support/three-webs.toml"
+);
+const FIRST: &str = "i-0aaaaaaaaaaaa1111";
+const SECOND: &str = "i-0bbbbbbbbbbbb2222";
+const THIRD: &str = "i-0cccccccccccc3333";
+
+fn dry(more: &[&str]) -> Result {
+    run(
+        &state(),
+        &[&[WORLD, "snapshot", "--dry-run", "-o", "json"], more].concat(),
+    )
+}
+
+fn instances(result: &Result) -> Vec<String> {
+    let jobs = &result.json()["jobs"];
+    let ids = jobs.as_array().unwrap().iter();
+    ids.map(|job| job["instance"].as_str().unwrap_or("-").to_owned())
+        .collect()
+}
+
+#[test]
+fn instances_and_tags_narrow_each_other_and_it_is_told() {
+    let narrowed = dry(&["--instance", FIRST, SECOND, THIRD, "--tag", "Env=staging"]);
+    assert_eq!(narrowed.code, 0, "{}", narrowed.err);
+    assert_eq!(instances(&narrowed), [SECOND, THIRD]);
+    assert!(
+        narrowed
+            .err
+            .contains("2 of 3 instances also carry Env=staging")
+            && narrowed.err.contains(FIRST),
+        "{}",
+        narrowed.err
+    );
+    let none = dry(&["--instance", FIRST, "--tag", "Env=staging"]);
+    assert_eq!(none.code, 3, "{}", none.out);
+    assert!(instances(&none).is_empty());
+    assert!(none.err.contains("nothing matched"), "{}", none.err);
+    let alone = dry(&["--tag", "Env=staging"]);
+    assert_eq!(instances(&alone), [SECOND, THIRD]);
+    assert!(!alone.err.contains("also carry"), "{}", alone.err);
+}
+
+#[test]
+fn a_name_is_taken_where_it_is_unique_by_every_command_that_takes_an_instance() {
+    let named = dry(&["--instance", "files"]);
+    assert_eq!(named.code, 0, "{}", named.err);
+    assert_eq!(instances(&named), ["i-0dddddddddddd4444"]);
+
+    let state = state();
+    let sets = run(
+        &state,
+        &[WORLD, "list", "sets", "--filter", "files", "-o", "json"],
+    )
+    .json();
+    let set = sets[0]["id"].as_str().unwrap().to_owned();
+    let restore = |target: &str| {
+        run(
+            &state,
+            &[
+                WORLD,
+                "restore",
+                "plan",
+                "--set",
+                &set,
+                "--instance",
+                target,
+                "-o",
+                "json",
+            ],
+        )
+    };
+    let plan = restore("files");
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    assert_eq!(plan.json()["target"], "i-0dddddddddddd4444");
+    let metrics = |of: &str| run(&state, &[WORLD, "metrics", "--instance", of]);
+    assert_eq!(metrics("files").code, metrics("i-0dddddddddddd4444").code);
+
+    // Where it is not: refused before anything is done, with the ids.
+    for refused in [
+        dry(&["--instance", "web"]),
+        dry(&["--instance", "files", "web"]),
+        restore("web"),
+        metrics("web"),
+    ] {
+        assert_eq!(refused.code, 2, "{}{}", refused.out, refused.err);
+        for id in [FIRST, SECOND, THIRD] {
+            let said = format!("{}{}", refused.out, refused.err);
+            assert!(said.contains(id), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_nobody_has_is_told_with_the_nearest() {
+    for (result, code) in [
+        (dry(&["--instance", "file"]), 3),
+        (run(&state(), &[WORLD, "metrics", "--instance", "file"]), 3),
+        (dry(&["--instance", "i-0aaa"]), 2),
+    ] {
+        assert_eq!(result.code, code, "{}{}", result.out, result.err);
+        let said = format!("{}{}", result.out, result.err);
+        assert!(
+            code == 2 || said.contains("did you mean `files`?"),
+            "{said}"
+        );
+    }
+    let both = dry(&["--instance", "file", FIRST]);
+    assert_eq!(both.code, 1, "{}", both.err);
+    assert_eq!(instances(&both), [FIRST, "-"]);
+}
