@@ -34,7 +34,7 @@ pub struct Part {
 }
 
 impl Part {
-    fn of(mark: &str, jobs: &[&JobView], now: DateTime<Utc>) -> Option<Self> {
+    fn of(mark: &str, jobs: &[&JobView], world: &World, now: DateTime<Utc>) -> Option<Self> {
         let longest = jobs
             .iter()
             .map(|job| job.held())
@@ -47,7 +47,7 @@ impl Part {
         let ago = short.get(word.len()..).unwrap_or_default();
         let (named, bare) = match jobs {
             [one] => {
-                let name = text::fit(&one.spec.instance_name, 24);
+                let name = text::fit(&world.named_of(one), 32);
                 (
                     format!(" {mark} {word} {name}{ago} "),
                     format!(" {mark} {word}{ago} "),
@@ -79,7 +79,7 @@ pub fn alarm(world: &World, now: DateTime<Utc>) -> Vec<Part> {
     }
     [("!!!", uncertain), ("❄?", may), ("❄", frozen)]
         .into_iter()
-        .filter_map(|(mark, jobs)| Part::of(mark, &jobs, now))
+        .filter_map(|(mark, jobs)| Part::of(mark, &jobs, world, now))
         .collect()
 }
 
