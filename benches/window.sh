@@ -11,7 +11,6 @@ ROUNDS=${1:-5}
 FREEZEFRAME=${FREEZEFRAME:-${CARGO_TARGET_DIR:-$HERE/../target}/debug/freezeframe}
 [ "$(id -u)" = 0 ] || { echo 'SKIPPED: not root'; exit 0; }
 [ -x "$FREEZEFRAME" ] || { echo "there is no $FREEZEFRAME: cargo build" >&2; exit 1; }
-# Not below /tmp, which the instances share.
 W=$(mktemp -d /var/tmp/ff-window.XXXXXX) || exit 1
 SERVER=''
 stop_lab() {
@@ -25,8 +24,10 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 mkdir "$W/home"
-export HOME=$W/home FREEZEFRAME_STATE_DIR=$W/home/state AWS_ACCESS_KEY_ID=AKIALAB AWS_SECRET_ACCESS_KEY=lab AWS_EC2_METADATA_DISABLED=true
-unset AWS_PROFILE AWS_SESSION_TOKEN
+export HOME=$W/home FREEZEFRAME_STATE_DIR=$W/home/state AWS_EC2_METADATA_DISABLED=true
+# The lab takes the key alone that it has written there.
+export AWS_SHARED_CREDENTIALS_FILE=$W/lab/credentials
+unset AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
 
 world() { # LATENCY
     echo 'name = "window"'

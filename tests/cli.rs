@@ -12,6 +12,8 @@ mod doubts;
 mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/prunes.rs"]
+mod prunes;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/told.rs"]

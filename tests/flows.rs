@@ -8,6 +8,8 @@
 
 #[path = "flows/gone.rs"]
 mod gone;
+#[path = "flows/pruned.rs"]
+mod pruned;
 #[path = "flows/renewed.rs"]
 mod renewed;
 mod support;
@@ -943,43 +945,6 @@ async fn a_set_that_changed_since_the_review_stops_the_prune() {
         .unwrap_err();
     assert_eq!(problem.kind, Kind::State, "{problem:?}");
     assert_eq!(bench.calls("DeleteSnapshot"), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_prune_that_is_stopped_leaves_the_next_set_whole() {
-    let bench = bench().await;
-    let policy = Policy {
-        keep_last: 1,
-        ..Policy::default()
-    };
-    let plan = prune::plan(&bench.ops, &policy).await.unwrap();
-    let first: Vec<_> = plan
-        .deletions()
-        .next()
-        .unwrap()
-        .snapshots
-        .iter()
-        .map(|s| s.id.clone())
-        .collect();
-    let stop = CancellationToken::new();
-    let (updates, mut inbox) = mpsc::channel(64);
-    let stopper = stop.clone();
-    tokio::spawn(async move {
-        while let Some(progress) = inbox.recv().await {
-            let progress: freezeframe::domain::prune::PruneProgress = progress;
-            if !progress.deleted.is_empty() {
-                stopper.cancel();
-            }
-        }
-    });
-    let result = prune::run(&bench.ops, &plan, &updates, &stop)
-        .await
-        .unwrap();
-    assert_eq!(
-        result.deleted, first,
-        "the set that was begun is finished, no other is touched"
-    );
-    assert_eq!(result.stopped.unwrap().kind, Kind::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,9 @@
 //! Properties of the pure floor that hold for every story: the parser over any input, the machine over
 //! any order of events, each with the timers that it armed running out in the end.
 
+#[path = "properties/wire.rs"]
+mod wire;
+
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};

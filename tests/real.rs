@@ -24,6 +24,9 @@ mod failsafe;
 #[path = "real/freezes.rs"]
 mod freezes;
 #[cfg(test)]
+#[path = "real/instances.rs"]
+mod instances;
+#[cfg(test)]
 #[path = "real/lab.rs"]
 mod lab;
 #[cfg(test)]

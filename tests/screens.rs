@@ -72,6 +72,23 @@ fn loading_empty_and_failed() {
 }
 
 #[test]
+fn an_empty_region_of_a_lab_says_which_one_has_the_instances() {
+    let mut hands = Hands::new(Depth::Truecolor);
+    let why = "This lab has nothing in us-east-1: its 14 instances are in eu-central-1. Ask with --region eu-central-1.";
+    let there = freezeframe::tui::message::Identity {
+        lab: Some("simulated".to_owned()),
+        elsewhere: Some(why.to_owned()),
+        ..identity()
+    };
+    hands.part(Part::Identity(Ok(there)));
+    hands.part(Part::Instances(Ok(Vec::new())));
+    assert!(hands.screen(80, 24).contains("its 14 instances are in"));
+    let wide = hands.screen(120, 40);
+    assert!(wide.contains(why), "{wide}");
+    assert!(!wide.contains("No instances"), "{wide}");
+}
+
+#[test]
 fn old_rows_stay_when_reading_again_fails() {
     let mut hands = Hands::loaded();
     hands.press("3<C-r>");

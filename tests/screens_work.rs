@@ -57,6 +57,7 @@ fn every_state() -> Vec<(&'static str, Hands)> {
         failed: vec![(prune_plan().doomed()[1].clone(), problem())],
         stopped: None,
         finished: true,
+        speed: None,
     };
     deleting.message(Message::Prune(progress));
     let mut choose = Hands::loaded();

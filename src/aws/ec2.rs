@@ -215,6 +215,30 @@ impl Session {
         .await
     }
 
+    /// The snapshots of each of these jobs, found by its tag; a job that has none is missing from the answer.
+    ///
+    /// # Errors
+    /// Whatever the first failing page answered.
+    pub async fn snapshots_of_jobs(
+        &self,
+        jobs: &[JobId],
+    ) -> Result<HashMap<JobId, Vec<Snapshot>>, Problem> {
+        let mut found: HashMap<JobId, Vec<Snapshot>> = HashMap::new();
+        for chunk in jobs.chunks(IDS) {
+            let what = format!("read the snapshots of {} sets", chunk.len());
+            let of = filter(
+                &format!("tag:{}", tags::JOB),
+                chunk.iter().map(ToString::to_string),
+            );
+            for snapshot in self.list_snapshots(&what, vec![of]).await? {
+                if let Some(job) = snapshot.job() {
+                    found.entry(job).or_default().push(snapshot);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// These snapshots as they are now; one that is gone is missing from the answer.
     ///
     /// # Errors
@@ -291,6 +315,7 @@ impl Session {
     /// # Errors
     /// Whatever AWS answered.
     pub async fn shared_with(&self, id: &SnapshotId) -> Result<Vec<String>, Problem> {
+        self.pace.take(Bucket::DescribeSnapshotAttribute).await;
         let out = self
             .ec2
             .describe_snapshot_attribute()
@@ -475,19 +500,21 @@ impl Session {
             .map_err(|e| problem(&format!("tag {resource}"), &e))
     }
 
-    /// Deletes a snapshot. One that is gone already counts as deleted (aws-facts 4.5).
+    /// Deletes a snapshot, with a token that was set aside for it. One that is gone already counts as deleted
+    /// (aws-facts 4.5).
     ///
     /// # Errors
     /// Whatever AWS answered, such as `InvalidSnapshot.InUse`.
-    pub async fn delete_snapshot(&self, id: &SnapshotId) -> Result<(), Problem> {
-        self.pace.take(Bucket::DeleteSnapshot).await;
+    pub async fn delete_snapshot(&self, token: Token, id: &SnapshotId) -> Result<(), Problem> {
+        token.spend();
         let answer = self
             .ec2_once
             .delete_snapshot()
             .snapshot_id(id.as_str())
             .send()
             .await;
-        match answer.map_err(|e| problem(&format!("delete {id}"), &e)) {
+        let answer = answer.map_err(|e| problem(&format!("delete {id}"), &e));
+        match self.pace.learn(Bucket::DeleteSnapshot, answer) {
             Err(p) if p.code.as_deref() == Some("InvalidSnapshot.NotFound") => Ok(()),
             other => other.map(drop),
         }

@@ -82,6 +82,11 @@ impl Pace {
         self.with(bucket, Level::take_if_there)
     }
 
+    /// How long so many more calls will take by the bucket alone.
+    pub fn forecast(&self, bucket: Bucket, calls: usize) -> Duration {
+        self.with(bucket, |level, now| level.forecast(now, calls))
+    }
+
     /// Whether at least half of the bucket is there.
     pub(super) fn is_half_full(&self, bucket: Bucket) -> bool {
         self.with(bucket, Level::is_half_full)

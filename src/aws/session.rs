@@ -24,7 +24,6 @@ use super::credentials::{self, Renewing, Watch};
 use super::pace::Pace;
 use super::poll::Poller;
 use super::progress::Progress;
-pub use super::whose::LabHome;
 use super::whose::Whose;
 use crate::config::acting;
 use crate::config::aws::{Aws, Endpoints};
@@ -235,9 +234,14 @@ impl Session {
         self.whose.lab()
     }
 
-    /// Where the instances of the lab that answers are; `None` at AWS.
-    pub fn lab_home(&self) -> Option<LabHome> {
-        self.whose.home()
+    /// What an empty region of a lab has to explain: which one has the instances. `None` at AWS, and where they are.
+    pub fn elsewhere(&self) -> Option<String> {
+        let here = self.scope().region.as_str();
+        let home = self.whose.home().filter(|home| home.region != here)?;
+        Some(format!(
+            "This lab has nothing in {here}: its {} instances are in {}. Ask with --region {}.",
+            home.instances, home.region, home.region
+        ))
     }
 
     /// What the AWS CLI needs beside the region to reach the same account: ` --profile P`, ` --endpoint-url U`.

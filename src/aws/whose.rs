@@ -29,11 +29,11 @@ const HOME: &str = "x-freezeframe-lab-home";
 
 /// Where a lab's instances are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabHome {
+pub(super) struct LabHome {
     /// The one region that is not empty.
-    pub region: String,
+    pub(super) region: String,
     /// How many there are.
-    pub instances: usize,
+    pub(super) instances: usize,
 }
 
 impl LabHome {

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::domain::ids::{JobId, SnapshotId};
 use crate::domain::job::OnFailure;
 use crate::domain::mode::AskedMode;
+use crate::domain::retention::{Age, TagPair};
 use crate::ops::targets::Named;
 
 /// Proven, application-consistent EBS snapshots: a console, and its headless twin for cron.
@@ -153,6 +154,10 @@ pub enum Listing {
     Sets,
     /// Jobs in this machine's journal
     Jobs,
+    /// Prunes in this machine's journal
+    Prunes,
+    /// Restores in this machine's journal
+    Restores,
 }
 
 /// `snapshot`.
@@ -300,10 +305,12 @@ pub enum JobsCommand {
 }
 
 /// `prune`.
+///
+/// Proven sets are counted alone; unproven ones are kept by the same rules among themselves, and so are failed ones.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
     /// A policy of the configuration file
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "drop_unproven_after"])]
     pub policy: Option<String>,
     /// Keep the newest N
     #[arg(long, value_name = "N")]
@@ -323,6 +330,20 @@ pub struct PruneArgs {
     /// Keep the newest of each of the last N years that have one
     #[arg(long, value_name = "N")]
     pub keep_yearly: Option<u32>,
+    /// Delete unproven and failed sets that are older than TIME (12h, 7d, 2w), whatever keeps them, where each of
+    /// their volumes has a newer proven set
+    #[arg(long, value_name = "TIME")]
+    pub drop_unproven_after: Option<Age>,
+    /// Only sets of this instance, by id or by a Name that only it has; may be repeated
+    #[arg(long, value_name = "ID|NAME", num_args = 1.., value_parser = said)]
+    pub instance: Vec<String>,
+    /// Only sets of instances with this tag, KEY=VALUE; several must all match, and narrow what --instance names.
+    /// Where the instance is gone, the tags of the snapshots count
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub tag: Vec<TagPair>,
+    /// Only sets that match, such as 'tag:Env=dev !name=db*', by their own keys and their instance's
+    #[arg(long, value_name = "EXPR", value_parser = said)]
+    pub filter: Option<String>,
     /// Show the plan, and delete nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -370,6 +391,14 @@ where
     T::Err: std::error::Error + Send + Sync + 'static,
 {
     PossibleValuesParser::new(names).try_map(|name| name.parse::<T>())
+}
+
+/// What must say something: left empty by a slip it would stand for everything.
+fn said(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty; leave the option out for every instance".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn tag_pair(text: &str) -> Result<(String, String), String> {

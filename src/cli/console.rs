@@ -57,11 +57,13 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     let mut left = Left::default();
     let shown = async {
         let (mut terminal, guard) = terminal::take()?;
-        let mut app = App::new(Styles::new(theme, depth), new_id).configured(
-            opened.ops.recipes.clone(),
-            opened.config.snapshot.mode,
-            opened.config.snapshot.on_failure,
-        );
+        let mut app = App::new(Styles::new(theme, depth), new_id)
+            .configured(
+                opened.ops.recipes.clone(),
+                opened.config.snapshot.mode,
+                opened.config.snapshot.on_failure,
+            )
+            .with_policies(opened.config.retention.clone());
         let outcome = event_loop::run(
             &mut terminal,
             &mut app,

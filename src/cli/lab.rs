@@ -1,7 +1,7 @@
 //! The lab, in process for `--lab` and on a port for `lab serve`. The only file but `main` that names
 //! [`crate::lab`]; everything else meets it as an endpoint that speaks AWS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -14,6 +14,7 @@ use crate::aws::session::Options;
 use crate::config::{self, nearest};
 use crate::domain::problem::{Kind, Problem};
 use crate::lab::clock::Clock;
+use crate::lab::keys::Key;
 use crate::lab::runtime::Runtime;
 use crate::lab::runtime_real::RealRuntime;
 use crate::lab::runtime_simulated::SimulatedRuntime;
@@ -29,6 +30,8 @@ const REGION: &str = "eu-central-1";
 pub(super) struct Embedded {
     lab: Lab,
     runtime: &'static str,
+    /// Where a real lab's key is, as long as it runs.
+    key_file: Option<PathBuf>,
 }
 
 impl Embedded {
@@ -39,7 +42,10 @@ impl Embedded {
         region: Option<&str>,
     ) -> Result<(), Problem> {
         options.http = Some(SharedHttpClient::new(self.lab.connector()));
-        options.static_credentials = Some(("AKIALAB0000000000000".to_owned(), "lab".to_owned()));
+        options.static_credentials = Some(match self.lab.key() {
+            Some(key) => (key.access_key.clone(), key.secret.clone()),
+            None => ("AKIALAB0000000000000".to_owned(), "lab".to_owned()),
+        });
         // Never resolved: the connector answers whatever the host is called.
         options.endpoint_url = Some("http://lab.invalid".to_owned());
         let region = region.filter(|region| !region.is_empty());
@@ -53,6 +59,10 @@ impl Embedded {
     /// Takes it down.
     pub(super) async fn stop(self) {
         self.lab.shutdown().await;
+        if let Some(file) = &self.key_file {
+            // A key that is left is one that nothing takes any more.
+            std::fs::remove_file(file).ok();
+        }
     }
 }
 
@@ -89,10 +99,7 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
             "simulated",
         ),
         RuntimeKind::Real => {
-            let dir = match &global.lab_dir {
-                Some(dir) => config::given(dir, "--lab-dir")?,
-                None => PathBuf::from("/var/tmp/freezeframe-lab"),
-            };
+            let dir = lab_dir(global)?;
             let real = RealRuntime::create(dir, REGION).map_err(|cause| {
                 Problem::new(
                     Kind::Local,
@@ -125,10 +132,55 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
     if let Some(plan) = plan {
         plan.apply(&lab, global.seed);
     }
+    let key_file = match lab.key() {
+        None => None,
+        Some(key) => {
+            let file = lab_dir(global)?.join("credentials");
+            if let Err(cause) = write_key(&file, key) {
+                lab.shutdown().await;
+                return Err(Problem::new(
+                    Kind::Local,
+                    format!("write the lab's key to {}", file.display()),
+                    cause.to_string(),
+                    "name another directory with --lab-dir",
+                ));
+            }
+            Some(file)
+        }
+    };
     Ok(Embedded {
         lab,
         runtime: label,
+        key_file,
     })
+}
+
+/// Where the real runtime keeps what it makes.
+fn lab_dir(global: &Global) -> Result<PathBuf, Problem> {
+    match &global.lab_dir {
+        Some(dir) => config::given(dir, "--lab-dir"),
+        None => Ok(PathBuf::from("/var/tmp/freezeframe-lab")),
+    }
+}
+
+/// Writes the key as AWS's tools read it (`AWS_SHARED_CREDENTIALS_FILE`), for root alone.
+fn write_key(file: &Path, key: &Key) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut out = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)?;
+    writeln!(
+        out,
+        "[default]\naws_access_key_id = {}\naws_secret_access_key = {}",
+        key.access_key, key.secret
+    )
 }
 
 fn fault_plan(name: &str) -> Result<Plan, Problem> {
@@ -247,13 +299,23 @@ pub(super) async fn serve(global: &Global, world: &str, port: u16) -> Result<u8,
         "lab ({}) on http://{address} region {REGION} account {ACCOUNT}",
         embedded.runtime
     )))?;
+    let (access_key, secret) = embedded
+        .lab
+        .key()
+        .map_or(("AKIALAB", "lab"), |key| (&*key.access_key, &*key.secret));
     printed(out.line(&format!(
         "  {REGION} holds {} instances; every other region is empty",
         embedded.lab.instances()
     )))?;
     printed(out.line(&format!(
-        "  AWS_ACCESS_KEY_ID=AKIALAB AWS_SECRET_ACCESS_KEY=lab aws --region {REGION} --endpoint-url http://{address} ec2 describe-instances"
+        "  AWS_ACCESS_KEY_ID={access_key} AWS_SECRET_ACCESS_KEY={secret} aws --region {REGION} --endpoint-url http://{address} ec2 describe-instances"
     )))?;
+    if let Some(file) = &embedded.key_file {
+        printed(out.line(&format!(
+            "  its commands run as root on this machine: it takes this key alone, also in {}",
+            file.display()
+        )))?;
+    }
     printed(out.line("  stop with ctrl-c"))?;
     drop(out);
     let served = embedded.lab.serve(listener, stop).await;

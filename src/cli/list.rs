@@ -210,6 +210,65 @@ pub(super) async fn run(
                 ],
             )
         }
+        Listing::Prunes => {
+            for record in crate::ops::prune::settle(ops)? {
+                super::output::note(&crate::ops::prune::told(&record));
+            }
+            let rows = ops.journal.prunes(ops.scope(), 10_000)?;
+            let rows = rows
+                .iter()
+                .filter(|p| filter.matches_record(&p.id, p.state(), &[&p.of, &p.who]));
+            (
+                rows.map(|p| {
+                    let mut value = with_id(p, p.state());
+                    if let Value::Object(map) = &mut value {
+                        map.insert("left".to_owned(), serde_json::json!(p.left()));
+                    }
+                    value
+                })
+                .collect(),
+                vec![
+                    "PRUNE", "BEGUN", "STATE", "TOTAL", "DELETED", "SKIPPED", "LEFT", "OF", "WHY",
+                ],
+                vec![
+                    "id", "begun", "state", "total", "deleted", "skipped", "left", "of", "stopped",
+                ],
+            )
+        }
+        Listing::Restores => {
+            let rows = ops.journal.restores(ops.scope(), 10_000)?;
+            let rows = rows.iter().filter(|(_, r)| {
+                let target = [
+                    r.plan.target.as_str(),
+                    &r.plan.target_name,
+                    r.plan.set.as_str(),
+                ];
+                filter.matches_record(&r.plan.id, r.state(), &target)
+            });
+            (
+                rows.map(|(started, r)| {
+                    let mut value = with_id(&r.plan, r.state());
+                    if let Value::Object(map) = &mut value {
+                        map.insert("started".to_owned(), serde_json::json!(started));
+                        map.insert("volumes".to_owned(), serde_json::json!(r.items));
+                    }
+                    value
+                })
+                .collect(),
+                vec![
+                    "RESTORE", "STARTED", "STATE", "SET", "INSTANCE", "NAME", "VOLUMES",
+                ],
+                vec![
+                    "id",
+                    "started",
+                    "state",
+                    "set",
+                    "target",
+                    "target_name",
+                    "volumes",
+                ],
+            )
+        }
     };
     let empty = rows.is_empty();
     printed(Out::new(global.output).rows(&rows, |rows| {
@@ -222,7 +281,7 @@ pub(super) async fn run(
         }
     }))?;
     if empty && what != Listing::Jobs {
-        say_where_a_lab_has_some(ops);
+        ops.session.elsewhere().iter().for_each(|why| note(why));
     }
     Ok(if empty { exit::NOTHING } else { exit::OK })
 }
@@ -238,21 +297,6 @@ fn with_held(mut row: Value, held: Held, now: DateTime<Utc>) -> Value {
         map.insert("held".to_owned(), told);
     }
     row
-}
-
-/// An empty region of a lab explains itself.
-fn say_where_a_lab_has_some(ops: &Ops) {
-    let here = &ops.scope().region;
-    if let Some(home) = ops
-        .session
-        .lab_home()
-        .filter(|home| home.region != here.as_str())
-    {
-        note(&format!(
-            "this lab has nothing in {here}: its {} instances are in {}; ask with --region {}",
-            home.instances, home.region, home.region
-        ));
-    }
 }
 
 /// The names of the instances; looked up only when they are asked for.

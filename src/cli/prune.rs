@@ -1,42 +1,61 @@
 //! `prune`: the plan, and carrying out exactly that plan.
 
+mod show;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, Global, PruneArgs};
-use super::output::{self, Out, Table};
+use super::output::{self, Out};
 use super::session::Opened;
-use super::{exit, note_refusal, printed, signals, typed};
+use super::{exit, note_refusal, signals, typed};
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::retention::{Policy, PrunePlan};
+use crate::domain::prune::{PruneProgress, count};
+use crate::domain::retention::{Policy, Selection};
 use crate::ops::prune;
 
 pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> Result<u8, Problem> {
     let ops = &opened.ops;
+    for record in prune::settle(ops)? {
+        output::note(&prune::told(&record));
+    }
     let policy = policy(opened, args)?;
-    let plan = prune::plan(ops, &policy).await?;
-    let doomed = plan.doomed().len();
+    let plan = match prune::plan(ops, &policy).await {
+        // A name that nobody has matches nothing.
+        Err(problem) if problem.kind == Kind::NotFound && !policy.selections().is_empty() => {
+            output::problem(&problem, global.output);
+            return Ok(exit::NOTHING);
+        }
+        plan => plan?,
+    };
     let mut out = Out::new(global.output).acting(ops.session.who());
+    if plan.is_of_nothing() {
+        output::problem(&plan.of_nothing(), global.output);
+        return Ok(exit::NOTHING);
+    }
     if args.dry_run || global.output == Format::Table {
-        show(&mut out, &plan)?;
+        show::plan(&mut out, &plan)?;
     }
     if args.dry_run {
         note_refusal(ops, "prune");
         return Ok(exit::OK);
     }
+    let doomed = plan.doomed().len();
     if doomed == 0 {
         if global.output != Format::Table {
-            printed(out.json(&serde_json::json!({ "plan": plan, "deleted": [], "failed": [] })))?;
+            show::result(&mut out, &plan, &PruneProgress::of(0))?;
         }
-        return Ok(exit::NOTHING);
+        return Ok(exit::OK);
     }
     if !args.yes {
-        let word = format!("delete {doomed}");
         let question = format!(
-            "{doomed} snapshots will be deleted, as shown above, in {}.",
+            "{} of {}, as shown above, will be deleted: {}, in {}.",
+            count(doomed, "snapshot"),
+            count(plan.deletions().count(), "set"),
+            plan.policy.scope_words(),
             ops.session.who()
         );
-        if !typed(&question, &word).await? {
+        if !typed(&question, &format!("delete {doomed}")).await? {
             return Err(Problem::new(
                 Kind::Cancelled,
                 "prune",
@@ -45,47 +64,27 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
             ));
         }
     }
-    let (updates, mut inbox) = mpsc::channel(16);
-    let drain = tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+    let (updates, inbox) = mpsc::channel(16);
+    let follower = tokio::spawn(show::follow(inbox, global.output, ops.clock));
     let stop = CancellationToken::new();
-    let words = signals::AtSafePoint {
-        stopping: "stopping before the next set; the one that was begun is deleted whole",
-        asking: "sets are being deleted; ctrl-c again within 2 s stops before the next one",
+    let words = signals::AtOnce {
+        stopping: "stopping after the calls under way",
     };
     let watcher = signals::stop_on_signals(stop.clone(), words)?;
     let result = prune::run(ops, &plan, &updates, &stop).await;
     drop(updates);
-    let _ = drain.await;
+    let _ = follower.await;
     watcher.abort();
     let result = result?;
-    if global.output == Format::Table {
-        printed(out.line(&format!(
-            "deleted {} of {}",
-            result.deleted.len(),
-            result.total
-        )))?;
-    } else {
-        let failed: Vec<_> = result
-            .failed
-            .iter()
-            .map(|(id, problem)| serde_json::json!({ "snapshot": id, "error": problem }))
-            .collect();
-        printed(out.json(&serde_json::json!({
-            "plan": plan, "deleted": result.deleted, "failed": failed, "stopped": result.stopped,
-        })))?;
+    // Where it was stopped, a reader of standard output may be gone with it.
+    if global.output != Format::Table || result.stopped.is_none() {
+        show::result(&mut out, &plan, &result)?;
     }
     for (id, problem) in &result.failed {
         output::note(&format!("{id}: {problem} - {}", problem.mend));
     }
-    if result.stopped.is_some() {
-        output::note(&format!(
-            "{} of {} snapshots are deleted, {} are left",
-            result.deleted.len(),
-            result.total,
-            result.total.saturating_sub(result.deleted.len())
-        ));
-    }
     if let Some(stopped) = &result.stopped {
+        output::note(&result.tally());
         output::problem(stopped, global.output);
     }
     Ok(match &result.stopped {
@@ -95,17 +94,33 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
     })
 }
 
+/// The policy by name or by its numbers, narrowed by what the command line says of instances.
 fn policy(opened: &Opened, args: &PruneArgs) -> Result<Policy, Problem> {
-    let Some(name) = &args.policy else {
-        return Ok(Policy {
+    let selection = Selection {
+        instance: args.instance.clone(),
+        tag: args.tag.clone(),
+        filter: args.filter.clone().unwrap_or_default(),
+    };
+    let mut policy = match &args.policy {
+        Some(name) => named(opened, name)?,
+        None => Policy {
             keep_last: args.keep_last.unwrap_or(0),
             keep_hourly: args.keep_hourly.unwrap_or(0),
             keep_daily: args.keep_daily.unwrap_or(0),
             keep_weekly: args.keep_weekly.unwrap_or(0),
             keep_monthly: args.keep_monthly.unwrap_or(0),
             keep_yearly: args.keep_yearly.unwrap_or(0),
-        });
+            drop_unproven_after: args.drop_unproven_after,
+            ..Policy::default()
+        },
     };
+    if !selection.is_all() {
+        policy.narrowed.push(selection);
+    }
+    Ok(policy)
+}
+
+fn named(opened: &Opened, name: &str) -> Result<Policy, Problem> {
     opened.config.retention.get(name).cloned().ok_or_else(|| {
         let known: Vec<&str> = opened.config.retention.keys().map(String::as_str).collect();
         let (cause, mend) = if known.is_empty() {
@@ -131,47 +146,4 @@ fn policy(opened: &Opened, args: &PruneArgs) -> Result<Policy, Problem> {
             mend,
         )
     })
-}
-
-fn show(out: &mut Out, plan: &PrunePlan) -> Result<(), Problem> {
-    if out.format() != Format::Table {
-        return printed(out.json(plan));
-    }
-    let rows = plan
-        .decisions
-        .iter()
-        .map(|d| {
-            vec![
-                d.fate.to_string(),
-                d.started.format("%Y-%m-%d %H:%MZ").to_string(),
-                d.instance
-                    .as_ref()
-                    .map_or_else(|| "-".to_owned(), ToString::to_string),
-                match &d.instance {
-                    Some(id) if d.instance_name == id.as_str() => "-".to_owned(),
-                    _ => d.instance_name.clone(),
-                },
-                d.level.map_or_else(|| "-".to_owned(), |l| l.to_string()),
-                d.snapshots.len().to_string(),
-                d.reasons.join("; "),
-            ]
-        })
-        .collect();
-    printed(out.table(&Table {
-        head: vec![
-            "FATE",
-            "STARTED",
-            "INSTANCE",
-            "NAME",
-            "LEVEL",
-            "SNAPSHOTS",
-            "BECAUSE",
-        ],
-        rows,
-    }))?;
-    let (keep, delete, blocked) = plan.counts();
-    printed(out.line(&format!(
-        "keep {keep}, delete {delete} ({} snapshots), blocked {blocked}",
-        plan.doomed().len()
-    )))
 }

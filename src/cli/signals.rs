@@ -48,8 +48,8 @@ pub(super) trait Words: Send + 'static {
     fn stopping(&self) -> &'static str;
     /// It was told to stop, and has not ended yet.
     fn still(&self) -> &'static str;
-    /// The first `ctrl-c` of a person who looks on.
-    fn asking(&self) -> &'static str;
+    /// The first `ctrl-c` of a person who looks on; `None`: it stops at once, nothing is lost by it.
+    fn asking(&self) -> Option<&'static str>;
 }
 
 /// The words of a run: whether something may be frozen is told by whoever follows its jobs.
@@ -83,12 +83,12 @@ impl Words for OfJobs {
         }
     }
 
-    fn asking(&self) -> &'static str {
-        if self.may_be_frozen() {
+    fn asking(&self) -> Option<&'static str> {
+        Some(if self.may_be_frozen() {
             "jobs are under way; ctrl-c again within 2 s thaws and stops them all"
         } else {
             "jobs are under way, nothing is frozen; ctrl-c again within 2 s stops them all"
-        }
+        })
     }
 }
 
@@ -109,8 +109,28 @@ impl Words for AtSafePoint {
         "still at what was begun; it ends by itself after it"
     }
 
-    fn asking(&self) -> &'static str {
-        self.asking
+    fn asking(&self) -> Option<&'static str> {
+        Some(self.asking)
+    }
+}
+
+/// The words of something that stops at the first signal.
+pub(super) struct AtOnce {
+    /// Said when it stops.
+    pub(super) stopping: &'static str,
+}
+
+impl Words for AtOnce {
+    fn stopping(&self) -> &'static str {
+        self.stopping
+    }
+
+    fn still(&self) -> &'static str {
+        "still at the calls under way; it ends by itself after them"
+    }
+
+    fn asking(&self) -> Option<&'static str> {
+        None
     }
 }
 
@@ -131,7 +151,9 @@ pub(super) fn stop_on_signals(
         loop {
             let meant = tokio::select! {
                 Some(()) = interrupt.recv() => {
-                    !watched || asked.is_some_and(|at| at.elapsed() <= AGAIN)
+                    !watched
+                        || words.asking().is_none()
+                        || asked.is_some_and(|at| at.elapsed() <= AGAIN)
                 }
                 Some(()) = terminate.recv() => true,
                 else => return,
@@ -143,7 +165,7 @@ pub(super) fn stop_on_signals(
                 stop.cancel();
             } else {
                 asked = Some(Instant::now());
-                output::note(words.asking());
+                output::note(words.asking().unwrap_or_default());
             }
         }
     }))

@@ -99,6 +99,46 @@ impl Filter {
             })
     }
 
+    /// Whether a set matches that is asked about together with its instance: what the set does not have (name, zone,
+    /// type, agent, tags) is the instance's. `tags` are those that count for it.
+    pub fn matches_set_of(
+        &self,
+        set: &SnapshotSet,
+        instance: Option<&Instance>,
+        tags: &Tags,
+    ) -> bool {
+        let row = SetRow {
+            set,
+            level: set.level.to_string(),
+            name: None,
+        };
+        self.matches(&WithInstance {
+            row: &row,
+            instance,
+            tags,
+        })
+    }
+
+    /// As [`Filter::matches_set_of`], for a snapshot that is of no set.
+    pub fn matches_snapshot_of(
+        &self,
+        snapshot: &Snapshot,
+        instance: Option<&Instance>,
+        tags: &Tags,
+    ) -> bool {
+        self.matches(&WithInstance {
+            row: &SnapshotRow::new(snapshot),
+            instance,
+            tags,
+        })
+    }
+
+    /// Whether a tag can make a row match or not.
+    pub fn asks_for_tags(&self) -> bool {
+        let asks = |test: &Test| matches!(test, Test::Word { .. } | Test::Tag(..));
+        self.terms.iter().any(|(_, test)| asks(test))
+    }
+
     /// Whether a name can make a row match or not.
     pub fn asks_for_names(&self) -> bool {
         let asks = |test: &Test| matches!(test, Test::Word { .. } | Test::Is(Field::Name, _));
@@ -114,6 +154,11 @@ impl Filter {
                 phase: row.phase.to_string(),
                 verdict: row.verdict.map(|v| v.to_string()),
             })
+    }
+
+    /// Whether something on record matches: a prune or a restore, with the words that are shown of it.
+    pub fn matches_record(&self, id: &str, state: &str, words: &[&str]) -> bool {
+        self.matches(&RecordRow { id, state, words })
     }
 
     fn matches(&self, row: &dyn Row) -> bool {
@@ -406,6 +451,48 @@ impl Row for SetRow<'_> {
 
     fn tags(&self) -> Option<&Tags> {
         None
+    }
+}
+
+struct RecordRow<'a> {
+    id: &'a str,
+    state: &'a str,
+    words: &'a [&'a str],
+}
+
+impl Row for RecordRow<'_> {
+    fn values(&self, field: Field) -> Vec<&str> {
+        match field {
+            Field::State => vec![self.state],
+            Field::Id => vec![self.id],
+            Field::Name | Field::Instance => self.words.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn tags(&self) -> Option<&Tags> {
+        None
+    }
+}
+
+/// A row of an instance's, with what the instance adds.
+struct WithInstance<'a> {
+    row: &'a dyn Row,
+    instance: Option<&'a Instance>,
+    tags: &'a Tags,
+}
+
+impl Row for WithInstance<'_> {
+    fn values(&self, field: Field) -> Vec<&str> {
+        let own = self.row.values(field);
+        match self.instance {
+            Some(instance) if own.is_empty() => instance.values(field),
+            _ => own,
+        }
+    }
+
+    fn tags(&self) -> Option<&Tags> {
+        Some(self.tags)
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Bucket {
     DescribeVolumes,
     /// `DescribeSnapshots`.
     DescribeSnapshots,
+    /// `DescribeSnapshotAttribute`.
+    DescribeSnapshotAttribute,
     /// `SendCommand`. One that thaws takes its token and never waits for it.
     SendCommand,
     /// `GetCommandInvocation`.
@@ -60,9 +62,10 @@ impl Bucket {
         let (size, refill) = match self {
             Self::CreateSnapshots | Self::DeleteSnapshot => (100.0, 5.0),
             Self::CreateTags => (100.0, 10.0),
-            Self::DescribeInstances | Self::DescribeVolumes | Self::DescribeSnapshots => {
-                (100.0, 20.0)
-            }
+            Self::DescribeInstances
+            | Self::DescribeVolumes
+            | Self::DescribeSnapshots
+            | Self::DescribeSnapshotAttribute => (100.0, 20.0),
             Self::SendCommand | Self::GetCommandInvocation | Self::ListCommands | Self::AskSsm => {
                 return None;
             }
@@ -155,6 +158,14 @@ impl Level {
         there
     }
 
+    /// How long until so many more tokens were there, if nobody else took any.
+    pub fn forecast(&mut self, now: Duration, calls: usize) -> Duration {
+        self.flow(now);
+        let calls = f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
+        let flow = self.rate.refill * self.share;
+        Duration::try_from_secs_f64(((calls - self.tokens) / flow).max(0.0)).unwrap_or_default()
+    }
+
     /// Whether at least half of the bucket is there.
     pub fn is_half_full(&mut self, now: Duration) -> bool {
         self.flow(now);
@@ -224,6 +235,15 @@ mod tests {
         assert_eq!(level.take(s(0.0)), s(1.0));
         // Half a second later one token has come in, and it was promised to the first.
         assert_eq!(level.take(s(0.5)), s(1.0));
+    }
+
+    #[test]
+    fn what_is_to_come_is_foretold() {
+        let mut level = Level::full(RATE, s(0.0));
+        assert_eq!(level.forecast(s(0.0), 10), Duration::ZERO);
+        assert_eq!(level.forecast(s(0.0), 30), s(10.0));
+        level.sent_away(s(0.0));
+        assert_eq!(level.forecast(s(0.0), 30), s(30.0));
     }
 
     #[test]

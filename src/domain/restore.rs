@@ -151,3 +151,16 @@ pub struct RestoreView {
     /// All items ended (well or not).
     pub finished: bool,
 }
+
+impl RestoreView {
+    /// `open` until it has ended; then `failed` where an item is not done, else `done`.
+    pub fn state(&self) -> &'static str {
+        if !self.finished {
+            "open"
+        } else if self.items.iter().all(|item| item.state == StepState::Done) {
+            "done"
+        } else {
+            "failed"
+        }
+    }
+}

@@ -7,6 +7,7 @@
 mod file;
 mod lease;
 mod news;
+mod prunes;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use file::set_aside;
 pub use lease::Lease;
 pub use news::Seen;
+pub use prunes::deletion;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -24,8 +26,8 @@ use crate::domain::ids::{JobId, Scope};
 use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 
-/// Version of the schema below. 2 added `call.known` and `lease`.
-const SCHEMA: i64 = 2;
+/// Version of the schema below. 2 added `call.known` and `lease`, 3 `prune`.
+const SCHEMA: i64 = 3;
 
 const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS job (
@@ -60,6 +62,15 @@ CREATE TABLE IF NOT EXISTS restore (
     region  TEXT NOT NULL,
     started TEXT NOT NULL,
     open    INTEGER NOT NULL,
+    view    TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS prune (
+    id      TEXT PRIMARY KEY,
+    account TEXT NOT NULL,
+    region  TEXT NOT NULL,
+    started TEXT NOT NULL,
+    open    INTEGER NOT NULL,
+    owner   TEXT NOT NULL,
     view    TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS lease (

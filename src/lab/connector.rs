@@ -80,7 +80,12 @@ async fn exchange(lab: &Lab, request: HttpRequest) -> Result<HttpResponse, Conne
     let request = request
         .try_into_http1x()
         .map_err(|error| ConnectorError::user(error.into()))?;
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // As every client does on its way to a socket; the SDK has signed it.
+    let host = parts.uri.authority().map(|host| host.as_str().to_owned());
+    if let Some(host) = host.and_then(|host| http::HeaderValue::from_str(&host).ok()) {
+        parts.headers.entry(http::header::HOST).or_insert(host);
+    }
     let body: Bytes = body
         .collect()
         .await
@@ -117,6 +122,35 @@ mod tests {
             read_timeout,
         };
         connector.call(request).await
+    }
+
+    /// The SDK signs a Host header and leaves it to its connector to send one.
+    #[tokio::test(start_paused = true)]
+    async fn p30_a_real_lab_in_this_process_takes_what_its_own_console_signs() {
+        let lab = crate::lab::keys::tests::guarded().await;
+        let key = lab.key().unwrap();
+        let mut request = http::Request::post("http://lab.invalid/")
+            .header("host", "lab.invalid")
+            .header("x-amz-date", "20261121T040000Z")
+            .body(Bytes::from_static(b"Action=DescribeInstances"))
+            .unwrap();
+        crate::lab::sigv4::sign(
+            &mut request,
+            &key.access_key,
+            &key.secret,
+            "eu-central-1",
+            "ec2",
+        );
+        request.headers_mut().remove("host");
+        let request = HttpRequest::try_from(request.map(SdkBody::from)).unwrap();
+        let connector = LabConnector {
+            lab: lab.clone(),
+            read_timeout: None,
+        };
+        assert_eq!(
+            connector.call(request).await.unwrap().status().as_u16(),
+            200
+        );
     }
 
     #[tokio::test(start_paused = true)]

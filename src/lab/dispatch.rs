@@ -1,8 +1,11 @@
 //! From an HTTP request to the service that answers it. Account, region and service come from the SigV4 scope,
 //! never from the Host header.
 
+use std::panic::AssertUnwindSafe;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response};
 use serde_json::Value;
 
@@ -12,7 +15,9 @@ use super::json::ServiceError;
 use super::sigv4::Authorization;
 use super::wire::query::Params;
 use super::wire::{AppError, member, respond};
-use super::{CallRecord, Lab, REGIONS, TransportFault, accept, cbor, cloudwatch, ec2, ssm, sts};
+use super::{
+    CallRecord, Lab, REGIONS, TransportFault, accept, bounds, cbor, cloudwatch, ec2, ssm, sts,
+};
 
 /// XML namespace of CloudWatch's older protocol.
 const CLOUDWATCH: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
@@ -156,7 +161,10 @@ fn service_of(protocol: Protocol, request: &Request<Bytes>) -> &'static str {
         Protocol::Cbor => "monitoring",
         Protocol::Json(_) if target.starts_with("AmazonSSM.") => "ssm",
         Protocol::Json(_) => "monitoring",
-        Protocol::Query => match Params::parse(request.body()).get("Version") {
+        Protocol::Query => match Params::read(request.body())
+            .unwrap_or_default()
+            .get("Version")
+        {
             Some("2011-06-15") => "sts",
             Some("2010-08-01") => "monitoring",
             _ => "ec2",
@@ -180,14 +188,29 @@ impl Lab {
     /// # Errors
     /// Only what an injected fault orders to happen to the connection.
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportFault> {
-        let mut response = self.answer(request).await?;
+        // The last line: one request that breaks the lab is one answer lost, and nothing else.
+        let answered = AssertUnwindSafe(self.answer(request)).catch_unwind().await;
+        let response = answered.unwrap_or_else(|_| {
+            tracing::error!("a request broke the lab: this is a defect of freezeframe");
+            let broken = AppError::with_status(
+                500,
+                "InternalError",
+                "The lab has a defect, which this request met",
+            );
+            Ok(broken.ec2_response(&self.request_id()))
+        })?;
+        Ok(self.marked(response))
+    }
+
+    /// An answer that says that it is a lab's.
+    pub(super) fn marked<T>(&self, mut response: Response<T>) -> Response<T> {
         let runtime = HeaderValue::from_static(self.runtime().label());
         response.headers_mut().insert(MARK, runtime);
         let home = format!("{} {}", self.region(), self.instances());
         if let Ok(home) = home.parse() {
             response.headers_mut().insert(HOME, home);
         }
-        Ok(response)
+        response
     }
 
     async fn answer(&self, request: Request<Bytes>) -> Result<Response<Bytes>, TransportFault> {
@@ -220,15 +243,15 @@ impl Lab {
             let service = service_of(protocol, &request);
             return Ok(protocol.refuse(service, &request_id, &error));
         };
-        let role = match self.role_of(&request, &scope) {
+        let role = match self.identify(&request, &scope) {
             Ok(role) => role,
             Err(error) => return Ok(protocol.refuse(&scope.service, &request_id, &error)),
         };
         let service = scope.service.clone();
         let ctx = CallContext {
             account: self.account().to_owned(),
-            region: scope.region,
-            access_key: scope.access_key,
+            region: scope.region.clone(),
+            access_key: scope.access_key.clone(),
             role,
             now: self.clock().now(),
             request_id,
@@ -241,8 +264,8 @@ impl Lab {
             at: ctx.now,
             ended: ctx.now,
             caller: ctx.arn(),
-            subject: call.subject(),
-            service: call.service.clone(),
+            subject: bounds::beginning(&call.subject(), bounds::RECORDED).to_owned(),
+            service: bounds::beginning(&call.service, bounds::RECORDED).to_owned(),
             action: call.action.clone(),
             mutating: mutating(&call.action) && !call.is_dry_run(),
             dry_run: call.is_dry_run(),
@@ -491,7 +514,7 @@ impl Call {
         if let Some((target, action)) = named {
             return Ok(Self {
                 service,
-                action: action.to_owned(),
+                action: bounds::beginning(action, bounds::ACTION).to_owned(),
                 protocol,
                 target: target.to_owned(),
                 params: Params::default(),
@@ -499,14 +522,14 @@ impl Call {
             });
         }
         let params = if parts.method == Method::GET {
-            Params::parse(parts.uri.query().unwrap_or_default().as_bytes())
+            Params::read(parts.uri.query().unwrap_or_default().as_bytes())?
         } else {
-            Params::parse(&body)
+            Params::read(&body)?
         };
         let action = params
             .get("Action")
-            .ok_or_else(|| AppError::new("MissingAction", "The request is missing an action"))?
-            .to_owned();
+            .ok_or_else(|| AppError::new("MissingAction", "The request is missing an action"))?;
+        let action = bounds::beginning(action, bounds::ACTION).to_owned();
         Ok(Self {
             service,
             action,
@@ -620,8 +643,6 @@ fn json_body(body: &Bytes) -> Result<Value, AppError> {
 
 fn decompress(headers: &http::HeaderMap, body: Bytes) -> Result<Bytes, AppError> {
     use std::io::Read as _;
-    /// A request that unpacks to more than this is not one of an AWS client.
-    const LIMIT: u64 = 16 << 20;
     if headers
         .get(http::header::CONTENT_ENCODING)
         .is_none_or(|encoding| encoding != "gzip")
@@ -629,11 +650,22 @@ fn decompress(headers: &http::HeaderMap, body: Bytes) -> Result<Bytes, AppError>
         return Ok(body);
     }
     let mut plain = Vec::new();
+    // One byte more than the bound tells what fits from what was cut.
     let unpacked = flate2::read::GzDecoder::new(body.as_ref())
-        .take(LIMIT)
+        .take(bounds::UNPACKED as u64 + 1)
         .read_to_end(&mut plain);
     unpacked
         .map_err(|error| AppError::new("SerializationException", format!("gzip body: {error}")))?;
+    if plain.len() > bounds::UNPACKED {
+        return Err(AppError::with_status(
+            413,
+            "RequestEntityTooLarge",
+            format!(
+                "The request body unpacks to more than {} bytes",
+                bounds::UNPACKED
+            ),
+        ));
+    }
     Ok(plain.into())
 }
 

@@ -3,17 +3,16 @@
 //! AWS answers at a link-local address that only the instance reaches; the lab answers on its port under
 //! `/imds/<instance-id>`, which is what `AWS_EC2_METADATA_SERVICE_ENDPOINT` says in the real runtime's commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::{Method, Request, Response};
 
-use super::Lab;
-use super::sigv4::Authorization;
-use super::wire::{AppError, respond};
-use super::world::{Instance, World};
+use super::wire::respond;
+use super::world::Instance;
+use super::{Lab, bounds, sigv4};
 
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
@@ -23,8 +22,6 @@ const LONGEST_TTL: i64 = 21_600;
 const CREDENTIALS_HOURS: i64 = 6;
 /// Credentials with less time left are replaced by the next request for them.
 const RENEWED_MINUTES: i64 = 15;
-/// Signatures further off than this are refused (EC2).
-const SKEW_MINUTES: i64 = 15;
 
 /// An instance's role, as requests signed with its credentials act.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +51,8 @@ pub(super) struct Imds(Mutex<Books>);
 struct Books {
     /// Token → instance and end.
     tokens: BTreeMap<String, (String, DateTime<Utc>)>,
+    /// The tokens in the order in which they were handed out.
+    issued: VecDeque<String>,
     /// By access key.
     sessions: BTreeMap<String, RoleSession>,
 }
@@ -96,9 +95,9 @@ impl Lab {
         let session = RoleSession {
             instance: instance.to_owned(),
             role,
-            access_key: format!("ASIA{}", letters(&mut world, 16).to_uppercase()),
-            secret: letters(&mut world, 40),
-            token: format!("{}==", letters(&mut world, 240)),
+            access_key: format!("ASIA{}", self.letters(&mut world, 16).to_uppercase()),
+            secret: self.letters(&mut world, 40),
+            token: format!("{}==", self.letters(&mut world, 240)),
             issued: now,
             expires: now + chrono::Duration::hours(CREDENTIALS_HOURS),
         };
@@ -108,56 +107,34 @@ impl Lab {
         Some(session)
     }
 
-    /// Who signed a request with role credentials; `None` for every other key, which the lab takes on trust.
-    ///
-    /// # Errors
-    /// What EC2 says to a wrong signature, a missing session token, or a clock that is far off.
-    pub(super) fn role_of(
-        &self,
-        request: &Request<Bytes>,
-        authorization: &Authorization,
-    ) -> Result<Option<RoleSession>, AppError> {
-        let Some(session) = self.inner.imds.session(&authorization.access_key) else {
-            return Ok(None);
-        };
-        let refused = || {
-            Err(AppError::with_status(
-                401,
-                "AuthFailure",
-                "AWS was not able to validate the provided access credentials",
-            ))
-        };
-        let header = |name: &str| {
-            request
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        if header("x-amz-security-token") != session.token {
-            return refused();
-        }
-        if !authorization.proves(request, &session.secret) {
-            return Err(AppError::with_status(
-                403,
-                "SignatureDoesNotMatch",
-                "The request signature we calculated does not match the signature you provided.",
-            ));
-        }
-        let now = self.clock().now();
-        let signed = chrono::NaiveDateTime::parse_from_str(header("x-amz-date"), "%Y%m%dT%H%M%SZ");
-        let off = signed.map(|at| (at.and_utc() - now).abs());
-        match off {
-            Ok(off) if off <= chrono::Duration::minutes(SKEW_MINUTES) => Ok(Some(session)),
-            Ok(_) => Err(AppError::new("RequestExpired", "Request has expired.")),
-            Err(_) => refused(),
-        }
+    /// The role whose credentials these are.
+    pub(super) fn role_with_key(&self, access_key: &str) -> Option<RoleSession> {
+        self.inner.imds.session(access_key)
+    }
+
+    /// Where an instance's commands find their metadata service; `None` as long as the lab is not served.
+    pub fn metadata_endpoint(&self, instance: &str) -> Option<String> {
+        let endpoint = self.endpoint()?;
+        Some(match self.door(instance) {
+            Some(door) => format!("{endpoint}/imds/{instance}/{door}"),
+            None => format!("{endpoint}/imds/{instance}"),
+        })
     }
 
     /// Answers `/imds/<instance-id>/…`; `None` for any other path.
     pub(super) fn metadata(&self, request: &Request<Bytes>) -> Option<Response<Bytes>> {
         let rest = request.uri().path().strip_prefix("/imds/")?;
         let (instance, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = match self.door(instance) {
+            None => Some(path),
+            Some(door) => path
+                .split_once('/')
+                .filter(|(shown, _)| sigv4::same(shown, &door))
+                .map(|(_, path)| path),
+        };
+        let Some(path) = path else {
+            return Some(respond(404, "text/plain", &self.request_id(), ""));
+        };
         let (status, kind, body) = self.metadata_of(request, instance, path);
         let mut response = respond(status, kind, &self.request_id(), body);
         if status == 200
@@ -199,9 +176,15 @@ impl Lab {
             let Some(ttl) = ttl.filter(|ttl| (1..=LONGEST_TTL).contains(ttl)) else {
                 return words(400);
             };
-            let token = format!("{}==", letters(&mut self.world(), 54));
+            let token = format!("{}==", self.letters(&mut self.world(), 54));
             let mut books = self.inner.imds.books();
-            books.tokens.retain(|_, (_, end)| *end > now);
+            // The oldest go first: whoever asks for many takes none from those who come after.
+            while books.issued.len() >= bounds::METADATA_TOKENS {
+                if let Some(oldest) = books.issued.pop_front() {
+                    books.tokens.remove(&oldest);
+                }
+            }
+            books.issued.push_back(token.clone());
             let end = now + chrono::Duration::seconds(ttl);
             books
                 .tokens
@@ -293,10 +276,6 @@ fn identity(account: &str, instance: &Instance) -> serde_json::Value {
         "region": instance.region,
         "version": "2017-09-30",
     })
-}
-
-fn letters(world: &mut World, count: usize) -> String {
-    (0..count).map(|_| world.rng.alphanumeric()).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! process ([`Lab::connector`]) and on a port ([`Lab::serve`]). It imports nothing of the rest of freezeframe.
 
 pub mod accept;
+pub mod bounds;
 pub mod cbor;
 pub mod clock;
 pub mod cloudwatch;
@@ -12,6 +13,7 @@ pub mod faults;
 pub mod generate;
 pub mod imds;
 pub mod json;
+pub mod keys;
 pub mod runtime;
 pub mod runtime_real;
 pub mod runtime_simulated;
@@ -147,6 +149,8 @@ struct Inner {
     requests: AtomicU64,
     stopping: CancellationToken,
     imds: imds::Imds,
+    /// What signs the requests of a lab whose commands are real; any key does where they are not.
+    key: Option<keys::Key>,
     /// `http://127.0.0.1:PORT`, once it is served.
     endpoint: Mutex<Option<String>>,
 }
@@ -210,6 +214,7 @@ impl Lab {
             })
             .collect();
         worlds.insert(options.region.clone(), Mutex::new(home));
+        let key = options.runtime.is_real().then(keys::Key::random);
         let lab = Self {
             inner: Arc::new(Inner {
                 name: options.world.name,
@@ -226,6 +231,7 @@ impl Lab {
                 requests: AtomicU64::new(0),
                 stopping: CancellationToken::new(),
                 imds: imds::Imds::default(),
+                key,
                 endpoint: Mutex::new(None),
             }),
         };

@@ -66,6 +66,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// `simulated` or `real`; shown on screen and answered by `GET /_lab`.
     fn label(&self) -> &'static str;
 
+    /// Commands do something to the machine that the lab runs on: then only the lab's own key may send any.
+    fn is_real(&self) -> bool {
+        false
+    }
+
     /// Told once, when the lab around it stands: instances that speak to AWS themselves find it there.
     fn meet(&self, lab: super::WeakLab) {
         drop(lab);

@@ -9,7 +9,7 @@ mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::FutureExt as _;
@@ -61,8 +61,7 @@ impl RealRuntime {
             return Err("the real runtime needs root; use the simulated one, or start freezeframe with sudo".to_owned());
         }
         machine::check_tools()?;
-        std::fs::create_dir_all(&state_dir)
-            .map_err(|error| format!("{}: {error}", state_dir.display()))?;
+        make_private(&state_dir)?;
         let state_dir = state_dir
             .canonicalize()
             .map_err(|error| format!("{}: {error}", state_dir.display()))?;
@@ -120,6 +119,31 @@ impl RealRuntime {
     }
 }
 
+/// Makes the state directory if it is not there. What lies in it is mounted, run and undone as root, so that nobody
+/// else may have put it there.
+fn make_private(dir: &Path) -> Result<(), RuntimeError> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    let failed = |error: std::io::Error| format!("{}: {error}", dir.display());
+    if let Some(above) = dir.parent() {
+        std::fs::create_dir_all(above).map_err(failed)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(failed(error));
+        }
+        _ => {}
+    }
+    let there = std::fs::symlink_metadata(dir).map_err(failed)?;
+    let others = there.mode() & 0o022;
+    if !there.is_dir() || there.uid() != rustix::process::geteuid().as_raw() || others != 0 {
+        return Err(format!(
+            "{} must be a directory of root's that nobody else can write to; remove it, or name another one",
+            dir.display()
+        ));
+    }
+    Ok(())
+}
+
 impl Inner {
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
@@ -129,14 +153,15 @@ impl Inner {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where commands find AWS: the lab's port. Without one it is a port where nobody listens, so that no
+    /// Where an instance's commands find AWS and its metadata service: the lab's port. Without one it is a port where nobody listens, so that no
     /// command of a lab ever speaks to the metadata service of the machine that the lab runs on.
-    fn endpoint(&self) -> String {
-        self.lab
-            .get()
-            .and_then(WeakLab::upgrade)
-            .and_then(|lab| lab.endpoint())
-            .unwrap_or_else(|| "http://127.0.0.1:1".to_owned())
+    fn aws_of(&self, instance: &str) -> (String, String) {
+        let lab = self.lab.get().and_then(WeakLab::upgrade);
+        lab.and_then(|lab| Some((lab.endpoint()?, lab.metadata_endpoint(instance)?)))
+            .unwrap_or_else(|| {
+                let nobody = "http://127.0.0.1:1";
+                (nobody.to_owned(), format!("{nobody}/imds/{instance}"))
+            })
     }
 
     fn boot(&self, instance: &str, volumes: &[(String, VolumeSpec)]) -> Result<(), RuntimeError> {
@@ -172,6 +197,7 @@ impl Inner {
             .ok_or_else(|| format!("{instance} is not running in this lab"))?;
         let device = machine::attach_loop(&self.store.volume(volume))?;
         if let Err(error) = namespace.show(volume, &device) {
+            namespace.hide(volume, &device).ok();
             machine::detach_loop(&device, &self.store.volume(volume))?;
             return Err(error);
         }
@@ -193,7 +219,7 @@ impl Inner {
             if let Some(at) = namespace.mounted_at(&device) {
                 return Err(format!("{volume} is mounted at {at}"));
             }
-            namespace.hide(volume)?;
+            namespace.hide(volume, &device)?;
         }
         machine::detach_loop(&device, &self.store.volume(volume))?;
         books.attached.remove(volume);
@@ -284,6 +310,10 @@ impl Runtime for RealRuntime {
         "real"
     }
 
+    fn is_real(&self) -> bool {
+        true
+    }
+
     fn meet(&self, lab: WeakLab) {
         // A runtime belongs to one lab.
         self.inner.lab.set(lab).ok();
@@ -368,10 +398,12 @@ impl Runtime for RealRuntime {
             if !invocation.again {
                 self.inner.running().insert(key.clone(), cancel.clone());
             }
+            let (endpoint, metadata) = self.inner.aws_of(&invocation.instance);
             let place = agent::Place {
                 init: pid,
                 region: self.inner.region.clone(),
-                endpoint: self.inner.endpoint(),
+                endpoint,
+                metadata,
             };
             let end = agent::run(&place, &invocation, &cancel).await;
             if !invocation.again {

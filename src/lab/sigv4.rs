@@ -1,10 +1,11 @@
-//! Signature Version 4, as far as an instance's own requests need it: signing them in the simulated runtime, and
-//! proving those that a document signed with the credentials that this lab handed out. A document whose requests
-//! AWS would refuse shall not pass here.
+//! Signature Version 4: signing an instance's own requests in the simulated runtime, and proving those that were signed
+//! with credentials that this lab handed out. A request that AWS would refuse shall not pass here.
 
 use bytes::Bytes;
 use http::Request;
 use sha2::{Digest as _, Sha256};
+
+use super::bounds;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
@@ -55,7 +56,12 @@ impl Authorization {
     /// Whether this signature is what `secret` makes of the request, its body as it came.
     pub(super) fn proves(&self, request: &Request<Bytes>, secret: &str) -> bool {
         let headers: Vec<&str> = self.signed_headers.split(';').collect();
-        headers.contains(&"host") && self.signature == self.sign(request, &headers, secret)
+        let payload = header(request, "x-amz-content-sha256");
+        let whole = payload.is_empty() || payload == hex(&Sha256::digest(request.body()));
+        headers.contains(&"host")
+            && headers.len() <= bounds::HEADERS
+            && whole
+            && same(&self.signature, &self.sign(request, &headers, secret))
     }
 
     fn sign(&self, request: &Request<Bytes>, headers: &[&str], secret: &str) -> String {
@@ -113,14 +119,20 @@ pub(super) fn sign(
 
 /// The request in the form that is hashed. The path of EC2's requests is `/`, which needs no encoding.
 fn canonical(request: &Request<Bytes>, headers: &[&str]) -> String {
-    let mut query: Vec<&str> = request
+    // Sorted by name, then by value: a name sorts before a longer one that begins with it.
+    let mut query: Vec<(&str, &str)> = request
         .uri()
         .query()
         .unwrap_or_default()
         .split('&')
         .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .collect();
     query.sort_unstable();
+    let query: Vec<String> = query
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let lines: String = headers
         .iter()
         .map(|name| format!("{name}:{}\n", header(request, name)))
@@ -139,7 +151,7 @@ fn canonical(request: &Request<Bytes>, headers: &[&str]) -> String {
 }
 
 /// All values of a header, each with its spaces folded.
-fn header(request: &Request<Bytes>, name: &str) -> String {
+pub(super) fn header(request: &Request<Bytes>, name: &str) -> String {
     let values: Vec<String> = request
         .headers()
         .get_all(name)
@@ -150,7 +162,14 @@ fn header(request: &Request<Bytes>, name: &str) -> String {
     values.join(",")
 }
 
-fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+/// Whether two secrets are the same, in a time that does not tell where they differ.
+pub(super) fn same(one: &str, two: &str) -> bool {
+    let pairs = one.bytes().zip(two.bytes());
+    let different = pairs.fold(0, |different, (one, two)| different | (one ^ two));
+    one.len() == two.len() && std::hint::black_box(different) == 0
+}
+
+pub(super) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     /// Block of SHA-256.
     const BLOCK: usize = 64;
     let mut block = [0_u8; BLOCK];
@@ -172,7 +191,7 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
         .to_vec()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

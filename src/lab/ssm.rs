@@ -10,14 +10,14 @@ mod pattern;
 mod record;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 pub use super::json::ServiceError;
-use super::{Lab, dispatch::CallContext};
+use super::{Lab, bounds, dispatch::CallContext};
 pub use document::Parameters;
 use library::Document;
 use record::CommandRecord;
@@ -31,6 +31,10 @@ pub struct SsmState {
     documents: BTreeMap<String, Document>,
     /// By command id.
     commands: BTreeMap<String, CommandRecord>,
+    /// The commands in the order of their coming, each with the bytes that it holds.
+    history: VecDeque<(String, usize)>,
+    /// Cloned by every invocation that has not ended, which counts them.
+    under_way: Arc<()>,
     slots: BTreeMap<String, Arc<Semaphore>>,
 }
 
@@ -44,15 +48,45 @@ impl Default for SsmState {
         Self {
             documents,
             commands: BTreeMap::new(),
+            history: VecDeque::new(),
+            under_way: Arc::new(()),
             slots: BTreeMap::new(),
         }
     }
 }
 
 impl SsmState {
-    /// How many commands were ever sent here.
+    /// How many commands this region remembers: all that were ever sent here, unless they were very many.
     pub fn command_count(&self) -> usize {
         self.commands.len()
+    }
+
+    /// Takes a new command into the books. Where they would hold too much, the oldest commands that have ended go.
+    ///
+    /// # Errors
+    /// `ThrottlingException` when too many have not ended.
+    fn remember(&mut self, command: CommandRecord) -> Result<(), ServiceError> {
+        let throttled = || ServiceError::new("ThrottlingException", "Rate exceeded");
+        if Arc::strong_count(&self.under_way) + command.invocations.len() > bounds::INVOCATIONS {
+            return Err(throttled());
+        }
+        let weight = command.weight();
+        let mut held = weight + self.history.iter().map(|(_, weight)| weight).sum::<usize>();
+        while held > bounds::COMMAND_BYTES {
+            let over = self.history.iter().position(|(id, _)| {
+                self.commands
+                    .get(id)
+                    .is_none_or(|command| command.count(|detail| !detail.terminal()) == 0)
+            });
+            let Some((id, freed)) = over.and_then(|at| self.history.remove(at)) else {
+                return Err(throttled());
+            };
+            self.commands.remove(&id);
+            held -= freed;
+        }
+        self.history.push_back((command.id.clone(), weight));
+        self.commands.insert(command.id.clone(), command);
+        Ok(())
     }
 
     fn agent_slots(&mut self, instance: &str) -> Arc<Semaphore> {

@@ -52,6 +52,8 @@ size = 5
 pub struct Memory {
     pub log: Mutex<Vec<String>>,
     pub mounted: Mutex<BTreeSet<String>>,
+    /// Says that its commands are real.
+    pub real: bool,
 }
 
 impl Memory {
@@ -64,6 +66,9 @@ impl Memory {
 impl Runtime for Memory {
     fn label(&self) -> &'static str {
         "memory"
+    }
+    fn is_real(&self) -> bool {
+        self.real
     }
     fn boot<'a>(
         &'a self,

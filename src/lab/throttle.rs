@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
+use super::bounds;
+
 /// Size and refill per second of a bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +106,15 @@ impl Throttle {
             class,
             action.to_owned(),
         );
+        // Names that no service has would otherwise be kept for ever. A full bucket is the same as none; what is
+        // still too many then comes from a flood of invented names, whose calls are refused anyway.
+        if self.buckets.len() >= bounds::BUCKETS && !self.buckets.contains_key(&key) {
+            self.buckets
+                .retain(|_, bucket| bucket.at + chrono::Duration::seconds(60) > now);
+            if self.buckets.len() >= bounds::BUCKETS {
+                return true;
+            }
+        }
         let bucket = self.buckets.entry(key).or_insert(Bucket {
             tokens: rate.size,
             at: now,

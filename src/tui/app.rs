@@ -7,6 +7,7 @@ pub mod prompt;
 pub mod view;
 pub mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -33,6 +34,7 @@ use super::widget::header;
 use crate::domain::job::OnFailure;
 use crate::domain::mode::AskedMode;
 use crate::domain::problem::Problem;
+use crate::domain::retention::Policy;
 use crate::recipe::chosen::Catalogue;
 
 /// A second `ctrl-c` within this time thaws and stops every job and leaves.
@@ -168,6 +170,13 @@ impl App {
         self.world.recipes = recipes;
         self.world.mode = mode;
         self.world.on_failure = on_failure;
+        self
+    }
+
+    /// The same console with the retention policies of the configuration.
+    #[must_use]
+    pub fn with_policies(mut self, policies: BTreeMap<String, Policy>) -> Self {
+        self.world.policies = policies;
         self
     }
 
@@ -453,6 +462,7 @@ impl App {
             | Message::Others(_)
             | Message::Settling(_)
             | Message::Left(_)
+            | Message::Past(_)
             | Message::Prune(_)
             | Message::Restore(_)
             | Message::Notice(_) => false,

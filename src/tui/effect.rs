@@ -60,6 +60,10 @@ pub enum Effect {
     },
     /// Carry out exactly this plan.
     RunPrune(Box<PrunePlan>),
+    /// Stop the prune after the calls under way.
+    StopPrune,
+    /// Read the prunes and restores in the journal.
+    LoadPast,
     /// Make a restore plan.
     PlanRestore {
         generation: Generation,

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::effect::{Effect, Generation, RunRequest};
-use super::message::{Identity, Message, Part};
+use super::message::{Identity, Message, Part, Past, PruneProgress};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
@@ -105,6 +105,8 @@ pub struct Executor {
     brake: CancellationToken,
     /// Stops a prune before its next set, and what a run has yet to begin.
     stop: CancellationToken,
+    /// Stops the prune under way after the calls under way.
+    prune: CancellationToken,
     /// Reads; dropped when the console closes.
     reads: JoinSet<()>,
     /// Prunes, restores, thaws; waited for.
@@ -132,6 +134,7 @@ impl Executor {
             messages,
             tokens: Tokens::default(),
             stop: brake.child_token(),
+            prune: CancellationToken::new(),
             brake,
             reads: JoinSet::new(),
             work: JoinSet::new(),
@@ -199,6 +202,23 @@ impl Executor {
     fn watch(&mut self) {
         let wake = Arc::new(Notify::new());
         let mut seen = Seen::default();
+        match prune::settle(&self.ops) {
+            Ok(ended) => {
+                if let Some(record) = ended.last() {
+                    let problem = Problem::new(
+                        Kind::State,
+                        "prune",
+                        prune::told(record),
+                        "plan again in Retention (7), where past prunes are listed too",
+                    );
+                    let messages = self.messages.clone();
+                    self.reads.spawn(async move {
+                        let _ = messages.send(Message::Notice(problem)).await;
+                    });
+                }
+            }
+            Err(problem) => tracing::warn!(%problem, "the prunes on record cannot be read"),
+        }
         // Before the screen asks for its jobs, so that nothing falls between.
         if let Err(problem) = self.ops.journal.news(self.ops.scope(), HISTORY, &mut seen) {
             tracing::warn!(%problem, "the jobs on record cannot be read");
@@ -288,7 +308,9 @@ impl Executor {
             }),
             Effect::RunPrune(plan) => {
                 let messages = self.messages.clone();
-                let stop = self.stop.clone();
+                self.prune = self.stop.child_token();
+                let stop = self.prune.clone();
+                let total = plan.doomed().len();
                 self.work.spawn(async move {
                     let (updates, mut inbox) = mpsc::channel(16);
                     let forward = async {
@@ -305,10 +327,26 @@ impl Executor {
                         forward
                     );
                     if let Err(problem) = result {
-                        let _ = messages.send(Message::Notice(problem)).await;
+                        // Nothing was deleted, and nothing runs any more.
+                        let refused = PruneProgress {
+                            stopped: Some(problem),
+                            finished: true,
+                            ..PruneProgress::of(total)
+                        };
+                        let _ = messages.send(Message::Prune(refused)).await;
                     }
                 });
             }
+            Effect::StopPrune => self.prune.cancel(),
+            Effect::LoadPast => self.read(async move {
+                let read = || {
+                    Ok(Past {
+                        prunes: ops.journal.prunes(ops.scope(), HISTORY)?,
+                        restores: ops.journal.restores(ops.scope(), HISTORY)?,
+                    })
+                };
+                Message::Past(read().map(Box::new))
+            }),
             Effect::PlanRestore {
                 generation,
                 request,
@@ -415,6 +453,7 @@ fn identity(ops: &Ops) -> Identity {
         read_only: session.read_only(),
         lab: session.lab().map(str::to_owned),
         own_world: ops.journal.is_of_own_world(),
+        elsewhere: session.elsewhere(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+
 use super::effect::Generation;
 use crate::domain::credentials::Source;
 use crate::domain::ids::{JobId, Scope};
@@ -11,6 +13,7 @@ use crate::domain::job::JobView;
 use crate::domain::metrics::Series;
 use crate::domain::problem::Problem;
 pub use crate::domain::prune::PruneProgress;
+use crate::domain::prune::PruneRecord;
 use crate::domain::restore::{RestorePlan, RestoreView};
 use crate::domain::retention::PrunePlan;
 use crate::domain::snapshot::Snapshot;
@@ -31,6 +34,8 @@ pub struct Identity {
     pub lab: Option<String>,
     /// The instances are this process's own: the embedded lab's.
     pub own_world: bool,
+    /// Which region has the instances, in a region of a lab that has none.
+    pub elsewhere: Option<String>,
 }
 
 /// One part of the fleet; each pane loads and fails by itself.
@@ -44,6 +49,15 @@ pub enum Part {
     Volumes(Result<Vec<Volume>, Problem>),
     /// Snapshots, and the images that hold some.
     Snapshots(Result<(Vec<Snapshot>, Vec<Image>), Problem>),
+}
+
+/// Prunes and restores on record, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Past {
+    /// Prunes.
+    pub prunes: Vec<PruneRecord>,
+    /// Restores, each with when it began.
+    pub restores: Vec<(DateTime<Utc>, RestoreView)>,
 }
 
 /// One message.
@@ -75,6 +89,8 @@ pub enum Message {
         generation: Generation,
         result: Result<Vec<Series>, Problem>,
     },
+    /// What the journal has of prunes and restores; it is shown as it was asked for last.
+    Past(Result<Box<Past>, Problem>),
     /// A prune plan.
     PrunePlanned {
         generation: Generation,

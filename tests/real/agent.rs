@@ -6,6 +6,7 @@ use freezeframe::aws::session::{Options, Session};
 use freezeframe::aws::ssm::{Command, Polled};
 use freezeframe::domain::ids::{CommandId, InstanceId};
 use freezeframe::domain::machine::CommandEnd;
+use freezeframe::domain::problem::Problem;
 use serde_json::Value;
 
 use super::lab::{Lab, wait_for};
@@ -68,26 +69,45 @@ pub struct Agent {
 }
 
 impl Agent {
-    pub fn new(url: &str) -> Self {
+    pub fn new(lab: &Lab) -> Self {
+        Self::with(&lab.url, &lab.key)
+    }
+
+    /// At this endpoint, with this key.
+    pub fn with(url: &str, key: &(String, String)) -> Self {
+        let (runtime, session) = Self::open(url, key);
+        Self {
+            runtime,
+            session: session.unwrap(),
+        }
+    }
+
+    /// The lab takes no request signed with `lab.key`.
+    pub fn refused(lab: &Lab) -> bool {
+        Self::open(&lab.url, &lab.key).1.is_err()
+    }
+
+    fn open(
+        url: &str,
+        key: &(String, String),
+    ) -> (tokio::runtime::Runtime, Result<Session, Problem>) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let session = runtime
-            .block_on(Session::open(Options {
-                region: Some(REGION.to_owned()),
-                endpoint_url: Some(url.to_owned()),
-                static_credentials: Some(("AKIALAB".to_owned(), "lab".to_owned())),
-                ..Options::default()
-            }))
-            .unwrap();
-        Self { runtime, session }
+        let session = runtime.block_on(Session::open(Options {
+            region: Some(REGION.to_owned()),
+            endpoint_url: Some(url.to_owned()),
+            static_credentials: Some(key.clone()),
+            ..Options::default()
+        }));
+        (runtime, session)
     }
 
     /// Of a lab, with freezeframe's documents installed.
     pub fn of(lab: &Lab) -> Self {
         super::console::Console::new(lab);
-        Self::new(&lab.url)
+        Self::new(lab)
     }
 
     /// Puts a document of somebody's into the account.

@@ -40,6 +40,7 @@ impl Answer {
 /// One operator's machine: a home, a state directory, an endpoint.
 pub struct Console {
     url: String,
+    key: (String, String),
     home: TempDir,
 }
 
@@ -56,6 +57,7 @@ impl Console {
         let home = tempfile::Builder::new().prefix(&mark()).tempdir().unwrap();
         let console = Self {
             url: lab.url.clone(),
+            key: lab.key.clone(),
             home,
         };
         let set_up = console.run(&["setup", "documents"]);
@@ -81,8 +83,8 @@ impl Console {
             .env("PATH", PATH)
             .env("HOME", self.home.path())
             .env("FREEZEFRAME_STATE_DIR", self.home.path().join("state"))
-            .env("AWS_ACCESS_KEY_ID", "AKIALAB")
-            .env("AWS_SECRET_ACCESS_KEY", "lab")
+            .env("AWS_ACCESS_KEY_ID", &self.key.0)
+            .env("AWS_SECRET_ACCESS_KEY", &self.key.1)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdin(Stdio::null())
             .stdout(file(&files[0]))
@@ -149,7 +151,7 @@ impl Console {
     /// What a command of the job said on the instance, as Systems Manager kept it.
     pub fn said(&self, command: &Value, instance: &str) -> Vec<Value> {
         let command = CommandId::from_api(command.as_str().unwrap());
-        let ran = Agent::new(&self.url).ended(&command, instance);
+        let ran = Agent::with(&self.url, &self.key).ended(&command, instance);
         ran.unwrap_or_else(|| panic!("{command} has not ended"))
             .events
     }

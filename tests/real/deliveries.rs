@@ -86,7 +86,7 @@ fn p01_second_delivery_of_a_failed_command_freezes_nothing() {
         assert!(did.is_empty(), "{did:#?}");
         if command == "pre-script" {
             // It was the delivery that was refused: nothing else was in the way, as a new command of the same job shows.
-            let agent = Agent::new(&lab.url);
+            let agent = Agent::new(&lab);
             let id = text(&job["job"]);
             let step = |command| {
                 let values = [("executionId", id.as_str()), ("command", command)];

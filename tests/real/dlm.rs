@@ -55,7 +55,7 @@ fn server(faults: &str) -> (Lab, Console, Agent) {
     let (world, _) = files(1, &[("ext4", MOUNTS[0]), ("xfs", MOUNTS[1])]);
     let lab = Lab::with(&world, faults);
     let console = Console::new(&lab);
-    let agent = Agent::new(&lab.url);
+    let agent = Agent::new(&lab);
     agent.install(SAMPLE, &sample(60));
     agent.install(HASTY, &sample(4));
     (lab, console, agent)

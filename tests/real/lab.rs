@@ -109,10 +109,11 @@ pub struct Lab {
     child: Child,
     /// `http://127.0.0.1:PORT`
     pub url: String,
-    /// Not below `/tmp`, which the instances share with this machine.
+    /// The key that the lab takes, and its secret.
+    pub key: (String, String),
     dir: TempDir,
-    /// Below `/tmp`: what the instances must see of the test.
-    shared: TempDir,
+    /// What the test keeps on this machine's own filesystem; no instance sees it.
+    notes: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -134,7 +135,7 @@ impl Lab {
             .prefix(&mark())
             .tempdir_in("/var/tmp")
             .unwrap();
-        let shared = tempfile::Builder::new()
+        let notes = tempfile::Builder::new()
             .prefix(&mark())
             .tempdir_in("/tmp")
             .unwrap();
@@ -168,8 +169,9 @@ impl Lab {
         let mut lab = Self {
             child,
             url: String::new(),
+            key: Default::default(),
             dir,
-            shared,
+            notes,
             _alone: alone,
         };
         let line = inbox
@@ -180,7 +182,24 @@ impl Lab {
             .find(|word| word.starts_with("http://"))
             .unwrap_or_else(|| panic!("no address: {line}"))
             .to_owned();
+        lab.key = lab.read_key();
         lab
+    }
+
+    /// The key as the lab wrote it for root alone.
+    fn read_key(&self) -> (String, String) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = self.dir.path().join("lab/credentials");
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+        let text = fs::read_to_string(&file).unwrap();
+        let of = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.strip_prefix(" = "))
+                .unwrap_or_else(|| panic!("no {name}"))
+                .to_owned()
+        };
+        (of("aws_access_key_id"), of("aws_secret_access_key"))
     }
 
     fn complaints(&self) -> String {
@@ -223,6 +242,8 @@ impl Lab {
                 &self.init(instance).to_string(),
                 "-m",
                 "-p",
+                "-u",
+                "-i",
                 "--",
                 program,
             ])
@@ -286,9 +307,67 @@ impl Lab {
         assert_eq!(jobs, "", "jobs left on {instance}");
     }
 
-    /// A directory that the instances see under the same path.
-    pub fn shared(&self) -> &Path {
-        self.shared.path()
+    /// A directory on this machine's own filesystem, which no instance sees.
+    pub fn notes(&self) -> &Path {
+        self.notes.path()
+    }
+
+    /// Makes a file a disk of an instance: a loop device that it knows by its node and in its lists of block devices, as
+    /// the lab makes its volumes known.
+    pub fn disk(&self, instance: &str, file: &Path) -> String {
+        let shown = Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(file)
+            .env("PATH", PATH)
+            .output()
+            .unwrap();
+        let device = String::from_utf8(shown.stdout).unwrap().trim().to_owned();
+        let name = device.strip_prefix("/dev/").unwrap_or_else(|| {
+            panic!("no loop device: {}", String::from_utf8_lossy(&shown.stderr))
+        });
+        let number = fs::read_to_string(format!("/sys/block/{name}/dev")).unwrap();
+        let number = number.trim();
+        let (major, minor) = number.split_once(':').unwrap();
+        let made = Command::new("mknod")
+            .args([
+                &*self.path(instance, &device).to_string_lossy(),
+                "b",
+                major,
+                minor,
+            ])
+            .env("PATH", PATH)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        for entry in Self::entries(name, number) {
+            let target = fs::read_link(&entry).unwrap();
+            std::os::unix::fs::symlink(target, self.path(instance, &entry)).unwrap();
+        }
+        device
+    }
+
+    /// Takes a disk away that nothing has mounted any more.
+    pub fn no_disk(&self, instance: &str, device: &str) {
+        let name = device.strip_prefix("/dev/").unwrap();
+        let number = fs::read_to_string(format!("/sys/block/{name}/dev")).unwrap();
+        for entry in Self::entries(name, number.trim()) {
+            fs::remove_file(self.path(instance, &entry)).ok();
+        }
+        fs::remove_file(self.path(instance, device)).ok();
+        let gone = Command::new("losetup")
+            .args(["--detach", device])
+            .env("PATH", PATH)
+            .status()
+            .unwrap();
+        assert!(gone.success(), "{device} is left behind");
+    }
+
+    fn entries(name: &str, number: &str) -> [String; 3] {
+        [
+            format!("/sys/block/{name}"),
+            format!("/sys/class/block/{name}"),
+            format!("/sys/dev/block/{number}"),
+        ]
     }
 
     /// Arms a thaw of our own, outside everything that is tested: it acts after a minute unless dropped before.
@@ -346,7 +425,7 @@ impl Lab {
         kill_process(pid(self.child.id()), Signal::TERM).unwrap();
         let code = wait(&mut self.child, "the lab's end");
         assert_eq!(code, 0, "lab serve: {}", self.complaints());
-        let left = traces_of(&[&volumes, self.shared.path()]);
+        let left = traces_of(&[&volumes, self.notes.path()]);
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 }

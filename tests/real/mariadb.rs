@@ -149,16 +149,17 @@ fn load(lab: &Lab, server: &Server, number: u64) -> (Load, Load) {
 /// Copies both data volumes slowly, mounts the copies, and examines them: everything that is wrong with them.
 fn copied(lab: &Lab, number: u64, stop: impl FnOnce() -> (Vec<Ack>, Vec<Ack>)) -> Vec<String> {
     let began = uptime_ms();
-    for (volume, name) in [(DB_XFS, "xfs"), (DB_EXT4, "ext4")] {
-        slow_copy(&lab.image(volume), &lab.shared().join(name), number);
-    }
+    let [xfs, ext4] = [(DB_XFS, "xfs"), (DB_EXT4, "ext4")].map(|(volume, name)| {
+        let copy = lab.notes().join(name);
+        slow_copy(&lab.image(volume), &copy, number);
+        lab.disk(DB, &copy)
+    });
     let (rows, files) = stop();
-    let shared = lab.shared().display();
     let (mounted, said) = lab.sh(
         DB,
         &format!(
-            "mkdir -p /control/xfs /control/ext4 && mount -o loop,nouuid {shared}/xfs /control/xfs && \
-             mount -o loop {shared}/ext4 /control/ext4"
+            "mkdir -p /control/xfs /control/ext4 && mount -o nouuid {xfs} /control/xfs && \
+             mount {ext4} /control/ext4"
         ),
     );
     let found = if mounted {
@@ -179,8 +180,10 @@ fn copied(lab: &Lab, number: u64, stop: impl FnOnce() -> (Vec<Ack>, Vec<Ack>)) -
     } else {
         vec![format!("the copy cannot be mounted: {said}")]
     };
-    // Whatever of it was mounted; the loop devices go with it.
+    // Whatever of it was mounted.
     lab.sh(DB, "umount /control/xfs; umount /control/ext4");
+    lab.no_disk(DB, &xfs);
+    lab.no_disk(DB, &ext4);
     found
 }
 

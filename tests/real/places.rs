@@ -18,12 +18,12 @@ fn server() -> (Lab, Agent) {
     (lab, agent)
 }
 
-/// This machine's own filesystem, which the instance shares below `/tmp`, takes a write.
+/// This machine's own filesystem, of which the instance sees nothing, takes a write.
 fn host_is_thawed(lab: &Lab) {
-    let mut file = File::create(lab.shared().join("written")).unwrap();
+    let mut file = File::create(lab.notes().join("written")).unwrap();
     file.write_all(b"written").unwrap();
     let mut sync = Command::new("sync")
-        .arg(lab.shared().join("written"))
+        .arg(lab.notes().join("written"))
         .env("PATH", PATH)
         .stdin(Stdio::null())
         .spawn()
@@ -78,11 +78,11 @@ fn p03_what_is_not_the_mount_itself_is_refused() {
     }
     let (lab, agent) = server();
     let outer = lab.outer_thaw(FILES, &MOUNTS);
-    let here = lab.shared().display();
+    let here = "/tmp/elsewhere";
     lab.must(
         FILES,
         &format!(
-            "mkdir -p /data/none /data/a/sub /data/host /data/file && ln -s /data/a /data/link && ln -s {here} /data/away && \
+            "mkdir -p {here} /data/none /data/a/sub /data/host /data/file && ln -s /data/a /data/link && ln -s {here} /data/away && \
              mount --bind {here} /data/host && mount --bind /data/a /data/a/sub"
         ),
     );
@@ -99,7 +99,7 @@ fn p03_what_is_not_the_mount_itself_is_refused() {
     ] {
         watch.refused(mounts, 206, &["not-a-mount"]);
     }
-    // This machine's own filesystem, by a bind mount and as it is shared.
+    // Another filesystem by a bind mount, and what the system has in memory.
     for mounts in ["/data/host", "/data/a,/data/host", "/tmp", "/dev"] {
         watch.refused(
             mounts,
@@ -138,7 +138,8 @@ fn p03_a_mount_swapped_underneath_is_refused_or_passed_by() {
     }
     let (lab, agent) = server();
     let outer = lab.outer_thaw(FILES, &MOUNTS);
-    let here = lab.shared().display().to_string();
+    let here = "/tmp/elsewhere";
+    lab.must(FILES, &format!("mkdir -p {here}"));
     // A second way in, for the probes: the first will lead elsewhere.
     lab.must(FILES, "mkdir /data/way && mount --bind /data/b /data/way");
     let device = lab.must(FILES, "findmnt -nro SOURCE /data/way | sed 's/\\[.*//'");
@@ -167,7 +168,7 @@ fn p03_a_mount_swapped_underneath_is_refused_or_passed_by() {
         host_is_thawed(&lab);
     }
 
-    // After it was pinned: the path leads to this machine's filesystem, the descriptor to what was judged.
+    // After it was pinned: the path leads to another filesystem, the descriptor to what was judged.
     let a = Probe::start(&lab, FILES, "/data/a");
     once_before(&lab, "sync", &format!("mount --bind {here} /data/b"));
     let pre = agent.files(FILES, "pre-script", "/data/a,/data/b");

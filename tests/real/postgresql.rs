@@ -56,7 +56,7 @@ impl Server {
 
     fn run(&self, lab: &Lab, name: &str, args: &[&str]) -> (bool, String) {
         // Into a file: what it starts would hold a pipe open.
-        let said = lab.shared().join(format!("{name}-{}.said", self.port));
+        let said = lab.notes().join(format!("{name}-{}.said", self.port));
         let file = fs::File::create(&said).unwrap();
         let status = self
             .program(lab, name)
@@ -309,20 +309,17 @@ fn p13_postgresql_end_to_end() {
 /// Copies both volumes slowly, mounts the copies, and examines them.
 fn copied(lab: &Lab, number: u16, stop: impl FnOnce() -> Vec<Ack>) -> Vec<String> {
     let began = uptime_ms();
-    for (volume, name) in [(DB_XFS, "xfs"), (DB_EXT4, "ext4")] {
-        slow_copy(
-            &lab.image(volume),
-            &lab.shared().join(name),
-            u64::from(number),
-        );
-    }
+    let [xfs, ext4] = [(DB_XFS, "xfs"), (DB_EXT4, "ext4")].map(|(volume, name)| {
+        let copy = lab.notes().join(name);
+        slow_copy(&lab.image(volume), &copy, u64::from(number));
+        lab.disk(DB, &copy)
+    });
     let rows = stop();
-    let shared = lab.shared().display();
     let (mounted, said) = lab.sh(
         DB,
         &format!(
-            "mkdir -p /control/xfs /control/ext4 && mount -o loop,nouuid {shared}/xfs /control/xfs && \
-             mount -o loop {shared}/ext4 /control/ext4 && test -d /control/xfs/pg && test -d /control/ext4/pgwal"
+            "mkdir -p /control/xfs /control/ext4 && mount -o nouuid {xfs} /control/xfs && \
+             mount {ext4} /control/ext4 && test -d /control/xfs/pg && test -d /control/ext4/pgwal"
         ),
     );
     let found = if mounted {
@@ -343,6 +340,8 @@ fn copied(lab: &Lab, number: u16, stop: impl FnOnce() -> Vec<Ack>) -> Vec<String
         vec![format!("the copy cannot be mounted: {said}")]
     };
     lab.sh(DB, "umount /control/xfs; umount /control/ext4");
+    lab.no_disk(DB, &xfs);
+    lab.no_disk(DB, &ext4);
     found
 }
 

@@ -9,36 +9,37 @@ use super::probe::{self, Probe};
 use super::shims;
 use super::worlds::{FILES, MOUNTS, files};
 
-/// Puts the second volume on an image that lies on a filesystem of our own, and names its loop devices.
+/// An image, and a filesystem of our own on it.
+const BELOW: &str =
+    "truncate -s 160M /run/below.img && mkfs.ext4 -q /run/below.img && mkdir -p /data/below";
+/// An image on that filesystem.
+const SLOW: &str = "truncate -s 60M /data/below/slow.img && mkfs.ext4 -q /data/below/slow.img";
+/// Puts the second volume on the device `SLOW`.
 const MAKE: &str = r#"
 set -e
-truncate -s 160M /run/below.img
-mkfs.ext4 -q /run/below.img
-mkdir -p /data/below
-BELOW=$(losetup -f --show /run/below.img)
-mount "$BELOW" /data/below
-truncate -s 60M /data/below/slow.img
-mkfs.ext4 -q /data/below/slow.img
-SLOW=$(losetup -f --show /data/below/slow.img)
 DEVICE=$(findmnt -nro SOURCE /data/b)
 umount /data/b
 for LINK in /dev/disk/by-id/*; do
     if [ "$(readlink -f "$LINK")" = "$DEVICE" ]; then ln -sfn "$SLOW" "$LINK"; fi
 done
 mount "$SLOW" /data/b
-echo "$SLOW $BELOW"
 "#;
 
 /// That disk, until it is taken away again.
 struct SlowDisk<'a> {
     lab: &'a Lab,
-    loops: String,
+    below: String,
+    slow: String,
 }
 
 impl<'a> SlowDisk<'a> {
     fn make(lab: &'a Lab) -> Self {
-        let loops = lab.must(FILES, MAKE);
-        let disk = Self { lab, loops };
+        lab.must(FILES, BELOW);
+        let below = lab.disk(FILES, &lab.path(FILES, "/run/below.img"));
+        lab.must(FILES, &format!("mount {below} /data/below && {SLOW}"));
+        let slow = lab.disk(FILES, &lab.path(FILES, "/data/below/slow.img"));
+        lab.must(FILES, &format!("SLOW={slow}\n{MAKE}"));
+        let disk = Self { lab, below, slow };
         // It stops answering when its filesystem is about to freeze; the program that freezes is in memory by then.
         let device = shims::device(lab, FILES, MOUNTS[1]);
         let body = format!(
@@ -56,12 +57,11 @@ impl<'a> SlowDisk<'a> {
 
 impl Drop for SlowDisk<'_> {
     fn drop(&mut self) {
-        let [slow, below] = [0, 1].map(|n| self.loops.split(' ').nth(n).unwrap_or_default());
-        let away = format!(
-            "for M in /data/below /data/a /data/b; do fsfreeze.real -u $M 2>/dev/null; done\n\
-             umount /data/b; losetup -d {slow}; umount /data/below; losetup -d {below}"
-        );
-        let (well, said) = self.lab.sh(FILES, &away);
+        let thaw = "for M in /data/below /data/a /data/b; do fsfreeze.real -u $M 2>/dev/null; done";
+        self.lab.sh(FILES, &format!("{thaw}; umount /data/b"));
+        self.lab.no_disk(FILES, &self.slow);
+        let (well, said) = self.lab.sh(FILES, "umount /data/below");
+        self.lab.no_disk(FILES, &self.below);
         if !well && !std::thread::panicking() {
             panic!("the slow disk is left behind: {said}");
         }

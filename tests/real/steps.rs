@@ -152,7 +152,7 @@ fn killed_after_every_step(command: &str) {
     std::thread::scope(|scope| {
         for server in &servers {
             scope.spawn(|| {
-                let agent = Agent::new(&lab.url);
+                let agent = Agent::new(&lab);
                 while killed_after(
                     &lab,
                     &agent,

@@ -54,6 +54,7 @@ pub fn identity() -> Identity {
         read_only: false,
         lab: None,
         own_world: false,
+        elsewhere: None,
     }
 }
 

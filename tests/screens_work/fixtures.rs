@@ -228,8 +228,11 @@ fn decision(n: u8, fate: Fate, days: i64, reasons: &[&str]) -> Decision {
         instance_name: "db-primary".into(),
         started: noon() - TimeDelta::days(days),
         level: Some(Level::Application),
+        tagged: Some(Level::Application),
         fate,
         reasons: reasons.iter().map(|r| (*r).to_owned()).collect(),
+        notes: Vec::new(),
+        expected: Some(2),
         snapshots: [("/dev/xvda", 8, 0), ("/dev/sdf", 500, 100)]
             .map(|(device, volume_gib, add)| PlannedSnapshot {
                 id: SnapshotId::from_api(format!("snap-0e0000000000000{:02x}", n + add)),
@@ -237,6 +240,7 @@ fn decision(n: u8, fate: Fate, days: i64, reasons: &[&str]) -> Decision {
                 device: device.into(),
                 volume_gib,
                 state: "completed".into(),
+                tagged: Some(Level::Application),
             })
             .to_vec(),
     }
@@ -250,7 +254,7 @@ pub fn prune_plan() -> PrunePlan {
         &["managed by DLM policy-0123456789abcdef0"],
     );
     foreign.job = None;
-    foreign.level = None;
+    (foreign.level, foreign.tagged, foreign.expected) = (None, None, None);
     foreign.instance_name = "evil\u{1b}[2Jname".into();
     PrunePlan {
         scope: scope(),

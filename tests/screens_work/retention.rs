@@ -1,11 +1,13 @@
 //! Retention: policy, review, typed confirmation, result.
 
-use crate::fixtures::prune_plan;
+use crate::fixtures::{prune_plan, restore_plan};
 use crate::hands::{in_review, notice, planned, shown};
 use crate::support::{Hands, identity, problem};
+use freezeframe::domain::prune::{PruneRecord, Speed};
+use freezeframe::domain::restore::{ItemStatus, RestoreView, StepState};
 use freezeframe::domain::retention::{Fate, Policy};
 use freezeframe::tui::effect::Effect;
-use freezeframe::tui::message::{Message, Part, PruneProgress};
+use freezeframe::tui::message::{Message, Part, Past, PruneProgress};
 
 #[test]
 fn a_policy_is_written_and_asked_for() {
@@ -13,14 +15,14 @@ fn a_policy_is_written_and_asked_for() {
     hands.press("7");
     shows!("retention_policy", hands);
     let mut edited = Hands::loaded();
-    let effects = edited.press("7<Tab><BS>9<Tab><BS>24<BackTab><BackTab><Enter>");
+    let effects = edited.press("7<Tab><BS>9<Tab><BS>24<Esc><Enter>");
     let wanted = Policy {
         keep_last: 9,
         keep_hourly: 24,
         keep_daily: 7,
         keep_weekly: 4,
         keep_monthly: 6,
-        keep_yearly: 0,
+        ..Policy::default()
     };
     match effects.as_slice() {
         [Effect::PlanPrune { policy, .. }] => assert_eq!(*policy, wanted),
@@ -34,10 +36,10 @@ fn a_policy_is_written_and_asked_for() {
 #[test]
 fn p15_an_empty_or_mistyped_policy_asks_for_nothing() {
     let mut hands = Hands::loaded();
-    let clear = "<Tab><BS><Tab><BS><Tab><BS><Tab><BS><Tab><BS><Tab><BS><Tab>";
+    let clear = "<Tab><BS><Tab><BS><Tab><BS><Tab><BS><Tab><BS><Tab><BS><Esc>";
     assert_eq!(hands.press(&format!("7{clear}<Enter>")), []);
     insta::assert_snapshot!("retention_empty_policy_80x24", hands.screen(80, 24));
-    assert_eq!(hands.press("<Tab>7d<BackTab><Enter>"), []);
+    assert_eq!(hands.press("<Tab>7d<Esc><Enter>"), []);
     insta::assert_snapshot!("retention_mistyped_80x24", hands.screen(80, 24));
 }
 
@@ -186,6 +188,7 @@ fn the_prune_is_followed_to_its_end() {
         failed: Vec::new(),
         stopped: None,
         finished: false,
+        speed: None,
     };
     hands.message(Message::Prune(progress.clone()));
     insta::assert_snapshot!("retention_deleting_80x24", hands.screen(80, 24));
@@ -195,6 +198,117 @@ fn the_prune_is_followed_to_its_end() {
     progress.finished = true;
     hands.message(Message::Prune(progress));
     shows!("retention_result", hands);
+    hands.press("<Esc>");
+    assert!(shown(&hands).contains("Retention: policy"));
+}
+
+#[test]
+fn a_scope_is_written_and_the_plan_is_of_it() {
+    let mut hands = Hands::loaded();
+    let effects =
+        hands.press("7<BackTab><BackTab><BackTab>Env=dev<BackTab>web-1, i-01234567<Esc><Enter>");
+    let [Effect::PlanPrune { policy, .. }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(
+        policy.scope_words(),
+        "instances web-1, i-01234567 and tag Env=dev"
+    );
+    let mut plan = prune_plan();
+    plan.policy = policy.clone();
+    plan.decisions[0].notes = vec!["instance i-0123 is gone".into()];
+    let mut nothing = plan.clone();
+    nothing.decisions.clear();
+    planned(&mut hands, Ok(plan));
+    shows!("retention_scope", hands);
+    hands.press("<Esc><Enter>");
+    planned(&mut hands, Ok(nothing));
+    insta::assert_snapshot!("retention_of_nothing_80x24", hands.screen(80, 24));
+}
+
+#[test]
+fn a_policy_of_the_configuration_fills_the_form() {
+    let dev = Policy {
+        keep_daily: 2,
+        drop_unproven_after: Some("7d".parse().unwrap()),
+        tag: vec!["Env=dev".parse().unwrap()],
+        ..Policy::default()
+    };
+    let mut hands = Hands::loaded();
+    hands.app = hands
+        .app
+        .with_policies([("dev".to_owned(), dev.clone())].into());
+    let effects = hands.press("7<Tab><Right>");
+    assert_eq!(effects, []);
+    shows!("retention_named", hands);
+    let effects = hands.press("<BackTab><Enter>");
+    let [Effect::PlanPrune { policy, .. }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(*policy, dev);
+    hands.press("<Esc><Tab><Tab>1");
+    insta::assert_snapshot!("retention_own_80x24", hands.screen(80, 24));
+}
+
+#[test]
+fn x_stops_a_prune_and_the_pane_says_how_fast_it_goes() {
+    let mut hands = in_review();
+    assert!(!shown(&hands).contains("x "), "nothing to stop");
+    let mut progress = PruneProgress::of(1_481);
+    hands.message(Message::Prune(progress.clone()));
+    assert!(shown(&hands).contains("reading everything again"));
+    progress.deleted = prune_plan().doomed();
+    progress.speed = Some(Speed {
+        per_second: 4.9,
+        ends: crate::support::noon() + chrono::TimeDelta::seconds(301),
+    });
+    hands.message(Message::Prune(progress.clone()));
+    shows!("retention_under_way", hands);
+    assert_eq!(hands.press("x"), [Effect::StopPrune]);
+    progress.finished = true;
+    progress.speed = None;
+    hands.message(Message::Prune(progress));
+    assert_eq!(hands.press("x"), []);
+}
+
+#[test]
+fn past_prunes_and_restores_are_a_page_of_retention() {
+    let mut hands = Hands::loaded();
+    assert_eq!(hands.press("7<Left><Enter>"), [Effect::LoadPast]);
+    assert!(shown(&hands).contains("reading the journal"));
+    let begun = crate::support::noon() - chrono::TimeDelta::hours(3);
+    let prune = |tally: (usize, usize), stopped: Option<&str>| PruneRecord {
+        id: "7b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f77".into(),
+        scope: prune_plan().scope,
+        who: "arn:aws:sts::123456789012:assumed-role/ops/ann".into(),
+        of: "tag Env=dev".into(),
+        rules: vec!["daily 7".into()],
+        begun,
+        ended: Some(begun),
+        total: tally.0,
+        deleted: tally.1,
+        skipped: Vec::new(),
+        stopped: stopped.map(str::to_owned),
+    };
+    let view = RestoreView {
+        plan: restore_plan(),
+        items: vec![ItemStatus {
+            snapshot: restore_plan().items[0].snapshot.clone(),
+            volume: None,
+            state: StepState::Failed,
+            note: "x".into(),
+        }],
+        finished: true,
+    };
+    let past = Past {
+        prunes: vec![
+            prune((9, 4), Some("its process was killed")),
+            prune((3, 3), None),
+        ],
+        restores: vec![(begun, view)],
+    };
+    hands.message(Message::Past(Ok(Box::new(past))));
+    shows!("retention_past", hands);
     hands.press("<Esc>");
     assert!(shown(&hands).contains("Retention: policy"));
 }

@@ -5,12 +5,14 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Datelike, Duration, Utc};
 
-use super::{Decision, Fate, PlannedSnapshot, Policy, PrunePlan};
-use crate::domain::ids::{ImageId, InstanceId, SnapshotId, VolumeId};
+use super::selection::{Chooser, Taken};
+use super::{Chosen, Decision, Fate, Of, PlannedSnapshot, Policy, PrunePlan};
+use crate::domain::ids::{ImageId, InstanceId, JobId, SnapshotId, VolumeId};
 use crate::domain::inventory::Inventory;
+use crate::domain::job::JobView;
 use crate::domain::level::{Level, Origin};
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::proof::CLAIMED;
+use crate::domain::proof::{self, CLAIMED};
 use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
@@ -31,6 +33,12 @@ pub struct Facts<'a> {
     pub fast_restore: &'a HashSet<SnapshotId>,
     /// Snapshots that other accounts may use.
     pub shared: &'a HashSet<SnapshotId>,
+    /// What this machine's journal has of the jobs that made sets: it bears out their levels, or does not.
+    pub jobs: &'a HashMap<JobId, JobView>,
+    /// Snapshots that an earlier prune was about to delete, by the set that they were of.
+    pub condemned: &'a HashMap<JobId, HashSet<SnapshotId>>,
+    /// One for each of the policy's selections; none: everything.
+    pub chosen: &'a [Chosen],
     /// Every page was read. A part of the truth is no ground for deleting.
     pub complete: bool,
 }
@@ -55,14 +63,13 @@ pub fn plan(policy: &Policy, facts: &Facts<'_>, now: DateTime<Utc>) -> Result<Pr
     let mut decisions: Vec<Decision> = (0..view.sets.len())
         .map(|n| view.decide(n, policy, &kept))
         .collect();
-    let ours: HashSet<&SnapshotId> = view.sets.iter().flat_map(|set| &set.members).collect();
     decisions.extend(
         facts
             .inventory
             .snapshots
             .iter()
-            .filter(|s| !ours.contains(&s.id))
-            .map(|s| view.foreign(s)),
+            .filter(|s| !view.ours.contains(&s.id))
+            .filter_map(|s| view.foreign(s)),
     );
     decisions.sort_by_cached_key(order);
     Ok(PrunePlan {
@@ -85,17 +92,48 @@ fn order(d: &Decision) -> impl Ord + use<> {
     )
 }
 
+/// What sets are counted with. Each class is kept by the same rules, and none takes the place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Whole, and its level is borne out.
+    Proven,
+    /// Whole, and no more than crash-consistent: a set that only claims its level too, and one that nobody judged.
+    Unproven,
+    /// AWS failed to copy a member: nothing is restored from it as a whole.
+    Failed,
+}
+
+impl Class {
+    /// What is said before a rule that keeps one of it.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Proven => "",
+            Self::Unproven => "unproven: ",
+            Self::Failed => "failed: ",
+        }
+    }
+}
+
 /// The facts, looked up once.
 struct View<'a> {
     facts: &'a Facts<'a>,
     now: DateTime<Utc>,
-    /// Newest first.
+    /// Those that the plan is of, newest first, each with the level that may be claimed of it.
     sets: Vec<SnapshotSet>,
     members: Vec<Vec<&'a Snapshot>>,
+    /// How each comes to be of the plan.
+    taken: Vec<Taken>,
+    /// Snapshots of any set, whether the plan is of it or not.
+    ours: HashSet<SnapshotId>,
+    /// What may be claimed of each member.
+    levels: HashMap<&'a SnapshotId, Level>,
     images: HashMap<&'a SnapshotId, Vec<&'a ImageId>>,
-    names: HashMap<&'a InstanceId, &'a str>,
+    chooser: Chooser<'a>,
+    volumes: HashSet<&'a VolumeId>,
     attached: HashMap<&'a VolumeId, &'a InstanceId>,
-    /// By what the tags bear out.
+    unproven: OfVolumes,
+    failed: OfVolumes,
+    /// By what is borne out.
     borne: Lists,
     /// The same, had every level's tag been believed. It only adds to what is kept: a tag that somebody wrote
     /// pushes no proven set out, and takes no protection from the set that bears it.
@@ -124,16 +162,35 @@ impl<'a> View<'a> {
         let inventory = facts.inventory;
         let by_id: HashMap<&SnapshotId, &Snapshot> =
             inventory.snapshots.iter().map(|s| (&s.id, s)).collect();
-        let sets = inventory.sets();
-        let members = sets
-            .iter()
-            .map(|set| {
-                set.members
+        let chooser = Chooser::new(facts.chosen, &inventory.instances);
+        let mut ours = HashSet::new();
+        let mut levels = HashMap::new();
+        let (mut sets, mut members, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+        for mut set in inventory.sets() {
+            let of_set: Vec<&Snapshot> = set
+                .members
+                .iter()
+                .filter_map(|id| by_id.get(id).copied())
+                .collect();
+            ours.extend(set.members.iter().cloned());
+            let job = facts.jobs.get(&set.job);
+            let proofs: Vec<_> = of_set.iter().map(|m| proof::member(m, job)).collect();
+            set.level = proof::level(&proofs);
+            levels.extend(
+                of_set
                     .iter()
-                    .filter_map(|id| by_id.get(id).copied())
-                    .collect()
-            })
-            .collect();
+                    .map(|m| &m.id)
+                    .zip(proofs.iter().map(|p| p.level)),
+            );
+            match chooser.takes(Of::Set(&set), set.instance.as_ref(), &of_set) {
+                Taken::No => {}
+                how => {
+                    taken.push(how);
+                    sets.push(set);
+                    members.push(of_set);
+                }
+            }
+        }
         let mut images: HashMap<&SnapshotId, Vec<&ImageId>> = HashMap::new();
         for image in &inventory.images {
             for snapshot in &image.snapshots {
@@ -145,30 +202,78 @@ impl<'a> View<'a> {
             now,
             sets,
             members,
+            taken,
+            ours,
+            levels,
             images,
-            names: inventory
-                .instances
-                .iter()
-                .map(|i| (&i.id, i.name()))
-                .collect(),
+            chooser,
+            volumes: inventory.volumes.iter().map(|v| &v.id).collect(),
             attached: inventory
                 .volumes
                 .iter()
                 .filter_map(|v| Some((&v.id, &v.attachments.first()?.instance)))
                 .collect(),
+            unproven: OfVolumes::new(),
+            failed: OfVolumes::new(),
             borne: Lists::default(),
             claimed: Lists::default(),
         };
-        view.borne = view.lists(|set| set.level, Snapshot::borne_level);
-        view.claimed = view.lists(|set| set.tagged, Snapshot::level);
+        view.unproven = view.of_class(Class::Unproven);
+        view.failed = view.of_class(Class::Failed);
+        view.borne = view.lists(|set| set.level, |m| view.is_proven(m));
+        view.claimed = view.lists(
+            |set| set.tagged,
+            |m| m.level().is_some_and(Level::is_proven),
+        );
         view
     }
 
-    fn lists(
-        &self,
-        of_set: fn(&SnapshotSet) -> Level,
-        own: fn(&Snapshot) -> Option<Level>,
-    ) -> Lists {
+    /// Whether a snapshot's own level is proven.
+    fn is_proven(&self, snapshot: &Snapshot) -> bool {
+        self.levels
+            .get(&snapshot.id)
+            .is_some_and(|level| level.is_proven())
+    }
+
+    /// For each volume the sets of a class.
+    fn of_class(&self, class: Class) -> OfVolumes {
+        let mut all = OfVolumes::new();
+        for n in (0..self.sets.len()).filter(|n| self.class(*n) == Some(class)) {
+            for member in self.members_of(n) {
+                let list = all.entry(lineage(member)).or_default();
+                if list.last() != Some(&n) {
+                    list.push(n);
+                }
+            }
+        }
+        all
+    }
+
+    fn class(&self, n: usize) -> Option<Class> {
+        let set = self.sets.get(n)?;
+        if self.is_whole(n) {
+            // One that may yet be judged takes nobody's place.
+            return match set.level {
+                level if level.is_proven() => Some(Class::Proven),
+                _ if self.may_be_judged(set) => None,
+                _ => Some(Class::Unproven),
+            };
+        }
+        let failed = self.members_of(n).iter().any(|m| m.state == "error");
+        let over = |m: &&Snapshot| matches!(m.state.as_str(), "completed" | "error");
+        (failed
+            && self.is_there(n)
+            && self.members_of(n).iter().all(over)
+            && !self.may_be_judged(set))
+        .then_some(Class::Failed)
+    }
+
+    /// Not judged, and so young that its job may still be at work.
+    fn may_be_judged(&self, set: &SnapshotSet) -> bool {
+        set.tagged == Level::Pending && self.now - set.started < Duration::hours(JUDGING_HOURS)
+    }
+
+    fn lists(&self, of_set: fn(&SnapshotSet) -> Level, own: impl Fn(&Snapshot) -> bool) -> Lists {
         let mut lists = Lists::default();
         for n in (0..self.sets.len()).filter(|n| self.is_whole(*n)) {
             let counts = self.counts(n, of_set);
@@ -182,7 +287,7 @@ impl<'a> View<'a> {
                 if counts {
                     add(&mut lists.counted);
                 }
-                if own(member).is_some_and(Level::is_proven) {
+                if own(member) {
                     add(&mut lists.own);
                 }
             }
@@ -202,15 +307,20 @@ impl<'a> View<'a> {
 
     /// All there, restorable, ours, and not from the future.
     fn is_whole(&self, n: usize) -> bool {
+        self.sets.get(n).is_some_and(|set| set.restorable) && self.is_there(n)
+    }
+
+    /// All there, ours, in the standard tier, and not from the future.
+    fn is_there(&self, n: usize) -> bool {
+        let ours = |m: &&Snapshot| matches!(m.origin, Origin::Freezeframe | Origin::Image { .. });
         self.sets.get(n).is_some_and(|set| {
-            set.restorable
-                && set.expected == Some(set.members.len())
+            set.expected == Some(set.members.len())
                 && set.scope == self.facts.inventory.scope
                 && set.started <= self.now
         }) && self
             .members_of(n)
             .iter()
-            .all(|m| matches!(m.origin, Origin::Freezeframe | Origin::Image { .. }) && !in_bin(m))
+            .all(|m| ours(m) && m.tier == "standard" && !in_bin(m))
     }
 
     /// For each set the reasons for which it stays.
@@ -225,7 +335,63 @@ impl<'a> View<'a> {
                 *reasons = claimed;
             }
         }
+        // Those that are not proven are kept by the same rules, among themselves.
+        for (class, lists) in [
+            (Class::Unproven, &self.unproven),
+            (Class::Failed, &self.failed),
+        ] {
+            let mut volumes: Vec<&String> = lists.keys().collect();
+            volumes.sort();
+            for list in volumes.into_iter().filter_map(|volume| lists.get(volume)) {
+                self.keep_by_rules(class, list, policy, &mut kept);
+            }
+        }
         kept
+    }
+
+    /// Whether the policy drops a set early: it is not proven, older than the policy says, and each of its volumes has
+    /// a newer proven set.
+    fn is_dropped(&self, n: usize, policy: &Policy) -> bool {
+        let (Some(age), Some(set)) = (policy.drop_unproven_after, self.sets.get(n)) else {
+            return false;
+        };
+        self.now - set.started > age.duration()
+            && self.members_of(n).iter().all(|member| {
+                newest(&self.borne.counted, &lineage(member)).is_some_and(|newest| newest < n)
+            })
+    }
+
+    fn keep_by_rules(
+        &self,
+        class: Class,
+        list: &[usize],
+        policy: &Policy,
+        kept: &mut [Vec<String>],
+    ) {
+        for (rule, (count, word, bucket)) in rules(policy).into_iter().enumerate() {
+            let mut seen: Vec<String> = Vec::new();
+            for (place, n) in list.iter().enumerate() {
+                if seen.len() >= count as usize {
+                    break;
+                }
+                let (Some(set), Some(reasons)) = (self.sets.get(*n), kept.get_mut(*n)) else {
+                    continue;
+                };
+                // Without a bucket every set is its own.
+                let name = if rule == 0 {
+                    format!("{} of {count}", place + 1)
+                } else {
+                    bucket(set.started)
+                };
+                if seen.last() != Some(&name) {
+                    // One that is dropped early leaves its place to nobody: an older age would delete more.
+                    if class == Class::Proven || !self.is_dropped(*n, policy) {
+                        note(reasons, format!("{}{word} {name}", class.prefix()));
+                    }
+                    seen.push(name);
+                }
+            }
+        }
     }
 
     fn keep(&self, lists: &Lists, policy: &Policy, kept: &mut [Vec<String>]) {
@@ -235,27 +401,7 @@ impl<'a> View<'a> {
         for volume in volumes {
             let list = lists.counted.get(volume).map_or(&[][..], Vec::as_slice);
             let own = lists.own.get(volume).map_or(&[][..], Vec::as_slice);
-            for (rule, (count, word, bucket)) in rules(policy).into_iter().enumerate() {
-                let mut seen: Vec<String> = Vec::new();
-                for (place, n) in list.iter().enumerate() {
-                    if seen.len() >= count as usize {
-                        break;
-                    }
-                    let (Some(set), Some(reasons)) = (self.sets.get(*n), kept.get_mut(*n)) else {
-                        continue;
-                    };
-                    // Without a bucket every set is its own.
-                    let name = if rule == 0 {
-                        format!("{} of {count}", place + 1)
-                    } else {
-                        bucket(set.started)
-                    };
-                    if seen.last() != Some(&name) {
-                        note(reasons, format!("{word} {name}"));
-                        seen.push(name);
-                    }
-                }
-            }
+            self.keep_by_rules(Class::Proven, list, policy, kept);
             // The newest set of a volume stays whatever the policy says; so does the newest in which the
             // volume's own snapshot is proven (a root volume's never is), of those that count and of all.
             let both = list.iter().find(|n| own.binary_search(n).is_ok());
@@ -282,7 +428,7 @@ impl<'a> View<'a> {
         let proven = self
             .members_of(n)
             .iter()
-            .any(|m| lineage(m) == volume && is_proven(m));
+            .any(|m| lineage(m) == volume && self.is_proven(m));
         if proven {
             format!("newest proven snapshot of {volume}, in a set that is {level}")
         } else {
@@ -293,7 +439,7 @@ impl<'a> View<'a> {
     fn decide(&self, n: usize, policy: &Policy, kept: &[Vec<String>]) -> Decision {
         let Some(set) = self.sets.get(n) else {
             // Callers count over the sets themselves.
-            return self.decision(None, None, self.now, None, Fate::Blocked, Vec::new(), &[]);
+            return self.decision(None, None, self.now, Fate::Blocked, Vec::new(), &[]);
         };
         let mut keep = kept.get(n).cloned().unwrap_or_default();
         if set.started > self.now {
@@ -310,37 +456,83 @@ impl<'a> View<'a> {
         } else {
             (Fate::Delete, vec![self.farewell(n, policy)])
         };
-        if let Some(claim) = set.bare_claim() {
-            note(&mut reasons, format!("{claim} {CLAIMED}"));
+        match (set.bare_claim(), self.facts.jobs.contains_key(&set.job)) {
+            (Some(claim), true) => note(
+                &mut reasons,
+                format!("its tag says {claim}, which the journal does not bear out"),
+            ),
+            (Some(claim), false) => note(&mut reasons, format!("{claim} {CLAIMED}")),
+            (None, _) => {}
         }
         let members = self.members_of(n);
-        self.decision(
-            Some(set),
-            set.instance.as_ref(),
-            set.started,
-            Some(set.tagged),
-            fate,
-            reasons,
-            members,
-        )
+        let notes = self.notes(Some(n), set.instance.as_ref(), members);
+        Decision {
+            notes,
+            ..self.decision(
+                Some(set),
+                set.instance.as_ref(),
+                set.started,
+                fate,
+                reasons,
+                members,
+            )
+        }
     }
 
-    /// A set that does not count may still be the best there is for one of its volumes.
+    /// What is gone, and whose tags put it in the plan's scope.
+    fn notes(
+        &self,
+        n: Option<usize>,
+        instance: Option<&InstanceId>,
+        members: &[&Snapshot],
+    ) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(id) = instance.filter(|id| self.chooser.instance(id).is_none()) {
+            note(&mut notes, format!("instance {id} is gone"));
+        }
+        let mut gone: Vec<&VolumeId> = members.iter().map(|m| &m.volume).collect();
+        gone.retain(|v| v.as_str() != NO_VOLUME && !self.volumes.contains(v));
+        gone.sort();
+        gone.dedup();
+        match gone.as_slice() {
+            [] => {}
+            [one] if members.len() > 1 => note(&mut notes, format!("volume {one} is gone")),
+            [_] => note(&mut notes, "its volume is gone".to_owned()),
+            all if all.len() == members.len() => {
+                note(&mut notes, "all its volumes are gone".to_owned());
+            }
+            some => note(
+                &mut notes,
+                format!("{} of its {} volumes are gone", some.len(), members.len()),
+            ),
+        }
+        if n.and_then(|n| self.taken.get(n)) == Some(&Taken::ByCopies) {
+            note(
+                &mut notes,
+                "in scope by the tags of its snapshots".to_owned(),
+            );
+        }
+        notes
+    }
+
+    /// A set that no rule keeps may still be the best there is for one of its volumes.
     fn irreplaceable(&self, n: usize) -> Vec<String> {
         let mut reasons = Vec::new();
         for member in self.members_of(n).iter().filter(|m| m.state != "error") {
             let volume = lineage(member);
             // Indices run from newest to oldest.
-            match newest(&self.borne.counted, &volume) {
+            let whole = [&self.borne.counted, &self.unproven];
+            match whole.iter().filter_map(|sets| newest(sets, &volume)).min() {
                 Some(newest) if newest < n => {}
                 Some(_) => note(
                     &mut reasons,
-                    format!("newer than the newest proven set of {volume}"),
+                    format!("newer than the newest whole set of {volume}"),
                 ),
-                None => note(&mut reasons, format!("{volume} has no proven set")),
+                None => note(&mut reasons, format!("{volume} has no whole set")),
             }
             // A newer set that counts need not have covered this volume.
-            if is_proven(member) && newest(&self.borne.own, &volume).is_none_or(|newest| newest > n)
+            if self.is_proven(member)
+                && newest(&self.borne.own, &volume).is_none_or(|newest| newest > n)
             {
                 note(
                     &mut reasons,
@@ -362,6 +554,7 @@ impl<'a> View<'a> {
             note(&mut reasons, format!("belongs to {}", set.scope));
         }
         match set.expected {
+            Some(_) if self.is_half_deleted(set) => {}
             Some(expected) if expected != set.members.len() => note(
                 &mut reasons,
                 format!(
@@ -378,7 +571,7 @@ impl<'a> View<'a> {
                 "its members name no instance, or different ones".to_owned(),
             );
         }
-        if set.tagged == Level::Pending && self.now - set.started < Duration::hours(JUDGING_HOURS) {
+        if self.may_be_judged(set) {
             note(
                 &mut reasons,
                 "not judged yet: its job may still be at work".to_owned(),
@@ -426,27 +619,60 @@ impl<'a> View<'a> {
         }
     }
 
+    /// An earlier prune began to delete it and did not come to its end: what is missing was condemned with the rest.
+    fn is_half_deleted(&self, set: &SnapshotSet) -> bool {
+        let condemned = self.facts.condemned.get(&set.job);
+        let missing = condemned.map_or(0, |ids| {
+            ids.iter().filter(|id| !set.members.contains(id)).count()
+        });
+        missing > 0 && set.expected == Some(set.members.len() + missing)
+    }
+
     fn farewell(&self, n: usize, policy: &Policy) -> String {
-        let failed = self.members_of(n).iter().any(|m| m.state == "error");
-        let level = self.sets.get(n).map_or(Level::Pending, |s| s.level);
-        if failed {
-            "failed, and there is a newer proven set".to_owned()
-        } else if level.is_proven() {
-            let rules: Vec<String> = rules(policy)
-                .iter()
-                .filter(|(count, ..)| *count > 0)
-                .map(|(count, word, _)| format!("{word} {count}"))
-                .collect();
-            format!("no rule keeps it ({})", rules.join(", "))
-        } else if level == Level::Crash {
-            "crash-consistent only, and there is a newer proven set".to_owned()
-        } else {
-            "never proven, and there is a newer proven set".to_owned()
+        let Some(set) = self.sets.get(n) else {
+            return String::new();
+        };
+        if self.is_half_deleted(set) {
+            return format!(
+                "an earlier prune has deleted {} of its {} snapshots",
+                set.expected.unwrap_or(0).saturating_sub(set.members.len()),
+                set.expected.unwrap_or(0)
+            );
+        }
+        let class = self.class(n);
+        let word = match class {
+            Some(Class::Failed) => "failed",
+            _ if set.level == Level::Pending => "never judged",
+            _ => "unproven",
+        };
+        if class != Some(Class::Proven) && self.is_dropped(n, policy) {
+            let age = policy.drop_unproven_after.unwrap_or(super::Age::days(0));
+            return format!("{word}, older than {age}, and each volume has a newer proven set");
+        }
+        let rules = Policy {
+            drop_unproven_after: None,
+            ..policy.clone()
+        }
+        .rules()
+        .join(", ");
+        match class {
+            Some(Class::Proven) => format!("no rule keeps it ({rules})"),
+            Some(Class::Failed) => format!("{word}: no rule keeps it among the failed ({rules})"),
+            _ => format!("{word}: no rule keeps it among the unproven ({rules})"),
         }
     }
 
     /// A snapshot that is not ours is never deleted.
-    fn foreign(&self, snapshot: &Snapshot) -> Decision {
+    fn foreign(&self, snapshot: &'a Snapshot) -> Option<Decision> {
+        let instance = snapshot
+            .instance()
+            .or_else(|| self.attached.get(&snapshot.volume).map(|id| (*id).clone()));
+        let taken = self
+            .chooser
+            .takes(Of::Snapshot(snapshot), instance.as_ref(), &[snapshot]);
+        if taken == Taken::No {
+            return None;
+        }
         let mut reasons = vec![format!("not ours ({})", snapshot.origin.word())];
         if snapshot.origin != Origin::Manual && snapshot.origin != Origin::Freezeframe {
             note(&mut reasons, kept_by(&snapshot.origin));
@@ -454,18 +680,18 @@ impl<'a> View<'a> {
         for image in self.images.get(&snapshot.id).into_iter().flatten() {
             note(&mut reasons, format!("used by {image}"));
         }
-        let instance = snapshot
-            .instance()
-            .or_else(|| self.attached.get(&snapshot.volume).map(|id| (*id).clone()));
-        self.decision(
-            None,
-            instance.as_ref(),
-            snapshot.started,
-            None,
-            Fate::Blocked,
-            reasons,
-            &[snapshot],
-        )
+        let notes = self.notes(None, instance.as_ref(), &[snapshot]);
+        Some(Decision {
+            notes,
+            ..self.decision(
+                None,
+                instance.as_ref(),
+                snapshot.started,
+                Fate::Blocked,
+                reasons,
+                &[snapshot],
+            )
+        })
     }
 
     fn decision(
@@ -473,7 +699,6 @@ impl<'a> View<'a> {
         set: Option<&SnapshotSet>,
         instance: Option<&InstanceId>,
         started: DateTime<Utc>,
-        level: Option<Level>,
         fate: Fate,
         reasons: Vec<String>,
         members: &[&Snapshot],
@@ -484,15 +709,18 @@ impl<'a> View<'a> {
             instance_name: instance.map_or_else(
                 || "-".to_owned(),
                 |id| {
-                    self.names
-                        .get(id)
-                        .map_or_else(|| id.to_string(), |name| (*name).to_owned())
+                    self.chooser
+                        .instance(id)
+                        .map_or_else(|| id.to_string(), |i| i.name().to_owned())
                 },
             ),
             started,
-            level,
+            level: set.map(|s| s.level),
+            tagged: set.map(|s| s.tagged),
             fate,
             reasons,
+            notes: Vec::new(),
+            expected: set.and_then(|s| s.expected),
             snapshots: members
                 .iter()
                 .map(|m| PlannedSnapshot {
@@ -501,6 +729,7 @@ impl<'a> View<'a> {
                     device: m.device().unwrap_or("-").to_owned(),
                     volume_gib: m.volume_gib,
                     state: m.state.clone(),
+                    tagged: m.level(),
                 })
                 .collect(),
         }
@@ -538,11 +767,6 @@ fn lineage(snapshot: &Snapshot) -> String {
     }
     let tag = |key| snapshot.tags.get(key).unwrap_or("?");
     format!("{} {}", tag(tags::INSTANCE), tag(tags::DEVICE))
-}
-
-/// Whether a snapshot's own level is proven, as far as its tags bear it out.
-fn is_proven(snapshot: &Snapshot) -> bool {
-    snapshot.borne_level().is_some_and(Level::is_proven)
 }
 
 pub(super) fn in_bin(snapshot: &Snapshot) -> bool {

@@ -2,7 +2,7 @@
 
 use super::Decision;
 use super::decide::{in_bin, kept_by};
-use crate::domain::level::Origin;
+use crate::domain::level::{Level, Origin};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::set;
 use crate::domain::snapshot::Snapshot;
@@ -45,6 +45,15 @@ fn difference(planned: &Decision, fresh: &[Snapshot]) -> Option<String> {
         if now.origin != Origin::Freezeframe {
             return Some(format!("{} is {}", old.id, kept_by(&now.origin)));
         }
+        if now.level() != old.tagged {
+            let word = |level: Option<Level>| level.map_or("none".to_owned(), |l| l.to_string());
+            return Some(format!(
+                "the level of {} was {}, is {}",
+                old.id,
+                word(old.tagged),
+                word(now.level())
+            ));
+        }
         if now.tags.get(tags::PIN).is_some() {
             return Some(format!("{} was pinned", old.id));
         }
@@ -65,13 +74,14 @@ fn difference(planned: &Decision, fresh: &[Snapshot]) -> Option<String> {
     let [set] = sets.as_slice() else {
         return Some("its snapshots are no longer one set".to_owned());
     };
-    if Some(set.tagged) != planned.level {
+    if Some(set.tagged) != planned.tagged {
         return Some(format!("its level is {}", set.tagged));
     }
     if set.instance != planned.instance {
         return Some("it names another instance".to_owned());
     }
-    if set.is_partial() {
+    // One that an earlier prune left half deleted is what was reviewed.
+    if set.expected != planned.expected {
         return Some("its size no longer matches its members".to_owned());
     }
     None

@@ -5,6 +5,12 @@ use proptest::prelude::*;
 
 use super::super::drift;
 use super::*;
+
+#[path = "oracle.rs"]
+mod oracle;
+#[path = "scope_tests.rs"]
+mod scope_tests;
+
 use crate::domain::ids::{AccountId, JobId, Region, Scope};
 use crate::domain::inventory::Image;
 use crate::domain::tags::Tags;
@@ -81,16 +87,28 @@ fn inventory(snapshots: Vec<Snapshot>) -> Inventory {
     }
 }
 
-fn planned(policy: &Policy, inventory: &Inventory, now: DateTime<Utc>) -> PrunePlan {
-    let none = HashSet::new();
-    let facts = Facts {
+static NONE: std::sync::LazyLock<HashSet<SnapshotId>> = std::sync::LazyLock::new(HashSet::new);
+static NO_JOBS: std::sync::LazyLock<HashMap<JobId, JobView>> =
+    std::sync::LazyLock::new(HashMap::new);
+static NONE_CONDEMNED: std::sync::LazyLock<HashMap<JobId, HashSet<SnapshotId>>> =
+    std::sync::LazyLock::new(HashMap::new);
+
+/// The facts when there is nothing but the inventory.
+fn facts(inventory: &Inventory) -> Facts<'_> {
+    Facts {
         inventory,
-        locked: &none,
-        fast_restore: &none,
-        shared: &none,
+        locked: &NONE,
+        fast_restore: &NONE,
+        shared: &NONE,
+        jobs: &NO_JOBS,
+        condemned: &NONE_CONDEMNED,
+        chosen: &[],
         complete: true,
-    };
-    plan(policy, &facts, now).unwrap()
+    }
+}
+
+fn planned(policy: &Policy, inventory: &Inventory, now: DateTime<Utc>) -> PrunePlan {
+    plan(policy, &facts(inventory), now).unwrap()
 }
 
 fn fate(plan: &PrunePlan, n: u32) -> &Decision {
@@ -115,13 +133,9 @@ fn last(n: u32) -> Policy {
 #[test]
 fn p15_an_empty_policy_or_a_partial_reading_deletes_nothing() {
     let inventory = inventory(pair(1, now(), "application"));
-    let none = HashSet::new();
     let facts = |complete| Facts {
-        inventory: &inventory,
-        locked: &none,
-        fast_restore: &none,
-        shared: &none,
         complete,
+        ..facts(&inventory)
     };
     assert_eq!(
         plan(&Policy::default(), &facts(true), now())
@@ -148,20 +162,26 @@ fn p14_what_is_not_proven_never_counts() {
     let mut failed = pair(8, now() - hours(3), "pending");
     failed[1].state = "error".into();
     all.extend(failed);
-    let mut failed = pair(9, now() - hours(60), "crash");
-    failed.iter_mut().for_each(|m| m.state = "error".into());
-    all.extend(failed);
+    for n in 9..12 {
+        let mut failed = pair(n, now() - hours(51 + i64::from(n)), "crash");
+        failed.iter_mut().for_each(|m| m.state = "error".into());
+        all.extend(failed);
+    }
     let plan = planned(&last(2), &inventory(all), now());
     for (n, expected) in [
         (1, Fate::Keep),
         (2, Fate::Keep),
         (3, Fate::Delete),
+        // The newest two that are not proven, among themselves; then what may still be judged, which takes nobody's place.
         (4, Fate::Keep),
-        (5, Fate::Keep),
-        (6, Fate::Delete),
+        (5, Fate::Blocked),
+        (6, Fate::Keep),
         (7, Fate::Delete),
-        (8, Fate::Keep),
-        (9, Fate::Delete),
+        (8, Fate::Blocked),
+        // Failed ones, among themselves.
+        (9, Fate::Keep),
+        (10, Fate::Keep),
+        (11, Fate::Delete),
     ] {
         assert_eq!(
             fate(&plan, n).fate,
@@ -237,6 +257,7 @@ fn p14_a_set_that_only_claims_its_level_pushes_no_proven_one_out_and_loses_no_pr
     // A tag that somebody writes between review and deletion is a change, bare as it is.
     let mut all = pair(1, now() - hours(1), "application");
     all.extend(pair(2, now() - hours(9), "crash"));
+    all.extend(pair(3, now() - hours(2), "crash"));
     let plan = planned(&last(1), &inventory(all), now());
     let doomed = fate(&plan, 2);
     assert_eq!(doomed.fate, Fate::Delete);
@@ -306,11 +327,10 @@ fn p16_every_obstacle_blocks_and_is_named() {
     {
         let pick = |i| if i == n { &one } else { &none };
         let facts = Facts {
-            inventory: &held,
             locked: pick(0),
             fast_restore: pick(1),
             shared: pick(2),
-            complete: true,
+            ..facts(&held)
         };
         let plan = plan(&last(1), &facts, now()).unwrap();
         assert_eq!(fate(&plan, 2).fate, Fate::Blocked);
@@ -405,6 +425,10 @@ fn the_newest_proven_snapshot_of_a_volume_stays_with_its_set() {
         all.push(member(n, 1, 2, now() - hours(age), level));
         all.push(member(n, 2, 2, now() - hours(age), "application"));
     }
+    // No rule keeps set 2 among the unproven.
+    for volume in 1..3 {
+        all.push(member(4, volume, 2, now(), "crash"));
+    }
     let plan = planned(&last(1), &inventory(all), now());
     assert_eq!(fate(&plan, 2).fate, Fate::Keep);
     assert_eq!(
@@ -445,6 +469,12 @@ fn p15_the_only_proven_snapshot_of_a_volume_stays_in_whatever_set() {
     all.extend(narrow(2, 2));
     all.extend(mixed(3, 50));
     all.extend(mixed(4, 60));
+    // No rule keeps these among the unproven, nor among the failed.
+    for n in [5, 6] {
+        let mut newer = [1, 2].map(|volume| member(n, volume, 2, now(), "crash"));
+        newer[0].state = if n == 6 { "error" } else { "completed" }.into();
+        all.extend(newer);
+    }
     let told = |all: &[Snapshot], n| {
         let plan = planned(&last(1), &inventory(all.to_vec()), now());
         (fate(&plan, n).fate, fate(&plan, n).reasons.clone())
@@ -461,7 +491,8 @@ fn p15_the_only_proven_snapshot_of_a_volume_stays_in_whatever_set() {
     assert_eq!(told(&claimed, 3), (Fate::Keep, words(claims)));
     assert_eq!(told(&claimed, 4), (Fate::Keep, words(newest)));
     // The copying of its neighbour failed: the set is not whole, and the proven snapshot is there.
-    let mut failed = all[..6].to_vec();
+    let mut failed = all.clone();
+    failed.drain(6..8);
     failed[4].state = "error".into();
     let alone = "no other set has so new a proven snapshot of vol-00000002";
     assert_eq!(told(&failed, 3), (Fate::Keep, words(alone)));
@@ -477,11 +508,13 @@ fn p17_any_drift_is_seen() {
     let fresh = &all[2..];
     assert_eq!(drift(decision, fresh), None);
     type Change = fn(&mut Vec<Snapshot>);
-    let changes: [Change; 11] = [
+    let changes: [Change; 12] = [
         |f| f[1].state = "error".into(),
         |f| f[1].tier = "archive".into(),
         |f| f[1].tags.set(tags::PIN, "1"),
         |f| f[1].tags.set(tags::LEVEL, "crash"),
+        // The root volume's, which the level of the set does not go by.
+        |f| f[0].tags.set(tags::LEVEL, "filesystem"),
         |f| f[1].tags.set(tags::JOB, job(9)),
         |f| f[1].tags.set(tags::INSTANCE, "i-99999999"),
         |f| f[1].tags.set(tags::DEVICE, "/dev/sdz"),
@@ -586,6 +619,7 @@ fn policies() -> impl Strategy<Value = Policy> {
                 keep_weekly,
                 keep_monthly,
                 keep_yearly,
+                ..Policy::default()
             },
         )
         .prop_filter("empty", |p| p.check().is_ok())

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::series::{CloudWatchState, MetricKey, Stats, percentile};
 use super::write::{dimensions, missing, unit, wrong};
+use crate::lab::bounds;
 use crate::lab::json::{ServiceError, list, moment, number, page, strings, text};
 
 const QUERY_LIMIT: usize = 500;
@@ -106,6 +107,7 @@ pub(super) fn get_data(
             size
         });
     let mut all: Vec<Series> = Vec::new();
+    let mut budget = bounds::VALUES_READ;
     for query in queries {
         let id = text(query, "Id").ok_or_else(|| missing("MetricDataQueries.member.Id"))?;
         let legal = id.starts_with(|c: char| c.is_ascii_lowercase())
@@ -118,7 +120,7 @@ pub(super) fn get_data(
         if all.iter().any(|series| series.id == id) {
             return Err(validation(format!("The id {id} was used twice.")));
         }
-        let mut series = evaluate(state, now, range, id, query)?;
+        let mut series = evaluate(state, now, range, id, query, &mut budget)?;
         if !ascending {
             series.points.reverse();
         }
@@ -177,6 +179,7 @@ fn evaluate(
     range: (i64, i64),
     id: &str,
     query: &Value,
+    budget: &mut usize,
 ) -> Result<Series, ServiceError> {
     let Some(stat) = query.get("MetricStat").filter(|stat| stat.is_object()) else {
         return Err(validation(format!(
@@ -193,6 +196,14 @@ fn evaluate(
             "The value {name} for parameter Stat is not one that the lab has."
         )));
     }
+    *budget = budget
+        .checked_sub(state.values_of(&key, range))
+        .ok_or_else(|| {
+            validation(format!(
+                "The queries read more than {} values: shorten the time range or ask in parts.",
+                bounds::VALUES_READ
+            ))
+        })?;
     let label = text(query, "Label").map_or_else(|| key.name.clone(), str::to_owned);
     let periods = state.periods(&key, range, period, now.timestamp(), unit(stat)?);
     let points = periods

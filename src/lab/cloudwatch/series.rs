@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::lab::bounds;
+
 /// Longest that CloudWatch keeps anything, in seconds.
 const KEPT_SECONDS: i64 = 455 * 86_400;
 const DAY: i64 = 86_400;
@@ -15,6 +17,15 @@ pub(super) struct MetricKey {
     pub name: String,
     /// Sorted by name.
     pub dimensions: Vec<(String, String)>,
+}
+
+impl MetricKey {
+    /// What it counts for against the bound on names: its bytes and what memory adds to each text.
+    fn weight(&self) -> usize {
+        let dimensions = self.dimensions.iter();
+        let bytes = dimensions.map(|(name, value)| name.len() + value.len() + 64);
+        128 + self.namespace.len() + self.name.len() + bytes.sum::<usize>()
+    }
 }
 
 /// Values put together.
@@ -63,6 +74,11 @@ impl Stats {
         };
     }
 
+    /// What it counts for against the bound on values.
+    fn weight(&self) -> usize {
+        self.values.as_ref().map_or(1, |values| values.len().max(1))
+    }
+
     /// A statistic by its name; `None` for one that cannot be had from these values.
     pub(super) fn statistic(&self, name: &str) -> Option<f64> {
         match name {
@@ -109,6 +125,10 @@ pub type BackupPoint = (DateTime<Utc>, f64, f64, f64, f64);
 pub struct CloudWatchState {
     /// Points by second since 1970.
     pub(super) metrics: BTreeMap<MetricKey, BTreeMap<i64, Stats>>,
+    /// Values of all of them, at most.
+    values: usize,
+    /// Bytes of their names and dimensions.
+    names: usize,
 }
 
 impl CloudWatchState {
@@ -138,7 +158,65 @@ impl CloudWatchState {
         }
     }
 
+    /// Whether there is room for so many points of these metrics with so many values. What is too old to be asked
+    /// for is thrown away before it is said that there is none.
+    pub(super) fn has_room(
+        &mut self,
+        new: &[(MetricKey, DateTime<Utc>, Option<Stats>)],
+        now: DateTime<Utc>,
+    ) -> bool {
+        let values: usize = new
+            .iter()
+            .filter_map(|(_, _, stats)| stats.as_ref())
+            .map(Stats::weight)
+            .sum();
+        let keys: std::collections::BTreeSet<&MetricKey> = new
+            .iter()
+            .map(|(key, ..)| key)
+            .filter(|key| !self.metrics.contains_key(key))
+            .collect();
+        let names: usize = keys.into_iter().map(MetricKey::weight).sum();
+        let fits = |state: &Self| {
+            state.values + values <= bounds::VALUES && state.names + names <= bounds::METRIC_BYTES
+        };
+        if !fits(self) {
+            self.forget(now.timestamp() - KEPT_SECONDS);
+        }
+        fits(self)
+    }
+
+    fn forget(&mut self, before: i64) {
+        self.metrics.retain(|_, series| {
+            *series = series.split_off(&before);
+            !series.is_empty()
+        });
+        self.values = self
+            .metrics
+            .values()
+            .flat_map(BTreeMap::values)
+            .map(Stats::weight)
+            .sum();
+        self.names = self.metrics.keys().map(MetricKey::weight).sum();
+    }
+
+    /// How many values of a metric there are between two moments.
+    pub(super) fn values_of(&self, key: &MetricKey, range: (i64, i64)) -> usize {
+        self.metrics
+            .get(key)
+            .filter(|_| range.0 < range.1)
+            .map_or(0, |series| {
+                series
+                    .range(range.0..range.1)
+                    .map(|(_, stats)| stats.weight())
+                    .sum()
+            })
+    }
+
     pub(super) fn add(&mut self, key: MetricKey, at: DateTime<Utc>, stats: Stats) {
+        self.values += stats.weight();
+        if !self.metrics.contains_key(&key) {
+            self.names += key.weight();
+        }
         let series = self.metrics.entry(key).or_default();
         series
             .entry(at.timestamp())

@@ -53,6 +53,11 @@ pub(super) fn missing(what: &str) -> ServiceError {
 /// The dimensions of a metric, sorted.
 pub(super) fn dimensions(value: &Value) -> Result<Vec<(String, String)>, ServiceError> {
     let mut out = Vec::new();
+    if list(value, "Dimensions").len() > 30 {
+        return Err(wrong(
+            "The collection Dimensions must not have a size greater than 30.",
+        ));
+    }
     for dimension in list(value, "Dimensions") {
         let name = text(dimension, "Name").ok_or_else(|| missing("Dimensions.Name"))?;
         let value = text(dimension, "Value").ok_or_else(|| missing("Dimensions.Value"))?;
@@ -70,11 +75,6 @@ pub(super) fn dimensions(value: &Value) -> Result<Vec<(String, String)>, Service
             return Err(wrong(format!("The dimension {name} was given twice.")));
         }
         out.push((name.to_owned(), value.to_owned()));
-    }
-    if out.len() > 30 {
-        return Err(wrong(
-            "The collection Dimensions must not have a size greater than 30.",
-        ));
     }
     out.sort();
     Ok(out)
@@ -118,6 +118,12 @@ pub(super) fn put(
         .iter()
         .map(|datum| point(namespace, now, datum))
         .collect::<Result<Vec<_>, _>>()?;
+    if !state.has_room(&points, now) {
+        return Err(ServiceError::new(
+            "LimitExceeded",
+            "The lab keeps no more metrics or values in this region.",
+        ));
+    }
     for (key, at, stats) in points {
         if let Some(stats) = stats {
             state.add(key, at, stats);

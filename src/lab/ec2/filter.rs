@@ -1,5 +1,6 @@
 //! Filters of describe calls: values ORed, filters ANDed, `*` and `?` as wildcards, `\` to mean them literally.
 
+use crate::lab::bounds;
 use crate::lab::wire::AppError;
 use crate::lab::wire::query::Params;
 use crate::lab::world::Tags;
@@ -51,6 +52,20 @@ impl Filters {
                 ),
             ));
         }
+        let patterns = filters
+            .iter()
+            .flat_map(|(_, values): &(String, Vec<String>)| values)
+            .filter(|value| wild(value))
+            .map(|value| value.chars().count());
+        if patterns.sum::<usize>() > bounds::PATTERNS {
+            return Err(AppError::new(
+                "FilterLimitExceeded",
+                format!(
+                    "The filter values with wildcards have more than {} characters together",
+                    bounds::PATTERNS
+                ),
+            ));
+        }
         Ok(Self(filters))
     }
 
@@ -65,8 +80,20 @@ impl Filters {
                 field(name)
             };
             has.iter()
-                .any(|value| patterns.iter().any(|pattern| glob(pattern, value)))
+                .any(|value| patterns.iter().any(|pattern| fits(pattern, value)))
         })
+    }
+}
+
+fn wild(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '\\'])
+}
+
+fn fits(pattern: &str, value: &str) -> bool {
+    if wild(pattern) {
+        glob(pattern, value)
+    } else {
+        pattern == value
     }
 }
 

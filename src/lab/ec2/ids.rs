@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::lab::bounds;
 use crate::lab::wire::AppError;
 
 /// Kinds of ids: prefix, and the stem of EC2's error codes.
@@ -84,6 +85,7 @@ impl Kind {
         if ids.is_empty() {
             return Ok(all.values().collect());
         }
+        few(ids)?;
         for id in ids {
             self.check(id)?;
         }
@@ -95,11 +97,23 @@ impl Kind {
     }
 }
 
+/// Refuses a list that is longer than EC2 takes.
+pub fn few(names: &[&str]) -> Result<(), AppError> {
+    if names.len() > bounds::IDS {
+        return Err(AppError::value(format!(
+            "A request can name at most {} resources or owners.",
+            bounds::IDS
+        )));
+    }
+    Ok(())
+}
+
 /// Refuses what is neither an account nor one of the words that stand for some.
 ///
 /// # Errors
 /// `InvalidUserID.Malformed`
 pub fn check_users(users: &[&str], words: &[&str]) -> Result<(), AppError> {
+    few(users)?;
     let fine = |user: &str| {
         words.contains(&user) || user.len() == 12 && user.bytes().all(|b| b.is_ascii_digit())
     };

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::ids::Kind;
 use super::{Answer, answer, dry_run, snapshots, tags};
-use crate::lab::Lab;
 use crate::lab::dispatch::CallContext;
 use crate::lab::wire::AppError;
 use crate::lab::wire::query::Params;
 use crate::lab::world::{
     AttachmentState, Event, Snapshot, SnapshotState, Tags, Volume, VolumeState, VolumeType, World,
 };
+use crate::lab::{Lab, bounds};
 
 /// Least time between two snapshot requests for a volume.
 const INTERVAL_SECONDS: i64 = 15;
@@ -38,6 +38,7 @@ pub async fn create_set(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer
                 )));
             }
         };
+        check(&world, params)?;
         let own = tags::from_specifications(params, "snapshot")?;
         check_excluded(&world, instance, &excluded)?;
         let root = instance.root_volume();
@@ -90,6 +91,7 @@ pub async fn create_one(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer
     let planned = {
         let mut world = lab.world_of(&ctx.region);
         let volume = Kind::Volume.find(params.required("VolumeId")?, &world.volumes)?;
+        check(&world, params)?;
         let tags = tags::from_specifications(params, "snapshot")?;
         dry_run(params)?;
         check_volume(&world, ctx, volume)?;
@@ -103,6 +105,28 @@ pub async fn create_one(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer
             snapshots::write(xml, snapshot, ctx.now, "status");
         }
     }))
+}
+
+/// What must be right whatever the volumes are.
+fn check(world: &World, params: &Params) -> Result<(), AppError> {
+    if params
+        .get("Description")
+        .is_some_and(|text| text.chars().count() > 255)
+    {
+        return Err(AppError::value(
+            "Value for parameter description is longer than 255 characters.",
+        ));
+    }
+    if world.snapshots.len() >= bounds::SNAPSHOTS {
+        return Err(AppError::new(
+            "SnapshotLimitExceeded",
+            format!(
+                "You have reached the limit of {} snapshots.",
+                bounds::SNAPSHOTS
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn check_excluded(

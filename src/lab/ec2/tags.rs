@@ -1,7 +1,9 @@
 //! CreateTags, DeleteTags, DescribeTags, and the rules of tags.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::filter::Filters;
-use super::ids::Kind;
+use super::ids::{Kind, few};
 use super::paging::page;
 use super::{Answer, answer, dry_run, yes};
 use crate::lab::dispatch::CallContext;
@@ -27,12 +29,13 @@ pub fn write(xml: &mut Xml, tags: &Tags) {
 /// Reads `Tag.N.Key` and `Tag.N.Value`, refusing what EC2 refuses.
 fn read(params: &Params) -> Result<Vec<(String, Option<String>)>, AppError> {
     let mut tags: Vec<(String, Option<String>)> = Vec::new();
+    let mut keys = BTreeSet::new();
     for tag in params.structures("Tag") {
         let key = tag.get("Key").unwrap_or_default();
         if key.is_empty() {
             return Err(AppError::value("Tag key cannot be empty"));
         }
-        if tags.iter().any(|(other, _)| other == key) {
+        if !keys.insert(key.to_owned()) {
             return Err(AppError::value(format!(
                 "Duplicate tag key '{key}' specified."
             )));
@@ -73,12 +76,16 @@ fn check(key: &str, value: &str) -> Result<(), AppError> {
 /// Refuses a tag set with more user tags than EC2 keeps.
 pub fn check_count(tags: &Tags) -> Result<(), AppError> {
     if tags.keys().filter(|key| !key.starts_with("aws:")).count() > TAGS_LIMIT {
-        return Err(AppError::new(
-            "TagLimitExceeded",
-            format!("The maximum number of tags for a resource is {TAGS_LIMIT}."),
-        ));
+        return Err(too_many());
     }
     Ok(())
+}
+
+fn too_many() -> AppError {
+    AppError::new(
+        "TagLimitExceeded",
+        format!("The maximum number of tags for a resource is {TAGS_LIMIT}."),
+    )
 }
 
 /// The tags that a create call gives to its new resources of one type.
@@ -111,6 +118,7 @@ fn resources<'a>(
     if ids.is_empty() {
         return Err(AppError::missing("ResourceIdSet"));
     }
+    few(&ids)?;
     for id in &ids {
         let kind = match id.split_once('-').map(|(prefix, _)| prefix) {
             Some("i") => Kind::Instance,
@@ -155,6 +163,9 @@ pub fn create(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
     }
     let ids = resources(world, ctx, params)?;
     dry_run(params)?;
+    if new.len() > TAGS_LIMIT {
+        return Err(too_many());
+    }
     let mut changed = Vec::new();
     for id in ids {
         let Some(tags) = world.tags_mut(id) else {
@@ -179,8 +190,8 @@ pub fn create(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
 
 /// DeleteTags: by key, or by key and value; none named means all user tags.
 pub fn delete(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
-    let gone = read(params)?;
-    for (key, _) in &gone {
+    let gone: BTreeMap<String, Option<String>> = read(params)?.into_iter().collect();
+    for key in gone.keys() {
         check(key, "")?;
     }
     let ids = resources(world, ctx, params)?;
@@ -190,11 +201,10 @@ pub fn delete(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
             continue;
         };
         tags.retain(|key, value| {
-            let named = gone.iter().any(|(gone_key, gone_value)| {
-                gone_key == key
-                    && gone_value
-                        .as_ref()
-                        .is_none_or(|gone_value| gone_value == value)
+            let named = gone.get(key).is_some_and(|gone_value| {
+                gone_value
+                    .as_ref()
+                    .is_none_or(|gone_value| gone_value == value)
             });
             key.starts_with("aws:") || !(named || gone.is_empty())
         });

@@ -6,12 +6,12 @@ use super::describe_misc::zone_names;
 use super::ids::Kind;
 use super::instances::zone_id;
 use super::{Answer, answer, dry_run, paging, snapshots, tags, volumes, yes};
-use crate::lab::Lab;
 use crate::lab::dispatch::CallContext;
 use crate::lab::runtime::VolumeSpec;
 use crate::lab::wire::AppError;
 use crate::lab::wire::query::Params;
 use crate::lab::world::{Event, Snapshot, SnapshotState, Volume, VolumeState, VolumeType, World};
+use crate::lab::{Lab, bounds};
 
 /// Limits of a volume type: GiB, IOPS, IOPS per GiB.
 struct Limits {
@@ -185,6 +185,11 @@ fn encryption(
 ) -> Result<(bool, Option<String>), AppError> {
     let asked = params.flag("Encrypted")?;
     let key = params.get("KmsKeyId").filter(|key| !key.is_empty());
+    if key.is_some_and(|key| key.len() > 2048) {
+        return Err(AppError::value(
+            "Value for parameter KmsKeyId is longer than 2048 characters.",
+        ));
+    }
     let inherited = snapshot.is_some_and(|snapshot| snapshot.encrypted);
     if inherited && asked == Some(false) {
         return Err(AppError::new(
@@ -242,7 +247,13 @@ fn plan(world: &mut World, ctx: &CallContext, params: &Params) -> Result<Volume,
             format!("Snapshot is in invalid state - {}", snapshot.state),
         ));
     }
-    let token = params.get("ClientToken").filter(|token| !token.is_empty());
+    if world.volumes.len() >= bounds::VOLUMES {
+        return Err(AppError::new(
+            "VolumeLimitExceeded",
+            format!("You have reached the limit of {} volumes.", bounds::VOLUMES),
+        ));
+    }
+    let token = client_token(params)?;
     Ok(Volume {
         id: world.new_id("vol"),
         state: VolumeState::Creating,
@@ -261,6 +272,17 @@ fn plan(world: &mut World, ctx: &CallContext, params: &Params) -> Result<Volume,
         filesystem: None,
         client_token: token.map(|token| (token.to_owned(), paging::question(params))),
     })
+}
+
+/// The caller's token, which EC2 takes up to 64 characters long.
+fn client_token(params: &Params) -> Result<Option<&str>, AppError> {
+    let token = params.get("ClientToken").filter(|token| !token.is_empty());
+    if token.is_some_and(|token| token.chars().count() > 64) {
+        return Err(AppError::value(
+            "Value for parameter ClientToken is longer than 64 characters.",
+        ));
+    }
+    Ok(token)
 }
 
 /// A volume that this very request made before.

@@ -22,6 +22,10 @@ const AFTER_KILL: Duration = Duration::from_secs(1);
 /// process of ours ever has it open for writing when it is executed.
 const LAUNCH: &str = r#"umask 077; mkdir -p "$1" && cd "$1" && cat >_script.sh && chmod 700 _script.sh && umask 022 && exec sh -c "$1/_script.sh" </dev/null"#;
 
+/// What a command on an instance of AWS's can do to its own kernel, and must not do to this machine's: make device nodes,
+/// load modules, set the clock, the network or the ring buffer.
+const LEFT_OUT: &str = "--bounding-set=-mknod,-sys_module,-sys_rawio,-sys_boot,-sys_time,-syslog,-net_admin,-mac_admin,-mac_override,-audit_control,-wake_alarm";
+
 /// The end of a command that could not even start.
 pub(super) fn never_ran(stderr: String) -> InvocationEnd {
     InvocationEnd {
@@ -41,6 +45,8 @@ pub(super) struct Place {
     pub region: String,
     /// Where the instance finds AWS.
     pub endpoint: String,
+    /// Where it finds its metadata service.
+    pub metadata: String,
 }
 
 /// Runs a command in its instance.
@@ -133,6 +139,10 @@ fn spawn(place: &Place, invocation: &Invocation) -> std::io::Result<Child> {
             &place.init.to_string(),
             "-m",
             "-p",
+            "-u",
+            "-i",
+            "setpriv",
+            LEFT_OUT,
             "sh",
             "-c",
             LAUNCH,
@@ -146,10 +156,7 @@ fn spawn(place: &Place, invocation: &Invocation) -> std::io::Result<Child> {
         .env("SSM_COMMAND_ID", &invocation.command_id)
         .env("AWS_SSM_INSTANCE_ID", &invocation.instance)
         .env("AWS_SSM_REGION_NAME", &place.region)
-        .env(
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-            format!("{}/imds/{}", place.endpoint, invocation.instance),
-        )
+        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &place.metadata)
         .env("AWS_ENDPOINT_URL_EC2", &place.endpoint)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

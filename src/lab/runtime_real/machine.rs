@@ -25,6 +25,9 @@ pub(super) fn check_tools() -> Result<(), RuntimeError> {
         "nsenter",
         "unshare",
         "pivot_root",
+        "mknod",
+        "hostname",
+        "setpriv",
     ];
     let missing: Vec<&str> = tools.into_iter().filter(|tool| !on_path(tool)).collect();
     if missing.is_empty() {

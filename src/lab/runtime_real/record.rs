@@ -23,8 +23,6 @@ pub(super) struct Process {
 pub(super) struct Record {
     /// First processes of the instances' namespaces.
     pub inits: Vec<Process>,
-    /// `/dev/disk` did not exist before.
-    pub made_dev_disk: bool,
 }
 
 impl Record {
@@ -88,10 +86,6 @@ pub(super) fn clean(state_dir: &Path, record: Option<Record>) -> Result<(), Runt
     machine::remove(&image)?;
     for dir in [mount, state_dir.join("roots")] {
         empty_out(&dir)?;
-    }
-    if record.made_dev_disk {
-        // Somebody else may have come to use it: then it stays.
-        std::fs::remove_dir("/dev/disk").ok();
     }
     machine::remove(&state_dir.join(FILE))
 }
@@ -157,7 +151,6 @@ mod tests {
                 pid: 7,
                 started: 99,
             }],
-            made_dev_disk: true,
         };
         record.save(dir.path()).unwrap();
         assert_eq!(Record::load(dir.path()), Some(record));
@@ -178,7 +171,6 @@ mod tests {
             dir.path(),
             Some(Record {
                 inits: vec![stranger],
-                made_dev_disk: false,
             }),
         )
         .unwrap();

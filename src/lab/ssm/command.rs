@@ -39,7 +39,7 @@ pub(super) fn send(lab: &Lab, ctx: &CallContext, body: &Value) -> Result<Value, 
         .map(|invocation| invocation.instance.clone())
         .collect();
     let gate = delivery::Gate::of(&command);
-    world.ssm.commands.insert(id.clone(), command);
+    world.ssm.remember(command)?;
     drop(world);
     for instance in instances {
         delivery::start(lab, &ctx.region, &id, &instance, gate.clone());

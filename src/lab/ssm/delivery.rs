@@ -55,6 +55,8 @@ struct Delivery {
     plugins: Vec<Plugin>,
     gate: Gate,
     mishap: Option<Mishap>,
+    /// Counts it as long as it is under way.
+    _under_way: Arc<()>,
 }
 
 /// Sends the command on its way; it goes on by itself.
@@ -87,6 +89,7 @@ pub(super) fn start(lab: &Lab, region: &str, command: &str, instance: &str, gate
         plugins: invocation.plugins.clone(),
         gate,
         mishap,
+        _under_way: Arc::clone(&world.ssm.under_way),
     };
     let cancel = invocation.cancel.clone();
     let stopping = lab.stopping().clone();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::pattern::Pattern;
+use crate::lab::bounds;
 use crate::lab::json::ServiceError;
 use crate::lab::world::Platform;
 
@@ -142,6 +143,18 @@ impl Content {
                 "Parameter \"{name}\" is not declared by the document"
             )));
         }
+        let matched = self
+            .parameters
+            .iter()
+            .filter(|(_, spec)| spec.allowed_pattern.is_some())
+            .filter_map(|(name, _)| sent.get(name))
+            .flatten();
+        if matched.map(String::len).sum::<usize>() > bounds::MATCHED {
+            return Err(wrong(format!(
+                "The values of parameters with an allowed pattern have more than {} bytes together",
+                bounds::MATCHED
+            )));
+        }
         let mut bound = Parameters::new();
         for (name, spec) in &self.parameters {
             let values = sent.get(name).or(spec.default.as_ref());
@@ -151,6 +164,17 @@ impl Content {
                 return Err(wrong(format!("Parameter \"{name}\": {message}")));
             }
             bound.insert(name.clone(), values.clone());
+        }
+        if let Some(step) = self
+            .steps
+            .iter()
+            .find(|step| step.script_length(&bound) > bounds::SCRIPT)
+        {
+            return Err(wrong(format!(
+                "The script of step `{}` has more than {} bytes with its parameters in place",
+                step.name,
+                bounds::SCRIPT
+            )));
         }
         Ok(bound)
     }
@@ -211,6 +235,34 @@ impl Step {
         self.action == plugin && self.platform.as_deref().is_none_or(|wanted| wanted == name)
     }
 
+    /// About how many bytes of memory a copy of it holds.
+    pub(super) fn weight(&self) -> usize {
+        let lines = match &self.lines {
+            Value::Array(lines) => lines
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|line| line.len() + 56)
+                .sum(),
+            line => line.as_str().map_or(0, str::len),
+        };
+        self.name.len() + self.action.len() + 128 + lines
+    }
+
+    /// How long the script will be at most; counted, before anything is put together.
+    fn script_length(&self, parameters: &Parameters) -> usize {
+        let one = std::slice::from_ref(&self.lines);
+        let lines = self.lines.as_array().map_or(one, Vec::as_slice).iter();
+        lines
+            .filter_map(Value::as_str)
+            .map(
+                |line| match whole_reference(line).and_then(|name| parameters.get(name)) {
+                    Some(values) => values.iter().map(|value| value.len() + 1).sum(),
+                    None => substituted_length(line, parameters) + 1,
+                },
+            )
+            .sum()
+    }
+
     /// The script that the agent writes, with parameters in place.
     pub fn script(&self, parameters: &Parameters) -> String {
         let mut lines = Vec::new();
@@ -234,6 +286,7 @@ impl Step {
     pub fn timeout_seconds(&self, parameters: &Parameters) -> u64 {
         let seconds = match &self.timeout {
             Value::Number(number) => number.as_u64(),
+            Value::String(text) if substituted_length(text, parameters) > bounds::RECORDED => None,
             Value::String(text) => substitute(text, parameters).trim().parse().ok(),
             _ => None,
         };
@@ -388,10 +441,17 @@ fn parts(text: &str) -> Vec<Result<&str, &str>> {
     let mut out = Vec::new();
     let mut rest = text;
     let mut from = 0;
+    let mut next_close: Option<usize> = None;
     while let Some(open) = rest[from..].find("{{").map(|at| at + from) {
-        let Some(close) = rest[open..].find("}}").map(|at| at + open) else {
+        // Looked for once, however many openings come before it.
+        let found = match next_close.filter(|close| *close >= open) {
+            Some(close) => Some(close),
+            None => rest[open..].find("}}").map(|at| at + open),
+        };
+        let Some(close) = found else {
             break;
         };
+        next_close = Some(close);
         let name = rest[open + 2..close].trim();
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             from = open + 2;
@@ -401,6 +461,7 @@ fn parts(text: &str) -> Vec<Result<&str, &str>> {
         out.push(Ok(name));
         rest = &rest[close + 2..];
         from = 0;
+        next_close = None;
     }
     out.push(Err(rest));
     out
@@ -423,6 +484,20 @@ fn references(value: &Value) -> Vec<String> {
         Value::Array(items) => items.iter().flat_map(references).collect(),
         _ => Vec::new(),
     }
+}
+
+/// At most so long is what [`substitute`] makes.
+fn substituted_length(text: &str, parameters: &Parameters) -> usize {
+    let values = parts(text)
+        .into_iter()
+        .filter_map(Result::ok)
+        .filter_map(|name| parameters.get(name))
+        .map(|values| match values.as_slice() {
+            [one] => one.len(),
+            // Lists are written as JSON, in which a byte takes up to six.
+            many => many.iter().map(|value| value.len() * 6 + 4).sum(),
+        });
+    text.len() + values.sum::<usize>()
 }
 
 /// Puts parameters in place in one string, as the agent does: plain text, without any quoting.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::document::Content;
+use crate::lab::bounds;
 use crate::lab::dispatch::CallContext;
 use crate::lab::json::{ServiceError, epoch, list as items, page, required, strings, text};
 use crate::lab::world::{Tags, World};
@@ -244,6 +245,17 @@ fn format_fits(body: &Value) -> Result<(), ServiceError> {
     }
 }
 
+/// Whether the region's documents have room for one more version with this text.
+fn fits_in(world: &World, source: &str) -> bool {
+    let versions = world
+        .ssm
+        .documents
+        .values()
+        .flat_map(|document| &document.versions);
+    let held: usize = versions.map(|version| version.text.len()).sum();
+    held + source.len() <= bounds::DOCUMENT_BYTES
+}
+
 pub(super) fn create(
     world: &mut World,
     ctx: &CallContext,
@@ -272,6 +284,17 @@ pub(super) fn create(
             format!("Document with name {name} already exists."),
         ));
     }
+    let own = world
+        .ssm
+        .documents
+        .values()
+        .filter(|document| document.owner != "Amazon");
+    if own.count() >= bounds::DOCUMENTS || !fits_in(world, source) {
+        return Err(ServiceError::new(
+            "DocumentLimitExceeded",
+            "You can have at most 500 active SSM documents.",
+        ));
+    }
     let mut version = Version::new(1, source, content, ctx.now);
     version.called = text(body, "VersionName").map(str::to_owned);
     let document = Document {
@@ -294,6 +317,7 @@ pub(super) fn update(
 ) -> Result<Value, ServiceError> {
     let (name, source) = (required(body, "Name")?, required(body, "Content")?);
     format_fits(body)?;
+    let room = fits_in(world, source);
     let document = own(world, name)?;
     document.version(text(body, "DocumentVersion"))?;
     let content = Content::parse(source)?;
@@ -307,7 +331,7 @@ pub(super) fn update(
             "The content of the association document matches another document.",
         ));
     }
-    if document.versions.len() >= 1000 {
+    if document.versions.len() >= 1000 || !room {
         return Err(ServiceError::new(
             "DocumentVersionLimitExceeded",
             "The document has 1000 versions.",

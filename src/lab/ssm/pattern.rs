@@ -1,6 +1,8 @@
 //! Documents' `allowedPattern`. The whole value must match, as SSM does it.
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
+
+use crate::lab::bounds;
 
 /// A parsed pattern.
 #[derive(Debug, Clone)]
@@ -10,7 +12,9 @@ impl Pattern {
     /// Parses; the error says what is not supported or unbalanced.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         // `\A` and `\z`: a newline at the end is part of the value.
-        Regex::new(&format!(r"\A(?:{text})\z"))
+        RegexBuilder::new(&format!(r"\A(?:{text})\z"))
+            .size_limit(bounds::PATTERN)
+            .build()
             .map(Self)
             .map_err(|e| e.to_string())
     }
@@ -62,7 +66,7 @@ mod tests {
 
     #[test]
     fn broken_patterns_are_refused() {
-        for broken in ["(a", "a)", "[a", "*a", "(?=a)"] {
+        for broken in ["(a", "a)", "[a", "*a", "(?=a)", "(a{900}){900}"] {
             assert!(Pattern::parse(broken).is_err(), "{broken}");
         }
     }

@@ -102,6 +102,30 @@ pub(super) struct CommandRecord {
 }
 
 impl CommandRecord {
+    /// About how many bytes of memory it holds, its output at its longest included.
+    pub(super) fn weight(&self) -> usize {
+        /// Output of one step that comes back, in bytes of mostly ASCII.
+        const OUTPUT: usize = 4 << 10;
+        let said: usize = self
+            .parameters
+            .iter()
+            .map(|(name, values)| {
+                name.len() + values.iter().map(|value| value.len() + 24).sum::<usize>()
+            })
+            .sum();
+        let rest = self.version.len()
+            + self.targets.to_string().len()
+            + self.instance_ids.len() * 48
+            + self.comment.len();
+        let invocations = self.invocations.iter().map(|invocation| {
+            let steps = invocation.plugins.iter();
+            256 + steps
+                .map(|plugin| plugin.step.weight() + OUTPUT)
+                .sum::<usize>()
+        });
+        512 + said + rest + invocations.sum::<usize>()
+    }
+
     pub(super) fn invocation(&self, instance: &str) -> Option<&InvocationRecord> {
         self.invocations
             .iter()

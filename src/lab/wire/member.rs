@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::query::Params;
 use super::xml::Xml;
 use super::{respond, timestamp};
+use crate::lab::bounds;
 
 #[derive(Default)]
 struct Node {
@@ -26,7 +27,8 @@ pub fn to_value(params: &Params) -> Value {
         .filter(|(key, _)| !matches!(*key, "Action" | "Version"))
     {
         let mut node = &mut root;
-        for part in key.split('.') {
+        // Never deeper than the bound on names, whoever made the parameters: the rest stays one name.
+        for part in key.splitn(bounds::PARAMETER_PARTS, '.') {
             node = node.children.entry(part.to_owned()).or_default();
         }
         node.text = Some(value.to_owned());
@@ -133,6 +135,12 @@ mod tests {
             json!({"N": "ns", "D": [{"V": "a", "T": ["t"]}, {"V": "b"}]})
         );
         assert_eq!(to_value(&Params::default()), json!({}));
+    }
+
+    #[test]
+    fn p30_a_name_of_many_parts_ends_nothing() {
+        let form = format!("Action=PutMetricData&{}=1", "a.".repeat(100_000));
+        assert!(to_value(&Params::parse(form.as_bytes())).is_object());
     }
 
     #[test]

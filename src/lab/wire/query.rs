@@ -3,12 +3,47 @@
 use std::collections::BTreeMap;
 
 use super::AppError;
+use crate::lab::bounds;
 
 /// Form parameters by full name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Params(BTreeMap<String, String>);
 
 impl Params {
+    /// Reads the parameters of a request.
+    ///
+    /// # Errors
+    /// `MalformedQueryString` for more of them, longer or deeper names than any operation has.
+    pub fn read(body: &[u8]) -> Result<Self, AppError> {
+        let refused = |message: String| Err(AppError::new("MalformedQueryString", message));
+        let mut pairs = body.split(|byte| *byte == b'&');
+        if pairs.by_ref().nth(bounds::PARAMETERS).is_some() {
+            return refused(format!(
+                "The query string has more than {} parameters",
+                bounds::PARAMETERS
+            ));
+        }
+        for pair in body.split(|byte| *byte == b'&') {
+            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+            // Escaped dots count too.
+            let dots = |part: &[u8]| part.iter().filter(|byte| **byte == b'.').count();
+            let escaped = name
+                .windows(3)
+                .filter(|code| code.eq_ignore_ascii_case(b"%2e"))
+                .count();
+            if name.len() > bounds::PARAMETER_NAME
+                || dots(name) + escaped >= bounds::PARAMETER_PARTS
+            {
+                return refused(format!(
+                    "The query string has a parameter whose name is longer than {} bytes or has more than {} parts",
+                    bounds::PARAMETER_NAME,
+                    bounds::PARAMETER_PARTS
+                ));
+            }
+        }
+        Ok(Self::parse(body))
+    }
+
     /// Reads an `application/x-www-form-urlencoded` body. Bytes that are not UTF-8 become replacement characters.
     pub fn parse(body: &[u8]) -> Self {
         let text = String::from_utf8_lossy(body);
@@ -120,5 +155,22 @@ mod tests {
         assert_eq!(filters[0].list("Value"), ["x", "ü"]);
         assert_eq!(params.flag("DryRun").unwrap(), Some(true));
         assert!(Params::parse(b"DryRun=maybe").flag("DryRun").is_err());
+    }
+
+    #[test]
+    fn p30_names_and_numbers_of_parameters_are_bounded_before_they_are_read() {
+        let long = format!("{}=1", "a".repeat(513));
+        let deep = format!("{}=1", "a.".repeat(16));
+        let hidden = format!("{}=1", "a%2E".repeat(16));
+        let many = "a=1&".repeat(20_001);
+        for form in [long, deep, hidden, many] {
+            let refused = Params::read(form.as_bytes()).unwrap_err();
+            assert_eq!(refused.code, "MalformedQueryString", "{:.20}", form);
+        }
+        let fits = format!("{}=1&{}", "a.".repeat(14) + "a", "Id.1=x&".repeat(19_990));
+        assert_eq!(
+            Params::read(fits.as_bytes()).unwrap().get("Id.1"),
+            Some("x")
+        );
     }
 }

@@ -47,6 +47,7 @@ impl App {
                 Some(Vec::new())
             }
             Message::Metrics { .. } => Some(self.give(ScreenId::Metrics, &message, now)),
+            Message::Past(_) => Some(self.give(ScreenId::Retention, &message, now)),
             Message::PrunePlanned { .. } => Some(self.give(ScreenId::Retention, &message, now)),
             Message::RestorePlanned { .. } => Some(self.give(ScreenId::Restore, &message, now)),
             Message::Prune(ref progress) => {

@@ -94,6 +94,8 @@ impl App {
                     effects.push(Effect::RunRestore(plan));
                 }
             }
+            Request::StopPrune => effects.push(Effect::StopPrune),
+            Request::LoadPast => effects.push(Effect::LoadPast),
             Request::CancelJob(job) => effects.push(Effect::CancelJob(job)),
             Request::StopAll => {
                 // They hold nothing, and are labelled: to stop them would only call them cancelled.

@@ -1,6 +1,6 @@
 //! Everything that was read from AWS and the journal, each pane loading and failing by itself.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -15,6 +15,7 @@ use crate::domain::mode::AskedMode;
 use crate::domain::naming::{self, Names};
 use crate::domain::problem::Problem;
 use crate::domain::proof::{self, MemberProof};
+use crate::domain::retention::Policy;
 use crate::domain::set::{self, SnapshotSet};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
@@ -107,6 +108,8 @@ pub struct World {
     pub on_failure: OnFailure,
     /// Who is to call `CreateSnapshots`, unless a person says another.
     pub mode: AskedMode,
+    /// Retention policies of the configuration, by name.
+    pub policies: BTreeMap<String, Policy>,
     /// Who we are.
     pub identity: Pane<Identity>,
     /// Instances.

@@ -464,13 +464,17 @@ impl Screen for Fleet {
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
         let pane = &cx.world.instances;
+        let identity = cx.world.identity.data.as_ref();
+        let elsewhere = identity.and_then(|identity| identity.elsewhere.as_deref());
         let words = Words {
             title: "Fleet",
             loading: pane.loading,
             error: cx.world.identity.error.as_ref().or(pane.error.as_ref()),
             total: pane.data.as_ref().map(Vec::len),
-            empty: "No instances in this account and region. Start freezeframe with another --region \
-                    or --profile, or look around in the lab: freezeframe --lab",
+            empty: elsewhere.unwrap_or(
+                "No instances in this account and region. Start freezeframe with another --region \
+                 or --profile, or look around in the lab: freezeframe --lab",
+            ),
         };
         let row = |at: usize| {
             cx.world

@@ -102,6 +102,10 @@ pub enum Request {
     PlanPrune(Policy),
     /// Carry out exactly this plan.
     RunPrune(Box<PrunePlan>),
+    /// Stop the prune under way after the calls under way.
+    StopPrune,
+    /// Read the prunes and restores on record.
+    LoadPast,
     /// Make a restore plan.
     PlanRestore(RestoreRequest),
     /// Carry out exactly this plan.

@@ -1,5 +1,6 @@
 //! Retention: a policy, the plan that follows from it, its review, and what came of it.
 
+mod past;
 mod policy;
 mod review;
 
@@ -12,9 +13,10 @@ use self::review::Review;
 use super::{Cx, Reaction, Request, Screen, Subject};
 use crate::config::theme::Role;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::prune::count;
 use crate::domain::retention::{Policy, PrunePlan};
 use crate::tui::action::Action;
-use crate::tui::message::{Message, PruneProgress};
+use crate::tui::message::{Message, Past, PruneProgress};
 use crate::tui::widget::dialog::{Choice, Question, pane};
 use crate::tui::widget::form::{self, Focus, Form};
 use crate::tui::widget::scroll::Scroll;
@@ -29,11 +31,15 @@ enum Stage {
     Review(Review),
     /// The plan is being carried out, or was.
     Running(PruneProgress, Scroll),
+    /// Prunes and restores on record; `None` until they are read.
+    Past(Option<Box<Past>>, Scroll),
 }
 
 /// The screen.
 pub struct Retention {
     form: Form,
+    /// The option of the form that was filled in last.
+    filled: usize,
     /// Why there is no plan.
     problem: Option<Problem>,
     stage: Stage,
@@ -49,14 +55,15 @@ impl Retention {
     /// The screen with the proposed policy.
     pub fn new() -> Self {
         Self {
-            form: policy::form(&policy::proposed()),
+            form: policy::form(&policy::proposed(), &policy::Named::new(), 0),
+            filled: 0,
             problem: None,
             stage: Stage::Policy,
         }
     }
 
-    fn plan(&mut self) -> Reaction {
-        match policy::read(&self.form) {
+    fn plan(&mut self, cx: &Cx<'_>) -> Reaction {
+        match policy::read(&self.form, &cx.world.policies) {
             Ok(policy) => {
                 self.problem = None;
                 self.stage = Stage::Planning;
@@ -69,18 +76,41 @@ impl Retention {
         }
     }
 
-    fn back_to_policy(&mut self, policy: &Policy) {
-        self.form = policy::form(policy);
+    fn back_to_policy(&mut self, policy: &Policy, cx: &Cx<'_>) {
+        self.form = policy::form(policy, &cx.world.policies, self.filled);
         self.stage = Stage::Policy;
+    }
+
+    /// What was typed is the person's own policy, no more that of the configuration.
+    fn changed(&mut self) {
+        self.problem = None;
+        self.form.choose(0, 0);
+        self.filled = 0;
+    }
+
+    /// Fills the form with the policy that has just been chosen.
+    fn fill(&mut self, cx: &Cx<'_>) {
+        let named = &cx.world.policies;
+        let option = self.form.chosen(0);
+        if named.is_empty() || option == self.filled {
+            return;
+        }
+        self.filled = option;
+        if let Some(policy) = policy::chosen(&self.form, named) {
+            let focus = self.form.focus();
+            self.form = policy::form(policy, named, option);
+            self.form.set_focus(focus);
+        }
     }
 
     fn view_policy(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
         let width = usize::from(area.width);
         let mut lines: Vec<Line<'static>> = Vec::new();
         let muted = cx.styles.get(Role::Muted);
-        let words = "How many sets to keep of each volume. Only what freezeframe made is ever deleted, whole \
-                     sets at a time, and never the newest proven one. First comes a plan to review; nothing \
-                     is deleted by making it.";
+        let words = "How many sets to keep of each volume: proven ones, and unproven ones by the same numbers \
+                     among themselves. Only what freezeframe made is deleted, whole sets at a time, never the \
+                     newest proven one. A plan to review comes first. Instances, tags and filter narrow each \
+                     other; empty: every instance.";
         lines.extend(
             text::wrap(words, width)
                 .into_iter()
@@ -90,8 +120,13 @@ impl Retention {
             lines.extend(trouble::lines(problem, width, cx.styles));
         }
         let at = form::below(frame, lines, area, self.form.height());
-        self.form
-            .view(frame, at, cx.styles, &policy::errors(&self.form), &[]);
+        self.form.view(
+            frame,
+            at,
+            cx.styles,
+            &policy::errors(&self.form, &cx.world.policies),
+            &[],
+        );
     }
 }
 
@@ -102,13 +137,29 @@ fn question(plan: &PrunePlan, cx: &Cx<'_>) -> Question {
     let lines = vec![
         (
             format!(
-                "{snapshots} snapshots of {sets} sets are deleted for good, in {}.",
-                plan.scope
+                "{} of {} {} deleted for good, in {}.",
+                count(snapshots, "snapshot"),
+                count(sets, "set"),
+                if snapshots == 1 { "is" } else { "are" },
+                plan.title()
             ),
             Role::Error,
         ),
         (
-            format!("{keep} are kept, {blocked} are blocked and stay."),
+            format!(
+                "{} kept, {} blocked and stay{}.",
+                if keep == 1 {
+                    "1 is".to_owned()
+                } else {
+                    format!("{keep} are")
+                },
+                if blocked == 1 {
+                    "1 is".to_owned()
+                } else {
+                    format!("{blocked} are")
+                },
+                if blocked == 1 { "s" } else { "" }
+            ),
             Role::Text,
         ),
         (
@@ -124,7 +175,9 @@ fn question(plan: &PrunePlan, cx: &Cx<'_>) -> Question {
             vec![Request::RunPrune(Box::new(plan.clone()))],
         ),
     ];
-    let title = cx.world.titled("Delete snapshots?");
+    let title = cx
+        .world
+        .titled(&format!("Delete {}?", count(snapshots, "snapshot")));
     Question::new(title, lines, choices).typed(format!("delete {snapshots}"))
 }
 
@@ -145,6 +198,19 @@ fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Li
         lane::bar(done, total, 20)
     );
     let mut lines = vec![Line::styled(text::fit(&head, width), styles.get(role))];
+    let pace = match (&progress.speed, progress.finished) {
+        (Some(speed), _) => format!(
+            "{}, at {}; x stops after the calls under way",
+            speed.words(cx.now),
+            speed.ends.format("%H:%M:%SZ")
+        ),
+        (None, true) => progress.tally(),
+        (None, false) => "reading everything again before the first is deleted".to_owned(),
+    };
+    lines.push(Line::styled(
+        text::fit(&pace, width),
+        styles.get(Role::Text),
+    ));
     if let Some(problem) = &progress.stopped {
         lines.extend(trouble::lines(problem, width, styles));
     }
@@ -173,14 +239,15 @@ fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Li
 
 impl Screen for Retention {
     fn title(&self, _cx: &Cx<'_>) -> String {
-        match &self.stage {
-            Stage::Policy => "Retention: policy",
-            Stage::Planning => "Retention: making the plan",
-            Stage::Review(_) => "Retention: review",
-            Stage::Running(progress, _) if progress.finished => "Retention: result",
-            Stage::Running(..) => "Retention: deleting",
-        }
-        .to_owned()
+        let words = match &self.stage {
+            Stage::Policy => "policy".to_owned(),
+            Stage::Planning => "making the plan".to_owned(),
+            Stage::Review(_) => "review".to_owned(),
+            Stage::Running(progress, _) if progress.finished => "result".to_owned(),
+            Stage::Running(..) => "deleting".to_owned(),
+            Stage::Past(..) => "past prunes and restores".to_owned(),
+        };
+        format!("Retention: {words}")
     }
 
     fn purpose(&self) -> &'static str {
@@ -193,6 +260,9 @@ impl Screen for Retention {
                 "What the policy keeps, deletes or may not touch, each with its reason, before anything is deleted."
             }
             Stage::Running(..) => "What was deleted so far, and what could not be.",
+            Stage::Past(..) => {
+                "What the journal of this machine has of earlier prunes and restores."
+            }
         }
     }
 
@@ -201,6 +271,9 @@ impl Screen for Retention {
             Stage::Policy => self.form.says(action),
             Stage::Review(_) if action == Action::Choose => {
                 Some(("keep", "keep this one by hand, or put it back"))
+            }
+            Stage::Running(..) if action == Action::CancelJob => {
+                Some(("stop", "stop the prune after the calls under way"))
             }
             _ => None,
         }
@@ -228,6 +301,11 @@ impl Screen for Retention {
             },
             Stage::Running(progress, _) => match action {
                 Action::Edit | Action::Back => progress.finished,
+                Action::CancelJob => !progress.finished,
+                _ => Scroll::handles(action),
+            },
+            Stage::Past(..) => match action {
+                Action::Back | Action::Refresh => true,
                 _ => Scroll::handles(action),
             },
         }
@@ -241,9 +319,19 @@ impl Screen for Retention {
             Stage::Policy => {
                 if action == Action::Back {
                     // Out of the field; a second time leaves the screen.
-                    self.form.set_focus(Focus::Button(0));
-                } else if action == Action::Plan || self.form.act(action).is_some() {
-                    return self.plan();
+                    self.form.set_focus(Focus::Button(policy::PLAN));
+                    return Reaction::done();
+                }
+                let pressed = self.form.act(action);
+                self.fill(cx);
+                match pressed {
+                    _ if action == Action::Plan => return self.plan(cx),
+                    Some(policy::PLAN) => return self.plan(cx),
+                    Some(_) => {
+                        self.stage = Stage::Past(None, Scroll::default());
+                        return Reaction::ask(Request::LoadPast);
+                    }
+                    None => {}
                 }
             }
             Stage::Planning => self.stage = Stage::Policy,
@@ -278,7 +366,7 @@ impl Screen for Retention {
                 }
                 Action::Edit | Action::Back => {
                     let policy = review.plan().policy.clone();
-                    self.back_to_policy(&policy);
+                    self.back_to_policy(&policy, cx);
                 }
                 Action::Refresh => {
                     let policy = review.plan().policy.clone();
@@ -288,6 +376,20 @@ impl Screen for Retention {
                 _ => review.step(action),
             },
             Stage::Running(_, scroll) => {
+                if action == Action::CancelJob {
+                    return Reaction::Done(vec![
+                        Request::StopPrune,
+                        Request::Say("stopping after the calls under way".to_owned()),
+                    ]);
+                }
+                if !scroll.act(action) {
+                    self.stage = Stage::Policy;
+                }
+            }
+            Stage::Past(_, scroll) => {
+                if action == Action::Refresh {
+                    return Reaction::ask(Request::LoadPast);
+                }
                 if !scroll.act(action) {
                     self.stage = Stage::Policy;
                 }
@@ -302,16 +404,20 @@ impl Screen for Retention {
 
     fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
         self.form.type_key(key);
-        self.problem = None;
+        self.changed();
         Vec::new()
     }
 
     fn paste(&mut self, pasted: &str, _cx: &Cx<'_>) {
         self.form.paste(pasted);
-        self.problem = None;
+        self.changed();
     }
 
-    fn enter(&mut self, _subject: Subject, _cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, _subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+        // The policies of the configuration are known only now; what was typed stays.
+        if !cx.world.policies.is_empty() && self.form.fields() == policy::FIELDS {
+            self.form = policy::form(&policy::proposed(), &cx.world.policies, 0);
+        }
         Vec::new()
     }
 
@@ -320,10 +426,22 @@ impl Screen for Retention {
             // An answer to a question that was given up does not disturb.
             Message::PrunePlanned { result, .. } if matches!(self.stage, Stage::Planning) => {
                 match result {
+                    Ok(plan) if plan.is_of_nothing() => {
+                        self.problem = Some(plan.of_nothing());
+                        self.stage = Stage::Policy;
+                    }
                     Ok(plan) => self.stage = Stage::Review(Review::new(plan.clone())),
                     Err(problem) => {
                         self.problem = Some(problem.clone());
                         self.stage = Stage::Policy;
+                    }
+                }
+            }
+            Message::Past(result) => {
+                if let Stage::Past(past, _) = &mut self.stage {
+                    match result {
+                        Ok(found) => *past = Some(found.clone()),
+                        Err(problem) => return vec![Request::Warn(problem.clone())],
                     }
                 }
             }
@@ -359,6 +477,18 @@ impl Screen for Retention {
                     inner,
                     progress_lines(progress, usize::from(inner.width), cx),
                 );
+            }
+            Stage::Past(past, scroll) => {
+                let width = usize::from(inner.width);
+                let lines = match past {
+                    Some(past) => past::lines(past, width, cx),
+                    None => vec![Line::styled(
+                        text::fit("reading the journal…", width),
+                        cx.styles.get(Role::Muted),
+                    )],
+                };
+                scroll.view(frame, inner, lines);
+                scroll.tell(frame, area, cx.styles);
             }
         }
     }

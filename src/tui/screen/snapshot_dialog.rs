@@ -255,8 +255,8 @@ impl SnapshotDialog {
             Some(Ok(Some(chosen))) if self.mode() == AskedMode::Auto => {
                 format!(", {}: {}", chosen.mode, chosen.reason)
             }
-            Some(Ok(Some(chosen))) => format!(", {}", chosen.mode),
-            Some(Ok(None)) => ", auto".to_owned(),
+            // The mode that was asked for stands above.
+            Some(Ok(_)) => String::new(),
             Some(Err(_)) | None => String::new(),
         }
     }

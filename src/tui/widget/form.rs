@@ -196,6 +196,21 @@ impl Form {
         at
     }
 
+    /// Takes an option of the choice of that index; a text field stays as it is.
+    pub fn choose(&mut self, field: usize, option: usize) {
+        if let Some(Field::Choice {
+            options, chosen, ..
+        }) = self.fields.get_mut(field)
+        {
+            *chosen = option.min(options.len().saturating_sub(1));
+        }
+    }
+
+    /// How many fields it has.
+    pub fn fields(&self) -> usize {
+        self.fields.len()
+    }
+
     /// Where the focus is.
     pub fn focus(&self) -> Focus {
         match self.focus.checked_sub(self.fields.len()) {

@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use super::policy;
 use crate::config::theme::Role;
 use crate::domain::naming;
+use crate::domain::prune::count;
 use crate::domain::retention::{Decision, Fate, PrunePlan};
 use crate::tui::action::Action;
 use crate::tui::screen::Cx;
@@ -16,6 +17,7 @@ use crate::tui::style;
 use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::lane;
 use crate::tui::widget::table::{self, Cell, Column, TableState};
+use crate::tui::widget::text;
 
 /// The reason that a decision gets when a person takes it out of the deletions.
 pub const BY_HAND: &str = "kept by hand";
@@ -164,6 +166,12 @@ impl Review {
                 .iter()
                 .map(|reason| Entry::Words(format!("- {reason}"), role)),
         );
+        entries.extend(
+            decision
+                .notes
+                .iter()
+                .map(|note| Entry::Words(format!("- {note}"), Role::Warn)),
+        );
         entries.push(Entry::Section("Set".into()));
         entries.push(Entry::pair(
             "taken",
@@ -226,9 +234,10 @@ impl Review {
         let snapshots = self.plan.doomed().len();
         let what = format!(
             "policy {} · made {}",
-            policy::words(&self.plan.policy),
+            policy::rules(&self.plan.policy),
             style::ago(self.plan.made_at, cx.now)
         );
+        let of = format!("plan of {}", self.plan.title());
         let mut views = Vec::new();
         let names = [
             (format!("all {}", self.plan.decisions.len()), Role::Text),
@@ -253,13 +262,21 @@ impl Review {
         let sum = if snapshots == 0 {
             "nothing to delete".to_owned()
         } else {
-            format!("{snapshots} snapshots to delete; space keeps one by hand, R goes on")
+            format!(
+                "{} to delete; space keeps one by hand, R goes on",
+                count(snapshots, "snapshot")
+            )
         };
-        vec![
+        let mut lines: Vec<Line<'static>> = text::wrap(&of, width)
+            .into_iter()
+            .map(|line| Line::styled(line, styles.get(Role::Text)))
+            .collect();
+        lines.extend([
             lane::fitted(vec![Span::styled(what, styles.get(Role::Muted))], width),
             lane::fitted(views, width),
             lane::fitted(vec![Span::styled(sum, styles.get(Role::Muted))], width),
-        ]
+        ]);
+        lines
     }
 
     /// Draws head and table.
@@ -299,7 +316,8 @@ impl Review {
             let because = if decision.reasons.is_empty() {
                 "no rule keeps it".to_owned()
             } else {
-                decision.reasons.join(", ")
+                let all = decision.reasons.iter().chain(&decision.notes);
+                all.cloned().collect::<Vec<_>>().join(", ")
             };
             vec![
                 Cell::styled(format!("{symbol} {word}"), role),
