@@ -588,11 +588,17 @@ fn shown_keys_and_working_keys_are_the_same() {
             .iter()
             .flat_map(|b| b.keys)
             .collect();
+        // Where text is typed no character is a key.
+        let typing = shown
+            .iter()
+            .all(|(keys, _)| keys.iter().all(|key| !key.is_text()));
+        let before = hands.screen(80, 24);
         for key in bound {
             let is_shown = shown.iter().any(|(keys, _)| keys.contains(key));
             let mut hands = arrive();
-            let before = hands.screen(80, 24);
-            if !is_shown && !key.is_text() {
+            hands.screen(80, 24);
+            let typed = key.is_text() && typing;
+            if !is_shown && !typed {
                 assert_eq!(
                     hands.input(Input::Key(key.event())),
                     [],
