@@ -158,6 +158,7 @@ async fn look(
         return without_role(spec, instance, &trace, problem);
     }
     let chosen = spec.mode_is_open().then(ChosenMode::role_proven);
+    let chosen = chosen.map(Box::new);
     match PreflightFacts::from_dry_run(&trace, instance) {
         Ok(facts) => Ok(PreflightFacts {
             mode: chosen,
@@ -192,7 +193,7 @@ fn without_role(
     }
     match PreflightFacts::from_dry_run(trace, instance) {
         Ok(facts) => Ok(PreflightFacts {
-            mode: Some(ChosenMode::role_unproven(&problem.cause)),
+            mode: Some(Box::new(ChosenMode::role_unproven(&problem.cause))),
             ..facts
         }),
         Err(_) => Err(problem),

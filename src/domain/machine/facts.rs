@@ -97,7 +97,7 @@ pub struct PreflightFacts {
     pub tag_room: BTreeMap<VolumeId, usize>,
     /// Who calls `CreateSnapshots`, where the dry run had to decide.
     #[serde(default)]
-    pub mode: Option<ChosenMode>,
+    pub mode: Option<Box<ChosenMode>>,
 }
 
 impl PreflightFacts {
