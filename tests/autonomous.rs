@@ -16,7 +16,7 @@ mod support;
 use std::time::Duration;
 
 use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
-use freezeframe::domain::tags::{self, Tags};
+use freezeframe::domain::tags;
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::faults::Mishap;
 use freezeframe::ops::recover;
@@ -333,37 +333,4 @@ async fn a_lost_reply_of_the_send_is_found_by_its_comment() {
         .await;
     assert_eq!(view.verdict, Some(Verdict::Application), "{view:#?}");
     sound(&bench, &view).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_volume_without_room_for_our_tags_is_refused_and_one_with_little_is_not() {
-    for (count, fits) in [(43, true), (44, false)] {
-        let bench = bench().await;
-        let spec = bench.spec("linux-filesystem", 30, OnFailure::Skip).await;
-        let instance = bench.instance("linux-filesystem").await;
-        let volume = instance.data_volumes().next().unwrap().volume.clone();
-        let all = bench.ops.session.volumes().await.unwrap();
-        let own = all.iter().find(|v| v.id == volume).unwrap();
-        let more: Tags = (own.tags.copyable().count()..count)
-            .map(|n| (format!("t{n}"), "x".to_owned()))
-            .collect();
-        bench
-            .ops
-            .session
-            .set_tags(volume.as_str(), &more)
-            .await
-            .unwrap();
-        let view = bench.run(spec).await;
-        if fits {
-            assert_eq!(view.verdict, Some(Verdict::Filesystem), "{view:#?}");
-        } else {
-            assert_eq!(view.verdict, Some(Verdict::Skipped), "{view:#?}");
-            let error = view.error.unwrap();
-            assert!(
-                error.cause.contains("44 tags") && error.mend.contains("43"),
-                "{error:?}"
-            );
-            assert_eq!(bench.calls("SendCommand"), 0);
-        }
-    }
 }

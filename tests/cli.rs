@@ -14,6 +14,8 @@ mod lab;
 mod mistakes;
 #[path = "cli/prunes.rs"]
 mod prunes;
+#[path = "cli/sets.rs"]
+mod sets;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/told.rs"]

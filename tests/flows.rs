@@ -12,6 +12,8 @@ mod gone;
 mod pruned;
 #[path = "flows/renewed.rs"]
 mod renewed;
+#[path = "flows/sets.rs"]
+mod sets;
 mod support;
 
 use std::sync::Arc;
@@ -1001,12 +1003,8 @@ async fn a_restore_beside_the_data_leaves_the_originals_alone() {
         .await;
     let before = bench.ops.session.volumes().await.unwrap();
     let request = RestoreRequest {
-        set: view.spec.job.clone(),
-        only: Vec::new(),
-        target: view.spec.instance.clone(),
-        device: None,
-        volume_type: None,
         mount_under: Some("/restore".to_owned()),
+        ..RestoreRequest::new(view.spec.job.clone(), view.spec.instance.clone())
     };
     let plan = restore::plan(&bench.ops, &request).await.unwrap();
     let covered = view
@@ -1043,9 +1041,13 @@ async fn a_restore_beside_the_data_leaves_the_originals_alone() {
         assert_eq!(new.from_snapshot.as_ref(), Some(&item.snapshot));
         assert_eq!(new.attachments[0].instance, view.spec.instance);
         let parent = before.iter().find(|v| v.id == item.source).unwrap();
-        for (key, value) in parent.tags.copyable() {
-            assert_eq!(new.tags.get(key), Some(value), "tag {key}");
-        }
+        let name = new.tags.name().unwrap();
+        assert!(
+            name.starts_with(parent.name()) && name.contains(", restored 2"),
+            "{name}"
+        );
+        let ours = |key: &str| key == "Name" || key.starts_with("freezeframe:");
+        assert!(new.tags.iter().all(|(key, _)| ours(key)), "{:?}", new.tags);
     }
 }
 

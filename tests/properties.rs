@@ -50,6 +50,7 @@ fn new_job(on_failure: OnFailure, mode: Mode, foreign: bool) -> Job {
         parameters: std::collections::BTreeMap::new(),
         group: None,
         foreign,
+        set_options: Default::default(),
     })
 }
 

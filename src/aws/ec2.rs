@@ -17,6 +17,7 @@ use crate::domain::inventory::Image;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::RestoreItem;
+use crate::domain::set_plan::CreateCall;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags::{self, Tags};
 use crate::domain::volume::Volume;
@@ -51,19 +52,23 @@ fn create_snapshots(
     client: &aws_sdk_ec2::Client,
     instance: &InstanceId,
     description: &str,
-    tags: &Tags,
+    call: &CreateCall,
 ) -> aws_sdk_ec2::operation::create_snapshots::builders::CreateSnapshotsFluentBuilder {
     client
         .create_snapshots()
         .instance_specification(
             sdk::InstanceSpecification::builder()
                 .instance_id(instance.as_str())
-                .exclude_boot_volume(false)
+                .exclude_boot_volume(call.exclude_root)
+                .set_exclude_data_volume_ids(
+                    Some(call.exclude_data.iter().map(ToString::to_string).collect())
+                        .filter(|ids: &Vec<String>| !ids.is_empty()),
+                )
                 .build(),
         )
         .description(description)
-        .copy_tags_from_source(sdk::CopyTagsFromSource::Volume)
-        .tag_specifications(specification(sdk::ResourceType::Snapshot, tags))
+        .set_copy_tags_from_source(call.copy_tags.then_some(sdk::CopyTagsFromSource::Volume))
+        .tag_specifications(specification(sdk::ResourceType::Snapshot, &call.tags))
 }
 
 impl Session {
@@ -363,7 +368,7 @@ impl Session {
         Ok(rows.into_iter().collect())
     }
 
-    /// One call for every volume of the instance, root included, with the volumes' own tags and `tags`.
+    /// One call for every volume of the instance, root included, that it does not leave out.
     /// One attempt: a repeated call would make a second set. It waits for nothing: its token
     /// ([`Bucket::CreateSnapshots`]) was taken before anything was frozen.
     ///
@@ -373,10 +378,10 @@ impl Session {
         &self,
         instance: &InstanceId,
         description: &str,
-        tags: &Tags,
+        call: &CreateCall,
     ) -> Result<Vec<(SnapshotId, VolumeId, u32)>, Problem> {
         let what = format!("create snapshots of {instance}");
-        let out = create_snapshots(&self.ec2_once, instance, description, tags)
+        let out = create_snapshots(&self.ec2_once, instance, description, call)
             .send()
             .await
             .map_err(|e| problem(&what, &e));
@@ -411,13 +416,13 @@ impl Session {
         token: impl Future<Output = Token>,
         instance: &InstanceId,
         description: &str,
-        tags: &Tags,
+        call: &CreateCall,
         kind: &str,
     ) -> Result<(), Problem> {
         let what = format!("ask EC2 whether it would create snapshots of {instance}");
         let ask = async {
             token.await.spend();
-            let out = create_snapshots(&self.ec2, instance, description, tags)
+            let out = create_snapshots(&self.ec2, instance, description, call)
                 .dry_run(true)
                 .send()
                 .await
@@ -536,6 +541,8 @@ impl Session {
             .volume_type(sdk::VolumeType::from(item.volume_type.as_str()))
             .set_iops(number(item.iops))
             .set_throughput(number(item.throughput))
+            .set_encrypted(item.encrypt.then_some(true))
+            .set_kms_key_id(item.kms_key.clone())
             .client_token(&item.client_token)
             .tag_specifications(specification(sdk::ResourceType::Volume, &item.tags))
             .send()

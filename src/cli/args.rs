@@ -3,10 +3,12 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::domain::ids::{JobId, SnapshotId};
+use crate::domain::ids::{JobId, SnapshotId, VolumeId};
 use crate::domain::job::OnFailure;
 use crate::domain::mode::AskedMode;
+use crate::domain::restore;
 use crate::domain::retention::{Age, TagPair};
+use crate::domain::set_plan::SetOptions;
 use crate::ops::targets::Named;
 
 /// Proven, application-consistent EBS snapshots: a console, and its headless twin for cron.
@@ -195,6 +197,16 @@ pub struct SnapshotArgs {
     /// Only these mounts; the default is every one that qualifies
     #[arg(long, value_name = "PATH", value_parser = mount_path)]
     pub mount: Vec<String>,
+    /// Leave root volumes out of the sets
+    #[arg(long, conflicts_with = "freeze_root")]
+    pub exclude_root: bool,
+    /// Leave this volume out of its instance's set; may be repeated. So does the tag freezeframe:exclude on a volume. A
+    /// job whose database or named mount would be left out is refused
+    #[arg(long, value_name = "ID")]
+    pub exclude_volume: Vec<VolumeId>,
+    /// Tag that every snapshot gets, beside the volumes' own; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = own_tag)]
+    pub set_tag: Vec<(String, String)>,
     /// When quiescing fails: take a crash-consistent snapshot, or none
     #[arg(long, value_parser = one_of::<OnFailure>(&["skip", "crash-consistent"]))]
     pub on_failure: Option<OnFailure>,
@@ -224,9 +236,31 @@ pub struct RestoreArgs {
     /// First device name, such as /dev/sdk; the default is the first free one
     #[arg(long, value_name = "DEV")]
     pub device: Option<String>,
-    /// Volume type; the default is the source volume's
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Volume type; the default is the source volume's, now or as recorded with the set. This flag and the next four go
+    /// for every volume of the restore; to choose for one alone, restore it by itself with --snapshot
+    #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(restore::TYPES))]
     pub volume_type: Option<String>,
+    /// Provisioned IOPS (gp3, io1, io2); the default is the source volume's
+    #[arg(long, value_name = "N", value_parser = |text: &str| number(text, 1, 256_000))]
+    pub iops: Option<u32>,
+    /// Provisioned throughput in MiB/s (gp3); the default is the source volume's
+    #[arg(long, value_name = "MIBS", value_parser = |text: &str| number(text, 1, 2_000))]
+    pub throughput: Option<u32>,
+    /// Encrypt with this key (id, alias/NAME or ARN); the default is the snapshot's
+    #[arg(long, value_name = "KEY")]
+    pub kms_key: Option<String>,
+    /// Encrypt also what is restored from snapshots that are not encrypted, with the account's default key
+    #[arg(long)]
+    pub encrypted: bool,
+    /// Copy this tag of the source to the copies too; may be repeated. Without it they get none: policies select by tags
+    #[arg(long, value_name = "KEY")]
+    pub copy_tag: Vec<String>,
+    /// Copy all tags of the source
+    #[arg(long)]
+    pub copy_all_tags: bool,
+    /// Let later sets of the instance take the copies along; without it they are tagged freezeframe:exclude
+    #[arg(long)]
+    pub in_sets: bool,
     /// Mount under this directory
     #[arg(long, value_name = "DIR", value_parser = mount_path)]
     pub mount_under: Option<String>,
@@ -406,6 +440,15 @@ fn tag_pair(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE, such as Env=prod".to_owned()),
     }
+}
+
+/// A tag that the operator adds.
+fn own_tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| "expected KEY=VALUE, such as CostCenter=4711".to_owned())?;
+    SetOptions::check_tag(key, value)?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 fn parameter(text: &str) -> Result<(String, String), String> {

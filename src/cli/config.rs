@@ -1,5 +1,7 @@
 //! `config show`: every value with where it came from, and who would act. Asks nobody.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::args::{Format, Global};
@@ -145,6 +147,15 @@ fn ours(config: &Config, rows: &mut Vec<Row>) {
             config.snapshot.on_failure.to_string().into(),
         ),
         ("snapshot.mode", config.snapshot.mode.to_string().into()),
+        (
+            "snapshot.keep_tags",
+            config.snapshot.keep_tags.join(", ").into(),
+        ),
+        ("snapshot.tags", pairs(&config.snapshot.tags).into()),
+        (
+            "restore.copy_tags",
+            config.restore.copy_tags.join(", ").into(),
+        ),
         ("run.at_once", config.run.at_once.into()),
         ("run.freezes_per_group", config.run.freezes_per_group.into()),
         ("run.group_tag", config.run.group_tag.clone().into()),
@@ -162,6 +173,11 @@ fn ours(config: &Config, rows: &mut Vec<Row>) {
             rows.push(Row::new(key, "see the file", origin));
         }
     }
+}
+
+fn pairs(tags: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    pairs.join(", ")
 }
 
 fn paths(global: &Global, rows: &mut Vec<Row>) -> Result<(), Problem> {

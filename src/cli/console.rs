@@ -63,7 +63,8 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
                 opened.config.snapshot.mode,
                 opened.config.snapshot.on_failure,
             )
-            .with_policies(opened.config.retention.clone());
+            .with_policies(opened.config.retention.clone())
+            .tagging(opened.config.tagging());
         let outcome = event_loop::run(
             &mut terminal,
             &mut app,

@@ -70,9 +70,16 @@ pub(super) async fn run(
             let rows = ops.session.volumes().await?;
             let rows = rows.iter().filter(|v| filter.matches_volume(v));
             (
-                rows.map(|v| with_id(v, &v.state)).collect(),
+                rows.map(|v| {
+                    let mut value = with_id(v, &v.state);
+                    if let (Value::Object(map), true) = (&mut value, v.is_excluded()) {
+                        map.insert("sets".to_owned(), "left out by tag".into());
+                    }
+                    value
+                })
+                .collect(),
                 vec![
-                    "VOLUME", "NAME", "STATE", "GIB", "TYPE", "ZONE", "INSTANCE", "DEVICE",
+                    "VOLUME", "NAME", "STATE", "GIB", "TYPE", "ZONE", "INSTANCE", "DEVICE", "SETS",
                 ],
                 vec![
                     "id",
@@ -83,6 +90,7 @@ pub(super) async fn run(
                     "zone",
                     "attachments.0.instance",
                     "attachments.0.device",
+                    "sets",
                 ],
             )
         }

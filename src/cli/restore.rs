@@ -9,6 +9,7 @@ use super::{exit, note_refusal, printed, signals, typed};
 use crate::domain::naming;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
+use crate::domain::text::counted;
 use crate::ops::{Ops, restore, targets};
 
 pub(super) async fn run(
@@ -33,8 +34,8 @@ pub(super) async fn run(
     }
     if !yes {
         let question = format!(
-            "{} new volumes will be attached to {} in {}.",
-            plan.items.len(),
+            "{} will be attached to {} in {}.",
+            counted(plan.items.len(), "new volume"),
             naming::full(Some(&plan.target_name), plan.target.as_str()),
             ops.session.who()
         );
@@ -82,13 +83,13 @@ pub(super) async fn run(
     let left = left.count();
     if left > 0 && stop.is_cancelled() {
         output::note(&format!(
-            "stopped: {} of {} volumes are restored, {left} were not begun; nothing existing was touched. \
-             Plan again with --snapshot for those that are left.",
+            "stopped: {} of {} restored, {left} not begun; nothing existing was touched. \
+             Plan again with --snapshot for what is left.",
             view.items
                 .iter()
                 .filter(|i| i.state == StepState::Done)
                 .count(),
-            view.items.len()
+            counted(view.items.len(), "volume")
         ));
         return Ok(exit::INTERRUPTED);
     }
@@ -103,6 +104,13 @@ async fn request(ops: &Ops, args: RestoreArgs) -> Result<RestoreRequest, Problem
         only: args.snapshot,
         device: args.device,
         volume_type: args.volume_type,
+        iops: args.iops,
+        throughput: args.throughput,
+        encrypted: args.encrypted,
+        kms_key: args.kms_key,
+        copy_tags: args.copy_tag,
+        copy_all_tags: args.copy_all_tags,
+        in_sets: args.in_sets,
         mount_under: args.mount_under,
     })
 }
@@ -115,6 +123,9 @@ fn show(out: &mut Out, plan: &RestorePlan) -> Result<(), Problem> {
     )))?;
     for warning in &plan.warnings {
         printed(out.line(&format!("Mind: {warning}")))?;
+    }
+    for note in &plan.notes {
+        printed(out.line(&format!("Note: {note}")))?;
     }
     for (n, call) in plan.calls.iter().enumerate() {
         printed(out.line(&format!("{}. {}: {}", n + 1, call.operation, call.words)))?;

@@ -88,6 +88,7 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
             clock: Clock::system(),
             namespace: Arc::from(config.metrics.namespace.as_str()),
             recipes,
+            tagging: Arc::new(config.tagging()),
             doubts: recover::Doubts::default(),
         })
     }

@@ -1,6 +1,6 @@
 //! `snapshot`: a run without a screen, for cron and for people in a hurry.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,14 +15,16 @@ use super::session::Opened;
 use super::taken_up::uncertain;
 use super::{exit, jobs, note_refusal, printed, signals};
 use crate::domain::credentials::Who;
-use crate::domain::ids::{InstanceId, RunId};
+use crate::domain::ids::{InstanceId, RunId, VolumeId};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Phase};
 use crate::domain::mode::{self, AskedMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof::{self, Lowered};
 use crate::domain::run::Limits;
+use crate::domain::set_plan::{SetOptions, SetPlan};
 use crate::domain::text::visible;
+use crate::domain::volume::Volume;
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
 use crate::ops::targets::{self, Named};
 use crate::ops::{Ops, inventory, preflight};
@@ -78,6 +80,12 @@ pub(super) async fn run(
         mounts: args.mount.clone(),
         freeze_root: args.freeze_root,
         parameters,
+        set: SetOptions {
+            exclude_root: args.exclude_root,
+            exclude: args.exclude_volume.clone(),
+            tags: args.set_tag.iter().cloned().collect(),
+            keep_tags: Vec::new(),
+        },
         limits: Limits {
             at_once: args.at_once.unwrap_or(opened.config.run.at_once),
             retries: args.retries.unwrap_or(opened.config.run.retries),
@@ -93,6 +101,7 @@ pub(super) async fn run(
     }
     let all = inventory::instances(ops).await?;
     let chosen = targets::choose(&all, &args.instance, &args.tag, ops.scope())?;
+    attached_somewhere(&chosen.instances, &args.exclude_volume)?;
     let mut refused: Vec<Refused> = chosen.unknown.into_iter().map(Refused::unknown).collect();
     let unknown = refused.len();
     let mut specs = Vec::new();
@@ -114,14 +123,9 @@ pub(super) async fn run(
         output::note(told);
     }
     if args.dry_run {
-        let code = dry_run(
-            opened,
-            global,
-            &options,
-            (specs, &chosen.instances),
-            refused,
-        )
-        .await?;
+        let plans = set_plans(ops, &chosen.instances, &specs).await?;
+        let specs = (specs, &chosen.instances[..]);
+        let code = dry_run(opened, global, &options, specs, plans, refused).await?;
         return Ok(if nothing { exit::NOTHING } else { code });
     }
     let views = drive(opened, global, specs, &options.limits).await?;
@@ -206,6 +210,7 @@ async fn drive(
     let clock = opened.ops.clock;
     let drain = tokio::spawn(async move {
         let mut holding = HashSet::new();
+        let mut planned = HashSet::new();
         let mut ticks = tokio::time::interval(TICK);
         loop {
             let view = tokio::select! {
@@ -228,6 +233,18 @@ async fn drive(
                 holding.remove(&view.spec.job);
             }
             frozen.store(!holding.is_empty(), Ordering::Relaxed);
+            if let Some(plan) = view.set_plan.as_ref().filter(|_| live)
+                && planned.insert(view.spec.instance.clone())
+            {
+                for note in plan.notes() {
+                    let JobSpec {
+                        instance,
+                        instance_name,
+                        ..
+                    } = &view.spec;
+                    output::note(&format!("{instance} {instance_name}: {note}"));
+                }
+            }
             if let Some(line) = progress.line(&view, clock.now()).filter(|_| live) {
                 output::note(&line);
             }
@@ -247,18 +264,29 @@ async fn dry_run(
     global: &Global,
     options: &RunOptions,
     (specs, instances): (Vec<JobSpec>, &[Instance]),
+    plans: Vec<Result<SetPlan, Problem>>,
     refused: Vec<Refused>,
 ) -> Result<u8, Problem> {
-    let documents = foreseen(&opened.ops, &specs, instances).await;
-    let wrong = documents.iter().any(Option::is_some);
+    let documents = foreseen(&opened.ops, &specs, instances, &plans).await;
+    let wrong = documents.iter().any(Option::is_some) || plans.iter().any(Result::is_err);
+    let mut notes = Vec::new();
     let mut rows: Vec<Value> = specs
         .iter()
         .zip(documents)
-        .map(|(s, error)| {
+        .zip(plans)
+        .map(|((s, error), plan)| {
+            let (plan, unfit) = match plan {
+                Ok(plan) => (Some(plan), None),
+                Err(problem) => (None, Some(problem)),
+            };
+            let error = error.or(unfit);
+            let words = plan.iter().flat_map(SetPlan::notes);
+            notes.extend(words.map(|note| format!("{} {}: {note}", s.instance, s.instance_name)));
             let would = if error.is_none() { "snapshot" } else { "refuse" };
             json!({
                 "instance": s.instance, "name": s.instance_name, "recipe": s.recipe, "document": s.document,
                 "mode": s.mode_word(), "asked_mode": s.asked_mode, "mode_reason": s.mode_reason, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": would, "error": error,
+                "set": plan,
             })
         })
         .collect();
@@ -295,6 +323,9 @@ async fn dry_run(
                     .collect(),
             }),
         )?;
+        for note in &notes {
+            printed(out.line(note))?;
+        }
         printed(out.line("The instance's own checks (mounts, database, its role) are made by the job's preflight; nothing was sent."))?;
     } else {
         let scope = opened.ops.scope();
@@ -315,16 +346,64 @@ async fn dry_run(
 }
 
 /// What the jobs' preflight would say before it sends the instances anything: of each one's document, and of EC2.
-async fn foreseen(ops: &Ops, specs: &[JobSpec], instances: &[Instance]) -> Vec<Option<Problem>> {
+async fn foreseen(
+    ops: &Ops,
+    specs: &[JobSpec],
+    instances: &[Instance],
+    plans: &[Result<SetPlan, Problem>],
+) -> Vec<Option<Problem>> {
     let documents = look_at_documents(ops, specs).await;
-    let looks = specs.iter().zip(documents).map(|(spec, document)| async {
+    let looks = specs.iter().zip(documents).zip(plans);
+    let looks = looks.map(|((spec, document), plan)| async move {
         let instance = instances.iter().find(|i| i.id == spec.instance);
-        match (document, instance) {
-            (None, Some(instance)) => preflight::would_refuse(ops, spec, instance).await.err(),
-            (document, _) => document,
+        match (document, instance, plan) {
+            (None, Some(instance), Ok(plan)) => {
+                let would = preflight::would_refuse(ops, spec, instance, plan);
+                would.await.err()
+            }
+            (document, ..) => document,
         }
     });
     futures::future::join_all(looks).await
+}
+
+/// The plan of each job's set, by the volumes as they are now, read once for all.
+async fn set_plans(
+    ops: &Ops,
+    chosen: &[Instance],
+    specs: &[JobSpec],
+) -> Result<Vec<Result<SetPlan, Problem>>, Problem> {
+    let volumes = match ops.session.volumes().await {
+        Ok(volumes) => volumes,
+        Err(problem) if problem.kind == Kind::Denied => Vec::new(),
+        Err(problem) => return Err(problem),
+    };
+    let volumes: HashMap<VolumeId, Volume> =
+        volumes.into_iter().map(|v| (v.id.clone(), v)).collect();
+    Ok(specs
+        .iter()
+        .filter_map(|spec| Some((spec, chosen.iter().find(|i| i.id == spec.instance)?)))
+        .map(|(spec, instance)| preflight::set_plan_of(instance, &volumes, &spec.set_options))
+        .collect())
+}
+
+/// A volume that is to be left out is one of some instance that was chosen, or it is a slip of the pen.
+fn attached_somewhere(chosen: &[Instance], left_out: &[VolumeId]) -> Result<(), Problem> {
+    let there = |id: &VolumeId| {
+        chosen
+            .iter()
+            .flat_map(|i| &i.devices)
+            .any(|d| d.volume == *id)
+    };
+    match left_out.iter().find(|id| !there(id)) {
+        Some(stray) if !chosen.is_empty() => Err(Problem::new(
+            Kind::Usage,
+            format!("leave {stray} out"),
+            "it is attached to none of the chosen instances",
+            "correct --exclude-volume; `freezeframe list volumes` shows what is attached where",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What the jobs' preflight would say of each one's document; every document is asked for once.

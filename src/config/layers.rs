@@ -16,6 +16,8 @@ use crate::domain::mode::AskedMode;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
 use crate::domain::run::Limits;
+use crate::domain::set_plan::{SetOptions, Tagging};
+use crate::domain::tags::Tags;
 
 /// Names the configuration file, as `--config` does.
 pub const CONFIG: &str = "FREEZEFRAME_CONFIG";
@@ -46,6 +48,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Snapshots.
     pub snapshot: Snapshot,
+    /// Restores.
+    pub restore: Restore,
     /// Limits of a run.
     pub run: Limits,
     /// Retention policies by name.
@@ -72,6 +76,18 @@ pub struct Snapshot {
     pub on_failure: OnFailure,
     /// Who calls `CreateSnapshots`.
     pub mode: AskedMode,
+    /// Tags that every snapshot gets.
+    pub tags: BTreeMap<String, String>,
+    /// Keys of the volumes' tags that snapshots keep first where there is no room for all.
+    pub keep_tags: Vec<String>,
+}
+
+/// How sets are restored when the command line does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Restore {
+    /// Keys of the source's tags that restored copies get.
+    pub copy_tags: Vec<String>,
 }
 
 impl Default for Config {
@@ -86,9 +102,21 @@ impl Default for Config {
             theme: "freezeframe".to_owned(),
             metrics: Metrics::default(),
             snapshot: Snapshot::default(),
+            restore: Restore::default(),
             run: Limits::default(),
             retention: BTreeMap::new(),
             recipes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What it says of tags.
+    pub fn tagging(&self) -> Tagging {
+        Tagging {
+            tags: Tags(self.snapshot.tags.clone()),
+            keep_tags: self.snapshot.keep_tags.clone(),
+            copy_tags: self.restore.copy_tags.clone(),
         }
     }
 }
@@ -107,6 +135,8 @@ impl Default for Snapshot {
             budget_seconds: 30,
             on_failure: OnFailure::Skip,
             mode: AskedMode::Auto,
+            tags: BTreeMap::new(),
+            keep_tags: Vec::new(),
         }
     }
 }
@@ -194,6 +224,37 @@ const KEYS: &[Key] = &[
         set: |config, text| word(text).map(|word| config.snapshot.mode = word),
     },
     Key {
+        key: "snapshot.keep_tags",
+        variables: &["FREEZEFRAME_SNAPSHOT_KEEP_TAGS"],
+        set: |config, text| {
+            config.snapshot.keep_tags = listed(text);
+            Ok(())
+        },
+    },
+    Key {
+        key: "snapshot.tags",
+        variables: &["FREEZEFRAME_SNAPSHOT_TAGS"],
+        set: |config, text| {
+            let pairs = listed(text).into_iter().map(|pair| {
+                let (key, value) = pair
+                    .split_once('=')
+                    .ok_or_else(|| format!("`{pair}` is not KEY=VALUE"))?;
+                SetOptions::check_tag(key, value)?;
+                Ok((key.to_owned(), value.to_owned()))
+            });
+            config.snapshot.tags = pairs.collect::<Result<_, String>>()?;
+            Ok(())
+        },
+    },
+    Key {
+        key: "restore.copy_tags",
+        variables: &["FREEZEFRAME_RESTORE_COPY_TAGS"],
+        set: |config, text| {
+            config.restore.copy_tags = listed(text);
+            Ok(())
+        },
+    },
+    Key {
         key: "run.at_once",
         variables: &["FREEZEFRAME_RUN_AT_ONCE"],
         set: |config, text| number(text).map(|n| config.run.at_once = n),
@@ -217,6 +278,12 @@ const KEYS: &[Key] = &[
         set: |config, text| number(text).map(|n| config.run.retries = n),
     },
 ];
+
+/// What stands between commas.
+fn listed(text: &str) -> Vec<String> {
+    let words = text.split(',').map(str::trim);
+    words.filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
 
 fn number(text: &str) -> Result<u32, String> {
     text.trim()
@@ -482,6 +549,17 @@ fn checked(config: &Config, at: impl Fn(&str) -> String) -> Result<(), Problem> 
             ),
             "choose 1 to 999 seconds",
         ));
+    }
+    for (key, value) in &config.snapshot.tags {
+        SetOptions::check_tag(key, value).map_err(|why| {
+            let key = crate::domain::text::visible(key);
+            Problem::new(
+                Kind::Usage,
+                format!("read the tag `{key}` of {}", at("snapshot.tags")),
+                why,
+                "correct it, or remove it",
+            )
+        })?;
     }
     Theme::find(&config.theme).map_err(|problem| {
         Problem::new(
@@ -755,6 +833,8 @@ pub(super) mod tests {
             ("FREEZEFRAME_SNAPSHOT_ON_FAILURE", "maybe"),
             ("FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS", "-1"),
             ("FREEZEFRAME_SNAPSHOT_BUDGET_SECONDS", "0"),
+            ("FREEZEFRAME_SNAPSHOT_TAGS", "aws:x=y"),
+            ("FREEZEFRAME_SNAPSHOT_TAGS", "Team"),
             ("FREEZEFRAME_RUN_AT_ONCE", "many"),
             ("FREEZEFRAME_RUN_RETRIES", "11"),
             ("FREEZEFRAME_THEME", "nope"),

@@ -129,6 +129,10 @@ pub fn judge(facts: &Facts<'_>) -> (EvidenceReport, Vec<Judged>) {
         positions: kept::positions(&[pre, helped]),
         files: kept::files(&[pre, helped]),
         notes: kept::notes(&[pre, helped]),
+        left_out: preflight
+            .set
+            .as_ref()
+            .map_or_else(Vec::new, |set| set.left_out.clone()),
     };
     (report, judged)
 }

@@ -13,6 +13,7 @@ use super::level::Level;
 use super::mode::{AskedMode, ChosenMode};
 use super::naming;
 use super::problem::Problem;
+use super::set_plan::{LeftOut, SetOptions, SetPlan};
 
 /// Who calls `CreateSnapshots` while the freeze holds.
 #[derive(
@@ -107,6 +108,9 @@ pub struct JobSpec {
     /// The document is not one of ours: it keeps Data Lifecycle Manager's contract and speaks no FF1.
     #[serde(default)]
     pub foreign: bool,
+    /// Which volumes to leave out, which tags to add and to keep.
+    #[serde(default, skip_serializing_if = "SetOptions::is_empty")]
+    pub set_options: SetOptions,
 }
 
 impl JobSpec {
@@ -287,6 +291,9 @@ pub struct EvidenceReport {
     /// What the instance wants people to know, such as a position that its account may not read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Attached volumes that the set does not hold, on purpose.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
 }
 
 impl EvidenceReport {
@@ -338,6 +345,9 @@ pub struct JobView {
     pub freeze_window_ms: Option<u64>,
     /// The set.
     pub set: Vec<Member>,
+    /// What it was planned to be; known from preflight on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_plan: Option<SetPlan>,
     /// The evidence.
     pub evidence: EvidenceReport,
     /// Labels that were judged and are not known to be written. On record before the first is written; a job

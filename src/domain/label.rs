@@ -33,6 +33,10 @@ pub struct Label {
     pub set_size: usize,
     /// Further tags: where the engine's logs stood, as far as there is room for tags.
     pub positions: Vec<(String, String)>,
+    /// Tags that come with it: the record of the volume, and what the call itself did not bring
+    /// ([`super::set_plan::SetPlan::beside`]).
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub beside: Tags,
 }
 
 impl Label {
@@ -45,7 +49,7 @@ impl Label {
     /// The tags that are written in one call. Those beside a proven level tell it from one that somebody wrote
     /// ([`super::snapshot::Snapshot::bare_claim`]), so none of them is ever left out.
     pub fn tags(&self) -> Tags {
-        let mut tags = Tags::default();
+        let mut tags = self.beside.clone();
         tags.set(tags::SET_SIZE, self.set_size.to_string());
         let unmeasured = self.level.is_proven().then(|| tags::UNMEASURED.to_owned());
         if let Some(ms) = self.frozen_ms.map(|ms| ms.to_string()).or(unmeasured) {
@@ -147,6 +151,7 @@ mod tests {
             frozen_ms: Some(12),
             set_size: 1,
             positions: Vec::new(),
+            beside: Tags::default(),
         }
     }
 

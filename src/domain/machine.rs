@@ -46,6 +46,7 @@ use super::job::{
     EvidenceReport, JobSpec, JobView, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
 };
 use super::problem::{Kind, Problem};
+use super::set_plan::SetPlan;
 use failsafe::{DELIVERY_S, GRACE_S};
 
 /// Preflight: delivery and a dry run.
@@ -122,6 +123,8 @@ pub struct Job {
     frozen_since: Option<DateTime<Utc>>,
     error: Option<Problem>,
     facts: Option<PreflightFacts>,
+    /// The plan of a set that is taken without what preflight would have told.
+    planned: Option<SetPlan>,
     cancelled: bool,
     pre: Pre,
     /// How often the command that freezes was offered and not taken.
@@ -185,6 +188,7 @@ impl Job {
             frozen_since: None,
             error: None,
             facts: None,
+            planned: None,
             cancelled: false,
             pre: Pre::Clean,
             sent_away: 0,
@@ -255,6 +259,7 @@ impl Job {
                 .flatten()
                 .find_map(|told| told.trace.window_ms()),
             set: self.set.clone(),
+            set_plan: self.set_plan().cloned(),
             evidence,
             owed_labels: self.owed.clone(),
             set_unseen: self.set_unseen,
@@ -289,6 +294,7 @@ impl Job {
             Event::SetAppeared(set) => self.set_appeared(set, now),
             Event::ReleaseSeen => self.released_by_another = true,
             Event::ThawProven => self.thaw_proven(now),
+            Event::Planned(plan) => self.planned = Some(plan),
             Event::SnapshotsAnswered(result) => self.answered(result, now, &mut todo),
             Event::PostSent(result) => self.post_sent(result, now, &mut todo),
             Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),

@@ -12,6 +12,7 @@ use super::ids::{SnapshotId, VolumeId};
 use super::job::{JobView, Link, Mode, Phase, Verdict};
 use super::level::Level;
 use super::set::SnapshotSet;
+use super::set_plan::SetPlan;
 use super::snapshot::Snapshot;
 use super::tags;
 
@@ -330,6 +331,10 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
             .notes
             .iter()
             .map(|text| Sentence::new(Tone::Plain, format!("Noted on the instance: {text}."))),
+    );
+    let planned = job.set_plan.iter().flat_map(SetPlan::notes);
+    out.extend(
+        planned.map(|note| Sentence::new(Tone::Plain, format!("The plan of the set: {note}."))),
     );
     out.extend(who_asked(job).map(|words| Sentence::new(Tone::Plain, words)));
     out

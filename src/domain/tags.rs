@@ -30,11 +30,17 @@ pub const PIN: &str = "freezeframe:pin";
 pub const RESTORED_FROM: &str = "freezeframe:restored-from";
 /// On a restored volume: the restore that made it.
 pub const RESTORE: &str = "freezeframe:restore";
+/// On a volume: it stays out of every set (freezeframe puts it on restored copies, any value counts).
+pub const EXCLUDE: &str = "freezeframe:exclude";
+/// What the volume was: type, IOPS, throughput, size, zone and key ([`super::record::VolumeRecord`]).
+pub const VOLUME: &str = "freezeframe:volume";
 /// Where a log of the engine stood, and the log's name after it: `freezeframe:position-gtid`.
 pub const POSITION: &str = "freezeframe:position-";
 /// How many tags a job writes on a snapshot besides positions: job, level, recipe, instance, device,
-/// frozen-ms, set-size.
-pub const OF_A_JOB: usize = 7;
+/// frozen-ms, set-size, volume.
+pub const OF_A_JOB: usize = 8;
+/// Longest key of a tag, in characters (aws-facts, section 0).
+pub const MAX_KEY: usize = 128;
 /// Longest value of a tag, in characters (aws-facts, section 0).
 pub const MAX_VALUE: usize = 256;
 /// Most user tags that one resource may have (aws-facts, section 0).
@@ -69,6 +75,11 @@ impl Tags {
     /// Sets a tag, replacing an older value.
     pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.0.insert(key.into(), value.into());
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// All pairs in order of their keys.

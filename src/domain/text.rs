@@ -42,6 +42,12 @@ pub fn visible_lines(text: &str) -> String {
     text.lines().map(visible).collect::<Vec<_>>().join("\n")
 }
 
+/// `1 volume`, `2 volumes`: a number and what it counts, for words whose plural takes an s.
+pub fn counted(n: usize, what: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{s}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{InstanceId, Scope, SnapshotId, VolumeId};
-use super::tags::Tags;
+use super::tags::{EXCLUDE, Tags};
 
 /// Where a volume is attached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,5 +55,10 @@ impl Volume {
     /// The `Name` tag, or the id.
     pub fn name(&self) -> &str {
         self.tags.name().unwrap_or_else(|| self.id.as_str())
+    }
+
+    /// Whether its tag keeps it out of sets.
+    pub fn is_excluded(&self) -> bool {
+        self.tags.get(EXCLUDE).is_some()
     }
 }

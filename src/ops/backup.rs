@@ -14,16 +14,17 @@ use super::poll::{follow, follow_telling, watch_progress};
 use super::send::{Step, send_when_taken};
 use super::timers::Timers;
 use super::waits::{Reserve, Waits};
-use super::{Ops, groups::Pass, ready, recover, rethaw, thaw};
+use super::{Ops, groups::Pass, preflight, ready, recover, rethaw, thaw};
 use crate::aws::cloudwatch;
 use crate::aws::pace::Token;
 use crate::domain::ids::SnapshotId;
-use crate::domain::job::{JobSpec, JobView};
+use crate::domain::job::{JobSpec, JobView, Mode};
 use crate::domain::label::{Label, Written};
 use crate::domain::machine::{CreatedSnapshot, Datum, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
+use crate::domain::set_plan::{CreateCall, SetPlan};
 use crate::domain::tags::{self, Tags};
 
 /// Pause between two looks for an autonomous job's set, growing.
@@ -270,6 +271,10 @@ impl Driver {
             }
             Effect::SendSnapshot => {
                 let (events, token) = (self.events.clone(), self.token());
+                let spec = match job.set_plan() {
+                    Some(plan) => preflight::told_of(&spec, plan),
+                    None => spec,
+                };
                 // The instance makes the call that this one was for.
                 if let Some(create) = self.reserve.take(Bucket::CreateSnapshots) {
                     create.spend();
@@ -300,7 +305,22 @@ impl Driver {
                 let reserved = self.reserve.take(Bucket::CreateSnapshots);
                 let wait = reserved.is_none() && job.view().frozen_since.is_none();
                 let (events, waits) = (self.events.clone(), self.waits.clone());
+                let planned = job.set_plan().cloned();
                 tokio::spawn(async move {
+                    let plan = match planned {
+                        Some(plan) => plan,
+                        // Only where nothing is frozen: preflight plans before a freeze.
+                        None => match planned_late(&ops, &spec).await {
+                            Ok(plan) => {
+                                let _ = events.send(Event::Planned(plan.clone())).await;
+                                plan
+                            }
+                            Err(problem) => {
+                                let _ = events.send(Event::SnapshotsAnswered(Err(problem))).await;
+                                return;
+                            }
+                        },
+                    };
                     let token = match reserved {
                         None if wait => {
                             let pace = ops.session.pace();
@@ -311,7 +331,7 @@ impl Driver {
                     if let Some(token) = token {
                         token.spend();
                     }
-                    let answer = create(&ops, &spec).await;
+                    let answer = create(&ops, &spec, &plan).await;
                     if thaw_is_on_record(&ops, &spec) {
                         let _ = events.send(Event::ReleaseSeen).await;
                     }
@@ -435,8 +455,14 @@ fn thaw_is_on_record(ops: &Ops, spec: &JobSpec) -> bool {
     })
 }
 
-/// What the console asks of EC2 for a job: description and tags. The dry run before the freeze asks with the same.
-pub(super) fn request(spec: &JobSpec) -> (String, Tags) {
+/// The plan of a set that is taken although preflight did not come so far.
+async fn planned_late(ops: &Ops, spec: &JobSpec) -> Result<SetPlan, Problem> {
+    let instance = ops.session.instance(&spec.instance).await?;
+    preflight::set_plan(ops, &instance, &spec.set_options).await
+}
+
+/// What the console asks of EC2 for a job: description and call. The dry run before the freeze asks with the same.
+pub(super) fn request(spec: &JobSpec, plan: &SetPlan) -> (String, CreateCall) {
     let tags: Tags = [
         (tags::JOB, spec.job.as_str()),
         (tags::LEVEL, "pending"),
@@ -449,15 +475,28 @@ pub(super) fn request(spec: &JobSpec) -> (String, Tags) {
         "freezeframe {} of {} job {}",
         spec.recipe, spec.instance, spec.job
     );
-    (description, tags)
+    let asked = plan.call(&tags, Mode::Coordinated);
+    (description, asked)
 }
 
-async fn create(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
-    let (description, tags) = request(spec);
+async fn create(
+    ops: &Ops,
+    spec: &JobSpec,
+    plan: &SetPlan,
+) -> Result<Vec<CreatedSnapshot>, Problem> {
+    let (description, asked) = request(spec, plan);
     let call = ops
         .session
-        .create_snapshots(&spec.instance, &description, &tags);
-    let detail = format!("all volumes of {}", spec.instance);
+        .create_snapshots(&spec.instance, &description, &asked);
+    let detail = if plan.left_out.is_empty() {
+        format!("all volumes of {}", spec.instance)
+    } else {
+        format!(
+            "volumes of {} without {}",
+            spec.instance,
+            plan.left_out_words()
+        )
+    };
     let made = ops
         .recorded(
             spec.job.as_str(),

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use crate::aws::session::Session;
 use crate::domain::ids::Scope;
 use crate::domain::problem::Problem;
+use crate::domain::set_plan::Tagging;
 use crate::jobs::journal::{Intent, Journal};
 use crate::recipe::chosen::Catalogue;
 use clock::Clock;
@@ -48,6 +49,8 @@ pub struct Ops {
     pub namespace: Arc<str>,
     /// The recipes that can be chosen.
     pub recipes: Catalogue,
+    /// What the configuration says of tags.
+    pub tagging: Arc<Tagging>,
     /// What this process has asked of instances whose thaw is in doubt.
     pub doubts: recover::Doubts,
 }

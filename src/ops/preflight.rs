@@ -2,7 +2,7 @@
 
 mod requirements;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::Ops;
 use super::lease;
@@ -17,7 +17,9 @@ use crate::domain::mode::{ChosenMode, is_of_the_role};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::refusal::Refusal;
+use crate::domain::set_plan::{self, SetOptions, SetPlan};
 use crate::domain::trace::Trace;
+use crate::domain::volume::Volume;
 use crate::recipe::events;
 
 pub(super) use requirements::credentials_last;
@@ -40,31 +42,75 @@ pub(super) async fn check(
     let mut instance = instance?;
     instance.agent = agent?;
     fit(&instance)?;
-    let tag_room = foresee(ops, spec, &instance).await?;
+    let set = set_plan(ops, &instance, &spec.set_options).await?;
+    requirements::credentials_last(ops, spec).await?;
     let dry_run = requirements::document(ops, spec, there?).await?;
     lease::claim(ops, spec).await?;
     let mut facts = PreflightFacts::of_attachments(&instance);
     if dry_run {
-        facts = look(ops, spec, &instance, waits).await?;
+        facts = look(ops, &told_of(spec, &set), &instance, waits).await?;
     }
-    facts.tag_room = tag_room;
     let mode = facts.mode.as_ref().map_or(spec.mode, |chosen| chosen.mode);
     if mode == Mode::Coordinated {
-        requirements::may_snapshot(ops, spec, &instance, waits).await?;
+        requirements::may_snapshot(ops, spec, &instance, &set, waits).await?;
     }
-    Ok(facts)
+    facts
+        .with_set(set, &spec.mounts)
+        .map_err(|(cause, mend)| not_so(&instance, cause, mend))
 }
 
-/// The part of [`check`] that EC2 and the session tell, and that sends the instance nothing: tags that leave room,
-/// credentials that outlive the freeze.
-async fn foresee(
+/// The plan of an instance's set, from its volumes as they are now. Where reading volumes is not allowed nothing is
+/// known of their tags, and all are in it but those that were named.
+///
+/// # Errors
+/// [`Kind::State`] for a plan that leaves nothing, or whatever EC2 answered.
+pub async fn set_plan(
     ops: &Ops,
-    spec: &JobSpec,
     instance: &Instance,
-) -> Result<BTreeMap<VolumeId, usize>, Problem> {
-    let tag_room = requirements::tag_room(ops, instance).await?;
-    requirements::credentials_last(ops, spec).await?;
-    Ok(tag_room)
+    options: &SetOptions,
+) -> Result<SetPlan, Problem> {
+    let ids: Vec<VolumeId> = instance.devices.iter().map(|d| d.volume.clone()).collect();
+    let volumes = if ids.is_empty() {
+        HashMap::new()
+    } else {
+        match ops.session.volumes_by_id(&ids).await {
+            Ok(volumes) => volumes,
+            Err(problem) if problem.kind == Kind::Denied => {
+                tracing::warn!(%problem, "the volumes' tags are unknown");
+                HashMap::new()
+            }
+            Err(problem) => return Err(problem),
+        }
+    };
+    set_plan_of(instance, &volumes, options)
+}
+
+/// The same from volumes that were read.
+///
+/// # Errors
+/// [`Kind::State`] for a plan that leaves nothing.
+pub fn set_plan_of(
+    instance: &Instance,
+    volumes: &HashMap<VolumeId, Volume>,
+    options: &SetOptions,
+) -> Result<SetPlan, Problem> {
+    set_plan::plan(instance, volumes, options)
+        .map_err(|(cause, mend)| not_so(instance, cause, mend))
+}
+
+fn not_so(instance: &Instance, cause: String, mend: String) -> Problem {
+    let what = format!("check {} ({})", instance.name(), instance.id);
+    Problem::new(Kind::State, what, cause, mend)
+}
+
+/// The job as its document is told of it in autonomous mode, where the instance makes the call.
+pub(super) fn told_of(spec: &JobSpec, set: &SetPlan) -> JobSpec {
+    let mut told = spec.clone();
+    let alone = spec.mode == Mode::Autonomous || spec.mode_is_open();
+    if alone && !spec.foreign {
+        told.parameters.extend(set.parameters());
+    }
+    told
 }
 
 /// What a job's preflight would say before it sends the instance anything, its document excepted ([`document`]).
@@ -72,14 +118,19 @@ async fn foresee(
 /// # Errors
 /// The first reason not to go on. Where the mode is open, that the console may not make the snapshots is one too: only
 /// the instance's dry run could tell whether its role may.
-pub async fn would_refuse(ops: &Ops, spec: &JobSpec, instance: &Instance) -> Result<(), Problem> {
+pub async fn would_refuse(
+    ops: &Ops,
+    spec: &JobSpec,
+    instance: &Instance,
+    set: &SetPlan,
+) -> Result<(), Problem> {
     fit(instance)?;
-    foresee(ops, spec, instance).await?;
+    requirements::credentials_last(ops, spec).await?;
     if spec.mode == Mode::Autonomous {
         return Ok(());
     }
     let waits = Waits::default();
-    let asked = requirements::may_snapshot(ops, spec, instance, &waits).await;
+    let asked = requirements::may_snapshot(ops, spec, instance, set, &waits).await;
     asked.map_err(|problem| match spec.mode_is_open() {
         false => problem,
         true => Problem {

@@ -229,7 +229,7 @@ async fn volumes_are_ready(
     facts: &PreflightFacts,
     waits: &Waits,
 ) -> Result<(), Problem> {
-    let volumes: Vec<VolumeId> = facts.volumes.iter().map(|v| v.volume.clone()).collect();
+    let volumes: Vec<VolumeId> = facts.in_set().map(|v| v.volume.clone()).collect();
     if volumes.is_empty() {
         return Ok(());
     }

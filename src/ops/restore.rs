@@ -28,7 +28,11 @@ const LOOKS: u32 = 1_200;
 /// Whatever reading answered, or what [`restore::plan`] refuses.
 pub async fn plan(ops: &Ops, request: &RestoreRequest) -> Result<RestorePlan, Problem> {
     let inventory = inventory::read(ops).await?;
-    let mut plan = restore::plan(request, &inventory, &run::new_id())?;
+    let mut request = request.clone();
+    request
+        .copy_tags
+        .extend(ops.tagging.copy_tags.iter().cloned());
+    let mut plan = restore::plan(&request, &inventory, &run::new_id())?;
     if let Some(set) = inventory.sets().iter().find(|set| set.job == plan.set) {
         // What only the journal has (files) is a help, not a condition: restoring must work without it.
         let job = ops

@@ -16,6 +16,7 @@ use crate::domain::machine::Job;
 use crate::domain::mode::{self, AskedMode, NoMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::{Limits, Next};
+use crate::domain::set_plan::SetOptions;
 use crate::recipe::chosen::Chosen;
 
 /// How long a job waits for somebody to hear why it waits.
@@ -42,6 +43,8 @@ pub struct RunOptions {
     pub freeze_root: bool,
     /// Parameters of the document that win over the recipe's.
     pub parameters: BTreeMap<String, String>,
+    /// Which volumes to leave out, and tags to add beside the configuration's.
+    pub set: SetOptions,
     /// How much at once, how often again, and which tag names groups.
     pub limits: Limits,
 }
@@ -84,6 +87,27 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
         let what = format!("choose a mode for {} ({})", instance.name(), instance.id);
         Problem::new(Kind::Usage, what, cause, mend)
     })?;
+    let set_options = ops.tagging.options(&options.set);
+    if options.freeze_root && set_options.exclude_root {
+        return Err(Problem::new(
+            Kind::Usage,
+            format!("plan the set of {} ({})", instance.name(), instance.id),
+            "/ is to be frozen, and its volume is to be left out of the set",
+            "leave --exclude-root or --freeze-root out",
+        ));
+    }
+    let tags = set_options.tags.0.len();
+    if tags > SetOptions::MOST_TAGS {
+        return Err(Problem::new(
+            Kind::Usage,
+            format!("plan the set of {} ({})", instance.name(), instance.id),
+            format!(
+                "{tags} tags are to be added, and a snapshot has room for {} beside freezeframe's own",
+                SetOptions::MOST_TAGS
+            ),
+            "add fewer with --set-tag and [snapshot.tags] of the configuration",
+        ));
+    }
     Ok(JobSpec {
         job: JobId::from_api(new_id()),
         run: options.run.clone(),
@@ -107,6 +131,7 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
             .filter(|group| !group.trim().is_empty())
             .map(str::to_owned),
         foreign: recipe.foreign,
+        set_options,
     })
 }
 

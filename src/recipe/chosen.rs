@@ -16,13 +16,14 @@ use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
 
 /// What every job gives its document itself (docs/line-protocol.md).
-const CONTRACT: [&str; 7] = [
+const CONTRACT: [&str; 8] = [
     "executionId",
     "command",
     "budgetSeconds",
     "mounts",
     "mode",
     "freezeRoot",
+    "leaveOut",
     "recipe",
 ];
 /// What Data Lifecycle Manager's contract gives: no more is sent to a document of somebody else's.

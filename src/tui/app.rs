@@ -35,6 +35,7 @@ use crate::domain::job::OnFailure;
 use crate::domain::mode::AskedMode;
 use crate::domain::problem::Problem;
 use crate::domain::retention::Policy;
+use crate::domain::set_plan::Tagging;
 use crate::recipe::chosen::Catalogue;
 
 /// A second `ctrl-c` within this time thaws and stops every job and leaves.
@@ -170,6 +171,13 @@ impl App {
         self.world.recipes = recipes;
         self.world.mode = mode;
         self.world.on_failure = on_failure;
+        self
+    }
+
+    /// The same console with what the configuration says of tags.
+    #[must_use]
+    pub fn tagging(mut self, tagging: Tagging) -> Self {
+        self.world.tagging = tagging;
         self
     }
 

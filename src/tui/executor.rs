@@ -475,6 +475,7 @@ async fn start_run(
         mounts: Vec::new(),
         freeze_root: request.freeze_root,
         parameters: std::collections::BTreeMap::new(),
+        set: Default::default(),
         limits,
     };
     let all = inventory::instances(ops).await?;

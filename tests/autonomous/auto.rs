@@ -110,7 +110,8 @@ async fn what_ec2_would_refuse_is_asked_before_anything_stands_still() {
             let instance = bench.instance("linux-mysql").await;
             let spec = spec_for(&bench.ops, &instance, &options).unwrap();
             // What is only looked at says the same.
-            let would = preflight::would_refuse(&bench.ops, &spec, &instance).await;
+            let set = preflight::set_plan(&bench.ops, &instance, &spec.set_options).await;
+            let would = preflight::would_refuse(&bench.ops, &spec, &instance, &set.unwrap()).await;
             if asked != AskedMode::Autonomous {
                 let problem = would.unwrap_err();
                 assert_eq!(problem.kind, Kind::Denied, "{problem:?}");

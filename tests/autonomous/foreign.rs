@@ -48,6 +48,7 @@ async fn on_document(bench: &Bench, name: &str, commands: &[&str], script: &str)
     JobSpec {
         document: name.to_owned(),
         foreign: true,
+        set_options: Default::default(),
         ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
     }
 }
@@ -342,6 +343,7 @@ async fn a_document_outside_the_contract_is_refused_with_what_it_lacks() {
         let spec = JobSpec {
             document: name.to_owned(),
             foreign: true,
+            set_options: Default::default(),
             ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
         };
         let view = bench.run(spec).await;

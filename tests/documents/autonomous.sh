@@ -46,6 +46,15 @@ test_auto_happy_path() {
     called_once && clean
 }
 
+# What is left out of the set is left out of the dry run too, which proves the very call that will be made.
+test_auto_leaves_volumes_and_tags_out() {
+    local out=root,tags,vol-0aaaaaaaaaaaaaaa2,vol-0aaaaaaaaaaaaaaa9
+    fake leave-out && outer
+    run $FS dry-run mode=autonomous leaveOut=$out && expect 0 || return 1
+    grep -q '^DRY CreateSnapshots .* missing=nothing$' "$F/log" || { fail "$(cat "$F/log")"; return 1; }
+    run $FS snapshot "executionId=$JOB1" leaveOut=$out && expect 0 && called_once && clean || return 1
+}
+
 test_auto_refusals_and_lost_answers_thaw_and_say_what_is_known() {
     local how want
     for how in 'refused snapshot-refused 403/UnauthorizedOperation' 'throttled snapshot-refused 503/RequestLimitExceeded' \
@@ -253,6 +262,8 @@ test_auto_aws_cli_where_curl_cannot_sign() {
     rc=$?
     [ "$(events '[.[] | select(.t=="snapshot") | .gib] | join(" ")')" = '9 10 11' ] || { fail "no snapshots told: $WHY"; rc=1; }
     called_once || rc=1
+    fake leave-out
+    [ $rc != 0 ] || { run $FS snapshot "executionId=$JOB2" leaveOut=root,tags,vol-0aaaaaaaaaaaaaaa2,vol-0aaaaaaaaaaaaaaa9 && expect 0 && called_once; } || rc=1
     fake refused
     [ $rc != 0 ] || { run $FS snapshot "executionId=$JOB1" && expect 201 snapshot-refused; } || rc=1
     mount --bind "$W/bin" /usr/local/bin

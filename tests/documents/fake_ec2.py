@@ -86,8 +86,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             missing.append("token")
         tags = {form[f"TagSpecification.1.Tag.{n}.Key"]: form[f"TagSpecification.1.Tag.{n}.Value"] for n in (1, 2, 3, 4) if f"TagSpecification.1.Tag.{n}.Key" in form}
         wanted = {"freezeframe:job", "freezeframe:level", "freezeframe:recipe", "freezeframe:instance"}
-        if set(tags) != wanted or tags["freezeframe:level"] != "pending" or form.get("CopyTagsFromSource") != "volume" \
-                or form.get("InstanceSpecification.ExcludeBootVolume") != "false" or form.get("InstanceSpecification.InstanceId") != "i-0123456789abcdef0":
+        left_out = "leave-out" in mode()
+        excluded = [value for name, value in sorted(form.items()) if name.startswith("InstanceSpecification.ExcludeDataVolumeId.")]
+        if set(tags) != wanted or tags["freezeframe:level"] != "pending" or form.get("CopyTagsFromSource") != (None if left_out else "volume") \
+                or excluded != (["vol-0aaaaaaaaaaaaaaa2", "vol-0aaaaaaaaaaaaaaa9"] if left_out else []) \
+                or form.get("InstanceSpecification.ExcludeBootVolume") != ("true" if left_out else "false") or form.get("InstanceSpecification.InstanceId") != "i-0123456789abcdef0":
             missing.append("form")
         dry = form.get("DryRun") == "true"
         self.note(f"{'DRY' if dry else 'CALL'} {form.get('Action')} {tags.get('freezeframe:job')} recipe={tags.get('freezeframe:recipe')} missing={','.join(missing) or 'nothing'}")

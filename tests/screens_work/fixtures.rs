@@ -8,7 +8,7 @@ use freezeframe::domain::level::Level;
 use freezeframe::domain::metrics::{Metric, Series};
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::domain::restore::{
-    ItemStatus, PlannedCall, Purpose, RestoreItem, RestorePlan, RestoreView, StepState,
+    ItemStatus, PlannedCall, Purpose, RestoreItem, RestorePlan, RestoreView, Source, StepState,
 };
 use freezeframe::domain::retention::{Decision, Fate, PlannedSnapshot, Policy, PrunePlan};
 use freezeframe::domain::tags::Tags;
@@ -302,6 +302,14 @@ pub fn restore_plan() -> RestorePlan {
             volume_type: "gp3".into(),
             iops: Some(3000),
             throughput: Some(125),
+            type_from: Source::SourceVolume,
+            iops_from: Source::SourceVolume,
+            throughput_from: Source::SourceVolume,
+            encrypted: false,
+            encrypt: false,
+            kms_key: None,
+            same_filesystems: Vec::new(),
+            tags_left_off: Vec::new(),
             device: "/dev/sdg".into(),
             mount: Some("/mnt/restore/sdf".into()),
             tags: Tags::default(),
@@ -322,6 +330,7 @@ pub fn restore_plan() -> RestorePlan {
             },
         ],
         warnings: vec!["InnoDB replays its redo log at the first start".into()],
+        notes: vec!["the copies carry the tag freezeframe:exclude".into()],
     }
 }
 

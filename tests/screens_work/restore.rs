@@ -42,12 +42,14 @@ fn a_target_is_checked_before_anything_is_asked() {
     insta::assert_snapshot!("restore_target_wrong_80x24", hands.screen(80, 24));
     let mut hands = at_target();
     assert_eq!(
-        hands.press("<Tab><Tab>/dev/sdf<Tab><Tab><Tab><Tab><Enter>"),
+        hands.press(&format!("<Tab><Tab>/dev/sdf{}<Enter>", "<Tab>".repeat(9))),
         [],
         "in use"
     );
     let mut hands = at_target();
-    let effects = hands.press("<Tab><Tab>/dev/sdh<Tab><Right><Tab>/x<Tab><Tab><Enter>");
+    let effects = hands.press(
+        "<Tab><Tab>/dev/sdh<Tab><Right><Tab>6000<Tab>400<Tab>alias/b<Tab>/x<Tab><Right><Tab><Right><Tab><Tab><Enter>",
+    );
     let [Effect::PlanRestore { request, .. }] = effects.as_slice() else {
         panic!("{effects:?}")
     };
@@ -56,6 +58,33 @@ fn a_target_is_checked_before_anything_is_asked() {
     assert_eq!(request.device.as_deref(), Some("/dev/sdh"));
     assert_eq!(request.volume_type.as_deref(), Some("gp3"));
     assert_eq!(request.mount_under.as_deref(), Some("/mnt/restore/x"));
+    assert_eq!((request.iops, request.throughput), (Some(6_000), Some(400)));
+    assert_eq!(request.kms_key.as_deref(), Some("alias/b"));
+    assert!(request.copy_all_tags && request.in_sets);
+    for (typed, words) in [
+        ("<Tab><Tab><Tab><Tab>many", "a number up to"),
+        ("<Tab><Tab><Tab><Tab><Tab>9999", "a number up to 2000"),
+        (
+            "<Tab><Tab><Tab><Tab><Tab><Tab>nonsense",
+            "key id, alias/NAME",
+        ),
+    ] {
+        let mut hands = at_target();
+        hands.press(typed);
+        let shown = hands.screen(120, 40);
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
+/// Esc goes back to where one came from; the list of one instance never widens to all by it.
+#[test]
+fn esc_in_the_list_of_sets_goes_back() {
+    let mut hands = Hands::loaded();
+    hands.press("/db-primary<Enter>ar");
+    assert!(hands.screen(80, 24).contains("Restore 1/4, db-primary"));
+    hands.press("<Esc>");
+    let shown = hands.screen(80, 24);
+    assert!(!shown.contains("point in time"), "{shown}");
 }
 
 #[test]
@@ -131,4 +160,30 @@ fn restore_keeps_the_form_when_planning_fails() {
     insta::assert_snapshot!("restore_planning_80x24", hands.screen(80, 24));
     restore_planned(&mut hands, Err(problem()));
     insta::assert_snapshot!("restore_no_plan_80x24", hands.screen(80, 24));
+}
+
+/// What a set will not hold, and a restored copy that it will, stand in the review of the run before it begins, and in the
+/// list of volumes.
+#[test]
+fn the_review_of_a_run_says_what_is_left_out_and_which_copies_go_in() {
+    let mut hands = Hands::loaded();
+    let mut volumes = crate::support::volumes();
+    volumes[1].tags.set("freezeframe:exclude", "");
+    volumes[0]
+        .tags
+        .set("freezeframe:restored-from", "snap-0b000000000000002");
+    hands.part(Part::Volumes(Ok(volumes)));
+    hands.press("/db-primary<Enter>as");
+    for (width, height) in [(80, 24), (120, 40)] {
+        let shown = hands.screen(width, height).replace(['│', '\n'], " ");
+        let words: Vec<&str> = shown.split_whitespace().collect();
+        let shown = words.join(" ");
+        for part in [
+            "! not in the set: vol-0a000000000000002",
+            "by its tag",
+            "restored copy",
+        ] {
+            assert!(shown.contains(part), "{width}: {part}: {shown}");
+        }
+    }
 }

@@ -134,6 +134,7 @@ impl Stage {
                     mounts: Vec::new(),
                     freeze_root: wish.freeze_root && wish.mode == Mode::Autonomous,
                     parameters: BTreeMap::new(),
+                    set: Default::default(),
                     limits: console.run.clone().unwrap_or_else(Limits::default),
                 };
                 let mut spec = spec_for(ops, instance, &options).map_err(|e| text(&e))?;
@@ -167,6 +168,7 @@ impl Stage {
             clock,
             namespace: Arc::from("Organization/Backup"),
             recipes: Catalogue::default(),
+            tagging: Default::default(),
             doubts: recover::Doubts::default(),
         })
     }

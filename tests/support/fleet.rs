@@ -69,6 +69,7 @@ pub async fn console(lab: &Lab) -> Result<Ops, Box<dyn Error>> {
         clock: Clock::virtual_from(noon()?),
         namespace: Arc::from("Organization/Backup"),
         recipes: freezeframe::recipe::chosen::Catalogue::default(),
+        tagging: Default::default(),
         doubts: freezeframe::ops::recover::Doubts::default(),
     })
 }
@@ -99,6 +100,7 @@ pub async fn specs(ops: &Ops, limits: &Limits, mode: Mode) -> Result<Vec<JobSpec
         mounts: Vec::new(),
         freeze_root: false,
         parameters: std::collections::BTreeMap::new(),
+        set: Default::default(),
         limits: limits.clone(),
     };
     let mut specs = Vec::new();

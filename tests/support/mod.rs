@@ -55,6 +55,7 @@ pub async fn bench_with(throttling: bool, key: &str) -> Bench {
         clock: Clock::virtual_from(noon()),
         namespace: Arc::from("Organization/Backup"),
         recipes: Catalogue::default(),
+        tagging: Default::default(),
         doubts: recover::Doubts::default(),
     };
     Bench { lab, runtime, ops }
@@ -153,6 +154,7 @@ pub fn options(budget_s: u32, on_failure: OnFailure) -> RunOptions {
         mounts: Vec::new(),
         freeze_root: false,
         parameters: std::collections::BTreeMap::new(),
+        set: Default::default(),
         limits: Limits::default(),
     }
 }

@@ -101,14 +101,29 @@ load_credentials() {
 
 say_prepared() { emit prepared "how=$HOW" "region=$REGION" "credentials_until=$UNTIL"; }
 
-# The console's own request: every volume, root included, and the tags by which the set is found.
+# The console's own request: every volume, root included, without those of leaveOut, and the tags by which the set is found. R_B: whether the root
+# volume stays out; R_C: what tags are copied from; R_O: the data volumes that stay out.
 request_body() {
-    BODY="Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=$INSTANCE&InstanceSpecification.ExcludeBootVolume=false"
-    BODY="$BODY&CopyTagsFromSource=volume&Description=freezeframe%20$RECIPE_NAME%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
-    BODY_N=0
+    R_B=false R_C=volume R_O='' BODY='' BN=0 P=$LEAVE_OUT,
+    while [ -n "$P" ]; do
+        case $P in
+        root,*) R_B=true ;;
+        tags,*) R_C='' ;;
+        vol-*)
+            BN=$((BN + 1))
+            BODY="$BODY&InstanceSpecification.ExcludeDataVolumeId.$BN=${P%%,*}"
+            # Volumes come last: the first of them begins the list.
+            R_O=${R_O:-${P%,}}
+            ;;
+        esac
+        P=${P#*,}
+    done
+    BODY="Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=$INSTANCE&InstanceSpecification.ExcludeBootVolume=$R_B$BODY"
+    BODY="$BODY${R_C:+&CopyTagsFromSource=$R_C}&Description=freezeframe%20$RECIPE_NAME%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
+    BN=0
     for P in "job=$JOB" level=pending "recipe=$RECIPE_NAME" "instance=$INSTANCE"; do
-        BODY_N=$((BODY_N + 1))
-        BODY="$BODY&TagSpecification.1.Tag.$BODY_N.Key=freezeframe%3A${P%%=*}&TagSpecification.1.Tag.$BODY_N.Value=${P#*=}"
+        BN=$((BN + 1))
+        BODY="$BODY&TagSpecification.1.Tag.$BN.Key=freezeframe%3A${P%%=*}&TagSpecification.1.Tag.$BN.Value=${P#*=}"
     done
 }
 
@@ -145,7 +160,7 @@ aws_cli() {
     AWS_ACCESS_KEY_ID=$KEY_ID AWS_SECRET_ACCESS_KEY=$KEY_SECRET AWS_SESSION_TOKEN=$KEY_TOKEN AWS_DEFAULT_REGION=$REGION AWS_REGION=$REGION \
         AWS_MAX_ATTEMPTS=1 AWS_RETRY_MODE=standard AWS_PAGER='' AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null HOME=/root \
         exec "$AWS" ec2 create-snapshots --endpoint-url "$ENDPOINT" --cli-connect-timeout 5 --cli-read-timeout "$1" \
-        --instance-specification "InstanceId=$INSTANCE,ExcludeBootVolume=false" --copy-tags-from-source volume \
+        --instance-specification "InstanceId=$INSTANCE,ExcludeBootVolume=$R_B${R_O:+,ExcludeDataVolumeIds=[$R_O]}" ${R_C:+--copy-tags-from-source "$R_C"} \
         --description "freezeframe $RECIPE_NAME of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
         --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE_NAME},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
 }

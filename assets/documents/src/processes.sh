@@ -12,6 +12,7 @@
 # Descriptors of the holder: 3 for a moment, 6 7 8 the writing ends of its gates, 9 the mutex. Recipes have 4 and 5.
 MODE='{{ mode }}'
 FREEZE_ROOT='{{ freezeRoot }}'
+LEAVE_OUT='{{ leaveOut }}'
 # The name of a recipe of the user's own that runs on this document; it is what the set is tagged with.
 RECIPE_NAME='{{ recipe }}'
 

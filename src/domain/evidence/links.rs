@@ -7,7 +7,7 @@ use crate::domain::ids::VolumeId;
 use crate::domain::job::{Link, Mode};
 use crate::domain::level::Level;
 use crate::domain::machine::{EnginePath, PreflightFacts, may_change};
-use crate::domain::text::visible;
+use crate::domain::text::{counted, visible};
 use crate::domain::trace::{Said, Trace, check_one, check_order};
 
 /// The lock's links; without them there is a freeze, but no quiesced application.
@@ -182,9 +182,15 @@ impl Sides<'_> {
                 n => return Err(format!("{volume} is in the answer {n} times")),
             }
         }
+        let out = match &self.preflight.set {
+            Some(set) if !set.left_out.is_empty() => {
+                format!("; not in the set: {}", set.left_out_words())
+            }
+            _ => String::new(),
+        };
         Ok(format!(
-            "{} volumes in one answer of {who}",
-            self.facts.snapshots.len()
+            "{} in one answer of {who}{out}",
+            counted(self.facts.snapshots.len(), "volume")
         ))
     }
 

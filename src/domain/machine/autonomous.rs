@@ -12,6 +12,7 @@ use crate::domain::ids::SnapshotId;
 use crate::domain::job::{Member, Mode, Phase};
 use crate::domain::level::Level;
 use crate::domain::problem::Problem;
+use crate::domain::set_plan::SetPlan;
 use crate::domain::trace::{Said, Trace};
 
 impl Job {
@@ -24,9 +25,16 @@ impl Job {
             .collect()
     }
 
-    /// How many snapshots a whole set has: one for each attached volume. 0 when preflight did not say.
+    /// How many snapshots a whole set has: one for each attached volume that is not left out. 0 when preflight did not
+    /// say.
     pub fn attached(&self) -> usize {
-        self.facts.as_ref().map_or(0, |f| f.volumes.len())
+        self.facts.as_ref().map_or(0, |f| f.in_set().count())
+    }
+
+    /// The plan of the set, once it is known.
+    pub fn set_plan(&self) -> Option<&SetPlan> {
+        let seen = self.facts.as_ref().and_then(|f| f.set.as_deref());
+        seen.or(self.planned.as_ref())
     }
 
     /// EC2 shows a set while the command is under way: then the instance is past its freeze, and it

@@ -1,12 +1,13 @@
 //! What preflight learned: which mounts will be frozen, on which volumes, and what else lies there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::VolumeId;
 use crate::domain::instance::Instance;
 use crate::domain::mode::{ChosenMode, is_of_the_role};
+use crate::domain::set_plan::SetPlan;
 use crate::domain::text::visible;
 use crate::domain::trace::{Said, Trace};
 
@@ -92,9 +93,9 @@ pub struct PreflightFacts {
     /// What else the database needs to come up again.
     #[serde(default)]
     pub paths: Vec<EnginePath>,
-    /// How many tags more than the job's own a snapshot of a volume may carry; unknown when missing.
+    /// Which volumes the set holds and which tags their snapshots get; unknown when missing.
     #[serde(default)]
-    pub tag_room: BTreeMap<VolumeId, usize>,
+    pub set: Option<Box<SetPlan>>,
     /// Who calls `CreateSnapshots`, where the dry run had to decide.
     #[serde(default)]
     pub mode: Option<Box<ChosenMode>>,
@@ -297,9 +298,105 @@ impl PreflightFacts {
         self.volumes.iter().any(|v| v.volume == *volume)
     }
 
-    /// Every volume under a covered mount.
+    /// Takes the plan of the set, unless it leaves out what the recipe needs in it.
+    ///
+    /// # Errors
+    /// Cause and mend: a filesystem that lies on volumes in the set and on others, one that was named to be frozen, a
+    /// directory of the database, or all that the recipe freezes would be left out.
+    pub fn with_set(mut self, set: SetPlan, named: &[String]) -> Result<Self, (String, String)> {
+        for mount in &self.covered {
+            let (out, within): (Vec<_>, Vec<_>) = mount
+                .volumes
+                .iter()
+                .map(|v| (v, set.leaves_out(v)))
+                .partition(|(_, out)| out.is_some());
+            let Some(out) = out.iter().find_map(|(_, out)| *out) else {
+                continue;
+            };
+            let place = visible(&mount.mount);
+            if let Some((other, _)) = within.first() {
+                return Err((
+                    format!(
+                        "{place} lies on {} ({}), which is left out of the set, and on {other}, which is in it",
+                        out.volume, out.by
+                    ),
+                    out.undo(),
+                ));
+            }
+            if named.contains(&mount.mount) {
+                return Err((
+                    format!(
+                        "{place} is named to be frozen, and {} under it is left out of the set ({})",
+                        out.volume, out.by
+                    ),
+                    out.undo(),
+                ));
+            }
+        }
+        let datadir = self.engine.iter().map(|e| ("data", e.datadir.as_str()));
+        let paths = self
+            .paths
+            .iter()
+            .map(|p| (p.what.as_str(), p.path.as_str()));
+        for (what, path) in datadir.chain(paths) {
+            let out = self.mount_of(path).iter().find_map(|v| set.leaves_out(v));
+            if let Some(out) = out {
+                return Err((
+                    format!(
+                        "the {} directory {} is on {}, which is left out of the set ({}): the set would not hold the \
+                         database",
+                        visible(what),
+                        visible(path),
+                        out.volume,
+                        out.by
+                    ),
+                    out.undo(),
+                ));
+            }
+        }
+        let had = !self.covered.is_empty();
+        self.set = Some(Box::new(set));
+        let covered = self.covered_volumes().is_empty();
+        let set = self.set.as_deref();
+        match set.and_then(|set| set.left_out.first()) {
+            Some(out) if had && covered => Err((
+                format!(
+                    "all that the recipe freezes is on volumes that are left out of the set: {}",
+                    set.map(SetPlan::left_out_words).unwrap_or_default()
+                ),
+                out.undo(),
+            )),
+            _ => Ok(self),
+        }
+    }
+
+    /// The volumes under the mount that a path lies on, as far as they are known.
+    fn mount_of(&self, path: &str) -> &[VolumeId] {
+        let covered = self.covered.iter().map(|m| (&m.mount, &m.volumes));
+        let others = self.uncovered.iter().map(|m| (&m.mount, &m.volumes));
+        covered
+            .chain(others)
+            .filter_map(|(mount, volumes)| Some((below(mount, path)?, volumes)))
+            .max_by_key(|(length, _)| *length)
+            .map_or(&[], |(_, volumes)| volumes.as_slice())
+    }
+
+    /// Whether a volume is left out of the set on purpose.
+    pub fn leaves_out(&self, volume: &VolumeId) -> bool {
+        self.set
+            .as_ref()
+            .is_some_and(|set| set.leaves_out(volume).is_some())
+    }
+
+    /// The attached volumes that the set is to hold.
+    pub fn in_set(&self) -> impl Iterator<Item = &AttachedVolume> {
+        self.volumes.iter().filter(|v| !self.leaves_out(&v.volume))
+    }
+
+    /// Every volume of the set under a covered mount.
     pub fn covered_volumes(&self) -> BTreeSet<&VolumeId> {
-        self.covered.iter().flat_map(|m| &m.volumes).collect()
+        let all = self.covered.iter().flat_map(|m| &m.volumes);
+        all.filter(|volume| !self.leaves_out(volume)).collect()
     }
 
     /// A mount on that volume that is not frozen and may change: then the volume's snapshot holds torn data as well.
@@ -327,21 +424,19 @@ impl PreflightFacts {
     /// Whether a directory lies on a covered mount: the mount with the longest matching path decides.
     /// A bind mount or subvolume of a covered filesystem is frozen with it.
     pub fn covers(&self, path: &str) -> bool {
-        let under = |mount: &str| -> Option<usize> {
-            let base = mount.trim_end_matches('/');
-            path.strip_prefix(base)
-                .filter(|rest| rest.is_empty() || rest.starts_with('/'))
-                .map(|_| base.len())
-        };
+        let under = |mount: &str| below(mount, path);
         let frozen = self.covered_volumes();
         let with_another = |m: &&UncoveredMount| {
             m.reason == SAME_FILESYSTEM
                 && !m.volumes.is_empty()
                 && m.volumes.iter().all(|v| frozen.contains(v))
         };
+        // What is frozen and not in the set covers nothing.
+        let out = |m: &&CoveredMount| m.volumes.iter().any(|v| self.leaves_out(v));
         let covered = self
             .covered
             .iter()
+            .filter(|m| !out(m))
             .map(|m| m.mount.as_str())
             .chain(
                 self.uncovered
@@ -355,10 +450,20 @@ impl PreflightFacts {
             .uncovered
             .iter()
             .filter(|m| !with_another(m))
-            .filter_map(|m| under(&m.mount))
+            .map(|m| &m.mount)
+            .chain(self.covered.iter().filter(out).map(|m| &m.mount))
+            .filter_map(|mount| under(mount))
             .max();
         covered.is_some() && covered > other
     }
+}
+
+/// How long a mount's path is, where the other path lies below it or is it.
+fn below(mount: &str, path: &str) -> Option<usize> {
+    let base = mount.trim_end_matches('/');
+    path.strip_prefix(base)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .map(|_| base.len())
 }
 
 /// What tells one disk from another in the names of attachments and of Xen's kernels: the letters after

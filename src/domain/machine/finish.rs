@@ -192,17 +192,17 @@ impl Job {
                 frozen_ms: self.evidence.window_ms.filter(|_| judged.covered),
                 set_size: self.judged.len(),
                 positions: self.position_tags(&judged.volume),
+                beside: self
+                    .set_plan()
+                    .map(|plan| plan.beside(&judged.volume, self.spec.mode))
+                    .unwrap_or_default(),
             })
             .collect()
     }
 
     /// Where the engine's logs stood, as tags: those that a tag can carry, if the snapshot has room.
     fn position_tags(&self, volume: &VolumeId) -> Vec<(String, String)> {
-        let room = self
-            .facts
-            .as_ref()
-            .and_then(|f| f.tag_room.get(volume).copied())
-            .unwrap_or(0);
+        let room = self.set_plan().map_or(0, |plan| plan.room(volume));
         tags::of_positions(&self.evidence.positions, room)
     }
 

@@ -40,6 +40,7 @@ pub(super) fn spec(on_failure: OnFailure) -> JobSpec {
         parameters: std::collections::BTreeMap::new(),
         group: None,
         foreign: false,
+        set_options: Default::default(),
     }
 }
 

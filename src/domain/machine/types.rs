@@ -10,6 +10,7 @@ use crate::domain::ids::{CommandId, SnapshotId, VolumeId};
 use crate::domain::label::{Label, Written};
 use crate::domain::metrics::Metric;
 use crate::domain::problem::Problem;
+use crate::domain::set_plan::SetPlan;
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +146,8 @@ pub enum Event {
     ReleaseSeen,
     /// Somebody thawed again after the job had given up, and the instance itself said that nothing is frozen.
     ThawProven,
+    /// The set is made by that plan: told where preflight could not tell it.
+    Planned(SetPlan),
     /// `CreateSnapshots` answered.
     SnapshotsAnswered(Result<Vec<CreatedSnapshot>, Problem>),
     /// `post-script` was sent, or not.

@@ -79,6 +79,15 @@ fn create(plan: &RestorePlan, n: usize, item: &RestoreItem) -> PlannedCall {
     if let Some(throughput) = item.throughput {
         words.extend(["--throughput".to_owned(), throughput.to_string()]);
     }
+    if let Some(key) = &item.kms_key {
+        words.extend([
+            "--encrypted".to_owned(),
+            "--kms-key-id".to_owned(),
+            key.clone(),
+        ]);
+    } else if item.encrypt {
+        words.push("--encrypted".to_owned());
+    }
     let tags: Vec<serde_json::Value> = item
         .tags
         .iter()
@@ -99,8 +108,12 @@ fn create(plan: &RestorePlan, n: usize, item: &RestoreItem) -> PlannedCall {
     PlannedCall {
         operation: "CreateVolume".to_owned(),
         words: format!(
-            "make a {} volume of {} GiB in {} from {}",
-            item.volume_type, item.size_gib, item.zone, item.snapshot
+            "make a volume of {} GiB in {} from {}: {}, {}",
+            item.size_gib,
+            item.zone,
+            item.snapshot,
+            item.performance(),
+            item.encryption()
         ),
         cli: format!("VOLUME_{n}=$({})", line.join(" ")),
     }

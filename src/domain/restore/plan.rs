@@ -1,7 +1,11 @@
 //! From a request and a reading to a plan, or to the reason why there is none.
 
+use chrono::{DateTime, Utc};
+
 use super::device::Free;
-use super::{Purpose, RestoreItem, RestorePlan, RestoreRequest, calls};
+use super::{
+    Purpose, RestoreItem, RestorePlan, RestoreRequest, calls, copy_tags, performance, twins,
+};
 use crate::domain::ids::SnapshotId;
 use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::inventory::Inventory;
@@ -10,7 +14,6 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof;
 use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::tags::{MAX_TAGS, RESTORE, RESTORED_FROM, Tags};
 
 const WHAT: &str = "plan the restore";
 
@@ -52,9 +55,14 @@ pub fn plan(
         ));
     }
     let mount_under = mount_under(request, target)?;
+    if let Some(key) = &request.kms_key {
+        kms_key(key, inventory.scope.region.as_str())
+            .map_err(|(cause, mend)| refuse(Kind::Usage, cause, mend))?;
+    }
     let members = members(request, inventory, &set)?;
     let mut free = Free::of(target);
-    let mut items = Vec::new();
+    let mut items: Vec<RestoreItem> = Vec::new();
+    let mut warnings = warnings(&set, target, &members);
     for member in &members {
         let device = match (&request.device, items.is_empty()) {
             (Some(name), true) => free.take(name).map_err(|cause| {
@@ -72,16 +80,19 @@ pub fn plan(
                 )
             })?,
         };
-        items.push(item(
-            request,
-            inventory,
+        let place = Place {
             target,
-            member,
             device,
             mount_under,
+            taken: set.started,
             id,
-        )?);
+        };
+        let item = item(request, inventory, member, place, &mut warnings)?;
+        items.push(item);
     }
+    let mut left_off: Vec<String> = items.iter().flat_map(|i| i.tags_left_off.clone()).collect();
+    left_off.sort();
+    left_off.dedup();
     let mut plan = RestorePlan {
         id: id.to_owned(),
         scope: inventory.scope.clone(),
@@ -90,7 +101,8 @@ pub fn plan(
         point_in_time: set.started,
         target: target.id.clone(),
         target_name: target.name().to_owned(),
-        warnings: warnings(&set, target, &members, inventory),
+        warnings,
+        notes: copy_tags::notes(request, &left_off),
         items,
         calls: Vec::new(),
     };
@@ -100,6 +112,49 @@ pub fn plan(
 
 fn refuse(kind: Kind, cause: impl AsRef<str>, mend: impl AsRef<str>) -> Problem {
     Problem::new(kind, WHAT, cause, mend)
+}
+
+/// Whether a key's name may be one; EC2 itself looks only after its answer, and then the volume just vanishes.
+///
+/// # Errors
+/// Cause and mend.
+pub fn kms_key(key: &str, region: &str) -> Result<(), (String, String)> {
+    let mend = "name a key id, alias/NAME, or the ARN of a key or alias of this region";
+    let fits = |text: &str| {
+        !text.is_empty()
+            && text.len() <= 256
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_/:".contains(&b))
+    };
+    let refused = |why: &str| Err((format!("`{key}` is no KMS key: {why}"), mend.to_owned()));
+    if !fits(key) {
+        return refused("it has characters that no key has");
+    }
+    let (of_region, name) = match key.strip_prefix("arn:") {
+        None => (None, key),
+        Some(rest) => match rest.split(':').collect::<Vec<_>>().as_slice() {
+            [_, "kms", of, _, name] => (Some(*of), *name),
+            _ => return refused("the ARN is not one of KMS"),
+        },
+    };
+    if of_region.is_some_and(|of| of != region) {
+        return refused(&format!("it is not of {region}"));
+    }
+    let id = name.strip_prefix("key/").unwrap_or(name);
+    let hex = |c: char| c.is_ascii_hexdigit() || c == '-';
+    let is_id = id.len() == 36 && id.chars().all(hex)
+        || id
+            .strip_prefix("mrk-")
+            .is_some_and(|d| d.len() == 32 && d.chars().all(hex));
+    let is_alias = name
+        .strip_prefix("alias/")
+        .is_some_and(|alias| !alias.is_empty());
+    if is_alias || is_id || (of_region.is_some() && name.starts_with("key/")) {
+        Ok(())
+    } else {
+        refused("neither an id, an alias nor an ARN")
+    }
 }
 
 /// The directory to mount under, when mounting is asked for and possible.
@@ -249,102 +304,52 @@ pub fn is_root_device(device: &str, instance: Option<&Instance>) -> bool {
     }
 }
 
+/// Where one copy goes, and as part of what.
+struct Place<'a> {
+    target: &'a Instance,
+    device: String,
+    mount_under: Option<&'a str>,
+    taken: DateTime<Utc>,
+    id: &'a str,
+}
+
 fn item(
     request: &RestoreRequest,
     inventory: &Inventory,
-    target: &Instance,
     member: &Snapshot,
-    device: String,
-    mount_under: Option<&str>,
-    id: &str,
+    place: Place<'_>,
+    warnings: &mut Vec<String>,
 ) -> Result<RestoreItem, Problem> {
     let source = inventory.volume(&member.volume);
-    let volume_type = request
-        .volume_type
-        .clone()
-        .or_else(|| source.map(|v| v.volume_type.clone()))
-        .unwrap_or_else(|| "gp3".to_owned());
-    // What was provisioned for another type means nothing for this one.
-    let same = source.filter(|v| v.volume_type == volume_type);
-    let (iops, throughput) = performance(
-        &volume_type,
-        member.volume_gib,
-        same.and_then(|v| v.iops),
-        same.and_then(|v| v.throughput),
-    )
-    .map_err(|(cause, mend)| refuse(Kind::Usage, format!("{}: {cause}", member.id), mend))?;
-    let name = device.trim_start_matches("/dev/");
+    let made = performance::of(request, member, source)
+        .map_err(|(cause, mend)| refuse(Kind::Usage, format!("{}: {cause}", member.id), mend))?;
+    let same_filesystems = twins::of(inventory, place.target, member);
+    warnings.extend(twins::warning(member, &same_filesystems, place.target));
+    warnings.extend(made.notes);
+    let (tags, tags_left_off) = copy_tags::of(request, member, place.taken, place.id);
+    let name = place.device.trim_start_matches("/dev/");
     Ok(RestoreItem {
         snapshot: member.id.clone(),
         source: member.volume.clone(),
         level: member.borne_level().unwrap_or(Level::Pending),
         size_gib: member.volume_gib,
-        zone: target.zone.clone(),
-        volume_type,
-        iops,
-        throughput,
-        mount: mount_under.map(|under| format!("{under}/{name}")),
-        tags: tags(member, id),
-        client_token: token(id, member.id.as_str()),
-        device,
+        zone: place.target.zone.clone(),
+        volume_type: made.volume_type,
+        iops: made.iops,
+        throughput: made.throughput,
+        type_from: made.type_from,
+        iops_from: made.iops_from,
+        throughput_from: made.throughput_from,
+        encrypted: member.encrypted || request.encrypted || request.kms_key.is_some(),
+        encrypt: request.kms_key.is_some() || (request.encrypted && !member.encrypted),
+        kms_key: request.kms_key.clone(),
+        same_filesystems,
+        tags_left_off,
+        mount: place.mount_under.map(|under| format!("{under}/{name}")),
+        tags,
+        client_token: token(place.id, member.id.as_str()),
+        device: place.device,
     })
-}
-
-/// IOPS and throughput (MiB/s) to ask for.
-type Performance = (Option<u32>, Option<u32>);
-
-/// IOPS and throughput to ask for, by the rules of the type (aws-facts 5.1); else cause and mend.
-fn performance(
-    volume_type: &str,
-    gib: u32,
-    iops: Option<u32>,
-    throughput: Option<u32>,
-) -> Result<Performance, (String, &'static str)> {
-    let use_gp3 = "use gp3";
-    let (least, most) = match volume_type {
-        "gp3" => (1, 65_536),
-        "gp2" => (1, 16_384),
-        "io1" => (4, 16_384),
-        "io2" => (4, 65_536),
-        "st1" | "sc1" => (125, 16_384),
-        "standard" => (1, 1_024),
-        other => {
-            return Err((
-                format!("`{other}` is no volume type"),
-                "choose gp3, gp2, io1, io2, st1, sc1 or standard",
-            ));
-        }
-    };
-    if !(least..=most).contains(&gib) {
-        return Err((
-            format!("{volume_type} holds {least} to {most} GiB, the snapshot has {gib}"),
-            use_gp3,
-        ));
-    }
-    match volume_type {
-        "gp3" => Ok((iops, throughput)),
-        "io1" | "io2" if iops.is_some() => Ok((iops, None)),
-        "io1" | "io2" => Err((
-            format!(
-                "{volume_type} needs provisioned IOPS, and the source volume has none to take over"
-            ),
-            "use gp3, and modify the volume afterwards",
-        )),
-        _ => Ok((None, None)),
-    }
-}
-
-/// The parent's own tags, without those that speak of the snapshot, and ours.
-fn tags(member: &Snapshot, id: &str) -> Tags {
-    let mut tags: Tags = member
-        .tags
-        .copyable()
-        .filter(|(key, _)| !key.starts_with("freezeframe:"))
-        .take(MAX_TAGS - 2)
-        .collect();
-    tags.set(RESTORED_FROM, member.id.as_str());
-    tags.set(RESTORE, id);
-    tags
 }
 
 /// At most 64 ASCII characters, the same for the same restore and snapshot.
@@ -353,12 +358,7 @@ fn token(id: &str, snapshot: &str) -> String {
     format!("ff-{id}-{snapshot}").chars().take(64).collect()
 }
 
-fn warnings(
-    set: &SnapshotSet,
-    target: &Instance,
-    members: &[&Snapshot],
-    inventory: &Inventory,
-) -> Vec<String> {
+fn warnings(set: &SnapshotSet, target: &Instance, members: &[&Snapshot]) -> Vec<String> {
     let mut warnings = Vec::new();
     for member in members {
         let level = member.borne_level().unwrap_or(Level::Pending);
@@ -368,24 +368,6 @@ fn warnings(
                 None => level.to_string(),
             };
             warnings.push(format!("{} is not proven consistent ({worth})", member.id));
-        }
-        if member
-            .tags
-            .copyable()
-            .filter(|(k, _)| !k.starts_with("freezeframe:"))
-            .count()
-            > MAX_TAGS - 2
-        {
-            warnings.push(format!(
-                "{} has more tags than a volume may have; the last are left out",
-                member.id
-            ));
-        }
-        if is_root(inventory, set, member) {
-            warnings.push(format!(
-                "{} is a root volume; its copy has the same UUID and label, so a reboot of an instance that also has the original may boot from either: detach the copy before",
-                member.id
-            ));
         }
     }
     if set.instance.as_ref() != Some(&target.id) {

@@ -1,17 +1,14 @@
-//! What must be so before the instance itself is asked: room for tags, credentials that last, a document
+//! What must be so before the instance itself is asked: credentials that last, a document
 //! that is what it should be.
-
-use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::ssm::DocumentFacts;
-use crate::domain::ids::VolumeId;
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, Mode};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::tags;
+use crate::domain::set_plan::SetPlan;
 use crate::domain::trace::{Said, Trace};
 use crate::ops::waits::Waits;
 use crate::ops::{Ops, backup};
@@ -19,51 +16,6 @@ use crate::recipe::{contract, document as documents};
 
 /// What a job may take beside its budget until the thaw is confirmed, in seconds.
 const BESIDE_BUDGET_S: i64 = 120;
-
-/// How many further tags a snapshot of each volume may carry: it gets the volume's own and ours
-/// (aws-facts 4.2). Where reading volumes is not allowed, nothing is known.
-///
-/// # Errors
-/// [`Kind::State`] for a volume whose tags leave no room for ours: `CreateSnapshots` or the label would be
-/// refused.
-pub(super) async fn tag_room(
-    ops: &Ops,
-    instance: &Instance,
-) -> Result<BTreeMap<VolumeId, usize>, Problem> {
-    let ids: Vec<VolumeId> = instance.devices.iter().map(|d| d.volume.clone()).collect();
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let volumes = match ops.session.volumes_by_id(&ids).await {
-        Ok(volumes) => volumes,
-        Err(problem) if problem.kind == Kind::Denied => {
-            tracing::warn!(%problem, "whether tags have room is unknown");
-            return Ok(BTreeMap::new());
-        }
-        Err(problem) => return Err(problem),
-    };
-    let mut room = BTreeMap::new();
-    for (id, volume) in volumes {
-        let own = volume.tags.copyable().count();
-        let Some(left) = tags::MAX_TAGS.checked_sub(own + tags::OF_A_JOB) else {
-            return Err(Problem::new(
-                Kind::State,
-                format!("check {}", instance.id),
-                format!(
-                    "{id} has {own} tags; its snapshot would carry them beside {} of the job's, and {} is the most",
-                    tags::OF_A_JOB,
-                    tags::MAX_TAGS
-                ),
-                format!(
-                    "remove tags from {id} until it has no more than {}",
-                    tags::MAX_TAGS - tags::OF_A_JOB
-                ),
-            ));
-        };
-        room.insert(id, left);
-    }
-    Ok(room)
-}
 
 /// The console's own credentials outlive the freeze, if they say when they end.
 ///
@@ -129,16 +81,17 @@ pub(super) async fn may_snapshot(
     ops: &Ops,
     spec: &JobSpec,
     instance: &Instance,
+    set: &SetPlan,
     waits: &Waits,
 ) -> Result<(), Problem> {
-    let (description, tags) = backup::request(spec);
+    let (description, call) = backup::request(spec, set);
     let kind = kind(spec, instance);
     let mut tried = 0;
     loop {
         tried += 1;
         let token = waits.token(ops.session.pace(), Bucket::CreateSnapshots);
         let session = &ops.session;
-        let asked = session.may_create_snapshots(token, &instance.id, &description, &tags, &kind);
+        let asked = session.may_create_snapshots(token, &instance.id, &description, &call, &kind);
         match asked.await {
             Err(problem) if problem.kind == Kind::Throttled && tried < ASKED => {}
             Err(problem) if problem.kind == Kind::Denied => {

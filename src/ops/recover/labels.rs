@@ -72,7 +72,15 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
             .judged
             .iter()
             .any(|j| j.snapshot == snapshot.id && j.covered);
-        let room = tags::MAX_TAGS.saturating_sub(snapshot.tags.copyable().count() + 3);
+        let beside = view
+            .set_plan
+            .as_ref()
+            .map(|plan| plan.beside(&snapshot.volume, view.spec.mode))
+            .unwrap_or_default();
+        let known = |key: &str| snapshot.tags.get(key).is_some();
+        let more = beside.iter().filter(|(key, _)| !known(key)).count();
+        // Beside the three that come with a label.
+        let room = tags::MAX_TAGS.saturating_sub(snapshot.tags.copyable().count() + more + 3);
         owed.push(Label {
             snapshot: snapshot.id.clone(),
             volume: snapshot.volume.clone(),
@@ -86,8 +94,9 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
             reason,
             frozen_ms: proof.window_ms.filter(|_| covered),
             set_size: set.len(),
-            // Those that a tag can carry, if there is room beside the three that come with a label.
+            // Those that a tag can carry, if there is room.
             positions: tags::of_positions(&proof.report.positions, room),
+            beside,
         });
     }
     view.owed_labels = owed;
@@ -272,6 +281,7 @@ fn failed(snapshot: &Snapshot, set_size: usize) -> Label {
         frozen_ms: None,
         set_size,
         positions: Vec::new(),
+        beside: tags::Tags::default(),
     }
 }
 

@@ -213,13 +213,27 @@ async fn facts(
         Err(problem) => return Err(problem),
     };
     match PreflightFacts::from_dry_run(&events::parse(&look.stdout), &instance) {
-        Ok(facts) => Ok(Some(facts)),
+        Ok(facts) => Ok(with_plan(facts, view)),
         Err(why) => {
             tracing::warn!(
                 why,
                 "the dry run's output does not fit the instance any more"
             );
             Ok(None)
+        }
+    }
+}
+
+/// With the plan of the set that is on record. A dry run that says anew what must not be left out proves nothing.
+fn with_plan(facts: PreflightFacts, view: &JobView) -> Option<PreflightFacts> {
+    let Some(plan) = &view.set_plan else {
+        return Some(facts);
+    };
+    match facts.with_set(plan.clone(), &view.spec.mounts) {
+        Ok(facts) => Some(facts),
+        Err((why, _)) => {
+            tracing::warn!(why, "the dry run does not fit the plan of the set");
+            None
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::domain::problem::Problem;
 use crate::domain::proof::{self, MemberProof};
 use crate::domain::retention::Policy;
 use crate::domain::set::{self, SnapshotSet};
+use crate::domain::set_plan::{self, SetOptions, Tagging};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
 use crate::domain::volume::Volume;
@@ -108,6 +109,8 @@ pub struct World {
     pub on_failure: OnFailure,
     /// Who is to call `CreateSnapshots`, unless a person says another.
     pub mode: AskedMode,
+    /// What the configuration says of tags.
+    pub tagging: Tagging,
     /// Retention policies of the configuration, by name.
     pub policies: BTreeMap<String, Policy>,
     /// Who we are.
@@ -169,6 +172,22 @@ impl World {
     /// The jobs, empty while nothing was read.
     pub fn jobs(&self) -> &[JobView] {
         self.jobs.data.as_deref().unwrap_or_default()
+    }
+
+    /// What is known beforehand of an instance's next set that a person should know: volumes that are left out, tags that
+    /// are left off, restored copies that are still attached. Nothing while the volumes were not read.
+    pub fn set_notes(&self, id: &InstanceId) -> Vec<String> {
+        let (Some(instance), Some(volumes)) = (self.instance(id), &self.volumes.data) else {
+            return Vec::new();
+        };
+        let attached = |v: &&Volume| instance.devices.iter().any(|d| d.volume == v.id);
+        let known = volumes.iter().filter(attached);
+        let known = known.map(|v| (v.id.clone(), v.clone())).collect();
+        let options = self.tagging.options(&SetOptions::default());
+        match set_plan::plan(instance, &known, &options) {
+            Ok(plan) => plan.notes(),
+            Err((cause, _)) => vec![cause],
+        }
     }
 
     /// The instance of that id.

@@ -18,6 +18,7 @@ use crate::domain::naming;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof;
 use crate::domain::restore::{RestorePlan, RestoreView, is_root_device};
+use crate::domain::text::counted;
 use crate::tui::action::Action;
 use crate::tui::app::world::Remembered;
 use crate::tui::message::Message;
@@ -190,7 +191,7 @@ fn question(plan: &RestorePlan, cx: &Cx<'_>) -> Question {
         .iter()
         .filter(|item| item.mount.is_some())
         .count();
-    let lines = vec![
+    let mut lines = vec![
         (
             format!(
                 "{made} created and attached to {}",
@@ -205,6 +206,21 @@ fn question(plan: &RestorePlan, cx: &Cx<'_>) -> Question {
         ),
         ("originals are untouched".to_owned(), Role::Ok),
     ];
+    let same: Vec<&str> = plan
+        .items
+        .iter()
+        .flat_map(|item| &item.same_filesystems)
+        .map(|twin| twin.volume.as_str())
+        .collect();
+    if !same.is_empty() {
+        lines.push((
+            format!(
+                "the same filesystem UUIDs are there already, on {}: mount the copies by their devices, not by UUID or LABEL",
+                same.join(", ")
+            ),
+            Role::Warn,
+        ));
+    }
     let choices = vec![
         Choice::safe("Do nothing"),
         Choice::guarded("Restore", vec![Request::RunRestore(Box::new(plan.clone()))]),
@@ -463,6 +479,9 @@ impl Screen for Restore {
 fn copy(plan: &RestorePlan) -> Reaction {
     Reaction::Done(vec![
         Request::Copy(words::cli(plan)),
-        Request::Say(format!("copied {} AWS CLI lines", plan.calls.len())),
+        Request::Say(format!(
+            "copied {}",
+            counted(plan.calls.len(), "AWS CLI line")
+        )),
     ])
 }

@@ -331,7 +331,9 @@ impl SnapshotDialog {
         // What a choice overrides is seen first.
         let overrides = |id: &InstanceId| {
             let instance = cx.world.instance(id);
-            instance.is_some_and(|i| !self.overridden(i, cx.world).is_empty())
+            instance.is_some_and(|i| {
+                !self.overridden(i, cx.world).is_empty() || !cx.world.set_notes(&i.id).is_empty()
+            })
         };
         rows.sort_by_cached_key(|(id, reason)| {
             let refused = reason.is_some();
@@ -388,7 +390,10 @@ impl SnapshotDialog {
                 out.push(Line::from(std::mem::take(&mut head)));
             }
             let instance = cx.world.instance(id).filter(|_| runs);
-            for words in instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world)) {
+            let overridden = instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world));
+            // What is left out of its set, what is left off its snapshots, restored copies that it holds.
+            let noted = instance.map_or_else(Vec::new, |i| cx.world.set_notes(&i.id));
+            for words in overridden.into_iter().chain(noted) {
                 let parts = text::wrap(&words, cells.saturating_sub(4));
                 for (n, part) in parts.into_iter().enumerate() {
                     let mark = if n == 0 { "!" } else { " " };

@@ -10,6 +10,7 @@ use super::list::{List, Listed, Words, reaction};
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::InstanceId;
+use crate::domain::tags::{EXCLUDE, RESTORED_FROM};
 use crate::domain::volume::Volume;
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
@@ -118,6 +119,7 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
                 role,
             )
         }
+        None if volume.is_excluded() => Cell::styled("left out by tag", Role::Muted),
         None if read => Cell::styled("none", Role::Warn),
         None => Cell::styled("…", Role::Muted),
     };
@@ -184,6 +186,16 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
     }
     if let Some(snapshot) = &volume.from_snapshot {
         out.push(Entry::pair("Made from", snapshot.as_str()));
+    }
+    if volume.is_excluded() {
+        out.push(Entry::Pair(
+            "Sets".into(),
+            format!("left out of every set by its tag {EXCLUDE}"),
+            Role::Warn,
+        ));
+    }
+    if let Some(from) = volume.tags.get(RESTORED_FROM) {
+        out.push(Entry::pair("Restored from", from));
     }
     out.push(Entry::Section(format!(
         "Attachments ({})",

@@ -6,6 +6,8 @@ use super::*;
 use crate::domain::evidence::Told;
 use crate::domain::ids::VolumeId;
 use crate::domain::job::Verdict;
+use crate::domain::set_plan::{SetMember, SetPlan};
+use crate::domain::tags::Tags;
 
 fn spec_of(on_failure: OnFailure) -> JobSpec {
     JobSpec {
@@ -524,9 +526,19 @@ fn renumbered(line: &str, seq: usize) -> String {
 #[test]
 fn positions_become_tags_only_where_there_is_room() {
     let mut facts = facts();
-    facts
-        .tag_room
-        .insert(VolumeId::from_api("vol-00000000000000002"), 1);
+    facts.set = Some(Box::new(SetPlan {
+        members: vec![SetMember {
+            volume: VolumeId::from_api("vol-00000000000000002"),
+            device: "/dev/sdf".into(),
+            restored_from: None,
+            record: None,
+            tags: Tags::default(),
+            left_off: Vec::new(),
+            room: 1,
+        }],
+        copies_tags: true,
+        ..SetPlan::default()
+    }));
     let mut s = Story::of(spec_of(OnFailure::Skip));
     s.tell(Event::Start);
     s.tell(Event::Preflight(Ok(facts)));

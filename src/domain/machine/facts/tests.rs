@@ -157,3 +157,102 @@ fn what_lies_on_no_block_device_or_was_not_searched_is_not_covered() {
     assert_eq!(covered, [false, false, true]);
     assert!(facts.unfrozen_neighbour(&volume(2)).is_none());
 }
+
+/// A set that leaves volumes out on purpose: root and what is frozen for nobody lower nothing; what the recipe must have in
+/// it is refused with the reason.
+#[test]
+fn a_set_never_leaves_out_what_its_level_speaks_of() {
+    use crate::domain::set_plan::{LeftOut, LeftOutBy};
+    let facts = || {
+        let mut facts = attached(&[
+            (1, "/dev/sda1"),
+            (2, "/dev/sdf"),
+            (3, "/dev/sdg"),
+            (4, "/dev/sdh"),
+        ]);
+        let said = trace(&[
+            mount("/", "xvda1", false),
+            mount("/var/lib/mysql", "xvdf", true),
+            mount("/mnt/copy", "xvdg", true),
+        ]);
+        facts.take(&said).unwrap();
+        facts.covered.push(CoveredMount {
+            mount: "/striped".into(),
+            fs: "xfs".into(),
+            volumes: vec![volume(2), volume(4)],
+        });
+        facts.engine = Some(Engine {
+            name: "mysql".into(),
+            version: "8".into(),
+            datadir: "/var/lib/mysql/data".into(),
+            replica: false,
+        });
+        facts
+    };
+    let without = |out: &[u32]| SetPlan {
+        left_out: out
+            .iter()
+            .map(|n| LeftOut {
+                volume: volume(*n),
+                device: format!("/dev/{n}"),
+                is_root: *n == 1,
+                by: if *n == 1 {
+                    LeftOutBy::Root
+                } else {
+                    LeftOutBy::Tag
+                },
+            })
+            .collect(),
+        ..SetPlan::default()
+    };
+    let of = |out: &[u32], named: &[String]| facts().with_set(without(out), named);
+    let root = of(&[1], &[]).unwrap();
+    assert!(root.covers("/var/lib/mysql/data"));
+    assert_eq!(
+        (root.in_set().count(), root.covered_volumes().len()),
+        (3, 3)
+    );
+    // A copy beside the data is frozen with all else, and covers nothing.
+    let copy = of(&[3], &[]).unwrap();
+    assert!(copy.covers("/var/lib/mysql/data") && !copy.covers("/mnt/copy/data"));
+    assert!(!copy.covered_volumes().contains(&volume(3)));
+    for (out, named, words) in [
+        (
+            &[3][..],
+            &["/mnt/copy".to_owned()][..],
+            "/mnt/copy is named to be frozen",
+        ),
+        (
+            &[2, 4],
+            &[],
+            "the data directory /var/lib/mysql/data is on vol-00000002, which is left out",
+        ),
+        (
+            &[4],
+            &[],
+            "/striped lies on vol-00000004 (by its tag freezeframe:exclude), which is left out of the set, and on vol-00000002",
+        ),
+    ] {
+        let (why, undo) = of(out, named).unwrap_err();
+        assert!(why.contains(words), "{why}");
+        assert!(
+            undo.contains("remove the tag freezeframe:exclude from vol-"),
+            "{undo}"
+        );
+    }
+    let mut plain = facts();
+    plain.engine = None;
+    let (why, _) = plain.with_set(without(&[2, 3, 4]), &[]).unwrap_err();
+    assert!(why.contains("all that the recipe freezes"), "{why}");
+    // The write-ahead log is as good as the data.
+    let mut log = facts();
+    log.paths = vec![EnginePath {
+        what: "binlog".into(),
+        path: "/mnt/copy/binlog".into(),
+    }];
+    let (why, _) = log.with_set(without(&[3]), &[]).unwrap_err();
+    assert!(
+        why.contains("the binlog directory /mnt/copy/binlog"),
+        "{why}"
+    );
+}

@@ -220,17 +220,30 @@ impl Play<'_> {
             ("freezeframe:recipe", named),
             ("freezeframe:instance", instance),
         ];
+        let left_out: Vec<&str> = self.parameter("leaveOut").split(',').collect();
+        let boot = if left_out.contains(&"root") {
+            "true"
+        } else {
+            "false"
+        };
         let mut form: Vec<(String, &str)> = [
             ("Action", "CreateSnapshots"),
             ("Version", "2016-11-15"),
             ("InstanceSpecification.InstanceId", instance.as_str()),
-            ("InstanceSpecification.ExcludeBootVolume", "false"),
-            ("CopyTagsFromSource", "volume"),
+            ("InstanceSpecification.ExcludeBootVolume", boot),
             ("Description", description.as_str()),
             ("TagSpecification.1.ResourceType", "snapshot"),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        if !left_out.contains(&"tags") {
+            form.push(("CopyTagsFromSource".to_owned(), "volume"));
+        }
+        let volumes = left_out.iter().filter(|word| word.starts_with("vol-"));
+        for (n, volume) in volumes.enumerate() {
+            let name = format!("InstanceSpecification.ExcludeDataVolumeId.{}", n + 1);
+            form.push((name, volume));
+        }
         for (n, (key, value)) in tags.into_iter().enumerate() {
             let name = format!("TagSpecification.1.Tag.{}", n + 1);
             form.push((format!("{name}.Key"), key));

@@ -95,7 +95,8 @@ impl Choose {
         }
         match action {
             Action::Filter => true,
-            Action::Back | Action::Leave => self.narrow.is_active() || self.instance.is_some(),
+            // Without a filter they go back to where one came from: the list never widens by them.
+            Action::Back | Action::Leave => self.narrow.is_active(),
             _ => !self.rows.is_empty() && TableState::handles(action, false),
         }
     }
@@ -109,11 +110,7 @@ impl Choose {
         match action {
             Action::Filter => self.narrow.begin(),
             Action::Back | Action::Leave => {
-                if self.narrow.is_active() {
-                    self.narrow.clear();
-                } else {
-                    self.instance = None;
-                }
+                self.narrow.clear();
                 self.arrange(cx);
             }
             _ => {
@@ -148,7 +145,7 @@ impl Choose {
         }
         match &self.instance {
             Some(id) => format!(
-                "there is no set of {} to restore from; take a snapshot in Fleet (1), or Esc for all sets",
+                "there is no set of {} to restore from; take a snapshot in Fleet (1)",
                 cx.world.named(id)
             ),
             None => "there is no set to restore from; take a snapshot in Fleet (1)".to_owned(),

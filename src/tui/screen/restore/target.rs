@@ -2,7 +2,7 @@
 
 use crate::domain::ids::JobId;
 use crate::domain::instance::{Instance, Platform};
-use crate::domain::restore::RestoreRequest;
+use crate::domain::restore::{RestoreRequest, TYPES, kms_key};
 use crate::domain::text::is_hostile;
 use crate::tui::screen::Cx;
 use crate::tui::widget::form::{Field, Focus, Form};
@@ -10,10 +10,16 @@ use crate::tui::widget::form::{Field, Focus, Form};
 const TARGET: usize = 0;
 const DEVICE: usize = 1;
 const TYPE: usize = 2;
-const MOUNT: usize = 3;
+const IOPS: usize = 3;
+const THROUGHPUT: usize = 4;
+const KEY: usize = 5;
+const MOUNT: usize = 6;
+const TAGS: usize = 7;
+const IN_SETS: usize = 8;
 /// Button that goes back.
 pub const BACK: usize = 0;
-const TYPES: [&str; 6] = ["same", "gp3", "gp2", "io2", "st1", "sc1"];
+/// Before the types of EBS: what the source volume has, or had.
+const SAME: &str = "same";
 
 /// The form for one set.
 pub struct Target {
@@ -39,8 +45,27 @@ impl Target {
         let fields = vec![
             Field::text("target (id or name)", id),
             Field::text("device (empty: free)", ""),
-            Field::choice("volume type", TYPES.map(str::to_owned).to_vec()),
+            Field::choice(
+                "volume type",
+                std::iter::once(SAME)
+                    .chain(TYPES)
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            Field::text("IOPS (empty: same)", ""),
+            Field::text("MiB/s (empty: same)", ""),
+            Field::text("KMS key (empty: same)", ""),
             Field::text("mount in (empty: no)", mount),
+            Field::choice(
+                "tags of the source",
+                ["none of them", "copy all"].map(str::to_owned).to_vec(),
+            ),
+            Field::choice(
+                "later sets",
+                ["leave the copies out", "take them along"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
         ];
         let mut form = Form::new(
             fields,
@@ -66,6 +91,14 @@ impl Target {
         if let Err(error) = device(self.form.value(DEVICE), target) {
             errors.push((DEVICE, error));
         }
+        for (field, most) in [(IOPS, 256_000), (THROUGHPUT, 2_000)] {
+            if let Err(error) = number(self.form.value(field), most) {
+                errors.push((field, error));
+            }
+        }
+        if let Err(error) = key(self.form.value(KEY), target) {
+            errors.push((KEY, error));
+        }
         if let Err(error) = mount(self.form.value(MOUNT), target) {
             errors.push((MOUNT, error));
         }
@@ -80,19 +113,45 @@ impl Target {
         let target = target(self.form.value(TARGET), cx)?;
         let device = device(self.form.value(DEVICE), Some(target))?;
         let mount_under = mount(self.form.value(MOUNT), Some(target))?;
-        let chosen = self.form.chosen(TYPE);
-        let volume_type = TYPES
-            .get(chosen)
-            .filter(|_| chosen > 0)
-            .map(|t| (*t).to_owned());
+        let volume_type = self.form.chosen(TYPE).checked_sub(1);
+        let volume_type = volume_type.and_then(|at| TYPES.get(at));
         Ok(RestoreRequest {
-            set: self.set.clone(),
-            only: Vec::new(),
-            target: target.id.clone(),
             device,
-            volume_type,
+            volume_type: volume_type.map(|t| (*t).to_owned()),
+            iops: number(self.form.value(IOPS), 256_000)?,
+            throughput: number(self.form.value(THROUGHPUT), 2_000)?,
+            kms_key: key(self.form.value(KEY), Some(target))?,
+            copy_all_tags: self.form.chosen(TAGS) == 1,
+            in_sets: self.form.chosen(IN_SETS) == 1,
             mount_under,
+            ..RestoreRequest::new(self.set.clone(), target.id.clone())
         })
+    }
+}
+
+/// A number that EBS may take; what fits the type and the size the plan says.
+fn number(typed: &str, most: u32) -> Result<Option<u32>, String> {
+    let typed = typed.trim();
+    if typed.is_empty() {
+        return Ok(None);
+    }
+    match typed.parse::<u32>() {
+        Ok(n) if (1..=most).contains(&n) => Ok(Some(n)),
+        _ => Err(format!("a number up to {most}")),
+    }
+}
+
+/// A KMS key of the target's region.
+fn key(typed: &str, target: Option<&Instance>) -> Result<Option<String>, String> {
+    let typed = typed.trim();
+    if typed.is_empty() {
+        return Ok(None);
+    }
+    match target {
+        Some(target) => kms_key(typed, target.scope.region.as_str())
+            .map(|()| Some(typed.to_owned()))
+            .map_err(|_| "key id, alias/NAME or ARN".to_owned()),
+        None => Ok(Some(typed.to_owned())),
     }
 }
 

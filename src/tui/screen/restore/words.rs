@@ -5,7 +5,7 @@ use ratatui::text::{Line, Span};
 use crate::config::theme::Role;
 use crate::domain::naming;
 use crate::domain::restore::{RestorePlan, RestoreView, StepState};
-use crate::domain::text::visible;
+use crate::domain::text::{counted, visible};
 use crate::tui::screen::Cx;
 use crate::tui::style;
 use crate::tui::widget::{lane, text};
@@ -21,11 +21,7 @@ fn wrapped(words: &str, width: usize, indent: &str, role: Role, cx: &Cx<'_>) -> 
 
 /// `1 volume`, `2 volumes`.
 pub fn volumes(n: usize) -> String {
-    if n == 1 {
-        "1 volume".to_owned()
-    } else {
-        format!("{n} volumes")
-    }
+    counted(n, "volume")
 }
 
 /// A line for a shell, with a prompt.
@@ -66,6 +62,9 @@ pub fn plan(plan: &RestorePlan, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>>
     for warning in &plan.warnings {
         lines.extend(wrapped(&format!("▲ {warning}"), width, "", Role::Warn, cx));
     }
+    for note in &plan.notes {
+        lines.extend(wrapped(note, width, "", Role::Muted, cx));
+    }
     lines.push(Line::default());
     for item in &plan.items {
         let (symbol, level, role) = style::level(Some(item.level));
@@ -89,6 +88,12 @@ pub fn plan(plan: &RestorePlan, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>>
             role,
             cx,
         ));
+        let name = item
+            .tags
+            .name()
+            .map_or(String::new(), |name| format!("\"{}\"; ", visible(name)));
+        let made = format!("{name}{}, {}", item.performance(), item.encryption());
+        lines.extend(wrapped(&made, width, INDENT, Role::Muted, cx));
     }
     lines.push(Line::default());
     for (n, call) in plan.calls.iter().enumerate() {
