@@ -5,7 +5,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::domain::filter::RowKind;
 use crate::domain::ids::{JobId, SnapshotId, VolumeId};
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::OnFailure;
+use crate::domain::mode::AskedMode;
 use crate::domain::restore;
 use crate::domain::retention::{Age, TagPair};
 use crate::domain::set_plan::SetOptions;
@@ -192,11 +193,11 @@ pub struct SnapshotArgs {
     /// SSM document instead of a recipe, anybody's that keeps Data Lifecycle Manager's pre/post script contract
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
     pub document: Option<String>,
-    /// Who calls CreateSnapshots: coordinated (this console) or autonomous (the instance, with its own role);
-    /// the default is the configuration's
-    #[arg(long, value_parser = one_of::<Mode>(&["coordinated", "autonomous"]))]
-    pub mode: Option<Mode>,
-    /// Freeze / too, last in and first out; autonomous mode only
+    /// Who calls CreateSnapshots: autonomous (the instance, with its own role), coordinated (this console), or auto,
+    /// the instance where its dry run proves that its role may; the default is the configuration's, which is auto
+    #[arg(long, value_parser = one_of::<AskedMode>(&["auto", "coordinated", "autonomous"]))]
+    pub mode: Option<AskedMode>,
+    /// Freeze / too, last in and first out; an instance that cannot take its snapshots itself is refused
     #[arg(long)]
     pub freeze_root: bool,
     /// Parameter of the document, NAME=VALUE, instead of the recipe's; may be repeated
@@ -553,7 +554,7 @@ mod tests {
             "x=a=b",
         ])
         .unwrap();
-        assert_eq!(given.mode, Some(Mode::Autonomous));
+        assert_eq!(given.mode, Some(AskedMode::Autonomous));
         assert!(given.freeze_root && given.stop);
         assert_eq!(given.parameter[1], ("x".to_owned(), "a=b".to_owned()));
         assert!(args(&["--mode", "both"]).is_none());

@@ -418,8 +418,7 @@ async fn thawed(ops: &Ops, mut view: JobView) -> JobView {
     asks(&view);
     match recover::thaw_now(ops, &view).await {
         Ok(()) => {
-            view.thaw_uncertain = false;
-            view.frozen_since = None;
+            view.thawed();
         }
         Err(problem) => {
             view.thaw_uncertain = true;

@@ -2,20 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::args::{Global, Listing};
 use super::output::{Out, Table, note, with_id};
 use super::{exit, printed};
 use crate::domain::filter::{Filter, Key, OfInstance};
+use crate::domain::held::Held;
 use crate::domain::ids::{InstanceId, JobId, Scope};
 use crate::domain::instance::Instance;
+use crate::domain::job::JobView;
 use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::set;
 use crate::domain::snapshot::{self, Snapshot};
 use crate::ops::owner::{Driver, driver};
 use crate::ops::{Ops, inventory};
+
+/// Jobs of the journal that are listed, or looked through.
+const HISTORY: u32 = 10_000;
 
 pub(super) async fn run(
     ops: &Ops,
@@ -36,6 +42,8 @@ pub(super) async fn run(
     let (rows, head, cells): (Vec<Value>, Vec<&'static str>, Vec<&'static str>) = match what {
         Listing::Instances => {
             let rows = inventory::instances(ops).await?;
+            let jobs = ops.journal.jobs(Some(ops.scope()), HISTORY)?;
+            let now = ops.clock.now();
             let proven = if filter.asks_for(Key::Level) {
                 proven(ops).await?
             } else {
@@ -45,9 +53,14 @@ pub(super) async fn run(
                 .iter()
                 .filter(|i| filter.matches_instance(i, proven.get(&i.id).copied()));
             (
-                rows.map(|i| with_id(i, &i.state)).collect(),
+                rows.map(|i| {
+                    let there = jobs.iter().filter(|job| job.spec.instance == i.id);
+                    let held = there.map(JobView::held).fold(Held::Nothing, Held::worse);
+                    with_held(with_id(i, &i.state), held, now)
+                })
+                .collect(),
                 vec![
-                    "INSTANCE", "NAME", "STATE", "PLATFORM", "ZONE", "AGENT", "RECIPE",
+                    "INSTANCE", "NAME", "STATE", "PLATFORM", "ZONE", "AGENT", "RECIPE", "FROZEN",
                 ],
                 vec![
                     "id",
@@ -57,6 +70,7 @@ pub(super) async fn run(
                     "zone",
                     "agent.status",
                     "tags.ConsistentSnapshot",
+                    "held.short",
                 ],
             )
         }
@@ -178,7 +192,8 @@ pub(super) async fn run(
             )
         }
         Listing::Jobs => {
-            let rows = ops.journal.jobs(Some(ops.scope()), 10_000)?;
+            let rows = ops.journal.jobs(Some(ops.scope()), HISTORY)?;
+            let now = ops.clock.now();
             // What nobody drives any more is said so: it is not under way, whatever its phase.
             let left: Vec<_> = ops
                 .journal
@@ -201,7 +216,7 @@ pub(super) async fn run(
                         map.insert("id".to_owned(), serde_json::json!(j.spec.job));
                         map.insert("started".to_owned(), serde_json::json!(j.started()));
                     }
-                    value
+                    with_held(value, j.held(), now)
                 })
                 .collect(),
                 vec![
@@ -210,7 +225,9 @@ pub(super) async fn run(
                     "INSTANCE",
                     "NAME",
                     "RECIPE",
+                    "MODE",
                     "STATE",
+                    "FROZEN",
                     "VERDICT",
                     "WINDOW MS",
                 ],
@@ -220,7 +237,9 @@ pub(super) async fn run(
                     "instance",
                     "instance_name",
                     "recipe",
+                    "mode",
                     "state",
+                    "held.short",
                     "verdict",
                     "freeze_window_ms",
                 ],
@@ -300,6 +319,19 @@ pub(super) async fn run(
         ops.session.elsewhere().iter().for_each(|why| note(why));
     }
     Ok(if empty { exit::NOTHING } else { exit::OK })
+}
+
+/// The same with what is held there: `is`, `since`, and for people `short` and `words`.
+fn with_held(mut row: Value, held: Held, now: DateTime<Utc>) -> Value {
+    let mut told = serde_json::json!(held);
+    if let Value::Object(map) = &mut told {
+        map.insert("short".to_owned(), held.short(now).into());
+        map.insert("words".to_owned(), held.words(now).into());
+    }
+    if let Value::Object(map) = &mut row {
+        map.insert("held".to_owned(), told);
+    }
+    row
 }
 
 /// The instances by their ids; looked up only when they are asked for.

@@ -93,7 +93,7 @@ impl Account {
         };
         let mut value = json!({
             "source": "journal", "summary": summary, "broken": broken.map(|l| &l.name),
-            "mode": job.spec.mode, "document": job.spec.document, "budget_s": job.spec.budget_s,
+            "mode": job.spec.mode, "mode_reason": job.spec.mode_reason, "document": job.spec.document, "budget_s": job.spec.budget_s,
             "verdict": job.verdict, "thaw_uncertain": job.thaw_uncertain, "error": job.error,
         });
         if let (Value::Object(map), Value::Object(report)) = (&mut value, json!(job.evidence)) {

@@ -11,7 +11,8 @@ use super::places::{Places, place};
 use super::recipes::{self, Recipe};
 use super::theme::Theme;
 use super::variables::Variables;
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::OnFailure;
+use crate::domain::mode::AskedMode;
 use crate::domain::nearest::nearest;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
@@ -75,7 +76,7 @@ pub struct Snapshot {
     /// What to do when quiescing fails.
     pub on_failure: OnFailure,
     /// Who calls `CreateSnapshots`.
-    pub mode: Mode,
+    pub mode: AskedMode,
     /// Tags that every snapshot gets.
     pub tags: BTreeMap<String, String>,
     /// Keys of the volumes' tags that snapshots keep first where there is no room for all.
@@ -134,7 +135,7 @@ impl Default for Snapshot {
         Self {
             budget_seconds: 30,
             on_failure: OnFailure::Skip,
-            mode: Mode::Coordinated,
+            mode: AskedMode::Auto,
             tags: BTreeMap::new(),
             keep_tags: Vec::new(),
         }
@@ -821,7 +822,7 @@ pub(super) mod tests {
         let config = layered(None, &Overrides::default(), &modes, None).unwrap();
         assert_eq!(
             (config.snapshot.mode, config.run.at_once),
-            (Mode::Autonomous, 3)
+            (AskedMode::Autonomous, 3)
         );
     }
 

@@ -30,6 +30,8 @@ pub(super) fn spec(on_failure: OnFailure) -> JobSpec {
         recipe: "linux-mysql".into(),
         document: "freezeframe-linux-mysql".into(),
         mode: Mode::Coordinated,
+        asked_mode: None,
+        mode_reason: None,
         budget_s: 30,
         on_failure,
         mounts: Vec::new(),

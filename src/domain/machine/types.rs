@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::facts::PreflightFacts;
+use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, SnapshotId, VolumeId};
 use crate::domain::label::{Label, Written};
 use crate::domain::metrics::Metric;
@@ -138,6 +139,8 @@ pub enum Event {
     Preflight(Result<PreflightFacts, Problem>),
     /// The command that freezes was sent, or not: `pre-script`, or `snapshot` in autonomous mode.
     PreSent(Result<CommandId, Problem>),
+    /// Systems Manager says that the command that freezes has not ended, and how far it is.
+    PreDelivery(Delivery),
     /// The command that freezes ended.
     PreEnded(CommandOutcome),
     /// Autonomous mode: EC2 shows a set with the job's tag while `snapshot` is under way.

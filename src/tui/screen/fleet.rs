@@ -20,6 +20,7 @@ use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::style::{age, ago, level, moment};
 use crate::tui::widget::details::{Details, Entry};
+use crate::tui::widget::held;
 use crate::tui::widget::table::{Cell, Column};
 
 const COLUMNS: &[Column] = &[
@@ -173,7 +174,7 @@ fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
         Cell::styled(instance.agent.word(), agent_role),
         recipe,
         Cell::new(instance.devices.len().to_string()),
-        proven,
+        held::cell(cx.world, &instance.id, cx.now).unwrap_or(proven),
     ]
 }
 
@@ -192,6 +193,9 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
         Entry::pair("Type", &*instance.instance_type),
         Entry::pair("Zone", &*instance.zone),
     ];
+    if let Some((words, role)) = held::sentence(world, &instance.id, cx.now) {
+        out.insert(1, Entry::Pair("Frozen".into(), words, role));
+    }
     if let Some(at) = instance.launched {
         out.push(Entry::pair(
             "Launched",

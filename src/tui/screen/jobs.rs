@@ -22,6 +22,7 @@ use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::naming;
 use crate::tui::action::Action;
+use crate::tui::app::world::Driver;
 use crate::tui::widget::dialog::pane;
 use crate::tui::widget::filter_line::{self, FilterLine};
 use crate::tui::widget::scroll::Scroll;
@@ -166,11 +167,7 @@ impl Jobs {
             frame.render_widget(Line::styled(gone, cx.styles.get(Role::Muted)), inner);
             return;
         };
-        let lines = details::lines(
-            &describe::entries(job, cx.world.is_own(job), cx.now),
-            usize::from(inner.width),
-            cx,
-        );
+        let lines = details::lines(&describe::entries(job, cx), usize::from(inner.width), cx);
         open.scroll.view(frame, inner, lines);
         open.scroll.tell(frame, area, cx.styles);
     }
@@ -231,7 +228,7 @@ impl Jobs {
 /// What the lanes and keys mean.
 const EXPLAINED: &[&str] = &[
     "Lanes stand with what needs somebody first: ! a thaw that nobody could confirm, ✘ failing, ❄ frozen now with \
-     its share of the budget, ▶ at work, · waiting; below them what is over.",
+     its share of the budget, or what may be: the command that freezes was sent, and no proof came that nothing is frozen; ▶ at work, · waiting; below them what is over.",
     "A job that holds a lock or a freeze is thawed and stopped by one key; elsewhere it asks first, and always where \
      another process drives the job: the instance is thawed under that process.",
 ];
@@ -256,7 +253,7 @@ fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
         (Phase::Done, Some(Verdict::Failed)) if live => Rank::Failing,
         (Phase::Done, Some(Verdict::Failed)) if fresh => Rank::Failed,
         (Phase::Done, _) => Rank::Over,
-        _ if lane::is_frozen(job) => Rank::Frozen,
+        _ if job.held().is_something() => Rank::Frozen,
         _ if fails => Rank::Failing,
         (Phase::Queued, _) => Rank::Queued,
         _ => Rank::Running,
@@ -265,18 +262,20 @@ fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
 
 /// Whether the job may hold a lock or a freeze now.
 fn holds(job: &JobView) -> bool {
-    (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
+    job.held().is_something() || (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
 }
 
 /// Whether there is something to stop. Of others' jobs only what may be frozen can be thawed; what they only wait for
-/// ends by itself, and what runs in the lab of another process is out of reach.
+/// ends by itself, what this console settles is being thawed, and what runs in the lab of another process is out of
+/// reach.
 fn can_be_stopped(job: &JobView, cx: &Cx<'_>) -> bool {
-    if cx.world.is_own(job) {
-        return job.phase != Phase::Done;
+    match cx.world.driver(job) {
+        Driver::Here => return job.phase != Phase::Done,
+        Driver::SettledHere | Driver::OutOfReach => return false,
+        Driver::Another | Driver::Nobody => {}
     }
     let may_hold = (Phase::Preflight..=Phase::Thawing).contains(&job.phase);
-    let open = may_hold || (job.thaw_uncertain && job.phase != Phase::Done);
-    open && !cx.world.is_out_of_reach(job)
+    may_hold || (job.thaw_uncertain && job.phase != Phase::Done)
 }
 
 impl Screen for Jobs {
@@ -377,9 +376,9 @@ impl Screen for Jobs {
             }
             Action::CopyId => Reaction::ask(Request::Copy(id.to_string())),
             // Somebody else may want it to run.
-            Action::CancelJob if !cx.world.is_own(job) => {
-                Reaction::ask(Request::Open(Box::new(questions::cancel_of_another(job))))
-            }
+            Action::CancelJob if !cx.world.is_own(job) => Reaction::ask(Request::Open(Box::new(
+                questions::cancel_of_another(job, cx),
+            ))),
             // Where something is held there is no time for questions. Elsewhere there is.
             Action::CancelJob if holds(job) => Reaction::Done(vec![
                 Request::CancelJob(id),

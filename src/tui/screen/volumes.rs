@@ -17,6 +17,7 @@ use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::style::{age, ago, level, moment};
 use crate::tui::widget::details::{Details, Entry};
+use crate::tui::widget::held;
 use crate::tui::widget::table::{Cell, Column};
 
 const COLUMNS: &[Column] = &[
@@ -130,6 +131,11 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
         None if read => Cell::styled("none", Role::Warn),
         None => Cell::styled("…", Role::Muted),
     };
+    // A freeze stops whoever writes to any of the instance's volumes, in the end.
+    let held = volume
+        .attachments
+        .iter()
+        .find_map(|a| held::cell(cx.world, &a.instance, cx.now));
     let count = match backups {
         Some(all) => all.count.to_string(),
         None if read => "0".to_owned(),
@@ -152,7 +158,7 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
             Cell::new(places)
         },
         Cell::new(count),
-        newest,
+        held.unwrap_or(newest),
     ]
 }
 

@@ -5,6 +5,7 @@ pub mod dialog;
 pub mod evidence;
 pub mod form;
 pub mod header;
+pub mod held;
 pub mod table;
 pub mod text;
 
