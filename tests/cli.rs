@@ -8,6 +8,8 @@
 
 #[path = "cli/doubts.rs"]
 mod doubts;
+#[path = "cli/filters.rs"]
+mod filters;
 #[path = "cli/lab.rs"]
 mod lab;
 #[path = "cli/mistakes.rs"]
@@ -566,6 +568,8 @@ fn a_lower_verdict_says_which_link_broke_and_what_to_do() {
             "--faults",
             plan.to_str().unwrap(),
             "snapshot",
+            "--mode",
+            "coordinated",
             "--tag",
             "Name=shop-db-1",
         ],
@@ -833,7 +837,9 @@ fn the_host_that_took_a_set_tells_its_evidence_and_another_host_does_not_pretend
     let evidence = &here["evidence"];
     assert_eq!(evidence["source"], "journal", "{here}");
     assert_eq!(evidence["summary"], "held");
-    assert_eq!(evidence["mode"], "coordinated");
+    assert_eq!(evidence["mode"], "autonomous");
+    let why = evidence["mode_reason"].as_str().unwrap();
+    assert!(why.contains("role"), "{why}");
     assert_eq!(here["level"], "application");
     let links = evidence["links"].as_array().unwrap();
     let sentences = evidence["sentences"].as_array().unwrap();

@@ -287,6 +287,7 @@ impl World {
                     snapshot: snapshot(n),
                     state: "completed".into(),
                     percent: 100,
+                    full_bytes: None,
                 }];
                 console.ways.push(answer(Event::Progress(done)));
             }

@@ -80,7 +80,8 @@ fn throttled(lab: &Lab) -> usize {
 }
 
 fn calls(lab: &Lab, action: &str) -> usize {
-    lab.calls().iter().filter(|c| c.action == action).count()
+    let made = |c: &&freezeframe::lab::CallRecord| c.action == action && !c.dry_run;
+    lab.calls().iter().filter(made).count()
 }
 
 /// A stretch of time.

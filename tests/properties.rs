@@ -40,6 +40,8 @@ fn new_job(on_failure: OnFailure, mode: Mode, foreign: bool) -> Job {
         recipe: "linux-filesystem".into(),
         document: "freezeframe-linux-filesystem".into(),
         mode,
+        asked_mode: None,
+        mode_reason: None,
         budget_s: 30,
         on_failure,
         mounts: Vec::new(),
@@ -272,6 +274,7 @@ fn event() -> impl Strategy<Value = Event> {
             snapshot: made()[0].snapshot.clone(),
             state: state.to_owned(),
             percent,
+            full_bytes: None,
         }])),
         2 => unit().prop_map(Event::Published),
         2 => timer().prop_map(Event::TimedOut),
@@ -307,6 +310,7 @@ fn good_way() -> Vec<Event> {
             snapshot: made()[0].snapshot.clone(),
             state: "completed".into(),
             percent: 100,
+            full_bytes: None,
         }]),
         Event::Published(Ok(())),
     ]
@@ -657,6 +661,21 @@ proptest! {
             }
             asked.extend(effects);
             job = after;
+            // p28: told from the sending of what freezes on, and no longer than nobody has proven its thaw.
+            let view = job.view();
+            let held = view.held().is_something();
+            match view.phase {
+                Phase::Quiescing if mode == Mode::Coordinated => {
+                    // What was certainly not taken is told as a failure of that phase.
+                    let failed = view.phases.last().is_some_and(|p| p.failed);
+                    prop_assert!(held || failed, "{view:?}");
+                }
+                // The one command may have ended and told its thaw: its set is looked for.
+                Phase::Quiescing | Phase::Frozen | Phase::Snapshotting | Phase::Thawing => {
+                    prop_assert!(held || view.frozen_since.is_none(), "{view:?}");
+                }
+                _ => prop_assert_eq!(held, view.thaw_uncertain, "{:?}", view),
+            }
         }
         let count = |wanted: &Effect| asked.iter().filter(|e| *e == wanted).count();
         let view = job.view();

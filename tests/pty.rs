@@ -193,6 +193,7 @@ fn filter_mark_snapshot_watch_verdict_quit() {
         [
             "preflight",
             "quiescing",
+            "MAY BE FROZEN",
             "FROZEN",
             "frozen",
             "snapshotting",

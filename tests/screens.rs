@@ -10,6 +10,8 @@ macro_rules! shows {
 
 #[path = "screens/claims.rs"]
 mod claims;
+#[path = "screens/filters.rs"]
+mod filters;
 #[path = "screens/flows.rs"]
 mod flows;
 #[path = "screens/keys.rs"]
@@ -132,9 +134,9 @@ fn menu_and_snapshot_dialog() {
     hands.press("s");
     shows!("snapshot_dialog", hands);
     insta::assert_snapshot!("snapshot_dialog_40x10", hands.screen(40, 10));
-    hands.press("<Tab><Tab><Tab>00");
+    hands.press("<Tab><Tab><Tab><Tab>00");
     insta::assert_snapshot!("snapshot_dialog_bad_budget_80x24", hands.screen(80, 24));
-    hands.press("<BackTab><Right><Tab> ");
+    hands.press("<BackTab><BackTab><Right><Right><Tab> ");
     shows!("snapshot_dialog_root", hands);
     for (width, height) in [(1, 1), (5, 4), (20, 8), (80, 12)] {
         hands.screen(width, height);

@@ -15,6 +15,8 @@ mod fixtures;
 mod fuzz;
 #[path = "screens_work/hands.rs"]
 mod hands;
+#[path = "screens_work/held.rs"]
+mod held;
 #[path = "screens_work/jobs.rs"]
 mod jobs;
 #[path = "screens_work/metrics.rs"]

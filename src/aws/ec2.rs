@@ -47,6 +47,30 @@ fn specification(kind: sdk::ResourceType, tags: &Tags) -> sdk::TagSpecification 
         .build()
 }
 
+/// The one request that makes a set: every volume of the instance, root included, the volumes' own tags and these.
+fn create_snapshots(
+    client: &aws_sdk_ec2::Client,
+    instance: &InstanceId,
+    description: &str,
+    call: &CreateCall,
+) -> aws_sdk_ec2::operation::create_snapshots::builders::CreateSnapshotsFluentBuilder {
+    client
+        .create_snapshots()
+        .instance_specification(
+            sdk::InstanceSpecification::builder()
+                .instance_id(instance.as_str())
+                .exclude_boot_volume(call.exclude_root)
+                .set_exclude_data_volume_ids(
+                    Some(call.exclude_data.iter().map(ToString::to_string).collect())
+                        .filter(|ids: &Vec<String>| !ids.is_empty()),
+                )
+                .build(),
+        )
+        .description(description)
+        .set_copy_tags_from_source(call.copy_tags.then_some(sdk::CopyTagsFromSource::Volume))
+        .tag_specifications(specification(sdk::ResourceType::Snapshot, &call.tags))
+}
+
 impl Session {
     fn where_(&self, what: &str) -> String {
         format!("{what} of {}", self.scope())
@@ -357,25 +381,11 @@ impl Session {
         call: &CreateCall,
     ) -> Result<Vec<(SnapshotId, VolumeId, u32)>, Problem> {
         let what = format!("create snapshots of {instance}");
-        let out = self
-            .ec2_once
-            .create_snapshots()
-            .instance_specification(
-                sdk::InstanceSpecification::builder()
-                    .instance_id(instance.as_str())
-                    .exclude_boot_volume(call.exclude_root)
-                    .set_exclude_data_volume_ids(
-                        Some(call.exclude_data.iter().map(ToString::to_string).collect())
-                            .filter(|ids: &Vec<String>| !ids.is_empty()),
-                    )
-                    .build(),
-            )
-            .description(description)
-            .set_copy_tags_from_source(call.copy_tags.then_some(sdk::CopyTagsFromSource::Volume))
-            .tag_specifications(specification(sdk::ResourceType::Snapshot, &call.tags))
+        let out = create_snapshots(&self.ec2_once, instance, description, call)
             .send()
             .await
             .map_err(|e| problem(&what, &e));
+        self.allowed.learn(&out);
         let out = self.pace.learn(Bucket::CreateSnapshots, out)?;
         let made: Vec<(SnapshotId, VolumeId, u32)> = out
             .snapshots()
@@ -393,6 +403,42 @@ impl Session {
         self.pace
             .asked_for(made.iter().map(|(_, volume, _)| volume));
         Ok(made)
+    }
+
+    /// Asks EC2 whether it would carry out [`Self::create_snapshots`] with these: its `DryRun`, which changes nothing and
+    /// counts against the same limit, so it waits for `token`. `kind` is what EC2's answer may depend on: a yes to one of
+    /// a kind is believed of all for some minutes.
+    ///
+    /// # Errors
+    /// What EC2 would refuse it for, or whatever else it answered.
+    pub async fn may_create_snapshots(
+        &self,
+        token: impl Future<Output = Token>,
+        instance: &InstanceId,
+        description: &str,
+        call: &CreateCall,
+        kind: &str,
+    ) -> Result<(), Problem> {
+        let what = format!("ask EC2 whether it would create snapshots of {instance}");
+        let ask = async {
+            token.await.spend();
+            let out = create_snapshots(&self.ec2, instance, description, call)
+                .dry_run(true)
+                .send()
+                .await
+                .map_err(|e| problem(&what, &e));
+            match self.pace.learn(Bucket::CreateSnapshots, out) {
+                Err(p) if p.code.as_deref() == Some("DryRunOperation") => Ok(()),
+                Err(p) => Err(p),
+                Ok(_) => Err(Problem::new(
+                    Kind::Malformed,
+                    &what,
+                    "the answer to a dry run is that of a call",
+                    "check that the endpoint really is AWS or the lab",
+                )),
+            }
+        };
+        self.allowed.or_ask(kind, ask).await
     }
 
     /// Snapshots of these volumes that are not completed, and those that were begun in the minute of `now`

@@ -1,5 +1,6 @@
 //! The only room that names `aws_sdk_*`. Everything that enters or leaves it is a `domain` type.
 
+mod allowed;
 mod ask;
 pub mod cloudwatch;
 mod convert;

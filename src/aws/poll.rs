@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
 use super::session::Session;
 use super::ssm::Polled;
+use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, InstanceId};
 use crate::domain::machine::{CommandEnd, CommandOutcome};
 use crate::domain::pace::Bucket;
@@ -90,6 +91,8 @@ struct Watch {
     seen_ended: bool,
     answered: Instant,
     reply: oneshot::Sender<CommandOutcome>,
+    /// Told how far it is, where somebody wants to know.
+    seen: Option<watch::Sender<Delivery>>,
 }
 
 /// What is to be done now.
@@ -200,8 +203,11 @@ impl State {
         watch.pause = watch.pause.mul_f32(1.3).min(longest);
         let ended = match answer {
             Ok(Polled::Ended(outcome)) => outcome,
-            Ok(Polled::Running) => {
+            Ok(Polled::Running(delivery)) => {
                 watch.answered = now;
+                if let Some(seen) = &watch.seen {
+                    seen.send_if_modified(|old| std::mem::replace(old, delivery) != delivery);
+                }
                 return;
             }
             Err(problem) if now.duration_since(watch.answered) > patience(&problem) => {
@@ -257,6 +263,18 @@ impl Session {
         instance: &InstanceId,
         invoked_after: DateTime<Utc>,
     ) -> CommandOutcome {
+        self.outcome_telling(command, instance, invoked_after, None)
+            .await
+    }
+
+    /// As [`Self::outcome`]; `seen` is told how far it is meanwhile.
+    pub async fn outcome_telling(
+        &self,
+        command: &CommandId,
+        instance: &InstanceId,
+        invoked_after: DateTime<Utc>,
+        seen: Option<watch::Sender<Delivery>>,
+    ) -> CommandOutcome {
         let (reply, told) = oneshot::channel();
         let serve = {
             let mut state = self.poller.state();
@@ -278,6 +296,7 @@ impl Session {
                     seen_ended: false,
                     answered: now,
                     reply,
+                    seen,
                 },
             );
             !std::mem::replace(&mut state.serving, true)
@@ -353,7 +372,7 @@ fn patience(problem: &Problem) -> Duration {
 mod tests {
     use super::*;
 
-    fn watch(state: &mut State, name: &str, urgent: bool) -> oneshot::Receiver<CommandOutcome> {
+    fn waits_for(state: &mut State, name: &str, urgent: bool) -> oneshot::Receiver<CommandOutcome> {
         let (reply, told) = oneshot::channel();
         let now = Instant::now();
         state.next += 1;
@@ -371,6 +390,7 @@ mod tests {
                 seen_ended: false,
                 answered: now,
                 reply,
+                seen: None,
             },
         );
         told
@@ -383,8 +403,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn few_are_asked_one_by_one_and_the_urgent_first_even_without_a_token() {
         let mut state = State::default();
-        let _a = watch(&mut state, "look-1", false);
-        let _b = watch(&mut state, "pre-1", true);
+        let _a = waits_for(&mut state, "look-1", false);
+        let _b = waits_for(&mut state, "pre-1", true);
         let plan = state.plan(Instant::now(), true, |urgent| urgent).unwrap();
         assert_eq!(names(&plan), ["pre-1"]);
         assert!(plan.list.is_none());
@@ -397,9 +417,9 @@ mod tests {
     async fn many_are_listed_and_only_the_ended_are_asked_for() {
         let mut state = State::default();
         let waiting: Vec<_> = (0..20)
-            .map(|n| watch(&mut state, &format!("look-{n}"), false))
+            .map(|n| waits_for(&mut state, &format!("look-{n}"), false))
             .collect();
-        let _pre = watch(&mut state, "pre", true);
+        let _pre = waits_for(&mut state, "pre", true);
         let now = Instant::now();
         assert_eq!(names(&state.plan(now, true, |_| true).unwrap()), ["pre"]);
         let plan = state.plan(now + LISTING, true, |_| true).unwrap();
@@ -423,7 +443,7 @@ mod tests {
     async fn a_crowd_of_urgent_ones_is_listed_more_often() {
         let mut state = State::default();
         let waiting: Vec<_> = (0..6)
-            .map(|n| watch(&mut state, &format!("pre-{n}"), true))
+            .map(|n| waits_for(&mut state, &format!("pre-{n}"), true))
             .collect();
         let now = Instant::now();
         assert!(state.plan(now, true, |_| true).unwrap().ask.is_empty());
@@ -447,8 +467,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn where_tokens_run_low_even_few_are_listed() {
         let mut state = State::default();
-        let _a = watch(&mut state, "look-1", false);
-        let _b = watch(&mut state, "pre-1", true);
+        let _a = waits_for(&mut state, "look-1", false);
+        let _b = waits_for(&mut state, "pre-1", true);
         let now = Instant::now();
         let plan = state.plan(now, false, |_| true).unwrap();
         assert!(plan.ask.is_empty());
@@ -459,12 +479,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_command_that_cannot_be_asked_for_is_lost_after_a_while_and_not_before() {
         let mut state = State::default();
-        let mut told = watch(&mut state, "c", false);
+        let mut told = waits_for(&mut state, "c", false);
         let problem = || Problem::new(Kind::Network, "ask", "no route", "wait");
         let now = Instant::now();
         state.answered(1, Err(problem()), now + PATIENCE);
         assert!(told.try_recv().is_err());
-        state.answered(1, Ok(Polled::Running), now + PATIENCE);
+        state.answered(1, Ok(Polled::Running(Delivery::Pending)), now + PATIENCE);
         state.answered(1, Err(problem()), now + PATIENCE * 2);
         assert!(told.try_recv().is_err());
         state.answered(1, Err(problem()), now + PATIENCE * 3);

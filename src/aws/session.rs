@@ -19,6 +19,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_types::region::Region as SdkRegion;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::allowed::Allowed;
 use super::credentials::{self, Renewing, Watch};
 use super::pace::Pace;
 use super::poll::Poller;
@@ -113,6 +114,7 @@ pub struct Session {
     pub(super) pace: Pace,
     pub(super) poller: Poller,
     pub(super) progress: Progress,
+    pub(super) allowed: Allowed,
 }
 
 impl Session {
@@ -183,6 +185,7 @@ impl Session {
             pace: Pace::default(),
             poller: Poller::default(),
             progress: Progress::default(),
+            allowed: Allowed::default(),
         })
     }
 

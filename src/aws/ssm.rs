@@ -10,6 +10,7 @@ use super::error::problem;
 use super::pace::Token;
 use super::pages::all_pages;
 use super::session::Session;
+use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, InstanceId};
 use crate::domain::instance::Agent;
 use crate::domain::machine::{CommandEnd, CommandOutcome};
@@ -49,8 +50,8 @@ pub struct Command<'a> {
 /// A command as SSM knows it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Polled {
-    /// Not visible yet, waiting, or running.
-    Running,
+    /// Not visible yet, waiting, or running: how far it is.
+    Running(Delivery),
     /// Over.
     Ended(CommandOutcome),
 }
@@ -146,6 +147,16 @@ fn ended(status: &str, details: &str, exit: i32, begun: bool) -> Option<CommandE
         "Cancelled" => Some(cancelled),
         "TimedOut" => Some(CommandEnd::TimedOut { may_have_run: true }),
         _ => None,
+    }
+}
+
+/// How far an invocation is that has not ended.
+fn delivery(details: &str) -> Delivery {
+    match squeeze(details).as_str() {
+        "inprogress" => Delivery::InProgress,
+        "delayed" => Delivery::Delayed,
+        "cancelling" => Delivery::Cancelling,
+        _ => Delivery::Pending,
     }
 }
 
@@ -510,7 +521,7 @@ impl Session {
             Err(e) => {
                 let p = problem(&what, &e);
                 return if p.code.as_deref() == Some("InvocationDoesNotExist") {
-                    Ok(Polled::Running)
+                    Ok(Polled::Running(Delivery::Taken))
                 } else {
                     Err(p)
                 };
@@ -523,7 +534,7 @@ impl Session {
             || told(out.standard_output_content())
             || told(out.standard_error_content());
         Ok(match ended(status, details, out.response_code(), begun) {
-            None => Polled::Running,
+            None => Polled::Running(delivery(details)),
             Some(end) => Polled::Ended(CommandOutcome {
                 command: command.clone(),
                 ended: end,

@@ -3,8 +3,10 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::domain::filter::RowKind;
 use crate::domain::ids::{JobId, SnapshotId, VolumeId};
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::OnFailure;
+use crate::domain::mode::AskedMode;
 use crate::domain::restore;
 use crate::domain::retention::{Age, TagPair};
 use crate::domain::set_plan::SetOptions;
@@ -100,7 +102,7 @@ pub enum Command {
         /// What to list
         #[arg(value_enum)]
         what: Listing,
-        /// Only rows that match, such as 'tag:Env=prod !state=stopped web'; sets and jobs by their instance's Name too
+        /// Only rows that match, such as 'tag:Env=prod state!=stopped web-*'; docs/filters.md has the keys of each list
         #[arg(long, default_value = "", value_name = "EXPR")]
         filter: String,
         /// Only sets, or snapshots of sets, that this machine took: those whose job is in its journal
@@ -161,6 +163,20 @@ pub enum Listing {
     Restores,
 }
 
+impl Listing {
+    /// What a filter chooses among.
+    pub fn rows(self) -> RowKind {
+        match self {
+            Self::Instances => RowKind::Instances,
+            Self::Volumes => RowKind::Volumes,
+            Self::Snapshots => RowKind::Snapshots,
+            Self::Sets => RowKind::Sets,
+            Self::Jobs => RowKind::Jobs,
+            Self::Prunes | Self::Restores => RowKind::Records,
+        }
+    }
+}
+
 /// `snapshot`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("target").required(true).multiple(true).args(["instance", "tag"])))]
@@ -177,11 +193,11 @@ pub struct SnapshotArgs {
     /// SSM document instead of a recipe, anybody's that keeps Data Lifecycle Manager's pre/post script contract
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
     pub document: Option<String>,
-    /// Who calls CreateSnapshots: coordinated (this console) or autonomous (the instance, with its own role);
-    /// the default is the configuration's
-    #[arg(long, value_parser = one_of::<Mode>(&["coordinated", "autonomous"]))]
-    pub mode: Option<Mode>,
-    /// Freeze / too, last in and first out; autonomous mode only
+    /// Who calls CreateSnapshots: autonomous (the instance, with its own role), coordinated (this console), or auto,
+    /// the instance where its dry run proves that its role may; the default is the configuration's, which is auto
+    #[arg(long, value_parser = one_of::<AskedMode>(&["auto", "coordinated", "autonomous"]))]
+    pub mode: Option<AskedMode>,
+    /// Freeze / too, last in and first out; an instance that cannot take its snapshots itself is refused
     #[arg(long)]
     pub freeze_root: bool,
     /// Parameter of the document, NAME=VALUE, instead of the recipe's; may be repeated
@@ -538,7 +554,7 @@ mod tests {
             "x=a=b",
         ])
         .unwrap();
-        assert_eq!(given.mode, Some(Mode::Autonomous));
+        assert_eq!(given.mode, Some(AskedMode::Autonomous));
         assert!(given.freeze_root && given.stop);
         assert_eq!(given.parameter[1], ("x".to_owned(), "a=b".to_owned()));
         assert!(args(&["--mode", "both"]).is_none());

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::args::{Global, JobsCommand};
 use super::output::{self, Out, Table, with_id};
 use super::session::{self, Opened};
-use super::taken_up::{TakenUp, copying, standing};
+use super::taken_up::{TakenUp, copying};
 use super::{exit, printed, typed};
 use crate::config;
 use crate::domain::ids::JobId;
@@ -171,7 +171,7 @@ fn thaw_rows(ops: &Ops, global: &Global, views: &[(JobView, Came)]) -> Result<()
     let values: Vec<Value> = views
         .iter()
         .map(|(view, came)| {
-            let mut value = with_id(view, &standing(view, view.only_copies()));
+            let mut value = with_id(view, &view.listed_state(view.only_copies()));
             value["id"] = json!(view.spec.job);
             value["thaw"] = json!(thaw_word(view, *came));
             value
@@ -250,7 +250,7 @@ fn rows(ops: &Ops, global: &Global, views: &[JobView]) -> Result<(), Problem> {
     let values: Vec<Value> = views
         .iter()
         .map(|view| {
-            let mut value = with_id(view, &standing(view, view.only_copies()));
+            let mut value = with_id(view, &view.listed_state(view.only_copies()));
             value["id"] = json!(view.spec.job);
             value
         })
@@ -418,8 +418,7 @@ async fn thawed(ops: &Ops, mut view: JobView) -> JobView {
     asks(&view);
     match recover::thaw_now(ops, &view).await {
         Ok(()) => {
-            view.thaw_uncertain = false;
-            view.frozen_since = None;
+            view.thawed();
         }
         Err(problem) => {
             view.thaw_uncertain = true;

@@ -68,6 +68,11 @@ impl Left {
                     }
                 }
             }
+            Message::Settling(view) => {
+                if let Some(line) = self.others.line(&view) {
+                    output::note(&line);
+                }
+            }
             Message::Notice(problem) => output::note(&problem.to_string()),
             _ => {}
         }

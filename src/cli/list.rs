@@ -2,19 +2,26 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::args::{Global, Listing};
 use super::output::{Out, Table, note, with_id};
-use super::taken_up::standing;
 use super::{exit, printed};
-use crate::domain::filter::Filter;
+use crate::domain::filter::{Filter, Key, OfInstance};
+use crate::domain::held::Held;
 use crate::domain::ids::{InstanceId, JobId, Scope};
 use crate::domain::instance::Instance;
+use crate::domain::job::JobView;
+use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::snapshot::Snapshot;
+use crate::domain::set;
+use crate::domain::snapshot::{self, Snapshot};
 use crate::ops::owner::{Driver, driver};
 use crate::ops::{Ops, inventory};
+
+/// Jobs of the journal that are listed, or looked through.
+const HISTORY: u32 = 10_000;
 
 pub(super) async fn run(
     ops: &Ops,
@@ -23,7 +30,7 @@ pub(super) async fn run(
     filter: &str,
     mine: bool,
 ) -> Result<u8, Problem> {
-    let filter = Filter::parse(filter)?;
+    let filter = Filter::parse(filter, what.rows())?;
     if mine && !matches!(what, Listing::Sets | Listing::Snapshots) {
         return Err(Problem::new(
             Kind::Usage,
@@ -35,11 +42,25 @@ pub(super) async fn run(
     let (rows, head, cells): (Vec<Value>, Vec<&'static str>, Vec<&'static str>) = match what {
         Listing::Instances => {
             let rows = inventory::instances(ops).await?;
-            let rows = rows.iter().filter(|i| filter.matches_instance(i));
+            let jobs = ops.journal.jobs(Some(ops.scope()), HISTORY)?;
+            let now = ops.clock.now();
+            let proven = if filter.asks_for(Key::Level) {
+                proven(ops).await?
+            } else {
+                HashMap::new()
+            };
+            let rows = rows
+                .iter()
+                .filter(|i| filter.matches_instance(i, proven.get(&i.id).copied()));
             (
-                rows.map(|i| with_id(i, &i.state)).collect(),
+                rows.map(|i| {
+                    let there = jobs.iter().filter(|job| job.spec.instance == i.id);
+                    let held = there.map(JobView::held).fold(Held::Nothing, Held::worse);
+                    with_held(with_id(i, &i.state), held, now)
+                })
+                .collect(),
                 vec![
-                    "INSTANCE", "NAME", "STATE", "PLATFORM", "ZONE", "AGENT", "RECIPE",
+                    "INSTANCE", "NAME", "STATE", "PLATFORM", "ZONE", "AGENT", "RECIPE", "FROZEN",
                 ],
                 vec![
                     "id",
@@ -49,12 +70,23 @@ pub(super) async fn run(
                     "zone",
                     "agent.status",
                     "tags.ConsistentSnapshot",
+                    "held.short",
                 ],
             )
         }
         Listing::Volumes => {
             let rows = ops.session.volumes().await?;
-            let rows = rows.iter().filter(|v| filter.matches_volume(v));
+            let newest = if filter.asks_for(Key::Level) {
+                snapshot::by_volume(&ops.session.snapshots().await?.0)
+            } else {
+                HashMap::new()
+            };
+            let there = instances(ops, filter.asks_for(Key::Instance)).await?;
+            let rows = rows.iter().filter(|v| {
+                let of = v.attachments.iter().map(|a| there.get(&a.instance));
+                let names: Vec<&str> = of.filter_map(|i| OfInstance::of(i).name).collect();
+                filter.matches_volume(v, &names, newest.get(&v.id))
+            });
             (
                 rows.map(|v| {
                     let mut value = with_id(v, &v.state);
@@ -83,9 +115,12 @@ pub(super) async fn run(
         Listing::Snapshots => {
             let (rows, _) = ops.session.snapshots().await?;
             let taken = taken_here(ops, &rows, mine)?;
+            let there = instances(ops, filter.asks_for(Key::Instance)).await?;
             let rows = rows.iter().filter(|s| {
                 let ours = |job| taken.contains(&(s.scope.clone(), job));
-                filter.matches_snapshot(s) && (!mine || s.job().is_some_and(ours))
+                let of = s.instance().and_then(|id| there.get(&id));
+                filter.matches_snapshot(s, OfInstance::of(of).name)
+                    && (!mine || s.job().is_some_and(ours))
             });
             (
                 rows.map(|s| {
@@ -121,11 +156,14 @@ pub(super) async fn run(
         Listing::Sets => {
             let (rows, _) = ops.session.snapshots().await?;
             let sets = super::sets::accounts(ops, &rows)?;
-            let names = names(ops, &filter).await?;
+            let there = instances(ops, filter.asks_for_instances()).await?;
             let sets = sets.iter().filter(|s| {
-                let there = s.set.instance.as_ref().and_then(|id| names.get(id));
-                let name = there.map(String::as_str).or(s.instance_name());
-                filter.matches_set(&s.set, name) && (!mine || s.is_mine())
+                let of = OfInstance::of(s.set.instance.as_ref().and_then(|id| there.get(id)));
+                let of = OfInstance {
+                    name: of.name.or(s.instance_name()),
+                    ..of
+                };
+                filter.matches_set(&s.set, of) && (!mine || s.is_mine())
             });
             (
                 sets.map(super::sets::Account::json).collect(),
@@ -154,7 +192,8 @@ pub(super) async fn run(
             )
         }
         Listing::Jobs => {
-            let rows = ops.journal.jobs(Some(ops.scope()), 10_000)?;
+            let rows = ops.journal.jobs(Some(ops.scope()), HISTORY)?;
+            let now = ops.clock.now();
             // What nobody drives any more is said so: it is not under way, whatever its phase.
             let left: Vec<_> = ops
                 .journal
@@ -163,10 +202,13 @@ pub(super) async fn run(
                 .filter(|(_, owner)| driver(owner) == Driver::Gone)
                 .map(|(view, _)| view.spec.job)
                 .collect();
+            let there = instances(ops, filter.asks_for_tags()).await?;
             let rows = rows
                 .iter()
-                .map(|j| (j, standing(j, left.contains(&j.spec.job))))
-                .filter(|(j, state)| filter.matches_job(j, state));
+                .map(|j| (j, j.listed_state(left.contains(&j.spec.job))))
+                .filter(|(j, state)| {
+                    filter.matches_job(j, state, OfInstance::of(there.get(&j.spec.instance)))
+                });
             (
                 rows.map(|(j, state)| {
                     let mut value = with_id(j, &state);
@@ -174,7 +216,7 @@ pub(super) async fn run(
                         map.insert("id".to_owned(), serde_json::json!(j.spec.job));
                         map.insert("started".to_owned(), serde_json::json!(j.started()));
                     }
-                    value
+                    with_held(value, j.held(), now)
                 })
                 .collect(),
                 vec![
@@ -183,7 +225,9 @@ pub(super) async fn run(
                     "INSTANCE",
                     "NAME",
                     "RECIPE",
+                    "MODE",
                     "STATE",
+                    "FROZEN",
                     "VERDICT",
                     "WINDOW MS",
                 ],
@@ -193,7 +237,9 @@ pub(super) async fn run(
                     "instance",
                     "instance_name",
                     "recipe",
+                    "mode",
                     "state",
+                    "held.short",
                     "verdict",
                     "freeze_window_ms",
                 ],
@@ -275,14 +321,35 @@ pub(super) async fn run(
     Ok(if empty { exit::NOTHING } else { exit::OK })
 }
 
-/// The names of the instances; looked up only when they are asked for.
-async fn names(ops: &Ops, filter: &Filter) -> Result<HashMap<InstanceId, String>, Problem> {
-    if !filter.asks_for_names() {
+/// The same with what is held there: `is`, `since`, and for people `short` and `words`.
+fn with_held(mut row: Value, held: Held, now: DateTime<Utc>) -> Value {
+    let mut told = serde_json::json!(held);
+    if let Value::Object(map) = &mut told {
+        map.insert("short".to_owned(), held.short(now).into());
+        map.insert("words".to_owned(), held.words(now).into());
+    }
+    if let Value::Object(map) = &mut row {
+        map.insert("held".to_owned(), told);
+    }
+    row
+}
+
+/// The instances by their ids; looked up only when they are asked for.
+async fn instances(ops: &Ops, asked: bool) -> Result<HashMap<InstanceId, Instance>, Problem> {
+    if !asked {
         return Ok(HashMap::new());
     }
     let rows = ops.session.instances().await?;
-    let named = |row: Instance| Some((row.id.clone(), row.tags.name()?.to_owned()));
-    Ok(rows.into_iter().filter_map(named).collect())
+    Ok(rows.into_iter().map(|row| (row.id.clone(), row)).collect())
+}
+
+/// The level of each instance's newest proven set.
+async fn proven(ops: &Ops) -> Result<HashMap<InstanceId, Level>, Problem> {
+    let (rows, _) = ops.session.snapshots().await?;
+    let accounts = super::sets::accounts(ops, &rows)?;
+    let newest = set::last_proven(accounts.iter().map(|account| &account.set));
+    let level = |(id, place): (InstanceId, usize)| Some((id, accounts.get(place)?.set.level));
+    Ok(newest.into_iter().filter_map(level).collect())
 }
 
 /// The jobs of these snapshots that this machine's journal has; looked up only when they are asked for.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::taken_up::who;
+use crate::domain::held::Held;
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase};
 
@@ -40,6 +41,7 @@ struct Seen {
     /// Since when it is in that phase.
     since: DateTime<Utc>,
     frozen: Option<DateTime<Utc>>,
+    held: Held,
     /// Of a document of ours: after so many seconds the failsafe thaws.
     failsafe_s: Option<i64>,
     uncertain: bool,
@@ -57,6 +59,7 @@ impl Seen {
             phase: view.phase,
             since,
             frozen: view.frozen_since,
+            held: view.held(),
             failsafe_s: (!view.spec.foreign).then_some(i64::from(view.spec.budget_s)),
             uncertain: view.thaw_uncertain,
             waiting: view.waiting.clone(),
@@ -68,7 +71,7 @@ impl Seen {
 
     /// Whether something may be held there.
     fn holds(&self) -> bool {
-        (Phase::Quiescing..=Phase::Thawing).contains(&self.phase)
+        self.held.is_something() || (Phase::Quiescing..=Phase::Thawing).contains(&self.phase)
     }
 
     /// What is said of one that stands where it stood: nothing, before its time has come.
@@ -89,6 +92,9 @@ impl Seen {
 
     fn standing(&self, now: DateTime<Utc>) -> String {
         let mut known = Vec::new();
+        if matches!(self.held, Held::MayBeFrozen { .. }) {
+            known.push(self.held.words(now));
+        }
         if self.phase == Phase::Thawing {
             known.push("no answer from the instance".to_owned());
         }
@@ -200,11 +206,11 @@ impl Progress {
     fn counts(&self) -> String {
         let count = |test: fn(&Seen) -> bool| self.seen.values().filter(|s| test(s)).count();
         format!(
-            "{} of {} done, {} under way, {} frozen",
+            "{} of {} done, {} under way, {} frozen or may be",
             count(|s| s.phase == Phase::Done),
             self.of,
             count(|s| !matches!(s.phase, Phase::Queued | Phase::Done)),
-            count(|s| s.frozen.is_some()),
+            count(|s| s.phase != Phase::Done && s.held.is_something()),
         )
     }
 }
@@ -341,13 +347,13 @@ mod tests {
         let line = progress.line(&view(3, Phase::Done), at(0)).unwrap();
         assert_eq!(
             line,
-            "i-3 db: filesystem (1 of 500 done, 29 under way, 0 frozen)"
+            "i-3 db: filesystem (1 of 500 done, 29 under way, 0 frozen or may be)"
         );
         assert_eq!(progress.line(&view(3, Phase::Done), at(1)), None);
         assert!(progress.still(at(29)).is_empty());
         assert_eq!(
             progress.still(at(30)),
-            ["1 of 500 done, 29 under way, 0 frozen"]
+            ["1 of 500 done, 29 under way, 0 frozen or may be"]
         );
         let mut thawing = since(view(4, Phase::Thawing), 31);
         thawing.frozen_since = Some(at(31));
@@ -356,7 +362,7 @@ mod tests {
         assert_eq!(
             progress.still(at(46)),
             [
-                "1 of 500 done, 29 under way, 1 frozen; i-4 db: still thawing after 15 s: no answer from the instance; its freeze began 15 s ago; its failsafe was due at 10 s"
+                "1 of 500 done, 29 under way, 1 frozen or may be; i-4 db: still thawing after 15 s: no answer from the instance; its freeze began 15 s ago; its failsafe was due at 10 s"
             ]
         );
         assert!(progress.still(at(60)).is_empty());

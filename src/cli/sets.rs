@@ -58,12 +58,7 @@ impl Account {
     /// The set with the keys that every listing has, `set` as `snapshot -o json` prints it, and `evidence`.
     pub(super) fn json(&self) -> Value {
         let set = &self.set;
-        let state = if set.restorable {
-            "restorable"
-        } else {
-            "incomplete"
-        };
-        let mut value = with_id(set, state);
+        let mut value = with_id(set, set.state());
         if let Value::Object(map) = &mut value {
             map.insert("id".to_owned(), json!(set.job));
             map.insert("created".to_owned(), json!(set.started));
@@ -98,7 +93,7 @@ impl Account {
         };
         let mut value = json!({
             "source": "journal", "summary": summary, "broken": broken.map(|l| &l.name),
-            "mode": job.spec.mode, "document": job.spec.document, "budget_s": job.spec.budget_s,
+            "mode": job.spec.mode, "mode_reason": job.spec.mode_reason, "document": job.spec.document, "budget_s": job.spec.budget_s,
             "verdict": job.verdict, "thaw_uncertain": job.thaw_uncertain, "error": job.error,
         });
         if let (Value::Object(map), Value::Object(report)) = (&mut value, json!(job.evidence)) {

@@ -17,7 +17,8 @@ use super::{exit, jobs, note_refusal, printed, signals};
 use crate::domain::credentials::Who;
 use crate::domain::ids::{InstanceId, RunId, VolumeId};
 use crate::domain::instance::Instance;
-use crate::domain::job::{JobSpec, JobView, Mode, Phase};
+use crate::domain::job::{JobSpec, JobView, Phase};
+use crate::domain::mode::{self, AskedMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof::{self, Lowered};
 use crate::domain::run::Limits;
@@ -57,7 +58,7 @@ pub(super) async fn run(
 ) -> Result<u8, Problem> {
     let ops = &opened.ops;
     let mode = args.mode.unwrap_or(opened.config.snapshot.mode);
-    if args.freeze_root && mode != Mode::Autonomous {
+    if args.freeze_root && mode == AskedMode::Coordinated {
         return Err(Problem::new(
             Kind::Usage,
             "freeze / too",
@@ -123,6 +124,7 @@ pub(super) async fn run(
     }
     if args.dry_run {
         let plans = set_plans(ops, &chosen.instances, &specs).await?;
+        let specs = (specs, &chosen.instances[..]);
         let code = dry_run(opened, global, &options, specs, plans, refused).await?;
         return Ok(if nothing { exit::NOTHING } else { code });
     }
@@ -163,17 +165,12 @@ fn flags_fit(ops: &Ops, options: &RunOptions) -> Result<(), Problem> {
         }
         (None, None) => return Ok(()),
     };
-    if chosen.foreign && options.mode == Mode::Autonomous {
-        return Err(Problem::new(
-            Kind::Usage,
-            "choose a mode",
-            format!(
-                "{} is somebody else's document, which cannot take snapshots itself",
-                visible(&chosen.document)
-            ),
-            "take it with --mode coordinated",
-        ));
-    }
+    let able = mode::Able {
+        document: &visible(&chosen.document),
+        foreign: chosen.foreign,
+    };
+    mode::before(options.mode, options.freeze_root, able)
+        .map_err(|no| Problem::new(Kind::Usage, "choose a mode", no.cause, no.mend))?;
     chosen.with(&options.parameters).map(drop)
 }
 
@@ -266,11 +263,11 @@ async fn dry_run(
     opened: &Opened,
     global: &Global,
     options: &RunOptions,
-    specs: Vec<JobSpec>,
+    (specs, instances): (Vec<JobSpec>, &[Instance]),
     plans: Vec<Result<SetPlan, Problem>>,
     refused: Vec<Refused>,
 ) -> Result<u8, Problem> {
-    let documents = look_at_documents(&opened.ops, &specs).await;
+    let documents = foreseen(&opened.ops, &specs, instances, &plans).await;
     let wrong = documents.iter().any(Option::is_some) || plans.iter().any(Result::is_err);
     let mut notes = Vec::new();
     let mut rows: Vec<Value> = specs
@@ -288,7 +285,7 @@ async fn dry_run(
             let would = if error.is_none() { "snapshot" } else { "refuse" };
             json!({
                 "instance": s.instance, "name": s.instance_name, "recipe": s.recipe, "document": s.document,
-                "mode": s.mode, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": would, "error": error,
+                "mode": s.mode_word(), "asked_mode": s.asked_mode, "mode_reason": s.mode_reason, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": would, "error": error,
                 "set": plan,
             })
         })
@@ -301,7 +298,7 @@ async fn dry_run(
     if global.output == Format::Table {
         printed(
             out.table(&Table {
-                head: vec!["INSTANCE", "NAME", "WOULD", "RECIPE", "WHY NOT"],
+                head: vec!["INSTANCE", "NAME", "WOULD", "RECIPE", "MODE", "WHY NOT"],
                 rows: rows
                     .iter()
                     .map(|r| {
@@ -319,6 +316,7 @@ async fn dry_run(
                             output::or_dash(&text("name")),
                             text("would"),
                             text("recipe"),
+                            text("mode"),
                             why,
                         ]
                     })
@@ -328,7 +326,7 @@ async fn dry_run(
         for note in &notes {
             printed(out.line(note))?;
         }
-        printed(out.line("The instance's own checks (mounts, database) are made by the job's preflight; nothing was sent."))?;
+        printed(out.line("The instance's own checks (mounts, database, its role) are made by the job's preflight; nothing was sent."))?;
     } else {
         let scope = opened.ops.scope();
         let who = opened.ops.session.who();
@@ -345,6 +343,28 @@ async fn dry_run(
     } else {
         exit::FAILED
     })
+}
+
+/// What the jobs' preflight would say before it sends the instances anything: of each one's document, and of EC2.
+async fn foreseen(
+    ops: &Ops,
+    specs: &[JobSpec],
+    instances: &[Instance],
+    plans: &[Result<SetPlan, Problem>],
+) -> Vec<Option<Problem>> {
+    let documents = look_at_documents(ops, specs).await;
+    let looks = specs.iter().zip(documents).zip(plans);
+    let looks = looks.map(|((spec, document), plan)| async move {
+        let instance = instances.iter().find(|i| i.id == spec.instance);
+        match (document, instance, plan) {
+            (None, Some(instance), Ok(plan)) => {
+                let would = preflight::would_refuse(ops, spec, instance, plan);
+                would.await.err()
+            }
+            (document, ..) => document,
+        }
+    });
+    futures::future::join_all(looks).await
 }
 
 /// The plan of each job's set, by the volumes as they are now, read once for all.

@@ -5,17 +5,6 @@ use std::collections::{HashMap, HashSet};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase};
 
-/// The state that listings show of a job; `left` says that nobody drives it any more.
-pub(super) fn standing(view: &JobView, left: bool) -> String {
-    match left {
-        _ if view.thaw_uncertain => "thaw-uncertain".to_owned(),
-        _ if view.owes_labels() => "owes-labels".to_owned(),
-        true if view.only_copies() => "copying".to_owned(),
-        true => "left-open".to_owned(),
-        false => view.phase.to_string(),
-    }
-}
-
 /// What to do where nobody could confirm a job's thaw.
 pub(super) fn uncertain(view: &JobView) -> String {
     let job = &view.spec.job;
@@ -158,9 +147,9 @@ mod tests {
 
     #[test]
     fn a_state_says_whether_anybody_is_needed() {
-        assert_eq!(standing(&view(Phase::Completing), true), "copying");
-        assert_eq!(standing(&view(Phase::Completing), false), "completing");
-        assert_eq!(standing(&view(Phase::Thawing), true), "left-open");
-        assert_eq!(standing(&view(Phase::Done), false), "done");
+        assert_eq!(view(Phase::Completing).listed_state(true), "copying");
+        assert_eq!(view(Phase::Completing).listed_state(false), "completing");
+        assert_eq!(view(Phase::Thawing).listed_state(true), "left-open");
+        assert_eq!(view(Phase::Done).listed_state(false), "done");
     }
 }

@@ -11,7 +11,9 @@ use super::places::{Places, place};
 use super::recipes::{self, Recipe};
 use super::theme::Theme;
 use super::variables::Variables;
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::OnFailure;
+use crate::domain::mode::AskedMode;
+use crate::domain::nearest::nearest;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::Policy;
 use crate::domain::run::Limits;
@@ -74,7 +76,7 @@ pub struct Snapshot {
     /// What to do when quiescing fails.
     pub on_failure: OnFailure,
     /// Who calls `CreateSnapshots`.
-    pub mode: Mode,
+    pub mode: AskedMode,
     /// Tags that every snapshot gets.
     pub tags: BTreeMap<String, String>,
     /// Keys of the volumes' tags that snapshots keep first where there is no room for all.
@@ -133,7 +135,7 @@ impl Default for Snapshot {
         Self {
             budget_seconds: 30,
             on_failure: OnFailure::Skip,
-            mode: Mode::Coordinated,
+            mode: AskedMode::Auto,
             tags: BTreeMap::new(),
             keep_tags: Vec::new(),
         }
@@ -594,38 +596,6 @@ fn mend(message: &str) -> String {
     }
 }
 
-/// The known word nearest to a mistyped one, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(wrong: &str, known: &[&'a str]) -> Option<&'a str> {
-    let plain = |word: &str| word.to_ascii_lowercase().replace('-', "_");
-    known
-        .iter()
-        .map(|k| (distance(&plain(wrong), &plain(k)), *k))
-        .min()
-        .filter(|(d, k)| *d <= (k.len() / 3).max(1))
-        .map(|(_, k)| k)
-}
-
-/// Levenshtein's distance, over characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
-            let cost = (diagonal + usize::from(x != *y))
-                .min(*cell + 1)
-                .min(left + 1);
-            diagonal = std::mem::replace(cell, cost);
-            left = cost;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -852,7 +822,7 @@ pub(super) mod tests {
         let config = layered(None, &Overrides::default(), &modes, None).unwrap();
         assert_eq!(
             (config.snapshot.mode, config.run.at_once),
-            (Mode::Autonomous, 3)
+            (AskedMode::Autonomous, 3)
         );
     }
 
@@ -871,13 +841,5 @@ pub(super) mod tests {
         std::fs::write(&latin, b"theme = \"x\"\nprofile = \"gr\xfc\xdfe\"\n").unwrap();
         let error = layered(Some(&latin), &flags, &none(), None).unwrap_err();
         assert!(error.cause.contains("line 2, column 14"), "{error}");
-    }
-
-    #[test]
-    fn distances() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", ""), 3);
-        assert_eq!(distance("same", "same"), 0);
     }
 }

@@ -14,7 +14,7 @@ mod regions;
 pub mod theme;
 pub mod variables;
 
-pub(crate) use layers::nearest;
+pub(crate) use crate::domain::nearest::nearest;
 pub use layers::{Config, Overrides, load};
 pub use paths::{Paths, given, paths};
 pub use regions::region;

@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::held::{Freezing, Held};
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use super::label::Label;
 use super::level::Level;
+use super::mode::{AskedMode, ChosenMode};
 use super::naming;
 use super::problem::Problem;
 use super::set_plan::{LeftOut, SetOptions, SetPlan};
@@ -77,8 +79,15 @@ pub struct JobSpec {
     pub recipe: String,
     /// SSM document that quiesces it.
     pub document: String,
-    /// Who calls `CreateSnapshots`.
+    /// Who calls `CreateSnapshots`. While `mode_reason` is missing of one that was asked for as `auto`, the instance's
+    /// dry run has yet to decide.
     pub mode: Mode,
+    /// What was asked for; missing in records of earlier versions.
+    #[serde(default)]
+    pub asked_mode: Option<AskedMode>,
+    /// Why `mode` is what it is.
+    #[serde(default)]
+    pub mode_reason: Option<String>,
     /// The failsafe's budget in seconds, 1 to 999.
     pub budget_s: u32,
     /// What to do when quiescing fails.
@@ -105,6 +114,35 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// Whether the instance's dry run has yet to decide who calls.
+    pub fn mode_is_open(&self) -> bool {
+        self.asked_mode == Some(AskedMode::Auto) && self.mode_reason.is_none()
+    }
+
+    /// Takes the mode that was chosen.
+    pub fn choose(&mut self, chosen: &ChosenMode) {
+        self.mode = chosen.mode;
+        self.mode_reason = Some(chosen.reason.clone());
+    }
+
+    /// The mode in one word.
+    pub fn mode_word(&self) -> String {
+        if self.mode_is_open() {
+            AskedMode::Auto.to_string()
+        } else {
+            self.mode.to_string()
+        }
+    }
+
+    /// The mode, and why.
+    pub fn mode_words(&self) -> String {
+        match &self.mode_reason {
+            _ if self.mode_is_open() => "auto: the instance's dry run decides".to_owned(),
+            Some(reason) => format!("{}: {reason}", self.mode),
+            None => self.mode.to_string(),
+        }
+    }
+
     /// The instance with the end of its id, for words about a job that name nothing else of it.
     pub fn named(&self) -> String {
         naming::short(Some(&self.instance_name), self.instance.as_str())
@@ -299,6 +337,10 @@ pub struct JobView {
     /// Since when the console knows it frozen; gone once thawed. Never known in autonomous mode: what
     /// the one command does is seen only when it has ended.
     pub frozen_since: Option<DateTime<Utc>>,
+    /// From the sending of the command that freezes to the proof of its thaw: that something may be frozen.
+    /// [`Held::of`] reads it.
+    #[serde(default)]
+    pub freezing: Freezing,
     /// Freeze window in milliseconds, measured on the instance.
     pub freeze_window_ms: Option<u64>,
     /// The set.
@@ -336,6 +378,18 @@ impl JobView {
         u8::try_from(sum / u32::try_from(self.set.len()).unwrap_or(1)).unwrap_or(100)
     }
 
+    /// What it holds frozen, or may hold.
+    pub fn held(&self) -> Held {
+        Held::of(self)
+    }
+
+    /// It is proven that nothing of it is frozen any more.
+    pub fn thawed(&mut self) {
+        self.thaw_uncertain = false;
+        self.frozen_since = None;
+        self.freezing = Freezing::Over;
+    }
+
     /// Whether it is over but for labels that could not be written, perhaps on a set that nobody could look for.
     pub fn owes_labels(&self) -> bool {
         self.phase == Phase::Done && (self.set_unseen || !self.owed_labels.is_empty())
@@ -350,6 +404,17 @@ impl JobView {
     /// copied.
     pub fn only_copies(&self) -> bool {
         self.phase == Phase::Completing && !self.thaw_uncertain && self.owed_labels.is_empty()
+    }
+
+    /// The state that listings and filters know it by. `left` says that nobody drives it any more.
+    pub fn listed_state(&self, left: bool) -> String {
+        match left {
+            _ if self.thaw_uncertain => "thaw-uncertain".to_owned(),
+            _ if self.owes_labels() => "owes-labels".to_owned(),
+            true if self.only_copies() => "copying".to_owned(),
+            true => "left-open".to_owned(),
+            false => self.phase.to_string(),
+        }
     }
 
     /// When it was asked for: the start of its first phase.

@@ -40,6 +40,7 @@ pub use types::{
 };
 
 use super::evidence::{CallOrder, Judged, Told};
+use super::held::{Delivery, Freeze, Freezing};
 use super::ids::CommandId;
 use super::job::{
     EvidenceReport, JobSpec, JobView, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
@@ -129,6 +130,8 @@ pub struct Job {
     /// How often the command that freezes was offered and not taken.
     sent_away: u32,
     began: Option<Began>,
+    /// What Systems Manager says of the command that freezes.
+    delivery: Delivery,
     pre_command: Option<CommandId>,
     pre_told: Option<Told>,
     /// It was stopped from outside, wherever it was.
@@ -163,6 +166,8 @@ pub struct Job {
     label_problem: Option<Problem>,
     set: Vec<Member>,
     ended_at: HashMap<String, DateTime<Utc>>,
+    /// Full sizes of the completed snapshots, as far as EC2 told them.
+    full_bytes: HashMap<String, u64>,
     errored: Vec<String>,
     gone: Vec<String>,
 }
@@ -190,6 +195,7 @@ impl Job {
             pre: Pre::Clean,
             sent_away: 0,
             began: None,
+            delivery: Delivery::Unanswered,
             pre_command: None,
             pre_told: None,
             cut_short: false,
@@ -217,6 +223,7 @@ impl Job {
             label_problem: None,
             set: Vec::new(),
             ended_at: HashMap::new(),
+            full_bytes: HashMap::new(),
             errored: Vec::new(),
             gone: Vec::new(),
         }
@@ -249,6 +256,7 @@ impl Job {
             thaw_uncertain: self.thaw_uncertain,
             phases,
             frozen_since: self.frozen_since,
+            freezing: self.freezing(),
             freeze_window_ms: [&self.post_told, &self.pre_told]
                 .into_iter()
                 .flatten()
@@ -283,6 +291,8 @@ impl Job {
             Event::Start => self.start(now, &mut todo),
             Event::Preflight(result) => self.preflight(result, now, &mut todo),
             Event::PreSent(result) => self.pre_sent(result, now, &mut todo),
+            Event::PreDelivery(delivery) if self.pre == Pre::Open => self.delivery = delivery,
+            Event::PreDelivery(_) => {}
             Event::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
             Event::SetAppeared(set) => self.set_appeared(set, now),
             Event::ReleaseSeen => self.released_by_another = true,
@@ -303,6 +313,28 @@ impl Job {
         todo
     }
 
+    /// Whether something may be frozen: from the sending of the command that freezes until it is proven that it
+    /// left nothing so, or that all is thawed.
+    fn freezing(&self) -> Freezing {
+        let over = match (&self.pre, self.post) {
+            _ if self.thaw_uncertain => false,
+            (Pre::Clean, _) | (_, Post::Over) => true,
+            // Certainly never taken.
+            (Pre::Ended { conclusive: true }, _) => self.pre_told.is_none(),
+            (Pre::Open | Pre::Ended { .. }, _) => false,
+        };
+        match self.began {
+            Some(began) if !over => Freezing::Open(Freeze {
+                sent: began.sent,
+                delivery: match self.pre {
+                    Pre::Ended { .. } => Delivery::Ended,
+                    Pre::Clean | Pre::Open => self.delivery,
+                },
+            }),
+            _ => Freezing::Over,
+        }
+    }
+
     fn start(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
         if self.phase == Phase::Queued {
             self.enter(Phase::Preflight, now);
@@ -321,6 +353,12 @@ impl Job {
             return;
         }
         todo.push(Effect::Disarm(Timer::Preflight));
+        if let Ok(PreflightFacts {
+            mode: Some(chosen), ..
+        }) = &result
+        {
+            self.spec.choose(chosen);
+        }
         match result {
             Ok(facts) if self.freezes_root_unasked(&facts) => {
                 let problem = Problem::new(
@@ -349,6 +387,7 @@ impl Job {
                 self.enter(Phase::Quiescing, now);
                 self.pre = Pre::Open;
                 self.began = Some(Began::sent(now));
+                self.delivery = Delivery::Unanswered;
                 todo.push(match self.spec.mode {
                     Mode::Coordinated => Effect::SendPre,
                     Mode::Autonomous => Effect::SendSnapshot,

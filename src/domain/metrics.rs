@@ -24,7 +24,7 @@ use super::ids::InstanceId;
 pub enum Metric {
     /// Seconds from the job's start to the snapshot's completion.
     ElapsedTime,
-    /// Bytes: size of the volume behind the snapshot.
+    /// Bytes: full size of the snapshot's written blocks, as EC2 tells it; no value where EC2 does not.
     Size,
     /// Failed snapshots, 0 or 1.
     Errors,

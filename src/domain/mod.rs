@@ -3,6 +3,7 @@
 pub mod credentials;
 pub mod evidence;
 pub mod filter;
+pub mod held;
 pub mod ids;
 pub mod instance;
 pub mod inventory;
@@ -11,7 +12,9 @@ pub mod label;
 pub mod level;
 pub mod machine;
 pub mod metrics;
+pub mod mode;
 pub mod naming;
+pub mod nearest;
 pub mod pace;
 pub mod problem;
 pub mod proof;

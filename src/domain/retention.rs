@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::filter::Filter;
+use super::filter::{Filter, RowKind};
 use super::ids::{InstanceId, JobId, Scope, SnapshotId, VolumeId};
 use super::level::Level;
 use super::problem::{Kind, Problem};
@@ -111,7 +111,7 @@ impl Policy {
     /// # Errors
     /// Every number is zero; the filter's own; an empty name.
     pub fn check(&self) -> Result<(), Problem> {
-        Filter::parse(&self.filter)?;
+        Filter::parse(&self.filter, RowKind::Sets)?;
         if self.instance.iter().any(|name| name.trim().is_empty()) {
             return Err(Problem::new(
                 Kind::Usage,

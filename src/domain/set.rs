@@ -1,6 +1,6 @@
 //! Sets: the snapshots of one instance that one job took in one call. The unit of everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,15 @@ impl SnapshotSet {
         self.expected.is_some_and(|n| n != self.members.len())
     }
 
+    /// The word for whether it can be restored now.
+    pub fn state(&self) -> &'static str {
+        if self.restorable {
+            "restorable"
+        } else {
+            "incomplete"
+        }
+    }
+
     /// The proven level that its tags claim and that nothing bears out.
     pub fn bare_claim(&self) -> Option<Level> {
         Some(self.tagged).filter(|tagged| tagged.is_proven() && *tagged > self.level)
@@ -72,6 +81,20 @@ pub fn group(snapshots: &[Snapshot]) -> Vec<SnapshotSet> {
         .collect();
     sets.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| a.job.cmp(&b.job)));
     sets
+}
+
+/// For each instance the place of its newest proven set in `sets`, which are newest first; a set is worth the level
+/// that it carries.
+pub fn last_proven<'a>(
+    sets: impl IntoIterator<Item = &'a SnapshotSet>,
+) -> HashMap<InstanceId, usize> {
+    let mut newest = HashMap::new();
+    for (place, set) in sets.into_iter().enumerate() {
+        if let Some(instance) = set.instance.as_ref().filter(|_| set.level.is_proven()) {
+            newest.entry(instance.clone()).or_insert(place);
+        }
+    }
+    newest
 }
 
 /// The level of a set by its members' levels and whether the recipe covered each: `pending` while a member is, else

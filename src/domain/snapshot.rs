@@ -1,5 +1,7 @@
 //! EBS snapshots as the console knows them.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +106,40 @@ impl Snapshot {
     pub fn is_restorable(&self) -> bool {
         self.state == "completed" && self.tier == "standard"
     }
+}
+
+/// Snapshots of one volume, in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeBackups {
+    /// How many there are, ours and others'.
+    pub count: usize,
+    /// When the newest was started.
+    pub newest: DateTime<Utc>,
+    /// Level of the newest; `None` when it is not ours.
+    pub level: Option<Level>,
+}
+
+/// The snapshots of each volume, in short.
+pub fn by_volume(snapshots: &[Snapshot]) -> HashMap<VolumeId, VolumeBackups> {
+    let mut by_volume: HashMap<VolumeId, VolumeBackups> = HashMap::new();
+    for snapshot in snapshots {
+        let new = VolumeBackups {
+            count: 1,
+            newest: snapshot.started,
+            level: snapshot.borne_level(),
+        };
+        by_volume
+            .entry(snapshot.volume.clone())
+            .and_modify(|old| {
+                old.count += 1;
+                if new.newest > old.newest {
+                    old.newest = new.newest;
+                    old.level = new.level;
+                }
+            })
+            .or_insert(new);
+    }
+    by_volume
 }
 
 /// Who made and keeps a snapshot, by its tags (aws-facts 1.6, 4.5). `image` is a machine image that

@@ -267,10 +267,11 @@ impl Lab {
             subject: bounds::beginning(&call.subject(), bounds::RECORDED).to_owned(),
             service: bounds::beginning(&call.service, bounds::RECORDED).to_owned(),
             action: call.action.clone(),
-            mutating: mutating(&call.action),
+            mutating: mutating(&call.action) && !call.is_dry_run(),
+            dry_run: call.is_dry_run(),
             outcome: "OK".into(),
         };
-        let fault = self.faults().next(&call.action);
+        let fault = self.faults().next(&call.action, call.is_dry_run());
         match &fault {
             Some(FaultKind::Reset) => {
                 record.outcome = "(reset)".into();
@@ -484,6 +485,11 @@ fn cbor_response(status: u16, request_id: &str, body: Vec<u8>) -> Response<Bytes
 }
 
 impl Call {
+    /// It only asks whether it would be carried out.
+    fn is_dry_run(&self) -> bool {
+        self.service == "ec2" && self.params.get("DryRun") == Some("true")
+    }
+
     fn read(
         service: String,
         protocol: Protocol,

@@ -8,6 +8,16 @@ use std::time::Duration;
 
 pub use plan::{Plan, Weather};
 
+/// Ending of the name of an operation's dry run.
+pub const DRY_RUN: &str = ":DryRun";
+/// Codes by which EC2 refuses what the caller has no right to; its dry run tells them.
+const RIGHTS: [&str; 4] = [
+    "UnauthorizedOperation",
+    "AuthFailure",
+    "OptInRequired",
+    "Blocked",
+];
+
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
@@ -53,7 +63,9 @@ pub enum Mishap {
 /// One order to fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Operation name such as `CreateSnapshots`, or `*` for every one. For [`FaultKind::Command`] the `command`
+    /// Operation name such as `CreateSnapshots`, or `*` for every one, dry runs included. A dry run of an operation has
+    /// the name `CreateSnapshots:DryRun`; an order that refuses the operation itself for a lack of rights refuses its dry
+    /// runs too, and is not used up by them. For [`FaultKind::Command`] the `command`
     /// parameter of the document.
     pub action: String,
     /// How many matching calls pass before the first failure.
@@ -111,11 +123,31 @@ impl Faults {
     }
 
     /// What shall happen to this call.
-    pub fn next(&self, action: &str) -> Option<FaultKind> {
+    pub fn next(&self, action: &str, dry_run: bool) -> Option<FaultKind> {
+        let name = match dry_run {
+            true => format!("{action}{DRY_RUN}"),
+            false => action.to_owned(),
+        };
+        if dry_run && let Some(refused) = self.denies(action) {
+            return Some(refused);
+        }
         self.take(|fault| {
             !matches!(fault.kind, FaultKind::Command(_))
-                && (fault.action == "*" || fault.action == action)
+                && (fault.action == "*" || fault.action == name)
         })
+    }
+
+    /// The refusal for a lack of rights that this action would meet now. It stays an order.
+    fn denies(&self, action: &str) -> Option<FaultKind> {
+        let mut book = self.book();
+        let Book { orders, rng } = &mut *book;
+        let order = orders.iter().find(|order| {
+            let kind = &order.fault.kind;
+            order.fault.action == action
+                && matches!(kind, FaultKind::Error { code, .. } if RIGHTS.contains(&code.as_str()))
+        })?;
+        let hits = order.percent >= 100 || rng.u8(0..100) < order.percent;
+        (order.fault.skip == 0 && hits).then(|| order.fault.kind.clone())
     }
 
     /// What shall befall this command of a document.
@@ -173,7 +205,7 @@ mod tests {
             times: 2,
             kind: FaultKind::Reset,
         });
-        let seen: Vec<bool> = (0..5).map(|_| faults.next("A").is_some()).collect();
+        let seen: Vec<bool> = (0..5).map(|_| faults.next("A", false).is_some()).collect();
         assert_eq!(seen, [false, true, true, false, false]);
         faults.inject(Fault {
             action: "*".into(),
@@ -181,7 +213,37 @@ mod tests {
             times: 1,
             kind: FaultKind::LoseResponse,
         });
-        assert_eq!(faults.next("anything"), Some(FaultKind::LoseResponse));
+        assert_eq!(faults.next("anything", true), Some(FaultKind::LoseResponse));
+    }
+
+    #[test]
+    fn a_dry_run_is_told_of_missing_rights_and_of_nothing_else_that_befalls_the_call() {
+        let faults = Faults::default();
+        let order = |action: &str, kind| Fault {
+            action: action.into(),
+            skip: 0,
+            times: 1,
+            kind,
+        };
+        let error = |code: &str| FaultKind::Error {
+            code: code.into(),
+            message: "no".into(),
+            status: 403,
+        };
+        faults.inject(order("A", FaultKind::Reset));
+        assert_eq!(faults.next("A", true), None);
+        assert_eq!(faults.next("A", false), Some(FaultKind::Reset));
+        faults.inject(order("A", error("UnauthorizedOperation")));
+        for dry_run in [true, true, false] {
+            assert_eq!(
+                faults.next("A", dry_run),
+                Some(error("UnauthorizedOperation"))
+            );
+        }
+        assert_eq!(faults.next("A", true), None, "the call has used it up");
+        faults.inject(order("A:DryRun", FaultKind::Reset));
+        assert_eq!(faults.next("A", false), None);
+        assert_eq!(faults.next("A", true), Some(FaultKind::Reset));
     }
 
     #[test]
@@ -194,7 +256,7 @@ mod tests {
             times: 1,
             kind: FaultKind::Command(twice),
         });
-        assert_eq!(faults.next("SendCommand"), None);
+        assert_eq!(faults.next("SendCommand", false), None);
         assert_eq!(faults.befalls("pre-script"), Some(twice));
         let some = Fault {
             action: "A".into(),
@@ -204,7 +266,9 @@ mod tests {
         };
         faults.seed(4);
         faults.add(some, 30);
-        let hit = (0..1000).filter(|_| faults.next("A").is_some()).count();
+        let hit = (0..1000)
+            .filter(|_| faults.next("A", false).is_some())
+            .count();
         assert!((200..400).contains(&hit), "{hit}");
     }
 }

@@ -121,6 +121,8 @@ pub struct CallRecord {
     pub action: String,
     /// The action changes something when it succeeds.
     pub mutating: bool,
+    /// It only asks whether the action would be carried out.
+    pub dry_run: bool,
     /// `OK`, an error code, or `(reset)` / `(lost response)`.
     pub outcome: String,
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::owner::owner_of_no_process;
-use super::poll::{follow, watch_progress};
+use super::poll::{follow, follow_telling, watch_progress};
 use super::send::{Step, send_when_taken};
 use super::timers::Timers;
 use super::waits::{Reserve, Waits};
@@ -24,7 +24,7 @@ use crate::domain::machine::{CreatedSnapshot, Datum, Effect, Event, Job, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
-use crate::domain::set_plan::SetPlan;
+use crate::domain::set_plan::{CreateCall, SetPlan};
 use crate::domain::tags::{self, Tags};
 
 /// Pause between two looks for an autonomous job's set, growing.
@@ -101,12 +101,16 @@ pub(super) async fn run_with(
         let mut effects = job.step(event, driver.ops.clock.now());
         effects.extend(driver.clear_doubt(&mut job));
         let mut view = job.view();
+        // The mode may have been chosen by now.
+        if driver.spec != view.spec {
+            driver.spec = view.spec.clone();
+        }
         let done = job.is_done();
         // Progress is sampled, state changes are on record before the effect that follows from them.
         let state = (
             view.phase,
             view.verdict,
-            view.thaw_uncertain,
+            (view.thaw_uncertain, view.held().is_something()),
             view.set.len(),
             view.error.clone(),
             (view.owed_labels.clone(), view.earns, view.set_unseen),
@@ -427,7 +431,10 @@ async fn send_and_follow(
         return;
     }
     if let Some(command) = command {
-        let outcome = follow(&ops, &spec, &command).await;
+        let outcome = match step {
+            Step::Pre => follow_telling(&ops, &spec, &command, &events).await,
+            Step::Look | Step::Post => follow(&ops, &spec, &command).await,
+        };
         // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
         if step == Step::Pre && spec.foreign && thaw_is_on_record(&ops, &spec) {
             let _ = events.send(Event::Cancel).await;
@@ -454,11 +461,8 @@ async fn planned_late(ops: &Ops, spec: &JobSpec) -> Result<SetPlan, Problem> {
     preflight::set_plan(ops, &instance, &spec.set_options).await
 }
 
-async fn create(
-    ops: &Ops,
-    spec: &JobSpec,
-    plan: &SetPlan,
-) -> Result<Vec<CreatedSnapshot>, Problem> {
+/// What the console asks of EC2 for a job: description and call. The dry run before the freeze asks with the same.
+pub(super) fn request(spec: &JobSpec, plan: &SetPlan) -> (String, CreateCall) {
     let tags: Tags = [
         (tags::JOB, spec.job.as_str()),
         (tags::LEVEL, "pending"),
@@ -472,6 +476,15 @@ async fn create(
         spec.recipe, spec.instance, spec.job
     );
     let asked = plan.call(&tags, Mode::Coordinated);
+    (description, asked)
+}
+
+async fn create(
+    ops: &Ops,
+    spec: &JobSpec,
+    plan: &SetPlan,
+) -> Result<Vec<CreatedSnapshot>, Problem> {
+    let (description, asked) = request(spec, plan);
     let call = ops
         .session
         .create_snapshots(&spec.instance, &description, &asked);

@@ -117,7 +117,7 @@ async fn told(
                 told.said.insert(command.id.clone(), outcome);
             }
             // What cannot be read says nothing.
-            Ok(Polled::Running) => {}
+            Ok(Polled::Running(_)) => {}
             Err(problem) if matches!(problem.kind, Kind::Denied | Kind::NotFound) => {
                 tracing::warn!(%problem, "what another console's command said cannot be read");
             }

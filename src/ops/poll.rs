@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::Ops;
+use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::JobSpec;
 use crate::domain::machine::{CommandOutcome, Event, GONE, SnapshotProgress};
@@ -31,6 +32,33 @@ pub(super) async fn follow(ops: &Ops, spec: &JobSpec, command: &CommandId) -> Co
     ops.session
         .outcome(command, &spec.instance, invoked_after)
         .await
+}
+
+/// As [`follow`], of the command that freezes: how far it is meanwhile is told as [`Event::PreDelivery`].
+pub(super) async fn follow_telling(
+    ops: &Ops,
+    spec: &JobSpec,
+    command: &CommandId,
+    events: &mpsc::Sender<Event>,
+) -> CommandOutcome {
+    let invoked_after = ops.clock.now() - SENT_WITHIN;
+    let (seen, mut news) = watch::channel(Delivery::Taken);
+    let mut outcome = std::pin::pin!(ops.session.outcome_telling(
+        command,
+        &spec.instance,
+        invoked_after,
+        Some(seen)
+    ));
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut outcome => return outcome,
+            Ok(()) = news.changed() => {
+                let delivery = *news.borrow_and_update();
+                let _ = events.send(Event::PreDelivery(delivery)).await;
+            }
+        }
+    }
 }
 
 /// The snapshots that the last good answers did not show.
@@ -85,6 +113,7 @@ pub(super) async fn watch_progress(ops: Ops, ids: Vec<SnapshotId>, events: mpsc:
                     snapshot: id.clone(),
                     state: GONE.to_owned(),
                     percent: 0,
+                    full_bytes: None,
                 });
                 let progress: Vec<SnapshotProgress> = now
                     .into_iter()
@@ -95,6 +124,7 @@ pub(super) async fn watch_progress(ops: Ops, ids: Vec<SnapshotId>, events: mpsc:
                         } else {
                             s.progress.unwrap_or(0)
                         },
+                        full_bytes: s.full_bytes,
                         snapshot: s.id,
                         state: s.state,
                     })

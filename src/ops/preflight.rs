@@ -13,10 +13,12 @@ use crate::domain::ids::VolumeId;
 use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::job::{JobSpec, Mode};
 use crate::domain::machine::{CommandEnd, PreflightFacts};
+use crate::domain::mode::{ChosenMode, is_of_the_role};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::refusal::Refusal;
 use crate::domain::set_plan::{self, SetOptions, SetPlan};
+use crate::domain::trace::Trace;
 use crate::domain::volume::Volume;
 use crate::recipe::events;
 
@@ -47,6 +49,10 @@ pub(super) async fn check(
     let mut facts = PreflightFacts::of_attachments(&instance);
     if dry_run {
         facts = look(ops, &told_of(spec, &set), &instance, waits).await?;
+    }
+    let mode = facts.mode.as_ref().map_or(spec.mode, |chosen| chosen.mode);
+    if mode == Mode::Coordinated {
+        requirements::may_snapshot(ops, spec, &instance, &set, waits).await?;
     }
     facts
         .with_set(set, &spec.mounts)
@@ -100,10 +106,41 @@ fn not_so(instance: &Instance, cause: String, mend: String) -> Problem {
 /// The job as its document is told of it in autonomous mode, where the instance makes the call.
 pub(super) fn told_of(spec: &JobSpec, set: &SetPlan) -> JobSpec {
     let mut told = spec.clone();
-    if spec.mode == Mode::Autonomous && !spec.foreign {
+    let alone = spec.mode == Mode::Autonomous || spec.mode_is_open();
+    if alone && !spec.foreign {
         told.parameters.extend(set.parameters());
     }
     told
+}
+
+/// What a job's preflight would say before it sends the instance anything, its document excepted ([`document`]).
+///
+/// # Errors
+/// The first reason not to go on. Where the mode is open, that the console may not make the snapshots is one too: only
+/// the instance's dry run could tell whether its role may.
+pub async fn would_refuse(
+    ops: &Ops,
+    spec: &JobSpec,
+    instance: &Instance,
+    set: &SetPlan,
+) -> Result<(), Problem> {
+    fit(instance)?;
+    requirements::credentials_last(ops, spec).await?;
+    if spec.mode == Mode::Autonomous {
+        return Ok(());
+    }
+    let waits = Waits::default();
+    let asked = requirements::may_snapshot(ops, spec, instance, set, &waits).await;
+    asked.map_err(|problem| match spec.mode_is_open() {
+        false => problem,
+        true => Problem {
+            mend: format!(
+                "{}; where the instance's own role may make them, --mode autonomous takes it without this right",
+                problem.mend
+            ),
+            ..problem
+        },
+    })
 }
 
 /// The part of [`check`] that looks at the job's document alone: it is there, and what it should be. Asks
@@ -123,6 +160,12 @@ async fn look(
     instance: &Instance,
     waits: &Waits,
 ) -> Result<PreflightFacts, Problem> {
+    // Where the mode is open the instance is asked for its own: if it lacks only the role, it has looked at all the rest.
+    let mut asked = spec.clone();
+    if spec.mode_is_open() {
+        asked.mode = Mode::Autonomous;
+    }
+    let spec = &asked;
     if spec.mode == Mode::Autonomous {
         // The instance proves its right to make the call by a `DryRun`, which EC2 counts like any other.
         let pace = ops.session.pace();
@@ -133,7 +176,8 @@ async fn look(
     let trace = events::parse(&outcome.stdout);
     let what = format!("dry run of {} on {}", spec.document, spec.instance);
     if let Some(refusal) = trace.first_error() {
-        return Err(script_problem(&what, refusal.code(), &refusal.text()));
+        let problem = script_problem(&what, refusal.code(), &refusal.text());
+        return without_role(spec, instance, &trace, problem);
     }
     match outcome.ended {
         CommandEnd::Success => {}
@@ -161,9 +205,16 @@ async fn look(
             ));
         }
     }
-    requirements::role_lasts(ops, spec, &trace)?;
+    if let Err(problem) = requirements::role_lasts(ops, spec, &trace) {
+        return without_role(spec, instance, &trace, problem);
+    }
+    let chosen = spec.mode_is_open().then(ChosenMode::role_proven);
+    let chosen = chosen.map(Box::new);
     match PreflightFacts::from_dry_run(&trace, instance) {
-        Ok(facts) => Ok(facts),
+        Ok(facts) => Ok(PreflightFacts {
+            mode: chosen,
+            ..facts
+        }),
         // It need not speak FF1; what it froze, its pre-script may still say.
         Err(_) if spec.foreign => Ok(PreflightFacts::of_attachments(instance)),
         Err(cause) => Err(Problem::new(
@@ -172,6 +223,31 @@ async fn look(
             cause,
             "check that the document is freezeframe's own",
         )),
+    }
+}
+
+/// The instance cannot make the snapshots by itself, or something else is wrong with it. Where only that is, and
+/// nobody asked for that mode, the console makes them. Nothing was sent that could freeze.
+fn without_role(
+    spec: &JobSpec,
+    instance: &Instance,
+    trace: &Trace,
+    problem: Problem,
+) -> Result<PreflightFacts, Problem> {
+    let of_role = problem.code.as_deref().is_some_and(is_of_the_role);
+    if !spec.mode_is_open() || !of_role {
+        return Err(problem);
+    }
+    if spec.freeze_root {
+        let cause = format!("--freeze-root needs autonomous mode, and {}", problem.cause);
+        return Err(Problem { cause, ..problem });
+    }
+    match PreflightFacts::from_dry_run(trace, instance) {
+        Ok(facts) => Ok(PreflightFacts {
+            mode: Some(Box::new(ChosenMode::role_unproven(&problem.cause))),
+            ..facts
+        }),
+        Err(_) => Err(problem),
     }
 }
 

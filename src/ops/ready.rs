@@ -40,6 +40,11 @@ pub(super) async fn check(
     reserve: &Reserve,
 ) -> Result<PreflightFacts, Problem> {
     let facts = preflight::check(ops, spec, waits).await?;
+    let mut spec = spec.clone();
+    if let Some(chosen) = &facts.mode {
+        spec.choose(chosen);
+    }
+    let spec = &spec;
     let waited = all_that_waits(ops, spec, &facts, limits, waits, reserve).await?;
     last_look(ops, spec, waited).await?;
     Ok(facts)

@@ -124,7 +124,10 @@ async fn take_up(
     }
     let named = matches!(whom, Whom::Named(_));
     let due = |view: &JobView| named || ops.doubts.is_due(&view.spec.job, ops.clock.now());
-    let thaws = taken.iter().map(|view| thaw(ops, view, updates, due(view)));
+    let thaws = taken.iter_mut().map(|view| {
+        let due = due(view);
+        thaw_and_tell(ops, view, updates, due)
+    });
     let thaws = futures::future::join_all(thaws).await;
     let mut settled = Vec::new();
     for (mut view, thawed) in taken.into_iter().zip(thaws) {
@@ -155,6 +158,28 @@ fn tell(updates: &mpsc::Sender<JobView>, view: &JobView, doing: &str) {
         waiting,
         ..view.clone()
     });
+}
+
+/// As [`thaw`]. That a job is thawed is on record, and told, as soon as it is proven: looking for its set may take
+/// minutes, and nobody is to believe meanwhile that its instance stands still.
+async fn thaw_and_tell(
+    ops: &Ops,
+    view: &mut JobView,
+    updates: &mpsc::Sender<JobView>,
+    due: bool,
+) -> Thaw {
+    let thawed = thaw(ops, view, updates, due).await;
+    // What is over is cleared of a doubt by `close`, by rules of its own.
+    let proven = matches!(thawed, Thaw::Done) && view.phase != Phase::Done;
+    if proven && view.held().is_something() {
+        view.thawed();
+        let me = owner_of_this_process();
+        if let Err(problem) = ops.journal.save_job(view, &me, true, ops.clock.now()) {
+            tracing::error!(%problem, job = %view.spec.job, "that it is thawed could not be recorded yet");
+        }
+        tell(updates, view, "it is thawed; its set comes next");
+    }
+    thawed
 }
 
 /// What [`close::close`] is about to do, where it is more than a look at how far AWS has copied.

@@ -25,8 +25,7 @@ pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     // It may have come to its end meanwhile.
     let mut view = ops.journal.job(ops.scope(), job)?.unwrap_or(view);
     if view.thaw_uncertain {
-        view.thaw_uncertain = false;
-        view.frozen_since = None;
+        view.thawed();
         // One that goes on is its driver's to write.
         if view.phase == Phase::Done {
             keep(ops, &view)?;
@@ -70,8 +69,7 @@ pub fn declare_thawed(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     let mut view = doubted(ops, job)?;
     let who = &ops.session.arn();
     record(ops, &view, DECLARED, &format!("ok: by the word of {who}"))?;
-    view.thaw_uncertain = false;
-    view.frozen_since = None;
+    view.thawed();
     if let Some(problem) = &mut view.error {
         problem.cause = format!(
             "{}; {who} has looked, and says that it is thawed",

@@ -13,6 +13,7 @@ use crate::domain::ids::{JobId, RunId};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, JobView, Mode, OnFailure};
 use crate::domain::machine::Job;
+use crate::domain::mode::{self, AskedMode, NoMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::{Limits, Next};
 use crate::domain::set_plan::SetOptions;
@@ -30,8 +31,8 @@ pub struct RunOptions {
     pub recipe: Option<String>,
     /// Document for every instance instead of a recipe: Data Lifecycle Manager's contract, whoever wrote it.
     pub document: Option<String>,
-    /// Who calls `CreateSnapshots`.
-    pub mode: Mode,
+    /// Who is to call `CreateSnapshots`.
+    pub mode: AskedMode,
     /// Failsafe budget in seconds, 1 to 999; `None` takes the recipe's.
     pub budget_s: Option<u32>,
     /// What to do when quiescing fails.
@@ -76,26 +77,16 @@ fn following(job: &JobId) -> JobId {
 /// # Errors
 /// No recipe tag, an unknown recipe, or an instance that is not fit (see [`super::preflight::fit`]).
 pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<JobSpec, Problem> {
-    let recipe = chosen(ops, instance, options)?.with(&options.parameters)?;
-    if options.freeze_root && options.mode != Mode::Autonomous {
-        return Err(Problem::new(
-            Kind::Usage,
-            format!("choose a mode for {} ({})", instance.name(), instance.id),
-            "/ carries the agent that must thaw it, so coordinated mode never freezes it",
-            "freeze it with --mode autonomous, or leave --freeze-root out",
-        ));
-    }
-    if recipe.foreign && options.mode == Mode::Autonomous {
-        return Err(Problem::new(
-            Kind::Usage,
-            format!("choose a mode for {} ({})", instance.name(), instance.id),
-            format!(
-                "{} is somebody else's document, which cannot take snapshots itself",
-                recipe.document
-            ),
-            "take it with --mode coordinated",
-        ));
-    }
+    let recipe = recipe_of(ops, instance, options)?.with(&options.parameters)?;
+    let able = mode::Able {
+        document: &recipe.document,
+        foreign: recipe.foreign,
+    };
+    let chosen = mode::before(options.mode, options.freeze_root, able);
+    let chosen = chosen.map_err(|NoMode { cause, mend }| {
+        let what = format!("choose a mode for {} ({})", instance.name(), instance.id);
+        Problem::new(Kind::Usage, what, cause, mend)
+    })?;
     let set_options = ops.tagging.options(&options.set);
     if options.freeze_root && set_options.exclude_root {
         return Err(Problem::new(
@@ -125,7 +116,9 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
         instance_name: crate::domain::text::visible(instance.name()).into_owned(),
         recipe: recipe.name,
         document: recipe.document,
-        mode: options.mode,
+        mode: chosen.as_ref().map_or(Mode::Coordinated, |c| c.mode),
+        asked_mode: Some(options.mode),
+        mode_reason: chosen.map(|c| c.reason),
         budget_s: options.budget_s.unwrap_or(recipe.budget_s).clamp(1, 999),
         on_failure: options.on_failure,
         mounts: options.mounts.clone(),
@@ -143,7 +136,7 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
 }
 
 /// The recipe for an instance: the document or recipe that was named, else its tag's.
-fn chosen(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<Chosen, Problem> {
+fn recipe_of(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<Chosen, Problem> {
     if let Some(document) = &options.document {
         return ops.recipes.document(document);
     }

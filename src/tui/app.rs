@@ -31,7 +31,8 @@ use super::screen::volumes::Volumes;
 use super::screen::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use super::style::Styles;
 use super::widget::header;
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::OnFailure;
+use crate::domain::mode::AskedMode;
 use crate::domain::problem::Problem;
 use crate::domain::retention::Policy;
 use crate::domain::set_plan::Tagging;
@@ -41,6 +42,8 @@ use crate::recipe::chosen::Catalogue;
 const INTERRUPT_AGAIN: TimeDelta = TimeDelta::seconds(2);
 /// How often a running counter of milliseconds is drawn.
 const COUNTER_TICK: Duration = Duration::from_millis(100);
+/// How often what is or may be frozen is drawn above the other screens.
+const HELD_TICK: Duration = Duration::from_secs(1);
 /// Most steps back that are remembered.
 const HISTORY: usize = 32;
 
@@ -159,7 +162,12 @@ impl App {
 
     /// The same console with what the configuration says of snapshots.
     #[must_use]
-    pub fn configured(mut self, recipes: Catalogue, mode: Mode, on_failure: OnFailure) -> Self {
+    pub fn configured(
+        mut self,
+        recipes: Catalogue,
+        mode: AskedMode,
+        on_failure: OnFailure,
+    ) -> Self {
         self.world.recipes = recipes;
         self.world.mode = mode;
         self.world.on_failure = on_failure;
@@ -216,6 +224,10 @@ impl App {
         let cx = self.cx(now);
         if self.screens.get(self.current).moves(&cx) || self.overlays.iter().any(|o| o.moves(&cx)) {
             return Some(COUNTER_TICK);
+        }
+        // Above every screen a freeze counts in seconds.
+        if self.world.holding().next().is_some() {
+            return Some(HELD_TICK);
         }
         let old = (now - header::read_at(&self.world)?)
             .to_std()
@@ -456,6 +468,8 @@ impl App {
             Message::JobRead { .. }
             | Message::Job(_)
             | Message::Others(_)
+            | Message::Settling(_)
+            | Message::Left(_)
             | Message::Past(_)
             | Message::Prune(_)
             | Message::Restore(_)

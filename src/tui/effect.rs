@@ -1,7 +1,8 @@
 //! What the screens ask the world to do. Carried out by the executor; answers come back as messages.
 
 use crate::domain::ids::{InstanceId, JobId, RunId};
-use crate::domain::job::{Mode, OnFailure};
+use crate::domain::job::OnFailure;
+use crate::domain::mode::AskedMode;
 use crate::domain::restore::{RestorePlan, RestoreRequest};
 use crate::domain::retention::{Policy, PrunePlan};
 
@@ -18,7 +19,7 @@ pub struct RunRequest {
     /// Recipe for all of them; `None` takes each one's tag.
     pub recipe: Option<String>,
     /// Who calls `CreateSnapshots`.
-    pub mode: Mode,
+    pub mode: AskedMode,
     /// Freeze `/` too; autonomous mode only.
     pub freeze_root: bool,
     /// Failsafe budget in seconds, 1 to 999; `None` takes each recipe's.

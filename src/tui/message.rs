@@ -1,5 +1,7 @@
 //! What reaches the screens: answers with the generation that asked, job state, progress, notices.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use super::effect::Generation;
@@ -75,9 +77,13 @@ pub enum Message {
     },
     /// A job that this console drives changed; every state change is delivered.
     Job(Box<JobView>),
-    /// Jobs that it does not drive changed: what another process wrote, or what was done for one that nobody
-    /// drives.
+    /// Jobs that it does not drive changed: what another process wrote.
     Others(Vec<JobView>),
+    /// What this console does for a job that nobody drives: told before each step, with `waiting` for what is being
+    /// done, and without it when it lets the job go.
+    Settling(Box<JobView>),
+    /// The open jobs whose process is known to be gone, and which nobody has taken up yet.
+    Left(BTreeSet<JobId>),
     /// Metrics of one instance.
     Metrics {
         generation: Generation,

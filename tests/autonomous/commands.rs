@@ -31,7 +31,7 @@ async fn end(bench: &Bench, command: &CommandId, instance: &InstanceId) -> Comma
         let polled = bench.ops.session.poll_command(command, instance).await;
         match polled.unwrap() {
             Polled::Ended(outcome) => return outcome.ended,
-            Polled::Running => tokio::time::sleep(Duration::from_millis(100)).await,
+            Polled::Running(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }

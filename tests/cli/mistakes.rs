@@ -46,7 +46,7 @@ fn a_word_that_is_none_of_the_known_ones_is_told_which_are() {
         ),
         (
             snapshot("--mode", "both"),
-            &["both", "coordinated", "autonomous"],
+            &["both", "auto", "coordinated", "autonomous"],
         ),
         (
             usage(&["--lab", "--theme", "nope", "list", "instances"]),

@@ -17,7 +17,7 @@ fn a_failed_job_is_told_on_standard_error_whatever_the_format() {
     let plan = plan(&state, "on = \"pre-script\"\nkind = \"killed\"\n");
     let snapshot = |format: &str| {
         let args = ["--lab", "--faults", &plan, "snapshot", "-o", format];
-        let tags = ["--tag", "Name=shop-db-1"];
+        let tags = ["--tag", "Name=shop-db-1", "--mode", "coordinated"];
         run(&state, &[&args[..], &tags].concat())
     };
     for format in ["table", "json", "jsonl"] {
@@ -55,13 +55,58 @@ fn a_lower_verdict_is_told_on_standard_error_as_json_too() {
         "on = \"post-script\"\nkind = \"truncated\"\ncharacters = 400\n",
     );
     let args = ["--lab", "--faults", &plan, "snapshot", "-o", "json"];
-    let result = run(&state, &[&args[..], &["--tag", "Name=shop-db-1"]].concat());
+    let tags = ["--tag", "Name=shop-db-1", "--mode", "coordinated"];
+    let result = run(&state, &[&args[..], &tags].concat());
     assert_eq!(result.code, 4, "{}", result.err);
     assert_eq!(result.json()["jobs"][0]["verdict"], "crash");
     let broke = " shop-db-1: crash, not application: the chain broke at ";
     assert!(result.err.contains(broke), "{}", result.err);
     assert!(!result.err.contains("out of order"), "{}", result.err);
     assert!(!result.err.contains("EOF"), "{}", result.err);
+}
+
+/// Nobody may make the snapshots: `--dry-run` says what the run says, and the run freezes nothing to find it out.
+#[test]
+fn a_missing_right_is_told_by_a_dry_run_and_before_any_freeze() {
+    let state = state();
+    let plan = plan(
+        &state,
+        "on = \"CreateSnapshots\"\nkind = \"error\"\ncode = \"UnauthorizedOperation\"\nstatus = 403\n",
+    );
+    for mode in ["auto", "coordinated", "autonomous"] {
+        let args = [
+            "--lab",
+            "--faults",
+            &plan,
+            "snapshot",
+            "--tag",
+            "Name=shop-db-1",
+            "--mode",
+            mode,
+            "-o",
+            "json",
+        ];
+        let done = run(&state, &args);
+        assert_eq!(done.code, 1, "{mode}: {}", done.err);
+        let job = &done.json()["jobs"][0];
+        let error = job["error"].to_string();
+        assert!(error.contains("UnauthorizedOperation"), "{mode}: {job:#}");
+        let phases = job["phases"].as_array().unwrap();
+        let frozen = phases.iter().any(|p| p["phase"] == "quiescing");
+        assert!(
+            !frozen && job["freeze_window_ms"].is_null(),
+            "{mode}: {job:#}"
+        );
+        if mode == "autonomous" {
+            // Only the instance can tell.
+            continue;
+        }
+        let dry = run(&state, &[&args[..], &["--dry-run"]].concat());
+        assert_eq!(dry.code, 1, "{mode}: {}", dry.err);
+        let job = &dry.json()["jobs"][0];
+        assert_eq!(job["would"], "refuse", "{job:#}");
+        assert_eq!(job["error"]["kind"], "denied", "{job:#}");
+    }
 }
 
 #[test]

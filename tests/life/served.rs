@@ -165,9 +165,15 @@ pub struct Running {
 }
 
 impl Home {
+    /// Where two commands and a call between them can be held up: mode coordinated, unless a test says another.
     pub fn new(served: &Served) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join(".config/freezeframe");
+        std::fs::create_dir_all(&config).unwrap();
+        let mode = "[snapshot]\nmode = \"coordinated\"\n";
+        std::fs::write(config.join("config.toml"), mode).unwrap();
         Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir,
             address: served.address,
         }
     }

@@ -106,7 +106,7 @@ fn values(screen: &str) -> Vec<String> {
 #[test]
 fn enter_never_changes_a_value_in_any_form() {
     for (place, fields) in [
-        ("/db-primary<Enter>as", 4),
+        ("/db-primary<Enter>as", 5),
         ("7", 6),
         ("/db-primary<Enter>arG<Enter>", 4),
     ] {
@@ -125,7 +125,7 @@ fn enter_never_changes_a_value_in_any_form() {
     }
     // From the last field it leads to the button that goes on, and that begins what was reviewed.
     let mut hands = Hands::loaded();
-    hands.press("/db-primary<Enter>as<Tab><Enter><Enter><Enter><Enter>");
+    hands.press("/db-primary<Enter>as<Tab><Enter><Enter><Enter><Enter><Enter>");
     assert!(hands.screen(80, 24).contains("[> Start <]"));
     assert!(hands.screen(80, 24).contains("Enter press"));
     assert_eq!(hands.press("<Enter>").len(), 1);
@@ -158,7 +158,7 @@ fn a_choice_says_what_it_overrides() {
         "{screen}"
     );
     // The failsafe's time as well.
-    hands.press("<Tab><Tab><BS><BS>45");
+    hands.press("<Tab><Tab><Tab><BS><BS>45");
     let screen = hands.screen(80, 24);
     assert!(screen.contains("frozen at most 30 s, not 45 s"), "{screen}");
 }
@@ -166,13 +166,13 @@ fn a_choice_says_what_it_overrides() {
 #[test]
 fn at_40x10_the_review_shows_what_will_run() {
     for (keys, recipe, mode) in [
-        ("", "linux-mysql", "coordinated"),
+        ("", "linux-mysql", "auto"),
         (
-            "<Tab><Tab><Right><BackTab><BackTab>",
+            "<Tab><Tab><Right><Right><BackTab><BackTab>",
             "linux-mysql",
             "autonomous",
         ),
-        ("<Tab><Right><BackTab>", "linux-filesystem", "coordinated"),
+        ("<Tab><Right><BackTab>", "linux-filesystem", "auto"),
     ] {
         let mut hands = Hands::loaded();
         hands.press("/db-primary<Enter>as");

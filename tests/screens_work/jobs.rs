@@ -106,15 +106,23 @@ fn what_may_be_frozen_for_ever_and_what_is_taken_up_is_seen_from_every_screen() 
     let tabs = |hands: &Hands| shown(hands).lines().nth(1).unwrap().to_owned();
     let mut hands = with_jobs(vec![frozen(1, "db-primary", 412)]);
     hands.press("1");
-    assert!(!tabs(&hands).contains('!'), "{}", tabs(&hands));
+    assert!(
+        tabs(&hands).contains("❄ FROZEN db-primary 0s"),
+        "{}",
+        tabs(&hands)
+    );
     hands.now += TimeDelta::milliseconds(30_000);
-    assert!(tabs(&hands).contains("4 Jobs(1) !!!"), "{}", tabs(&hands));
+    assert!(tabs(&hands).contains("db-primary 30s"), "{}", tabs(&hands));
     let mut hands = with_jobs(vec![uncertain(2, "db-2")]);
     hands.press("1");
-    assert!(tabs(&hands).contains("4 Jobs !!!"), "{}", tabs(&hands));
+    assert!(
+        tabs(&hands).contains("!!! THAW UNCERTAIN db-2"),
+        "{}",
+        tabs(&hands)
+    );
     let mut left = frozen(3, "db-3", 412);
     left.waiting = Some("thawing it first: post-script is sent to the instance".to_owned());
-    hands.message(Message::Others(vec![left]));
+    hands.message(Message::Settling(Box::new(left)));
     assert!(
         shown(&hands).contains("left open, db-3: thawing it first"),
         "{}",
@@ -229,7 +237,7 @@ fn five_hundred_lanes_stay_readable() {
         "! app-005",
         "✘ app-004",
         "❄ app-000",
-        "▶ app-006",
+        "❄ app-006",
         "· app-150",
     ]
     .map(line);

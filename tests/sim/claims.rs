@@ -25,6 +25,13 @@ impl Eye {
     /// What the record says of a job at this moment: nothing held where it says so, no level that its tag lacks.
     pub(super) fn tells_the_truth(&self, view: &JobView, wrong: &mut Vec<String>) {
         let job = view.spec.job.as_str();
+        // Promise 28: what holds something is told, from the sending on.
+        if !view.held().is_something() && self.holds(job) && !self.lies(job) {
+            wrong.push(format!(
+                "{job}: {} holds something by the lab's books, and nothing tells it",
+                view.phase
+            ));
+        }
         let thawed = view.phase >= Phase::Verifying && !view.thaw_uncertain;
         if thawed && self.holds(job) && !self.lies(job) {
             wrong.push(format!(
@@ -190,7 +197,7 @@ impl Eye {
         for call in self
             .calls
             .iter()
-            .filter(|call| call.caller.ends_with("/you"))
+            .filter(|call| call.caller.ends_with("/you") && !call.dry_run)
         {
             let (job, detail) = match call.action.as_str() {
                 "CreateSnapshots" => (call.subject.clone(), String::new()),

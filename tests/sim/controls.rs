@@ -1,7 +1,7 @@
 //! Proof that the checks of the simulation can fail: each promise broken alone in an otherwise honest story is seen.
 
 use chrono::TimeDelta;
-use freezeframe::domain::job::{Mode, Verdict};
+use freezeframe::domain::job::{Mode, Phase, Verdict};
 use freezeframe::lab::CallRecord;
 use freezeframe::lab::runtime_simulated::{By, Happening, What};
 
@@ -127,7 +127,7 @@ fn negative_controls_every_broken_promise_is_caught() {
             let call = eye
                 .calls
                 .iter()
-                .find(|c| c.action == "CreateSnapshots")
+                .find(|c| c.action == "CreateSnapshots" && !c.dry_run)
                 .unwrap()
                 .clone();
             eye.calls.push(call);
@@ -173,6 +173,18 @@ fn negative_controls_every_broken_promise_is_caught() {
             }
         },
         "verdict application, but its tags say",
+    );
+    caught(
+        "a freeze that no record tells of",
+        &|eye| {
+            let mut view = eye.closed.remove(0);
+            view.phase = Phase::Thawing;
+            eye.open.push(view);
+            for history in eye.histories.values_mut() {
+                history.retain(|h| !matches!(h.what, What::Thawed { .. }));
+            }
+        },
+        "nothing tells it",
     );
     caught(
         "a job over while frozen",

@@ -396,5 +396,5 @@ impl Eye {
 
 /// The call did what it asks for, whether or not anybody heard of it.
 pub(super) fn happened(call: &CallRecord) -> bool {
-    matches!(call.outcome.as_str(), "OK" | "(lost response)")
+    !call.dry_run && matches!(call.outcome.as_str(), "OK" | "(lost response)")
 }

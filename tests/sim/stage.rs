@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use freezeframe::aws::session::{Options, Session};
 use freezeframe::domain::ids::{JobId, RunId};
 use freezeframe::domain::job::{JobSpec, Mode};
+use freezeframe::domain::mode::AskedMode;
 use freezeframe::domain::run::Limits;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
@@ -20,10 +21,18 @@ use freezeframe::recipe::chosen::Catalogue;
 
 use super::line::{self, Dark, Ear, Life};
 use super::look::Look;
-use super::story::{Manners, Outage, Story, Trouble};
+use super::story::{Manners, Outage, Story, Trouble, Wish};
 use super::theirs::{self, Theirs};
 
 pub const REGION: &str = "eu-central-1";
+/// One budget in five leaves the mode to the instance: no further die is thrown, so that every seed keeps its story.
+fn asked(wish: &Wish) -> AskedMode {
+    match wish.document {
+        None if wish.budget_s == 15 => AskedMode::Auto,
+        _ => wish.mode.into(),
+    }
+}
+
 /// Between two tries to open a session.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -119,7 +128,7 @@ impl Stage {
                     run: run.clone(),
                     recipe: None,
                     document: wish.document.map(Manners::document),
-                    mode: wish.mode,
+                    mode: asked(wish),
                     budget_s: Some(wish.budget_s),
                     on_failure: wish.on_failure,
                     mounts: Vec::new(),

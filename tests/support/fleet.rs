@@ -94,7 +94,7 @@ pub async fn specs(ops: &Ops, limits: &Limits, mode: Mode) -> Result<Vec<JobSpec
         run: RunId::from_api(new_id()),
         recipe: None,
         document: None,
-        mode,
+        mode: mode.into(),
         budget_s: Some(30),
         on_failure: OnFailure::Skip,
         mounts: Vec::new(),

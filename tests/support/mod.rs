@@ -7,7 +7,8 @@ use chrono::{DateTime, TimeZone, Utc};
 use freezeframe::aws::session::{Options, Session};
 use freezeframe::domain::ids::{InstanceId, RunId};
 use freezeframe::domain::instance::Instance;
-use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure};
+use freezeframe::domain::job::{JobSpec, JobView, OnFailure};
+use freezeframe::domain::mode::AskedMode;
 use freezeframe::domain::run::Limits;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
@@ -132,7 +133,7 @@ impl Bench {
         self.lab
             .calls()
             .iter()
-            .filter(|c| c.action == action)
+            .filter(|c| c.action == action && !c.dry_run)
             .count()
     }
 
@@ -147,7 +148,7 @@ pub fn options(budget_s: u32, on_failure: OnFailure) -> RunOptions {
         run: RunId::from_api(new_id()),
         recipe: None,
         document: None,
-        mode: Mode::Coordinated,
+        mode: AskedMode::Coordinated,
         budget_s: Some(budget_s),
         on_failure,
         mounts: Vec::new(),

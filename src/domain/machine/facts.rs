@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::VolumeId;
 use crate::domain::instance::Instance;
+use crate::domain::mode::{ChosenMode, is_of_the_role};
 use crate::domain::set_plan::SetPlan;
 use crate::domain::text::visible;
 use crate::domain::trace::{Said, Trace};
@@ -95,6 +96,9 @@ pub struct PreflightFacts {
     /// Which volumes the set holds and which tags their snapshots get; unknown when missing.
     #[serde(default)]
     pub set: Option<Box<SetPlan>>,
+    /// Who calls `CreateSnapshots`, where the dry run had to decide.
+    #[serde(default)]
+    pub mode: Option<Box<ChosenMode>>,
 }
 
 impl PreflightFacts {
@@ -119,7 +123,15 @@ impl PreflightFacts {
         {
             return Err("the dry run did not say hello".to_owned());
         }
-        if !matches!(trace.events().last(), Some(Said::End { outcome, .. }) if outcome == "ok") {
+        // One that only lacks a role of its own has looked at everything else before it said so.
+        let mut errors = trace.events().filter_map(|said| match said {
+            Said::Error { code, .. } => Some(code.as_str()),
+            _ => None,
+        });
+        let only_role =
+            matches!((errors.next(), errors.next()), (Some(code), None) if is_of_the_role(code));
+        let well = |outcome: &str| outcome == "ok" || (outcome == "refused" && only_role);
+        if !matches!(trace.events().last(), Some(Said::End { outcome, .. }) if well(outcome)) {
             return Err("the dry run did not reach its last line".to_owned());
         }
         let mut facts = Self::of_attachments(instance);

@@ -333,6 +333,9 @@ impl Job {
                 "completed" => {
                     member.progress = 100;
                     self.ended_at.insert(id.to_owned(), now);
+                    if let Some(bytes) = seen.full_bytes {
+                        self.full_bytes.insert(id.to_owned(), bytes);
+                    }
                 }
                 "error" => {
                     member.level = member.level.min(Level::Crash);
@@ -466,7 +469,7 @@ impl Job {
                 drive: &member.device,
                 errored: ended.is_none() || self.errored.iter().chain(&self.gone).any(|e| e == id),
                 seconds: ended.map(|ended| (*ended - started).as_seconds_f64()),
-                gib: member.volume_gib,
+                full_bytes: self.full_bytes.get(id).copied(),
                 window_ms: self
                     .evidence
                     .window_ms

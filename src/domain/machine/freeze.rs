@@ -11,6 +11,7 @@ use super::{
 };
 use super::{CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Timer};
 use crate::domain::evidence::Told;
+use crate::domain::held::Delivery;
 use crate::domain::ids::CommandId;
 use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
@@ -43,6 +44,9 @@ impl Job {
             Ok(command) => {
                 if self.pre_command.is_none() {
                     self.pre_command = Some(command.clone());
+                    if self.delivery == Delivery::Unanswered {
+                        self.delivery = Delivery::Taken;
+                    }
                     if let Some(began) = &mut self.began {
                         began.accepted.get_or_insert(now);
                     }

@@ -30,6 +30,8 @@ pub(super) fn spec(on_failure: OnFailure) -> JobSpec {
         recipe: "linux-mysql".into(),
         document: "freezeframe-linux-mysql".into(),
         mode: Mode::Coordinated,
+        asked_mode: None,
+        mode_reason: None,
         budget_s: 30,
         on_failure,
         mounts: Vec::new(),
@@ -195,6 +197,7 @@ fn all_progress(state: &str) -> Event {
                 snapshot: s.snapshot,
                 state: state.into(),
                 percent: 100,
+                full_bytes: (state == "completed").then_some(42_000_000_000),
             })
             .collect(),
     )
@@ -352,7 +355,7 @@ fn the_good_story_ends_proven() {
             .find(|d| d.metric == metric && d.drive == drive)
             .map(|d| d.value)
     };
-    assert_eq!(of(Metric::Size, "/dev/sdf"), Some(107_374_182_400.0));
+    assert_eq!(of(Metric::Size, "/dev/sdf"), Some(42_000_000_000.0));
     assert_eq!(of(Metric::FreezeDuration, "/dev/sdf"), Some(412.0));
     assert_eq!(of(Metric::FreezeDuration, "/dev/xvda"), None);
     assert_eq!(of(Metric::Errors, "/dev/xvda"), Some(0.0));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::facts::PreflightFacts;
+use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, SnapshotId, VolumeId};
 use crate::domain::label::{Label, Written};
 use crate::domain::metrics::Metric;
@@ -71,6 +72,9 @@ pub struct SnapshotProgress {
     pub state: String,
     /// 0 to 100.
     pub percent: u8,
+    /// Full size of its written blocks in bytes, once EC2 tells it (aws-facts 4.1).
+    #[serde(default)]
+    pub full_bytes: Option<u64>,
 }
 
 /// The state of a snapshot that EC2 certainly does not have any more. One look that misses it does not make it so.
@@ -135,6 +139,8 @@ pub enum Event {
     Preflight(Result<PreflightFacts, Problem>),
     /// The command that freezes was sent, or not: `pre-script`, or `snapshot` in autonomous mode.
     PreSent(Result<CommandId, Problem>),
+    /// Systems Manager says that the command that freezes has not ended, and how far it is.
+    PreDelivery(Delivery),
     /// The command that freezes ended.
     PreEnded(CommandOutcome),
     /// Autonomous mode: EC2 shows a set with the job's tag while `snapshot` is under way.

@@ -13,8 +13,8 @@ pub struct Copied<'a> {
     pub errored: bool,
     /// Seconds from the job's start to its completion, where that is known.
     pub seconds: Option<f64>,
-    /// Size of the volume in GiB.
-    pub gib: u32,
+    /// Full size of its written blocks in bytes, where EC2 tells it.
+    pub full_bytes: Option<u64>,
     /// Freeze window in milliseconds, for what was covered by a freeze.
     pub window_ms: Option<u64>,
 }
@@ -29,7 +29,14 @@ pub fn of_set<'a>(set: impl Iterator<Item = Copied<'a>>) -> Vec<Datum> {
             if let Some(seconds) = one.seconds {
                 say(Metric::ElapsedTime, seconds.max(0.0));
             }
-            say(Metric::Size, f64::from(one.gib) * 1_073_741_824.0);
+            // The size of the volume would be another measure under the same name: no value then.
+            if let Some(bytes) = one.full_bytes {
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "sizes of volumes fit into 52 bits"
+                )]
+                say(Metric::Size, bytes as f64);
+            }
         }
         if let Some(ms) = one.window_ms.and_then(|ms| u32::try_from(ms).ok()) {
             say(Metric::FreezeDuration, f64::from(ms));

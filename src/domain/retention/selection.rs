@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::domain::filter::Filter;
+use crate::domain::filter::{Filter, OfInstance, RowKind};
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::Instance;
 use crate::domain::problem::Problem;
@@ -134,7 +134,7 @@ impl Chosen {
             filter: if filter.is_empty() {
                 None
             } else {
-                Some(Filter::parse(filter)?)
+                Some(Filter::parse(filter, RowKind::Sets)?)
             },
         })
     }
@@ -150,9 +150,12 @@ impl Chosen {
                 .tags
                 .iter()
                 .all(|pair| row.tags.get(&pair.key) == Some(pair.value.as_str()))
-            && self.filter.as_ref().is_none_or(|filter| match row.of {
-                Of::Set(set) => filter.matches_set_of(set, row.instance, &row.tags),
-                Of::Snapshot(one) => filter.matches_snapshot_of(one, row.instance, &row.tags),
+            && self.filter.as_ref().is_none_or(|filter| {
+                let of = OfInstance::of(row.instance).with_tags(&row.tags);
+                match row.of {
+                    Of::Set(set) => filter.matches_set(set, of),
+                    Of::Snapshot(one) => filter.matches_loose_snapshot(one, of),
+                }
             })
     }
 }

@@ -4,10 +4,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::ssm::DocumentFacts;
+use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, Mode};
+use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::set_plan::SetPlan;
 use crate::domain::trace::{Said, Trace};
-use crate::ops::Ops;
+use crate::ops::waits::Waits;
+use crate::ops::{Ops, backup};
 use crate::recipe::{contract, document as documents};
 
 /// What a job may take beside its budget until the thaw is confirmed, in seconds.
@@ -63,6 +67,54 @@ pub(super) fn role_lasts(ops: &Ops, spec: &JobSpec, trace: &Trace) -> Result<(),
         .with_code("no-credentials")),
         _ => Ok(()),
     }
+}
+
+/// How often EC2 is asked that sends the question away.
+const ASKED: u32 = 10;
+
+/// EC2 would make the set, asked by its own dry run with what the call itself says. What is refused now would be refused
+/// while everything stands still.
+///
+/// # Errors
+/// What EC2 would refuse it for, or that it could not be asked.
+pub(super) async fn may_snapshot(
+    ops: &Ops,
+    spec: &JobSpec,
+    instance: &Instance,
+    set: &SetPlan,
+    waits: &Waits,
+) -> Result<(), Problem> {
+    let (description, call) = backup::request(spec, set);
+    let kind = kind(spec, instance);
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let token = waits.token(ops.session.pace(), Bucket::CreateSnapshots);
+        let session = &ops.session;
+        let asked = session.may_create_snapshots(token, &instance.id, &description, &call, &kind);
+        match asked.await {
+            Err(problem) if problem.kind == Kind::Throttled && tried < ASKED => {}
+            Err(problem) if problem.kind == Kind::Denied => {
+                return Err(Problem {
+                    mend: "allow ec2:CreateSnapshots and ec2:CreateTags to whoever runs this; nothing was frozen"
+                        .to_owned(),
+                    ..problem
+                });
+            }
+            asked => return asked,
+        }
+    }
+}
+
+/// What the answer may depend on beside who asks: policies look at the tags of what is asked for. Of instances that
+/// differ in their name only one is asked for.
+fn kind(spec: &JobSpec, instance: &Instance) -> String {
+    let mut kind = spec.recipe.clone();
+    for (key, value) in instance.tags.iter().filter(|(key, _)| *key != "Name") {
+        // No tag holds a line feed.
+        kind.push_str(&format!("\n{key}\n{value}"));
+    }
+    kind
 }
 
 fn needed(spec: &JobSpec) -> TimeDelta {

@@ -44,13 +44,11 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
     }
     match thawed {
         Thaw::Done => {
-            view.thaw_uncertain = false;
-            view.frozen_since = None;
+            view.thawed();
         }
         // Somebody has proven it since: that nobody can be reached now is no new doubt.
         Thaw::Uncertain(_) if rethaw::is_proven(ops, &view.spec) => {
-            view.thaw_uncertain = false;
-            view.frozen_since = None;
+            view.thawed();
         }
         Thaw::Later => {
             view.frozen_since = None;
@@ -87,8 +85,7 @@ fn may_yet_be_told(ops: &Ops, view: &JobView) -> bool {
 fn doubt_stays(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
     match thawed {
         Thaw::Done => {
-            view.thaw_uncertain = false;
-            view.frozen_since = None;
+            view.thawed();
             false
         }
         // While the instance was asked somebody has proven it, or has looked: that ended the doubt, as it is on record.
@@ -96,8 +93,7 @@ fn doubt_stays(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
             if let Ok(Some(now)) = ops.journal.job(ops.scope(), &view.spec.job) {
                 *view = now;
             }
-            view.thaw_uncertain = false;
-            view.frozen_since = None;
+            view.thawed();
             false
         }
         Thaw::Later | Thaw::Uncertain(_) | Thaw::Held(_) => may_yet_be_told(ops, view),
@@ -144,8 +140,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
         }
         // Somebody else's document may be delivered again, and freeze once more.
         if !held && !view.spec.foreign && found.tells_of_the_thaw() {
-            view.thaw_uncertain = false;
-            view.frozen_since = None;
+            view.thawed();
         }
         proof = Some(found);
     }

@@ -186,7 +186,7 @@ async fn ended(
         .await?
     {
         Polled::Ended(outcome) => Ok(Some(outcome)),
-        Polled::Running => Ok(None),
+        Polled::Running(_) => Ok(None),
     }
 }
 

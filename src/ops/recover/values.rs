@@ -60,7 +60,7 @@ pub(super) async fn publish(
             drive: &member.device,
             errored: true,
             seconds: None,
-            gib: member.volume_gib,
+            full_bytes: None,
             window_ms: None,
         });
         of_set(missing.chain(set.iter().map(|snapshot| {
@@ -73,7 +73,7 @@ pub(super) async fn publish(
                     .completed
                     .zip(view.started())
                     .map(|(ended, started)| (ended - started).as_seconds_f64()),
-                gib: snapshot.volume_gib,
+                full_bytes: snapshot.full_bytes,
                 window_ms: view.evidence.window_ms.filter(|_| covered(snapshot)),
             }
         })))

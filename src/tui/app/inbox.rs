@@ -37,6 +37,11 @@ impl App {
             }
             Message::Job(job) => Some(self.job(*job, now)),
             Message::Others(jobs) => Some(self.others(jobs, now)),
+            Message::Settling(job) => Some(self.settling(*job, now)),
+            Message::Left(jobs) => {
+                self.world.nobody_drives(jobs);
+                Some(self.jobs_changed(false, now))
+            }
             Message::Notice(problem) => {
                 self.notice = Some(Notice::Problem(problem));
                 Some(Vec::new())
@@ -84,17 +89,20 @@ impl App {
         let mut ends = false;
         for job in jobs {
             ends |= self.ends(&job);
-            // What is done for a job that was left open is said wherever the person is.
-            if let Some(doing) = job
-                .waiting
-                .as_ref()
-                .filter(|_| self.current != ScreenId::Jobs)
-            {
-                let name = self.world.named_of(&job);
-                self.notice = Some(Notice::Info(format!("left open, {name}: {doing}")));
-            }
             self.world.put_other_job(job);
         }
+        self.jobs_changed(ends && self.world.running().next().is_none(), now)
+    }
+
+    /// What is done here for a job that was left open is said wherever the person is.
+    fn settling(&mut self, job: JobView, now: DateTime<Utc>) -> Vec<Request> {
+        let elsewhere = self.current != ScreenId::Jobs;
+        if let Some(doing) = job.waiting.as_ref().filter(|_| elsewhere) {
+            let name = self.world.named_of(&job);
+            self.notice = Some(Notice::Info(format!("left open, {name}: {doing}")));
+        }
+        let ends = self.ends(&job);
+        self.world.put_settling(job);
         self.jobs_changed(ends && self.world.running().next().is_none(), now)
     }
 

@@ -7,30 +7,35 @@ use ratatui::text::{Line, Span};
 
 use super::{App, Notice};
 use crate::config::theme::Role;
-use crate::domain::job::JobView;
 use crate::tui::action::Action;
 use crate::tui::keymap;
 use crate::tui::screen::ScreenId;
-use crate::tui::widget::{header, lane, text};
+use crate::tui::widget::{header, held, text};
 
 /// Most lines that a notice may take.
 const NOTICE_LINES: usize = 3;
+/// From this height on there is a line for the screens.
+const TABS_FROM: u16 = 12;
 
 /// Draws the app as it is at `now`. Pure but for what tables remember of their height.
 pub fn draw(frame: &mut Frame<'_>, app: &App, now: DateTime<Utc>) {
     let area = frame.area();
     let mut body = area;
+    let alarm = held::alarm(&app.world, now);
     // With too little height the screen itself comes first, then where we are, then the keys.
     if area.height >= 3 {
         let at = take_top(&mut body);
-        header::view_identity(frame, at, &app.world, &app.styles, now);
+        let told = if area.height < TABS_FROM {
+            &alarm[..]
+        } else {
+            &[]
+        };
+        header::view_identity(frame, at, &app.world, told, &app.styles, now);
     }
-    if area.height >= 12 {
+    if area.height >= TABS_FROM {
         let at = take_top(&mut body);
         let jobs = app.world.running().count();
-        let alarms = |job: &JobView| job.thaw_uncertain || lane::is_overdue(job, now);
-        let alarm = app.world.jobs().iter().any(alarms);
-        header::view_tabs(frame, at, &tabs(app), (jobs, alarm), &app.styles);
+        header::view_tabs(frame, at, &tabs(app), jobs, &alarm, &app.styles);
     }
     if area.height >= 5 {
         let at = take_bottom(&mut body, 1);

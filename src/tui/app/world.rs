@@ -1,22 +1,24 @@
 //! Everything that was read from AWS and the journal, each pane loading and failing by itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::credentials::Who;
+use crate::domain::held::Held;
 use crate::domain::ids::{InstanceId, JobId, SnapshotId, VolumeId};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
-use crate::domain::job::{JobView, Mode, OnFailure, Phase};
+use crate::domain::job::{JobView, OnFailure, Phase};
 use crate::domain::level::Level;
+use crate::domain::mode::AskedMode;
 use crate::domain::naming::{self, Names};
 use crate::domain::problem::Problem;
 use crate::domain::proof::{self, MemberProof};
 use crate::domain::retention::Policy;
 use crate::domain::set::{self, SnapshotSet};
 use crate::domain::set_plan::{self, SetOptions, Tagging};
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{self, Snapshot, VolumeBackups};
 use crate::domain::tags;
 use crate::domain::volume::Volume;
 use crate::recipe::chosen::Catalogue;
@@ -61,17 +63,6 @@ impl<T> Pane<T> {
     }
 }
 
-/// Snapshots of one volume, in short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeBackups {
-    /// How many there are, ours and others'.
-    pub count: usize,
-    /// When the newest was started.
-    pub newest: DateTime<Utc>,
-    /// Level of the newest; `None` when it is not ours.
-    pub level: Option<Level>,
-}
-
 /// What this console knows of the job behind a set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Remembered<'a> {
@@ -83,6 +74,21 @@ pub enum Remembered<'a> {
     NotAsked,
 }
 
+/// Who drives an open job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Driver {
+    /// This console, since its start.
+    Here,
+    /// Its process is gone, and this console thaws and settles it now.
+    SettledHere,
+    /// Another process, as far as is known.
+    Another,
+    /// Its process is gone, and nobody has taken it up yet.
+    Nobody,
+    /// A process with a lab of its own, where this one reaches nothing.
+    OutOfReach,
+}
+
 /// The world.
 #[derive(Debug, Default)]
 pub struct World {
@@ -90,8 +96,8 @@ pub struct World {
     pub recipes: Catalogue,
     /// What a run does when it cannot quiesce, unless a person says another.
     pub on_failure: OnFailure,
-    /// Who calls `CreateSnapshots`, unless a person says another.
-    pub mode: Mode,
+    /// Who is to call `CreateSnapshots`, unless a person says another.
+    pub mode: AskedMode,
     /// What the configuration says of tags.
     pub tagging: Tagging,
     /// Retention policies of the configuration, by name.
@@ -110,6 +116,10 @@ pub struct World {
     pub jobs: Pane<Vec<JobView>>,
     /// The jobs among them that this console drives, or drove.
     own: HashSet<JobId>,
+    /// Those that nobody drove, and that this console settles now.
+    settling: HashSet<JobId>,
+    /// Those whose process is known to be gone.
+    left: BTreeSet<JobId>,
     /// Sets are being deleted.
     pub(super) prune_runs: bool,
     /// Volumes are being restored.
@@ -218,6 +228,11 @@ impl World {
         self.last_proven.get(id).and_then(|i| self.sets.get(*i))
     }
 
+    /// The level of that set.
+    pub fn proven_level(&self, id: &InstanceId) -> Option<Level> {
+        self.last_proven(id).map(|set| set.level)
+    }
+
     /// The set of that job.
     pub fn set(&self, job: &JobId) -> Option<&SnapshotSet> {
         self.sets.iter().find(|s| s.job == *job)
@@ -242,6 +257,18 @@ impl World {
         }
     }
 
+    /// Jobs in reach that hold something frozen, or may.
+    pub fn holding(&self) -> impl Iterator<Item = &JobView> {
+        let holding = self.jobs().iter().filter(|job| job.held().is_something());
+        holding.filter(|job| !self.is_out_of_reach(job))
+    }
+
+    /// What is held on that instance.
+    pub fn held_on(&self, instance: &InstanceId) -> Held {
+        let here = self.holding().filter(|job| job.spec.instance == *instance);
+        here.map(JobView::held).fold(Held::Nothing, Held::worse)
+    }
+
     /// Jobs that have not ended.
     pub fn running(&self) -> impl Iterator<Item = &JobView> {
         self.jobs().iter().filter(|j| j.phase != Phase::Done)
@@ -250,6 +277,22 @@ impl World {
     /// Whether this console drives, or drove, that job.
     pub fn is_own(&self, job: &JobView) -> bool {
         self.own.contains(&job.spec.job)
+    }
+
+    /// Who drives it, if it has not ended.
+    pub fn driver(&self, job: &JobView) -> Driver {
+        let id = &job.spec.job;
+        if self.own.contains(id) {
+            Driver::Here
+        } else if self.settling.contains(id) {
+            Driver::SettledHere
+        } else if self.is_out_of_reach(job) {
+            Driver::OutOfReach
+        } else if self.left.contains(id) {
+            Driver::Nobody
+        } else {
+            Driver::Another
+        }
     }
 
     /// Whether it runs in the lab of another process, where this one reaches nothing and is in no way of it.
@@ -271,8 +314,8 @@ impl World {
     /// What other processes do whatever happens to this one, in words; `None` where nothing of theirs could be
     /// stopped.
     pub fn goes_on_elsewhere(&self) -> Option<String> {
-        let others = self.running().filter(|job| !self.is_own(job));
-        let others = others.filter(|job| !self.is_out_of_reach(job));
+        let others = self.running();
+        let others = others.filter(|job| self.driver(job) == Driver::Another);
         let jobs = match others.filter(|job| !job.only_copies()).count() {
             0 => return None,
             1 => "1 job that this console does not drive goes on".to_owned(),
@@ -301,13 +344,18 @@ impl World {
     /// What this console still runs, in words; empty when leaving loses nothing.
     pub fn busy(&self) -> Vec<String> {
         let jobs = self.own_running().count();
-        let frozen = self.own_running();
-        let frozen = frozen.filter(|j| j.frozen_since.is_some()).count();
+        let held = |test: fn(Held) -> bool| self.own_running().filter(|j| test(j.held())).count();
+        let frozen = held(|held| matches!(held, Held::Frozen { .. }));
+        let may = held(|held| matches!(held, Held::MayBeFrozen { .. }));
         let mut busy = Vec::new();
         if jobs > 0 {
             let s = if jobs == 1 { "job runs" } else { "jobs run" };
-            let frozen = if frozen > 0 {
+            let frozen = if frozen > 0 && may > 0 {
+                format!(", {frozen} frozen now, {may} may be")
+            } else if frozen > 0 {
                 format!(", {frozen} frozen now")
+            } else if may > 0 {
+                format!(", {may} may be frozen")
             } else if self.own_running().all(JobView::only_copies) {
                 ", only AWS's copying is left".to_owned()
             } else {
@@ -381,6 +429,21 @@ impl World {
         }
     }
 
+    /// Takes in what is done here for a job that nobody drove.
+    pub(super) fn put_settling(&mut self, job: JobView) {
+        if job.waiting.is_some() {
+            self.settling.insert(job.spec.job.clone());
+        } else {
+            self.settling.remove(&job.spec.job);
+        }
+        self.put_job(job);
+    }
+
+    /// These are open, and their processes are gone.
+    pub(super) fn nobody_drives(&mut self, jobs: BTreeSet<JobId>) {
+        self.left = jobs;
+    }
+
     /// Takes in the jobs of the journal. It is behind what own jobs say, and does not know yet of those that wait.
     pub(super) fn read_jobs(&mut self, read: Result<Vec<JobView>, Problem>, now: DateTime<Utc>) {
         let read = read.map(|rows| {
@@ -410,8 +473,8 @@ impl World {
         match (row.phase == Phase::Done, known.phase == Phase::Done) {
             (true, _) => true,
             (false, true) => false,
-            // Own jobs tell of themselves first.
-            (false, false) => !self.is_own(known),
+            // Own jobs tell of themselves first, and so does what is done here for others.
+            (false, false) => !self.is_own(known) && !self.settling.contains(&known.spec.job),
         }
     }
 
@@ -458,25 +521,7 @@ impl World {
         self.sets = set::group(self.snapshots());
         self.borne = self.sets.iter().map(|set| set.level).collect();
         self.weigh_sets();
-        let mut by_volume: HashMap<VolumeId, VolumeBackups> = HashMap::new();
-        for snapshot in self.snapshots() {
-            let new = VolumeBackups {
-                count: 1,
-                newest: snapshot.started,
-                level: snapshot.borne_level(),
-            };
-            by_volume
-                .entry(snapshot.volume.clone())
-                .and_modify(|old| {
-                    old.count += 1;
-                    if new.newest > old.newest {
-                        old.newest = new.newest;
-                        old.level = new.level;
-                    }
-                })
-                .or_insert(new);
-        }
-        self.by_volume = by_volume;
+        self.by_volume = snapshot::by_volume(self.snapshots());
     }
 
     /// Works out again who has which name.
@@ -534,13 +579,6 @@ impl World {
     }
 
     fn find_last_proven(&mut self) {
-        self.last_proven.clear();
-        for (i, set) in self.sets.iter().enumerate() {
-            if set.level.is_proven()
-                && let Some(instance) = &set.instance
-            {
-                self.last_proven.entry(instance.clone()).or_insert(i);
-            }
-        }
+        self.last_proven = set::last_proven(&self.sets);
     }
 }

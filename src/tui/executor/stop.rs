@@ -57,10 +57,11 @@ pub(super) async fn elsewhere(
     if (Phase::Preflight..=Phase::Thawing).contains(&view.phase) {
         recover::thaw_now(ops, view).await?;
         // Whoever drives it writes down the rest.
-        return Ok(JobView {
-            frozen_since: None,
-            ..on_record()?
-        });
+        let mut view = on_record()?;
+        let uncertain = view.thaw_uncertain;
+        view.thawed();
+        view.thaw_uncertain = uncertain;
+        return Ok(view);
     }
     if view.thaw_uncertain {
         return rethaw::thaw_again(ops, job).await;

@@ -1,7 +1,7 @@
 //! What an open console does about jobs that it does not drive: it takes up those whose process has gone, and
 //! shows what other processes write about theirs. Both read the journal only, unless something is left to do.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +44,12 @@ pub(super) async fn take_up(
 ) {
     let mut rounds = Rounds::default();
     let mut under_way = FuturesUnordered::new();
+    let mut left = BTreeSet::new();
     loop {
-        let pause = match rounds.look(&ops, &own, under_way.is_empty()) {
-            Ok((begins, pause)) => {
+        let pause = match recover::open(&ops) {
+            Ok(open) => {
+                tell_left(&open, &mut left, &messages).await;
+                let (begins, pause) = rounds.look(&ops, &open, &own, under_way.is_empty());
                 under_way.extend(begins.map(|first| round(&ops, &messages, first)));
                 pause
             }
@@ -66,6 +69,16 @@ pub(super) async fn take_up(
     }
     // What was taken up is brought to its end all the same.
     while under_way.next().await.is_some() {}
+}
+
+/// Tells which open jobs nobody drives, when that has changed.
+async fn tell_left(open: &Open, told: &mut BTreeSet<JobId>, messages: &mpsc::Sender<Message>) {
+    let left = open.gone.iter().filter(|view| view.phase != Phase::Done);
+    let left: BTreeSet<JobId> = left.map(|view| view.spec.job.clone()).collect();
+    if *told != left {
+        told.clone_from(&left);
+        let _ = messages.send(Message::Left(left)).await;
+    }
 }
 
 /// Takes up whatever nobody drives now. A start asks also for what may be left where nobody can look.
@@ -102,11 +115,11 @@ pub(super) async fn telling<T>(
     tokio::join!(work(updates), forward(inbox, messages.clone())).0
 }
 
-/// Tells views of jobs that this console does not drive.
+/// Tells views of jobs that this console settles.
 async fn forward(mut inbox: mpsc::Receiver<JobView>, messages: mpsc::Sender<Message>) {
     while let Some(view) = inbox.recv().await {
         // The console may be gone; what was begun is done all the same.
-        let _ = messages.send(Message::Others(vec![view])).await;
+        let _ = messages.send(Message::Settling(Box::new(view))).await;
     }
 }
 
@@ -133,18 +146,18 @@ impl Rounds {
     fn look(
         &mut self,
         ops: &Ops,
+        open: &Open,
         own: &Tokens,
         idle: bool,
-    ) -> Result<(Option<bool>, Duration), Problem> {
-        let open = recover::open(ops)?;
+    ) -> (Option<bool>, Duration) {
         // While a round is under way it has what is left.
         self.failed &= !idle || !open.gone.is_empty();
         self.told.take_if(|_| !self.failed);
         if ops.session.read_only() {
-            return Ok((None, IDLE));
+            return (None, IDLE);
         }
         let starts = !std::mem::replace(&mut self.started, true);
-        let begins = self.is_due(&open) || starts;
+        let begins = self.is_due(open) || starts;
         let beside = open.alive.iter().any(|view| !own.has(&view.spec.job));
         let pause = if beside {
             BESIDE
@@ -153,7 +166,7 @@ impl Rounds {
         } else {
             IDLE
         };
-        Ok((begins.then_some(starts), pause))
+        (begins.then_some(starts), pause)
     }
 
     /// Whether any of what is left is to be tried now; then it counts as tried. What is new is tried at once. What

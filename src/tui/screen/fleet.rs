@@ -10,6 +10,7 @@ use super::list::{List, Listed, Words, reaction};
 use super::snapshot_dialog::SnapshotDialog;
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
+use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::{Agent, Instance};
 use crate::domain::proof::CLAIMED;
@@ -19,6 +20,7 @@ use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::style::{age, ago, level, moment};
 use crate::tui::widget::details::{Details, Entry};
+use crate::tui::widget::held;
 use crate::tui::widget::table::{Cell, Column};
 
 const COLUMNS: &[Column] = &[
@@ -70,6 +72,9 @@ pub fn refusal(instance: &Instance, recipe: Option<&str>, recipes: &Catalogue) -
     }
 }
 
+/// What the screen is for.
+const PURPOSE: &str = "Your instances: mark those to snapshot (space), then s; and see how old each one's last proven set is.";
+
 /// The screen.
 pub struct Fleet {
     list: List,
@@ -78,7 +83,7 @@ pub struct Fleet {
 impl Default for Fleet {
     fn default() -> Self {
         Self {
-            list: List::new(COLUMNS, 0, false, true),
+            list: List::new(RowKind::Instances, COLUMNS, 0, false, true),
         }
     }
 }
@@ -89,7 +94,7 @@ impl Fleet {
         self.list.rebuild(
             world.instances(),
             |row| row.id.as_str(),
-            |row, filter| filter.is_none_or(|f| f.matches_instance(row)),
+            |row, filter| filter.matches_instance(row, world.proven_level(&row.id)),
             |a, b, column| compare(world, a, b, column),
         );
     }
@@ -169,7 +174,7 @@ fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
         Cell::styled(instance.agent.word(), agent_role),
         recipe,
         Cell::new(instance.devices.len().to_string()),
-        proven,
+        held::cell(cx.world, &instance.id, cx.now).unwrap_or(proven),
     ]
 }
 
@@ -188,6 +193,9 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
         Entry::pair("Type", &*instance.instance_type),
         Entry::pair("Zone", &*instance.zone),
     ];
+    if let Some((words, role)) = held::sentence(world, &instance.id, cx.now) {
+        out.insert(1, Entry::Pair("Frozen".into(), words, role));
+    }
     if let Some(at) = instance.launched {
         out.push(Entry::pair(
             "Launched",
@@ -326,7 +334,11 @@ impl Screen for Fleet {
     }
 
     fn purpose(&self) -> &'static str {
-        "Your instances: mark those to snapshot (space), then s; and see how old each one's last proven set is."
+        self.list.purpose(PURPOSE)
+    }
+
+    fn explained(&self) -> &'static [&'static str] {
+        self.list.explained()
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {

@@ -17,12 +17,14 @@ use ratatui::text::{Line, Span};
 
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
+use crate::domain::filter::{OfInstance, RowKind};
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::naming;
 use crate::tui::action::Action;
+use crate::tui::app::world::Driver;
 use crate::tui::widget::dialog::pane;
-use crate::tui::widget::narrow::Narrow;
+use crate::tui::widget::filter_line::{self, FilterLine};
 use crate::tui::widget::scroll::Scroll;
 use crate::tui::widget::{details, lane, text, trouble};
 
@@ -50,7 +52,7 @@ pub struct Jobs {
     offset: Slot<usize>,
     /// Lanes that fit, as last drawn.
     fits: Slot<usize>,
-    narrow: Narrow,
+    filter: FilterLine,
     /// The run that was just started: the cursor goes to its first lane when it appears.
     awaited: Option<RunId>,
     /// Nobody has moved since a run was started: the lanes that need somebody stay in view, and the cursor's job
@@ -73,7 +75,7 @@ impl Jobs {
             cursor: 0,
             offset: Slot::new(0),
             fits: Slot::new(1),
-            narrow: Narrow::default(),
+            filter: FilterLine::new(RowKind::Jobs),
             awaited: None,
             watching: false,
             open: None,
@@ -98,7 +100,11 @@ impl Jobs {
             .world
             .jobs()
             .iter()
-            .filter(|job| !self.narrow.is_active() || self.narrow.lets(&words(job)))
+            .filter(|job| {
+                let state = job.listed_state(false);
+                let of = OfInstance::of(cx.world.instance(&job.spec.instance));
+                self.filter.filter().matches_job(job, &state, of)
+            })
             .collect();
         jobs.sort_by_cached_key(|job| {
             let rank = rank(job, live.contains(&job.spec.run), cx.now);
@@ -161,11 +167,7 @@ impl Jobs {
             frame.render_widget(Line::styled(gone, cx.styles.get(Role::Muted)), inner);
             return;
         };
-        let lines = details::lines(
-            &describe::entries(job, cx.world.is_own(job), cx.now),
-            usize::from(inner.width),
-            cx,
-        );
+        let lines = details::lines(&describe::entries(job, cx), usize::from(inner.width), cx);
         open.scroll.view(frame, inner, lines);
         open.scroll.tell(frame, area, cx.styles);
     }
@@ -205,9 +207,6 @@ impl Jobs {
         if let Some(problem) = &cx.world.jobs.error {
             lines.extend(trouble::lines(problem, width, cx.styles));
         }
-        if self.narrow.is_active() {
-            lines.push(self.narrow.line(width, cx.styles));
-        }
         lines
     }
 
@@ -216,7 +215,7 @@ impl Jobs {
         if pane.data.is_none() && (pane.loading || pane.error.is_some()) {
             // The line above says what keeps it.
             ""
-        } else if self.narrow.is_active() && !cx.world.jobs().is_empty() {
+        } else if self.filter.is_active() && !cx.world.jobs().is_empty() {
             "no job matches the filter; Esc clears it"
         } else if self.awaited.is_some() {
             "starting…"
@@ -229,7 +228,7 @@ impl Jobs {
 /// What the lanes and keys mean.
 const EXPLAINED: &[&str] = &[
     "Lanes stand with what needs somebody first: ! a thaw that nobody could confirm, ✘ failing, ❄ frozen now with \
-     its share of the budget, ▶ at work, · waiting; below them what is over.",
+     its share of the budget, or what may be: the command that freezes was sent, and no proof came that nothing is frozen; ▶ at work, · waiting; below them what is over.",
     "A job that holds a lock or a freeze is thawed and stopped by one key; elsewhere it asks first, and always where \
      another process drives the job: the instance is thawed under that process.",
 ];
@@ -254,7 +253,7 @@ fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
         (Phase::Done, Some(Verdict::Failed)) if live => Rank::Failing,
         (Phase::Done, Some(Verdict::Failed)) if fresh => Rank::Failed,
         (Phase::Done, _) => Rank::Over,
-        _ if lane::is_frozen(job) => Rank::Frozen,
+        _ if job.held().is_something() => Rank::Frozen,
         _ if fails => Rank::Failing,
         (Phase::Queued, _) => Rank::Queued,
         _ => Rank::Running,
@@ -263,35 +262,20 @@ fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
 
 /// Whether the job may hold a lock or a freeze now.
 fn holds(job: &JobView) -> bool {
-    (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
+    job.held().is_something() || (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
 }
 
 /// Whether there is something to stop. Of others' jobs only what may be frozen can be thawed; what they only wait for
-/// ends by itself, and what runs in the lab of another process is out of reach.
+/// ends by itself, what this console settles is being thawed, and what runs in the lab of another process is out of
+/// reach.
 fn can_be_stopped(job: &JobView, cx: &Cx<'_>) -> bool {
-    if cx.world.is_own(job) {
-        return job.phase != Phase::Done;
+    match cx.world.driver(job) {
+        Driver::Here => return job.phase != Phase::Done,
+        Driver::SettledHere | Driver::OutOfReach => return false,
+        Driver::Another | Driver::Nobody => {}
     }
     let may_hold = (Phase::Preflight..=Phase::Thawing).contains(&job.phase);
-    let open = may_hold || (job.thaw_uncertain && job.phase != Phase::Done);
-    open && !cx.world.is_out_of_reach(job)
-}
-
-/// What the filter looks at.
-fn words(job: &JobView) -> String {
-    let spec = &job.spec;
-    let (_, word, _) = lane::standing(job);
-    format!(
-        "{} {} {} {} {word} {} {} {} {}",
-        spec.instance_name,
-        spec.instance,
-        spec.recipe,
-        job.phase,
-        spec.job,
-        spec.run,
-        spec.group.as_deref().unwrap_or_default(),
-        job.waiting.as_deref().unwrap_or_default(),
-    )
+    may_hold || (job.thaw_uncertain && job.phase != Phase::Done)
 }
 
 impl Screen for Jobs {
@@ -309,6 +293,7 @@ impl Screen for Jobs {
 
     fn purpose(&self) -> &'static str {
         match self.open {
+            _ if self.filter.typing() => filter_line::PURPOSE,
             Some(_) => {
                 "One job in full: its phases, its set, the evidence, what went wrong and what to do."
             }
@@ -319,8 +304,8 @@ impl Screen for Jobs {
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
-        if self.narrow.typing() {
-            return Narrow::takes(action);
+        if self.filter.typing() {
+            return FilterLine::takes(action);
         }
         let job = self.chosen(cx);
         match action {
@@ -331,7 +316,7 @@ impl Screen for Jobs {
             | Action::PageDown
             | Action::PageUp => self.open.is_some() || !self.rows.is_empty(),
             Action::Open | Action::Describe => self.open.is_none() && job.is_some(),
-            Action::Back | Action::Leave => self.open.is_some() || self.narrow.is_active(),
+            Action::Back | Action::Leave => self.open.is_some() || self.filter.is_active(),
             Action::Filter => self.open.is_none(),
             Action::CopyId | Action::Metrics => job.is_some(),
             Action::CancelJob => job.is_some_and(|job| can_be_stopped(job, cx)),
@@ -346,8 +331,8 @@ impl Screen for Jobs {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
-        if self.narrow.typing() {
-            self.narrow.act(action);
+        if self.filter.typing() {
+            self.filter.act(action);
             self.arrange(cx);
             return Reaction::done();
         }
@@ -362,14 +347,14 @@ impl Screen for Jobs {
         match action {
             Action::Back | Action::Leave => {
                 if self.open.take().is_none() {
-                    self.narrow.clear();
+                    self.filter.clear();
                     self.arrange(cx);
                 }
                 return Reaction::done();
             }
             Action::Filter => {
                 self.watching = false;
-                self.narrow.begin();
+                self.filter.begin();
                 return Reaction::done();
             }
             Action::CancelAll => {
@@ -391,9 +376,9 @@ impl Screen for Jobs {
             }
             Action::CopyId => Reaction::ask(Request::Copy(id.to_string())),
             // Somebody else may want it to run.
-            Action::CancelJob if !cx.world.is_own(job) => {
-                Reaction::ask(Request::Open(Box::new(questions::cancel_of_another(job))))
-            }
+            Action::CancelJob if !cx.world.is_own(job) => Reaction::ask(Request::Open(Box::new(
+                questions::cancel_of_another(job, cx),
+            ))),
             // Where something is held there is no time for questions. Elsewhere there is.
             Action::CancelJob if holds(job) => Reaction::Done(vec![
                 Request::CancelJob(id),
@@ -415,17 +400,17 @@ impl Screen for Jobs {
     }
 
     fn typing(&self) -> bool {
-        self.narrow.typing()
+        self.filter.typing()
     }
 
     fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
-        self.narrow.type_key(key);
+        self.filter.type_key(key);
         self.arrange(cx);
         Vec::new()
     }
 
     fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
-        self.narrow.paste(pasted);
+        self.filter.paste(pasted);
         self.arrange(cx);
     }
 
@@ -433,14 +418,14 @@ impl Screen for Jobs {
         match subject {
             Subject::Run(run) => {
                 self.open = None;
-                self.narrow.clear();
+                self.filter.clear();
                 self.awaited = Some(run);
                 self.offset.set(0);
             }
             Subject::Anything => {
                 self.watching = false;
                 self.open = None;
-                self.narrow.clear();
+                self.filter.clear();
             }
             _ => {}
         }
@@ -453,7 +438,11 @@ impl Screen for Jobs {
     }
 
     fn explained(&self) -> &'static [&'static str] {
-        EXPLAINED
+        if self.filter.typing() {
+            self.filter.explained()
+        } else {
+            EXPLAINED
+        }
     }
 
     fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
@@ -501,8 +490,9 @@ impl Screen for Jobs {
             return self.view_open(open, frame, area, cx);
         }
         let block = pane(&self.title(cx), cx.styles);
-        let inner = block.inner(area);
+        let mut inner = block.inner(area);
         frame.render_widget(block, area);
+        self.filter.view(frame, &mut inner, cx.styles);
         let width = usize::from(inner.width);
         let head = self.head(cx, width);
         let used = u16::try_from(head.len())

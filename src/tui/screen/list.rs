@@ -5,52 +5,17 @@ use std::cmp::Ordering;
 use crossterm::event::KeyEvent;
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
-use tui_input::Input;
+use ratatui::text::Line;
 
 use super::{Cx, Reaction, Request};
 use crate::config::theme::Role;
-use crate::domain::filter::Filter;
+use crate::domain::filter::{Filter, RowKind};
 use crate::domain::problem::Problem;
 use crate::tui::action::Action;
 use crate::tui::widget::dialog::pane;
+use crate::tui::widget::filter_line::{self, FilterLine};
 use crate::tui::widget::table::{self, Cell, Column, TableState};
-use crate::tui::widget::{form, text};
-
-/// The `/` line: what is typed, what of it holds.
-#[derive(Debug, Default)]
-struct Narrowing {
-    input: Input,
-    editing: bool,
-    /// What `Esc` brings back while editing.
-    before: String,
-    /// The last expression that could be read; stays while a new one is half typed.
-    filter: Option<Filter>,
-    error: Option<String>,
-}
-
-impl Narrowing {
-    fn read(&mut self) {
-        let typed = self.input.value();
-        if typed.trim().is_empty() {
-            self.filter = None;
-            self.error = None;
-            return;
-        }
-        match Filter::parse(typed) {
-            Ok(filter) => {
-                self.filter = Some(filter);
-                self.error = None;
-            }
-            Err(problem) => self.error = Some(format!("{}: {}", problem.cause, problem.mend)),
-        }
-    }
-
-    fn set(&mut self, typed: String) {
-        self.input = Input::new(typed);
-        self.read();
-    }
-}
+use crate::tui::widget::text;
 
 /// What came of an action.
 pub enum Listed {
@@ -83,7 +48,7 @@ pub struct Words<'a> {
 pub struct List {
     /// Cursor, marks, sort order.
     pub table: TableState,
-    narrowing: Narrowing,
+    filter: FilterLine,
     /// For each shown row its place in the data.
     order: Vec<usize>,
     columns: &'static [Column],
@@ -91,11 +56,17 @@ pub struct List {
 }
 
 impl List {
-    /// A list sorted by that column; `marks` says whether rows can be marked.
-    pub fn new(columns: &'static [Column], column: usize, descending: bool, marks: bool) -> Self {
+    /// A list of rows of that kind, sorted by that column; `marks` says whether rows can be marked.
+    pub fn new(
+        kind: RowKind,
+        columns: &'static [Column],
+        column: usize,
+        descending: bool,
+        marks: bool,
+    ) -> Self {
         Self {
             table: TableState::sorted_by(column, descending),
-            narrowing: Narrowing::default(),
+            filter: FilterLine::new(kind),
             order: Vec::new(),
             columns,
             marks,
@@ -108,10 +79,10 @@ impl List {
         &mut self,
         rows: &[T],
         id: impl Fn(&T) -> &str,
-        keep: impl Fn(&T, Option<&Filter>) -> bool,
+        keep: impl Fn(&T, &Filter) -> bool,
         compare: impl Fn(&T, &T, usize) -> Ordering,
     ) {
-        let filter = self.narrowing.filter.as_ref();
+        let filter = self.filter.filter();
         let mut order: Vec<usize> = (0..rows.len())
             .filter(|i| rows.get(*i).is_some_and(|row| keep(row, filter)))
             .collect();
@@ -145,16 +116,31 @@ impl List {
 
     /// The filter line has the focus.
     pub fn typing(&self) -> bool {
-        self.narrowing.editing
+        self.filter.typing()
+    }
+
+    /// What the help of the screen explains: the language of filters while the filter line has the focus.
+    pub fn explained(&self) -> &'static [&'static str] {
+        if self.typing() {
+            self.filter.explained()
+        } else {
+            &[]
+        }
+    }
+
+    /// What the screen is for, `purpose`, or what the filter line is for while it has the focus.
+    pub fn purpose(&self, purpose: &'static str) -> &'static str {
+        if self.typing() {
+            filter_line::PURPOSE
+        } else {
+            purpose
+        }
     }
 
     /// Whether [`List::act`] has a use for the action now.
     pub fn handles(&self, action: Action) -> bool {
-        if self.narrowing.editing {
-            return matches!(
-                action,
-                Action::Open | Action::Back | Action::Down | Action::Up
-            );
+        if self.filter.typing() {
+            return FilterLine::takes(action) || matches!(action, Action::Down | Action::Up);
         }
         match action {
             Action::Filter | Action::Sort | Action::Back => true,
@@ -169,20 +155,14 @@ impl List {
             return Listed::No;
         }
         match action {
-            Action::Open => self.narrowing.editing = false,
-            Action::Filter => {
-                self.narrowing.editing = true;
-                self.narrowing.before = self.narrowing.input.value().to_owned();
-            }
-            Action::Back if self.narrowing.editing => {
-                self.narrowing.editing = false;
-                let before = std::mem::take(&mut self.narrowing.before);
-                self.narrowing.set(before);
+            Action::Filter => self.filter.begin(),
+            _ if self.filter.typing() && FilterLine::takes(action) => {
+                self.filter.act(action);
                 return Listed::Rebuild;
             }
             Action::Back if self.table.in_range_mode() => self.table.drop_range(),
-            Action::Back if !self.narrowing.input.value().is_empty() => {
-                self.narrowing.set(String::new());
+            Action::Back if self.filter.is_active() => {
+                self.filter.clear();
                 return Listed::Rebuild;
             }
             Action::Back => return Listed::Back,
@@ -200,14 +180,12 @@ impl List {
 
     /// A key for the filter line; the rows must be worked out again.
     pub fn type_key(&mut self, key: KeyEvent) {
-        form::type_into(&mut self.narrowing.input, key);
-        self.narrowing.read();
+        self.filter.type_key(key);
     }
 
     /// Pasted text for the filter line; the rows must be worked out again.
     pub fn paste(&mut self, pasted: &str) {
-        form::paste_into(&mut self.narrowing.input, pasted);
-        self.narrowing.read();
+        self.filter.paste(pasted);
     }
 
     /// Draws the pane; `row` builds the cells of the row at that place in the data.
@@ -225,19 +203,7 @@ impl List {
         if let Some(problem) = words.error {
             self.view_problem(frame, &mut inner, cx, problem);
         }
-        if self.narrowing.editing || !self.narrowing.input.value().is_empty() {
-            let height = inner.height.min(1);
-            inner.height -= height;
-            self.view_filter(
-                frame,
-                Rect {
-                    y: inner.bottom(),
-                    height,
-                    ..inner
-                },
-                cx,
-            );
-        }
+        self.filter.view(frame, &mut inner, cx.styles);
         let say = |frame: &mut Frame<'_>, words: &str, role: Role| {
             let lines = text::wrap(words, usize::from(inner.width.saturating_sub(2)));
             for (line, at) in lines.into_iter().zip(inner.rows().skip(1)) {
@@ -247,6 +213,8 @@ impl List {
         match words.total {
             None if words.error.is_some() => {}
             None => say(frame, "loading…", Role::Muted),
+            // What was read before is out of date: nobody knows yet that there is nothing.
+            Some(0) if words.loading => say(frame, "reading again…", Role::Muted),
             Some(0) => say(frame, words.empty, Role::Muted),
             Some(_) if self.table.is_empty() => {
                 say(
@@ -327,37 +295,6 @@ impl List {
             frame.render_widget(Line::styled(line, cx.styles.get(role)), at);
             inner.y += at.height;
             inner.height -= at.height;
-        }
-    }
-
-    fn view_filter(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
-        frame.render_widget(Span::styled("/", cx.styles.get(Role::Key)), area);
-        let left = area.width.saturating_sub(1);
-        let room = if self.narrowing.error.is_some() {
-            left.min(left / 3 + 8)
-        } else {
-            left
-        };
-        let field = Rect {
-            x: area.x + area.width.min(1),
-            width: room,
-            ..area
-        };
-        form::view_input(
-            frame,
-            field,
-            &self.narrowing.input,
-            self.narrowing.editing,
-            cx.styles,
-        );
-        if let Some(error) = &self.narrowing.error {
-            let at = Rect {
-                x: field.right(),
-                width: area.right().saturating_sub(field.right()),
-                ..area
-            };
-            let shown = text::fit(&format!(" ! {error}"), usize::from(at.width));
-            frame.render_widget(Line::styled(shown, cx.styles.get(Role::Error)), at);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Metrics: four charts of one instance's backups over real time, chosen from a list.
 
+mod figures;
 mod picker;
 
 use chrono::Duration;
@@ -8,6 +9,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
+use self::figures::DriveFigures;
 use self::picker::Picker;
 use super::{Cx, Reaction, Request, Screen, Subject};
 use crate::config::theme::Role;
@@ -19,7 +21,7 @@ use crate::tui::message::Message;
 use crate::tui::style;
 use crate::tui::widget::chart::{self, Plot};
 use crate::tui::widget::dialog::pane;
-use crate::tui::widget::{lane, text, trouble};
+use crate::tui::widget::{filter_line, lane, text, trouble};
 
 const CHARTS: [Metric; 4] = [
     Metric::FreezeDuration,
@@ -171,15 +173,15 @@ impl Metrics {
             return say(frame, area, &self.emptiness(instance, cx), Role::Warn, cx);
         }
         if self.zoomed || area.width < GRID.0 || area.height < GRID.1 {
-            return self.view_chart(self.focus, frame, area, cx);
+            return self.view_chart(self.focus, true, frame, area, cx);
         }
         let halves = Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).split(area);
         for (half, first) in halves.iter().zip([0, 2]) {
             let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)])
                 .spacing(2)
                 .areas(*half);
-            self.view_chart(first, frame, left, cx);
-            self.view_chart(first + 1, frame, right, cx);
+            self.view_chart(first, false, frame, left, cx);
+            self.view_chart(first + 1, false, frame, right, cx);
         }
     }
 
@@ -199,7 +201,8 @@ impl Metrics {
         }
     }
 
-    fn view_chart(&self, n: usize, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    /// Draws a chart; one that stands `alone` has room for a line of each drive, in the grid the title says what fits.
+    fn view_chart(&self, n: usize, alone: bool, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
         let Some(metric) = CHARTS.get(n).copied() else {
             return;
         };
@@ -208,43 +211,33 @@ impl Metrics {
         }
         let series = self.of(metric);
         let from = cx.now - Duration::days(self.days().into());
-        let points = || {
-            series
-                .iter()
-                .flat_map(|(_, s)| &s.points)
-                .filter(|(at, _)| *at >= from)
-        };
-        let newest = points().max_by_key(|(at, _)| *at).map(|(_, v)| *v);
-        let mut summary = String::new();
-        if let Some(last) = newest {
-            let sum: f64 = points().map(|(_, v)| *v).sum();
-            let max = points().map(|(_, v)| *v).fold(0.0, f64::max);
-            let (word, of) = if metric == Metric::Errors {
-                ("in all", sum)
-            } else {
-                ("max", max)
-            };
-            // In a narrow chart every cell counts; the newest value stands first.
-            let word_last = if area.width < 44 { "" } else { "last " };
-            summary = format!(
-                " {word_last}{}, {word} {}",
-                chart::value(metric, last),
-                chart::value(metric, of)
-            );
-        }
+        let drives: Vec<DriveFigures> = series
+            .iter()
+            .filter_map(|(n, series)| DriveFigures::of(*n, series, from))
+            .collect();
         let gutter = if n == self.focus { "> " } else { "  " };
-        let title = vec![
+        let mut title = vec![
             Span::styled(gutter, cx.styles.get(Role::Marked)),
             Span::styled(metric.to_string(), cx.styles.get(Role::Title)),
-            Span::styled(summary, cx.styles.get(Role::Muted)),
         ];
-        frame.render_widget(
-            lane::fitted(title, area.width.into()),
-            Rect { height: 1, ..area },
-        );
+        let mut head = if alone {
+            drives.iter().map(|d| d.line(metric, cx)).collect()
+        } else {
+            figures::title(&mut title, metric, &drives, area.width.into(), cx);
+            Vec::new()
+        };
+        head.truncate(usize::from(area.height / 3));
+        head.insert(0, Line::from(title));
+        let width = usize::from(area.width);
+        let head: Vec<Line<'static>> = head
+            .into_iter()
+            .map(|line| lane::fitted(line.spans, width))
+            .collect();
+        let used = u16::try_from(head.len()).unwrap_or(1).min(area.height);
+        put(frame, area, head);
         let below = Rect {
-            y: area.y + 1,
-            height: area.height - 1,
+            y: area.y + used,
+            height: area.height - used,
             ..area
         };
         Plot {
@@ -284,8 +277,17 @@ impl Screen for Metrics {
         }
     }
 
+    fn explained(&self) -> &'static [&'static str] {
+        if self.picker.typing() {
+            self.picker.explained()
+        } else {
+            &[]
+        }
+    }
+
     fn purpose(&self) -> &'static str {
         match &self.instance {
+            _ if self.picker.typing() => filter_line::PURPOSE,
             Some(_) => {
                 "How long this instance's backups took and froze, how large they were, and what failed."
             }

@@ -26,7 +26,7 @@ use crate::tui::style;
 use crate::tui::widget::dialog::{Choice, Question, pane};
 use crate::tui::widget::form::{self, Focus};
 use crate::tui::widget::scroll::Scroll;
-use crate::tui::widget::{text, trouble};
+use crate::tui::widget::{filter_line, text, trouble};
 
 enum Stage {
     /// Step 1.
@@ -244,8 +244,16 @@ impl Screen for Restore {
         }
     }
 
+    fn explained(&self) -> &'static [&'static str] {
+        match &self.stage {
+            Stage::Choose if self.choose.typing() => self.choose.explained(),
+            _ => &[],
+        }
+    }
+
     fn purpose(&self) -> &'static str {
         match &self.stage {
+            Stage::Choose if self.choose.typing() => filter_line::PURPOSE,
             Stage::Choose => {
                 "Step 1 of 4: choose the point in time that comes back, beside the data; nothing is made yet."
             }

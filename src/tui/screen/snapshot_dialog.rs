@@ -13,7 +13,8 @@ use super::{Cx, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::Instance;
-use crate::domain::job::{JobView, Mode, OnFailure};
+use crate::domain::job::{JobView, OnFailure};
+use crate::domain::mode::{self, AskedMode, ChosenMode, NoMode};
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::effect::RunRequest;
@@ -22,7 +23,11 @@ use crate::tui::widget::form::{Field, Focus, Form};
 use crate::tui::widget::text;
 
 const ON_FAILURE: [OnFailure; 2] = [OnFailure::Skip, OnFailure::CrashConsistent];
-const MODES: [Mode; 2] = [Mode::Coordinated, Mode::Autonomous];
+const MODES: [AskedMode; 3] = [
+    AskedMode::Auto,
+    AskedMode::Coordinated,
+    AskedMode::Autonomous,
+];
 /// So many lines of the instances are seen before the notes and the whole form are.
 const LEAST_REVIEW: usize = 4;
 /// The first choice of a recipe: every instance by its own tag.
@@ -31,9 +36,10 @@ const BY_TAG: &str = "by tag";
 /// What the choices mean.
 const EXPLAINED: &[&str] = &[
     "recipe: how the instances are quiesced; by tag takes what each one's tag ConsistentSnapshot says.",
-    "mode: coordinated, this console asks for the snapshots while the instance is frozen; autonomous, the \
-     instance asks for them itself, with its own role: the shorter freeze.",
-    "freeze / too: in autonomous mode / may be frozen, last in and first out. Without it the root volume is in \
+    "mode: autonomous, the instance asks for the snapshots itself, with its own role: the shorter freeze; coordinated, \
+     this console asks for them while the instance is frozen; auto, autonomous where the instance's dry run proves that \
+     its role may, coordinated elsewhere: each lane says which, and why.",
+    "freeze / too: only an instance that asks for its snapshots itself may freeze /; others are refused. It goes last in and first out. Without it the root volume is in \
      the set, never more than crash-consistent.",
     "frozen at most: after that many seconds the failsafe on the instance thaws, whatever happens. Empty: as each \
      recipe says.",
@@ -122,14 +128,14 @@ impl SnapshotDialog {
 
     /// What one choice rules out for another.
     fn settle(&mut self) {
-        let coordinated = self.mode() == Mode::Coordinated;
+        let coordinated = self.mode() == AskedMode::Coordinated;
         self.form.set_off(
             field::ROOT,
-            coordinated.then_some("only in autonomous mode"),
+            coordinated.then_some("not in coordinated mode"),
         );
     }
 
-    fn mode(&self) -> Mode {
+    fn mode(&self) -> AskedMode {
         MODES
             .get(self.form.chosen(field::MODE))
             .copied()
@@ -137,7 +143,7 @@ impl SnapshotDialog {
     }
 
     fn freeze_root(&self) -> bool {
-        self.mode() == Mode::Autonomous && self.form.chosen(field::ROOT) == 1
+        self.mode() != AskedMode::Coordinated && self.form.chosen(field::ROOT) == 1
     }
 
     /// The recipe for all; `None` is by tag.
@@ -162,17 +168,23 @@ impl SnapshotDialog {
     fn notes(&self) -> Vec<(String, Role)> {
         let mut notes = Vec::new();
         match (self.mode(), self.freeze_root()) {
-            (Mode::Coordinated, _) => notes.push((
+            (AskedMode::Coordinated, _) => notes.push((
                 "Root volumes are in the set but not frozen: never more than crash.".to_owned(),
                 Role::Muted,
             )),
-            (Mode::Autonomous, false) => notes.push((
+            (AskedMode::Auto, false) => notes.push((
+                "Auto: the instance asks for the snapshots itself where its dry run proves that its role may, else this \
+                 console does. / is not frozen: never more than crash."
+                    .to_owned(),
+                Role::Muted,
+            )),
+            (AskedMode::Autonomous, false) => notes.push((
                 "The instance asks for the snapshots itself; its role must allow it. / is not frozen: never more \
                  than crash."
                     .to_owned(),
                 Role::Muted,
             )),
-            (Mode::Autonomous, true) => notes.push((
+            (_, true) => notes.push((
                 "! / is frozen too, last in and first out. While it lasts nothing on the instance can write, its SSM \
                  agent and its logs included; should the script die, only the failsafe thaws."
                     .to_owned(),
@@ -210,16 +222,43 @@ impl SnapshotDialog {
         })
     }
 
-    /// Somebody else's document has no command that takes the snapshots itself.
+    /// Why the mode that is asked for cannot be had there.
     fn not_in_this_mode(&self, instance: &Instance, world: &World) -> Option<String> {
+        self.mode_there(instance, world)?.err()?;
+        let word = self.recipe().or(instance.recipe_tag())?;
+        let mend = if self.freeze_root() {
+            "leave freeze / too at no"
+        } else {
+            "choose coordinated or auto"
+        };
+        Some(format!("{word} cannot take snapshots itself; {mend}"))
+    }
+
+    /// The mode as far as it is known now.
+    fn mode_there(
+        &self,
+        instance: &Instance,
+        world: &World,
+    ) -> Option<Result<Option<ChosenMode>, NoMode>> {
         let word = self.recipe().or(instance.recipe_tag())?;
         let recipe = world.recipes.find(word)?;
-        (recipe.foreign && self.mode() == Mode::Autonomous).then(|| {
-            format!(
-                "{} cannot take snapshots itself; choose coordinated",
-                recipe.name
-            )
-        })
+        let able = mode::Able {
+            document: &recipe.document,
+            foreign: recipe.foreign,
+        };
+        Some(mode::before(self.mode(), self.freeze_root(), able))
+    }
+
+    /// The mode, said beside the recipe of an instance that will run.
+    fn mode_words(&self, instance: &Instance, world: &World) -> String {
+        match self.mode_there(instance, world) {
+            Some(Ok(Some(chosen))) if self.mode() == AskedMode::Auto => {
+                format!(", {}: {}", chosen.mode, chosen.reason)
+            }
+            // The mode that was asked for stands above.
+            Some(Ok(_)) => String::new(),
+            Some(Err(_)) | None => String::new(),
+        }
     }
 
     fn start(&mut self, cx: &Cx<'_>) -> Vec<Request> {
@@ -309,6 +348,11 @@ impl SnapshotDialog {
             let recipe = instance.and_then(|i| self.recipe().or(i.recipe_tag()));
             recipe.unwrap_or("—").to_owned()
         };
+        let runs_by = |id: &InstanceId| {
+            let instance = cx.world.instance(id);
+            let mode = instance.map(|i| self.mode_words(i, cx.world));
+            format!("{}{}", recipe(id), mode.unwrap_or_default())
+        };
         let widest = |of: &dyn Fn(&InstanceId) -> String| {
             rows.iter().map(|(id, _)| text::width(&of(id))).max()
         };
@@ -330,7 +374,7 @@ impl SnapshotDialog {
             let name = text::pad_middle(&name, names);
             let runs = reason.is_none();
             let (mark, words, role) = match reason {
-                None => ("✓", recipe(id), Role::Ok),
+                None => ("✓", runs_by(id), Role::Ok),
                 Some(reason) => ("✗", format!("refused: {reason}"), Role::Warn),
             };
             let room = cells.saturating_sub(names + 4);

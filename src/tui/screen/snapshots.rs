@@ -11,7 +11,9 @@ use ratatui::layout::Rect;
 use super::list::{List, Listed, Words, reaction};
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
+use crate::domain::filter::RowKind;
 use crate::domain::ids::{InstanceId, JobId, VolumeId};
+use crate::domain::job::JobView;
 use crate::domain::snapshot::Snapshot;
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
@@ -55,6 +57,9 @@ impl Only {
     }
 }
 
+/// What the screen is for.
+const PURPOSE: &str = "Every snapshot of this account and region, whoever made it: how consistent it is proven to be, and of what.";
+
 /// The screen.
 pub struct Snapshots {
     list: List,
@@ -66,7 +71,7 @@ pub struct Snapshots {
 impl Default for Snapshots {
     fn default() -> Self {
         Self {
-            list: List::new(COLUMNS, 1, true, false),
+            list: List::new(RowKind::Snapshots, COLUMNS, 1, true, false),
             only: Only::All,
             before: None,
         }
@@ -79,14 +84,43 @@ impl Snapshots {
         self.list.rebuild(
             world.snapshots(),
             |row| row.id.as_str(),
-            |row, filter| only.keeps(row, world) && filter.is_none_or(|f| f.matches_snapshot(row)),
+            |row, filter| {
+                let name = || row.instance().map(|id| world.instance_name(&id).to_owned());
+                only.keeps(row, world)
+                    && (filter.is_empty() || filter.matches_snapshot(row, name().as_deref()))
+            },
             |a, b, column| compare(world, a, b, column),
         );
+    }
+
+    /// What is said where there is no row: a list that a job is about to fill is not empty.
+    fn emptiness(&self, cx: &Cx<'_>) -> &'static str {
+        if makers(&self.only, cx.world).next().is_some() {
+            "A job is making snapshots of this now; they appear here once EC2 shows them. Press 4 to watch it, ctrl-r \
+             to read again."
+        } else {
+            "No snapshots here. Mark instances on the Fleet (1) with space, then s takes consistent ones; press 3 \
+             for all snapshots."
+        }
     }
 
     fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a Snapshot> {
         cx.world.snapshots().get(self.list.current()?)
     }
+}
+
+/// The jobs at work that make snapshots of what is shown.
+fn makers<'a>(only: &'a Only, world: &'a World) -> impl Iterator<Item = &'a JobView> {
+    let of_volume = |job: &JobView, id: &VolumeId| {
+        let instance = world.instance(&job.spec.instance);
+        instance.is_some_and(|i| i.devices.iter().any(|d| d.volume == *id))
+    };
+    world.running().filter(move |job| match only {
+        Only::All => true,
+        Only::Volume(id) => of_volume(job, id),
+        Only::Instance(id) => job.spec.instance == *id,
+        Only::Set(id) => job.spec.job == *id,
+    })
 }
 
 fn instance_name(snapshot: &Snapshot, world: &World) -> String {
@@ -152,7 +186,11 @@ impl Screen for Snapshots {
     }
 
     fn purpose(&self) -> &'static str {
-        "Every snapshot of this account and region, whoever made it: how consistent it is proven to be, and of what."
+        self.list.purpose(PURPOSE)
+    }
+
+    fn explained(&self) -> &'static [&'static str] {
+        self.list.explained()
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
@@ -298,8 +336,7 @@ impl Screen for Snapshots {
             loading: pane.loading,
             error: cx.world.identity.error.as_ref().or(pane.error.as_ref()),
             total: pane.data.as_ref().map(count),
-            empty: "No snapshots here. Mark instances on the Fleet (1) with space, then s takes \
-                    consistent ones; press 3 for all snapshots.",
+            empty: self.emptiness(cx),
         };
         let row = |at: usize| {
             cx.world

@@ -9,6 +9,7 @@ use ratatui::layout::Rect;
 use super::list::{List, Listed, Words, reaction};
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
+use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
 use crate::domain::tags::{EXCLUDE, RESTORED_FROM};
 use crate::domain::volume::Volume;
@@ -16,6 +17,7 @@ use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::style::{age, ago, level, moment};
 use crate::tui::widget::details::{Details, Entry};
+use crate::tui::widget::held;
 use crate::tui::widget::table::{Cell, Column};
 
 const COLUMNS: &[Column] = &[
@@ -30,6 +32,9 @@ const COLUMNS: &[Column] = &[
     Column::new("Newest", 18, 18, 1),
 ];
 
+/// What the screen is for.
+const PURPOSE: &str = "Every volume: where it is attached, how many snapshots it has, and how old and consistent the newest is.";
+
 /// The screen.
 pub struct Volumes {
     list: List,
@@ -39,7 +44,7 @@ pub struct Volumes {
 impl Default for Volumes {
     fn default() -> Self {
         Self {
-            list: List::new(COLUMNS, 1, false, false),
+            list: List::new(RowKind::Volumes, COLUMNS, 1, false, false),
             only: None,
         }
     }
@@ -51,7 +56,11 @@ impl Volumes {
         self.list.rebuild(
             world.volumes(),
             |row| row.id.as_str(),
-            |row, filter| is_of(row, only) && filter.is_none_or(|f| f.matches_volume(row)),
+            |row, filter| {
+                let attached = row.attachments.iter();
+                let names: Vec<&str> = attached.map(|a| world.instance_name(&a.instance)).collect();
+                is_of(row, only) && filter.matches_volume(row, &names, world.backups(&row.id))
+            },
             |a, b, column| compare(world, a, b, column),
         );
     }
@@ -122,6 +131,11 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
         None if read => Cell::styled("none", Role::Warn),
         None => Cell::styled("…", Role::Muted),
     };
+    // A freeze stops whoever writes to any of the instance's volumes, in the end.
+    let held = volume
+        .attachments
+        .iter()
+        .find_map(|a| held::cell(cx.world, &a.instance, cx.now));
     let count = match backups {
         Some(all) => all.count.to_string(),
         None if read => "0".to_owned(),
@@ -144,7 +158,7 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
             Cell::new(places)
         },
         Cell::new(count),
-        newest,
+        held.unwrap_or(newest),
     ]
 }
 
@@ -246,7 +260,11 @@ impl Screen for Volumes {
     }
 
     fn purpose(&self) -> &'static str {
-        "Every volume: where it is attached, how many snapshots it has, and how old and consistent the newest is."
+        self.list.purpose(PURPOSE)
+    }
+
+    fn explained(&self) -> &'static [&'static str] {
+        self.list.explained()
     }
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {

@@ -146,13 +146,7 @@ impl Plot<'_> {
             height: area.height.saturating_sub(2),
         };
         if plot.width < MIN_CELLS || plot.height < MIN_ROWS {
-            let last = values().max_by_key(|(at, _)| *at).map_or(0.0, |(_, v)| *v);
-            words(
-                area,
-                buf,
-                &format!("last {}", value(self.metric, last)),
-                muted,
-            );
+            words(area, buf, "no room for the chart", muted);
             return;
         }
         let border = styles.get(Role::Border);

@@ -3,10 +3,9 @@
 use chrono::{DateTime, Utc};
 use ratatui::Frame;
 use ratatui::layout::Rect;
-use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::text;
+use super::{held, text};
 use crate::config::theme::Role;
 use crate::domain::credentials::role_of;
 use crate::tui::app::world::World;
@@ -28,14 +27,19 @@ pub fn read_at(world: &World) -> Option<DateTime<Utc>> {
 }
 
 /// Draws the first line. What matters most stays longest when it gets narrow: where we are, that
-/// nothing can be written, that this is the lab.
+/// nothing can be written, that this is the lab. `alarm`: what is or may be frozen, where no other line tells it.
 pub fn view_identity(
     frame: &mut Frame<'_>,
     area: Rect,
     world: &World,
+    alarm: &[held::Part],
     styles: &Styles,
     now: DateTime<Utc>,
 ) {
+    let whole = usize::from(area.width);
+    let alarm = held::spans(alarm, held::width(alarm, true).min(whole), styles);
+    let taken: usize = alarm.iter().map(|s| text::width(&s.content)).sum();
+    let whole = whole - taken;
     // Each part with its priority: the highest number goes first.
     let mut parts: Vec<(u8, String, Role)> = vec![(6, "freezeframe".to_owned(), Role::Muted)];
     match &world.identity.data {
@@ -58,7 +62,7 @@ pub fn view_identity(
             .map(|(_, t, _)| text::width(t) + 2)
             .sum::<usize>()
     };
-    while width(&parts) > usize::from(area.width) && parts.len() > 1 {
+    while width(&parts) > whole && parts.len() > 1 {
         let Some(worst) = (0..parts.len()).max_by_key(|i| parts[*i].0) else {
             break;
         };
@@ -67,9 +71,9 @@ pub fn view_identity(
         }
         parts.remove(worst);
     }
-    let mut spans = Vec::new();
+    let mut spans = alarm;
     for (_, part, role) in parts {
-        let shown = text::fit(&part, usize::from(area.width));
+        let shown = text::fit(&part, whole.saturating_sub(2));
         spans.push(Span::styled(format!(" {shown} "), styles.get(role)));
     }
     frame.render_widget(Line::from(spans), area);
@@ -92,28 +96,36 @@ fn identity_parts(identity: &Identity) -> Vec<(u8, String, Role)> {
     parts
 }
 
-/// Draws the second line: the screens with their keys, the current one in brackets. `jobs` run; `alarm`: one of them may
-/// have left something frozen, which is to be seen from every screen.
+/// Draws the second line: the screens with their keys, the current one in brackets, and what is or may be frozen, which
+/// is to be seen from every screen. `jobs` run.
 pub fn view_tabs(
     frame: &mut Frame<'_>,
     area: Rect,
     tabs: &[(String, String, bool)],
-    (jobs, alarm): (usize, bool),
+    jobs: usize,
+    alarm: &[held::Part],
     styles: &Styles,
 ) {
+    let running = if jobs > 0 {
+        format!("({jobs})")
+    } else {
+        String::new()
+    };
+    let width = usize::from(area.width);
     let long: usize = tabs
         .iter()
         .map(|(key, name, _)| text::width(key) + text::width(name) + 4)
         .sum();
-    let short = long > usize::from(area.width);
+    let short = long + text::width(&running) + held::width(alarm, true) > width;
     let mut spans = Vec::new();
     for (key, title, here) in tabs {
-        let name = if *here || !short { title.as_str() } else { "" };
-        let running = if jobs > 0 && name == "Jobs" {
-            format!("({jobs})")
+        let jobs = title == "Jobs";
+        let name = if *here || !short || jobs {
+            title.as_str()
         } else {
-            String::new()
+            ""
         };
+        let running = if jobs { running.as_str() } else { "" };
         let (open, close, role) = if *here {
             ("[", "]", Role::Accent)
         } else {
@@ -126,12 +138,14 @@ pub fn view_tabs(
             format!("{gap}{name}{running}{close}"),
             styles.get(role),
         ));
-        if alarm && title == "Jobs" {
-            let look = styles
-                .get(Role::Error)
-                .add_modifier(Modifier::REVERSED | Modifier::BOLD);
-            spans.push(Span::styled("!!!", look));
-        }
     }
+    // Where there is too little room for both, where one could go gives way.
+    let wanted = held::width(alarm, false).min(width);
+    let mut used: usize = spans.iter().map(|s| text::width(&s.content)).sum();
+    while used + wanted > width {
+        let Some(last) = spans.pop() else { break };
+        used -= text::width(&last.content);
+    }
+    spans.extend(held::spans(alarm, width - used, styles));
     frame.render_widget(Line::from(spans), area);
 }

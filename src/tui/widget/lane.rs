@@ -7,7 +7,9 @@ use ratatui::text::{Line, Span};
 
 use super::text;
 use crate::config::theme::Role;
+use crate::domain::held::Held;
 use crate::domain::job::{JobView, Mode, Phase, PhaseRecord, Verdict};
+use crate::domain::mode::AskedMode;
 use crate::domain::naming;
 use crate::domain::proof;
 use crate::tui::style::{self, Styles};
@@ -31,8 +33,8 @@ pub fn standing(job: &JobView) -> (&'static str, &'static str, Role) {
         _ if job.owes_labels() => ("▲", "owes labels", Role::Warn),
         Some(verdict) => verdict_look(verdict),
         None if job.phase == Phase::Done => ("?", "ended without a verdict", Role::Warn),
-        None if is_frozen(job) => ("❄", "FROZEN", Role::Frozen),
-        None if alone(job) => ("▶", "at work alone", Role::Accent),
+        None if is_frozen(job) => ("❄", job.held().word(), Role::Frozen),
+        None if may_be_frozen(job) => ("❄", job.held().word(), Role::Warn),
         None if job.phase == Phase::Queued => ("·", "queued", Role::Muted),
         None => ("▶", phase_word(job.phase), Role::Accent),
     }
@@ -64,22 +66,21 @@ fn phase_word(phase: Phase) -> &'static str {
     }
 }
 
-/// Whether the instance quiesces, asks for its snapshots and thaws by itself now, and nobody here can say
-/// which of these it is at.
-pub fn alone(job: &JobView) -> bool {
-    job.spec.mode == Mode::Autonomous
-        && (Phase::Quiescing..=Phase::Thawing).contains(&job.phase)
-        && !is_frozen(job)
+/// Whether something may be frozen, and nobody here knows.
+pub fn may_be_frozen(job: &JobView) -> bool {
+    matches!(job.held(), Held::MayBeFrozen { .. })
 }
 
 /// Whether the job holds a freeze now, as far as the console knows.
 pub fn is_frozen(job: &JobView) -> bool {
-    job.phase != Phase::Done && job.frozen_since.is_some()
+    matches!(job.held(), Held::Frozen { .. })
 }
 
 /// Milliseconds since the freeze began; `None` when nothing is frozen.
 pub fn frozen_ms(job: &JobView, now: DateTime<Utc>) -> Option<u64> {
-    let since = job.frozen_since.filter(|_| is_frozen(job))?;
+    let Held::Frozen { since } = job.held() else {
+        return None;
+    };
     Some(u64::try_from((now - since).num_milliseconds()).unwrap_or(0))
 }
 
@@ -248,7 +249,29 @@ fn rest(
         ));
         return;
     }
-    if let Some(waiting) = job.waiting.as_ref().filter(|_| job.phase == Phase::Queued) {
+    if let held @ Held::MayBeFrozen { since, delivery } = job.held() {
+        let warn = styles.get(Role::Warn);
+        let words = match width {
+            ..WIDE => {
+                let says = delivery.map_or_else(String::new, |d| format!(" · {d}"));
+                format!(" sent {} s ago{says}", (now - since).num_seconds().max(0))
+            }
+            // The word is there already.
+            _ => held.words(now).replacen("may be frozen:", "", 1),
+        };
+        spans.push(Span::styled(words, warn));
+        if let Some(doing) = &job.waiting {
+            spans.push(Span::styled(format!(" · {doing}"), text));
+        } else if width >= FULL && job.spec.mode == Mode::Autonomous {
+            let words = format!(
+                " · it thaws by itself, or its failsafe after {} s",
+                job.spec.budget_s
+            );
+            spans.push(Span::styled(words, muted));
+        }
+        return;
+    }
+    if let Some(waiting) = job.waiting.as_ref().filter(|_| job.phase != Phase::Done) {
         spans.push(Span::styled(format!(" · {waiting}"), muted));
         return;
     }
@@ -264,17 +287,6 @@ fn rest(
         let running = job.phases.iter().rev().find(|r| r.phase == job.phase);
         if let Some(time) = running.and_then(|r| lasted(r, job, now)) {
             spans.push(Span::styled(format!(" {}", took(time)), text));
-        }
-        if alone(job) {
-            let words = if width >= FULL {
-                format!(
-                    " · it may be frozen; it thaws by itself, or its failsafe after {} s",
-                    job.spec.budget_s
-                )
-            } else {
-                format!(" · maybe frozen, ≤ {} s", job.spec.budget_s)
-            };
-            spans.push(Span::styled(words, muted));
         }
         if let Some(ms) = job.freeze_window_ms {
             spans.push(Span::styled(format!(" · froze {}", millis(ms)), muted));
@@ -341,7 +353,7 @@ pub fn foot(
         "── {} · {} · {} ",
         naming::full(Some(&job.spec.instance_name), job.spec.instance.as_str()),
         job.spec.recipe,
-        job.spec.mode
+        job.spec.mode_word()
     );
     let rule = "─".repeat(width.saturating_sub(text::width(&whose)));
     let mut lines = vec![fitted(
@@ -361,6 +373,7 @@ pub fn foot(
             },
         ),
         (None, Some(waiting), _) if job.phase == Phase::Queued => (waiting.clone(), Role::Text),
+        (None, ..) if may_be_frozen(job) => (told(job, now), Role::Warn),
         (None, _, Some(lowered)) => (
             format!(
                 "{}, not {}: {}. Next: {}",
@@ -371,15 +384,7 @@ pub fn foot(
             ),
             Role::Warn,
         ),
-        _ => {
-            let told: Vec<String> = job
-                .phases
-                .iter()
-                .filter(|record| tells(record, job))
-                .map(|record| phase_words(record, job, now))
-                .collect();
-            (told.join(" · "), Role::Text)
-        }
+        _ => (told(job, now), Role::Text),
     };
     let mut wrapped = text::wrap(&words, width.saturating_sub(2));
     let room = height.saturating_sub(1);
@@ -395,6 +400,17 @@ pub fn foot(
             .map(|line| Line::styled(format!("  {line}"), styles.get(role))),
     );
     lines
+}
+
+/// What may be frozen, the phases with their times, and where nobody named a mode, which was chosen and why.
+fn told(job: &JobView, now: DateTime<Utc>) -> String {
+    let held = may_be_frozen(job).then(|| job.held().words(now));
+    let phases = job.phases.iter().filter(|record| tells(record, job));
+    let phases = phases.map(|record| phase_words(record, job, now));
+    let chosen = job.spec.asked_mode == Some(AskedMode::Auto) && job.phase > Phase::Preflight;
+    let mode = chosen.then(|| job.spec.mode_words());
+    let all: Vec<String> = held.into_iter().chain(phases).chain(mode).collect();
+    all.join(" · ")
 }
 
 /// A phase with its time, and whether it failed.

@@ -5,12 +5,13 @@ pub mod dialog;
 pub mod evidence;
 pub mod form;
 pub mod header;
+pub mod held;
 pub mod table;
 pub mod text;
 
 pub mod chart;
+pub mod filter_line;
 pub mod lane;
-pub mod narrow;
 pub mod scroll;
 pub mod timeline;
 pub mod trouble;

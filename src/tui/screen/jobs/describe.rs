@@ -6,20 +6,19 @@ use crate::config::theme::Role;
 use crate::domain::job::{JobView, Member, Phase};
 use crate::domain::naming;
 use crate::domain::proof;
+use crate::tui::app::world::Driver;
+use crate::tui::screen::Cx;
 use crate::tui::style;
 use crate::tui::widget::details::Entry;
 use crate::tui::widget::{evidence, lane, text};
 
 /// The job as sections of names and values; live while it runs.
-/// `own`: this console drives it.
-pub fn entries(job: &JobView, own: bool, now: DateTime<Utc>) -> Vec<Entry> {
+pub fn entries(job: &JobView, cx: &Cx<'_>) -> Vec<Entry> {
+    let now = cx.now;
     let mut out = Vec::new();
     outcome(job, now, &mut out);
-    if !own && job.phase != Phase::Done && !job.only_copies() {
-        out.push(Entry::Words(
-            "Another process drives it, or did; x thaws it under that one.".into(),
-            Role::Muted,
-        ));
+    if job.phase != Phase::Done && !job.only_copies() {
+        out.extend(driver(job, cx).map(|words| Entry::Words(words, Role::Muted)));
     }
     phases(job, now, &mut out);
     set(job, &mut out);
@@ -27,6 +26,29 @@ pub fn entries(job: &JobView, own: bool, now: DateTime<Utc>) -> Vec<Entry> {
     out.extend(evidence::kept(&job.evidence.positions, Some(job)));
     asked(job, &mut out);
     out
+}
+
+/// Who drives it, where that is not this console.
+fn driver(job: &JobView, cx: &Cx<'_>) -> Option<String> {
+    let words = match cx.world.driver(job) {
+        Driver::Here => return None,
+        Driver::SettledHere => {
+            let doing = job.waiting.as_deref().unwrap_or("its thaw comes first");
+            return Some(format!(
+                "The process that drove it is gone. This console settles it: {doing}."
+            ));
+        }
+        Driver::Another => "Another process drives it; x thaws it under that one.",
+        Driver::Nobody if cx.world.writes_refused().is_some() => {
+            "The process that drove it is gone, and this console may write nothing: `freezeframe jobs resume` thaws and \
+             settles it."
+        }
+        Driver::Nobody => {
+            "The process that drove it is gone. This console takes it up by itself; x does it at once."
+        }
+        Driver::OutOfReach => "It runs in the lab of another process; stop it there.",
+    };
+    Some(words.to_owned())
 }
 
 fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
@@ -51,6 +73,10 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
             "! / is frozen too, last in and first out: while it lasts nothing on the instance can write.".into(),
             Role::Warn,
         ));
+    }
+    if lane::may_be_frozen(job) {
+        let words = job.held().words(now);
+        out.push(Entry::Pair("frozen".into(), words, Role::Warn));
     }
     if let Some(ms) = lane::frozen_ms(job, now) {
         let budget = u64::from(job.spec.budget_s) * 1000;
@@ -143,7 +169,7 @@ fn asked(job: &JobView, out: &mut Vec<Entry>) {
         "recipe",
         format!("{} by document {}{whose}", spec.recipe, spec.document),
     ));
-    out.push(Entry::pair("mode", spec.mode.to_string()));
+    out.push(Entry::pair("mode", spec.mode_words()));
     out.push(Entry::pair(
         "budget",
         format!("{} s, on failure {}", spec.budget_s, spec.on_failure),

@@ -1,11 +1,12 @@
 //! What is asked before jobs are stopped. They go on meanwhile: each question says how they stand now.
 
 use crate::config::theme::Role;
+use crate::domain::held::Held;
 use crate::domain::job::{JobView, Phase};
 use crate::domain::naming;
+use crate::tui::app::world::Driver;
 use crate::tui::screen::{Cx, Request};
 use crate::tui::widget::dialog::{Choice, Question};
-use crate::tui::widget::lane;
 
 /// Whether to stop one job. The safe button has the focus.
 pub fn cancel(job: &JobView) -> Question {
@@ -13,8 +14,8 @@ pub fn cancel(job: &JobView) -> Question {
     let who = named(job);
     let says = move |cx: &Cx<'_>| {
         let state = match cx.world.job(&id) {
-            Some(job) if lane::is_frozen(job) => (
-                "It is FROZEN now. It is thawed at once.".to_owned(),
+            Some(job) if job.held().is_something() && job.phase != Phase::Done => (
+                format!("It {}. It is thawed at once.", is_held(job, cx)),
                 Role::Warn,
             ),
             Some(job) if job.only_copies() => (
@@ -51,6 +52,14 @@ fn named(job: &JobView) -> String {
     )
 }
 
+/// What it holds now, after "it".
+fn is_held(job: &JobView, cx: &Cx<'_>) -> String {
+    match job.held() {
+        Held::Frozen { .. } => "is FROZEN now".to_owned(),
+        held => held.words(cx.now),
+    }
+}
+
 fn ended() -> (String, Role) {
     let words = "It has ended meanwhile; there is nothing to stop.";
     (words.to_owned(), Role::Ok)
@@ -62,26 +71,37 @@ fn begun_stays() -> (String, Role) {
 }
 
 /// Whether to stop a job that this console does not drive.
-pub fn cancel_of_another(job: &JobView) -> Question {
+pub fn cancel_of_another(job: &JobView, cx: &Cx<'_>) -> Question {
+    let nobody = cx.world.driver(job) == Driver::Nobody;
+    let (title, means) = if nobody {
+        (
+            "Thaw and settle a job that nobody drives?",
+            "The process that drove it is gone: its instance is thawed first, then its set is labelled by what was proven. \
+             `freezeframe jobs resume` does the same.",
+        )
+    } else {
+        (
+            "Thaw and stop a job of another process?",
+            "Its instance is thawed under the process that drives it, which sees that and claims no more than was proven by then; \
+             if that process has gone, the job is settled here. `freezeframe jobs abort --job ID` does \
+             the same.",
+        )
+    };
     let id = job.spec.job.clone();
     let who = named(job);
     let says = move |cx: &Cx<'_>| {
         let job = cx.world.job(&id).filter(|job| job.phase != Phase::Done);
         let state = match job {
-            Some(job) if lane::is_frozen(job) => ("It is FROZEN now.".to_owned(), Role::Warn),
+            Some(job) if job.held().is_something() => {
+                (format!("It {}.", is_held(job, cx)), Role::Warn)
+            }
             Some(job) => (format!("It is {} now.", job.phase), Role::Text),
             None => ended(),
         };
         vec![
             (who.clone(), Role::Text),
             state,
-            (
-                "Its instance is thawed under the process that drives it, which sees that and claims no more than was proven by then; \
-                 if that process has gone, the job is settled here. `freezeframe jobs abort --job ID` does \
-                 the same."
-                    .to_owned(),
-                Role::Text,
-            ),
+            (means.to_owned(), Role::Text),
             begun_stays(),
         ]
     };
@@ -95,19 +115,19 @@ pub fn cancel_of_another(job: &JobView) -> Question {
             ],
         ),
     ];
-    Question::live("Thaw and stop a job of another process?", says, choices)
+    Question::live(title, says, choices)
 }
 
 /// Whether to stop all of this console's.
 pub fn cancel_all() -> Question {
     let says = |cx: &Cx<'_>| {
         let running = cx.world.own_stoppable().count();
-        let frozen = cx.world.own_stoppable().filter(|job| lane::is_frozen(job));
-        let frozen = frozen.count();
+        let held = cx.world.own_stoppable();
+        let held = held.filter(|job| job.held().is_something()).count();
         let copying = cx.world.own_running().count() - running;
         let mut says = vec![
             (
-                format!("{running} running, {frozen} of them frozen now."),
+                format!("{running} running, {held} of them frozen now, or may be."),
                 if running == 0 { Role::Ok } else { Role::Warn },
             ),
             (

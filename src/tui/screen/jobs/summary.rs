@@ -62,10 +62,14 @@ fn going_on(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>, width: usize) -> Vec
         };
         parts.push((words, Role::Frozen));
     }
+    let may = jobs.iter().filter(|job| lane::may_be_frozen(job)).count();
+    if may > 0 {
+        parts.push((format!("{may} may be frozen"), Role::Warn));
+    }
     for phase in Phase::iter().filter(|phase| *phase != Phase::Done) {
         let n = jobs
             .iter()
-            .filter(|job| job.phase == phase && !lane::is_frozen(job) && !lane::alone(job))
+            .filter(|job| job.phase == phase && !lane::is_frozen(job) && !lane::may_be_frozen(job))
             .count();
         if n > 0 {
             let role = if phase == Phase::Queued {
@@ -75,10 +79,6 @@ fn going_on(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>, width: usize) -> Vec
             };
             parts.push((format!("{n} {phase}"), role));
         }
-    }
-    let alone = jobs.iter().filter(|job| lane::alone(job)).count();
-    if alone > 0 {
-        parts.push((format!("{alone} at work alone"), Role::Accent));
     }
     if parts.is_empty() {
         parts.push(("0 running".to_owned(), Role::Muted));

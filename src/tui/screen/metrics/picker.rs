@@ -6,12 +6,13 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::config::theme::Role;
+use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::Instance;
 use crate::tui::action::Action;
 use crate::tui::screen::Cx;
 use crate::tui::style;
-use crate::tui::widget::narrow::Narrow;
+use crate::tui::widget::filter_line::FilterLine;
 use crate::tui::widget::table::{self, Cell, Column, TableState};
 use crate::tui::widget::{text, trouble};
 
@@ -25,14 +26,14 @@ const COLUMNS: [Column; 4] = [
 /// Instances by name, narrowed by words.
 pub struct Picker {
     table: TableState,
-    narrow: Narrow,
+    filter: FilterLine,
 }
 
 impl Default for Picker {
     fn default() -> Self {
         Self {
             table: TableState::sorted_by(usize::MAX, false),
-            narrow: Narrow::default(),
+            filter: FilterLine::new(RowKind::Instances),
         }
     }
 }
@@ -45,7 +46,12 @@ impl Picker {
 
     /// Whether keys go to the filter.
     pub fn typing(&self) -> bool {
-        self.narrow.typing()
+        self.filter.typing()
+    }
+
+    /// The language of its filter.
+    pub fn explained(&self) -> &'static [&'static str] {
+        self.filter.explained()
     }
 
     /// The instance under the cursor.
@@ -59,18 +65,11 @@ impl Picker {
     }
 
     fn rows<'a>(&self, cx: &Cx<'a>) -> Vec<&'a Instance> {
-        let words = |i: &Instance| {
-            format!(
-                "{} {} {}",
-                i.name(),
-                i.id,
-                i.recipe_tag().unwrap_or_default()
-            )
-        };
+        let filter = self.filter.filter();
         cx.world
             .instances()
             .iter()
-            .filter(|i| self.narrow.lets(&words(i)))
+            .filter(|i| filter.matches_instance(i, cx.world.proven_level(&i.id)))
             .collect()
     }
 
@@ -86,26 +85,26 @@ impl Picker {
 
     /// Whether [`Picker::act`] has a use for the action.
     pub fn handles(&self, action: Action) -> bool {
-        if self.narrow.typing() {
-            return Narrow::takes(action);
+        if self.filter.typing() {
+            return FilterLine::takes(action);
         }
         match action {
             Action::Filter => true,
-            Action::Back | Action::Leave => self.narrow.is_active(),
+            Action::Back | Action::Leave => self.filter.is_active(),
             _ => TableState::handles(action, false),
         }
     }
 
     /// Moves and narrows.
     pub fn act(&mut self, action: Action, cx: &Cx<'_>) {
-        if self.narrow.typing() {
-            self.narrow.act(action);
+        if self.filter.typing() {
+            self.filter.act(action);
             return self.arrange(cx);
         }
         match action {
-            Action::Filter => self.narrow.begin(),
+            Action::Filter => self.filter.begin(),
             Action::Back | Action::Leave => {
-                self.narrow.clear();
+                self.filter.clear();
                 self.arrange(cx);
             }
             _ => {
@@ -116,32 +115,31 @@ impl Picker {
 
     /// A character for the filter.
     pub fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) {
-        self.narrow.type_key(key);
+        self.filter.type_key(key);
         self.arrange(cx);
     }
 
     /// Pasted text for the filter.
     pub fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
-        self.narrow.paste(pasted);
+        self.filter.paste(pasted);
         self.arrange(cx);
     }
 
     /// Draws the list.
-    pub fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    pub fn view(&self, frame: &mut Frame<'_>, mut area: Rect, cx: &Cx<'_>) {
+        self.filter.view(frame, &mut area, cx.styles);
         let width = usize::from(area.width);
         let pane = &cx.world.instances;
         let mut head: Vec<Line<'static>> = Vec::new();
         if let Some(problem) = &pane.error {
             head.extend(trouble::lines(problem, width, cx.styles));
         }
-        if self.narrow.is_active() {
-            head.push(self.narrow.line(width, cx.styles));
-        }
         if self.table.is_empty() {
             let words = match (&pane.data, &pane.error) {
                 (None, Some(_)) => "",
                 (None, None) => "reading the instances…",
-                _ if self.narrow.is_active() => "no instance matches the filter; Esc clears it",
+                _ if pane.loading => "reading the instances again…",
+                _ if self.filter.is_active() => "no instance matches the filter; Esc clears it",
                 _ => "there is no instance in this account and region",
             };
             let style = cx.styles.get(Role::Muted);

@@ -6,13 +6,14 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::config::theme::Role;
+use crate::domain::filter::{OfInstance, RowKind};
 use crate::domain::ids::{InstanceId, JobId};
 use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
 use crate::tui::action::Action;
 use crate::tui::screen::Cx;
 use crate::tui::style;
-use crate::tui::widget::narrow::Narrow;
+use crate::tui::widget::filter_line::FilterLine;
 use crate::tui::widget::table::{self, Cell, Column, TableState};
 use crate::tui::widget::timeline::{self, Mark};
 use crate::tui::widget::{lane, text, trouble};
@@ -34,7 +35,7 @@ const COLUMNS: [Column; 6] = [
 pub struct Choose {
     /// Only the sets of this instance.
     pub instance: Option<InstanceId>,
-    narrow: Narrow,
+    filter: FilterLine,
     rows: Vec<JobId>,
     table: TableState,
 }
@@ -43,7 +44,7 @@ impl Default for Choose {
     fn default() -> Self {
         Self {
             instance: None,
-            narrow: Narrow::default(),
+            filter: FilterLine::new(RowKind::Sets),
             rows: Vec::new(),
             table: TableState::sorted_by(usize::MAX, false),
         }
@@ -66,7 +67,10 @@ impl Choose {
             .sets
             .iter()
             .filter(|set| self.instance.is_none() || set.instance == self.instance)
-            .filter(|set| self.narrow.lets(&words(set, cx)))
+            .filter(|set| {
+                let of = set.instance.as_ref().and_then(|id| cx.world.instance(id));
+                self.filter.filter().matches_set(set, OfInstance::of(of))
+            })
             .map(|set| set.job.clone())
             .collect();
         self.table
@@ -78,6 +82,11 @@ impl Choose {
         self.table.select(job.as_str());
     }
 
+    /// The language of its filter.
+    pub fn explained(&self) -> &'static [&'static str] {
+        self.filter.explained()
+    }
+
     /// The set under the cursor.
     pub fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a SnapshotSet> {
         cx.world.set(self.rows.get(self.table.cursor())?)
@@ -85,32 +94,32 @@ impl Choose {
 
     /// Whether keys go to the filter.
     pub fn typing(&self) -> bool {
-        self.narrow.typing()
+        self.filter.typing()
     }
 
     /// Whether [`Choose::act`] has a use for the action.
     pub fn handles(&self, action: Action) -> bool {
-        if self.narrow.typing() {
-            return Narrow::takes(action);
+        if self.filter.typing() {
+            return FilterLine::takes(action);
         }
         match action {
             Action::Filter => true,
             // Without a filter they go back to where one came from: the list never widens by them.
-            Action::Back | Action::Leave => self.narrow.is_active(),
+            Action::Back | Action::Leave => self.filter.is_active(),
             _ => !self.rows.is_empty() && TableState::handles(action, false),
         }
     }
 
     /// Moves, filters, widens.
     pub fn act(&mut self, action: Action, cx: &Cx<'_>) {
-        if self.narrow.typing() {
-            self.narrow.act(action);
+        if self.filter.typing() {
+            self.filter.act(action);
             return self.arrange(cx);
         }
         match action {
-            Action::Filter => self.narrow.begin(),
+            Action::Filter => self.filter.begin(),
             Action::Back | Action::Leave => {
-                self.narrow.clear();
+                self.filter.clear();
                 self.arrange(cx);
             }
             _ => {
@@ -121,27 +130,38 @@ impl Choose {
 
     /// A character for the filter.
     pub fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) {
-        self.narrow.type_key(key);
+        self.filter.type_key(key);
         self.arrange(cx);
     }
 
     /// Pasted text for the filter.
     pub fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
-        self.narrow.paste(pasted);
+        self.filter.paste(pasted);
         self.arrange(cx);
     }
 
     fn emptiness(&self, cx: &Cx<'_>) -> String {
         let pane = &cx.world.snapshots;
-        if pane.data.is_none() {
+        if pane.loading || pane.data.is_none() {
             return if pane.error.is_some() {
                 String::new()
             } else {
                 "reading the snapshots…".to_owned()
             };
         }
-        if self.narrow.is_active() {
+        if self.filter.is_active() {
             return "no set matches the filter; Esc clears it".to_owned();
+        }
+        let made = cx.world.running().find(|job| {
+            let of = self.instance.as_ref();
+            of.is_none_or(|id| job.spec.instance == *id)
+        });
+        if let Some(job) = made {
+            return format!(
+                "a job of {} is making a set now; it appears here once EC2 shows it; press 4 to watch it, ctrl-r to read \
+                 again",
+                cx.world.named(&job.spec.instance)
+            );
         }
         match &self.instance {
             Some(id) => format!(
@@ -153,7 +173,8 @@ impl Choose {
     }
 
     /// Draws timeline and list.
-    pub fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    pub fn view(&self, frame: &mut Frame<'_>, mut area: Rect, cx: &Cx<'_>) {
+        self.filter.view(frame, &mut area, cx.styles);
         let width = usize::from(area.width);
         let mut head: Vec<Line<'static>> = Vec::new();
         if let Some(problem) = &cx.world.snapshots.error {
@@ -180,9 +201,6 @@ impl Choose {
                 width,
                 cx.styles,
             ));
-        }
-        if self.narrow.is_active() {
-            head.push(self.narrow.line(width, cx.styles));
         }
         let used = u16::try_from(head.len())
             .unwrap_or(u16::MAX)
@@ -265,19 +283,4 @@ pub fn refusal(set: &SnapshotSet) -> Option<String> {
         ));
     }
     (!set.restorable).then(|| "a member is not completed, or archived".to_owned())
-}
-
-fn words(set: &SnapshotSet, cx: &Cx<'_>) -> String {
-    let (name, id) = set
-        .instance
-        .as_ref()
-        .map_or(("", ""), |id| (cx.world.instance_name(id), id.as_str()));
-    let proven = if set.level.is_proven() { "proven" } else { "" };
-    format!(
-        "{} {} {proven} {name} {id} {} {}",
-        style::moment(set.started),
-        set.level,
-        set.recipe.as_deref().unwrap_or(""),
-        set.job
-    )
 }

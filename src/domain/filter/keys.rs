@@ -1,0 +1,112 @@
+//! Which keys each kind of row knows. One table: the parser, its hints, the help of the `/` line and docs/filters.md
+//! say what stands here.
+
+/// What a filter chooses among.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::EnumIter, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum RowKind {
+    /// Instances: Fleet, the picker of Metrics, `list instances`.
+    Instances,
+    /// Volumes.
+    Volumes,
+    /// Snapshots, whoever made them.
+    Snapshots,
+    /// Sets: Restore, `list sets`.
+    Sets,
+    /// Jobs.
+    Jobs,
+    /// Prunes and restores on record.
+    Records,
+}
+
+/// What a row can be asked for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::EnumIter, strum::EnumString,
+)]
+#[strum(serialize_all = "lowercase")]
+pub enum Key {
+    /// The row's own id.
+    Id,
+    /// The tag `Name`: the row's own, or for sets and jobs that of their instance.
+    Name,
+    /// The state, as the list shows it.
+    State,
+    /// What a snapshot, a set or a job's set is worth; of an instance or volume, what its newest set is worth.
+    Level,
+    /// How a job ended.
+    Verdict,
+    /// Who made a snapshot.
+    Origin,
+    /// Availability zone.
+    Az,
+    /// Instance type or volume type.
+    Type,
+    /// `linux`, `windows`.
+    Platform,
+    /// What Systems Manager says of the SSM agent.
+    Agent,
+    /// The recipe.
+    Recipe,
+    /// `coordinated`, `autonomous`.
+    Mode,
+    /// Storage tier of a snapshot.
+    Tier,
+    /// An instance, by its id or its name.
+    Instance,
+    /// A volume, by its id.
+    Volume,
+    /// A snapshot, by its id.
+    Snapshot,
+    /// A set, by its job's id.
+    Set,
+    /// A run, by its id.
+    Run,
+    /// The group of a job whose members are never frozen together.
+    Group,
+}
+
+impl RowKind {
+    /// The keys that rows of this kind know, in the order in which help and hints name them.
+    pub fn keys(self) -> &'static [Key] {
+        use Key::{
+            Agent, Az, Group, Id, Instance, Level, Mode, Name, Origin, Platform, Recipe, Run, Set,
+            Snapshot, State, Tier, Type, Verdict, Volume,
+        };
+        match self {
+            Self::Instances => &[
+                Name, Id, State, Level, Recipe, Agent, Az, Type, Platform, Volume,
+            ],
+            Self::Volumes => &[Name, Id, State, Level, Instance, Type, Az],
+            Self::Snapshots => &[
+                Name, Id, State, Level, Origin, Instance, Volume, Recipe, Set, Tier,
+            ],
+            Self::Sets => &[
+                Name, Id, State, Level, Instance, Recipe, Snapshot, Agent, Az, Type,
+            ],
+            Self::Records => &[Id, State, Instance],
+            Self::Jobs => &[
+                Name, Id, State, Verdict, Level, Instance, Recipe, Mode, Volume, Snapshot, Run,
+                Group,
+            ],
+        }
+    }
+}
+
+impl Key {
+    /// The only words that a value can be, where AWS cannot add to them.
+    pub(super) fn words(self) -> Option<&'static [&'static str]> {
+        Some(match self {
+            Self::Level => &["application", "filesystem", "crash", "pending", "never"],
+            Self::Verdict => &[
+                "application",
+                "filesystem",
+                "crash",
+                "skipped",
+                "failed",
+                "cancelled",
+            ],
+            Self::Mode => &["coordinated", "autonomous", "auto"],
+            _ => return None,
+        })
+    }
+}

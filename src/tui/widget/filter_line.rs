@@ -1,0 +1,256 @@
+//! The `/` line of every list: a filter expression being typed, the rows that it lets pass, and what is wrong with it.
+
+use crossterm::event::KeyEvent;
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use tui_input::Input;
+
+use super::{form, text};
+use crate::config::theme::Role;
+use crate::domain::filter::{Filter, RowKind};
+use crate::domain::problem::Problem;
+use crate::tui::action::Action;
+use crate::tui::style::Styles;
+
+/// Most lines that an error takes; at 80 columns every error of the parser fits.
+const ERROR_LINES: usize = 4;
+
+/// What the `/` line is for, as its help says it.
+pub const PURPOSE: &str =
+    "Narrows the rows while you type. Terms stand apart by blanks, and all of them must hold.";
+
+/// What the rows of a list are narrowed by.
+#[derive(Debug)]
+pub struct FilterLine {
+    kind: RowKind,
+    input: Input,
+    typing: bool,
+    /// What `Back` brings again while typing.
+    before: String,
+    /// The last expression that could be read; it stays while a new one is half typed.
+    filter: Filter,
+    error: Option<Problem>,
+}
+
+impl FilterLine {
+    /// An empty line for rows of that kind.
+    pub fn new(kind: RowKind) -> Self {
+        Self {
+            kind,
+            input: Input::default(),
+            typing: false,
+            before: String::new(),
+            filter: Filter::default(),
+            error: None,
+        }
+    }
+
+    /// Whether keys go to the line.
+    pub fn typing(&self) -> bool {
+        self.typing
+    }
+
+    /// Whether the line is to be shown.
+    pub fn is_active(&self) -> bool {
+        self.typing || !self.input.value().is_empty()
+    }
+
+    /// The expression that holds.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Gives the line the keys.
+    pub fn begin(&mut self) {
+        self.typing = true;
+        self.before = self.input.value().to_owned();
+    }
+
+    /// Lets every row through again.
+    pub fn clear(&mut self) {
+        self.typing = false;
+        self.set(String::new());
+    }
+
+    /// The actions that mean something while typing: keep it, give it up.
+    pub fn takes(action: Action) -> bool {
+        matches!(action, Action::Open | Action::Back)
+    }
+
+    /// `Open` keeps what was typed, `Back` brings again what was there before.
+    pub fn act(&mut self, action: Action) {
+        match action {
+            Action::Open => self.typing = false,
+            Action::Back => {
+                self.typing = false;
+                let before = std::mem::take(&mut self.before);
+                self.set(before);
+            }
+            _ => {}
+        }
+    }
+
+    /// A key.
+    pub fn type_key(&mut self, key: KeyEvent) {
+        form::type_into(&mut self.input, key);
+        self.read();
+    }
+
+    /// Pasted text.
+    pub fn paste(&mut self, pasted: &str) {
+        form::paste_into(&mut self.input, pasted);
+        self.read();
+    }
+
+    /// The language, for the help of a screen whose `/` line has the keys.
+    pub fn explained(&self) -> &'static [&'static str] {
+        match self.kind {
+            RowKind::Instances => LANGUAGE_OF_INSTANCES,
+            RowKind::Volumes => LANGUAGE_OF_VOLUMES,
+            RowKind::Snapshots => LANGUAGE_OF_SNAPSHOTS,
+            RowKind::Sets => LANGUAGE_OF_SETS,
+            RowKind::Jobs => LANGUAGE_OF_JOBS,
+            RowKind::Records => LANGUAGE_OF_RECORDS,
+        }
+    }
+
+    fn set(&mut self, typed: String) {
+        self.input = Input::new(typed);
+        self.read();
+    }
+
+    fn read(&mut self) {
+        match Filter::parse(self.input.value(), self.kind) {
+            Ok(filter) => {
+                self.filter = filter;
+                self.error = None;
+            }
+            Err(problem) => self.error = Some(problem),
+        }
+    }
+
+    fn errors(&self, cells: usize) -> Vec<String> {
+        let Some(problem) = &self.error else {
+            return Vec::new();
+        };
+        let words = format!("! {}; {}", problem.cause, problem.mend);
+        let mut lines = text::wrap(&words, cells);
+        lines.truncate(ERROR_LINES);
+        lines
+    }
+
+    /// Draws it at the bottom of `area` while there is something to show, and leaves the rest of `area`: what is
+    /// typed with its cursor, then what is wrong with it.
+    pub fn view(&self, frame: &mut Frame<'_>, area: &mut Rect, styles: &Styles) {
+        if !self.is_active() {
+            return;
+        }
+        let errors = self.errors(area.width.into());
+        let height = u16::try_from(errors.len() + 1)
+            .unwrap_or(1)
+            .min(area.height);
+        area.height -= height;
+        let below = Rect {
+            y: area.bottom(),
+            height,
+            ..*area
+        };
+        let mut rows = below.rows();
+        let Some(first) = rows.next() else { return };
+        frame.render_widget(Span::styled("/", styles.get(Role::Key)), first);
+        let field = Rect {
+            x: first.x + first.width.min(1),
+            width: first.width.saturating_sub(1),
+            ..first
+        };
+        form::view_input(frame, field, &self.input, self.typing, styles);
+        for (line, row) in errors.into_iter().zip(rows) {
+            frame.render_widget(Line::styled(line, styles.get(Role::Error)), row);
+        }
+    }
+}
+
+/// The lines of the help that are the same for every kind of row, after the keys of the kind.
+macro_rules! language {
+    ($keys:literal) => {
+        &[
+            $keys,
+            "web finds rows with it in any value; in names and tags the letters may stand apart. shop-* wants a whole \
+             value; * is any text.",
+            "key=value, key!=value, tag:Env=prod, tag:Env!=prod, tag:Env (the tag is there), !term (not). Quotes make \
+             blanks, = and * plain text.",
+        ]
+    };
+}
+
+const LANGUAGE_OF_INSTANCES: &[&str] = language!(
+    "Keys here: name id state level recipe agent az type platform volume, tag:KEY; level is that of the newest proven \
+     set, or never."
+);
+const LANGUAGE_OF_VOLUMES: &[&str] = language!(
+    "Keys here: name id state level instance type az, tag:KEY; level is that of the newest snapshot, or never."
+);
+const LANGUAGE_OF_SNAPSHOTS: &[&str] =
+    language!("Keys here: name id state level origin instance volume recipe set tier, tag:KEY.");
+const LANGUAGE_OF_SETS: &[&str] = language!(
+    "Keys here: name id state level instance recipe snapshot agent az type, tag:KEY; name, agent, az, type and tags are \
+     the instance's."
+);
+const LANGUAGE_OF_RECORDS: &[&str] = language!("Keys here: id state instance, tag:KEY.");
+const LANGUAGE_OF_JOBS: &[&str] = language!(
+    "Keys here: name id state verdict level instance recipe mode volume snapshot run group, tag:KEY; name and tags \
+     are the instance's."
+);
+
+#[cfg(test)]
+mod tests {
+    use strum::IntoEnumIterator as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_names_the_keys_of_its_rows() {
+        for kind in RowKind::iter() {
+            let keys: Vec<String> = kind.keys().iter().map(ToString::to_string).collect();
+            let told = FilterLine::new(kind).explained().concat();
+            assert!(
+                told.contains(&format!(" {}, tag:KEY", keys.join(" "))),
+                "{kind}: {told}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_hint_about_a_key_fits_at_80_columns() {
+        for kind in RowKind::iter() {
+            let mut line = FilterLine::new(kind);
+            line.begin();
+            line.paste("tag:Env=prod verdicd=failed");
+            let shown = line.errors(78);
+            let last = shown.last().unwrap();
+            assert!(
+                shown.len() <= ERROR_LINES && last.ends_with("in quotes"),
+                "{shown:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn back_brings_again_what_was_there_and_a_half_typed_term_keeps_the_last() {
+        let mut line = FilterLine::new(RowKind::Jobs);
+        line.begin();
+        line.paste("failed");
+        line.act(Action::Open);
+        let held = line.filter().clone();
+        assert!(!held.is_empty());
+        line.begin();
+        line.paste(" bogus=");
+        assert!(line.errors(80).len() == 1 || !line.errors(80).is_empty());
+        assert_eq!(line.filter(), &held);
+        line.act(Action::Back);
+        assert_eq!((line.filter(), line.input.value()), (&held, "failed"));
+        line.clear();
+        assert!(line.filter().is_empty() && !line.is_active());
+    }
+}
