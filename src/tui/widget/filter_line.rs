@@ -14,7 +14,7 @@ use crate::tui::action::Action;
 use crate::tui::style::Styles;
 
 /// Most lines that an error takes; at 80 columns every error of the parser fits.
-const ERROR_LINES: usize = 4;
+const ERROR_LINES: usize = 5;
 
 /// What the `/` line is for, as its help says it.
 pub const PURPOSE: &str =
