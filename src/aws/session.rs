@@ -381,7 +381,13 @@ async fn with_credentials(
     waits: Waits,
 ) -> Result<Proven, Problem> {
     // What cannot act is refused before anybody is asked.
-    let choice = aws.choice()?;
+    let choice = match aws.choice() {
+        // A region is wanted whoever acts: what is not configured is told before what is not there.
+        Err(problem) if problem.kind == Kind::Credentials && aws.region.is_none() => {
+            return Err(no_region());
+        }
+        choice => choice?,
+    };
     let here = SdkRegion::new("us-east-1");
     let region = match &aws.region {
         Some((region, _)) => region.clone(),
