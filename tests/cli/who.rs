@@ -428,7 +428,9 @@ fn an_endpoint_that_does_not_answer_is_told_and_given_up_and_ctrl_c_ends_the_wai
     assert!(result.err.contains(&waiting), "{}", result.err);
     assert!(result.err.contains("no answer within"), "{}", result.err);
     // ctrl-c while it waits.
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_freezeframe"))
+    // Whoever runs the tests in the background has SIGINT ignored, and so would the program.
+    let mut child = std::process::Command::new("/usr/bin/env")
+        .args(["--default-signal=INT", env!("CARGO_BIN_EXE_freezeframe")])
         .env_clear()
         .envs(KEYS)
         .env("HOME", home.path())
