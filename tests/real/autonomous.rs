@@ -14,12 +14,10 @@ use super::shims;
 use super::work::database;
 use super::worlds::{DB, DB_EXT4, DB_XFS, MOUNTS, PROOF, files};
 
-/// The call of a job's dry run passes; the answer to the call itself takes so many milliseconds, with everything frozen.
+/// The answer to a call of a job (not to its dry run) takes so many milliseconds, with everything frozen.
 fn slow_calls(ms: &[u32]) -> String {
     let fault = |ms| {
-        format!(
-            "[[fault]]\non = \"CreateSnapshots\"\nkind = \"slow\"\nskip = 1\ntimes = 1\nms = {ms}\n"
-        )
+        format!("[[fault]]\non = \"CreateSnapshots\"\nkind = \"slow\"\ntimes = 1\nms = {ms}\n")
     };
     ms.iter().map(fault).collect()
 }
