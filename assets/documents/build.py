@@ -27,7 +27,7 @@ QUIESCE = {
     "command": text("dry-run", "What to do.", values=["pre-script", "post-script", "dry-run", "snapshot"]),
     "mode": text("coordinated", "What dry-run prepares for: pre-script and post-script, or snapshot, which calls EC2 from the instance.", values=["coordinated", "autonomous"]),
     "freezeRoot": text("no", "Also freeze / and what carries the agent's files; only with snapshot.", values=["no", "yes"]),
-    "leaveOut": text("none", "Left out by snapshot: root, tags, volumes.", "^(none|(root|tags|vol-[0-9a-f]+)(,(root|tags|vol-[0-9a-f]+))*)$"),
+    "leaveOut": text("none", "Left out of sets.", "^(none|((^|,)(root|tags|vol-[0-9a-f]+))+)$"),
     "recipe": text("auto", "What the set of snapshot is tagged with as its recipe; auto: the document's own.", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
     "budgetSeconds": text("30", "The failsafe thaws by itself this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
