@@ -359,8 +359,8 @@ fn p30_many_members_are_refused_before_they_are_looked_at() {
             ),
             (
                 format!(
-                    "Action=DescribeVolumes&Filter.1.Name=tag-key&Filter.1.Value.1={}",
-                    "*a".repeat(600)
+                    "Action=DescribeVolumes&Filter.1.Name=tag-key{}",
+                    list(2, &|n| format!("Filter.1.Value.{n}={}", "*a".repeat(500)))
                 ),
                 "FilterLimitExceeded",
             ),

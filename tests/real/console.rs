@@ -86,6 +86,8 @@ impl Console {
             .env("AWS_ACCESS_KEY_ID", &self.key.0)
             .env("AWS_SECRET_ACCESS_KEY", &self.key.1)
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            // These tests come between the commands of a job; what they ask for by flag goes first.
+            .env("FREEZEFRAME_SNAPSHOT_MODE", "coordinated")
             .stdin(Stdio::null())
             .stdout(file(&files[0]))
             .stderr(file(&files[1]))

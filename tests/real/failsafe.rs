@@ -72,7 +72,7 @@ const OBSTACLES: [(&str, &str, &str, i32, &str); 3] = [
     (
         "no directory in memory",
         "mkdir -p /srv/disk && mount --bind /srv/disk /run && mount --bind /srv/disk /dev/shm",
-        "umount /dev/shm && umount /run",
+        "umount -l /dev/shm && umount -l /run",
         206,
         "arm-failed",
     ),
