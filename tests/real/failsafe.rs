@@ -71,8 +71,9 @@ fn p02_failsafe_is_up_and_detached_before_the_first_freeze() {
 const OBSTACLES: [(&str, &str, &str, i32, &str); 3] = [
     (
         "no directory in memory",
-        "mkdir -p /srv/disk && mount --bind /srv/disk /run && mount --bind /srv/disk /dev/shm",
-        "umount -l /dev/shm && umount -l /run",
+        // The instance's root is in memory; an overlay does not count as that.
+        "mkdir -p /usr/disk && mount --bind /usr/disk /run && mount --bind /usr/disk /dev/shm",
+        "umount /dev/shm && umount /run",
         206,
         "arm-failed",
     ),
@@ -85,7 +86,7 @@ const OBSTACLES: [(&str, &str, &str, i32, &str); 3] = [
     ),
     (
         "a directory that others may write to",
-        "mkdir -m 777 /run/freezeframe && chmod 777 /run/freezeframe",
+        "mkdir -p /run/freezeframe && chmod 777 /run/freezeframe",
         "rm -rf /run/freezeframe",
         206,
         "arm-failed",
