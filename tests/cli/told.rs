@@ -14,7 +14,7 @@ fn plan(state: &tempfile::TempDir, fault: &str) -> String {
 #[test]
 fn a_failed_job_is_told_on_standard_error_whatever_the_format() {
     let state = state();
-    let plan = plan(&state, "on = \"pre-script\"\nkind = \"killed\"\n");
+    let plan = plan(&state, "on = \"pre-script\"\nkind = \"killed\"\nms = 40\n");
     let snapshot = |format: &str| {
         let args = ["--lab", "--faults", &plan, "snapshot", "-o", format];
         let tags = ["--tag", "Name=shop-db-1", "--mode", "coordinated"];
