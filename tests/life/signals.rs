@@ -304,7 +304,6 @@ async fn p21_a_dropped_terminal_leaves_headless_and_console_jobs_to_their_end() 
             terminal.hear("napshot").await;
             terminal.press("s");
             terminal.hear("coordinated").await;
-            terminal.press("\x1b[Z");
             terminal.hear("Start <").await;
             terminal.press("\r");
         }
