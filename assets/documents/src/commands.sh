@@ -232,7 +232,12 @@ preflight() {
         RF_REST=${REFUSAL#*|}
         refuse "${REFUSAL%%|*}" "${RF_REST#*|}" "${RF_REST%%|*}"
     fi
-    if [ -z "$COVERED" ]; then refuse no-mounts 'no mounted filesystem on an EBS volume can be frozen here'; fi
+    while IFS= read -r P; do
+        if [ -n "$P" ]; then emit note "text=$P"; fi
+    done <<END
+$WARNING
+END
+    if [ -z "$COVERED" ]; then refuse no-mounts "no mounted filesystem on an EBS volume can be frozen here$LEFT_OUT"; fi
     while IFS='|' read -r C_ID _ C_AT; do
         if [ -z "$C_ID" ]; then continue; fi
         if is_frozen "$C_AT"; then refuse already-frozen 'another owner has frozen it' "$C_AT"; fi
@@ -567,7 +572,7 @@ not_frozen() {
     else
         error not-frozen 'no such job is frozen on this instance'
     fi
-    WANTED=auto FREEZE_ROOT=no
+    WANTED=all FREEZE_ROOT=no
     ROLE=silent
     scan_mounts
     ROLE=foreground
