@@ -14,7 +14,7 @@ if [ "${FF_INSIDE:-}" != yes ]; then
         echo "SKIPPED real: not root"
         exit $((FAILED > 0))
     fi
-    # It stays: to remove it would take the mount on it away from another run of these tests.
+    # It stays: to remove it would take it, and what is mounted there, from another run at the same time.
     mkdir -p /dev/disk
     FF_INSIDE=yes exec unshare -m --propagation private bash "$0" "$@"
 fi
