@@ -41,7 +41,9 @@ impl Mounted {
 
     /// Why it is not frozen, whatever else lies on its volume; `asked` is missing where all are meant.
     pub(super) fn reason(&self, root: bool, asked: Option<bool>) -> Option<String> {
-        let system = self.written_by_all().filter(|_| !root && asked != Some(true));
+        let system = self
+            .written_by_all()
+            .filter(|_| !root && asked != Some(true));
         let system = system.map(|place| {
             format!("the system writes to {place} on it; it freezes only where it is named")
         });
