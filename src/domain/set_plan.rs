@@ -79,6 +79,29 @@ impl SetOptions {
         Ok(())
     }
 
+    /// Whether a tag with this key can be copied from a resource: keys there are whatever somebody once gave.
+    ///
+    /// # Errors
+    /// Why it cannot, in words.
+    pub fn check_copied(key: &str) -> Result<(), String> {
+        if key.trim().is_empty() {
+            return Err("a tag needs a key".to_owned());
+        }
+        for (reserved, whose) in [("aws:", "AWS"), ("freezeframe:", "freezeframe")] {
+            if key.to_ascii_lowercase().starts_with(reserved) {
+                return Err(format!("keys that begin with {reserved} are {whose}'s own"));
+            }
+        }
+        let long = key.chars().count();
+        if long > tags::MAX_KEY {
+            return Err(format!(
+                "it has {long} characters, {} is the most",
+                tags::MAX_KEY
+            ));
+        }
+        Ok(())
+    }
+
     /// Most tags of the operator's own: a snapshot has room for no more beside freezeframe's.
     pub const MOST_TAGS: usize = tags::MAX_TAGS - tags::OF_A_JOB;
 }
