@@ -18,6 +18,7 @@ pub mod runtime;
 pub mod runtime_real;
 pub mod runtime_simulated;
 pub mod server;
+pub mod sessions;
 mod sigv4;
 pub mod ssm;
 pub mod sts;
@@ -149,6 +150,7 @@ struct Inner {
     requests: AtomicU64,
     stopping: CancellationToken,
     imds: imds::Imds,
+    sessions: sessions::Sessions,
     /// What signs the requests of a lab whose commands are real; any key does where they are not.
     key: Option<keys::Key>,
     /// `http://127.0.0.1:PORT`, once it is served.
@@ -231,6 +233,7 @@ impl Lab {
                 requests: AtomicU64::new(0),
                 stopping: CancellationToken::new(),
                 imds: imds::Imds::default(),
+                sessions: sessions::Sessions::default(),
                 key,
                 endpoint: Mutex::new(None),
             }),
