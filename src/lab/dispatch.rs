@@ -29,6 +29,9 @@ pub const MARK: &str = "x-freezeframe-lab";
 /// Header of every answer that tells where this lab's instances are: `eu-central-1 14`.
 pub const HOME: &str = "x-freezeframe-lab-home";
 
+/// Header of every answer of a lab that takes its own key alone: the file that has it.
+pub const KEY_FILE: &str = "x-freezeframe-lab-key-file";
+
 /// Who calls, where, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallContext {
@@ -218,6 +221,10 @@ impl Lab {
         let home = format!("{} {}", self.region(), self.instances());
         if let Ok(home) = home.parse() {
             response.headers_mut().insert(HOME, home);
+        }
+        let file = self.inner.key_file.get().and_then(|file| file.parse().ok());
+        if let Some(file) = file {
+            response.headers_mut().insert(KEY_FILE, file);
         }
         response
     }

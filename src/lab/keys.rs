@@ -2,6 +2,8 @@
 //! it makes a key of its own when it starts, and takes no request that this key, or the credentials that it gave an
 //! instance, did not sign.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use http::Request;
 
@@ -81,6 +83,12 @@ impl Lab {
     /// The key that this lab asks for; `None` when it takes any.
     pub fn key(&self) -> Option<&Key> {
         self.inner.key.as_ref()
+    }
+
+    /// Says where this lab's key is kept, so that who comes with another one is told.
+    pub fn keeps_its_key_in(&self, file: &Path) {
+        let file = file.display().to_string();
+        self.inner.key_file.get_or_init(|| file);
     }
 
     /// Letters for a secret: from the world's dice where a seed replays, from the machine's where commands are real.
@@ -179,14 +187,14 @@ fn unknown(service: &str) -> AppError {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::lab::test_support::{Memory, WORLD, all, base, request, send};
     use crate::lab::{Clock, LabOptions, WorldSpec};
 
-    pub(in crate::lab) async fn guarded() -> Lab {
+    pub(crate) async fn guarded() -> Lab {
         let runtime = Memory {
             real: true,
             ..Memory::default()
