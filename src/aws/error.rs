@@ -131,11 +131,10 @@ where
 
 /// What to do about credentials that a lab refuses which takes its own key alone.
 fn labs_key(answer: &HttpResponse) -> Option<String> {
-    answer
-        .headers()
-        .get(MARK)
-        .filter(|runtime| *runtime == "real")?;
-    let file = answer.headers().get(KEY_FILE).map_or_else(
+    let headers = answer.headers();
+    let file = headers.get(KEY_FILE);
+    file.or(headers.get(MARK).filter(|runtime| *runtime == "real"))?;
+    let file = file.map_or_else(
         || "the file `credentials` in its --lab-dir".to_owned(),
         |file| shell_quote(&visible(file)),
     );
