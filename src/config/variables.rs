@@ -7,6 +7,17 @@ use crate::domain::problem::{Kind, Problem};
 
 /// The home directory.
 pub const HOME: &str = "HOME";
+/// Variables that name a proxy, in the order in which they are looked at; lower case means the same.
+pub const PROXIES: [&str; 6] = [
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+/// Variables that name what no proxy is used for.
+pub const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// Variables that say something to freezeframe or to AWS tools.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -392,8 +392,9 @@ impl SetPlan {
         BTreeMap::from([("leaveOut".to_owned(), words.join(","))])
     }
 
-    /// The tags that come with the label of a volume's snapshot, beside the label's own.
-    pub fn beside(&self, volume: &VolumeId, mode: Mode) -> Tags {
+    /// The tags that come with the label of a volume's snapshot, beside the label's own: of a job of this mode, for
+    /// which `words` are told.
+    pub fn beside(&self, volume: &VolumeId, mode: Mode, words: &str) -> Tags {
         let mut tags = Tags::default();
         let Some(member) = self.members.iter().find(|m| m.volume == *volume) else {
             return tags;
@@ -407,6 +408,8 @@ impl SetPlan {
         if let Some(record) = &member.record {
             tags.set(tags::VOLUME, record.to_string());
         }
+        let words: String = visible(words).chars().take(tags::MAX_VALUE).collect();
+        tags.set(tags::MODE, words);
         tags
     }
 
