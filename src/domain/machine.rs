@@ -12,6 +12,7 @@
 //! `crash` if preferred); `cancelled` whenever the operator stopped it before its end.
 
 mod autonomous;
+mod ending;
 mod facts;
 mod failsafe;
 mod finish;
@@ -32,7 +33,7 @@ pub use facts::{
 };
 pub use failsafe::Began;
 pub use finish::{GONE_SINCE, incomplete};
-pub use foreign::{may_have_frozen, told_by_exit};
+pub use foreign::told_by_exit;
 pub use freeze::Thawed;
 pub use types::{
     CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, GONE, SnapshotProgress,
@@ -134,8 +135,8 @@ pub struct Job {
     delivery: Delivery,
     pre_command: Option<CommandId>,
     pre_told: Option<Told>,
-    /// It was stopped from outside, wherever it was.
-    cut_short: bool,
+    /// By its end alone it may have left frozen what it was to freeze.
+    may_have_frozen: bool,
     call: Call,
     order: CallOrder,
     post: Post,
@@ -198,7 +199,7 @@ impl Job {
             delivery: Delivery::Unanswered,
             pre_command: None,
             pre_told: None,
-            cut_short: false,
+            may_have_frozen: false,
             call: Call::NotMade,
             order: CallOrder::default(),
             post: Post::Idle,

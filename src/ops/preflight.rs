@@ -307,6 +307,10 @@ fn last_line(text: &str) -> String {
 pub(super) fn end_in_words(ended: &CommandEnd) -> String {
     match ended {
         CommandEnd::Success => "it ended well".to_owned(),
+        CommandEnd::Failed { exit: -1 } => {
+            "it was killed by a signal that the SSM agent did not send, or could not be started"
+                .to_owned()
+        }
         CommandEnd::Failed { exit } => format!("it ended with exit code {exit}"),
         CommandEnd::TimedOut { may_have_run: true } => {
             "a time limit of Systems Manager passed; it may have run, or run still".to_owned()
@@ -321,6 +325,9 @@ pub(super) fn end_in_words(ended: &CommandEnd) -> String {
         CommandEnd::Cancelled {
             may_have_run: false,
         } => "it was cancelled before it began".to_owned(),
+        CommandEnd::WorkerLost => {
+            "the SSM agent lost its worker for it, and it may run still".to_owned()
+        }
         CommandEnd::Lost(problem) => format!("nobody can say how it ended ({problem})"),
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::foreign;
 use super::{
     ANSWER, CALL_UNFROZEN, Call, Closing, DELIVERY_S, GRACE_S, Job, OFFERS, PREFLIGHT, Post, Pre,
     arm,
@@ -120,16 +119,7 @@ impl Job {
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
-        let conclusive = matches!(
-            outcome.ended,
-            CommandEnd::Success
-                | CommandEnd::Failed { .. }
-                | CommandEnd::Cancelled { .. }
-                | CommandEnd::NeverDelivered
-                | CommandEnd::TimedOut {
-                    may_have_run: false
-                }
-        );
+        let conclusive = outcome.ended.is_conclusive();
         self.pre = Pre::Ended { conclusive };
         if let Some(began) = &mut self.began
             && conclusive
@@ -153,7 +143,7 @@ impl Job {
         };
         let problem = (!ready).then(|| self.pre_problem(&outcome, &told.trace));
         self.pre_told = Some(told);
-        self.cut_short = foreign::was_cut_short(&outcome.ended);
+        self.may_have_frozen = outcome.ended.may_have_frozen();
         if self.spec.mode == Mode::Autonomous {
             self.autonomous_ended(&outcome.ended, problem, now, todo);
             return;
@@ -581,6 +571,12 @@ impl Job {
                 Kind::Malformed,
                 format!("{word} ended well but never said ready"),
             ),
+            CommandEnd::Failed { exit: -1 } => (
+                Kind::Script,
+                format!(
+                    "{word} was killed by a signal that the SSM agent did not send, or could not be started"
+                ),
+            ),
             CommandEnd::Failed { exit } => {
                 (Kind::Script, format!("{word} ended with exit code {exit}"))
             }
@@ -591,6 +587,10 @@ impl Job {
                 return Problem::new(Kind::Agent, what, cause, mend);
             }
             CommandEnd::Cancelled { .. } => (Kind::Cancelled, format!("{word} was cancelled")),
+            CommandEnd::WorkerLost => (
+                Kind::Agent,
+                format!("the SSM agent lost its worker for {word}, which may run still"),
+            ),
             CommandEnd::Lost(problem) => return problem.clone(),
         };
         Problem::new(kind, what, cause, mend)
@@ -637,13 +637,14 @@ fn post_problem(
             let cause = format!("post-script ended with exit code {exit}");
             Some(Problem::new(Kind::Script, what, cause, mend))
         }
-        CommandEnd::TimedOut { .. } | CommandEnd::NeverDelivered | CommandEnd::Cancelled { .. } => {
-            Some(Problem::new(
-                Kind::Agent,
-                what,
-                "post-script did not run to its end",
-                mend,
-            ))
-        }
+        CommandEnd::TimedOut { .. }
+        | CommandEnd::NeverDelivered
+        | CommandEnd::Cancelled { .. }
+        | CommandEnd::WorkerLost => Some(Problem::new(
+            Kind::Agent,
+            what,
+            "post-script did not run to its end",
+            mend,
+        )),
     }
 }

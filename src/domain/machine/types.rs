@@ -35,6 +35,8 @@ pub enum CommandEnd {
         /// Whether it had begun. SIGKILL ended it then, wherever it was (aws-facts 3.7).
         may_have_run: bool,
     },
+    /// The SSM agent lost the worker that followed it: the script may run still, and nobody hears of it.
+    WorkerLost,
     /// Nobody can say.
     Lost(Problem),
 }
