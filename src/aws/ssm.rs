@@ -212,6 +212,26 @@ impl Session {
             .map_or(Agent::Absent, agent))
     }
 
+    /// Whether an agent is connected now: it knows of a death at once, where the agent's ping is believed for minutes
+    /// (aws-facts-3, section 0). It speaks of the message channel alone: an agent that may use no other than the older
+    /// one is never connected, and takes commands all the same. `None` where nobody can say.
+    pub async fn is_connected(&self, id: &InstanceId) -> Option<bool> {
+        let what = format!("ask whether the SSM agent of {id} is connected");
+        let asked = self
+            .ask(Bucket::AskSsm, || async {
+                let status = self.ssm.get_connection_status().target(id.as_str());
+                status.send().await.map_err(|e| problem(&what, &e))
+            })
+            .await;
+        match asked {
+            Ok(out) => Some(*out.status()? == sdk::ConnectionStatus::Connected),
+            Err(problem) => {
+                tracing::debug!(%problem, "it is not needed");
+                None
+            }
+        }
+    }
+
     /// A document, or `None` when the account has none of that name.
     ///
     /// # Errors

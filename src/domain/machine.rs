@@ -24,7 +24,7 @@ pub mod values;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use super::label::{Label, Written};
 pub use facts::{
@@ -41,7 +41,7 @@ pub use types::{
 };
 
 use super::evidence::{CallOrder, Judged, Told};
-use super::held::{Delivery, Freeze, Freezing};
+use super::held::{DelayedThaw, Delivery, Freeze, Freezing};
 use super::ids::CommandId;
 use super::job::{
     EvidenceReport, JobSpec, JobView, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
@@ -141,6 +141,8 @@ pub struct Job {
     order: CallOrder,
     post: Post,
     posts: u32,
+    /// Systems Manager says that the `post-script` that is under way is delayed.
+    post_delayed: bool,
     post_command: Option<CommandId>,
     /// The `post-script` that is under way, once it was answered for, and those before it.
     post_now: Option<CommandId>,
@@ -204,6 +206,7 @@ impl Job {
             order: CallOrder::default(),
             post: Post::Idle,
             posts: 0,
+            post_delayed: false,
             post_command: None,
             post_now: None,
             posts_before: Vec::new(),
@@ -294,6 +297,10 @@ impl Job {
             Event::PreSent(result) => self.pre_sent(result, now, &mut todo),
             Event::PreDelivery(delivery) if self.pre == Pre::Open => self.delivery = delivery,
             Event::PreDelivery(_) => {}
+            Event::PostDelivery(delivery) => {
+                let under_way = matches!(self.post, Post::UnderWay { .. });
+                self.post_delayed = under_way && delivery == Delivery::Delayed;
+            }
             Event::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
             Event::SetAppeared(set) => self.set_appeared(set, now),
             Event::ReleaseSeen => self.released_by_another = true,
@@ -331,9 +338,20 @@ impl Job {
                     Pre::Ended { .. } => Delivery::Ended,
                     Pre::Clean | Pre::Open => self.delivery,
                 },
+                thaw: self.post_delayed.then(|| DelayedThaw {
+                    failsafe_by: (!self.spec.foreign).then(|| self.failsafe_by(began)),
+                }),
             }),
             _ => Freezing::Over,
         }
+    }
+
+    /// When the failsafe has thawed at the latest: it was armed before anybody heard of the freeze.
+    fn failsafe_by(&self, began: Began) -> DateTime<Utc> {
+        let certain = began.failsafe_certain_at(self.spec.budget_s);
+        let budget = TimeDelta::seconds(i64::from(self.spec.budget_s));
+        self.frozen_since
+            .map_or(certain, |since| certain.min(since + budget))
     }
 
     fn start(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {

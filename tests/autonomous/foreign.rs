@@ -42,7 +42,12 @@ fn dlm_document(commands: &[&str], script: &str) -> String {
 const BOTH: &[&str] = &["pre-script", "post-script"];
 
 /// A job on a document of this name that runs this script for each of these commands.
-async fn on_document(bench: &Bench, name: &str, commands: &[&str], script: &str) -> JobSpec {
+pub(super) async fn on_document(
+    bench: &Bench,
+    name: &str,
+    commands: &[&str],
+    script: &str,
+) -> JobSpec {
     let content = dlm_document(commands, script);
     setup::install(&bench.ops, name, &content).await.unwrap();
     JobSpec {

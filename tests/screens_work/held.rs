@@ -28,6 +28,7 @@ fn kinds() -> Vec<(&'static str, JobView)> {
             None,
         );
         job.freezing = Freezing::Open(Freeze {
+            thaw: None,
             sent: noon() - TimeDelta::seconds(42),
             delivery,
         });

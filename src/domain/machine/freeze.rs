@@ -288,6 +288,7 @@ impl Job {
 
     pub(super) fn send_post(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
         self.posts += 1;
+        self.post_delayed = false;
         self.posts_before.extend(self.post_now.take());
         // Somebody else's that began in time may freeze however late: no failsafe of ours stops it.
         let acted = !self.spec.foreign && now >= self.failsafe_certain_at(now);

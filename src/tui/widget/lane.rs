@@ -237,7 +237,13 @@ fn rest(
             false => format!(" of {} s", job.spec.budget_s),
         };
         spans.push(Span::styled(of, role));
-        if job.phase > Phase::Frozen {
+        if let Some(delayed) = job.delayed_thaw() {
+            let words = match width {
+                ..FULL => delayed.short(now),
+                _ => delayed.words(now),
+            };
+            spans.push(Span::styled(format!(" · {words}"), styles.get(Role::Warn)));
+        } else if job.phase > Phase::Frozen {
             spans.push(Span::styled(format!(" · {}", phase_word(job.phase)), text));
         }
         return;
@@ -260,7 +266,13 @@ fn rest(
             _ => held.words(now).replacen("may be frozen:", "", 1),
         };
         spans.push(Span::styled(words, warn));
-        if let Some(doing) = &job.waiting {
+        if let Some(delayed) = job.delayed_thaw() {
+            let words = match width {
+                ..FULL => delayed.short(now),
+                _ => delayed.words(now),
+            };
+            spans.push(Span::styled(format!(" · {words}"), warn));
+        } else if let Some(doing) = &job.waiting {
             spans.push(Span::styled(format!(" · {doing}"), text));
         } else if width >= FULL && job.spec.mode == Mode::Autonomous {
             let words = format!(
@@ -363,7 +375,13 @@ pub fn foot(
         ],
         width,
     )];
+    let delayed = job.delayed_thaw();
     let (words, role) = match (&job.error, &job.waiting, proof::lowered(job)) {
+        // What stands still now comes before why.
+        _ if let Some(delayed) = delayed => (
+            format!("{}: {}", job.held().words(now), delayed.words(now)),
+            Role::Warn,
+        ),
         (Some(problem), ..) => (
             format!("{problem}. Next: {}", problem.mend),
             if job.verdict == Some(Verdict::Failed) {
