@@ -326,7 +326,13 @@ async fn a_listing_with_details_has_the_true_times_and_joins_the_outputs() {
         };
         world.instances.values().find(plain).unwrap().id.clone()
     };
-    let id = exit(&lab, 0, json!({"InstanceIds": [there]})).await;
+    let parameters = json!({"commands": ["ls"]});
+    let id = exit(
+        &lab,
+        0,
+        json!({"InstanceIds": [there], "Parameters": parameters}),
+    )
+    .await;
     pass(&lab, 5).await;
     let listed = ssm(
         &lab,

@@ -120,10 +120,18 @@ impl Delivery {
     async fn go(self, cancel: &tokio_util::sync::CancellationToken) {
         if let Some(Mishap::Late(after)) = self.mishap {
             let due = self.requested + chrono::Duration::from_std(after).unwrap_or_default();
+            let waits = async {
+                let taken = self.not_started_by.min(due);
+                self.until(taken.min(self.requested + DELAYED_AFTER)).await;
+                if self.lab.clock().now() < taken {
+                    self.delay();
+                }
+                self.until(taken).await;
+            };
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
-                () = self.until(self.not_started_by.min(due)) => {}
+                () = waits => {}
             }
             if due > self.not_started_by {
                 // The service gives it up; the agent has it all the same, and nobody hears how it went.

@@ -225,8 +225,11 @@ fn rest(
         let budget = u64::from(job.spec.budget_s) * 1000;
         let role = styles.get(budget_role(ms, budget));
         let cells = if width >= WIDE { 20 } else { 6 };
-        spans.push(Span::styled(format!(" {} ", millis(ms)), role));
-        spans.push(Span::styled(bar(ms, budget, cells), role));
+        let delayed = job.delayed_thaw();
+        spans.push(Span::styled(format!(" {}", millis(ms)), role));
+        if delayed.is_none() || width >= FULL {
+            spans.push(Span::styled(format!(" {}", bar(ms, budget, cells)), role));
+        }
         let of = match is_overdue(job, now) {
             true if job.spec.foreign => format!(" past {} s!", job.spec.budget_s),
             true if width < FULL => format!(" past {} s, no word", job.spec.budget_s),
@@ -237,7 +240,7 @@ fn rest(
             false => format!(" of {} s", job.spec.budget_s),
         };
         spans.push(Span::styled(of, role));
-        if let Some(delayed) = job.delayed_thaw() {
+        if let Some(delayed) = delayed {
             let words = match width {
                 ..FULL => delayed.short(now),
                 _ => delayed.words(now),
