@@ -35,6 +35,8 @@ fi
 . "$HERE/documents/needs.sh"
 . "$HERE/documents/exits.sh"
 . "$HERE/documents/full.sh"
+. "$HERE/documents/forks.sh"
+. "$HERE/documents/auto.sh"
 set_up
 trap tear_down EXIT
 run_tests

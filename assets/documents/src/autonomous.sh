@@ -276,12 +276,12 @@ prepare_call() {
     if [ "$HOW" = curl ]; then
         mkfifo "$S/gate.call" || return 1
         exec 7<>"$S/gate.call"
-        (exec 4>&- 7>&-; exec "$CURL" -q -K - -o "$S/call.answer") <"$S/gate.call" >"$S/call.status" 2>"$S/call.err" &
+        (close_gates; exec "$CURL" -q -K - -o "$S/call.answer") <"$S/gate.call" >"$S/call.status" 2>"$S/call.err" &
         CALL=$!
         note_process "$CALL" call
         curl_config "$((CALL_MS / 1000)).$((CALL_MS / 100 % 10))" >&7
     fi
-    (exec 4>&- 7>&-; watch_call) </dev/null >/dev/null 2>&1 &
+    (close_gates; watch_call) </dev/null >/dev/null 2>&1 &
 }
 
 # Beside the holder, which only waits for the client: end the client when the time is up, the guard is gone, or post-script wants the end.
@@ -308,7 +308,7 @@ call() {
     if [ "$HOW" = curl ]; then
         exec 7>&-
     else
-        (exec 4>&- 6>&- 8>&-; aws_cli $((CALL_MS / 1000))) </dev/null >"$S/call.answer" 2>"$S/call.err" &
+        (close_gates; aws_cli $((CALL_MS / 1000))) </dev/null >"$S/call.answer" 2>"$S/call.err" &
         CALL=$!
         note_process "$CALL" call
     fi

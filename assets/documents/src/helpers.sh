@@ -10,6 +10,10 @@ guard() {
     DEADLINE=$((NOW + BUDGET * 1000))
     process $$ || exit 201
     if [ "$PROC_SESSION" != $$ ]; then exit 201; fi
+    # The pins' gate opens a second after the deadline.
+    "$SLEEP" $((BUDGET + 1)) </dev/null >/dev/null 2>&1 &
+    note_process $! net || exit 201
+    exec 7>&-
     N=1
     while [ "$N" -le "$COUNT" ]; do
         alive "pin.$N" || exit 201
@@ -112,7 +116,7 @@ sync_mounts() {
     SYNCS=''
     while [ "$N" -le "$COUNT" ]; do
         alive "pin.$N"
-        (sync -f "/proc/$AL_PID/fd/0" 2>/dev/null || sync) &
+        (close_gates; sync -f "/proc/$AL_PID/fd/3" 2>/dev/null || sync) &
         SYNCS="$SYNCS $!"
         N=$((N + 1))
     done
