@@ -525,9 +525,25 @@ async fn pre_script_end(ops: &Ops, view: &JobView) -> Option<CommandEnd> {
         .poll_command(&command, &view.spec.instance)
         .await
     {
-        Ok(Polled::Ended(outcome)) => Some(outcome.ended).filter(CommandEnd::is_conclusive),
+        Ok(Polled::Ended(outcome)) => {
+            Some(outcome.ended.heard_after(since_sent(ops, view))).filter(CommandEnd::is_conclusive)
+        }
         _ => None,
     }
+}
+
+/// How long ago the command that freezes was sent, by the journal; where it does not say, for longer than any delivery.
+fn since_sent(ops: &Ops, view: &JobView) -> TimeDelta {
+    let calls = ops
+        .journal
+        .calls(view.spec.job.as_str())
+        .unwrap_or_default();
+    let sent = calls
+        .iter()
+        .filter(|call| freezes(call))
+        .filter_map(|call| DateTime::parse_from_rfc3339(&call.intended).ok());
+    let first = sent.min().map(|at| at.with_timezone(&chrono::Utc));
+    first.map_or(TimeDelta::MAX, |at| ops.clock.now() - at)
 }
 
 fn never_arrived(ops: &Ops, view: &JobView) -> bool {

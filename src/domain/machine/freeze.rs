@@ -107,12 +107,15 @@ impl Job {
 
     pub(super) fn pre_ended(
         &mut self,
-        outcome: CommandOutcome,
+        mut outcome: CommandOutcome,
         now: DateTime<Utc>,
         todo: &mut Vec<Effect>,
     ) {
         if self.pre != Pre::Open {
             return;
+        }
+        if let Some(began) = self.began {
+            outcome.ended = outcome.ended.heard_after(now - began.sent);
         }
         let told = Told {
             command: outcome.command.clone(),
