@@ -121,7 +121,8 @@ request_body() {
     BODY="Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=$INSTANCE&InstanceSpecification.ExcludeBootVolume=$R_B$BODY"
     BODY="$BODY${R_C:+&CopyTagsFromSource=$R_C}&Description=freezeframe%20$RECIPE_NAME%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
     BN=0
-    for P in "job=$JOB" level=pending "recipe=$RECIPE_NAME" "instance=$INSTANCE"; do
+    # The last two overrule what a volume that was restored with its snapshot's tags would lend it.
+    for P in "job=$JOB" level=pending "recipe=$RECIPE_NAME" "instance=$INSTANCE" set-size=pending frozen-ms=pending; do
         BN=$((BN + 1))
         BODY="$BODY&TagSpecification.1.Tag.$BN.Key=freezeframe%3A${P%%=*}&TagSpecification.1.Tag.$BN.Value=${P#*=}"
     done
