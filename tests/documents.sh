@@ -37,6 +37,8 @@ fi
 . "$HERE/documents/full.sh"
 . "$HERE/documents/forks.sh"
 . "$HERE/documents/auto.sh"
+. "$HERE/documents/syncs.sh"
+. "$HERE/documents/boot.sh"
 set_up
 trap tear_down EXIT
 run_tests

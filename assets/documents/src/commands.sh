@@ -43,6 +43,22 @@ delivered() {
     [ -e "$JOBS/seen.$DELIVERY" ]
 }
 
+# Did the agent take this command before the machine started? It keeps waiting ones on its disk, and runs them after a reboot whatever their age: whoever
+# sent it has given up, and no stone of that time is left. The agent makes a directory for each command that it takes (idempotency, for 10 minutes at
+# least), and keeps the service's own time of it, by another clock, so five minutes are left for that.
+from_before_boot() {
+    case $0 in */document/*/"$DELIVERY"/*) ;; *) return 1 ;; esac
+    BOOT=$(sed -n 's/^btime //p' /proc/stat)
+    for P in "${0%%/document/*}"/idempotency/*/"$DELIVERY" "${0%%/"$DELIVERY"/*}/$DELIVERY"; do
+        FB=$(stat -c %Y "$P" 2>/dev/null) && [ "$FB" -lt "$BOOT" ] && return
+    done
+    for P in "${0%%/document/*}"/document/state/*/"$DELIVERY"; do
+        FB=$(sed -n 's/.*"CreatedDate": *"\([0-9][^"]*\)".*/\1/p' "$P" 2>/dev/null | tail -n 1)
+        [ -n "$FB" ] && FB=$(date -d "$FB" +%s 2>/dev/null) && [ $((FB + 300)) -lt "$BOOT" ] && return
+    done
+    return 1
+}
+
 # over [WORD]: the stone of the job in S, or of JOB where there is none. 1 when it cannot be laid.
 over() {
     OV_WORD=${1:-released} OV_JOB=$JOB OV_SEQ=$SEQ
@@ -328,6 +344,10 @@ begin() {
         hello
         check_tools
         refuse arm-failed "$JOBS is full, or not a directory of root's alone"
+    fi
+    if from_before_boot; then
+        hello
+        refuse before-boot 'this command waited in the agent since before the machine started; nobody waits for it any more'
     fi
     take_lock
     case $? in
