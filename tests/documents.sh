@@ -39,6 +39,7 @@ fi
 . "$HERE/documents/auto.sh"
 . "$HERE/documents/syncs.sh"
 . "$HERE/documents/boot.sh"
+. "$HERE/documents/many.sh"
 set_up
 trap tear_down EXIT
 run_tests

@@ -318,7 +318,7 @@ unsigned_cases() { # HOW
 test_auto_signs_no_header_that_is_not_sent() {
     fake ok
     run $FS dry-run mode=autonomous && expect 0 || return 1
-    grep -q '^DRY .* missing=nothing$' "$F/log" || fail "$(cat "$F/log")"
+    grep -q "^DRY .* missing=nothing$" "$F/log" || { fail "$(cat "$F/log")"; return 1; }
     ! jq -r '.mainSteps[0].inputs.runCommand | join("\n")' "$DOCS/$FS.json" | grep -q 'Expect:' || fail 'an Expect line is left'
 }
 

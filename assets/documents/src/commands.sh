@@ -231,6 +231,10 @@ find_tools() {
 
 # Everything that must hold before anything is touched; the same for dry-run, pre-script and snapshot.
 preflight() {
+    # There it sees no filesystem of the host, but those of single files that are mounted for it (/etc/hosts): never those.
+    if [ -n "${ECS_CONTAINER_METADATA_URI_V4:-}${ECS_CONTAINER_METADATA_URI:-}" ] || [ -e /.bottlerocket ] || grep -qs '"ContainerMode": *true' /etc/amazon/ssm/amazon-ssm-agent.json; then
+        refuse in-container 'the agent runs in a container, which sees no filesystem of the instance'
+    fi
     WANTED=$MOUNTS
     if [ "$WANTED" != auto ]; then
         WANTED=$(printf '%s' "$MOUNTS" | sed 's;//*;/;g; s;\([^,]\)/,;\1,;g; s;\([^,]\)/$;\1;')
@@ -254,12 +258,22 @@ preflight() {
 $WARNING
 END
     if [ -z "$COVERED" ]; then refuse no-mounts "no mounted filesystem on an EBS volume can be frozen here$LEFT_OUT"; fi
+    # What the lines of one mount need, and those at the end
+    PF=70
+    if autonomous; then PF=210; fi
+    PF_BYTES=$((PRINTED_BYTES + ${#COVERED} * PF / 70 + 2000))
     while IFS='|' read -r C_ID _ C_AT; do
         if [ -z "$C_ID" ]; then continue; fi
+        PF_BYTES=$((PF_BYTES + PF))
+        if [ $PF_BYTES -gt 24000 ]; then refuse bad-parameter 'what there would be to tell of all these mounts is more than the 24,000 characters that the agent keeps; name fewer in mounts'; fi
         if is_frozen "$C_AT"; then refuse already-frozen 'another owner has frozen it' "$C_AT"; fi
     done <<END
 $COVERED
 END
+    PF_DIRTY=$(($(sed -n 's/^\(Dirty\|Writeback\): *\([0-9]*\) kB$/\2 +/p' /proc/meminfo | tr -d '\n') 0))
+    if [ $PF_DIRTY -ge 4000000 ]; then
+        emit note "text=$((PF_DIRTY / 1000000)) GB are in memory only (Dirty and Writeback in /proc/meminfo) and are written before the freeze: about $((PF_DIRTY / 125000)) s at 125 MB/s, which is what one gp3 volume does as it comes"
+    fi
     recipe_preflight
     autonomous_preflight
 }

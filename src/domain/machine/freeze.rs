@@ -14,6 +14,7 @@ use crate::domain::evidence::Told;
 use crate::domain::held::Delivery;
 use crate::domain::ids::CommandId;
 use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
+use crate::domain::no_start;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::refusal::Refusal;
 use crate::domain::trace::{self, Trace};
@@ -582,7 +583,11 @@ impl Job {
                 format!("{word} ended well but never said ready"),
             ),
             CommandEnd::Failed { exit } => {
-                (Kind::Script, format!("{word} ended with exit code {exit}"))
+                let cause = format!("{word} ended with exit code {exit}");
+                if no_start::is(*exit, !trace.lines.is_empty(), &outcome.stderr) {
+                    return Problem::new(Kind::Script, what, cause, no_start::MEND);
+                }
+                (Kind::Script, cause)
             }
             CommandEnd::TimedOut { .. } => (Kind::Timeout, format!("{word} took too long")),
             CommandEnd::NeverDelivered => {
