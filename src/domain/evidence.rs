@@ -149,7 +149,11 @@ fn not_covered(preflight: &PreflightFacts, volume: &VolumeId) -> String {
         "not covered by the recipe: the root volume is not frozen".to_owned()
     } else {
         let alone = preflight.unfrozen_neighbour(volume).map(|m| {
-            format!(": {} was left alone, {}", visible(&m.mount), visible(&m.reason))
+            format!(
+                ": {} was left alone, {}",
+                visible(&m.mount),
+                visible(&m.reason)
+            )
         });
         format!("not covered by the recipe{}", alone.unwrap_or_default())
     }

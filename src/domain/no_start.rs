@@ -6,11 +6,17 @@ pub const MEND: &str = "nothing of it ran: look on the instance whether fapolicy
      /var/lib/amazon/ssm)";
 
 /// Whether a command that ended with that code, and said that on its error output, never began: a shell ends with 126
-/// for what it may not execute and with 127 for what it does not find, and the agent with -1 or 1 where it cannot start it.
+/// for what it may not execute and with 127 for what it does not find, and the agent with -1 or 1 where it cannot start
+/// it. `spoke`: a line of its own came, or it is a document that prints none.
 pub fn is(exit: i32, spoke: bool, stderr: &str) -> bool {
-    let words = ["Permission denied", "permission denied", "Operation not permitted", "operation not permitted"];
+    let words = [
+        "Permission denied",
+        "permission denied",
+        "Operation not permitted",
+        "operation not permitted",
+    ];
     let denied = words.iter().any(|word| stderr.contains(word));
-    !spoke && (exit == 126 || (denied && (exit == 127 || exit == 1 || exit == -1)))
+    !spoke && (exit == 126 || (denied && [127, 1, -1].contains(&exit)))
 }
 
 #[cfg(test)]
@@ -19,7 +25,8 @@ mod tests {
 
     #[test]
     fn a_script_that_may_not_be_executed_is_told_from_one_that_failed() {
-        let denied = "sh: 1: /var/lib/amazon/ssm/i-1/document/orchestration/c/_script.sh: Permission denied";
+        let denied =
+            "sh: 1: /var/lib/amazon/ssm/i-1/document/orchestration/c/_script.sh: Permission denied";
         let forked = "fork/exec /usr/bin/sh: operation not permitted";
         for (exit, spoke, stderr, never) in [
             (126, false, denied, true),

@@ -183,7 +183,11 @@ async fn look(
     match outcome.ended {
         CommandEnd::Success => {}
         CommandEnd::Failed { exit } => {
-            let never = no_start::is(exit, !trace.lines.is_empty(), &outcome.stderr);
+            let never = no_start::is(
+                exit,
+                spec.foreign || !trace.lines.is_empty(),
+                &outcome.stderr,
+            );
             return Err(Problem::new(
                 Kind::Script,
                 what,
@@ -338,7 +342,8 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
     }
     let mend = match code {
         "no-mounts" => {
-            "name the mounts, or choose a recipe that fits; nothing on this instance qualifies for a freeze"
+            "nothing on this instance qualifies for a freeze: name the mounts (--mount), take / along (--freeze-root), or \
+             choose a recipe that fits"
         }
         "not-a-mount" | "device-changed" => "mount the filesystem, or correct the list of mounts",
         "agent-mount" | "root-mount" => {

@@ -584,7 +584,8 @@ impl Job {
             ),
             CommandEnd::Failed { exit } => {
                 let cause = format!("{word} ended with exit code {exit}");
-                if no_start::is(*exit, !trace.lines.is_empty(), &outcome.stderr) {
+                let spoke = self.spec.foreign || !trace.lines.is_empty();
+                if no_start::is(*exit, spoke, &outcome.stderr) {
                     return Problem::new(Kind::Script, what, cause, no_start::MEND);
                 }
                 (Kind::Script, cause)
