@@ -155,6 +155,46 @@ impl Renewing {
     }
 }
 
+/// Credentials that a request can be signed with. A key id goes into a header as it is, and the SDK ends the process
+/// where it does not fit there; a session token is a header of its own.
+///
+/// # Errors
+/// What cannot be part of any, without the text, which may be a secret.
+fn usable(what: &str, credentials: Credentials) -> Result<Credentials, Problem> {
+    let id = credentials.access_key_id();
+    // IAM's model: `[\w]*`, 16 to 128; labs print longer and shorter ones.
+    let of_a_key = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let bad = if id.is_empty() {
+        Some("the access key id is empty")
+    } else if !id.chars().all(of_a_key) {
+        Some("the access key id has a character that no access key id has")
+    } else if credentials.secret_access_key().is_empty() {
+        Some("the secret access key is empty")
+    } else if credentials
+        .secret_access_key()
+        .chars()
+        .any(char::is_control)
+    {
+        Some("the secret access key has a line break or another control character")
+    } else if !credentials
+        .session_token()
+        .is_none_or(|token| token.chars().all(|c| c.is_ascii_graphic()))
+    {
+        Some("the session token has a blank, a line break or another character that no token has")
+    } else {
+        None
+    };
+    match bad {
+        None => Ok(credentials),
+        Some(cause) => Err(Problem::new(
+            Kind::Usage,
+            what,
+            cause,
+            "correct it where it comes from; `freezeframe config show` says where",
+        )),
+    }
+}
+
 impl ProvideCredentials for Renewing {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
@@ -195,9 +235,9 @@ impl Inner {
             )
         };
         let load = async {
-            let mut credentials = self.base(&what, &choice).await?;
+            let mut credentials = usable(&what, self.base(&what, &choice).await?)?;
             for role in &choice.roles {
-                credentials = self.assume(role, credentials).await?;
+                credentials = usable(&what, self.assume(role, credentials).await?)?;
             }
             Ok(credentials)
         };

@@ -19,18 +19,8 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::config::aws::Aws;
-use crate::config::variables::Variables;
+use crate::config::variables::{PROXIES, Variables};
 use crate::domain::problem::{Kind, Problem};
-
-/// Variables that name a proxy, in the order in which they are looked at; lower case means the same.
-const PROXIES: [&str; 6] = [
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
 
 /// The client for everything that is asked over the network.
 ///

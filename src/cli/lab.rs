@@ -145,6 +145,7 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
                     "name another directory with --lab-dir",
                 ));
             }
+            lab.keeps_its_key_in(&file);
             Some(file)
         }
     };

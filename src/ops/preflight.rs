@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::Ops;
 use super::lease;
 use super::poll::follow;
+use super::ready;
 use super::send::{self, Step};
 use super::waits::Waits;
 use crate::domain::ids::VolumeId;
@@ -127,6 +128,10 @@ pub async fn would_refuse(
 ) -> Result<(), Problem> {
     fit(instance)?;
     requirements::credentials_last(ops, spec).await?;
+    let volumes: Vec<VolumeId> = set.members.iter().map(|m| m.volume.clone()).collect();
+    if !volumes.is_empty() {
+        ready::room(ops, &volumes, ops.clock.now()).await?;
+    }
     if spec.mode == Mode::Autonomous {
         return Ok(());
     }

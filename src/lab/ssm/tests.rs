@@ -74,6 +74,7 @@ async fn call(lab: &Lab, operation: &str, body: Value) -> Result<Value, ServiceE
         region: lab.region().to_owned(),
         access_key: "AKIALAB".to_owned(),
         role: None,
+        assumed: None,
         now: lab.clock().now(),
         request_id: "r".to_owned(),
     };
