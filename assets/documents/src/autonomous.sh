@@ -163,7 +163,7 @@ aws_cli() {
         exec "$AWS" ec2 create-snapshots --endpoint-url "$ENDPOINT" --cli-connect-timeout 5 --cli-read-timeout "$1" \
         --instance-specification "InstanceId=$INSTANCE,ExcludeBootVolume=$R_B${R_O:+,ExcludeDataVolumeIds=[$R_O]}" ${R_C:+--copy-tags-from-source "$R_C"} \
         --description "freezeframe $RECIPE_NAME of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
-        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE_NAME},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
+        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE_NAME},{Key=freezeframe:instance,Value=$INSTANCE},{Key=freezeframe:set-size,Value=pending},{Key=freezeframe:frozen-ms,Value=pending}]" "${2:---no-dry-run}"
 }
 
 # all_of FILE: its lines as one, in ALL
