@@ -270,7 +270,7 @@ fn p28_a_thaw_that_found_nothing_is_told_while_the_freeze_may_still_begin() {
         sent: noon() - TimeDelta::seconds(62),
         delivery: Delivery::Pending,
     });
-    let mut hands = at("4", &job, Depth::None);
+    let hands = at("4", &job, Depth::None);
     let narrow = hands.screen(80, 24);
     assert!(narrow.contains("MAY BE FROZEN"), "{narrow}");
     let wide = hands.screen(160, 40);
