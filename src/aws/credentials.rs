@@ -1,6 +1,7 @@
 //! Credentials of a session: loaded by the choice that `config::acting` made, read again from the files when they end,
 //! when AWS says that they have ended, and when a person asks; and proven again before they are used.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Held, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,7 @@ use super::whose::Whose;
 use crate::config::acting::{Base, Choice, Role};
 use crate::config::aws::Aws;
 use crate::config::origin::Origin;
+use crate::config::small_file;
 use crate::domain::credentials::{Source, Who};
 use crate::domain::ids::{AccountId, Region, Scope};
 use crate::domain::problem::{Kind, Problem};
@@ -337,14 +339,24 @@ impl Inner {
                 Base::Sso { .. } => format!("sign in: aws sso login --profile {profile}"),
                 Base::Login(_) => format!("sign in: aws login --profile {profile}"),
                 Base::Process(_) => "run the credential_process of the profile by hand, and mend what it says".to_owned(),
-                Base::Instance => crate::config::acting::NONE.to_owned(),
+                Base::Instance if matches!(choice.source, Source::Instance) => {
+                    crate::config::acting::NONE.to_owned()
+                }
+                Base::Instance => "run where an instance profile gives a role, or name another profile".to_owned(),
+                Base::Container => "run in a container whose task has a role, or name another profile".to_owned(),
                 _ => "check what gives them, and the way to it".to_owned(),
             };
-            let cause = match &choice.base {
-                Base::Instance => format!(
+            let cause = match (&choice.base, &choice.source) {
+                (Base::Instance, Source::Instance) => format!(
                     "no keys in the environment, no profile, and this machine has no role that answers: {}",
                     chain(&error)
                 ),
+                (Base::Instance, _) => {
+                    format!("this machine has no role that answers: {}", chain(&error))
+                }
+                (Base::Container, _) => {
+                    format!("this container has no role that answers: {}", chain(&error))
+                }
                 _ => chain(&error),
             };
             Problem::new(Kind::Credentials, what, cause, mend)
@@ -358,7 +370,9 @@ impl Inner {
         role: &str,
         session_name: Option<&str>,
     ) -> Result<Credentials, Problem> {
-        let token = tokio::fs::read_to_string(file).await.map_err(|e| {
+        let path = crate::config::given(Path::new(file), "the file of the token")?;
+        let read = tokio::task::spawn_blocking(move || small_file::read_text(&path)).await;
+        let token = read.unwrap_or_else(|e| Err(e.into())).map_err(|e| {
             Problem::new(
                 Kind::Usage,
                 what,

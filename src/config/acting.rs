@@ -407,7 +407,14 @@ impl Chain<'_> {
         let [account, role, session] =
             ["sso_account_id", "sso_role_name", "sso_session"].map(|key| profile.text(key));
         let (account, role) = match (account, role) {
-            (None, None) => return Ok(None),
+            (None, None) if session.is_none() => return Ok(None),
+            (None, None) => {
+                return Err(wrong(
+                    name,
+                    "it signs in by IAM Identity Center, and neither sso_account_id nor sso_role_name is set".to_owned(),
+                    "run `aws configure sso` for this profile",
+                ));
+            }
             (Some(account), Some(role)) => (account, role),
             (there, _) => {
                 let absent = if there.is_some() {
@@ -512,6 +519,7 @@ mod tests {
         [profile login]\nlogin_session = arn:aws:iam::111122223333:user/me\n\
         [profile sso]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = Ops\n\
         [sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n\
+        [profile ssohalf]\nsso_session = corp\n\
         [profile web]\nrole_arn = arn:aws:iam::111122223333:role/W\nweb_identity_token_file = /t\n\
         [profile half]\naws_access_key_id = AKIA\n";
     const CREDENTIALS: &str = "[viewer]\naws_access_key_id = AKIAVIEW\naws_secret_access_key = s\n";
@@ -603,6 +611,7 @@ mod tests {
             ("hollow", "`empty`"),
             ("mfa", "MFA"),
             ("half", "no aws_secret_access_key"),
+            ("ssohalf", "neither sso_account_id nor sso_role_name"),
         ] {
             for profile in [flag(name), variable(name)] {
                 // The machine's role stands by, and is not taken.

@@ -161,7 +161,7 @@ impl AwsFiles {
                 mend,
             )
         };
-        let bytes = match std::fs::read(path) {
+        let bytes = match super::small_file::read_bytes(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(e) => {
@@ -183,7 +183,9 @@ impl AwsFiles {
     }
 
     fn parse(&mut self, text: &str, file: &str, kind: FileKind) -> Result<(), (usize, String)> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // Python, which the AWS CLI reads with, ends a line at each of the three.
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         // The section that is read, whether it is one that counts, and where each of this file's began.
         let mut here: Option<Heading> = None;
         let mut begun: BTreeMap<Heading, usize> = BTreeMap::new();
@@ -358,7 +360,8 @@ impl Heading {
         };
         let rest = rest.trim();
         if !rest.is_empty() && !rest.starts_with(['#', ';']) {
-            return Err(format!("`{}` stands behind the heading", visible(rest)));
+            // What it is may be a secret.
+            return Err("something stands behind the heading".to_owned());
         }
         let name = name.trim();
         if name.is_empty() {
@@ -497,6 +500,11 @@ pub(super) mod tests {
             ),
             ("[default]\ns3 =\n  max\n", 3, "below `s3`"),
             ("[]\n", 1, "empty"),
+            (
+                "[default]\rregion = x\raws_secret_access_key\r",
+                3,
+                "no `key",
+            ),
             (
                 "[profile a]\n  region = x\n    aws_secret_access_key = s\n",
                 3,

@@ -168,6 +168,9 @@ struct Key {
 /// Variables that name a profile.
 pub(super) const PROFILE: &[&str] = &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 
+/// Variables that name a region.
+pub(super) const REGION: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
+
 /// Every key but the tables (`retention`, `recipes`), which only the file has.
 const KEYS: &[Key] = &[
     Key {
@@ -180,7 +183,7 @@ const KEYS: &[Key] = &[
     },
     Key {
         key: "region",
-        variables: &["AWS_REGION", "AWS_DEFAULT_REGION"],
+        variables: REGION,
         set: |config, text| {
             config.region = Some(text.to_owned());
             Ok(())
@@ -481,7 +484,7 @@ fn also(mend: Option<String>, more: &str) -> String {
 
 fn read(path: &Path, must_exist: bool) -> Result<Config, Problem> {
     let what = || format!("read the configuration {}", path.display());
-    let bytes = match std::fs::read(path) {
+    let bytes = match super::small_file::read_bytes(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must_exist => {
             return Ok(Config::default());

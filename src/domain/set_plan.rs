@@ -304,7 +304,8 @@ pub fn plan(
             "leave fewer out, or detach those that are not needed".to_owned(),
         ));
     }
-    plan.copies_tags = plan.members.iter().all(|m| m.left_off.is_empty());
+    // The tags of a volume that could not be read may be those of a set: a call would copy them unseen.
+    plan.copies_tags = (plan.members.iter()).all(|m| m.record.is_some() && m.left_off.is_empty());
     if plan.copies_tags {
         // The call brings them: nobody needs them here.
         for member in &mut plan.members {
@@ -440,6 +441,13 @@ impl SetPlan {
             notes.push(format!("not in the set: {}", self.left_out_words()));
         }
         for member in &self.members {
+            if member.record.is_none() {
+                notes.push(format!(
+                    "{} ({}) could not be read: its tags are not copied to its snapshot",
+                    member.volume,
+                    visible(&member.device)
+                ));
+            }
             if let Some(from) = &member.restored_from {
                 notes.push(format!(
                     "{} ({}) is a restored copy, made from {from}, and is in the set: it is still attached; the tag {} \
