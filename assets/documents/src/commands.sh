@@ -265,13 +265,16 @@ END
     while IFS='|' read -r C_ID _ C_AT; do
         if [ -z "$C_ID" ]; then continue; fi
         PF_BYTES=$((PF_BYTES + PF))
-        if [ $PF_BYTES -gt 24000 ]; then refuse bad-parameter 'what there would be to tell of all these mounts is more than the 24,000 characters that the agent keeps; name fewer in mounts'; fi
+        if [ "$PF_BYTES" -gt 24000 ]; then refuse bad-parameter 'what there would be to tell of all these mounts is more than the 24,000 characters that the agent keeps; name fewer in mounts'; fi
         if is_frozen "$C_AT"; then refuse already-frozen 'another owner has frozen it' "$C_AT"; fi
     done <<END
 $COVERED
 END
-    PF_DIRTY=$(($(sed -n 's/^\(Dirty\|Writeback\): *\([0-9]*\) kB$/\2 +/p' /proc/meminfo | tr -d '\n') 0))
-    if [ $PF_DIRTY -ge 4000000 ]; then
+    PF_DIRTY=0
+    while read -r KEY VALUE _; do
+        case $KEY in Dirty: | Writeback:) PF_DIRTY=$((PF_DIRTY + VALUE)) ;; esac
+    done </proc/meminfo
+    if [ "$PF_DIRTY" -ge 4000000 ]; then
         emit note "text=$((PF_DIRTY / 1000000)) GB are in memory only (Dirty and Writeback in /proc/meminfo) and are written before the freeze: about $((PF_DIRTY / 125000)) s at 125 MB/s, which is what one gp3 volume does as it comes"
     fi
     recipe_preflight
