@@ -13,7 +13,7 @@ mysqld_on() {
     local data=$1 redo=$2 undo=$3 name=$4
     shift 4
     setsid mysqld --no-defaults --user=root --secure-file-priv= --mysqlx=OFF --skip-networking --datadir="$data" --innodb-log-group-home-dir="$redo" --innodb-undo-directory="$undo" \
-        --innodb-redo-log-capacity=8M --innodb-buffer-pool-size=32M --tmpdir=/dev/shm --innodb-directories="$W/other" --socket="$W/$name.sock" --pid-file="$W/$name.pid" \
+        --innodb-redo-log-capacity=8M --innodb-buffer-pool-size=128M --tmpdir=/dev/shm --innodb-directories="$W/other" --socket="$W/$name.sock" --pid-file="$W/$name.pid" \
         --log-error="$W/$name.err" "$@" </dev/null >/dev/null 2>&1 &
     MYSQLD_PID=$!
     disown $!
@@ -49,16 +49,18 @@ binlog_stands() { mysql_ 'SHOW BINARY LOG STATUS' | tr '\t' ' ' | sed 's/^\([^ ]
 
 test_mysqld_happy_path() {
     mysqld_here || { mysqld_skipped; return; }
+    local session writer binlog gtid
+    # Asked before: nothing that the recipe does goes to the binary log, and what is asked of a frozen server for the first time may wait for its disk.
+    binlog=$(binlog_stands) gtid=$(mysql_ 'SELECT @@gtid_executed') session=$(sessions 1=1)
     outer
     my_run pre-script && expect 0 || return 1
     [ "$(order | sed 's/^hello \(mount \)*//')" = 'engine path path armed flushed locked position position synced frozen frozen ready end' ] || { fail "pre: $(order)"; return 1; }
     [ "$(events '.[] | select(.t=="engine") | .name + " " + .datadir')" = "mysql $W/data/my/" ] || { fail "engine: $(events '.[] | select(.t=="engine")')"; return 1; }
-    [ "$(events '.[] | select(.t=="engine") | .version')" = "$(mysql_ 'SELECT VERSION()')" ] || { fail version; return 1; }
+    [ "$(events '.[] | select(.t=="engine") | .version')" = "$(mysqld --version | sed 's/.* Ver \([^ ]*\) .*/\1/')" ] || { fail version; return 1; }
     [ "$(events '.[] | select(.t=="locked") | .how')" = ftwrl ] || { fail how; return 1; }
-    [ "$(events '.[] | select(.t=="position" and .name=="binlog") | .value')" = "$(binlog_stands)" ] || { fail 'the position of the binary log'; return 1; }
-    [ "$(events '.[] | select(.t=="position" and .name=="gtid") | .value')" = "$(mysql_ 'SELECT @@gtid_executed')" ] || { fail 'the GTIDs'; return 1; }
+    [ "$(events '.[] | select(.t=="position" and .name=="binlog") | .value')" = "$binlog" ] || { fail 'the position of the binary log'; return 1; }
+    [ "$(events '.[] | select(.t=="position" and .name=="gtid") | .value')" = "$gtid" ] || { fail 'the GTIDs'; return 1; }
     [ "$(paths)" = "binlog $W/logs/mybinlog,tablespace $W/logs/myundo" ] || { fail "paths: $(paths)"; return 1; }
-    local session writer
     session=$(events '.[] | select(.t=="locked") | .session')
     frozen "$W/data" && frozen "$W/logs" && sessions_are 1 "processlist_id=$session" || { fail 'not frozen, or no such session'; return 1; }
     mysql --no-defaults --socket="$MYSOCK" --user=root -e 'INSERT INTO t.m VALUES (7)' </dev/null >/dev/null 2>&1 &
@@ -73,7 +75,7 @@ test_mysqld_happy_path() {
     mysql_ 'DELETE FROM t.m'
 }
 
-# Under load: what a copy that is taken while all is frozen recovers to is exactly what the server held, and nothing that was acknowledged is missing.
+# Under load: what a copy that is taken while all is frozen recovers to is all that was acknowledged, without a gap, and at most the statement under way.
 test_mysqld_under_load_the_copy_holds_exactly_what_was_acknowledged() {
     mysqld_here || { mysqld_skipped; return; }
     local code n
@@ -84,7 +86,7 @@ test_mysqld_under_load_the_copy_holds_exactly_what_was_acknowledged() {
     return $code
 }
 mysqld_loads() {
-    local flush table acked held writers=''
+    local flush table writer writers=''
     # Also where what was acknowledged is in the server's memory for a while.
     for flush in 1 0; do
         mysql_ "DELETE FROM t.i; DELETE FROM t.m; SET GLOBAL innodb_flush_log_at_trx_commit=$flush"
@@ -98,28 +100,28 @@ mysqld_loads() {
         for table in i m; do await 10 eval "[ \"\$(tail -n 1 '$W/acks.$table')\" -gt 50 ] 2>/dev/null" || { fail "no writes to $table"; return 1; }; done
         my_run pre-script && expect 0 || { WHY="flush $flush: $WHY"; return 1; }
         for table in i m; do tail -n 1 "$W/acks.$table" >"$W/acked.$table"; done
-        held=$(mysql_ 'SELECT COUNT(*), MAX(n) FROM t.i; SELECT COUNT(*), MAX(n) FROM t.m')
         rm -rf "$W/copy" && mkdir "$W/copy" && cp -a "$W/data/my" "$W/logs/myredo" "$W/logs/myundo" "$W/copy/" || { fail 'no copy'; return 1; }
         my_run post-script && expect 0 || { WHY="flush $flush: $WHY"; return 1; }
-        for acked in $writers; do kill "$acked" 2>/dev/null; done
+        for writer in $writers; do kill "$writer" 2>/dev/null; done
         writers=''
-        copy_of_mysqld "$flush" "$held" || return 1
+        copy_of_mysqld "$flush" || return 1
         after_test
     done
     mysql_ 'SET GLOBAL innodb_flush_log_at_trx_commit=1'
 }
-copy_of_mysqld() { # FLUSH HELD
+copy_of_mysqld() { # FLUSH
     (
         mysqld_on "$W/copy/my" "$W/copy/myredo" "$W/copy/myundo" copy --log-bin=bin --server-id=8 --myisam-recover-options=OFF
         MYSOCK=$W/copy.sock
         await 60 mysql_says 1 'SELECT 1' || { echo "the copy does not start: $(tail -n 2 "$W/copy.err")"; kill -KILL $MYSQLD_PID; exit; }
         for table in i m; do
             mysql_ "CHECK TABLE t.$table EXTENDED" | grep -q 'status.OK$' || echo "t.$table is damaged: $(mysql_ "CHECK TABLE t.$table EXTENDED")"
-            there=$(mysql_ "SELECT COUNT(*) FROM t.$table WHERE n<=$(cat "$W/acked.$table")")
-            [ "$there" = "$(cat "$W/acked.$table")" ] || echo "t.$table: $there of $(cat "$W/acked.$table") that were acknowledged"
+            acked=$(cat "$W/acked.$table")
+            case $(mysql_ "SELECT CONCAT(COUNT(*), ' up to ', MAX(n)) FROM t.$table") in
+            "$acked up to $acked" | "$((acked + 1)) up to $((acked + 1))") ;;
+            *) echo "t.$table: $acked were acknowledged, and there are $(mysql_ "SELECT CONCAT(COUNT(*), ' up to ', MAX(n)) FROM t.$table")" ;;
+            esac
         done
-        there=$(mysql_ 'SELECT COUNT(*), MAX(n) FROM t.i; SELECT COUNT(*), MAX(n) FROM t.m')
-        [ "$there" = "$2" ] || echo "the copy holds $there, the server held $2"
         kill -KILL $MYSQLD_PID
         await 10 gone $MYSQLD_PID
     ) >"$W/copy.said" 2>/dev/null

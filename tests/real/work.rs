@@ -31,7 +31,10 @@ const MYSQL_OPTIONS: &[&str] = &[
 
 /// What is installed decides: one machine cannot have both.
 pub fn is_mysql() -> bool {
-    let there = |program: &str| PATH.split(':').any(|dir| Path::new(dir).join(program).exists());
+    let there = |program: &str| {
+        PATH.split(':')
+            .any(|dir| Path::new(dir).join(program).exists())
+    };
     there("mysqld") && !there("mariadbd")
 }
 
@@ -148,7 +151,10 @@ pub fn database(lab: &Lab, datadir: &str) -> Server {
         "mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db \
          --innodb-log-file-size=16M"
     };
-    lab.must(DB, &format!("{new} --user=root --datadir={datadir} 2>&1"));
+    lab.must(
+        DB,
+        &format!("mkdir -p {datadir} && {new} --user=root --datadir={datadir} 2>&1"),
+    );
     let mut server = Server::start(lab, datadir, "mysqld");
     assert!(
         server.is_up(lab),
