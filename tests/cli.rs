@@ -10,6 +10,8 @@
 mod doubts;
 #[path = "cli/filters.rs"]
 mod filters;
+#[path = "cli/foreseen.rs"]
+mod foreseen;
 #[path = "cli/lab.rs"]
 mod lab;
 #[path = "cli/mistakes.rs"]
@@ -774,10 +776,15 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(more: &[&str]) -> Self {
         use std::io::BufRead as _;
         let home = state();
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_freezeframe"))
             .args(["lab", "serve", "--port", "0"])
+            .args(more)
             .env("FREEZEFRAME_STATE_DIR", home.path())
             .env("HOME", home.path())
             .stdout(std::process::Stdio::piped())

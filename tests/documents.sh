@@ -14,12 +14,9 @@ if [ "${FF_INSIDE:-}" != yes ]; then
         echo "SKIPPED real: not root"
         exit $((FAILED > 0))
     fi
-    MADE_DISK=no
-    if [ ! -d /dev/disk ]; then mkdir /dev/disk && MADE_DISK=yes; fi
-    FF_INSIDE=yes unshare -m --propagation private bash "$0" "$@"
-    CODE=$?
-    if [ "$MADE_DISK" = yes ]; then rmdir /dev/disk 2>/dev/null; fi
-    exit $CODE
+    # It stays: to remove it would take it, and what is mounted there, from another run at the same time.
+    mkdir -p /dev/disk
+    FF_INSIDE=yes exec unshare -m --propagation private bash "$0" "$@"
 fi
 
 . "$HERE/documents/lib.sh"
@@ -31,6 +28,7 @@ fi
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/redis.sh"
 . "$HERE/documents/mongodb.sh"
+. "$HERE/documents/ours.sh"
 . "$HERE/documents/versions.sh"
 . "$HERE/documents/mount.sh"
 . "$HERE/documents/autonomous.sh"
@@ -39,6 +37,8 @@ fi
 . "$HERE/documents/needs.sh"
 . "$HERE/documents/exits.sh"
 . "$HERE/documents/full.sh"
+. "$HERE/documents/forks.sh"
+. "$HERE/documents/auto.sh"
 set_up
 trap tear_down EXIT
 run_tests

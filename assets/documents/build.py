@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Assemble the SSM documents from src/. `--check` fails when a JSON file is stale. A developer's tool: the product never runs it."""
+import collections
 import json
 import pathlib
 import re
+import string
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -236,6 +238,129 @@ def shrink(script, dense=False):
     return head + [ARITHMETIC.sub(lambda found: BLANK.sub("", found[0]), restore(line)) for line in out[1:]]
 
 
+# --- names ---
+
+IDENTIFIER = re.compile(r"(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9_]*")
+# What other programs or the shell read as well, whoever sets it here.
+THEIRS = re.compile(r"(AWS|SSM|LC|PG|BASH)_\w+|PATH|HOME|IFS|ENV|LANG|LANGUAGE|TMPDIR|TZ|SHELL|USER|HOSTNAME|PWD|OLDPWD|CDPATH|UID|EUID|PPID|PS\d|OPT\w+|RANDOM|SECONDS|LINENO|TERM|MAIL|COLUMNS|LINES")
+PREFIX = re.compile(r"((then|do|else|if|elif|while|until|!|\{) +)+")
+BETWEEN = re.compile(r"[\n;&|(){}]")
+# A sign of opaque(), or of what was counted already.
+SIGN = "[\ue000-\uf8ff\U000f0000-\U000fffff]"
+
+
+class Names:
+    """Where names stand in a script: `set` are the variables that it assigns and `defined` its functions; `known` counts the places at which a name can
+    be nothing but that variable or that function. What is not known (text, an argument, the environment of another program) is in none of them."""
+
+    def __init__(self, text):
+        self.set, self.defined, self.known = set(), set(), collections.Counter()
+        self.commands(text)
+
+    def variable(self, name):
+        self.known[name] += 1
+
+    def commands(self, text):
+        code, kept = opaque(text)
+        for name in re.findall(r"(?<!\\)\$([A-Za-z_]\w*)", code):
+            self.variable(name)
+        code = re.sub(r"\$[A-Za-z_]\w*", "\ue000", code)
+        quoted = False
+        for piece in kept:
+            if piece.startswith("<<"):
+                quoted = piece[2] in "'\""
+            elif piece[0] == "\n":
+                if not quoted:
+                    self.words(piece)
+            else:
+                self.piece(piece)
+        # The patterns of `case` are text.
+        code = re.sub(r"(\bin|;;)\s+[^();\n]*\)", r"\1\n", code)
+        code = re.sub(r"(\bin|;;)[^();\n]*\)", r"\1\n", code)
+        self.defined.update(re.findall(r"(?:^|\n) *([a-z]\w*)\(\) ", code))
+        code = re.sub(rf"\d?[<>][<>&]*-?(?:{SIGN}|[^\s;&|(){{}}])*", " ", code)
+        for statement in BETWEEN.split(code):
+            statement = PREFIX.sub("", statement.strip() + " ").strip()
+            assigned = re.match(r"((?:[A-Za-z_]\w*=\S*(?: +|$))*)(.*)", statement)
+            names = re.findall(r"(?:^| )([A-Za-z_]\w*)=", assigned[1])
+            words = assigned[2].split()
+            # What stands before a command is its environment.
+            if not words:
+                self.set.update(names)
+                self.known.update(names)
+                continue
+            if words[0] == "for":
+                listed = words[1:2]
+            elif words[0] == "read":
+                listed = [word for word in words[1:] if not word.startswith("-")]
+            else:
+                self.known[words[0]] += 1
+                continue
+            self.set.update(listed)
+            self.known.update(listed)
+
+    def piece(self, piece):
+        """What opaque() set aside: an escaped character, a string, an expansion."""
+        if piece.startswith("$(("):
+            if "$(" not in piece[3:]:
+                self.known.update(IDENTIFIER.findall(piece))
+            else:
+                self.words(piece[3:-2])
+        elif piece.startswith("$("):
+            self.commands(piece[2:-1] + "\n")
+        elif piece.startswith("${"):
+            name = re.match(r"\$\{#?([A-Za-z_]\w*)", piece)
+            if name:
+                self.variable(name[1])
+            self.words(piece[name.end() if name else 2 : -1])
+        elif piece[0] == '"':
+            self.words(piece[1:-1])
+
+    def words(self, text):
+        """Inside of a string in which the shell expands."""
+        at = 0
+        while at < len(text):
+            name = re.match(r"\$([A-Za-z_]\w*)", text[at:])
+            if name:
+                self.variable(name[1])
+                at += name.end()
+                continue
+            end = end_of(text, at, True)
+            if end > at + 1:
+                self.piece(text[at:end])
+            at = end
+
+
+def short_names(script):
+    """{our name: a short one}. Ours are the script's own variables and functions, where every place at which the word stands is known to be one."""
+    head, text, restore = code(script)
+    body = "\n".join(restore(line) for line in text if not line.lstrip().startswith("# ")) + "\n"
+    names = Names(body)
+    everywhere = collections.Counter(IDENTIFIER.findall(body))
+    ours = [
+        name
+        for name in (names.set | names.defined) - (names.set & names.defined)
+        if len(name) > 2 and names.known[name] == everywhere[name] and not THEIRS.fullmatch(name)
+    ]
+    # The most bytes first. A variable is Aa, which no program reads from its environment, and a function aA, which is no program; one letter where that is free.
+    ours.sort(key=lambda name: (-everywhere[name] * (len(name) - 1), name))
+    upper, lower = string.ascii_uppercase, string.ascii_lowercase
+    taken = set(re.findall(r"\w+", "\n".join(head) + body))
+    # ShellCheck takes these for words of the shell.
+    free = lambda name: name not in taken and name.lower() not in ("do", "fi", "if", "in")
+    fresh = lambda one, first, second: filter(free, [*one, *(a + b for a in first for b in second)])
+    variables, functions = fresh(upper, upper, lower), fresh("", lower, upper)
+    return {name: next(functions if name in names.defined else variables) for name in ours}
+
+
+def renamed(script):
+    """Denser than dense, for what does not fit otherwise. Nothing but names changes, which is tested; `--names` tells what they were."""
+    short = short_names(script)
+    head, text, restore = code(script)
+    body = [IDENTIFIER.sub(lambda found: short.get(found[0], found[0]), restore(line)) for line in text]
+    return shrink(head + ["# Names are short for want of room."] + body, True)
+
+
 # What Systems Manager takes, and what is kept free of it for the next change.
 LIMIT, ROOM = 65536, 2048
 
@@ -243,8 +368,8 @@ LIMIT, ROOM = 65536, 2048
 def document(name):
     """The most readable form that leaves room."""
     source = lines(f"{name}.sh")
-    for script in (easy(source, True), easy(source, False), shrink(source), shrink(source, True)):
-        content = written(name, script)
+    for form in (lambda: easy(source, True), lambda: easy(source, False), lambda: shrink(source), lambda: shrink(source, True), lambda: renamed(source)):
+        content = written(name, form())
         if len(content.encode()) <= LIMIT - ROOM:
             return content
     sys.exit(f"{name}: {len(content)} bytes, the limit is {LIMIT} less {ROOM} that are kept free")
@@ -276,6 +401,10 @@ def main():
     if sys.argv[1:2] == ["--plain"]:
         # What shrinking must not change.
         print("\n".join(lines(f"{sys.argv[2]}.sh")))
+        return
+    if sys.argv[1:2] == ["--names"]:
+        for long, short in sorted(short_names(lines(f"{sys.argv[2]}.sh")).items()):
+            print(short, long)
         return
     check = sys.argv[1:] == ["--check"]
     stale = []

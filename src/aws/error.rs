@@ -5,7 +5,10 @@ use std::error::Error as StdError;
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
+use super::whose::{KEY_FILE, MARK};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::restore::shell_quote;
+use crate::domain::text::visible;
 
 /// Codes by which AWS says "slow down" (aws-facts 8.4 and 4.3).
 const THROTTLED: &[&str] = &[
@@ -71,6 +74,11 @@ where
                 known => known,
             };
             let mut problem = Problem::new(kind, what, message, mend).with_code(code);
+            if kind == Kind::Credentials
+                && let Some(mend) = labs_key(service.raw())
+            {
+                problem.mend = mend;
+            }
             // A server-side failure, an answer of a proxy without a code, or a success that could not be
             // read do not say whether the work was done. Being throttled says that it was not.
             problem.may_have_happened = kind != Kind::Throttled && !(300..500).contains(&status);
@@ -119,6 +127,22 @@ where
             )
         }
     }
+}
+
+/// What to do about credentials that a lab refuses which takes its own key alone.
+fn labs_key(answer: &HttpResponse) -> Option<String> {
+    let headers = answer.headers();
+    let file = headers.get(KEY_FILE);
+    file.or(headers.get(MARK).filter(|runtime| *runtime == "real"))?;
+    let file = file.map_or_else(
+        || "the file `credentials` in its --lab-dir".to_owned(),
+        |file| shell_quote(&visible(file)),
+    );
+    Some(format!(
+        "this lab runs commands as root and takes its own key alone, which it printed when it started: take it with \
+         AWS_SHARED_CREDENTIALS_FILE={file} (only its owner may read it), and leave --profile and \
+         AWS_ACCESS_KEY_ID out"
+    ))
 }
 
 /// A problem of our own that the SDK carried up: credentials that could not be had, a call that was not let out.
@@ -260,6 +284,29 @@ mod tests {
         );
         assert_eq!(short(&"ü".repeat(1000)).chars().count(), 301);
         assert_eq!(short("plain"), "plain");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_key_at_a_real_lab_is_told_which_one_it_takes() {
+        let lab = crate::lab::keys::tests::guarded().await;
+        lab.keeps_its_key_in(std::path::Path::new("/root/my lab/credentials"));
+        let keys = aws_credential_types::Credentials::new("AKIALAB", "lab", None, None, "test");
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+            .region(aws_sdk_sts::config::Region::new("eu-central-1"))
+            .http_client(lab.connector())
+            .endpoint_url("http://lab.invalid")
+            .credentials_provider(keys)
+            .build();
+        let asked = aws_sdk_sts::Client::from_conf(config).get_caller_identity();
+        let problem = problem("ask", &asked.send().await.unwrap_err());
+        assert_eq!(problem.kind, Kind::Credentials);
+        let mend = &problem.mend;
+        assert!(
+            mend.contains("AWS_SHARED_CREDENTIALS_FILE='/root/my lab/credentials'"),
+            "{mend}"
+        );
+        assert!(!mend.contains("renew"), "{mend}");
     }
 
     #[test]

@@ -18,19 +18,9 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::config::aws::Aws;
-use crate::config::variables::Variables;
+use crate::config::aws::{Aws, has_bad_port};
+use crate::config::variables::{PROXIES, Variables};
 use crate::domain::problem::{Kind, Problem};
-
-/// Variables that name a proxy, in the order in which they are looked at; lower case means the same.
-const PROXIES: [&str; 6] = [
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
 
 /// The client for everything that is asked over the network.
 ///
@@ -74,7 +64,7 @@ fn trust(aws: &Aws) -> Result<TlsContext, Problem> {
                     mend,
                 )
             };
-            let bytes = std::fs::read(path).map_err(|e| {
+            let bytes = crate::config::small_file::read_bytes(path).map_err(|e| {
                 wrong(
                     e.to_string(),
                     "name a PEM file of certificates that can be read",
@@ -146,6 +136,13 @@ fn proxy(variables: &Variables) -> Result<bool, Problem> {
             Ok(uri) if uri.host().is_none_or(str::is_empty) => return wrong("it names no host"),
             Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => {
                 return wrong("its scheme is neither http nor https");
+            }
+            Ok(uri)
+                if uri
+                    .authority()
+                    .is_some_and(|all| has_bad_port(all.as_str())) =>
+            {
+                return wrong("its port is none");
             }
             Ok(_) => named = true,
             Err(_) => return wrong("it is no URL"),
@@ -263,6 +260,9 @@ mod tests {
             ("socks5://x:1", "neither http nor https"),
             ("http://", "no URL"),
             ("a b", "no URL"),
+            ("http://127.0.0.1:99999", "port"),
+            ("http://127.0.0.1:+3128", "port"),
+            ("http://127.0.0.1:", "port"),
         ] {
             let problem = proxy(&Variables::from_pairs([("https_proxy", value)])).unwrap_err();
             assert!(

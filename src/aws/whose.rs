@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
 /// The header of a lab's answers; its value names the runtime.
-const MARK: &str = "x-freezeframe-lab";
+pub(super) const MARK: &str = "x-freezeframe-lab";
 /// What may stand there. Anything else is not a lab that we know.
 const RUNTIMES: [&str; 2] = ["simulated", "real"];
 
@@ -24,6 +24,8 @@ enum Heard {
     Aws,
 }
 
+/// Header by which a lab that takes its own key alone says which file has it.
+pub(super) const KEY_FILE: &str = "x-freezeframe-lab-key-file";
 /// The header in which a lab says where its instances are: `eu-central-1 14`.
 const HOME: &str = "x-freezeframe-lab-home";
 

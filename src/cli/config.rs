@@ -9,7 +9,7 @@ use super::output::{Out, Table};
 use super::{exit, printed, session};
 use crate::config::aws::{Aws, SERVICES};
 use crate::config::origin::Origin;
-use crate::config::variables::Variables;
+use crate::config::variables::{NO_PROXY, PROXIES, Variables};
 use crate::config::{self, Config};
 use crate::domain::problem::Problem;
 
@@ -103,16 +103,7 @@ fn aws(config: &Config, rows: &mut Vec<Row>) -> Result<(), Problem> {
         rows.push(Row::new("ca_bundle", path.display().to_string(), from));
     }
     // Host and port: a proxy's URL may hold a password.
-    for name in [
-        "HTTPS_PROXY",
-        "https_proxy",
-        "HTTP_PROXY",
-        "http_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-        "NO_PROXY",
-        "no_proxy",
-    ] {
+    for name in PROXIES.into_iter().chain(NO_PROXY) {
         if let Some(text) = aws.variables.text(name)? {
             let shown = text.rsplit('@').next().unwrap_or(text);
             rows.push(Row::new(

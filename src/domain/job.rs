@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::held::{Freezing, Held};
+use super::held::{DelayedThaw, Freezing, Held};
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use super::label::Label;
 use super::level::Level;
@@ -381,6 +381,22 @@ impl JobView {
     /// What it holds frozen, or may hold.
     pub fn held(&self) -> Held {
         Held::of(self)
+    }
+
+    /// That its thaw is delayed, while something is or may be frozen.
+    pub fn delayed_thaw(&self) -> Option<DelayedThaw> {
+        match (self.held(), self.freezing) {
+            (Held::Frozen { .. } | Held::MayBeFrozen { .. }, Freezing::Open(freeze)) => freeze.thaw,
+            _ => None,
+        }
+    }
+
+    /// When whoever settles it has found nothing frozen, while the command that freezes may still begin.
+    pub fn nothing_found_at(&self) -> Option<DateTime<Utc>> {
+        match (self.held(), self.freezing) {
+            (Held::MayBeFrozen { .. }, Freezing::Open(freeze)) => freeze.nothing_at,
+            _ => None,
+        }
     }
 
     /// It is proven that nothing of it is frozen any more.

@@ -337,6 +337,10 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
         planned.map(|note| Sentence::new(Tone::Plain, format!("The plan of the set: {note}."))),
     );
     out.extend(who_asked(job).map(|words| Sentence::new(Tone::Plain, words)));
+    if job.spec.mode_reason.is_some() {
+        let words = format!("Mode {}.", job.spec.mode_words());
+        out.push(Sentence::new(Tone::Plain, words));
+    }
     out
 }
 
@@ -392,7 +396,7 @@ pub fn sentences_by_tag(set: &SnapshotSet) -> Vec<Sentence> {
             ),
         ];
     }
-    vec![
+    let mut out = vec![
         Sentence::new(Tone::Plain, format!("Evidence: {NOT_HERE}.")),
         Sentence::new(
             Tone::Plain,
@@ -402,7 +406,10 @@ pub fn sentences_by_tag(set: &SnapshotSet) -> Vec<Sentence> {
                 set.job
             ),
         ),
-    ]
+    ];
+    let mode = set.mode.as_ref();
+    out.extend(mode.map(|words| Sentence::new(Tone::Plain, format!("Mode, by its tag: {words}."))));
+    out
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::ids::{InstanceId, JobId, Scope, SnapshotId};
 use super::level::Level;
 use super::snapshot::Snapshot;
 use super::tags;
+use super::text::visible;
 
 /// A set as its snapshots' tags describe it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub struct SnapshotSet {
     pub started: DateTime<Utc>,
     /// Recipe, as tagged.
     pub recipe: Option<String>,
+    /// Who called `CreateSnapshots` and why, as tagged; sets of earlier versions do not tell.
+    #[serde(default)]
+    pub mode: Option<String>,
     /// What may be claimed: the lowest level among the members that the recipe covered, as far as their tags bear
     /// it out ([`Snapshot::borne_level`]); `pending` while any of ours is pending. Where the journal has the job,
     /// whoever shows the set lowers or proves it by that.
@@ -125,16 +129,20 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         let level = |m: &&Snapshot| (of(m).unwrap_or(Level::Pending), m.was_frozen());
         whole(members.iter().map(level))
     };
-    let expected = tag(tags::SET_SIZE).and_then(|t| t.parse().ok());
+    // Of what is judged: until then the tag is a word.
+    let size = |m: &&Snapshot| m.tags.get(tags::SET_SIZE)?.parse().ok();
+    let frozen = |m: &&Snapshot| m.tags.get(tags::FROZEN_MS)?.parse().ok();
+    let expected = members.iter().find_map(size);
     SnapshotSet {
         scope,
         job,
         instance,
         started: members.iter().map(|m| m.started).min().unwrap_or_default(),
         recipe: tag(tags::RECIPE).map(str::to_owned),
+        mode: tag(tags::MODE).map(|words| visible(words).into_owned()),
         level: worth(Snapshot::borne_level),
         tagged: worth(Snapshot::level),
-        frozen_ms: tag(tags::FROZEN_MS).and_then(|t| t.parse().ok()),
+        frozen_ms: members.iter().find_map(frozen),
         members: members.iter().map(|m| m.id.clone()).collect(),
         expected,
         restorable: members.iter().all(|m| m.is_restorable())

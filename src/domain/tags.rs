@@ -20,6 +20,8 @@ pub const DEVICE: &str = "freezeframe:device";
 pub const FROZEN_MS: &str = "freezeframe:frozen-ms";
 /// Its value where a freeze was proven whose length nobody told.
 pub const UNMEASURED: &str = "unknown";
+/// The value of [`FROZEN_MS`] and [`SET_SIZE`] until the set is judged: it overrules what a volume's own tags would lend.
+pub const UNJUDGED: &str = "pending";
 /// How many snapshots the set has.
 pub const SET_SIZE: &str = "freezeframe:set-size";
 /// Group of an instance whose members are never frozen together, such as a primary and its replica.
@@ -34,11 +36,13 @@ pub const RESTORE: &str = "freezeframe:restore";
 pub const EXCLUDE: &str = "freezeframe:exclude";
 /// What the volume was: type, IOPS, throughput, size, zone and key ([`super::record::VolumeRecord`]).
 pub const VOLUME: &str = "freezeframe:volume";
+/// Who called `CreateSnapshots`, and why: `coordinated: it was asked for`.
+pub const MODE: &str = "freezeframe:mode";
 /// Where a log of the engine stood, and the log's name after it: `freezeframe:position-gtid`.
 pub const POSITION: &str = "freezeframe:position-";
 /// How many tags a job writes on a snapshot besides positions: job, level, recipe, instance, device,
-/// frozen-ms, set-size, volume.
-pub const OF_A_JOB: usize = 8;
+/// frozen-ms, set-size, volume, mode.
+pub const OF_A_JOB: usize = 9;
 /// Longest key of a tag, in characters (aws-facts, section 0).
 pub const MAX_KEY: usize = 128;
 /// Longest value of a tag, in characters (aws-facts, section 0).

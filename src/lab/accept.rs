@@ -65,6 +65,7 @@ PutMetricData Namespace MetricData.N.MetricName MetricData.N.Dimensions.N.Name M
 ";
 
 const STS: &str = "
+AssumeRole RoleArn:2048 RoleSessionName:1024 DurationSeconds:900-43200 ExternalId:2048 SerialNumber:1024 TokenCode SourceIdentity
 GetCallerIdentity
 ";
 
@@ -182,6 +183,7 @@ fn words(service: &str) -> Words {
             "InvalidParameterValue",
             "SerializationException",
         ),
+        "sts" => ("UnknownParameter", "ValidationError", "ValidationError"),
         _ => (
             "UnknownParameter",
             "InvalidParameterValue",

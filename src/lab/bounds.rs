@@ -35,6 +35,8 @@ pub const WRITE_TIME: Duration = Duration::from_secs(30);
 pub const IDS: usize = 1_000;
 /// Characters of all patterns with wildcards in the filters of a call: matching them costs the most.
 pub const PATTERNS: usize = 1_024;
+/// Sessions of assumed roles that are good at the same time.
+pub const SESSIONS: usize = 4_096;
 /// Metadata tokens of all instances that are good at the same time.
 pub const METADATA_TOKENS: usize = 4_096;
 /// Commands of one region, finished ones included, by what they hold in memory: the oldest that have ended go first.

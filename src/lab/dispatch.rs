@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::faults::FaultKind;
 use super::imds::RoleSession;
 use super::json::ServiceError;
+use super::sessions::Assumed;
 use super::sigv4::Authorization;
 use super::wire::query::Params;
 use super::wire::{AppError, member, respond};
@@ -28,6 +29,9 @@ pub const MARK: &str = "x-freezeframe-lab";
 /// Header of every answer that tells where this lab's instances are: `eu-central-1 14`.
 pub const HOME: &str = "x-freezeframe-lab-home";
 
+/// Header of every answer of a lab that takes its own key alone: the file that has it.
+pub const KEY_FILE: &str = "x-freezeframe-lab-key-file";
+
 /// Who calls, where, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallContext {
@@ -36,6 +40,8 @@ pub struct CallContext {
     pub access_key: String,
     /// Set when an instance's role signed.
     pub role: Option<RoleSession>,
+    /// Set when the session of a role that was assumed signed.
+    pub assumed: Option<Assumed>,
     pub now: DateTime<Utc>,
     pub request_id: String,
 }
@@ -43,10 +49,11 @@ pub struct CallContext {
 impl CallContext {
     /// Who calls, as STS names it.
     pub fn arn(&self) -> String {
-        let who = match &self.role {
-            Some(session) => session.principal(),
-            None if self.read_only() => "assumed-role/BackupViewer/you".to_owned(),
-            None => "assumed-role/BackupOperator/you".to_owned(),
+        let who = match (&self.role, &self.assumed) {
+            (Some(session), _) => session.principal(),
+            (None, Some(assumed)) => assumed.principal(),
+            _ if self.read_only() => "assumed-role/BackupViewer/you".to_owned(),
+            _ => "assumed-role/BackupOperator/you".to_owned(),
         };
         format!("arn:aws:sts::{}:{who}", self.account)
     }
@@ -54,6 +61,7 @@ impl CallContext {
     /// The key may only look.
     pub fn read_only(&self) -> bool {
         self.access_key.contains("READONLY")
+            || self.assumed.as_ref().is_some_and(Assumed::read_only)
     }
 
     /// The key's session is over.
@@ -61,6 +69,10 @@ impl CallContext {
         self.access_key.contains("EXPIRED")
             || self
                 .role
+                .as_ref()
+                .is_some_and(|session| session.expires <= self.now)
+            || self
+                .assumed
                 .as_ref()
                 .is_some_and(|session| session.expires <= self.now)
     }
@@ -210,6 +222,10 @@ impl Lab {
         if let Ok(home) = home.parse() {
             response.headers_mut().insert(HOME, home);
         }
+        let file = self.inner.key_file.get().and_then(|file| file.parse().ok());
+        if let Some(file) = file {
+            response.headers_mut().insert(KEY_FILE, file);
+        }
         response
     }
 
@@ -243,8 +259,8 @@ impl Lab {
             let service = service_of(protocol, &request);
             return Ok(protocol.refuse(service, &request_id, &error));
         };
-        let role = match self.identify(&request, &scope) {
-            Ok(role) => role,
+        let signer = match self.identify(&request, &scope) {
+            Ok(signer) => signer,
             Err(error) => return Ok(protocol.refuse(&scope.service, &request_id, &error)),
         };
         let service = scope.service.clone();
@@ -252,7 +268,8 @@ impl Lab {
             account: self.account().to_owned(),
             region: scope.region.clone(),
             access_key: scope.access_key.clone(),
-            role,
+            role: signer.role,
+            assumed: signer.assumed,
             now: self.clock().now(),
             request_id,
         };
@@ -419,7 +436,7 @@ impl Lab {
             }
             "sts" => {
                 accept::query("sts", &call.action, &call.params, None)?;
-                sts::handle(ctx, &call.action)
+                sts::handle(self, ctx, &call.action, &call.params)
             }
             "ssm" => {
                 let input = json_body(&call.body)?;

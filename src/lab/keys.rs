@@ -2,10 +2,13 @@
 //! it makes a key of its own when it starts, and takes no request that this key, or the credentials that it gave an
 //! instance, did not sign.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use http::Request;
 
 use super::imds::RoleSession;
+use super::sessions::Assumed;
 use super::sigv4::{self, Authorization};
 use super::wire::AppError;
 use super::{Lab, World};
@@ -57,10 +60,35 @@ fn random_letters(count: usize) -> String {
         .collect()
 }
 
+/// Who signed, where the lab knows more than that it takes the key.
+#[derive(Debug)]
+pub(super) struct Signer {
+    pub role: Option<RoleSession>,
+    pub assumed: Option<Assumed>,
+}
+
+impl Signer {
+    /// The session token and the secret key.
+    fn secrets(&self) -> Option<(&str, &str)> {
+        let role = self
+            .role
+            .as_ref()
+            .map(|s| (s.token.as_str(), s.secret.as_str()));
+        let assumed = self.assumed.as_ref();
+        role.or_else(|| assumed.map(|s| (s.token.as_str(), s.secret.as_str())))
+    }
+}
+
 impl Lab {
     /// The key that this lab asks for; `None` when it takes any.
     pub fn key(&self) -> Option<&Key> {
         self.inner.key.as_ref()
+    }
+
+    /// Says where this lab's key is kept, so that who comes with another one is told.
+    pub fn keeps_its_key_in(&self, file: &Path) {
+        let file = file.display().to_string();
+        self.inner.key_file.get_or_init(|| file);
     }
 
     /// Letters for a secret: from the world's dice where a seed replays, from the machine's where commands are real.
@@ -82,7 +110,8 @@ impl Lab {
         Some(sigv4::hex(&mark))
     }
 
-    /// Who signed a request: an instance's role, or `None` for everybody else that the lab takes.
+    /// Who signed a request: an instance's role, a role that was assumed, or neither for everybody else that the lab
+    /// takes.
     ///
     /// # Errors
     /// What the service says to an unknown key, a wrong signature, a missing session token, or a clock that is far off.
@@ -90,19 +119,23 @@ impl Lab {
         &self,
         request: &Request<Bytes>,
         authorization: &Authorization,
-    ) -> Result<Option<RoleSession>, AppError> {
-        let session = self.role_with_key(&authorization.access_key);
-        let secret = match (&session, self.key()) {
-            (Some(session), _) => {
-                let token = sigv4::header(request, "x-amz-security-token");
-                if !sigv4::same(&token, &session.token) {
+    ) -> Result<Signer, AppError> {
+        let access_key = &authorization.access_key;
+        let signer = Signer {
+            role: self.role_with_key(access_key),
+            assumed: self.inner.sessions.with_key(access_key),
+        };
+        let secret = match (signer.secrets(), self.key()) {
+            (Some((token, secret)), _) => {
+                let shown = sigv4::header(request, "x-amz-security-token");
+                if !sigv4::same(&shown, token) {
                     return Err(unknown(&authorization.service));
                 }
-                &session.secret
+                secret
             }
-            (None, None) => return Ok(None),
+            (None, None) => return Ok(signer),
             (None, Some(key)) if sigv4::same(&key.access_key, &authorization.access_key) => {
-                &key.secret
+                key.secret.as_str()
             }
             (None, Some(_)) => return Err(unknown(&authorization.service)),
         };
@@ -125,7 +158,7 @@ impl Lab {
                 if off <= chrono::Duration::minutes(SKEW_MINUTES)
                     && date.starts_with(&authorization.date) =>
             {
-                Ok(session)
+                Ok(signer)
             }
             Ok(_) => Err(AppError::new("RequestExpired", "Request has expired.")),
             Err(_) => Err(unknown(&authorization.service)),
@@ -154,14 +187,14 @@ fn unknown(service: &str) -> AppError {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::lab::test_support::{Memory, WORLD, all, base, request, send};
     use crate::lab::{Clock, LabOptions, WorldSpec};
 
-    pub(in crate::lab) async fn guarded() -> Lab {
+    pub(crate) async fn guarded() -> Lab {
         let runtime = Memory {
             real: true,
             ..Memory::default()

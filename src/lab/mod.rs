@@ -18,6 +18,7 @@ pub mod runtime;
 pub mod runtime_real;
 pub mod runtime_simulated;
 pub mod server;
+pub mod sessions;
 mod sigv4;
 pub mod ssm;
 pub mod sts;
@@ -29,7 +30,7 @@ pub mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -149,8 +150,11 @@ struct Inner {
     requests: AtomicU64,
     stopping: CancellationToken,
     imds: imds::Imds,
+    sessions: sessions::Sessions,
     /// What signs the requests of a lab whose commands are real; any key does where they are not.
     key: Option<keys::Key>,
+    /// The file with that key, as whoever started the lab says.
+    key_file: OnceLock<String>,
     /// `http://127.0.0.1:PORT`, once it is served.
     endpoint: Mutex<Option<String>>,
 }
@@ -231,7 +235,9 @@ impl Lab {
                 requests: AtomicU64::new(0),
                 stopping: CancellationToken::new(),
                 imds: imds::Imds::default(),
+                sessions: sessions::Sessions::default(),
                 key,
+                key_file: OnceLock::new(),
                 endpoint: Mutex::new(None),
             }),
         };

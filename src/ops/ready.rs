@@ -234,18 +234,7 @@ async fn volumes_are_ready(
         return Ok(());
     }
     let now = ops.clock.now();
-    let fresh = match ops.session.fresh_snapshots(&volumes, now).await {
-        Ok(fresh) => fresh,
-        Err(problem) => {
-            // Not being able to look is no reason to refuse: EC2 itself has the last word.
-            tracing::warn!(%problem, "recent snapshots could not be read before the freeze");
-            Vec::new()
-        }
-    };
-    let open: Vec<&Snapshot> = fresh.iter().filter(|s| s.state != "completed").collect();
-    if !open.is_empty() {
-        pending_leaves_room(ops, &volumes, &open).await?;
-    }
+    let fresh = room(ops, &volumes, now).await?;
     let known = ops.session.pace().spacing(&volumes);
     let wait = known.max(spacing_after(&fresh, now));
     if !wait.is_zero() {
@@ -256,6 +245,31 @@ async fn volumes_are_ready(
         waits.during(words, tokio::time::sleep(wait)).await;
     }
     Ok(())
+}
+
+/// Whether EC2 takes one more pending snapshot of each volume. Answers with the snapshots that are pending or were
+/// begun lately.
+///
+/// # Errors
+/// [`Kind::State`]: as many are pending as EC2 allows.
+pub(super) async fn room(
+    ops: &Ops,
+    volumes: &[VolumeId],
+    now: DateTime<Utc>,
+) -> Result<Vec<Snapshot>, Problem> {
+    let fresh = match ops.session.fresh_snapshots(volumes, now).await {
+        Ok(fresh) => fresh,
+        Err(problem) => {
+            // Not being able to look is no reason to refuse: EC2 itself has the last word.
+            tracing::warn!(%problem, "recent snapshots could not be read before the freeze");
+            Vec::new()
+        }
+    };
+    let open: Vec<&Snapshot> = fresh.iter().filter(|s| s.state != "completed").collect();
+    if !open.is_empty() {
+        pending_leaves_room(ops, volumes, &open).await?;
+    }
+    Ok(fresh)
 }
 
 /// How long until the newest of these is old enough.

@@ -600,3 +600,64 @@ fn p31_no_value_of_a_flag_ends_outside_the_table() {
     }
     walk(&grammar, &[]);
 }
+
+/// A profile with a role asks the endpoint's STS for it, acts as the role, and says so; along a chain too.
+#[test]
+fn p26_a_role_profile_works_with_an_endpoint_and_says_whose_credentials_act() {
+    let served = Served::start();
+    let home = state();
+    let url = served.url.as_str();
+    aws_files(
+        &home,
+        "[profile base]\nregion = eu-central-1\n\
+         [profile nightly]\nrole_arn = arn:aws:iam::123456789012:role/ops/Nightly\nsource_profile = base\nregion = eu-central-1\n\
+         [profile chained]\nrole_arn = arn:aws:iam::123456789012:role/BackupView\nsource_profile = nightly\nrole_session_name = me\nregion = eu-central-1\n\
+         [profile elsewhere]\nrole_arn = arn:aws:iam::210987654321:role/Nightly\nsource_profile = base\nregion = eu-central-1\n",
+        "[base]\naws_access_key_id = AKIABASE\naws_secret_access_key = lab\n",
+    );
+    let ask = |profile: &str, args: &[&str]| {
+        let all = [&["--endpoint-url", url, "--profile", profile], args].concat();
+        // Keys in the environment are somebody else's.
+        with(&home, &KEYS, &all)
+    };
+    let dry = [
+        "snapshot",
+        "--tag",
+        "Name=files-1",
+        "--dry-run",
+        "-o",
+        "json",
+    ];
+    let nightly = ask("nightly", &dry);
+    assert_eq!(nightly.code, 0, "{} {}", nightly.out, nightly.err);
+    let said = nightly.json();
+    assert_eq!(
+        said["arn"],
+        "arn:aws:sts::123456789012:assumed-role/Nightly/freezeframe"
+    );
+    assert!(
+        said["credentials"]
+            .as_str()
+            .unwrap()
+            .contains("profile nightly"),
+        "{said:#}"
+    );
+    let chained = ask("chained", &["list", "instances"]);
+    assert_eq!(chained.code, 0, "{}", chained.err);
+    let chained = ask("chained", &["snapshot", "--tag", "Name=files-1"]);
+    assert_eq!(chained.code, 1, "{}", chained.out);
+    assert!(
+        chained.err.contains("assumed-role/BackupView/me") || chained.out.contains("BackupView"),
+        "{} {}",
+        chained.out,
+        chained.err
+    );
+    let elsewhere = ask("elsewhere", &["list", "instances"]);
+    assert_eq!(elsewhere.code, 1, "{}", elsewhere.err);
+    for words in [
+        "arn:aws:iam::210987654321:role/Nightly",
+        "profile `elsewhere`",
+    ] {
+        assert!(elsewhere.err.contains(words), "{}", elsewhere.err);
+    }
+}

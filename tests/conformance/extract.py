@@ -29,7 +29,7 @@ OPERATIONS = {
         GetCommandInvocation GetConnectionStatus GetDocument ListCommandInvocations ListCommands ListDocuments
         SendCommand UpdateDocument UpdateDocumentDefaultVersion""",
     "cloudwatch": "DescribeAlarms GetMetricData GetMetricStatistics ListMetrics PutMetricData",
-    "sts": "GetCallerIdentity",
+    "sts": "AssumeRole GetCallerIdentity",
 }
 LONG = 40
 DATA = os.path.join(os.path.dirname(botocore.__file__), "data")

@@ -173,6 +173,11 @@ async fn taken(lab: &Lab) -> BTreeMap<(&'static str, &'static str), Value> {
             json!({"Namespace": "N", "MetricData": [{"MetricName": "m", "Value": 1}]}),
         ),
         ("sts", "GetCallerIdentity", json!({})),
+        (
+            "sts",
+            "AssumeRole",
+            json!({"RoleArn": "arn:aws:iam::123456789012:role/Nightly", "RoleSessionName": "held"}),
+        ),
     ];
     list.into_iter()
         .map(|(signed, operation, input)| ((signed, operation), input))

@@ -41,8 +41,8 @@ not_ok_while_frozen() {
 }
 # Patience of 10 minutes with what cannot be noted at all is 2 s here.
 impatient() { # SCRIPT
-    grep -q 'NOW + 600000\|NOW+600000' "$1" || { fail 'the failsafe counts in another way'; return 1; }
-    sed -i 's/NOW *+ *600000/NOW + 2000/' "$1"
+    grep -q "+ *600000" "$1" || { fail 'the failsafe counts in another way'; return 1; }
+    sed -i "s/+ *600000/+2000/" "$1"
 }
 next_job_works() {
     await 1 room || { fail 'no room afterwards'; return 1; }

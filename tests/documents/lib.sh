@@ -160,6 +160,8 @@ run() {
     if [ "$(wc -c <"$W/out")" -gt 24000 ]; then fail "output longer than the agent keeps"; fi
 }
 
+# What the agent runs a script within (forks.sh)
+WITHIN=()
 # start DOCUMENT COMMAND …: in the background, GROUP is its process group
 start() {
     local doc=$1 command=$2
@@ -167,7 +169,7 @@ start() {
     place
     render "$doc" "$SCRIPT" "command=$command" "$@"
     # As the agent starts it, whatever whoever runs the tests ignores (nohup).
-    setsid env --default-signal "$SCRIPT" </dev/null >"$W/out" 2>"$W/err" &
+    setsid "${WITHIN[@]}" env --default-signal "$SCRIPT" </dev/null >"$W/out" 2>"$W/err" &
     GROUP=$!
     PIDS="$PIDS $GROUP"
 }

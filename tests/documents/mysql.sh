@@ -14,7 +14,7 @@ server() {
             --auth-root-authentication-method=normal --skip-test-db >"$W/install.log" 2>&1 || { fail 'mariadb-install-db'; return 1; }
     fi
     setsid mariadbd --no-defaults --user=root --datadir="$W/data/db" --innodb-log-group-home-dir="$W/logs/redo" --innodb-log-file-size=16M \
-        --log-bin="$W/logs/binlog/bin" --server-id=7 --socket="$SOCK" --pid-file="$W/db.pid" --skip-networking --innodb-buffer-pool-size=32M --tmpdir=/dev/shm --log-error="$W/db.log" </dev/null >/dev/null 2>&1 &
+        --log-bin="$W/logs/binlog/bin" --server-id=7 --socket="$SOCK" --pid-file="$W/db.pid" --skip-networking --innodb-buffer-pool-size=32M --tmpdir=/dev/shm --log-error="$W/db.log" ${SERVER_OPTIONS:-} </dev/null >/dev/null 2>&1 &
     disown $!
     await 30 sql 'SELECT 1' >/dev/null || { fail 'the server does not start'; return 1; }
     sql 'CREATE DATABASE IF NOT EXISTS t; CREATE TABLE IF NOT EXISTS t.m (a INT) ENGINE=MyISAM; CREATE TABLE IF NOT EXISTS t.i (a INT) ENGINE=InnoDB;
@@ -415,4 +415,40 @@ stop_variant() {
     sleep 0.3
     run linux-filesystem pre-script "executionId=$JOB2" && run linux-filesystem post-script "executionId=$JOB2" && expect 0 || return 1
     await 10 sql_says 1 'SELECT 1' || fail 'an abandoned job left the service stopped'
+}
+
+# A server that writes a line about every statement writes it to a frozen filesystem too, and answers nobody until the thaw.
+test_mysql_slow_log_of_every_statement_on_a_frozen_filesystem() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    sql "SET GLOBAL slow_query_log_file='$W/logs/slow.log', slow_query_log=ON, long_query_time=0"
+    proven_while_logging 'hello release alive thawed thawed unlocked disarmed probe probe window end'
+    local rc=$?
+    sql 'SET GLOBAL slow_query_log=OFF, long_query_time=10'
+    [ $rc = 0 ] && { grep -q 'INSERT INTO t.i' "$W/logs/slow.log" || fail 'nothing was logged'; }
+}
+test_mysql_audit_log_of_every_statement_on_a_frozen_filesystem() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    sql "INSTALL SONAME 'server_audit'" || { WHY='SKIPPED this server has no server_audit'; return 0; }
+    sql "SET GLOBAL server_audit_file_path='$W/logs/audit.log', server_audit_logging=ON"
+    proven_while_logging 'hello release thawed thawed note alive unlocked disarmed probe probe window end'
+    local rc=$?
+    if [ $rc = 0 ]; then
+        # Its end while it is waited for is still a lost lock.
+        run $DB pre-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || rc=1
+        kill -KILL "$(cut -d' ' -f1 "/run/freezeframe/$JOB1/client")"
+        run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 202 lock-lost || rc=1
+    fi
+    sql "SET GLOBAL server_audit_logging=OFF; UNINSTALL SONAME 'server_audit'"
+    [ $rc = 0 ] && { grep -q 'SELECT CONNECTION_ID' "$W/logs/audit.log" || fail 'nothing was logged'; }
+}
+proven_while_logging() { # ORDER
+    local session
+    sql 'INSERT INTO t.i VALUES (3)'
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
+    session=$(events '.[] | select(.t=="locked") | .session')
+    run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
+    [ "$(order)" = "$1" ] || { fail "post: $(order)"; return 1; }
+    [ "$(events '.[] | select(.t=="alive") | .session')" = "$session" ] || fail 'another session'
 }

@@ -33,7 +33,7 @@ in_system() {
     local command=$1
     shift
     render $FS "$W/sys/agent/run.sh" "command=$command" "$@"
-    setsid unshare -m --propagation private sh -c "cd '$W/sys' && mount --rbind . . && cd '$W/sys' && pivot_root . old && umount -l /old && exec /agent/run.sh" \
+    setsid "${WITHIN[@]}" unshare -m --propagation private sh -c "cd '$W/sys' && mount --rbind . . && cd '$W/sys' && pivot_root . old && umount -l /old && exec /agent/run.sh" \
         </dev/null >"$W/out" 2>"$W/err" &
     GROUP=$!
     PIDS="$PIDS $GROUP"

@@ -46,8 +46,8 @@ hang() { # BUDGET
     echo dirty >"$W/slow/dirt$RUN"
     place
     render $FS "$SCRIPT" command=pre-script "executionId=$JOB1" "mounts=$W/data,$W/logs,$W/slow" "budgetSeconds=$1"
-    grep -q 'NOW + 600000' "$SCRIPT" || { fail 'the failsafe counts in another way'; return 1; }
-    sed -i 's/NOW + 600000/NOW + 2000/' "$SCRIPT"
+    grep -q "+ *600000" "$SCRIPT" || { fail 'the failsafe counts in another way'; return 1; }
+    sed -i "s/+ *600000/+2000/" "$SCRIPT"
     setsid "$SCRIPT" </dev/null >"$W/out" 2>"$W/err" &
     GROUP=$!
     PIDS="$PIDS $GROUP"

@@ -1,7 +1,7 @@
 //! What is or may be frozen is told on every screen, in word and colour, and not when it is over.
 
 use chrono::TimeDelta;
-use freezeframe::domain::held::{Delivery, Freeze, Freezing};
+use freezeframe::domain::held::{DelayedThaw, Delivery, Freeze, Freezing};
 use freezeframe::domain::ids::InstanceId;
 use freezeframe::domain::job::{JobView, Phase};
 use freezeframe::tui::message::Message;
@@ -28,6 +28,8 @@ fn kinds() -> Vec<(&'static str, JobView)> {
             None,
         );
         job.freezing = Freezing::Open(Freeze {
+            nothing_at: None,
+            thaw: None,
             sent: noon() - TimeDelta::seconds(42),
             delivery,
         });
@@ -155,6 +157,53 @@ fn what_may_be_frozen_looks() {
     );
 }
 
+/// The agent has died under a freeze: nobody here can thaw it, and everybody wants to know when the failsafe does.
+#[test]
+fn p28_a_delayed_thaw_says_when_the_failsafe_acts() {
+    for (watched, narrow, whole) in [
+        (
+            true,
+            "thaw delayed, failsafe in 18 s",
+            "its failsafe thaws within 18 s",
+        ),
+        (
+            false,
+            "thaw delayed, no failsafe",
+            "no failsafe of ours watches it: look at the instance",
+        ),
+    ] {
+        let mut job = frozen(1, "db", 12_000);
+        job.phase = Phase::Thawing;
+        job.spec.foreign = !watched;
+        job.freezing = Freezing::Open(Freeze {
+            sent: noon() - TimeDelta::seconds(13),
+            delivery: Delivery::Ended,
+            nothing_at: None,
+            thaw: Some(DelayedThaw {
+                failsafe_by: watched.then(|| noon() + TimeDelta::seconds(18)),
+            }),
+        });
+        let mut hands = at("4g", &job, Depth::None);
+        let plain = |screen: &str| {
+            let words: Vec<&str> = screen
+                .split(['│', ' ', '\n'])
+                .filter(|w| !w.is_empty())
+                .collect();
+            words.join(" ")
+        };
+        // Where a lane has no room, the line below the lanes says it.
+        let screen = hands.screen(80, 24);
+        assert!(plain(&screen).contains(whole), "{screen}");
+        let screen = hands.screen(120, 40);
+        assert!(screen.contains(narrow), "{screen}");
+        let screen = hands.screen(200, 50);
+        assert!(screen.contains(whole), "{screen}");
+        hands.press("<Enter>");
+        let screen = hands.screen(80, 24);
+        assert!(plain(&screen).contains(whole), "{screen}");
+    }
+}
+
 /// A job whose process is gone: this console settles it, says so, and offers nothing to stop.
 #[test]
 fn who_drives_a_job_is_told_as_it_is() {
@@ -204,4 +253,29 @@ fn who_drives_a_job_is_told_as_it_is() {
     settled.waiting = Some("looking at EC2 for a set of it".to_owned());
     hands.message(Message::Settling(Box::new(settled)));
     assert!(notice(&hands).contains("left open, theirs: looking at EC2"));
+}
+
+/// After a console died: whoever settles its job tells that its thaw found nothing frozen, and that it goes on.
+#[test]
+fn p28_a_thaw_that_found_nothing_is_told_while_the_freeze_may_still_begin() {
+    let mut job = job(
+        1,
+        "db",
+        &[(Phase::Preflight, -64.0), (Phase::Quiescing, -62.0)],
+        None,
+    );
+    job.freezing = Freezing::Open(Freeze {
+        nothing_at: Some(noon() - TimeDelta::seconds(8)),
+        thaw: None,
+        sent: noon() - TimeDelta::seconds(62),
+        delivery: Delivery::Pending,
+    });
+    let hands = at("4", &job, Depth::None);
+    let narrow = hands.screen(80, 24);
+    assert!(narrow.contains("MAY BE FROZEN"), "{narrow}");
+    let wide = hands.screen(160, 40);
+    assert!(
+        wide.contains("a thaw 8 s ago found nothing frozen"),
+        "{wide}"
+    );
 }

@@ -145,6 +145,7 @@ end_pins() {
         end_process "pin.$EP_N"
         EP_N=$((EP_N + 1))
     done
+    end_process net
 }
 
 # Forget the job, unless something of it is still frozen, a process still works on it, or its stone cannot be laid.
@@ -231,7 +232,12 @@ preflight() {
         RF_REST=${REFUSAL#*|}
         refuse "${REFUSAL%%|*}" "${RF_REST#*|}" "${RF_REST%%|*}"
     fi
-    if [ -z "$COVERED" ]; then refuse no-mounts 'no mounted filesystem on an EBS volume can be frozen here'; fi
+    while IFS= read -r P; do
+        if [ -n "$P" ]; then emit note "text=$P"; fi
+    done <<END
+$WARNING
+END
+    if [ -z "$COVERED" ]; then refuse no-mounts "no mounted filesystem on an EBS volume can be frozen here$LEFT_OUT"; fi
     while IFS='|' read -r C_ID _ C_AT; do
         if [ -z "$C_ID" ]; then continue; fi
         if is_frozen "$C_AT"; then refuse already-frozen 'another owner has frozen it' "$C_AT"; fi
@@ -242,18 +248,25 @@ END
     autonomous_preflight
 }
 
-# Open each mount in a process of its own, whose only work is to keep that descriptor; check that it is the mount that was judged.
+# What a pin does: it waits at its gate, and thaws what is then still noted as frozen, or about to be, or cannot be read. Nothing is started for that.
+# shellcheck disable=SC2016 # for the shell that it is given to
+PIN_CODE='read -r G; W=; read -r W <"$1"; case $W in open | thawed | foreign | failed) ;; *) exec "$2" -u /proc/self/fd/3 ;; esac'
+
+# Open each mount in a process of its own that keeps that descriptor; check that it is the mount that was judged.
 pin_mounts() {
-    for P in printed call ready pre.done release answered fired disarm outcome window.start window.end; do must "$P" ''; done
+    for P in net printed call ready pre.done release answered fired disarm outcome window.start window.end; do must "$P" ''; done
     must seq "$SEQ"
     COUNT=0
+    mkfifo "$S/gate.net" 2>/dev/null || refuse arm-failed "no room in $JOBS"
+    exec 7<>"$S/gate.net"
     while IFS='|' read -r C_ID _ C_AT; do
         if [ -z "$C_ID" ]; then continue; fi
         COUNT=$((COUNT + 1))
         for P in pin told thawer freeze thaw; do must "$P.$COUNT" ''; done
         # Not a job of this shell: some shells report the end of theirs.
         (
-            "$SETSID" "$SLEEP" $((BUDGET + 120)) <"$C_AT" >/dev/null 2>&1 &
+            exec 7>&-
+            "$SETSID" "$SH" -c "$PIN_CODE" pin "$S/st.$COUNT" "$FSFREEZE" <"$S/gate.net" 3<"$C_AT" >/dev/null 2>&1 &
             note_process $! "pin.$COUNT"
         )
         PIN=0
@@ -265,13 +278,13 @@ pin_mounts() {
             if process "$PIN" && [ "$PROC_SESSION" = "$PIN" ]; then
                 while read -r KEY VALUE; do
                     if [ "$KEY" = mnt_id: ]; then PN_ID=$VALUE; fi
-                done <"/proc/$PIN/fdinfo/0"
+                done <"/proc/$PIN/fdinfo/3"
                 break
             fi
             nap
             PN_TRY=$((PN_TRY + 1))
         done
-        PN_DEVICE=$(stat -L -c %d "/proc/$PIN/fd/0" 2>/dev/null)
+        PN_DEVICE=$(stat -L -c %d "/proc/$PIN/fd/3" 2>/dev/null)
         if [ "$PN_ID" != "$C_ID" ] || [ -z "$PN_DEVICE" ] || { [ "$C_AT" != / ] && [ "$PN_DEVICE" = "$(stat -c %d "$C_AT/.." 2>/dev/null)" ]; }; then
             refuse device-changed 'the mount changed while it was looked at' "$C_AT"
         fi
@@ -354,6 +367,7 @@ begin() {
     pin_mounts
     sync_mounts
     "$SETSID" "$SH" "$S/script" --guard "$S" </dev/null >/dev/null 2>&1 &
+    exec 7>&-
     wait_for 3000 "$S/guard.up" $!
     if ! alive guard.up; then
         note disarm yes
@@ -558,7 +572,7 @@ not_frozen() {
     else
         error not-frozen 'no such job is frozen on this instance'
     fi
-    WANTED=auto FREEZE_ROOT=no
+    WANTED=all FREEZE_ROOT=no
     ROLE=silent
     scan_mounts
     ROLE=foreground

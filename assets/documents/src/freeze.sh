@@ -4,6 +4,9 @@
 # done before the first freeze. One child per mount and direction waits at a gate, its own descriptor of the mount open, and only has to become
 # fsfreeze. A gate is a FIFO that the holder alone can write: it opens, for all of them at once and never too early or too late, when the holder
 # closes its end. That it also opens when the holder dies does no harm: a child acts only on the state that the holder had noted.
+# So nothing has to be started for a thaw, which counts where nothing can be started any more (limit of processes, memory): a shell ends there, at once
+# or after 15 s, and with the holder's end the gates open. Whatever the holder and the guard do by then, a second after the deadline the pins thaw
+# (pin_mounts): their gate's only writer is a sleeping process that the guard starts.
 
 # Frozen or not, without changing anything and without waiting on it ourselves: rmdir(2) asks for write access to the mount before it looks
 # the name up, so on a frozen filesystem it blocks and on any other it fails at once. A blocked one ends with the thaw.
@@ -28,7 +31,7 @@ is_frozen() {
 looks_frozen() {
     read -r LF_MNT <"$S/mnt.$1"
     LF_AT=$LF_MNT
-    if alive "pin.$1"; then LF_AT=/proc/$AL_PID/fd/0; fi
+    if alive "pin.$1"; then LF_AT=/proc/$AL_PID/fd/3; fi
     is_frozen "$LF_AT"
 }
 
@@ -39,8 +42,8 @@ thaw() {
     read -r TH_DEV <"$S/dev.$1"
     read -r TH_ID <"$S/id.$1"
     read -r TH_MNT <"$S/mnt.$1"
-    if alive "pin.$1" && [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" = "$TH_DEV" ]; then
-        TH_TARGET=/proc/$AL_PID/fd/0
+    if alive "pin.$1" && [ "$(stat -L -c %d "/proc/$AL_PID/fd/3" 2>/dev/null)" = "$TH_DEV" ]; then
+        TH_TARGET=/proc/$AL_PID/fd/3
     elif [ "$(stat -c %d "$TH_MNT" 2>/dev/null)" = "$TH_DEV" ] && [ "$(mount_id_of "$TH_MNT")" = "$TH_ID" ]; then
         TH_TARGET=$TH_MNT
     else
@@ -126,11 +129,11 @@ check_mounts() {
     while [ "$N" -le "$COUNT" ]; do
         read -r FZ_MNT <"$S/mnt.$N"
         read -r FZ_DEV <"$S/dev.$N"
-        if ! alive "pin.$N" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/0" 2>/dev/null)" != "$FZ_DEV" ]; then
+        if ! alive "pin.$N" || [ "$(stat -L -c %d "/proc/$AL_PID/fd/3" 2>/dev/null)" != "$FZ_DEV" ]; then
             stop device-changed 'the descriptor no longer leads to the device that was checked'
             return
         fi
-        start_probe "/proc/$AL_PID/fd/0"
+        start_probe "/proc/$AL_PID/fd/3"
         PROBES="$PROBES $PROBE"
         N=$((N + 1))
     done
@@ -147,23 +150,32 @@ check_mounts() {
     FZ_MNT=''
 }
 
+# What a child must not keep open; its holder's death would open no gate.
+close_gates() { exec 4>&- 6>&- 7>&- 8>&- 9>&-; }
+# No freeze begins after the deadline: nobody might be there any more to undo it.
+in_time() {
+    now
+    if [ "$NOW" -ge "$DEADLINE" ]; then exit 9; fi
+}
+
 # gated STATE OPTION N: the child. Its own descriptor of the mount is 5; at the gate (3) it waits for the end of file.
 gated() {
-    exec 6>&- 7>&- 8>&- 4>&-
+    close_gates
     if ! alive "pin.$3"; then exit 9; fi
-    exec 5<"/proc/$AL_PID/fd/0"
+    exec 5<"/proc/$AL_PID/fd/3"
     read -r GATE <&3 || :
     : "${GATE:-}"
     get_state "$3"
     # One that may be frozen is thawed; none is frozen without the note.
     case $1/$STATE in "$1/$1" | frozen/unclear) ;; *) exit 9 ;; esac
+    if [ "$1" = freezing ]; then in_time; fi
     exec "$FSFREEZE" "$2" /proc/self/fd/5
 }
 
-# Put the children before their gates: freezers and thawers of all that do not freeze last.
+# Put the children before their gates: freezers of all that do not freeze last, and thawers of all; those of what freezes last have a gate of their own.
 open_gates() {
-    mkfifo "$S/gate.freeze" "$S/gate.thaw" || return 1
-    exec 6<>"$S/gate.freeze" 8<>"$S/gate.thaw"
+    mkfifo "$S/gate.freeze" "$S/gate.thaw" "$S/gate.last" || return 1
+    exec 6<>"$S/gate.freeze" 8<>"$S/gate.thaw" 9<>"$S/gate.last"
     FREEZERS='' THAWERS=''
     exec 3<"$S/gate.freeze"
     N=1
@@ -172,11 +184,13 @@ open_gates() {
         FREEZERS="$FREEZERS $!"
         N=$((N + 1))
     done
-    exec 3<"$S/gate.thaw"
-    while [ "$N" -gt 1 ]; do
-        N=$((N - 1))
+    exec 3<"$S/gate.last"
+    N=$COUNT
+    while [ "$N" -ge 1 ]; do
+        if [ "$N" -lt "$LAST" ]; then exec 3<"$S/gate.thaw"; fi
         (gated frozen -u "$N") </dev/null >/dev/null 2<>"$S/thaw.$N" &
         THAWERS="$THAWERS $!"
+        N=$((N - 1))
     done
     exec 3<&-
 }
@@ -235,7 +249,7 @@ freeze_all() {
         now
         FZ_START=$NOW
         set_state "$N" freezing || return
-        "$FSFREEZE" -f "/proc/$AL_PID/fd/0" 2<>"$S/freeze.$N"
+        (close_gates; in_time; exec "$FSFREEZE" -f "/proc/$AL_PID/fd/3") 2<>"$S/freeze.$N"
         froze "$N" $? || FZ_RC=1
         N=$((N + 1))
     done
@@ -272,10 +286,10 @@ thaw_again() {
     done
 }
 
-# thaw_down N: by hand, one by one, whatever from there on is noted as frozen
+# By hand, one by one, whatever is noted as frozen
 thaw_down() {
     N=$COUNT
-    while [ "$N" -ge "$1" ]; do
+    while [ "$N" -ge 1 ]; do
         if ours "$N"; then
             thaw_again "$N"
             thawed_ours "$N" $?
@@ -284,13 +298,14 @@ thaw_down() {
     done
 }
 
-# Thaw all that is ours, past every failure: what froze last one by one, then the rest at once; said in reverse order.
+# Thaw all that is ours, past every failure: what froze last, then the rest; said in reverse order.
 # 0 when nothing of ours is left frozen.
 thaw_ours() {
     TO_RC=0
-    thaw_down "$LAST"
-    exec 8>&-
+    N=$COUNT
+    exec 9>&-
     for P in $THAWERS; do
+        if [ "$N" -lt "$LAST" ]; then exec 8>&-; fi
         wait "$P"
         TH_RC=$?
         if ours "$N"; then
@@ -313,8 +328,9 @@ thaw_ours() {
         fi
         N=$((N - 1))
     done
+    exec 8>&-
     # No children yet, or too few.
-    if [ $TO_RC -eq 0 ]; then thaw_down 1; fi
+    if [ $TO_RC -eq 0 ]; then thaw_down; fi
     if has window.start; then mark_window_end; fi
     ! still_frozen
 }

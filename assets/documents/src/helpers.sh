@@ -10,6 +10,10 @@ guard() {
     DEADLINE=$((NOW + BUDGET * 1000))
     process $$ || exit 201
     if [ "$PROC_SESSION" != $$ ]; then exit 201; fi
+    # The pins' gate opens a second after the deadline.
+    "$SLEEP" $((BUDGET + 1)) </dev/null >/dev/null 2>&1 &
+    note_process $! net || exit 201
+    exec 7>&-
     N=1
     while [ "$N" -le "$COUNT" ]; do
         alive "pin.$N" || exit 201
@@ -112,7 +116,7 @@ sync_mounts() {
     SYNCS=''
     while [ "$N" -le "$COUNT" ]; do
         alive "pin.$N"
-        (sync -f "/proc/$AL_PID/fd/0" 2>/dev/null || sync) &
+        (close_gates; sync -f "/proc/$AL_PID/fd/3" 2>/dev/null || sync) &
         SYNCS="$SYNCS $!"
         N=$((N + 1))
     done
@@ -130,10 +134,17 @@ disarm() {
     if ! has fired && ! alive guard.up; then emit disarmed fired:false; fi
 }
 
-# wind_down OUTCOME
+# wind_down OUTCOME; late: who holds the lock has yet to answer
 wind_down() {
     WD_OUTCOME=$1
     if thaw_ours; then
+        if [ "$1" = late ]; then
+            WD_OUTCOME=released
+            recipe_alive 5000 || {
+                error lock-lost "$STOP_TEXT"
+                WD_OUTCOME=failed
+            }
+        fi
         recipe_unlock
         if autonomous; then say_snapshots; fi
         if ! has fired; then disarm; fi
@@ -194,7 +205,8 @@ holder() {
     fi
     may_go_on || give_up
     emit release
-    if recipe_alive; then wind_down released; fi
+    recipe_alive
+    case $? in 0) wind_down released ;; 2) wind_down late ;; esac
     error lock-lost "$STOP_TEXT"
     wind_down failed
 }

@@ -74,16 +74,21 @@ load_forbidden() {
     forbid agent-mount "$0"
     forbid agent-mount "${JOBS:-/run}"
     for P in "$SH" "$FSFREEZE" "$SLEEP" ${CLIENT:+"$CLIENT"} ${TMPDIR:+"$TMPDIR"}; do forbid agent-mount "$P"; done
+    # What everything on the machine writes to freezes only by name. A frozen audit log stops every process that is audited, and may be set to panic.
+    P=$(sed -n 's/^ *log_file *= *//p' /etc/audit/auditd.conf 2>/dev/null | tail -n 1)
+    for P in "${P:-/var/log/audit/}" /var/log /tmp /var/tmp; do forbid "${P%/}" "$P"; done
 }
 
+# Where all are looked at, each is.
 asked_for() {
-    case ",$WANTED," in *",$1,"*) return 0 ;; esac
+    case ",$WANTED," in ,all, | *",$1,"*) return 0 ;; esac
     return 1
 }
 
 # Judge every mount that sits on a block device. COVERED: one "id|number|mount" per line, in mount order; the last COVERED_LAST of them, / at
 # the very end, are those that only freezeRoot lets freeze.
 # Emits `mount` for each, those that are not covered at the end; for wanted mounts that cannot be frozen, REFUSAL holds "code|mount|text" (the first).
+# A volume is worth what its weakest filesystem is, so `auto` leaves alone what lies on none but volumes that also carry another, unfrozen one.
 scan_mounts() {
     COVERED=''
     COVERED_TAIL=''
@@ -91,6 +96,9 @@ scan_mounts() {
     COVERED_LAST=0
     COVERED_ROOTS=''
     OTHERS=''
+    FITTING=''
+    WARNING=''
+    LEFT_OUT=''
     REFUSAL=''
     COVERED_DEVICES=' '
     SEEN=','
@@ -141,27 +149,55 @@ scan_mounts() {
         M_TEXT=''
         judge_mount
         M_VOLUMES="volumes:[$(json_volumes "$M_VOLUMES")]${M_DISKS:+",\"disks\":[$(json_volumes "$M_DISKS")]"}"
+        # The kernel writes blanks in names as numbers.
         if [ -z "$M_CODE" ]; then
-            if [ "$M_LAST" = no ]; then
-                COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
-            else
-                COVERED_LAST=$((COVERED_LAST + 1))
-                if [ "$M_AT" = / ]; then COVERED_ROOT="$M_ID|$M_DEVICE|/$newline"; else COVERED_TAIL="$COVERED_TAIL$M_ID|$M_DEVICE|$M_AT$newline"; fi
-            fi
             COVERED_DEVICES="$COVERED_DEVICES$M_DEVICE "
-            COVERED_ROOTS="$COVERED_ROOTS$M_DEVICE|$M_ROOT|$M_AT$newline"
-            say_mount covered:true
+            FITTING="$FITTING$M_DEVICE $M_LAST $M_AT $M_FS $M_SOURCE $M_VOLUMES $M_ID $M_ROOT$newline"
         else
-            # The kernel writes blanks in names as numbers.
             OTHERS="$OTHERS$M_DEVICE $M_CODE $M_AT $M_FS $M_SOURCE $M_VOLUMES $M_TEXT$newline"
         fi
     done </proc/self/mountinfo
+    # The volumes of what stays unfrozen and may change, each with such a mount
+    SPOILT=' '
+    while read -r M_DEVICE M_CODE M_AT M_FS M_SOURCE M_VOLUMES M_TEXT; do
+        case $COVERED_DEVICES$M_CODE in *" $M_DEVICE "* | *still) continue ;; esac
+        for P in $(ids_of "$M_VOLUMES"); do SPOILT="$SPOILT$P=$M_AT "; done
+    done <<END
+$OTHERS
+END
+    while read -r M_DEVICE M_LAST M_AT M_FS M_SOURCE M_VOLUMES M_ID M_ROOT; do
+        if [ -z "$M_DEVICE" ]; then continue; fi
+        M_TEXT=''
+        for P in $(ids_of "$M_VOLUMES"); do
+            case $SPOILT in *" $P="*) ;; *) M_TEXT='' && break ;; esac
+            M_TEXT=${SPOILT#*" $P="}
+            M_TEXT="freezing it earns nothing: ${M_TEXT%% *} on its volume is not frozen"
+        done
+        if [ -n "$M_TEXT" ] && [ "$WANTED$FREEZE_ROOT" = autono ]; then
+            COVERED_DEVICES="${COVERED_DEVICES%%" $M_DEVICE "*} ${COVERED_DEVICES#*" $M_DEVICE "}"
+            LEFT_OUT=${LEFT_OUT:-": $M_AT: $M_TEXT"}
+            OTHERS="$M_DEVICE skip $M_AT $M_FS $M_SOURCE $M_VOLUMES $M_TEXT$newline$OTHERS"
+            continue
+        fi
+        WARNING="$WARNING${M_TEXT:+"$M_AT: $M_TEXT$newline"}"
+        if [ "$M_LAST" = no ]; then
+            COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
+        else
+            COVERED_LAST=$((COVERED_LAST + 1))
+            if [ "$M_AT" = / ]; then COVERED_ROOT="$M_ID|$M_DEVICE|/$newline"; else COVERED_TAIL="$COVERED_TAIL$M_ID|$M_DEVICE|$M_AT$newline"; fi
+        fi
+        COVERED_ROOTS="$COVERED_ROOTS$M_DEVICE|$M_ROOT|$M_AT$newline"
+        say_mount covered:true
+    done <<END
+$FITTING
+END
     while read -r M_DEVICE M_CODE M_AT M_FS M_SOURCE M_VOLUMES M_TEXT; do
         if [ -z "$M_DEVICE" ]; then continue; fi
         # Whatever else there is to say of it, it freezes with the other; which ones freeze is known only now.
         case $COVERED_DEVICES in *" $M_DEVICE "*) M_CODE=skip M_TEXT='the same filesystem as a mount above' ;; esac
         say_mount covered:false "reason=$M_TEXT"
         if [ "$M_CODE" != skip ] && [ "$WANTED" != auto ] && asked_for "$M_AT" && [ -z "$REFUSAL" ]; then
+            if [ "$M_CODE" = still ]; then M_CODE=unsupported-fs; fi
             REFUSAL="$M_CODE|$M_AT|$M_TEXT"
         fi
     done <<END
@@ -182,24 +218,34 @@ END
     fi
 }
 
+# ids_of JSON: the volumes and disks in it
+ids_of() { printf '%s' "$1" | tr '"' '\n' | grep -E '^(vol-|xvd|sd)'; }
+
 say_mount() { emit mount "mount=$M_AT" "fs=$M_FS" "dev=$M_SOURCE" "$M_VOLUMES" "$@"; }
 
 judge_mount() {
     M_LAST=no
-    case " $FORBIDDEN" in *" $M_DEVICE="*) M_LAST=$FREEZE_ROOT ;; esac
-    case "$M_LAST $FORBIDDEN" in
-    'no '*" $M_DEVICE="*)
+    case " $FORBIDDEN" in *" $M_DEVICE="*)
+        M_LAST=$FREEZE_ROOT
         M_CODE=${FORBIDDEN#*" $M_DEVICE="}
         M_CODE=${M_CODE%% *}
-        case $M_CODE in
-        root-mount) M_TEXT='it carries the running system' ;;
-        *) M_TEXT="it carries the agent's or this script's own files" ;;
-        esac
-        return
         ;;
     esac
+    case $M_LAST$M_CODE in
+    yes*) M_CODE='' ;;
+    noroot-mount) M_TEXT='it carries the running system' ;;
+    noagent-mount) M_TEXT="it carries the agent's or this script's own files" ;;
+    no/*)
+        if [ "$WANTED" = auto ] || ! asked_for "$M_AT"; then
+            M_TEXT="the system writes to $M_CODE on it; it freezes only where it is named" M_CODE=skip
+        else
+            WARNING="$WARNING$M_AT: the system writes to $M_CODE on it, and stands still with it$newline" M_CODE=''
+        fi
+        ;;
+    esac
+    if [ -n "$M_CODE" ]; then return; fi
     case ,$M_SUPER, in *,ro,*)
-        M_CODE=unsupported-fs M_TEXT='its filesystem is read-only and cannot change'
+        M_CODE=still M_TEXT='its filesystem is read-only and cannot change'
         return
         ;;
     esac

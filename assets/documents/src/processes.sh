@@ -4,12 +4,13 @@
 #   foreground  what the agent started; the agent may SIGKILL its whole process group at any moment
 #   guard       own session, up before the first lock or freeze; thaws at the deadline or when the holder is gone
 #   holder      own session; locks, freezes, waits for the release, thaws, unlocks
+# And one for each mount, its pin (own session), which keeps a descriptor of it, and thaws it a second after the deadline where nobody else has.
 # Files in S: st.N state of mount N (open, freezing before the ioctl, frozen, thawed, foreign, failed), dev.N mnt.N id.N pin.N, count, last (the first
-# of those that freeze last); guard.up holder.up call thawer.N "PID START …"; told.N (its failed thaw was told); freeze.N thaw.N what fsfreeze says;
+# of those that freeze last); guard.up holder.up net call thawer.N "PID START …"; told.N (its failed thaw was told); freeze.N thaw.N what fsfreeze says;
 # ready, release, disarm, fired, outcome; events, printed, seq; autonomous.
 # Another program may fill that memory at any moment. So each note that safety depends on is made, blank, before anything is frozen (pin_mounts), and
 # from then on written in place, never truncated: the page and the file that it needs are there. Only `events` grows; a line may be missing there.
-# Descriptors of the holder: 3 for a moment, 6 7 8 the writing ends of its gates, 9 the mutex. Recipes have 4 and 5.
+# Descriptors of the holder: 3 for a moment, 6 7 8 9 the writing ends of its gates. Recipes have 4 and 5. Of others: 9 the mutex, 7 the pins' gate.
 MODE='{{ mode }}'
 FREEZE_ROOT='{{ freezeRoot }}'
 LEAVE_OUT='{{ leaveOut }}'

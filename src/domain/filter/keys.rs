@@ -92,21 +92,98 @@ impl RowKind {
     }
 }
 
+/// The only words that a value can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    /// freezeframe's own: there are no others.
+    Ours(&'static [&'static str]),
+    /// AWS's, as its API references list them. It may add some: a word in quotes is taken as it is.
+    Aws(&'static [&'static str]),
+}
+
+impl Words {
+    pub(super) fn list(self) -> &'static [&'static str] {
+        match self {
+            Self::Ours(words) | Self::Aws(words) => words,
+        }
+    }
+}
+
 impl Key {
-    /// The only words that a value can be, where AWS cannot add to them.
-    pub(super) fn words(self) -> Option<&'static [&'static str]> {
+    /// The words that rows of this kind have under the key; `None` where they are no closed list.
+    pub(super) fn words(self, kind: RowKind) -> Option<Words> {
         Some(match self {
-            Self::Level => &["application", "filesystem", "crash", "pending", "never"],
-            Self::Verdict => &[
+            Self::Level => Words::Ours(&["application", "filesystem", "crash", "pending", "never"]),
+            Self::Verdict => Words::Ours(&[
                 "application",
                 "filesystem",
                 "crash",
                 "skipped",
                 "failed",
                 "cancelled",
-            ],
-            Self::Mode => &["coordinated", "autonomous", "auto"],
+            ]),
+            // What was asked may have been auto; a job has what was chosen.
+            Self::Mode => Words::Ours(&["coordinated", "autonomous"]),
+            Self::Origin => Words::Ours(&["freezeframe", "dlm", "aws-backup", "ami", "manual"]),
+            Self::Agent => Words::Ours(&["online", "lost", "absent", "unknown"]),
+            Self::Platform => Words::Ours(&["linux", "windows"]),
+            Self::Tier => Words::Aws(&["standard", "archive"]),
+            Self::State => kind.states(),
             _ => return None,
         })
+    }
+}
+
+impl RowKind {
+    fn states(self) -> Words {
+        match self {
+            Self::Instances => Words::Aws(&[
+                "pending",
+                "running",
+                "shutting-down",
+                "terminated",
+                "stopping",
+                "stopped",
+            ]),
+            Self::Volumes => Words::Aws(&[
+                "creating",
+                "available",
+                "in-use",
+                "deleting",
+                "deleted",
+                "error",
+            ]),
+            Self::Snapshots => {
+                Words::Aws(&["pending", "completed", "error", "recoverable", "recovering"])
+            }
+            // A snapshot of no set stands among sets with its own state.
+            Self::Sets => Words::Aws(&[
+                "restorable",
+                "incomplete",
+                "pending",
+                "completed",
+                "error",
+                "recoverable",
+                "recovering",
+            ]),
+            Self::Records => {
+                Words::Ours(&["running", "stopped", "finished", "open", "done", "failed"])
+            }
+            Self::Jobs => Words::Ours(&[
+                "queued",
+                "preflight",
+                "quiescing",
+                "frozen",
+                "snapshotting",
+                "thawing",
+                "verifying",
+                "completing",
+                "done",
+                "thaw-uncertain",
+                "owes-labels",
+                "copying",
+                "left-open",
+            ]),
+        }
     }
 }

@@ -147,10 +147,7 @@ impl Row for SnapshotRow<'_> {
             Key::Name => s.tags.name().into_iter().collect(),
             Key::Tier => vec![&s.tier],
             Key::Volume => vec![s.volume.as_str()],
-            Key::Instance => {
-                let id = s.tags.get(tags::INSTANCE);
-                id.into_iter().chain(self.instance).collect()
-            }
+            Key::Instance => by_id_and_name(s.tags.get(tags::INSTANCE), self.instance),
             Key::Recipe => s.tags.get(tags::RECIPE).into_iter().collect(),
             Key::Set => s.tags.get(tags::JOB).into_iter().collect(),
             _ => Vec::new(),
@@ -160,6 +157,11 @@ impl Row for SnapshotRow<'_> {
     fn tags(&self) -> Option<&Tags> {
         Some(&self.row.tags)
     }
+}
+
+/// An instance by its id and by its name.
+fn by_id_and_name<'a>(id: Option<&'a str>, name: Option<&'a str>) -> Vec<&'a str> {
+    id.into_iter().chain(name).collect()
 }
 
 /// What a set does not have itself: the instance's.
@@ -206,8 +208,8 @@ impl Row for SetRow<'_> {
             Key::Id => vec![s.job.as_str()],
             Key::Snapshot => s.members.iter().map(|m| m.as_str()).collect(),
             Key::Instance => {
-                let id = s.instance.iter().map(|i| i.as_str());
-                id.chain(self.instance.name).collect()
+                let id = s.instance.as_ref().map(|i| i.as_str());
+                by_id_and_name(id, self.instance.name)
             }
             Key::Recipe => s.recipe.as_deref().into_iter().collect(),
             _ => of_instance(&self.instance, key),
@@ -250,8 +252,7 @@ impl Row for LooseRow<'_> {
             Key::Instance => {
                 let tagged = s.tags.get(tags::INSTANCE);
                 let there = self.instance.there.map(|i| i.id.as_str());
-                let id = tagged.or(there);
-                id.into_iter().chain(self.instance.name).collect()
+                by_id_and_name(tagged.or(there), self.instance.name)
             }
             Key::Recipe => s.tags.get(tags::RECIPE).into_iter().collect(),
             _ => of_instance(&self.instance, key),
@@ -326,7 +327,9 @@ impl Row for JobRow<'_> {
             Key::Name => vec![&j.spec.instance_name],
             Key::Volume => j.set.iter().map(|m| m.volume.as_str()).collect(),
             Key::Snapshot => j.set.iter().map(|m| m.snapshot.as_str()).collect(),
-            Key::Instance => vec![j.spec.instance.as_str(), &j.spec.instance_name],
+            Key::Instance => {
+                by_id_and_name(Some(j.spec.instance.as_str()), Some(&j.spec.instance_name))
+            }
             Key::Recipe => vec![&j.spec.recipe],
             Key::Mode => vec![&self.mode],
             Key::Run => vec![j.spec.run.as_str()],

@@ -194,7 +194,9 @@ impl Job {
                 positions: self.position_tags(&judged.volume),
                 beside: self
                     .set_plan()
-                    .map(|plan| plan.beside(&judged.volume, self.spec.mode))
+                    .map(|plan| {
+                        plan.beside(&judged.volume, self.spec.mode, &self.spec.mode_words())
+                    })
                     .unwrap_or_default(),
             })
             .collect()

@@ -47,12 +47,20 @@ fn usually_the_call_takes_all_volumes_and_copies_their_tags() {
     let call = plan.call(&Tags::default(), Mode::Coordinated);
     assert!(call.copy_tags && !call.exclude_root && call.exclude_data.is_empty());
     assert!(plan.parameters().is_empty() && plan.notes().is_empty());
-    let beside = plan.beside(&VolumeId::from_api("vol-1"), Mode::Coordinated);
+    let beside = plan.beside(
+        &VolumeId::from_api("vol-1"),
+        Mode::Coordinated,
+        "coordinated: it was asked for",
+    );
     assert_eq!(
         beside.get(tags::VOLUME),
         Some("type=gp3 iops=6000 mibs=400 gib=100 zone=eu-central-1a")
     );
-    assert_eq!(beside.0.len(), 1, "the call brings the others");
+    assert_eq!(
+        beside.get(tags::MODE),
+        Some("coordinated: it was asked for")
+    );
+    assert_eq!(beside.0.len(), 2, "the call brings the others");
 }
 
 /// A volume with more tags than a snapshot has room for is backed up all the same: what is left off is chosen and told.
@@ -89,7 +97,7 @@ fn a_volume_with_too_many_tags_keeps_ours_then_the_listed_ones_then_the_others()
     assert_eq!(call.tags.0.len(), 3);
     assert_eq!(plan.parameters()["leaveOut"], "tags");
     for mode in [Mode::Coordinated, Mode::Autonomous] {
-        let mut all = plan.beside(&full.id, mode);
+        let mut all = plan.beside(&full.id, mode, "why");
         all.0.extend(plan.call(&Tags::default(), mode).tags.0);
         for key in [
             tags::JOB,
@@ -109,6 +117,18 @@ fn a_volume_with_too_many_tags_keeps_ours_then_the_listed_ones_then_the_others()
     assert!(
         said.contains("tags of vol-1 left off") && said.contains("k46"),
         "{said}"
+    );
+}
+
+#[test]
+fn the_tags_of_a_volume_that_could_not_be_read_are_not_copied_unseen() {
+    let plan = plan(&instance(), &HashMap::new(), &SetOptions::default()).unwrap();
+    assert!(!plan.copies_tags);
+    assert_eq!(plan.parameters()["leaveOut"], "tags");
+    let told = plan.notes();
+    assert!(
+        told.iter().any(|n| n.contains("could not be read")),
+        "{told:?}"
     );
 }
 

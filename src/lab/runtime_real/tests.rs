@@ -266,6 +266,7 @@ async fn ssm(lab: &Lab, document: &str, parameters: Value) -> (i64, String, Stri
             region: lab.region().to_owned(),
             access_key: "AKIALAB".to_owned(),
             role: None,
+            assumed: None,
             now: lab.clock().now(),
             request_id: "r".to_owned(),
         };

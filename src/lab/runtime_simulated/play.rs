@@ -173,19 +173,37 @@ impl<'a> Play<'a> {
         let all = self.machine(|machine| machine.mounts.clone());
         let mut covered = Vec::new();
         let mut refusal = None;
+        let mut notes = Vec::new();
         for mounted in all.iter().filter(|mounted| mounted.mount.starts_with('/')) {
             let asked = wanted
                 .as_ref()
-                .is_none_or(|wanted| wanted.contains(&mounted.mount.as_str()));
-            let reason = mounted
-                .objection(root)
-                .or((!asked).then_some("not asked for"));
+                .map(|wanted| wanted.contains(&mounted.mount.as_str()));
+            let spoilt = all.iter().find(|other| {
+                let beside = |wanted: &Vec<&str>| wanted.contains(&other.mount.as_str());
+                other.volume == mounted.volume
+                    && other.reason(root, wanted.as_ref().map(beside)).is_some()
+            });
+            let in_vain = spoilt.map(|other| {
+                let other = &other.mount;
+                format!("freezing it earns nothing: {other} on its volume is not frozen")
+            });
+            let reason = mounted.reason(root, asked);
+            let warning = match (mounted.written_by_all(), &in_vain) {
+                (Some(place), _) if asked == Some(true) => Some(format!(
+                    "{}: the system writes to {place} on it, and stands still with it",
+                    mounted.mount
+                )),
+                (_, Some(text)) if reason.is_none() => Some(format!("{}: {text}", mounted.mount)),
+                _ => None,
+            };
+            let reason = reason.or(in_vain.filter(|_| wanted.is_none() && !root));
+            notes.extend(warning.filter(|_| reason.is_none()));
             let mut event = json!({"mount": mounted.mount, "fs": mounted.fs, "dev": mounted.device, "volumes": [mounted.volume], "covered": reason.is_none()});
             match reason {
                 None => covered.push(mounted.clone()),
                 Some(reason) => {
                     event["reason"] = json!(reason);
-                    if wanted.is_some() && asked {
+                    if asked == Some(true) {
                         refusal = Some((
                             if mounted.mount == "/" {
                                 "root-mount"
@@ -200,6 +218,9 @@ impl<'a> Play<'a> {
             }
             self.emit("mount", event);
         }
+        for text in notes {
+            self.emit("note", json!({"text": text}));
+        }
         let unknown = wanted
             .iter()
             .flatten()
@@ -209,12 +230,12 @@ impl<'a> Play<'a> {
             None => match unknown {
                 Some(path) => Some((
                     "not-a-mount",
-                    "it is not a mount point of a block device",
+                    "it is not a mount point of a block device".to_owned(),
                     Some((*path).to_owned()),
                 )),
                 None if covered.is_empty() => Some((
                     "no-mounts",
-                    "no mounted filesystem here can be frozen",
+                    "no mounted filesystem on an EBS volume can be frozen here".to_owned(),
                     None,
                 )),
                 None => None,

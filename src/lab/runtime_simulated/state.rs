@@ -21,6 +21,8 @@ pub(super) struct Mounted {
 const AGENT: &str = "it carries the agent's or this script's own files";
 /// Why `/` stays as it is.
 const SYSTEM: &str = "it carries the running system";
+/// What everything on a machine writes to; frozen only where it is named, and with `/`.
+const WRITTEN: [&str; 4] = ["/var/log/audit", "/var/log", "/tmp", "/var/tmp"];
 
 impl Mounted {
     /// Why this mount is not frozen, if it is not. With `root` also `/` and the agent's filesystem are.
@@ -30,9 +32,28 @@ impl Mounted {
         })
     }
 
-    /// The command's own files lie on it.
+    /// The command's own files lie on it, or what the whole machine writes to.
     pub(super) fn carries_the_agent(&self) -> bool {
-        self.mount == "/" || self.plain_objection() == Some(AGENT)
+        self.mount == "/"
+            || self.plain_objection() == Some(AGENT)
+            || self.written_by_all().is_some()
+    }
+
+    /// Why it is not frozen, whatever else lies on its volume; `asked` is missing where all are meant.
+    pub(super) fn reason(&self, root: bool, asked: Option<bool>) -> Option<String> {
+        let system = self
+            .written_by_all()
+            .filter(|_| !root && asked != Some(true));
+        let system = system.map(|place| {
+            format!("the system writes to {place} on it; it freezes only where it is named")
+        });
+        let other = (asked == Some(false)).then(|| "not asked for".to_owned());
+        self.objection(root).map(str::to_owned).or(system).or(other)
+    }
+
+    /// The place on it that the whole machine writes to.
+    pub(super) fn written_by_all(&self) -> Option<&'static str> {
+        WRITTEN.into_iter().find(|place| self.mount == *place)
     }
 
     fn plain_objection(&self) -> Option<&'static str> {

@@ -135,6 +135,40 @@ async fn the_root_is_frozen_last_and_thawed_first_and_only_when_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_whole_machine_writes_to_freezes_only_by_name_or_with_the_root() {
+    let world = WORLD.replacen("mount = \"/data\"", "mount = \"/var/log/audit\"", 1);
+    let covered = |events: &[Value]| -> Vec<String> {
+        let of = events
+            .iter()
+            .filter(|e| e["t"] == "mount" && e["covered"] == true);
+        of.map(|e| e["mount"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let (_lab, runtime) = lab(&world).await;
+    let mut dry = with_document("linux-filesystem", "dry-run");
+    let (exit, events) = play(&runtime, dry.clone()).await;
+    assert_eq!(exit, 206);
+    assert!(
+        events.iter().any(|e| e["code"] == "no-mounts"),
+        "{events:?}"
+    );
+    assert!(
+        events.iter().any(|e| e["reason"]
+            == "the system writes to /var/log/audit on it; it freezes only where it is named"),
+        "{events:?}"
+    );
+    let named = vec!["/var/log/audit".to_owned()];
+    dry.parameters.insert("mounts".into(), named.clone());
+    let (exit, events) = play(&runtime, dry).await;
+    assert_eq!((exit, covered(&events)), (0, named));
+    let warned =
+        "/var/log/audit: the system writes to /var/log/audit on it, and stands still with it";
+    assert!(events.iter().any(|e| e["text"] == warned), "{events:?}");
+    let (exit, events) = play(&runtime, invocation("dry-run", &[("freezeRoot", "yes")])).await;
+    assert_eq!((exit, covered(&events).len()), (0, 2), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_allowed_is_refused_before_anything_is_frozen() {
     for (role, in_dry_run, exit) in [
         ("bare", "snapshot-refused", 201),

@@ -72,15 +72,22 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
             .judged
             .iter()
             .any(|j| j.snapshot == snapshot.id && j.covered);
-        let beside = view
+        let mut beside = view
             .set_plan
             .as_ref()
-            .map(|plan| plan.beside(&snapshot.volume, view.spec.mode))
+            .map(|plan| plan.beside(&snapshot.volume, view.spec.mode, &view.spec.mode_words()))
             .unwrap_or_default();
-        let known = |key: &str| snapshot.tags.get(key).is_some();
-        let more = beside.iter().filter(|(key, _)| !known(key)).count();
-        // Beside the three that come with a label.
-        let room = tags::MAX_TAGS.saturating_sub(snapshot.tags.copyable().count() + more + 3);
+        let room = |beside: &tags::Tags| {
+            let known = |key: &str| snapshot.tags.get(key).is_some();
+            let more = beside.iter().filter(|(key, _)| !known(key)).count();
+            // Beside the three that come with a label.
+            tags::MAX_TAGS.checked_sub(snapshot.tags.copyable().count() + more + 3)
+        };
+        if room(&beside).is_none() {
+            // A plan of an earlier version left no room for it.
+            beside.0.remove(tags::MODE);
+        }
+        let room = room(&beside).unwrap_or_default();
         owed.push(Label {
             snapshot: snapshot.id.clone(),
             volume: snapshot.volume.clone(),

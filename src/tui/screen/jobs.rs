@@ -17,7 +17,7 @@ use ratatui::text::{Line, Span};
 
 use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
-use crate::domain::filter::{OfInstance, RowKind};
+use crate::domain::filter::{Filter, OfInstance, RowKind};
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::naming;
@@ -96,16 +96,15 @@ impl Jobs {
     fn arrange(&mut self, cx: &Cx<'_>) {
         let current = self.rows.get(self.cursor).cloned();
         let live: HashSet<&RunId> = cx.world.running().map(|job| &job.spec.run).collect();
-        let mut jobs: Vec<&JobView> = cx
-            .world
-            .jobs()
-            .iter()
-            .filter(|job| {
-                let state = job.listed_state(false);
-                let of = OfInstance::of(cx.world.instance(&job.spec.instance));
-                self.filter.filter().matches_job(job, &state, of)
-            })
-            .collect();
+        let matches = |job: &JobView, filter: &Filter| {
+            let state = job.listed_state(false);
+            let of = OfInstance::of(cx.world.instance(&job.spec.instance));
+            filter.matches_job(job, &state, of)
+        };
+        let all = cx.world.jobs();
+        let any = |filter: &Filter| all.iter().any(|job| matches(job, filter));
+        let filter = self.filter.filter(any);
+        let mut jobs: Vec<&JobView> = all.iter().filter(|job| matches(job, filter)).collect();
         jobs.sort_by_cached_key(|job| {
             let rank = rank(job, live.contains(&job.spec.run), cx.now);
             // What is over is shown newest first; what goes on keeps its place.
@@ -305,7 +304,7 @@ impl Screen for Jobs {
 
     fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
         if self.filter.typing() {
-            return FilterLine::takes(action);
+            return self.filter.handles(action);
         }
         let job = self.chosen(cx);
         match action {
@@ -316,7 +315,7 @@ impl Screen for Jobs {
             | Action::PageDown
             | Action::PageUp => self.open.is_some() || !self.rows.is_empty(),
             Action::Open | Action::Describe => self.open.is_none() && job.is_some(),
-            Action::Back | Action::Leave => self.open.is_some() || self.filter.is_active(),
+            Action::Back | Action::Leave => self.open.is_some() || self.filter.handles(action),
             Action::Filter => self.open.is_none(),
             Action::CopyId | Action::Metrics => job.is_some(),
             Action::CancelJob => job.is_some_and(|job| can_be_stopped(job, cx)),
@@ -331,8 +330,8 @@ impl Screen for Jobs {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
-        if self.filter.typing() {
-            self.filter.act(action);
+        if self.open.is_none() && self.filter.act(action) {
+            self.watching &= action != Action::Filter;
             self.arrange(cx);
             return Reaction::done();
         }
@@ -346,15 +345,7 @@ impl Screen for Jobs {
         }
         match action {
             Action::Back | Action::Leave => {
-                if self.open.take().is_none() {
-                    self.filter.clear();
-                    self.arrange(cx);
-                }
-                return Reaction::done();
-            }
-            Action::Filter => {
-                self.watching = false;
-                self.filter.begin();
+                self.open = None;
                 return Reaction::done();
             }
             Action::CancelAll => {

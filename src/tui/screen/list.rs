@@ -82,7 +82,9 @@ impl List {
         keep: impl Fn(&T, &Filter) -> bool,
         compare: impl Fn(&T, &T, usize) -> Ordering,
     ) {
-        let filter = self.filter.filter();
+        let filter = self
+            .filter
+            .filter(|filter| rows.iter().any(|row| keep(row, filter)));
         let mut order: Vec<usize> = (0..rows.len())
             .filter(|i| rows.get(*i).is_some_and(|row| keep(row, filter)))
             .collect();
@@ -140,7 +142,7 @@ impl List {
     /// Whether [`List::act`] has a use for the action now.
     pub fn handles(&self, action: Action) -> bool {
         if self.filter.typing() {
-            return FilterLine::takes(action) || matches!(action, Action::Down | Action::Up);
+            return self.filter.handles(action) || matches!(action, Action::Down | Action::Up);
         }
         match action {
             Action::Filter | Action::Sort | Action::Back => true,
@@ -155,16 +157,10 @@ impl List {
             return Listed::No;
         }
         match action {
-            Action::Filter => self.filter.begin(),
-            _ if self.filter.typing() && FilterLine::takes(action) => {
-                self.filter.act(action);
-                return Listed::Rebuild;
+            Action::Back if self.table.in_range_mode() && !self.filter.typing() => {
+                self.table.drop_range();
             }
-            Action::Back if self.table.in_range_mode() => self.table.drop_range(),
-            Action::Back if self.filter.is_active() => {
-                self.filter.clear();
-                return Listed::Rebuild;
-            }
+            _ if self.filter.act(action) => return Listed::Rebuild,
             Action::Back => return Listed::Back,
             Action::Sort => {
                 self.table.cycle_sort(self.columns.len());

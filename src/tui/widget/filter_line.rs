@@ -30,6 +30,8 @@ pub struct FilterLine {
     before: String,
     /// The last expression that could be read; it stays while a new one is half typed.
     filter: Filter,
+    /// The same without its last word, where that may become a key: `level` on its way to `level=crash`.
+    half: Option<Filter>,
     error: Option<Problem>,
 }
 
@@ -42,6 +44,7 @@ impl FilterLine {
             typing: false,
             before: String::new(),
             filter: Filter::default(),
+            half: None,
             error: None,
         }
     }
@@ -56,13 +59,15 @@ impl FilterLine {
         self.typing || !self.input.value().is_empty()
     }
 
-    /// The expression that holds.
-    pub fn filter(&self) -> &Filter {
-        &self.filter
+    /// The expression that holds; `any` says whether any row passes it. A key that is half typed empties no list.
+    pub fn filter(&self, any: impl FnOnce(&Filter) -> bool) -> &Filter {
+        match &self.half {
+            Some(half) if self.typing && !any(&self.filter) => half,
+            _ => &self.filter,
+        }
     }
 
-    /// Gives the line the keys.
-    pub fn begin(&mut self) {
+    fn begin(&mut self) {
         self.typing = true;
         self.before = self.input.value().to_owned();
     }
@@ -73,22 +78,35 @@ impl FilterLine {
         self.set(String::new());
     }
 
-    /// The actions that mean something while typing: keep it, give it up.
-    pub fn takes(action: Action) -> bool {
-        matches!(action, Action::Open | Action::Back)
+    /// Whether [`FilterLine::act`] has a use for the action now. While the line has the keys, nothing else of the
+    /// screen should.
+    pub fn handles(&self, action: Action) -> bool {
+        match action {
+            _ if self.typing => matches!(action, Action::Open | Action::Back),
+            Action::Filter => true,
+            Action::Back | Action::Leave => self.is_active(),
+            _ => false,
+        }
     }
 
-    /// `Open` keeps what was typed, `Back` brings again what was there before.
-    pub fn act(&mut self, action: Action) {
+    /// Carries out what it handles: `Filter` gives it the keys, `Open` keeps what was typed, `Back` brings again what
+    /// was there before, and clears a line that has not the keys. Says whether the action was the line's; then the
+    /// rows must be worked out again.
+    pub fn act(&mut self, action: Action) -> bool {
+        if !self.handles(action) {
+            return false;
+        }
         match action {
+            Action::Filter => self.begin(),
             Action::Open => self.typing = false,
-            Action::Back => {
+            _ if self.typing => {
                 self.typing = false;
                 let before = std::mem::take(&mut self.before);
                 self.set(before);
             }
-            _ => {}
+            _ => self.clear(),
         }
+        true
     }
 
     /// A key.
@@ -124,10 +142,22 @@ impl FilterLine {
         match Filter::parse(self.input.value(), self.kind) {
             Ok(filter) => {
                 self.filter = filter;
+                self.half = self.without_half_a_key();
                 self.error = None;
             }
             Err(problem) => self.error = Some(problem),
         }
+    }
+
+    fn without_half_a_key(&self) -> Option<Filter> {
+        let typed = self.input.value();
+        let at = typed.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+        let (others, last) = typed.split_at_checked(at)?;
+        let begins = |key: &str| !last.is_empty() && key.starts_with(last);
+        let keys = self.kind.keys().iter().map(ToString::to_string);
+        let half = keys.chain(["tag:".to_owned()]).any(|key| begins(&key));
+        half.then(|| Filter::parse(others, self.kind).ok())
+            .flatten()
     }
 
     fn errors(&self, cells: usize) -> Vec<String> {
@@ -235,18 +265,48 @@ mod tests {
     #[test]
     fn back_brings_again_what_was_there_and_a_half_typed_term_keeps_the_last() {
         let mut line = FilterLine::new(RowKind::Jobs);
-        line.begin();
+        let held_by = |line: &FilterLine| line.filter(|_| true).clone();
+        assert!(line.act(Action::Filter) && line.typing());
         line.paste("failed");
-        line.act(Action::Open);
-        let held = line.filter().clone();
+        assert!(line.act(Action::Open) && !line.typing());
+        let held = held_by(&line);
         assert!(!held.is_empty());
-        line.begin();
+        line.act(Action::Filter);
         line.paste(" bogus=");
-        assert!(line.errors(80).len() == 1 || !line.errors(80).is_empty());
-        assert_eq!(line.filter(), &held);
+        let said = line.errors(80).join(" ");
+        assert!(said.contains("bogus") && said.contains("known: "), "{said}");
+        assert_eq!(held_by(&line), held);
+        assert!(line.act(Action::Back));
+        assert_eq!((held_by(&line), line.input.value()), (held, "failed"));
+        assert!(line.act(Action::Leave), "it lets every row through again");
+        assert!(held_by(&line).is_empty() && !line.is_active());
+        assert!(!line.act(Action::Back), "nothing is left to undo");
+    }
+
+    #[test]
+    fn a_key_that_is_half_typed_empties_no_list() {
+        let mut line = FilterLine::new(RowKind::Instances);
+        line.act(Action::Filter);
+        let half = |line: &FilterLine| line.filter(|_| false).clone();
+        line.paste("web");
+        let web = half(&line);
+        for typed in [" l", "eve", "l"] {
+            line.paste(typed);
+            assert_eq!(half(&line), web, "{}", line.input.value());
+            assert_ne!(line.filter(|_| true), &web, "what some rows have narrows");
+        }
+        line.paste("=crash");
+        assert_ne!(half(&line), web);
         line.act(Action::Back);
-        assert_eq!((line.filter(), line.input.value()), (&held, "failed"));
-        line.clear();
-        assert!(line.filter().is_empty() && !line.is_active());
+        for (typed, narrows) in [("tag", false), ("tag:", false), ("nothing-like-it", true)] {
+            line.act(Action::Filter);
+            line.paste(typed);
+            assert_eq!(!half(&line).is_empty(), narrows, "{typed}");
+            line.act(Action::Back);
+        }
+        line.act(Action::Filter);
+        line.paste("level");
+        line.act(Action::Open);
+        assert!(!half(&line).is_empty(), "what is no longer typed is a word");
     }
 }

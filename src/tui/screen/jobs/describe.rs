@@ -43,6 +43,15 @@ fn driver(job: &JobView, cx: &Cx<'_>) -> Option<String> {
             "The process that drove it is gone, and this console may write nothing: `freezeframe jobs resume` thaws and \
              settles it."
         }
+        Driver::Nobody if job.nothing_found_at().is_some() => {
+            let ago = job
+                .nothing_found_at()
+                .map_or(0, |at| (cx.now - at).num_seconds().max(0));
+            return Some(format!(
+                "The process that drove it is gone. This console sent its thaw {ago} s ago and found nothing frozen; it does so \
+                 again until the command that freezes can no longer begin."
+            ));
+        }
         Driver::Nobody => {
             "The process that drove it is gone. This console takes it up by itself; x does it at once."
         }
@@ -77,6 +86,9 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
     if lane::may_be_frozen(job) {
         let words = job.held().words(now);
         out.push(Entry::Pair("frozen".into(), words, Role::Warn));
+    }
+    if let Some(delayed) = job.delayed_thaw() {
+        out.push(Entry::Pair("thaw".into(), delayed.words(now), Role::Warn));
     }
     if let Some(ms) = lane::frozen_ms(job, now) {
         let budget = u64::from(job.spec.budget_s) * 1000;

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::config::theme::Role;
-use crate::domain::filter::RowKind;
+use crate::domain::filter::{Filter, RowKind};
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::Instance;
 use crate::tui::action::Action;
@@ -65,12 +65,14 @@ impl Picker {
     }
 
     fn rows<'a>(&self, cx: &Cx<'a>) -> Vec<&'a Instance> {
-        let filter = self.filter.filter();
-        cx.world
-            .instances()
-            .iter()
-            .filter(|i| filter.matches_instance(i, cx.world.proven_level(&i.id)))
-            .collect()
+        let matches = |i: &Instance, filter: &Filter| {
+            filter.matches_instance(i, cx.world.proven_level(&i.id))
+        };
+        let all = cx.world.instances();
+        let filter = self
+            .filter
+            .filter(|filter| all.iter().any(|i| matches(i, filter)));
+        all.iter().filter(|i| matches(i, filter)).collect()
     }
 
     /// Works the rows out again.
@@ -85,31 +87,19 @@ impl Picker {
 
     /// Whether [`Picker::act`] has a use for the action.
     pub fn handles(&self, action: Action) -> bool {
-        if self.filter.typing() {
-            return FilterLine::takes(action);
+        if self.filter.typing() || self.filter.handles(action) {
+            return self.filter.handles(action);
         }
-        match action {
-            Action::Filter => true,
-            Action::Back | Action::Leave => self.filter.is_active(),
-            _ => TableState::handles(action, false),
-        }
+        TableState::handles(action, false)
     }
 
     /// Moves and narrows.
     pub fn act(&mut self, action: Action, cx: &Cx<'_>) {
-        if self.filter.typing() {
-            self.filter.act(action);
+        if self.filter.act(action) {
             return self.arrange(cx);
         }
-        match action {
-            Action::Filter => self.filter.begin(),
-            Action::Back | Action::Leave => {
-                self.filter.clear();
-                self.arrange(cx);
-            }
-            _ => {
-                self.table.act(action);
-            }
+        if !self.filter.typing() {
+            self.table.act(action);
         }
     }
 

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use crate::config::theme::Role;
-use crate::domain::filter::{OfInstance, RowKind};
+use crate::domain::filter::{Filter, OfInstance, RowKind};
 use crate::domain::ids::{InstanceId, JobId};
 use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
@@ -62,17 +62,16 @@ impl Choose {
 
     /// Works the rows out again.
     pub fn arrange(&mut self, cx: &Cx<'_>) {
-        self.rows = cx
-            .world
-            .sets
-            .iter()
-            .filter(|set| self.instance.is_none() || set.instance == self.instance)
-            .filter(|set| {
-                let of = set.instance.as_ref().and_then(|id| cx.world.instance(id));
-                self.filter.filter().matches_set(set, OfInstance::of(of))
-            })
-            .map(|set| set.job.clone())
-            .collect();
+        let matches = |set: &SnapshotSet, filter: &Filter| {
+            let of = set.instance.as_ref().and_then(|id| cx.world.instance(id));
+            filter.matches_set(set, OfInstance::of(of))
+        };
+        let here = |set: &&SnapshotSet| self.instance.is_none() || set.instance == self.instance;
+        let all: Vec<&SnapshotSet> = cx.world.sets.iter().filter(here).collect();
+        let any = |filter: &Filter| all.iter().any(|set| matches(set, filter));
+        let filter = self.filter.filter(any);
+        let kept = all.iter().filter(|set| matches(set, filter));
+        self.rows = kept.map(|set| set.job.clone()).collect();
         self.table
             .set_rows(self.rows.iter().map(ToString::to_string).collect());
     }
@@ -99,32 +98,20 @@ impl Choose {
 
     /// Whether [`Choose::act`] has a use for the action.
     pub fn handles(&self, action: Action) -> bool {
-        if self.filter.typing() {
-            return FilterLine::takes(action);
+        if self.filter.typing() || self.filter.handles(action) {
+            return self.filter.handles(action);
         }
-        match action {
-            Action::Filter => true,
-            // Without a filter they go back to where one came from: the list never widens by them.
-            Action::Back | Action::Leave => self.filter.is_active(),
-            _ => !self.rows.is_empty() && TableState::handles(action, false),
-        }
+        // Without a filter `Back` and `Leave` go to where one came from: the list never widens by them.
+        !self.rows.is_empty() && TableState::handles(action, false)
     }
 
     /// Moves, filters, widens.
     pub fn act(&mut self, action: Action, cx: &Cx<'_>) {
-        if self.filter.typing() {
-            self.filter.act(action);
+        if self.filter.act(action) {
             return self.arrange(cx);
         }
-        match action {
-            Action::Filter => self.filter.begin(),
-            Action::Back | Action::Leave => {
-                self.filter.clear();
-                self.arrange(cx);
-            }
-            _ => {
-                self.table.act(action);
-            }
+        if !self.filter.typing() {
+            self.table.act(action);
         }
     }
 
