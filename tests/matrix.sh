@@ -17,8 +17,8 @@ sid-uutils sid-uutils dash always
 bash-4.4 bash-4.4 bash slow'
 
 # What a row runs without FF_SLOW: each recipe's whole way, the failsafe, the root, the mapping, the refusals of the servers that only a row has.
-fast='fs_dry_run_* fs_happy_path fs_failsafe_fires_* map_* mount_and_* needs_*_temporary_* mysql_happy_path mysql_dry_run_* mysql_what_* mysql_failsafe_*
-    mysql_killed_* mysql_grants_* mysqld_* postgresql_happy_path postgresql_failsafe_* redis_*_append_only_* autonomous_happy_path root_freezes_*'
+fast='fs_dry_run_* fs_happy_path fs_failsafe_fires_* fs_second_* map_* mount_and_* needs_*_temporary_* needs_tools_* mysql_happy_path mysql_dry_run_* mysql_failsafe_*
+    mysql_killed_* mysql_grants_* mysqld_* postgresql_happy_path postgresql_failsafe_* redis_append_only_* auto_happy_path root_freezes_*'
 # What does not depend on a distribution, and what runs servers of its own
 never='documents_* shrinking_* parameters_* scripts_* instance_role_* version_*'
 

@@ -293,6 +293,7 @@ test_mysql_grants_of_the_recipe() {
 }
 # as_backup: the whole way; HOW it was locked, which POSITIONS were told, what was noted
 as_backup() {
+    outer
     run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/backup.cnf" && expect 0 || return 1
     HOW=$(events '.[] | select(.t=="locked") | .how')
     POSITIONS=$(events '[.[] | select(.t=="position") | .name] | join(" ")')

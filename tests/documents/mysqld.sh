@@ -173,6 +173,7 @@ mysqld_grants() {
     [ "$HOW" = ftwrl ] || fail "FLUSH_TABLES: $HOW"
 }
 mysqld_as() { # WHO
+    outer
     run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/$1.cnf" && expect 0 || return 1
     HOW=$(events '.[] | select(.t=="locked") | .how')
     POSITIONS=$(events '[.[] | select(.t=="position") | .name] | join(" ")')
