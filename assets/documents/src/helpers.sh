@@ -134,10 +134,17 @@ disarm() {
     if ! has fired && ! alive guard.up; then emit disarmed fired:false; fi
 }
 
-# wind_down OUTCOME
+# wind_down OUTCOME; late: who holds the lock has yet to answer
 wind_down() {
     WD_OUTCOME=$1
     if thaw_ours; then
+        if [ "$1" = late ]; then
+            WD_OUTCOME=released
+            recipe_alive 5000 || {
+                error lock-lost "$STOP_TEXT"
+                WD_OUTCOME=failed
+            }
+        fi
         recipe_unlock
         if autonomous; then say_snapshots; fi
         if ! has fired; then disarm; fi
@@ -198,7 +205,8 @@ holder() {
     fi
     may_go_on || give_up
     emit release
-    if recipe_alive; then wind_down released; fi
+    recipe_alive
+    case $? in 0) wind_down released ;; 2) wind_down late ;; esac
     error lock-lost "$STOP_TEXT"
     wind_down failed
 }
