@@ -24,6 +24,7 @@ fi
 . "$HERE/documents/filesystem.sh"
 . "$HERE/documents/stalls.sh"
 . "$HERE/documents/mysql.sh"
+. "$HERE/documents/mysqld.sh"
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/redis.sh"
 . "$HERE/documents/mongodb.sh"

@@ -13,8 +13,10 @@ little_system() { # at $W/sys, volume vol-…b1
         done
     done
     for tool in bin sbin lib; do [ -e "$W/sys/$tool" ] || ln -s "usr/$tool" "$W/sys/$tool"; done
-    # Of a kind that cannot freeze, where it can be made; what counts is that it is read-only.
-    truncate -s 40M "$W/efi.img" && { mkfs.vfat "$W/efi.img" >/dev/null 2>&1 || mkfs.ext4 -q "$W/efi.img"; } && mount -o ro,loop "$W/efi.img" "$W/sys/boot/efi" || return 1
+    # Of a kind that cannot freeze, where it can be made and mounted; what counts is that it is read-only.
+    truncate -s 40M "$W/efi.img" || return 1
+    { mkfs.vfat "$W/efi.img" && mount -o ro,loop "$W/efi.img" "$W/sys/boot/efi"; } >/dev/null 2>&1 ||
+        { mkfs.ext4 -q "$W/efi.img" && mount -o ro,loop "$W/efi.img" "$W/sys/boot/efi"; } || return 1
     mount --bind /proc "$W/sys/proc" && mount --bind /sys "$W/sys/sys" && mount --rbind /dev "$W/sys/dev" && mount -t tmpfs tmpfs "$W/sys/run" &&
         mount "$LOOP_data" "$W/sys/data"
 }
