@@ -26,6 +26,7 @@ fi
 . "$HERE/documents/mysql.sh"
 . "$HERE/documents/galera.sh"
 . "$HERE/documents/mysql_server.sh"
+. "$HERE/documents/mysqld.sh"
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/redis.sh"
 . "$HERE/documents/mongodb.sh"
@@ -40,6 +41,9 @@ fi
 . "$HERE/documents/full.sh"
 . "$HERE/documents/forks.sh"
 . "$HERE/documents/auto.sh"
+. "$HERE/documents/syncs.sh"
+. "$HERE/documents/boot.sh"
+. "$HERE/documents/many.sh"
 set_up
 trap tear_down EXIT
 run_tests

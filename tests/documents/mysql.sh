@@ -263,8 +263,15 @@ late_log() {
     [ "$(copy_says "SELECT COUNT(*) FROM t.acked WHERE n=$acked")" = 0 ] || { fail 'the control has what was never written: it proves nothing'; return 1; }
     # A log that does not come is a lock that does not come.
     for how in ftwrl backup-stage; do
-        sql 'INSERT INTO t.acked VALUES ()'
+        acked=$(sql 'INSERT INTO t.acked VALUES (); SELECT LAST_INSERT_ID()')
         run $DB pre-script "executionId=$JOB3" "socket=$SOCK" lockMethod=$how lockWaitSeconds=1 lockRetries=1
+        if [ "$RC" = 0 ]; then
+            # MariaDB 11.8 writes it when it is asked to: then it is there.
+            copy_of_the_disks || { fail 'no copy'; return 1; }
+            run $DB post-script "executionId=$JOB3" "socket=$SOCK" && expect 0 || return 1
+            [ "$(copy_says "SELECT COUNT(*) FROM t.acked WHERE n=$acked")" = 1 ] || { fail "$how: locked without the log"; return 1; }
+            continue
+        fi
         expect 201 lock-timeout || return 1
         [ "$(events '.[] | select(.t=="lock-timeout") | .tries')" = 2 ] || { fail tries; return 1; }
         [ "$(events '[.[] | select(.t=="locked" or .t=="frozen" or .t=="position")] | length')" = 0 ] && thawed "$W/data" || { fail 'went on without the log'; return 1; }
@@ -286,6 +293,7 @@ test_mysql_grants_of_the_recipe() {
 }
 # as_backup: the whole way; HOW it was locked, which POSITIONS were told, what was noted
 as_backup() {
+    outer
     run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/backup.cnf" && expect 0 || return 1
     HOW=$(events '.[] | select(.t=="locked") | .how')
     POSITIONS=$(events '[.[] | select(.t=="position") | .name] | join(" ")')

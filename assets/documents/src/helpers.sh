@@ -111,12 +111,26 @@ may_go_on() {
 }
 
 # All at once: what the last of these leaves dirty is what the freeze has to write while others wait.
+# Before coreutils 8.24 `sync` knows only all filesystems of the machine, a dead NFS server's among them: that is done once, before anything is held,
+# and waited for 10 s. Whatever hangs then hangs alone.
 sync_mounts() {
     N=1
     SYNCS=''
+    if ! sync -f "$S" 2>/dev/null; then
+        if [ $ROLE = foreground ]; then
+            sync </dev/null >/dev/null 2>&1 7>&- &
+            now
+            SM_LIMIT=$((NOW + 10000))
+            while process $! && [ "$NOW" -lt "$SM_LIMIT" ]; do
+                nap
+                now
+            done
+        fi
+        return
+    fi
     while [ "$N" -le "$COUNT" ]; do
         alive "pin.$N"
-        (close_gates; sync -f "/proc/$AL_PID/fd/3" 2>/dev/null || sync) &
+        (close_gates; exec sync -f "/proc/$AL_PID/fd/3" 2>/dev/null) &
         SYNCS="$SYNCS $!"
         N=$((N + 1))
     done

@@ -256,7 +256,7 @@ say_path() {
     place_of "$SP"
     TOLD="${TOLD:-} $SB_DEVICE "
     # A mount of no block device was not told: by its name it would look covered where the mount above it is.
-    case "$COVERED_DEVICES,$SEEN" in *" $SB_DEVICE "* | *",$SB_MOUNT,"*) ;; *) emit mount "mount=${SB_MOUNT:-/}" fs=other dev=none 'volumes:[]' covered:false 'reason=it is on no block device' ;; esac
+    case "$COVERED_DEVICES$MENTIONED" in *" $SB_DEVICE "* | *",$SB_MOUNT,"*) ;; *) emit mount "mount=${SB_MOUNT:-/}" fs=other dev=none 'volumes:[]' covered:false 'reason=it is not frozen' ;; esac
     emit path "what=$1" "path=$PLACE"
 }
 
