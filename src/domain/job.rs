@@ -399,6 +399,19 @@ impl JobView {
         }
     }
 
+    /// Times that lie after `now` were written by a clock that was ahead. They become now, which is later than they were:
+    /// what is counted from them comes late, but within its time of the clock that counts.
+    pub fn bound_times(&mut self, now: DateTime<Utc>) {
+        for phase in &mut self.phases {
+            phase.started = phase.started.min(now);
+            phase.ended = phase.ended.map(|at| at.min(now));
+        }
+        self.frozen_since = self.frozen_since.map(|at| at.min(now));
+        if let Freezing::Open(freeze) = &mut self.freezing {
+            freeze.sent = freeze.sent.min(now);
+        }
+    }
+
     /// It is proven that nothing of it is frozen any more.
     pub fn thawed(&mut self) {
         self.thaw_uncertain = false;

@@ -108,12 +108,15 @@ async fn take_up(
     let (me, nobody) = (owner_of_this_process(), owner_of_no_process());
     let mut taken = Vec::new();
     let mut refused = None;
-    for (view, owner) in ops.journal.open_jobs(ops.scope())? {
+    for (mut view, owner) in ops.journal.open_jobs(ops.scope())? {
         if !whom.means(&view, &owner, ops.clock.now()) {
             continue;
         }
         match ops.journal.claim_job(&view.spec.job, &owner, &me) {
-            Ok(true) => taken.push(view),
+            Ok(true) => {
+                view.bound_times(ops.clock.now());
+                taken.push(view);
+            }
             Ok(false) => {}
             // The others are ours already: nobody else would thaw them while this process lives.
             Err(problem) => {
@@ -550,11 +553,17 @@ fn never_arrived(ops: &Ops, view: &JobView) -> bool {
     let Ok(calls) = ops.journal.calls(view.spec.job.as_str()) else {
         return false;
     };
-    let limit = ops.clock.now() - TimeDelta::seconds(UNDER_WAY_S);
-    calls
-        .iter()
-        .filter(|call| freezes(call))
-        .all(|call| DateTime::parse_from_rfc3339(&call.intended).is_ok_and(|at| at <= limit))
+    let now = ops.clock.now();
+    let limit = now - TimeDelta::seconds(UNDER_WAY_S);
+    let quiescing = view.phases.iter().rfind(|p| p.phase == Phase::Quiescing);
+    calls.iter().filter(|call| freezes(call)).all(|call| {
+        let intended = DateTime::parse_from_rfc3339(&call.intended);
+        intended.is_ok_and(|at| match at > now {
+            // A clock that was ahead wrote it; the phase's time was bound when the job was taken up.
+            true => quiescing.is_some_and(|phase| phase.started <= limit),
+            false => at <= limit,
+        })
+    })
 }
 
 /// A call that could make the instance freeze something.

@@ -428,7 +428,9 @@ impl Job {
         // It froze and thawed, and told so: no later `post-script` can tell more.
         let told = self.told_that_nothing_is_held();
         let ran = |told: &Told| told.trace.is_armed();
-        if told && self.pre_told.as_ref().is_some_and(ran) {
+        // What freezes was certainly never sent: there is nothing to thaw, whether the thaw was answered or not.
+        let never = self.pre == Pre::Clean && !self.found_frozen;
+        if never || (told && self.pre_told.as_ref().is_some_and(ran)) {
             self.frozen_since = None;
             self.thaw_over(now, todo);
         } else if self.posts <= POSTS && wait > chrono::TimeDelta::zero() {
