@@ -93,11 +93,11 @@ impl RowKind {
 }
 
 impl Key {
-    /// The only words that a value can be, where AWS cannot add to them.
-    pub(super) fn words(self) -> Option<&'static [&'static str]> {
-        Some(match self {
-            Self::Level => &["application", "filesystem", "crash", "pending", "never"],
-            Self::Verdict => &[
+    /// The only words that a value can be in rows of that kind: those of the lists, and those of AWS's own models.
+    pub(super) fn words(self, kind: RowKind) -> Option<&'static [&'static str]> {
+        Some(match (self, kind) {
+            (Self::Level, _) => &["application", "filesystem", "crash", "pending", "never"],
+            (Self::Verdict, _) => &[
                 "application",
                 "filesystem",
                 "crash",
@@ -105,7 +105,57 @@ impl Key {
                 "failed",
                 "cancelled",
             ],
-            Self::Mode => &["coordinated", "autonomous", "auto"],
+            (Self::Mode, _) => &["coordinated", "autonomous"],
+            (Self::Agent, _) => &["online", "lost", "absent", "unknown"],
+            (Self::Platform, _) => &["linux", "windows"],
+            (Self::Tier, _) => &["standard", "archive"],
+            (Self::State, RowKind::Instances) => &[
+                "running",
+                "stopped",
+                "pending",
+                "stopping",
+                "shutting-down",
+                "terminated",
+            ],
+            (Self::State, RowKind::Volumes) => &[
+                "in-use",
+                "available",
+                "creating",
+                "deleting",
+                "deleted",
+                "error",
+            ],
+            (Self::State, RowKind::Snapshots) => {
+                &["completed", "pending", "error", "recoverable", "recovering"]
+            }
+            // A snapshot of no set stands among sets with its own state.
+            (Self::State, RowKind::Sets) => &[
+                "restorable",
+                "incomplete",
+                "completed",
+                "pending",
+                "error",
+                "recoverable",
+                "recovering",
+            ],
+            (Self::State, RowKind::Jobs) => &[
+                "queued",
+                "preflight",
+                "quiescing",
+                "frozen",
+                "snapshotting",
+                "thawing",
+                "verifying",
+                "completing",
+                "done",
+                "copying",
+                "left-open",
+                "owes-labels",
+                "thaw-uncertain",
+            ],
+            (Self::State, RowKind::Records) => {
+                &["running", "finished", "stopped", "open", "done", "failed"]
+            }
             _ => return None,
         })
     }

@@ -104,6 +104,13 @@ fn term(word: &Word, kind: RowKind) -> Result<(bool, Test), Problem> {
                 "write tag:Key, tag:Key=value or tag:Key!=value",
             ));
         }
+        if key.iter().any(|letter| !letter.quoted && letter.is == '*') {
+            return Err(wrong(
+                at,
+                "the key of a tag takes no *",
+                "write the whole key; put a * that it has in quotes",
+            ));
+        }
         let value = match value {
             Some(value) => Some(Pattern::new(value_of(value, at, "tag:Env=prod")?, false)),
             None => None,
@@ -111,11 +118,12 @@ fn term(word: &Word, kind: RowKind) -> Result<(bool, Test), Problem> {
         return Ok((negated != unequal, Test::Tag(text_of(key), value)));
     }
     let Some((key, unequal, value)) = split(letters) else {
+        meant_otherwise(letters, at, kind)?;
         return Ok((negated, plain(letters)));
     };
     let key = key_of(&text_of(key), at, kind)?;
     let value = value_of(value, at, &format!("{key}=value"))?;
-    check(key, value, at)?;
+    check(key, kind, value, at)?;
     Ok((negated != unequal, Test::Is(key, Pattern::new(value, true))))
 }
 
@@ -142,6 +150,19 @@ fn key_of(text: &str, at: usize, kind: RowKind) -> Result<Key, Problem> {
 /// The letters of a value; `==` is a slip that would find nothing.
 fn value_of<'a>(value: &'a [Letter], at: usize, example: &str) -> Result<&'a [Letter], Problem> {
     match value.first() {
+        Some(first) if !first.quoted && first.is == '!' => Err(wrong(
+            at,
+            "=! is not known",
+            &format!(
+                "write {}; put a value that begins with ! in quotes",
+                example.replacen('=', "!=", 1)
+            ),
+        )),
+        Some(first) if !first.quoted && first.is == '\'' => Err(wrong(
+            at,
+            "' is no quote",
+            "quote with \"; put a value that begins with ' in those",
+        )),
         Some(first) if !first.quoted && first.is == '=' => Err(wrong(
             at,
             "== is not known",
@@ -152,8 +173,11 @@ fn value_of<'a>(value: &'a [Letter], at: usize, example: &str) -> Result<&'a [Le
 }
 
 /// Refuses a word that no row can have: the list would only be empty.
-fn check(key: Key, value: &[Letter], at: usize) -> Result<(), Problem> {
-    let Some(words) = key.words() else {
+fn check(key: Key, kind: RowKind, value: &[Letter], at: usize) -> Result<(), Problem> {
+    if key == Key::Az {
+        return zone(value, at);
+    }
+    let Some(words) = key.words(kind) else {
         return Ok(());
     };
     let pattern = Pattern::new(value, true);
@@ -168,6 +192,85 @@ fn check(key: Key, value: &[Letter], at: usize) -> Result<(), Problem> {
         &format!("no {key} is `{text}`"),
         &format!("{meant}known: {}", words.join(", ")),
     ))
+}
+
+/// A zone is named whole: `a` and `eu-central-1` are none.
+fn zone(value: &[Letter], at: usize) -> Result<(), Problem> {
+    let text = text_of(value);
+    if value
+        .iter()
+        .any(|letter| !letter.quoted && letter.is == '*')
+    {
+        return Ok(());
+    }
+    let mut parts = text.split('-').rev();
+    let last = parts.next().unwrap_or_default();
+    let number = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
+    let region = number && parts.all(|part| part.bytes().all(|b| b.is_ascii_alphabetic()));
+    if text.contains('-') && !region {
+        return Ok(());
+    }
+    let meant = if region {
+        format!("write az={text}*")
+    } else {
+        format!("write it whole, such as az=eu-central-1a, or az=*{text}")
+    };
+    Err(wrong(
+        at,
+        &format!("no availability zone is `{text}`"),
+        &meant,
+    ))
+}
+
+/// Words of other languages, which would find nothing here.
+fn meant_otherwise(letters: &[Letter], at: usize, kind: RowKind) -> Result<(), Problem> {
+    if letters
+        .iter()
+        .all(|letter| letter.quoted || letter.is == '*')
+    {
+        let quoted = letters.iter().any(|letter| letter.quoted);
+        return if quoted {
+            Ok(())
+        } else {
+            Err(wrong(
+                at,
+                "a term of nothing keeps every row",
+                "write a part of a value, or leave the term out",
+            ))
+        };
+    }
+    if letters.iter().any(|letter| letter.quoted) {
+        return Ok(());
+    }
+    let text = text_of(letters);
+    if text.starts_with('\'') {
+        return Err(wrong(at, "' is no quote", "quote with \""));
+    }
+    if ["OR", "AND", "NOT", "||", "&&", "|", "&"].contains(&text.as_str()) {
+        return Err(wrong(
+            at,
+            &format!("{text} is not known"),
+            "all terms must hold, and !term is its opposite; put plain text in quotes",
+        ));
+    }
+    let Some((key, mark)) = text
+        .find([':', '~', '<', '>', '!'])
+        .map(|i| text.split_at(i))
+    else {
+        return Ok(());
+    };
+    match key.parse::<Key>() {
+        Ok(key) if kind.keys().contains(&key) => {
+            let value = mark.trim_start_matches([':', '~', '<', '>', '!']);
+            let example = if value.is_empty() { "value" } else { value };
+            Err(wrong(
+                at,
+                &format!("{key} takes = and != alone"),
+                &format!("write {key}={example}; put plain text in quotes"),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn plain(letters: &[Letter]) -> Test {
