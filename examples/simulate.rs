@@ -40,8 +40,9 @@ struct Args {
     /// So many seeds that nobody has drawn before; those that fail are appended to tests/sim/seeds.txt
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["seed", "from", "seeds"])]
     fresh: Option<u64>,
-    /// How faults are drawn: swarm (weights of its own for each seed), even (all as likely)
-    #[arg(long, default_value_t = Draw::Swarm)]
+    /// How faults are drawn: wide (weights of its own for each seed, and what real agents do), swarm (the same without
+    /// that), even (all as likely)
+    #[arg(long, default_value_t = Draw::Wide)]
     draw: Draw,
     /// Stories of this kind only: plain, run, abort, foreign, twins (one journal), hosts (two), outage, clocks, lost
     #[arg(long)]

@@ -9,6 +9,8 @@
 mod auto;
 #[path = "autonomous/commands.rs"]
 mod commands;
+#[path = "autonomous/dead_agent.rs"]
+mod dead_agent;
 #[path = "autonomous/foreign.rs"]
 mod foreign;
 mod support;

@@ -27,6 +27,7 @@ fi
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/redis.sh"
 . "$HERE/documents/mongodb.sh"
+. "$HERE/documents/ours.sh"
 . "$HERE/documents/versions.sh"
 . "$HERE/documents/mount.sh"
 . "$HERE/documents/autonomous.sh"

@@ -1,6 +1,7 @@
 //! Credentials of a session: loaded by the choice that `config::acting` made, read again from the files when they end,
 //! when AWS says that they have ended, and when a person asks; and proven again before they are used.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as Held, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,7 @@ use super::whose::Whose;
 use crate::config::acting::{Base, Choice, Role};
 use crate::config::aws::Aws;
 use crate::config::origin::Origin;
+use crate::config::small_file;
 use crate::domain::credentials::{Source, Who};
 use crate::domain::ids::{AccountId, Region, Scope};
 use crate::domain::problem::{Kind, Problem};
@@ -155,6 +157,46 @@ impl Renewing {
     }
 }
 
+/// Credentials that a request can be signed with. A key id goes into a header as it is, and the SDK ends the process
+/// where it does not fit there; a session token is a header of its own.
+///
+/// # Errors
+/// What cannot be part of any, without the text, which may be a secret.
+fn usable(what: &str, credentials: Credentials) -> Result<Credentials, Problem> {
+    let id = credentials.access_key_id();
+    // IAM's model: `[\w]*`, 16 to 128; labs print longer and shorter ones.
+    let of_a_key = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let bad = if id.is_empty() {
+        Some("the access key id is empty")
+    } else if !id.chars().all(of_a_key) {
+        Some("the access key id has a character that no access key id has")
+    } else if credentials.secret_access_key().is_empty() {
+        Some("the secret access key is empty")
+    } else if credentials
+        .secret_access_key()
+        .chars()
+        .any(char::is_control)
+    {
+        Some("the secret access key has a line break or another control character")
+    } else if !credentials
+        .session_token()
+        .is_none_or(|token| token.chars().all(|c| c.is_ascii_graphic()))
+    {
+        Some("the session token has a blank, a line break or another character that no token has")
+    } else {
+        None
+    };
+    match bad {
+        None => Ok(credentials),
+        Some(cause) => Err(Problem::new(
+            Kind::Usage,
+            what,
+            cause,
+            "correct it where it comes from; `freezeframe config show` says where",
+        )),
+    }
+}
+
 impl ProvideCredentials for Renewing {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
@@ -195,9 +237,9 @@ impl Inner {
             )
         };
         let load = async {
-            let mut credentials = self.base(&what, &choice).await?;
+            let mut credentials = usable(&what, self.base(&what, &choice).await?)?;
             for role in &choice.roles {
-                credentials = self.assume(role, credentials).await?;
+                credentials = usable(&what, self.assume(role, credentials).await?)?;
             }
             Ok(credentials)
         };
@@ -297,14 +339,24 @@ impl Inner {
                 Base::Sso { .. } => format!("sign in: aws sso login --profile {profile}"),
                 Base::Login(_) => format!("sign in: aws login --profile {profile}"),
                 Base::Process(_) => "run the credential_process of the profile by hand, and mend what it says".to_owned(),
-                Base::Instance => crate::config::acting::NONE.to_owned(),
+                Base::Instance if matches!(choice.source, Source::Instance) => {
+                    crate::config::acting::NONE.to_owned()
+                }
+                Base::Instance => "run where an instance profile gives a role, or name another profile".to_owned(),
+                Base::Container => "run in a container whose task has a role, or name another profile".to_owned(),
                 _ => "check what gives them, and the way to it".to_owned(),
             };
-            let cause = match &choice.base {
-                Base::Instance => format!(
+            let cause = match (&choice.base, &choice.source) {
+                (Base::Instance, Source::Instance) => format!(
                     "no keys in the environment, no profile, and this machine has no role that answers: {}",
                     chain(&error)
                 ),
+                (Base::Instance, _) => {
+                    format!("this machine has no role that answers: {}", chain(&error))
+                }
+                (Base::Container, _) => {
+                    format!("this container has no role that answers: {}", chain(&error))
+                }
                 _ => chain(&error),
             };
             Problem::new(Kind::Credentials, what, cause, mend)
@@ -318,7 +370,9 @@ impl Inner {
         role: &str,
         session_name: Option<&str>,
     ) -> Result<Credentials, Problem> {
-        let token = tokio::fs::read_to_string(file).await.map_err(|e| {
+        let path = crate::config::given(Path::new(file), "the file of the token")?;
+        let read = tokio::task::spawn_blocking(move || small_file::read_text(&path)).await;
+        let token = read.unwrap_or_else(|e| Err(e.into())).map_err(|e| {
             Problem::new(
                 Kind::Usage,
                 what,

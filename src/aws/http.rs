@@ -18,7 +18,7 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use crate::config::aws::Aws;
+use crate::config::aws::{Aws, has_bad_port};
 use crate::config::variables::{PROXIES, Variables};
 use crate::domain::problem::{Kind, Problem};
 
@@ -64,7 +64,7 @@ fn trust(aws: &Aws) -> Result<TlsContext, Problem> {
                     mend,
                 )
             };
-            let bytes = std::fs::read(path).map_err(|e| {
+            let bytes = crate::config::small_file::read_bytes(path).map_err(|e| {
                 wrong(
                     e.to_string(),
                     "name a PEM file of certificates that can be read",
@@ -136,6 +136,13 @@ fn proxy(variables: &Variables) -> Result<bool, Problem> {
             Ok(uri) if uri.host().is_none_or(str::is_empty) => return wrong("it names no host"),
             Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => {
                 return wrong("its scheme is neither http nor https");
+            }
+            Ok(uri)
+                if uri
+                    .authority()
+                    .is_some_and(|all| has_bad_port(all.as_str())) =>
+            {
+                return wrong("its port is none");
             }
             Ok(_) => named = true,
             Err(_) => return wrong("it is no URL"),
@@ -253,6 +260,9 @@ mod tests {
             ("socks5://x:1", "neither http nor https"),
             ("http://", "no URL"),
             ("a b", "no URL"),
+            ("http://127.0.0.1:99999", "port"),
+            ("http://127.0.0.1:+3128", "port"),
+            ("http://127.0.0.1:", "port"),
         ] {
             let problem = proxy(&Variables::from_pairs([("https_proxy", value)])).unwrap_err();
             assert!(

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use aws_sdk_ssm::operation::get_command_invocation::GetCommandInvocationOutput;
 use aws_sdk_ssm::types as sdk;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::convert;
 use super::error::problem;
@@ -16,6 +17,7 @@ use crate::domain::instance::Agent;
 use crate::domain::machine::{CommandEnd, CommandOutcome};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::ran::Ran;
 
 /// A document as the account has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,39 +75,8 @@ pub struct Listed {
     pub document: String,
 }
 
-/// When a command ran, by the instance's clock; what is not known or did not happen is `None`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ran {
-    /// Its script began.
-    pub began: Option<DateTime<Utc>>,
-    /// Its script ended.
-    pub ended: Option<DateTime<Utc>>,
-}
-
-impl Ran {
-    /// Whether it is known to have begun when the other had ended. The same moment tells no order.
-    pub fn began_after(&self, other: &Self) -> bool {
-        matches!((self.began, other.ended), (Some(began), Some(ended)) if began > ended)
-    }
-}
-
-/// An ISO 8601 duration as Systems Manager tells it: `PT2.44S`, `PT1H0.271S`. `None` for what is none.
-fn elapsed(text: &str) -> Option<TimeDelta> {
-    let mut rest = text.strip_prefix("PT").filter(|rest| !rest.is_empty())?;
-    let mut seconds = 0.0;
-    for (unit, worth) in [('H', 3600.0), ('M', 60.0), ('S', 1.0)] {
-        if let Some((count, after)) = rest.split_once(unit) {
-            seconds += count.parse::<f64>().ok()? * worth;
-            rest = after;
-        }
-    }
-    // Out of range, or no number at all, is not a time that anything took.
-    if !rest.is_empty() || !(0.0..1e9).contains(&seconds) {
-        return None;
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "checked above")]
-    Some(TimeDelta::milliseconds((seconds * 1000.0).round() as i64))
-}
+/// What the agent says of a command whose worker is gone.
+const WORKER_GONE: &str = "document process failed unexpectedly";
 
 /// `Execution Timed Out` and `ExecutionTimedOut` are the same (aws-facts 3.3).
 fn squeeze(details: &str) -> String {
@@ -117,11 +88,16 @@ fn squeeze(details: &str) -> String {
 }
 
 /// How an invocation ended, or `None` while it runs. Details decide before the coarse status. `begun`: it has a
-/// start, or said something.
-fn ended(status: &str, details: &str, exit: i32, begun: bool) -> Option<CommandEnd> {
+/// start, or said something. `said`: what it said, or the agent in its place.
+fn ended(status: &str, details: &str, exit: i32, begun: bool, said: &str) -> Option<CommandEnd> {
     // -1: not started, or not received (aws-facts 3.5).
     let cancelled = CommandEnd::Cancelled {
         may_have_run: begun || exit != -1,
+    };
+    // One that failed has a code of its own; where the agent lost its worker nobody set one (aws-facts-3, section 2).
+    let failed = match exit == 0 || said.starts_with(WORKER_GONE) {
+        true => CommandEnd::WorkerLost,
+        false => CommandEnd::Failed { exit },
     };
     match squeeze(details).as_str() {
         "pending" | "inprogress" | "delayed" | "cancelling" => return None,
@@ -134,7 +110,7 @@ fn ended(status: &str, details: &str, exit: i32, begun: bool) -> Option<CommandE
                 exit: if exit > 0 { exit } else { 137 },
             });
         }
-        "failed" => return Some(CommandEnd::Failed { exit }),
+        "failed" => return Some(failed),
         "cancelled" => return Some(cancelled),
         "undeliverable" | "terminated" | "invalidplatform" | "accessdenied" => {
             return Some(CommandEnd::NeverDelivered);
@@ -143,11 +119,30 @@ fn ended(status: &str, details: &str, exit: i32, begun: bool) -> Option<CommandE
     }
     match status {
         "Success" => Some(CommandEnd::Success),
-        "Failed" => Some(CommandEnd::Failed { exit }),
+        "Failed" => Some(failed),
         "Cancelled" => Some(cancelled),
         "TimedOut" => Some(CommandEnd::TimedOut { may_have_run: true }),
         _ => None,
     }
+}
+
+/// How an invocation ended, or `None` while it runs.
+fn end_of(out: &GetCommandInvocationOutput) -> Option<CommandEnd> {
+    let status = out.status().map_or("", |s| s.as_str());
+    let details = out.status_details().unwrap_or_default();
+    let told = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+    let begun = told(out.execution_start_date_time())
+        || told(out.standard_output_content())
+        || told(out.standard_error_content());
+    let said = [out.standard_output_content(), out.standard_error_content()];
+    let said = said.into_iter().flatten().find(|text| !text.is_empty());
+    ended(
+        status,
+        details,
+        out.response_code(),
+        begun,
+        said.unwrap_or_default(),
+    )
 }
 
 /// How far an invocation is that has not ended.
@@ -215,6 +210,26 @@ impl Session {
             .instance_information_list()
             .first()
             .map_or(Agent::Absent, agent))
+    }
+
+    /// Whether an agent is connected now: it knows of a death at once, where the agent's ping is believed for minutes
+    /// (aws-facts-3, section 0). It speaks of the message channel alone: an agent that may use no other than the older
+    /// one is never connected, and takes commands all the same. `None` where nobody can say.
+    pub async fn is_connected(&self, id: &InstanceId) -> Option<bool> {
+        let what = format!("ask whether the SSM agent of {id} is connected");
+        let asked = self
+            .ask(Bucket::AskSsm, || async {
+                let status = self.ssm.get_connection_status().target(id.as_str());
+                status.send().await.map_err(|e| problem(&what, &e))
+            })
+            .await;
+        match asked {
+            Ok(out) => Some(*out.status()? == sdk::ConnectionStatus::Connected),
+            Err(problem) => {
+                tracing::debug!(%problem, "it is not needed");
+                None
+            }
+        }
     }
 
     /// A document, or `None` when the account has none of that name.
@@ -488,18 +503,16 @@ impl Session {
                 .map_err(|e| problem(what, &e))
         };
         let out = self.ask(Bucket::GetCommandInvocation, call).await?;
-        let moment = |text: Option<&str>| {
-            let at = DateTime::parse_from_rfc3339(text?).ok()?;
-            Some(at.with_timezone(&Utc))
-        };
-        let began = moment(out.execution_start_date_time());
-        // The end that is told is the start and whole seconds, up to 999 ms early (aws-facts-3, section 0).
-        let took = out.execution_elapsed_time().and_then(elapsed);
-        let ended = match (began, took) {
-            (Some(began), Some(took)) => Some(began + took),
-            _ => moment(out.execution_end_date_time()),
-        };
-        Ok(Ran { began, ended })
+        let mut ran = Ran::told(
+            out.execution_start_date_time(),
+            out.execution_elapsed_time(),
+            out.execution_end_date_time(),
+        );
+        // The end of one that may go on is the agent's, not its own.
+        if !end_of(&out).is_some_and(|end| end.is_conclusive()) {
+            ran.ended = None;
+        }
+        Ok(ran)
     }
 
     /// As [`Self::poll_command`], one attempt, its token taken already.
@@ -527,14 +540,8 @@ impl Session {
                 };
             }
         };
-        let status = out.status().map_or("", |s| s.as_str());
-        let details = out.status_details().unwrap_or_default();
-        let told = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
-        let begun = told(out.execution_start_date_time())
-            || told(out.standard_output_content())
-            || told(out.standard_error_content());
-        Ok(match ended(status, details, out.response_code(), begun) {
-            None => Polled::Running(delivery(details)),
+        Ok(match end_of(&out) {
+            None => Polled::Running(delivery(out.status_details().unwrap_or_default())),
             Some(end) => Polled::Ended(CommandOutcome {
                 command: command.clone(),
                 ended: end,
@@ -737,24 +744,27 @@ mod tests {
     #[test]
     fn details_decide_before_status() {
         assert_eq!(
-            ended("Failed", "Undeliverable", -1, false),
+            ended("Failed", "Undeliverable", -1, false, ""),
             Some(CommandEnd::NeverDelivered)
         );
         assert_eq!(
-            ended("TimedOut", "Delivery Timed Out", -1, false),
+            ended("TimedOut", "Delivery Timed Out", -1, false, ""),
             Some(CommandEnd::TimedOut { may_have_run: true })
         );
         assert_eq!(
-            ended("TimedOut", "Execution Timed Out", -1, false),
+            ended("TimedOut", "Execution Timed Out", -1, false, ""),
             Some(CommandEnd::Failed { exit: 137 })
         );
-        assert_eq!(ended("InProgress", "In Progress", -1, false), None);
+        assert_eq!(ended("InProgress", "In Progress", -1, false, ""), None);
         assert_eq!(
-            ended("Failed", "Failed", 201, false),
+            ended("Failed", "Failed", 201, false, ""),
             Some(CommandEnd::Failed { exit: 201 })
         );
-        assert_eq!(ended("Success", "", 0, false), Some(CommandEnd::Success));
-        assert_eq!(ended("SomethingNew", "Whatever", 0, false), None);
+        assert_eq!(
+            ended("Success", "", 0, false, ""),
+            Some(CommandEnd::Success)
+        );
+        assert_eq!(ended("SomethingNew", "Whatever", 0, false, ""), None);
     }
 
     #[test]
@@ -767,30 +777,25 @@ mod tests {
         ] {
             for details in ["Cancelled", ""] {
                 assert_eq!(
-                    ended("Cancelled", details, exit, begun),
+                    ended("Cancelled", details, exit, begun, ""),
                     Some(CommandEnd::Cancelled { may_have_run }),
                     "{exit} {begun}"
                 );
             }
-            assert_eq!(ended("Cancelling", "Cancelling", exit, begun), None);
+            assert_eq!(ended("Cancelling", "Cancelling", exit, begun, ""), None);
         }
     }
 
     #[test]
-    fn the_time_that_a_command_took_is_read_as_it_is_told() {
-        for (text, ms) in [
-            ("PT2.44S", 2_440),
-            ("PT0S", 0),
-            ("PT1H0.271S", 3_600_271),
-            ("PT1H2M3.004S", 3_723_004),
-            ("PT5M", 300_000),
-        ] {
-            assert_eq!(elapsed(text), Some(TimeDelta::milliseconds(ms)), "{text}");
-        }
-        for text in [
-            "", "PT", "2.44", "PT2", "PTxS", "PT-1S", "PT1e300S", "PTNaNS",
-        ] {
-            assert_eq!(elapsed(text), None, "{text}");
+    fn a_signal_is_an_end_and_a_lost_worker_is_none() {
+        for details in ["Failed", ""] {
+            let of = |exit, said| ended("Failed", details, exit, true, said);
+            assert_eq!(of(-1, ""), Some(CommandEnd::Failed { exit: -1 }));
+            assert_eq!(of(0, ""), Some(CommandEnd::WorkerLost));
+            let said = "document process failed unexpectedly: document worker timed out";
+            for exit in [-1, 0, 1] {
+                assert_eq!(of(exit, said), Some(CommandEnd::WorkerLost), "{exit}");
+            }
         }
     }
 }

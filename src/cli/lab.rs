@@ -197,7 +197,7 @@ fn fault_plan(name: &str) -> Result<Plan, Problem> {
         Some(plan) => plan,
         None => {
             let path = config::given(std::path::Path::new(name), "--faults")?;
-            let text = std::fs::read_to_string(path).map_err(|e| {
+            let text = config::small_file::read_text(&path).map_err(|e| {
                 let known = Plan::names().join(", ");
                 Problem::new(
                     Kind::Usage,
@@ -253,7 +253,7 @@ fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {
         }
         (file, _) => {
             let path = config::given(std::path::Path::new(file), "--lab")?;
-            let text = std::fs::read_to_string(path).map_err(|e| {
+            let text = config::small_file::read_text(&path).map_err(|e| {
                 Problem::new(
                     Kind::Usage,
                     format!("read the lab world {world}"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::taken_up::who;
-use crate::domain::held::Held;
+use crate::domain::held::{DelayedThaw, Held};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase};
 
@@ -42,6 +42,7 @@ struct Seen {
     since: DateTime<Utc>,
     frozen: Option<DateTime<Utc>>,
     held: Held,
+    delayed: Option<DelayedThaw>,
     /// Of a document of ours: after so many seconds the failsafe thaws.
     failsafe_s: Option<i64>,
     uncertain: bool,
@@ -60,6 +61,7 @@ impl Seen {
             since,
             frozen: view.frozen_since,
             held: view.held(),
+            delayed: view.delayed_thaw(),
             failsafe_s: (!view.spec.foreign).then_some(i64::from(view.spec.budget_s)),
             uncertain: view.thaw_uncertain,
             waiting: view.waiting.clone(),
@@ -95,8 +97,12 @@ impl Seen {
         if matches!(self.held, Held::MayBeFrozen { .. }) {
             known.push(self.held.words(now));
         }
-        if self.phase == Phase::Thawing {
-            known.push("no answer from the instance".to_owned());
+        match self.delayed {
+            Some(delayed) => known.push(delayed.words(now)),
+            None if self.phase == Phase::Thawing => {
+                known.push("no answer from the instance".to_owned());
+            }
+            None => {}
         }
         if let Some(frozen) = self.frozen.filter(|_| self.holds()) {
             let ago = (now - frozen).num_seconds();

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use super::aws_files::{AwsFiles, Section};
+use super::aws_files::{AwsFiles, FileKind, Section};
 use super::origin::Origin;
 use super::variables::Variables;
 use crate::domain::credentials::{How, Source};
@@ -201,13 +201,19 @@ fn keys_of(variables: &Variables) -> Result<Option<Keys>, Problem> {
             ),
         )
     };
-    match (variables.text(id)?, variables.text(secret)?) {
+    // Nothing but blanks is unset, like nothing at all.
+    let value = |name| -> Result<Option<String>, Problem> {
+        let text = variables.text(name)?.map(str::trim);
+        Ok(text.filter(|text| !text.is_empty()).map(str::to_owned))
+    };
+    match (value(id)?, value(secret)?) {
         (Some(id), Some(secret)) => Ok(Some(Keys {
-            id: id.trim().to_owned(),
-            secret: secret.trim().to_owned(),
-            token: variables
-                .first(&["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"])?
-                .map(|(_, token)| token.trim().to_owned()),
+            id,
+            secret,
+            token: match value("AWS_SESSION_TOKEN")? {
+                Some(token) => Some(token),
+                None => value("AWS_SECURITY_TOKEN")?,
+            },
         })),
         (None, None) => Ok(None),
         (Some(_), None) => Err(half(id, secret)),
@@ -384,9 +390,8 @@ impl Chain<'_> {
         if let Some(base) = self.sso(name, profile)? {
             return Ok(Some((base, How::Sso)));
         }
-        let keys = keys_in(name, profile)?;
-        if let Some((keys, true)) = &keys {
-            return Ok(Some((Base::Keys(keys.clone()), How::CredentialsFile)));
+        if let Some(keys) = keys_in(name, profile, FileKind::Credentials)? {
+            return Ok(Some((Base::Keys(keys), How::CredentialsFile)));
         }
         if let Some(arn) = profile.text("login_session") {
             return Ok(Some((Base::Login(arn.to_owned()), How::Login)));
@@ -394,14 +399,22 @@ impl Chain<'_> {
         if let Some(command) = profile.text("credential_process") {
             return Ok(Some((Base::Process(command.to_owned()), How::Process)));
         }
-        Ok(keys.map(|(keys, _)| (Base::Keys(keys), How::ConfigFile)))
+        let keys = keys_in(name, profile, FileKind::Config)?;
+        Ok(keys.map(|keys| (Base::Keys(keys), How::ConfigFile)))
     }
 
     fn sso(&self, name: &str, profile: &Section) -> Result<Option<Base>, Problem> {
         let [account, role, session] =
             ["sso_account_id", "sso_role_name", "sso_session"].map(|key| profile.text(key));
         let (account, role) = match (account, role) {
-            (None, None) => return Ok(None),
+            (None, None) if session.is_none() => return Ok(None),
+            (None, None) => {
+                return Err(wrong(
+                    name,
+                    "it signs in by IAM Identity Center, and neither sso_account_id nor sso_role_name is set".to_owned(),
+                    "run `aws configure sso` for this profile",
+                ));
+            }
             (Some(account), Some(role)) => (account, role),
             (there, _) => {
                 let absent = if there.is_some() {
@@ -449,35 +462,32 @@ fn has_keys(profile: &Section) -> bool {
     profile.get("aws_access_key_id").is_some() || profile.get("aws_secret_access_key").is_some()
 }
 
-/// A profile's keys, and whether the credentials file has them.
-fn keys_in(name: &str, profile: &Section) -> Result<Option<(Keys, bool)>, Problem> {
-    let (id, secret) = (
-        profile.get("aws_access_key_id"),
-        profile.get("aws_secret_access_key"),
-    );
-    match (id, secret) {
-        (Some(id), Some(secret)) => Ok(Some((
-            Keys {
-                id: id.text.clone(),
-                secret: secret.text.clone(),
-                token: profile
-                    .text("aws_session_token")
-                    .or_else(|| profile.text("aws_security_token"))
-                    .map(str::to_owned),
-            },
-            id.in_credentials,
-        ))),
+/// A profile's keys in one of the two files. A pair is never put together from both: each file was written by itself,
+/// and botocore refuses such a profile too.
+fn keys_in(name: &str, profile: &Section, file: FileKind) -> Result<Option<Keys>, Problem> {
+    let get = |key: &str| profile.get_in(file, key);
+    match (get("aws_access_key_id"), get("aws_secret_access_key")) {
+        (Some(id), Some(secret)) => Ok(Some(Keys {
+            id: id.text.clone(),
+            secret: secret.text.clone(),
+            token: get("aws_session_token")
+                .or_else(|| get("aws_security_token"))
+                .map(|token| token.text.clone()),
+        })),
         (None, None) => Ok(None),
-        (there, _) => {
-            let (has, lacks, at) = match there {
-                Some(id) => ("aws_access_key_id", "aws_secret_access_key", Some(id)),
-                None => ("aws_secret_access_key", "aws_access_key_id", secret),
+        (there, other) => {
+            let (has, lacks) = match there {
+                Some(_) => ("aws_access_key_id", "aws_secret_access_key"),
+                None => ("aws_secret_access_key", "aws_access_key_id"),
             };
-            let at = at.map(|value| value.at.to_string()).unwrap_or_default();
+            let at = there
+                .or(other)
+                .map(|value| value.at.to_string())
+                .unwrap_or_default();
             Err(wrong(
                 name,
-                format!("it has an {has} ({at}) and no {lacks}"),
-                "give it both",
+                format!("it has an {has} ({at}) and no {lacks} in the same file"),
+                "give it both there",
             ))
         }
     }
@@ -509,6 +519,7 @@ mod tests {
         [profile login]\nlogin_session = arn:aws:iam::111122223333:user/me\n\
         [profile sso]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = Ops\n\
         [sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n\
+        [profile ssohalf]\nsso_session = corp\n\
         [profile web]\nrole_arn = arn:aws:iam::111122223333:role/W\nweb_identity_token_file = /t\n\
         [profile half]\naws_access_key_id = AKIA\n";
     const CREDENTIALS: &str = "[viewer]\naws_access_key_id = AKIAVIEW\naws_secret_access_key = s\n";
@@ -600,6 +611,7 @@ mod tests {
             ("hollow", "`empty`"),
             ("mfa", "MFA"),
             ("half", "no aws_secret_access_key"),
+            ("ssohalf", "neither sso_account_id nor sso_role_name"),
         ] {
             for profile in [flag(name), variable(name)] {
                 // The machine's role stands by, and is not taken.
@@ -613,12 +625,76 @@ mod tests {
             assert!(by_flag.is_err(), "{name}: the environment's keys acted");
         }
         for half in [KEYS[0], KEYS[1]] {
-            let problem = chosen(None, &[half]).unwrap_err();
-            assert!(problem.cause.contains("is not"), "{problem}");
+            let blank = if half == KEYS[0] {
+                (KEYS[1].0, " ")
+            } else {
+                (KEYS[0].0, " ")
+            };
+            for variables in [vec![half], vec![half, blank]] {
+                let problem = chosen(None, &variables).unwrap_err();
+                assert!(problem.cause.contains("is not"), "{problem}");
+            }
         }
         assert!(chosen(None, &[("AWS_WEB_IDENTITY_TOKEN_FILE", "/t")]).is_err());
         let none = chosen(None, &[("AWS_EC2_METADATA_DISABLED", "TRUE")]).unwrap_err();
         assert_eq!(none.kind, Kind::Credentials);
+    }
+
+    /// Property 26: nobody's key is completed, and nobody's session continued, from the other file.
+    #[test]
+    fn p26_a_pair_of_keys_comes_from_one_file() {
+        let base = |config: &str, credentials: &str| {
+            let files = files(config, credentials).unwrap();
+            let asked = Asked {
+                profile: Some("p".to_owned()),
+                by: Origin::Flag("--profile"),
+            };
+            choose(&asked, &Variables::default(), &files)
+        };
+        let (id, secret) = ("aws_access_key_id = AKIA", "aws_secret_access_key = s");
+        let token = "aws_session_token = t";
+        for (config, credentials) in [
+            (format!("{id}\n{secret}"), id.to_owned()),
+            (format!("{id}\n{secret}"), secret.to_owned()),
+            (id.to_owned(), secret.to_owned()),
+            (secret.to_owned(), id.to_owned()),
+        ] {
+            let problem = base(
+                &format!("[profile p]\n{config}"),
+                &format!("[p]\n{credentials}"),
+            );
+            let problem = problem.unwrap_err();
+            assert!(problem.cause.contains("in the same file"), "{problem}");
+        }
+        let whole = base(
+            &format!("[profile p]\n{token}\n{secret}2"),
+            &format!("[p]\n{id}C\n{secret}"),
+        );
+        let Base::Keys(keys) = whole.unwrap().base else {
+            panic!("no keys");
+        };
+        assert_eq!(
+            (keys.id.as_str(), keys.secret.as_str(), keys.token),
+            ("AKIAC", "s", None)
+        );
+    }
+
+    /// Property 26: an indented key is a key, so that a role that restricts the profile is assumed.
+    #[test]
+    fn p26_a_role_below_an_indented_key_is_assumed() {
+        let files = files(
+            "[profile p]\n  output = json\n  role_arn = arn:aws:iam::111122223333:role/R\n  source_profile = k\n",
+            "[p]\n    aws_access_key_id = AKIAOWNER\n    aws_secret_access_key = s\n\
+             [k]\n\taws_access_key_id = AKIAK\n\taws_secret_access_key = s\n",
+        )
+        .unwrap();
+        let asked = Asked {
+            profile: Some("p".to_owned()),
+            by: Origin::Flag("--profile"),
+        };
+        let choice = choose(&asked, &Variables::default(), &files).unwrap();
+        assert_eq!(choice.source.to_string(), "profile p (role R)");
+        assert!(matches!(choice.base, Base::Keys(keys) if keys.id == "AKIAK"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::variables::Variables;
 use super::{paths, regions};
 use crate::domain::ids::Region;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::text::visible;
 
 /// A value and where it came from.
 pub type From<T> = (T, Origin);
@@ -88,7 +89,9 @@ impl Aws {
             profile: config.profile.clone(),
             by: config.origins.of("profile").clone(),
         };
-        one_voice(&asked, &variables)?;
+        one_voice("profile", super::layers::PROFILE, &asked.by, &variables)?;
+        let by = config.origins.of("region");
+        one_voice("region", super::layers::REGION, by, &variables)?;
         let name = asked.profile.as_deref().unwrap_or("default");
         let none = Section::default();
         let profile = match (files.profile(name), &asked.profile) {
@@ -168,13 +171,18 @@ impl Aws {
     }
 }
 
-/// Two variables that name different profiles: AWS's own tools disagree on which wins, so neither does.
-fn one_voice(asked: &Asked, variables: &Variables) -> Result<(), Problem> {
-    if !matches!(asked.by, Origin::Variable(_)) {
+/// Two variables that name different profiles or regions: AWS's own tools disagree on which wins, so neither does.
+fn one_voice(
+    what: &str,
+    names: &[&'static str],
+    by: &Origin,
+    variables: &Variables,
+) -> Result<(), Problem> {
+    if !matches!(by, Origin::Variable(_)) {
         return Ok(());
     }
     let mut said: Vec<(&str, &str)> = Vec::new();
-    for name in super::layers::PROFILE {
+    for name in names {
         if let Some(text) = variables.text(name)? {
             said.push((name, text));
         }
@@ -182,9 +190,13 @@ fn one_voice(asked: &Asked, variables: &Variables) -> Result<(), Problem> {
     match said.as_slice() {
         [(first, a), (second, b)] if a != b => Err(Problem::new(
             Kind::Usage,
-            "choose a profile",
-            format!("{first} says `{a}`, and {second} says `{b}`"),
-            "remove one of the two, or name the profile with --profile",
+            format!("choose a {what}"),
+            format!(
+                "{first} says `{}`, and {second} says `{}`",
+                visible(a),
+                visible(b)
+            ),
+            format!("remove one of the two, or name the {what} with --{what}"),
         )),
         _ => Ok(()),
     }
@@ -255,6 +267,18 @@ fn endpoints(
     })
 }
 
+/// Whether the `host:port` of a URL names a port that is none. The parser of URLs takes `host:`, `host:+1` and
+/// `host:99999`, and nobody after it does.
+pub fn has_bad_port(authority: &str) -> bool {
+    let after = authority
+        .rsplit_once(['@', ']'])
+        .map_or(authority, |(_, rest)| rest);
+    after.split_once(':').is_some_and(|(_, port)| {
+        let digits = port.bytes().all(|b| b.is_ascii_digit());
+        !(digits && port.parse::<u16>().is_ok_and(|port| port > 0))
+    })
+}
+
 /// An endpoint as a person wrote it.
 ///
 /// # Errors
@@ -285,7 +309,7 @@ pub fn endpoint(text: &str, said: &str) -> Result<String, Problem> {
             _ => wrong("it is no URL", example),
         };
     };
-    if !["http", "https"].contains(&scheme) {
+    if !["http", "https"].contains(&scheme.to_ascii_lowercase().as_str()) {
         return wrong("its scheme is neither http nor https", example);
     }
     if rest.contains(['?', '#', '@']) {
@@ -297,16 +321,11 @@ pub fn endpoint(text: &str, said: &str) -> Result<String, Problem> {
                 .authority()
                 .map(http::uri::Authority::as_str)
                 .unwrap_or_default();
-            let after = authority
-                .rsplit_once(']')
-                .map_or(authority, |(_, port)| port);
-            // `host:` and a port that is none are taken by the parser, and by nobody after it.
-            match after.split_once(':') {
-                Some((_, port)) if !port.parse::<u16>().is_ok_and(|port| port > 0) => {
-                    wrong("its port is none", example)
-                }
-                _ => Ok(text.to_owned()),
+            if has_bad_port(authority) {
+                return wrong("its port is none", example);
             }
+            // A scheme is the same in any case; whoever compares it later need not know.
+            Ok(format!("{}://{rest}", scheme.to_ascii_lowercase()))
         }
         Ok(_) => wrong("it names no host", example),
         Err(_) => wrong("it is no URL", example),
@@ -330,6 +349,7 @@ mod tests {
             ("http://x?y", "http://127.0.0.1:4566"),
             ("http://x:99999", "http://127.0.0.1:4566"),
             ("http://x:", "http://127.0.0.1:4566"),
+            ("http://127.0.0.1:+4566", "http://127.0.0.1:4566"),
             ("http://a@b", "http://127.0.0.1:4566"),
             (":", "http://127.0.0.1:4566"),
             ("\u{1}", "http://127.0.0.1:4566"),
@@ -348,6 +368,10 @@ mod tests {
         ] {
             assert_eq!(endpoint(text, "--endpoint-url").unwrap(), text);
         }
+        assert_eq!(
+            endpoint("HTTP://127.0.0.1:4566", "--endpoint-url").unwrap(),
+            "http://127.0.0.1:4566"
+        );
     }
 
     /// The files of a directory, and what they come to.
@@ -453,6 +477,17 @@ mod tests {
         let two = [("AWS_PROFILE", "lab"), ("AWS_DEFAULT_PROFILE", "zone")];
         let problem = resolved("", AWS, &two, &Overrides::default()).unwrap_err();
         assert!(problem.cause.contains("AWS_DEFAULT_PROFILE"), "{problem}");
+        let both = [
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_DEFAULT_REGION", "eu-west-2"),
+        ];
+        let problem = resolved("", AWS, &both, &Overrides::default()).unwrap_err();
+        assert!(problem.cause.contains("AWS_DEFAULT_REGION"), "{problem}");
+        let by_flag = Overrides {
+            region: Some("eu-west-3".into()),
+            ..Overrides::default()
+        };
+        assert!(resolved("", AWS, &both, &by_flag).is_ok());
         // Whoever says it himself is not asked about the variables.
         let said = Overrides {
             profile: Some("lab".into()),

@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::origin::Origin;
-use super::variables::Variables;
+use super::variables::{HOME, Variables};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::text::visible;
 
@@ -15,8 +15,6 @@ use crate::domain::text::visible;
 pub struct Value {
     pub text: String,
     pub at: Origin,
-    /// It stands in the credentials file.
-    pub in_credentials: bool,
 }
 
 impl fmt::Debug for Value {
@@ -29,15 +27,41 @@ impl fmt::Debug for Value {
 /// Keys of one section.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Section {
-    keys: BTreeMap<String, Value>,
+    /// What the configuration file says.
+    config: BTreeMap<String, Value>,
+    /// What the credentials file says.
+    credentials: BTreeMap<String, Value>,
     /// Nested keys, `services` sections have them: `ec2 =` and below it, indented, `endpoint_url = …`.
     nested: BTreeMap<(String, String), Value>,
 }
 
 impl Section {
-    /// The value of a key; an empty one is unset.
+    /// The value of a key; an empty one is unset. The credentials file goes before the configuration file.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.keys.get(key).filter(|value| !value.text.is_empty())
+        [FileKind::Credentials, FileKind::Config]
+            .into_iter()
+            .find_map(|file| self.get_in(file, key))
+    }
+
+    /// The value of a key in one of the two files; an empty one is unset.
+    pub fn get_in(&self, file: FileKind, key: &str) -> Option<&Value> {
+        self.keys(file)
+            .get(key)
+            .filter(|value| !value.text.is_empty())
+    }
+
+    fn keys(&self, file: FileKind) -> &BTreeMap<String, Value> {
+        match file {
+            FileKind::Config => &self.config,
+            FileKind::Credentials => &self.credentials,
+        }
+    }
+
+    fn keys_mut(&mut self, file: FileKind) -> &mut BTreeMap<String, Value> {
+        match file {
+            FileKind::Config => &mut self.config,
+            FileKind::Credentials => &mut self.credentials,
+        }
     }
 
     /// Its text.
@@ -66,10 +90,39 @@ pub struct AwsFiles {
 
 /// Which of the two files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FileKind {
+pub enum FileKind {
     Config,
     Credentials,
 }
+
+/// Keys that freezeframe reads and whose values have one line each. A line that continues one of them is a key with a
+/// wrong indentation, which the AWS CLI would swallow without a word.
+const ONE_LINE: [&str; 24] = [
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_security_token",
+    "aws_session_token",
+    "ca_bundle",
+    "credential_source",
+    "duration_seconds",
+    "endpoint_url",
+    "external_id",
+    "ignore_configured_endpoint_urls",
+    "login_session",
+    "mfa_serial",
+    "region",
+    "role_arn",
+    "role_session_name",
+    "services",
+    "source_profile",
+    "sso_account_id",
+    "sso_region",
+    "sso_role_name",
+    "sso_session",
+    "sso_start_url",
+    "use_fips_endpoint",
+    "web_identity_token_file",
+];
 
 impl AwsFiles {
     /// Reads both files where the environment says they are. A file that is not there is an empty one.
@@ -77,7 +130,8 @@ impl AwsFiles {
     /// # Errors
     /// A file that cannot be read, or a line that the AWS CLI would not understand either: file, line, cause.
     pub fn read(variables: &Variables) -> Result<Self, Problem> {
-        let home = variables.raw("HOME").map(PathBuf::from);
+        variables.printable("AWS_")?;
+        let home = variables.raw(HOME).map(PathBuf::from);
         let mut files = Self::default();
         for (variable, usual, kind) in [
             ("AWS_CONFIG_FILE", "config", FileKind::Config),
@@ -107,7 +161,7 @@ impl AwsFiles {
                 mend,
             )
         };
-        let bytes = match std::fs::read(path) {
+        let bytes = match super::small_file::read_bytes(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(e) => {
@@ -125,20 +179,18 @@ impl AwsFiles {
             )
         })?;
         self.parse(text, &path.display().to_string(), kind)
-            .map_err(|(line, cause)| {
-                wrong(
-                    format!("line {line}: {cause}"),
-                    "correct that line; the AWS CLI refuses the file too",
-                )
-            })
+            .map_err(|(line, cause)| wrong(format!("line {line}: {cause}"), "correct that line"))
     }
 
     fn parse(&mut self, text: &str, file: &str, kind: FileKind) -> Result<(), (usize, String)> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // Python, which the AWS CLI reads with, ends a line at each of the three.
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         // The section that is read, whether it is one that counts, and where each of this file's began.
         let mut here: Option<Heading> = None;
         let mut begun: BTreeMap<Heading, usize> = BTreeMap::new();
-        let mut key: Option<(String, bool)> = None;
+        // The key before, whether it is empty and so may have nested keys, and how far its line is indented.
+        let mut key: Option<(String, bool, usize)> = None;
         for (number, raw) in text.lines().enumerate() {
             let line = number + 1;
             let at = || Origin::File {
@@ -149,9 +201,21 @@ impl AwsFiles {
             if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
                 continue;
             }
-            let indented = raw.starts_with([' ', '\t']);
-            if indented && let (Some(heading), Some((outer, nests))) = (&here, &key) {
-                // A line below a key: nested keys where the key itself is empty, else more of its text.
+            let indent = raw.chars().take_while(|sign| sign.is_whitespace()).count();
+            // A line that is indented deeper than a key is below it: a nested key where the key itself is empty, else
+            // more of its text. Equally deep is the next key (Python's configparser, which the AWS CLI reads with).
+            if let (Some(heading), Some((outer, nests, depth))) = (&here, &key)
+                && indent > *depth
+            {
+                if ONE_LINE.contains(&outer.as_str()) {
+                    return Err((
+                        line,
+                        format!(
+                            "it is indented deeper than `{}` above it, and so continues its value",
+                            visible(outer)
+                        ),
+                    ));
+                }
                 if *nests {
                     let (inner, value) = assignment(trimmed).ok_or_else(|| {
                         (
@@ -162,14 +226,13 @@ impl AwsFiles {
                     let value = Value {
                         text: value.to_owned(),
                         at: at(),
-                        in_credentials: kind == FileKind::Credentials,
                     };
                     if let Some(section) = self.section(heading) {
                         section.nested.insert((outer.clone(), inner), value);
                     }
                 } else if let Some(value) = self
                     .section(heading)
-                    .and_then(|section| section.keys.get_mut(outer))
+                    .and_then(|section| section.keys_mut(kind).get_mut(outer))
                 {
                     value.text.push('\n');
                     value.text.push_str(trimmed);
@@ -202,20 +265,16 @@ impl AwsFiles {
             let value = Value {
                 text: value.to_owned(),
                 at: at(),
-                in_credentials: kind == FileKind::Credentials,
             };
-            key = Some((name.clone(), value.text.is_empty()));
-            if let Some(section) = self.section(&heading) {
-                let before = section.keys.insert(name.clone(), value);
-                // The credentials file goes before the configuration file; twice in one file is a mistake.
-                if let Some(Origin::File { file: f, line: l }) = before.map(|value| value.at)
-                    && f == file
-                {
-                    return Err((
-                        line,
-                        format!("`{}` stands twice, first in line {l}", visible(&name)),
-                    ));
-                }
+            key = Some((name.clone(), value.text.is_empty(), indent));
+            if let Some(section) = self.section(&heading)
+                && let Some(before) = section.keys_mut(kind).insert(name.clone(), value)
+            {
+                let first = match before.at {
+                    Origin::File { line, .. } => format!(", first in line {line}"),
+                    _ => String::new(),
+                };
+                return Err((line, format!("`{}` stands twice{first}", visible(&name))));
             }
         }
         Ok(())
@@ -301,7 +360,8 @@ impl Heading {
         };
         let rest = rest.trim();
         if !rest.is_empty() && !rest.starts_with(['#', ';']) {
-            return Err(format!("`{}` stands behind the heading", visible(rest)));
+            // What it is may be a secret.
+            return Err("something stands behind the heading".to_owned());
         }
         let name = name.trim();
         if name.is_empty() {
@@ -337,20 +397,12 @@ fn unquoted(name: &str) -> &str {
     name
 }
 
-/// `key = value` or `key: value`; keys in any case. A comment may follow a blank.
+/// `key = value` or `key: value`; keys in any case. A comment has a line of its own: behind a value it is text, as for
+/// the AWS CLI.
 fn assignment(line: &str) -> Option<(String, &str)> {
-    let at = line.find(['=', ':'])?;
-    let key = line[..at].trim();
-    if key.is_empty() {
-        return None;
-    }
-    let value = &line[at + 1..];
-    let end = value
-        .char_indices()
-        .zip(value.chars().skip(1))
-        .find(|((_, blank), sign)| blank.is_whitespace() && matches!(sign, '#' | ';'))
-        .map_or(value.len(), |((at, _), _)| at);
-    Some((key.to_ascii_lowercase(), value[..end].trim()))
+    let (key, value) = line.split_once(['=', ':'])?;
+    let key = key.trim();
+    (!key.is_empty()).then(|| (key.to_ascii_lowercase(), value.trim()))
 }
 
 /// `~` and `~/…` mean the home directory, as the AWS CLI has it.
@@ -379,7 +431,7 @@ pub(super) mod tests {
     #[test]
     fn what_the_aws_cli_reads_is_read() {
         let files = files(
-            "; a comment\n[default]\nregion = eu-central-1 # home\n\n[profile viewer]\n  Region: eu-west-1\ns3 =\n  \
+            "; a comment\n[default]\nregion = eu-central-1\n# home\n\n[profile viewer]\n  Region: eu-west-1\n  cli_alias = a\n    b = c\ns3 =\n  \
              max_concurrent_requests = 20\n[profile \"two words\"]\noutput=json\n[sso-session corp]\nsso_region = us-east-1\n\
              [services lab]\nec2 =\n  endpoint_url = http://127.0.0.1:1\n[oops]\nregion = x\n[plugins]\nx = y\n",
             "[viewer]\naws_access_key_id = AKIA\naws_secret_access_key = a=b#c\nregion = eu-north-1\n",
@@ -417,7 +469,7 @@ pub(super) mod tests {
         assert!(files.profile("oops").is_none() && files.profile("plugins").is_none());
         let bare = files.no_such_profile("oops", &Origin::Flag("--profile"));
         assert!(
-            bare.mend.contains("line 16") && bare.mend.contains("[profile oops]"),
+            bare.mend.contains("line 19") && bare.mend.contains("[profile oops]"),
             "{}",
             bare.mend
         );
@@ -448,10 +500,21 @@ pub(super) mod tests {
             ),
             ("[default]\ns3 =\n  max\n", 3, "below `s3`"),
             ("[]\n", 1, "empty"),
+            (
+                "[default]\rregion = x\raws_secret_access_key\r",
+                3,
+                "no `key",
+            ),
+            (
+                "[profile a]\n  region = x\n    aws_secret_access_key = s\n",
+                3,
+                "deeper than `region`",
+            ),
         ] {
             let (at, cause) = files(text, "").unwrap_err();
             assert_eq!(at, line, "{text}: {cause}");
             assert!(cause.contains(words), "{text}: {cause}");
+            assert!(!cause.contains("= s"), "{cause}");
         }
     }
 

@@ -12,6 +12,7 @@ use super::recipes::{self, Recipe};
 use super::theme::Theme;
 use super::variables::Variables;
 use crate::domain::job::OnFailure;
+use crate::domain::metrics::check_namespace;
 use crate::domain::mode::AskedMode;
 use crate::domain::nearest::nearest;
 use crate::domain::problem::{Kind, Problem};
@@ -167,6 +168,9 @@ struct Key {
 /// Variables that name a profile.
 pub(super) const PROFILE: &[&str] = &["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
 
+/// Variables that name a region.
+pub(super) const REGION: &[&str] = &["AWS_REGION", "AWS_DEFAULT_REGION"];
+
 /// Every key but the tables (`retention`, `recipes`), which only the file has.
 const KEYS: &[Key] = &[
     Key {
@@ -179,7 +183,7 @@ const KEYS: &[Key] = &[
     },
     Key {
         key: "region",
-        variables: &["AWS_REGION", "AWS_DEFAULT_REGION"],
+        variables: REGION,
         set: |config, text| {
             config.region = Some(text.to_owned());
             Ok(())
@@ -427,9 +431,20 @@ fn flags(config: &mut Config, overrides: &Overrides) {
     }
 }
 
-/// A variable that is nearly one of ours says something that would go unheard.
+/// Variables of AWS that say what somebody may think one of ours says.
+const AWS_SAYS: [(&str, &str); 3] = [
+    ("PROFILE", "AWS_PROFILE"),
+    ("REGION", "AWS_REGION"),
+    ("ENDPOINT_URL", "AWS_ENDPOINT_URL"),
+];
+
+/// Variables of this project's own tests, which programs under test inherit.
+const OF_TESTS: [&str; 4] = ["TEST", "SEED", "SERVERS", "ROOTS"];
+
+/// A variable that looks like ours says something that would go unheard.
 fn known_variables(variables: &Variables) -> Result<(), Problem> {
     const PREFIX: &str = "FREEZEFRAME_";
+    variables.printable(PREFIX)?;
     let known: Vec<&str> = KEYS
         .iter()
         .flat_map(|key| key.variables)
@@ -439,17 +454,22 @@ fn known_variables(variables: &Variables) -> Result<(), Problem> {
         .collect();
     for name in variables.names(PREFIX) {
         let word = &name[PREFIX.len()..];
-        if known.contains(&word) {
+        if known.contains(&word) || OF_TESTS.iter().any(|test| word.starts_with(test)) {
             continue;
         }
-        if let Some(near) = nearest(word, &known) {
-            return Err(Problem::new(
-                Kind::Usage,
-                format!("read {name}"),
-                "there is no such variable",
-                format!("did you mean {PREFIX}{near}? or remove it from the environment"),
-            ));
-        }
+        let aws = AWS_SAYS.iter().find(|(ours, _)| *ours == word);
+        let end = known.iter().find(|all| all.ends_with(&format!("_{word}")));
+        let mend = match (aws, end.copied().or_else(|| nearest(word, &known))) {
+            (Some((_, aws)), _) => format!("set {aws}"),
+            (None, Some(near)) => format!("did you mean {PREFIX}{near}?"),
+            (None, None) => format!("known are {PREFIX}… {}", known.join(", ")),
+        };
+        return Err(Problem::new(
+            Kind::Usage,
+            format!("read {name}"),
+            "there is no such variable",
+            format!("{mend}; or remove it from the environment"),
+        ));
     }
     Ok(())
 }
@@ -464,7 +484,7 @@ fn also(mend: Option<String>, more: &str) -> String {
 
 fn read(path: &Path, must_exist: bool) -> Result<Config, Problem> {
     let what = || format!("read the configuration {}", path.display());
-    let bytes = match std::fs::read(path) {
+    let bytes = match super::small_file::read_bytes(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must_exist => {
             return Ok(Config::default());
@@ -561,6 +581,23 @@ fn checked(config: &Config, at: impl Fn(&str) -> String) -> Result<(), Problem> 
                 "correct it, or remove it",
             )
         })?;
+    }
+    let wrong = |key: &str, cause: String| {
+        let what = format!("read the configuration {}", at(key));
+        Problem::new(Kind::Usage, what, cause, "correct it, or remove it")
+    };
+    check_namespace(&config.metrics.namespace)
+        .map_err(|why| wrong("metrics.namespace", format!("metrics.namespace {why}")))?;
+    for (key, tags) in [
+        ("snapshot.keep_tags", &config.snapshot.keep_tags),
+        ("restore.copy_tags", &config.restore.copy_tags),
+    ] {
+        for tag in tags {
+            SetOptions::check_copied(tag).map_err(|why| {
+                let tag = crate::domain::text::visible(tag);
+                wrong(key, format!("the tag `{tag}`: {why}"))
+            })?;
+        }
     }
     Theme::find(&config.theme).map_err(|problem| {
         Problem::new(
@@ -809,6 +846,14 @@ pub(super) mod tests {
             ("FREEZEFRAME_THEME", "nope"),
             ("FREEZEFRAME_READONLY", "1"),
             ("FREEZEFRAME_STATEDIR", "/x"),
+            ("FREEZEFRAME_PROFILE", "prod"),
+            ("FREEZEFRAME_MODE", "coordinated"),
+            ("FREEZEFRAME_XYZZY", "1"),
+            ("FREEZEFRAME_THEME", "free\nzeframe"),
+            ("FREEZEFRAME_METRICS_NAMESPACE", ":x"),
+            ("FREEZEFRAME_METRICS_NAMESPACE", "AWS/EC2"),
+            ("FREEZEFRAME_SNAPSHOT_KEEP_TAGS", "Team,aws:x"),
+            ("FREEZEFRAME_RESTORE_COPY_TAGS", "freezeframe:level"),
         ] {
             let problem =
                 layered(None, &Overrides::default(), &of(&[(name, value)]), None).unwrap_err();

@@ -11,6 +11,7 @@ pub mod paths;
 mod places;
 pub mod recipes;
 mod regions;
+pub mod small_file;
 pub mod theme;
 pub mod variables;
 

@@ -177,7 +177,7 @@ impl Theme {
             return Self::builtin(name);
         }
         let path = super::paths::given(std::path::Path::new(name), "theme")?;
-        let text = std::fs::read_to_string(path).map_err(|e| {
+        let text = super::small_file::read_text(&path).map_err(|e| {
             Problem::new(
                 Kind::Usage,
                 format!("read the theme {name}"),

@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 
 use crate::domain::problem::{Kind, Problem};
 
+/// The home directory.
+pub const HOME: &str = "HOME";
 /// Variables that name a proxy, in the order in which they are looked at; lower case means the same.
 pub const PROXIES: [&str; 6] = [
     "HTTPS_PROXY",
@@ -29,9 +31,15 @@ impl std::fmt::Debug for Variables {
 }
 
 impl Variables {
-    /// This process's.
+    /// This process's. A system service has no HOME: then the password database says where it is, as it does for
+    /// the directories of freezeframe's own.
     pub fn of_process() -> Self {
-        Self::from_pairs(std::env::vars_os())
+        let mut all = Self::from_pairs(std::env::vars_os());
+        if let (None, Some(dirs)) = (all.raw(HOME), directories::BaseDirs::new()) {
+            all.0
+                .insert(HOME.to_owned(), dirs.home_dir().as_os_str().to_owned());
+        }
+        all
     }
 
     /// Those of a list, for tests and for what is asked of another process.
@@ -91,6 +99,26 @@ impl Variables {
         Ok(self
             .text(name)?
             .is_some_and(|value| value.trim().eq_ignore_ascii_case("true")))
+    }
+
+    /// That those whose names begin like this have no control character in their values: no value of theirs may have
+    /// one, and some go into headers of HTTP as they are.
+    ///
+    /// # Errors
+    /// The first that has one.
+    pub fn printable(&self, prefix: &str) -> Result<(), Problem> {
+        for name in self.names(prefix) {
+            let text = self.raw(name).map(OsStr::to_string_lossy);
+            if text.is_some_and(|text| text.chars().any(char::is_control)) {
+                return Err(Problem::new(
+                    Kind::Usage,
+                    format!("read {name}"),
+                    "its value has a line break or another control character",
+                    format!("correct {name}, or remove it from the environment"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Names that begin like this.

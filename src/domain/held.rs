@@ -47,6 +47,37 @@ pub struct Freeze {
     pub sent: DateTime<Utc>,
     /// What was heard of it last.
     pub delivery: Delivery,
+    /// The command that thaws could not be delivered yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thaw: Option<DelayedThaw>,
+}
+
+/// A thaw that Systems Manager says is delayed: the agent does not take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelayedThaw {
+    /// When the failsafe on the instance has thawed at the latest; `None` where none of ours watches.
+    pub failsafe_by: Option<DateTime<Utc>>,
+}
+
+impl DelayedThaw {
+    /// In a sentence.
+    pub fn words(self, now: DateTime<Utc>) -> String {
+        let next = match self.failsafe_by.map(|by| (by - now).num_seconds()) {
+            Some(left @ 0..) => format!("its failsafe thaws within {left} s"),
+            Some(past) => format!("its failsafe was due {} s ago", -past),
+            None => "no failsafe of ours watches it: look at the instance".to_owned(),
+        };
+        format!("its thaw is delayed, the SSM agent does not take it: {next}")
+    }
+
+    /// In a few words.
+    pub fn short(self, now: DateTime<Utc>) -> String {
+        match self.failsafe_by.map(|by| (by - now).num_seconds()) {
+            Some(left @ 0..) => format!("thaw delayed, failsafe in {left} s"),
+            Some(_) => "thaw delayed, failsafe was due".to_owned(),
+            None => "thaw delayed, no failsafe".to_owned(),
+        }
+    }
 }
 
 /// What a job's record says of its freeze.
@@ -104,7 +135,7 @@ impl Held {
         if let Some(since) = job.frozen_since {
             return Self::Frozen { since };
         }
-        if let Some(Freeze { sent, delivery }) = open {
+        if let Some(Freeze { sent, delivery, .. }) = open {
             return Self::MayBeFrozen {
                 since: sent,
                 delivery: Some(delivery),
@@ -223,6 +254,7 @@ mod tests {
         Freezing::Open(Freeze {
             sent: at(1),
             delivery,
+            thaw: None,
         })
     }
 
@@ -236,6 +268,25 @@ mod tests {
         assert_eq!(held.short(at(43)), "MAY BE FROZEN 42s");
         let unanswered = Held::of(&view(Phase::Quiescing, open(Delivery::Unanswered)));
         assert!(unanswered.words(at(2)).contains("not answered"));
+    }
+
+    #[test]
+    fn a_delayed_thaw_says_when_the_failsafe_acts() {
+        let by = |seconds| DelayedThaw {
+            failsafe_by: seconds,
+        };
+        let mend = by(Some(at(60)));
+        assert_eq!(
+            mend.words(at(36)),
+            "its thaw is delayed, the SSM agent does not take it: its failsafe thaws within 24 s"
+        );
+        assert!(mend.words(at(61)).ends_with("its failsafe was due 1 s ago"));
+        assert!(by(None).words(at(0)).contains("no failsafe of ours"));
+        assert_eq!(mend.short(at(36)), "thaw delayed, failsafe in 24 s");
+        // What an earlier version wrote has no thaw.
+        let old = r#"{"sent":"1970-01-01T00:00:01Z","delivery":"delayed"}"#;
+        let old: Freeze = serde_json::from_str(old).unwrap();
+        assert_eq!(old.thaw, None);
     }
 
     #[test]

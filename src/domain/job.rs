@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::held::{Freezing, Held};
+use super::held::{DelayedThaw, Freezing, Held};
 use super::ids::{CommandId, InstanceId, JobId, RunId, Scope, SnapshotId, VolumeId};
 use super::label::Label;
 use super::level::Level;
@@ -381,6 +381,14 @@ impl JobView {
     /// What it holds frozen, or may hold.
     pub fn held(&self) -> Held {
         Held::of(self)
+    }
+
+    /// That its thaw is delayed, while something is or may be frozen.
+    pub fn delayed_thaw(&self) -> Option<DelayedThaw> {
+        match (self.held(), self.freezing) {
+            (Held::Frozen { .. } | Held::MayBeFrozen { .. }, Freezing::Open(freeze)) => freeze.thaw,
+            _ => None,
+        }
     }
 
     /// It is proven that nothing of it is frozen any more.

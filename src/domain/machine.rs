@@ -12,6 +12,7 @@
 //! `crash` if preferred); `cancelled` whenever the operator stopped it before its end.
 
 mod autonomous;
+mod ending;
 mod facts;
 mod failsafe;
 mod finish;
@@ -23,7 +24,7 @@ pub mod values;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 pub use super::label::{Label, Written};
 pub use facts::{
@@ -32,7 +33,7 @@ pub use facts::{
 };
 pub use failsafe::Began;
 pub use finish::{GONE_SINCE, incomplete};
-pub use foreign::{may_have_frozen, told_by_exit};
+pub use foreign::told_by_exit;
 pub use freeze::Thawed;
 pub use types::{
     CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, GONE, SnapshotProgress,
@@ -40,7 +41,7 @@ pub use types::{
 };
 
 use super::evidence::{CallOrder, Judged, Told};
-use super::held::{Delivery, Freeze, Freezing};
+use super::held::{DelayedThaw, Delivery, Freeze, Freezing};
 use super::ids::CommandId;
 use super::job::{
     EvidenceReport, JobSpec, JobView, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
@@ -134,12 +135,14 @@ pub struct Job {
     delivery: Delivery,
     pre_command: Option<CommandId>,
     pre_told: Option<Told>,
-    /// It was stopped from outside, wherever it was.
-    cut_short: bool,
+    /// By its end alone it may have left frozen what it was to freeze.
+    may_have_frozen: bool,
     call: Call,
     order: CallOrder,
     post: Post,
     posts: u32,
+    /// Systems Manager says that the `post-script` that is under way is delayed.
+    post_delayed: bool,
     post_command: Option<CommandId>,
     /// The `post-script` that is under way, once it was answered for, and those before it.
     post_now: Option<CommandId>,
@@ -198,11 +201,12 @@ impl Job {
             delivery: Delivery::Unanswered,
             pre_command: None,
             pre_told: None,
-            cut_short: false,
+            may_have_frozen: false,
             call: Call::NotMade,
             order: CallOrder::default(),
             post: Post::Idle,
             posts: 0,
+            post_delayed: false,
             post_command: None,
             post_now: None,
             posts_before: Vec::new(),
@@ -293,6 +297,10 @@ impl Job {
             Event::PreSent(result) => self.pre_sent(result, now, &mut todo),
             Event::PreDelivery(delivery) if self.pre == Pre::Open => self.delivery = delivery,
             Event::PreDelivery(_) => {}
+            Event::PostDelivery(delivery) => {
+                let under_way = matches!(self.post, Post::UnderWay { .. });
+                self.post_delayed = under_way && delivery == Delivery::Delayed;
+            }
             Event::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
             Event::SetAppeared(set) => self.set_appeared(set, now),
             Event::ReleaseSeen => self.released_by_another = true,
@@ -330,9 +338,20 @@ impl Job {
                     Pre::Ended { .. } => Delivery::Ended,
                     Pre::Clean | Pre::Open => self.delivery,
                 },
+                thaw: self.post_delayed.then(|| DelayedThaw {
+                    failsafe_by: (!self.spec.foreign).then(|| self.failsafe_by(began)),
+                }),
             }),
             _ => Freezing::Over,
         }
+    }
+
+    /// When the failsafe has thawed at the latest: it was armed before anybody heard of the freeze.
+    fn failsafe_by(&self, began: Began) -> DateTime<Utc> {
+        let certain = began.failsafe_certain_at(self.spec.budget_s);
+        let budget = TimeDelta::seconds(i64::from(self.spec.budget_s));
+        self.frozen_since
+            .map_or(certain, |since| certain.min(since + budget))
     }
 
     fn start(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {

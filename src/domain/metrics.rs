@@ -5,6 +5,35 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::InstanceId;
 
+/// Whether CloudWatch takes a namespace for metrics of one's own (the API reference's `PutMetricData`).
+///
+/// # Errors
+/// Why it does not, in words that follow the name of what holds it.
+pub fn check_namespace(text: &str) -> Result<(), String> {
+    let taken = |c: char| c.is_ascii_alphanumeric() || " .-_/#:".contains(c);
+    match text.chars().count() {
+        0 => return Err("is empty".to_owned()),
+        1..=255 => {}
+        long => return Err(format!("has {long} characters, 255 is the most")),
+    }
+    if text.trim().is_empty() {
+        return Err("is blank".to_owned());
+    }
+    if text.starts_with(':') {
+        return Err("begins with a colon".to_owned());
+    }
+    if text.starts_with("AWS/") {
+        return Err("begins with AWS/, which is AWS's own".to_owned());
+    }
+    match text.chars().find(|c| !taken(*c)) {
+        Some(c) => Err(format!(
+            "has `{}`; CloudWatch takes letters, digits, spaces and . - _ / # :",
+            super::text::visible(&c.to_string())
+        )),
+        None => Ok(()),
+    }
+}
+
 /// The four metrics that jobs publish (names of the third seed, plus `FreezeDuration`).
 #[derive(
     Debug,

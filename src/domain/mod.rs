@@ -19,6 +19,7 @@ pub mod pace;
 pub mod problem;
 pub mod proof;
 pub mod prune;
+pub mod ran;
 pub mod record;
 pub mod refusal;
 pub mod restore;

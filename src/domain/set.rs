@@ -129,7 +129,10 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         let level = |m: &&Snapshot| (of(m).unwrap_or(Level::Pending), m.was_frozen());
         whole(members.iter().map(level))
     };
-    let expected = tag(tags::SET_SIZE).and_then(|t| t.parse().ok());
+    // Of what is judged: until then the tag is a word.
+    let size = |m: &&Snapshot| m.tags.get(tags::SET_SIZE)?.parse().ok();
+    let frozen = |m: &&Snapshot| m.tags.get(tags::FROZEN_MS)?.parse().ok();
+    let expected = members.iter().find_map(size);
     SnapshotSet {
         scope,
         job,
@@ -139,7 +142,7 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         mode: tag(tags::MODE).map(|words| visible(words).into_owned()),
         level: worth(Snapshot::borne_level),
         tagged: worth(Snapshot::level),
-        frozen_ms: tag(tags::FROZEN_MS).and_then(|t| t.parse().ok()),
+        frozen_ms: members.iter().find_map(frozen),
         members: members.iter().map(|m| m.id.clone()).collect(),
         expected,
         restorable: members.iter().all(|m| m.is_restorable())

@@ -79,6 +79,29 @@ impl SetOptions {
         Ok(())
     }
 
+    /// Whether a tag with this key can be copied from a resource: keys there are whatever somebody once gave.
+    ///
+    /// # Errors
+    /// Why it cannot, in words.
+    pub fn check_copied(key: &str) -> Result<(), String> {
+        if key.trim().is_empty() {
+            return Err("a tag needs a key".to_owned());
+        }
+        for (reserved, whose) in [("aws:", "AWS"), ("freezeframe:", "freezeframe")] {
+            if key.to_ascii_lowercase().starts_with(reserved) {
+                return Err(format!("keys that begin with {reserved} are {whose}'s own"));
+            }
+        }
+        let long = key.chars().count();
+        if long > tags::MAX_KEY {
+            return Err(format!(
+                "it has {long} characters, {} is the most",
+                tags::MAX_KEY
+            ));
+        }
+        Ok(())
+    }
+
     /// Most tags of the operator's own: a snapshot has room for no more beside freezeframe's.
     pub const MOST_TAGS: usize = tags::MAX_TAGS - tags::OF_A_JOB;
 }
@@ -281,7 +304,8 @@ pub fn plan(
             "leave fewer out, or detach those that are not needed".to_owned(),
         ));
     }
-    plan.copies_tags = plan.members.iter().all(|m| m.left_off.is_empty());
+    // The tags of a volume that could not be read may be those of a set: a call would copy them unseen.
+    plan.copies_tags = (plan.members.iter()).all(|m| m.record.is_some() && m.left_off.is_empty());
     if plan.copies_tags {
         // The call brings them: nobody needs them here.
         for member in &mut plan.members {
@@ -417,6 +441,13 @@ impl SetPlan {
             notes.push(format!("not in the set: {}", self.left_out_words()));
         }
         for member in &self.members {
+            if member.record.is_none() {
+                notes.push(format!(
+                    "{} ({}) could not be read: its tags are not copied to its snapshot",
+                    member.volume,
+                    visible(&member.device)
+                ));
+            }
             if let Some(from) = &member.restored_from {
                 notes.push(format!(
                     "{} ({}) is a restored copy, made from {from}, and is in the set: it is still attached; the tag {} \

@@ -89,7 +89,8 @@ impl Snapshot {
 
     /// Whether its volume was one that a recipe covered in a set that was frozen, as we tagged it.
     pub fn was_frozen(&self) -> bool {
-        self.tags.get(tags::FROZEN_MS).is_some()
+        let told = self.tags.get(tags::FROZEN_MS);
+        told.is_some_and(|ms| ms != tags::UNJUDGED)
     }
 
     /// The instance that it was taken from, as we tagged it.

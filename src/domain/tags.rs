@@ -20,6 +20,8 @@ pub const DEVICE: &str = "freezeframe:device";
 pub const FROZEN_MS: &str = "freezeframe:frozen-ms";
 /// Its value where a freeze was proven whose length nobody told.
 pub const UNMEASURED: &str = "unknown";
+/// The value of [`FROZEN_MS`] and [`SET_SIZE`] until the set is judged: it overrules what a volume's own tags would lend.
+pub const UNJUDGED: &str = "pending";
 /// How many snapshots the set has.
 pub const SET_SIZE: &str = "freezeframe:set-size";
 /// Group of an instance whose members are never frozen together, such as a primary and its replica.

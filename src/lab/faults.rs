@@ -52,8 +52,12 @@ pub enum Mishap {
     Twice(Duration),
     /// Somebody else cancels it this long after its start.
     Cancelled(Duration),
-    /// Its process group is killed this long after its start.
+    /// It is killed this long after its start, by somebody who is not the agent.
     Killed(Duration),
+    /// The agent's time limit for it is over this long after its start.
+    TimedOut(Duration),
+    /// The agent's worker that follows it is gone this long after its start; the script runs on, and nobody hears of it.
+    WorkerLost(Duration),
     /// The agent loses its connection when it starts, for this long.
     AgentLost(Duration),
     /// Only so many characters of its output arrive.

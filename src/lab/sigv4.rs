@@ -60,6 +60,9 @@ impl Authorization {
         let whole = payload.is_empty() || payload == hex(&Sha256::digest(request.body()));
         headers.contains(&"host")
             && headers.len() <= bounds::HEADERS
+            && headers
+                .iter()
+                .all(|name| request.headers().contains_key(*name))
             && whole
             && same(&self.signature, &self.sign(request, &headers, secret))
     }
@@ -223,5 +226,25 @@ mod tests {
         assert!(!authorization.proves(&request, "another"));
         *request.body_mut() = Bytes::from_static(b"changed");
         assert!(!authorization.proves(&request, secret));
+    }
+
+    /// curl 7.86 to 8.2.1 does this for a header line that removes a header (aws-facts-3, section 3).
+    #[test]
+    fn a_signature_over_a_header_that_is_not_sent_proves_nothing() {
+        let mut request = Request::new(Bytes::from_static(b"Action=CreateSnapshots"));
+        for (name, value) in [
+            ("host", "ec2.eu-central-1.amazonaws.com"),
+            ("x-amz-date", "20260101T000000Z"),
+            ("expect", ""),
+        ] {
+            let value = http::HeaderValue::from_static(value);
+            request.headers_mut().insert(name, value);
+        }
+        sign(&mut request, "AKID", "secret", "eu-central-1", "ec2");
+        let whole = Authorization::of(&request).unwrap();
+        assert!(whole.signed_headers.contains("expect"));
+        assert!(whole.proves(&request, "secret"));
+        request.headers_mut().remove("expect");
+        assert!(!whole.proves(&request, "secret"));
     }
 }

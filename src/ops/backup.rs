@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::owner::owner_of_no_process;
-use super::poll::{follow, follow_telling, watch_progress};
+use super::poll::{follow, follow_as_events, watch_progress};
 use super::send::{Step, send_when_taken};
 use super::timers::Timers;
 use super::waits::{Reserve, Waits};
@@ -432,8 +432,11 @@ async fn send_and_follow(
     }
     if let Some(command) = command {
         let outcome = match step {
-            Step::Pre => follow_telling(&ops, &spec, &command, &events).await,
-            Step::Look | Step::Post => follow(&ops, &spec, &command).await,
+            Step::Look => follow(&ops, &spec, &command).await,
+            Step::Pre => follow_as_events(&ops, &spec, &command, &events, Event::PreDelivery).await,
+            Step::Post => {
+                follow_as_events(&ops, &spec, &command, &events, Event::PostDelivery).await
+            }
         };
         // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
         if step == Step::Pre && spec.foreign && thaw_is_on_record(&ops, &spec) {

@@ -7,11 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Ops;
 use super::send::Step;
-use crate::aws::ssm::{Listed, Polled, Ran};
+use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::{CommandId, InstanceId, JobId};
 use crate::domain::job::Mode;
-use crate::domain::machine::{CommandEnd, CommandOutcome, Thawed, may_have_frozen, told_by_exit};
+use crate::domain::machine::{CommandEnd, CommandOutcome, Thawed, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::ran::Ran;
 use crate::domain::trace;
 use crate::recipe::document;
 
@@ -142,10 +143,7 @@ async fn told(
 /// When a command ran. What cannot be read tells no order.
 async fn ran(ops: &Ops, instance: &InstanceId, command: &Listed) -> Result<Ran, Problem> {
     match ops.session.ran(&command.id, instance).await {
-        Err(problem) if matches!(problem.kind, Kind::Denied | Kind::NotFound) => Ok(Ran {
-            began: None,
-            ended: None,
-        }),
+        Err(problem) if matches!(problem.kind, Kind::Denied | Kind::NotFound) => Ok(Ran::default()),
         other => other,
     }
 }
@@ -253,7 +251,7 @@ fn thaws(post: &Listed, pre: &Listed, told: &Told) -> bool {
     // Somebody else's document says no more than its exit code.
     if trace.lines.is_empty() {
         let ended = told.said.get(&pre.id).map(|outcome| &outcome.ended);
-        let froze = ended.is_none_or(may_have_frozen);
+        let froze = ended.is_none_or(CommandEnd::may_have_frozen);
         return matches!(told_by_exit(&outcome.ended, froze, after), Thawed::Yes);
     }
     let none = match outcome.ended {
@@ -442,6 +440,12 @@ mod tests {
             // It was cut off, and may have frozen everything before.
             ("Failed", Some(137), failed(205), holds),
             ("Failed", Some(137), CommandEnd::Success, None),
+            // By somebody who is not the agent.
+            ("Failed", Some(-1), failed(205), holds),
+            ("Failed", Some(1), failed(205), holds),
+            ("Failed", Some(204), failed(205), holds),
+            ("Failed", Some(206), failed(205), None),
+            ("Failed", Some(-1), CommandEnd::Success, None),
             ("TimedOut", None, failed(205), holds),
             ("Cancelled", None, failed(205), holds),
             ("Cancelled", None, CommandEnd::Success, None),

@@ -34,28 +34,36 @@ pub(super) async fn follow(ops: &Ops, spec: &JobSpec, command: &CommandId) -> Co
         .await
 }
 
-/// As [`follow`], of the command that freezes: how far it is meanwhile is told as [`Event::PreDelivery`].
+/// As [`follow`]; how far it is meanwhile is told.
 pub(super) async fn follow_telling(
     ops: &Ops,
     spec: &JobSpec,
     command: &CommandId,
-    events: &mpsc::Sender<Event>,
+    told: watch::Sender<Delivery>,
 ) -> CommandOutcome {
     let invoked_after = ops.clock.now() - SENT_WITHIN;
+    ops.session
+        .outcome_telling(command, &spec.instance, invoked_after, Some(told))
+        .await
+}
+
+/// As [`follow`], of a command that freezes or thaws: how far it is meanwhile is told as an event of the job.
+pub(super) async fn follow_as_events(
+    ops: &Ops,
+    spec: &JobSpec,
+    command: &CommandId,
+    events: &mpsc::Sender<Event>,
+    event: fn(Delivery) -> Event,
+) -> CommandOutcome {
     let (seen, mut news) = watch::channel(Delivery::Taken);
-    let mut outcome = std::pin::pin!(ops.session.outcome_telling(
-        command,
-        &spec.instance,
-        invoked_after,
-        Some(seen)
-    ));
+    let mut outcome = std::pin::pin!(follow_telling(ops, spec, command, seen));
     loop {
         tokio::select! {
             biased;
             outcome = &mut outcome => return outcome,
             Ok(()) = news.changed() => {
                 let delivery = *news.borrow_and_update();
-                let _ = events.send(Event::PreDelivery(delivery)).await;
+                let _ = events.send(event(delivery)).await;
             }
         }
     }

@@ -3,17 +3,21 @@
 mod requirements;
 
 use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::Ops;
 use super::lease;
-use super::poll::follow;
+use super::poll::follow_telling;
 use super::ready;
 use super::send::{self, Step};
 use super::waits::Waits;
-use crate::domain::ids::VolumeId;
+use crate::domain::held::Delivery;
+use crate::domain::ids::{CommandId, VolumeId};
 use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::job::{JobSpec, Mode};
-use crate::domain::machine::{CommandEnd, PreflightFacts};
+use crate::domain::machine::{CommandEnd, CommandOutcome, PreflightFacts};
 use crate::domain::mode::{ChosenMode, is_of_the_role};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
@@ -35,10 +39,11 @@ pub(super) async fn check(
     spec: &JobSpec,
     waits: &Waits,
 ) -> Result<PreflightFacts, Problem> {
-    let (instance, agent, there) = tokio::join!(
+    let (instance, agent, there, connected) = tokio::join!(
         ops.session.instance(&spec.instance),
         ops.session.agent(&spec.instance),
-        ops.session.document(&spec.document)
+        ops.session.document(&spec.document),
+        ops.session.is_connected(&spec.instance)
     );
     let mut instance = instance?;
     instance.agent = agent?;
@@ -46,6 +51,10 @@ pub(super) async fn check(
     let set = set_plan(ops, &instance, &spec.set_options).await?;
     requirements::credentials_last(ops, spec).await?;
     let dry_run = requirements::document(ops, spec, there?).await?;
+    // A dry run finds out for certain. Without one the first to wait for the agent would be what freezes.
+    if connected == Some(false) && !dry_run {
+        return Err(not_connected(&instance));
+    }
     lease::claim(ops, spec).await?;
     let mut facts = PreflightFacts::of_attachments(&instance);
     if dry_run {
@@ -177,7 +186,7 @@ async fn look(
         waits.token(pace, Bucket::CreateSnapshots).await.spend();
     }
     let command = send::send_when_taken(ops, spec, Step::Look, waits, None).await?;
-    let outcome = follow(ops, spec, &command).await;
+    let outcome = taken(ops, spec, instance, &command, waits).await?;
     let trace = events::parse(&outcome.stdout);
     let what = format!("dry run of {} on {}", spec.document, spec.instance);
     if let Some(refusal) = trace.first_error() {
@@ -229,6 +238,52 @@ async fn look(
             "check that the document is freezeframe's own",
         )),
     }
+}
+
+/// A dry run that the agent has not taken for so long is not waited for, whatever is said of the agent.
+const DELAYED_FOR: Duration = Duration::from_secs(15);
+
+/// Follows the dry run. One that is delayed, because the agent is not connected, is cancelled: an agent that comes back
+/// later finds nothing to do.
+async fn taken(
+    ops: &Ops,
+    spec: &JobSpec,
+    instance: &Instance,
+    command: &CommandId,
+    waits: &Waits,
+) -> Result<CommandOutcome, Problem> {
+    let (told, mut news) = watch::channel(Delivery::Taken);
+    let mut outcome = std::pin::pin!(follow_telling(ops, spec, command, told));
+    let delayed = async {
+        let all = news.wait_for(|delivery| *delivery == Delivery::Delayed);
+        // Over: the outcome is there.
+        if all.await.is_err() {
+            return std::future::pending().await;
+        }
+        if ops.session.is_connected(&spec.instance).await != Some(false) {
+            let words =
+                "waits: its SSM agent does not take the dry run, Systems Manager says Delayed";
+            waits.during(words, tokio::time::sleep(DELAYED_FOR)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        outcome = &mut outcome => return Ok(outcome),
+        () = delayed => {}
+    }
+    if let Err(problem) = ops.session.cancel_command(command, &spec.instance).await {
+        tracing::warn!(%problem, "the dry run could not be cancelled; it changes nothing");
+    }
+    Err(not_connected(instance))
+}
+
+fn not_connected(instance: &Instance) -> Problem {
+    Problem::new(
+        Kind::Agent,
+        format!("check {} ({})", instance.name(), instance.id),
+        "its SSM agent is not connected, though Systems Manager may call it online for minutes more",
+        "check amazon-ssm-agent on the instance and its way to the SSM endpoints (ssmmessages, ec2messages)",
+    )
 }
 
 /// The instance cannot make the snapshots by itself, or something else is wrong with it. Where only that is, and
@@ -312,6 +367,10 @@ fn last_line(text: &str) -> String {
 pub(super) fn end_in_words(ended: &CommandEnd) -> String {
     match ended {
         CommandEnd::Success => "it ended well".to_owned(),
+        CommandEnd::Failed { exit: -1 } => {
+            "it was killed by a signal that the SSM agent did not send, or could not be started"
+                .to_owned()
+        }
         CommandEnd::Failed { exit } => format!("it ended with exit code {exit}"),
         CommandEnd::TimedOut { may_have_run: true } => {
             "a time limit of Systems Manager passed; it may have run, or run still".to_owned()
@@ -326,6 +385,9 @@ pub(super) fn end_in_words(ended: &CommandEnd) -> String {
         CommandEnd::Cancelled {
             may_have_run: false,
         } => "it was cancelled before it began".to_owned(),
+        CommandEnd::WorkerLost => {
+            "the SSM agent lost its worker for it, and it may run still".to_owned()
+        }
         CommandEnd::Lost(problem) => format!("nobody can say how it ended ({problem})"),
     }
 }

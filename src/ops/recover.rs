@@ -22,7 +22,7 @@ use super::send::{self, Step};
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
-use crate::domain::machine::{CommandEnd, Thawed, may_have_frozen, told_by_exit};
+use crate::domain::machine::{CommandEnd, Thawed, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Said, Trace};
 use crate::jobs::journal::CallRow;
@@ -323,7 +323,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
                 // A foreign one that froze is not thawed because a later command finds nothing.
-                Some(end) if foreign && may_have_frozen(&end) => Thaw::Uncertain(unproven(view)),
+                Some(end) if foreign && end.may_have_frozen() => Thaw::Uncertain(unproven(view)),
                 Some(_) => Thaw::Done,
                 None => not_yet(view, certain && foreign),
             },
@@ -452,7 +452,7 @@ struct Silent {
 impl Silent {
     /// What an exit code alone says: as the live job reads it (`domain::machine`).
     fn judged(&self, view: &JobView, ended: CommandEnd) -> Thaw {
-        let may = self.before.as_ref().is_some_and(may_have_frozen);
+        let may = (self.before.as_ref()).is_some_and(CommandEnd::may_have_frozen);
         let froze = was_frozen(view) || may;
         let conclusive = froze || self.before.is_some();
         match (told_by_exit(&ended, froze, conclusive), ended) {
@@ -525,12 +525,25 @@ async fn pre_script_end(ops: &Ops, view: &JobView) -> Option<CommandEnd> {
         .poll_command(&command, &view.spec.instance)
         .await
     {
-        Ok(Polled::Ended(outcome)) => match outcome.ended {
-            CommandEnd::TimedOut { .. } | CommandEnd::Lost(_) => None,
-            ended => Some(ended),
-        },
+        Ok(Polled::Ended(outcome)) => {
+            Some(outcome.ended.heard_after(since_sent(ops, view))).filter(CommandEnd::is_conclusive)
+        }
         _ => None,
     }
+}
+
+/// How long ago the command that freezes was sent, by the journal; where it does not say, for longer than any delivery.
+fn since_sent(ops: &Ops, view: &JobView) -> TimeDelta {
+    let calls = ops
+        .journal
+        .calls(view.spec.job.as_str())
+        .unwrap_or_default();
+    let sent = calls
+        .iter()
+        .filter(|call| freezes(call))
+        .filter_map(|call| DateTime::parse_from_rfc3339(&call.intended).ok());
+    let first = sent.min().map(|at| at.with_timezone(&chrono::Utc));
+    first.map_or(TimeDelta::MAX, |at| ops.clock.now() - at)
 }
 
 fn never_arrived(ops: &Ops, view: &JobView) -> bool {
@@ -619,6 +632,7 @@ mod tests {
         let froze = after(CommandEnd::Success);
         let cut = after(CommandEnd::Cancelled { may_have_run: true });
         let killed = after(CommandEnd::Failed { exit: 137 });
+        let signalled = after(CommandEnd::Failed { exit: -1 });
         let withdrawn = after(CommandEnd::Cancelled {
             may_have_run: false,
         });
@@ -635,6 +649,8 @@ mod tests {
             (&cut, Phase::Quiescing, 0, "done"),
             (&cut, Phase::Quiescing, 205, "uncertain"),
             (&killed, Phase::Quiescing, 205, "uncertain"),
+            (&signalled, Phase::Quiescing, 205, "uncertain"),
+            (&signalled, Phase::Quiescing, 0, "done"),
             (&withdrawn, Phase::Quiescing, 205, "done"),
             (&nothing, Phase::Frozen, 0, "done"),
             (&nothing, Phase::Frozen, 205, "uncertain"),

@@ -15,6 +15,8 @@ use crate::domain::proof;
 use crate::domain::restore::{
     self, ItemStatus, RestoreItem, RestorePlan, RestoreRequest, RestoreView, StepState,
 };
+use crate::domain::set_plan::SetOptions;
+use crate::domain::text::visible;
 use crate::recipe::{document, events, mount};
 
 /// Pause between two looks at a volume or a command.
@@ -29,6 +31,16 @@ const LOOKS: u32 = 1_200;
 pub async fn plan(ops: &Ops, request: &RestoreRequest) -> Result<RestorePlan, Problem> {
     let inventory = inventory::read(ops).await?;
     let mut request = request.clone();
+    for tag in &request.copy_tags {
+        SetOptions::check_copied(tag).map_err(|why| {
+            Problem::new(
+                Kind::Usage,
+                format!("copy the tag `{}`", visible(tag)),
+                why,
+                "name keys of the operator's own tags",
+            )
+        })?;
+    }
     request
         .copy_tags
         .extend(ops.tagging.copy_tags.iter().cloned());

@@ -42,7 +42,12 @@ fn dlm_document(commands: &[&str], script: &str) -> String {
 const BOTH: &[&str] = &["pre-script", "post-script"];
 
 /// A job on a document of this name that runs this script for each of these commands.
-async fn on_document(bench: &Bench, name: &str, commands: &[&str], script: &str) -> JobSpec {
+pub(super) async fn on_document(
+    bench: &Bench,
+    name: &str,
+    commands: &[&str],
+    script: &str,
+) -> JobSpec {
     let content = dlm_document(commands, script);
     setup::install(&bench.ops, name, &content).await.unwrap();
     JobSpec {
@@ -220,12 +225,18 @@ async fn a_doubt_about_somebody_elses_freeze_is_not_asked_about_under_another_co
 #[tokio::test(start_paused = true)]
 async fn one_whose_pre_script_is_cut_off_ends_in_doubt_and_the_next_start_does_not_believe_it_either()
  {
-    for (cut, doubted) in [(true, true), (false, false)] {
+    let soon = Duration::from_millis(10);
+    for (cut, doubted) in [
+        (Some(Mishap::Cancelled(soon)), true),
+        (Some(Mishap::TimedOut(soon)), true),
+        // By somebody who is not the agent: out of memory, an operator.
+        (Some(Mishap::Killed(soon)), true),
+        (None, false),
+    ] {
         let bench = bench().await;
         let spec = on_document(&bench, "ops-cut", BOTH, "exit 205").await;
-        if cut {
-            let soon = Mishap::Cancelled(Duration::from_millis(10));
-            bench.fault("pre-script", 0, 1, FaultKind::Command(soon));
+        if let Some(mishap) = cut {
+            bench.fault("pre-script", 0, 1, FaultKind::Command(mishap));
         }
         let view = bench.run(spec.clone()).await;
         assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");

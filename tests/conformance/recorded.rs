@@ -194,17 +194,21 @@ async fn a_platform_that_does_not_fit_fails_a_command_only_alone() {
     assert_eq!(statuses(&command(&lab, &alone).await), ("Failed", "Failed"));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_time_limit_ends_a_step_with_137_and_the_command_as_failed() {
-    let lab = lab().await;
-    let there = places(&lab).database;
+fn befall(lab: &Lab, mishap: Mishap) {
     lab.faults().inject(Fault {
         action: "*".into(),
         skip: 0,
         times: 1,
-        kind: FaultKind::Command(Mishap::Killed(Duration::from_millis(5))),
+        kind: FaultKind::Command(mishap),
     });
-    let id = exit(&lab, 0, json!({"InstanceIds": [there]})).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_limit_ends_a_step_with_137_and_the_command_as_failed() {
+    let lab = lab().await;
+    let there = places(&lab).database;
+    befall(&lab, Mishap::TimedOut(Duration::from_millis(5)));
+    let id = pre_script(&lab, &there).await;
     pass(&lab, 10).await;
     let ended = invocation(&lab, &id, &there).await;
     assert_eq!(statuses(&ended), ("TimedOut", "ExecutionTimedOut"));
@@ -214,6 +218,138 @@ async fn a_time_limit_ends_a_step_with_137_and_the_command_as_failed() {
         (statuses(&whole), &whole["ErrorCount"]),
         (("Failed", "Failed"), &json!(1))
     );
+}
+
+/// Sends a `pre-script`, which takes its time.
+async fn pre_script(lab: &Lab, instance: &str) -> String {
+    let parameters = json!({"command": ["pre-script"], "executionId": ["0a1b2c3d-0000-4000-8000-000000000002"], "budgetSeconds": ["30"]});
+    let input = json!({"DocumentName": "freezeframe-linux-mysql", "InstanceIds": [instance], "Parameters": parameters});
+    let sent = ssm(lab, "SendCommand", input).await;
+    assert_eq!(statuses(&sent.value["Command"]), ("Pending", "Pending"));
+    sent.value["Command"]["CommandId"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_that_the_agent_did_not_send_is_failed_with_minus_one() {
+    let lab = lab().await;
+    let there = places(&lab).database;
+    befall(&lab, Mishap::Killed(Duration::from_millis(300)));
+    let id = pre_script(&lab, &there).await;
+    pass(&lab, 10).await;
+    let ended = invocation(&lab, &id, &there).await;
+    assert_eq!(statuses(&ended), ("Failed", "Failed"));
+    assert_eq!(ended["ResponseCode"], -1);
+    let said = ended["StandardOutputContent"].as_str().unwrap();
+    assert!(said.contains("hello"), "{said}");
+    // It has ended, unlike one that was never delivered.
+    assert!(ended["ExecutionStartDateTime"].is_string(), "{ended}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_gone_is_failed_after_a_minute_and_its_script_runs_on() {
+    let lab = lab().await;
+    let there = places(&lab).database;
+    befall(&lab, Mishap::WorkerLost(Duration::from_millis(20)));
+    let id = pre_script(&lab, &there).await;
+    pass(&lab, 50).await;
+    let waiting = invocation(&lab, &id, &there).await;
+    assert_eq!(statuses(&waiting), ("InProgress", "InProgress"));
+    pass(&lab, 15).await;
+    let ended = invocation(&lab, &id, &there).await;
+    assert_eq!(statuses(&ended), ("Failed", "Failed"));
+    let said = ended["StandardOutputContent"].as_str().unwrap();
+    assert!(
+        said.starts_with("document process failed unexpectedly"),
+        "{said}"
+    );
+    assert!(!said.contains("FF1"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_has_died_is_online_for_minutes_and_its_commands_are_delayed_in_seconds() {
+    let lab = lab().await;
+    let there = places(&lab).database;
+    befall(&lab, Mishap::AgentLost(Duration::from_secs(3_600)));
+    let first = pre_script(&lab, &there).await;
+    pass(&lab, 1).await;
+    let ping = async || {
+        let filter = json!({"Filters": [{"Key": "InstanceIds", "Values": [there]}]});
+        let seen = ssm(&lab, "DescribeInstanceInformation", filter).await;
+        seen.value["InstanceInformationList"][0]["PingStatus"].clone()
+    };
+    assert_eq!(ping().await, "Online");
+    let status = ssm(&lab, "GetConnectionStatus", json!({"Target": there})).await;
+    assert_eq!(status.value["Status"], "notconnected");
+    let input = json!({"TimeoutSeconds": 30, "InstanceIds": [there],
+        "Parameters": {"commands": ["true"], "executionTimeout": ["60"]}});
+    let sent = exit(&lab, 0, input).await;
+    lab.clock().sleep(Duration::from_millis(200)).await;
+    assert_eq!(
+        statuses(&invocation(&lab, &sent, &there).await),
+        ("InProgress", "InProgress")
+    );
+    pass(&lab, 3).await;
+    assert_eq!(
+        statuses(&invocation(&lab, &sent, &there).await),
+        ("Pending", "Delayed")
+    );
+    // 30 s to be delivered, 60 s to run, and 15 s more.
+    pass(&lab, 100).await;
+    assert_eq!(
+        statuses(&invocation(&lab, &sent, &there).await),
+        ("Pending", "Delayed")
+    );
+    pass(&lab, 3).await;
+    let lost = invocation(&lab, &sent, &there).await;
+    assert_eq!(statuses(&lost), ("TimedOut", "DeliveryTimedOut"));
+    assert_eq!(lost["ResponseCode"], -1);
+    pass(&lab, 300).await;
+    assert_eq!(ping().await, "ConnectionLost");
+    let running = invocation(&lab, &first, &there).await;
+    assert_eq!(statuses(&running), ("InProgress", "InProgress"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_with_details_has_the_true_times_and_joins_the_outputs() {
+    let lab = lab().await;
+    // One of which the world says nothing else.
+    let there = {
+        let world = lab.world();
+        let plain = |i: &&freezeframe::lab::world::Instance| {
+            i.command_latency_ms == 200
+                && i.platform == Platform::Linux
+                && i.state == InstanceState::Running
+                && i.agent.status == AgentStatus::Online
+        };
+        world.instances.values().find(plain).unwrap().id.clone()
+    };
+    let parameters = json!({"commands": ["ls"]});
+    let id = exit(
+        &lab,
+        0,
+        json!({"InstanceIds": [there], "Parameters": parameters}),
+    )
+    .await;
+    pass(&lab, 5).await;
+    let listed = ssm(
+        &lab,
+        "ListCommandInvocations",
+        json!({"CommandId": id, "Details": true}),
+    )
+    .await;
+    let invocation = listed.value["CommandInvocations"][0].clone();
+    let plugin = &invocation["CommandPlugins"][0];
+    let began = plugin["ResponseStartDateTime"].as_f64().unwrap();
+    let ended = plugin["ResponseFinishDateTime"].as_f64().unwrap();
+    let requested = invocation["RequestedDateTime"].as_f64().unwrap();
+    assert!(ended >= began);
+    let way = ((began - requested) * 1000.0).round();
+    assert!((way - 200.0).abs() < 1.0, "delivered after {way} ms");
+    let output = plugin["Output"].as_str().unwrap();
+    assert!(output.contains("\n----------ERROR-------\n"), "{output}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,11 +84,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             missing.append("signature")
         if self.headers.get("X-Amz-Security-Token") != "planted//session+token==":
             missing.append("token")
-        tags = {form[f"TagSpecification.1.Tag.{n}.Key"]: form[f"TagSpecification.1.Tag.{n}.Value"] for n in (1, 2, 3, 4) if f"TagSpecification.1.Tag.{n}.Key" in form}
-        wanted = {"freezeframe:job", "freezeframe:level", "freezeframe:recipe", "freezeframe:instance"}
+        tags = {form[f"TagSpecification.1.Tag.{n}.Key"]: form[f"TagSpecification.1.Tag.{n}.Value"] for n in range(1, 10) if f"TagSpecification.1.Tag.{n}.Key" in form}
+        wanted = {"freezeframe:job", "freezeframe:level", "freezeframe:recipe", "freezeframe:instance",
+                  # A volume that was restored with its snapshot's tags must not lend these.
+                  "freezeframe:set-size", "freezeframe:frozen-ms"}
         left_out = "leave-out" in mode()
         excluded = [value for name, value in sorted(form.items()) if name.startswith("InstanceSpecification.ExcludeDataVolumeId.")]
-        if set(tags) != wanted or tags["freezeframe:level"] != "pending" or form.get("CopyTagsFromSource") != (None if left_out else "volume") \
+        if set(tags) != wanted or {tags[f"freezeframe:{key}"] for key in ("level", "set-size", "frozen-ms")} != {"pending"} or form.get("CopyTagsFromSource") != (None if left_out else "volume") \
                 or excluded != (["vol-0aaaaaaaaaaaaaaa2", "vol-0aaaaaaaaaaaaaaa9"] if left_out else []) \
                 or form.get("InstanceSpecification.ExcludeBootVolume") != ("true" if left_out else "false") or form.get("InstanceSpecification.InstanceId") != "i-0123456789abcdef0":
             missing.append("form")

@@ -8,11 +8,12 @@ mongo_here() {
     rm -rf "$MONGO"
     mkdir -p "$MONGO" "$W/data/mongo/journal"
     # A process that stands for the server
-    sleep 600 &
+    : >"$W/data/mongo/mongod.lock"
+    python3 "$HERE/documents/listen.py" 27017 "$W/data/mongo/mongod.lock" &
     MONGOD=$!
     PIDS="$PIDS $MONGOD"
     disown $MONGOD
-    echo $MONGOD >"$W/data/mongo/mongod.lock"
+    await 10 test -s "$W/data/mongo/mongod.lock"
     printf 'facts 7.0.5 mongod %s wiredTiger rs0 secondary %s' "$MONGOD" "$W/data/mongo" >"$MONGO/facts"
     { echo "#!$(command -v python3)"; sed "1d; s;@STATE@;$MONGO;" "$HERE/documents/mongo_shell.py"; } >"$MONGO/shell"
     chmod 755 "$MONGO/shell"

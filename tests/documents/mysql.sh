@@ -14,7 +14,7 @@ server() {
             --auth-root-authentication-method=normal --skip-test-db >"$W/install.log" 2>&1 || { fail 'mariadb-install-db'; return 1; }
     fi
     setsid mariadbd --no-defaults --user=root --datadir="$W/data/db" --innodb-log-group-home-dir="$W/logs/redo" --innodb-log-file-size=16M \
-        --log-bin="$W/logs/binlog/bin" --server-id=7 --socket="$SOCK" --pid-file="$W/db.pid" --skip-networking --innodb-buffer-pool-size=32M --tmpdir=/dev/shm --log-error="$W/db.log" </dev/null >/dev/null 2>&1 &
+        --log-bin="$W/logs/binlog/bin" --server-id=7 --socket="$SOCK" --pid-file="$W/db.pid" --skip-networking --innodb-buffer-pool-size=32M --tmpdir=/dev/shm --log-error="$W/db.log" ${SERVER_OPTIONS:-} </dev/null >/dev/null 2>&1 &
     disown $!
     await 30 sql 'SELECT 1' >/dev/null || { fail 'the server does not start'; return 1; }
     sql 'CREATE DATABASE IF NOT EXISTS t; CREATE TABLE IF NOT EXISTS t.m (a INT) ENGINE=MyISAM; CREATE TABLE IF NOT EXISTS t.i (a INT) ENGINE=InnoDB;

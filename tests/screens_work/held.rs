@@ -1,7 +1,7 @@
 //! What is or may be frozen is told on every screen, in word and colour, and not when it is over.
 
 use chrono::TimeDelta;
-use freezeframe::domain::held::{Delivery, Freeze, Freezing};
+use freezeframe::domain::held::{DelayedThaw, Delivery, Freeze, Freezing};
 use freezeframe::domain::ids::InstanceId;
 use freezeframe::domain::job::{JobView, Phase};
 use freezeframe::tui::message::Message;
@@ -28,6 +28,7 @@ fn kinds() -> Vec<(&'static str, JobView)> {
             None,
         );
         job.freezing = Freezing::Open(Freeze {
+            thaw: None,
             sent: noon() - TimeDelta::seconds(42),
             delivery,
         });
@@ -153,6 +154,52 @@ fn what_may_be_frozen_looks() {
         wide.contains("sent 42 s ago, Systems Manager says Delayed"),
         "{wide}"
     );
+}
+
+/// The agent has died under a freeze: nobody here can thaw it, and everybody wants to know when the failsafe does.
+#[test]
+fn p28_a_delayed_thaw_says_when_the_failsafe_acts() {
+    for (watched, narrow, whole) in [
+        (
+            true,
+            "thaw delayed, failsafe in 18 s",
+            "its failsafe thaws within 18 s",
+        ),
+        (
+            false,
+            "thaw delayed, no failsafe",
+            "no failsafe of ours watches it: look at the instance",
+        ),
+    ] {
+        let mut job = frozen(1, "db", 12_000);
+        job.phase = Phase::Thawing;
+        job.spec.foreign = !watched;
+        job.freezing = Freezing::Open(Freeze {
+            sent: noon() - TimeDelta::seconds(13),
+            delivery: Delivery::Ended,
+            thaw: Some(DelayedThaw {
+                failsafe_by: watched.then(|| noon() + TimeDelta::seconds(18)),
+            }),
+        });
+        let mut hands = at("4g", &job, Depth::None);
+        let plain = |screen: &str| {
+            let words: Vec<&str> = screen
+                .split(['│', ' ', '\n'])
+                .filter(|w| !w.is_empty())
+                .collect();
+            words.join(" ")
+        };
+        // Where a lane has no room, the line below the lanes says it.
+        let screen = hands.screen(80, 24);
+        assert!(plain(&screen).contains(whole), "{screen}");
+        let screen = hands.screen(120, 40);
+        assert!(screen.contains(narrow), "{screen}");
+        let screen = hands.screen(200, 50);
+        assert!(screen.contains(whole), "{screen}");
+        hands.press("<Enter>");
+        let screen = hands.screen(80, 24);
+        assert!(plain(&screen).contains(whole), "{screen}");
+    }
 }
 
 /// A job whose process is gone: this console settles it, says so, and offers nothing to stop.

@@ -2,8 +2,9 @@
 
 use chrono::TimeDelta;
 use freezeframe::domain::job::{Mode, Phase, Verdict};
-use freezeframe::lab::CallRecord;
+use freezeframe::lab::faults::Mishap;
 use freezeframe::lab::runtime_simulated::{By, Happening, What};
+use freezeframe::lab::{CallRecord, Fault, FaultKind};
 
 use crate::sim::eye::{Cleared, Eye, Labelled};
 use crate::sim::play;
@@ -316,4 +317,41 @@ fn negative_controls_every_false_claim_is_caught() {
         },
         "nobody asked",
     );
+}
+
+/// Somebody else's `pre-script` is killed between two of its filesystems, by nobody that the agent knows of, or goes on
+/// when the agent has lost its worker: the doubt stays, and whoever closed it would be seen.
+#[test]
+fn p28_negative_control_a_freeze_that_a_killed_script_left_is_doubted_until_somebody_looks() {
+    use std::time::Duration;
+    let mut doubts = 0;
+    for mishap in [Mishap::Killed, Mishap::WorkerLost] {
+        let mut story = Story::plain(3, Mode::Coordinated);
+        story.wishes[0].document = Some(Manners::Stops);
+        let mishap = mishap(Duration::from_millis(500));
+        story.faults.push(Fault {
+            action: "pre-script".to_owned(),
+            skip: 0,
+            times: 1,
+            kind: FaultKind::Command(mishap),
+        });
+        let ending = play(&story).unwrap();
+        assert_eq!(ending.violations, Vec::<String>::new(), "{mishap:?}");
+        let mut eye = ending.eye;
+        let job = eye.asked[0].job.clone();
+        assert!(eye.holds(&job), "{mishap:?} left nothing");
+        let all = eye.open.iter_mut().chain(&mut eye.closed);
+        for view in all.filter(|view| view.spec.job.as_str() == job) {
+            assert!(view.thaw_uncertain, "{mishap:?}: {view:#?}");
+            doubts += 1;
+            view.thawed();
+            view.phase = Phase::Done;
+        }
+        let seen = eye.violations();
+        assert!(
+            seen.iter().any(|v| v.contains("still held")),
+            "{mishap:?}: {seen:?}"
+        );
+    }
+    assert_eq!(doubts, 2);
 }

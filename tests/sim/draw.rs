@@ -42,6 +42,9 @@ pub enum Draw {
     Even,
     /// Each story has weights of its own: some faults never, some again and again, so that what is rare meets its like.
     Swarm,
+    /// The same, and what agents of real instances do besides: scripts that somebody kills or that lose the agent's
+    /// worker, time limits of the agent's own.
+    Wide,
 }
 
 /// What a story is drawn from.
@@ -58,7 +61,7 @@ impl Seed {
     pub fn of(number: u64) -> Self {
         Self {
             number,
-            draw: Draw::Swarm,
+            draw: Draw::Wide,
             theme: None,
         }
     }
@@ -68,7 +71,7 @@ impl Seed {
 impl std::fmt::Display for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "--seed {}", self.number)?;
-        if self.draw != Draw::Swarm {
+        if self.draw != Draw::Wide {
             write!(f, " --draw {}", self.draw)?;
         }
         match self.theme {
@@ -100,9 +103,13 @@ impl Story {
         let mut rng = fastrand::Rng::with_seed(seed.number ^ 0x5eed_0f0f_1234_9876);
         let theme = Theme::drawn(&mut rng);
         let mut story = Self::about(seed.theme.unwrap_or(theme), seed.number);
-        if seed.draw == Draw::Swarm {
+        if seed.draw != Draw::Even {
             let mut rng = fastrand::Rng::with_seed(seed.number ^ 0x5aa2_2222_1771_0429);
             swarm(&mut rng, &mut story);
+        }
+        if seed.draw == Draw::Wide {
+            let mut rng = fastrand::Rng::with_seed(seed.number ^ 0x77de_0a9e_4715_1203);
+            widen(&mut rng, &mut story);
         }
         story
     }
@@ -483,6 +490,23 @@ fn swarm(rng: &mut fastrand::Rng, story: &mut Story) {
     }
     if story.wishes.iter().any(|wish| wish.document.is_some()) {
         story.plan.faults.retain(lays_no_trap);
+    }
+}
+
+/// Adds what real agents do to a story that was drawn without it, in two of five.
+fn widen(rng: &mut fastrand::Rng, story: &mut Story) {
+    let count = [0, 0, 0, 1, 2][rng.usize(0..5)];
+    for _ in 0..count {
+        let on = COMMANDS[rng.usize(0..COMMANDS.len())];
+        let mut entry = fault(rng, "*", on, Some(13));
+        (entry.kind, entry.ms) = match rng.u8(0..4) {
+            0 | 1 => (Kind::Killed, rng.u64(1..1_200)),
+            2 => (Kind::WorkerLost, rng.u64(1..1_200)),
+            _ => (Kind::TimedOut, rng.u64(1..1_200)),
+        };
+        entry.skip = rng.u32(0..2);
+        // The first that fits decides: these come before what else befalls commands.
+        story.plan.faults.insert(0, entry);
     }
 }
 

@@ -11,11 +11,14 @@ use freezeframe::lab::runtime_simulated::{By, Happening, SimulatedRuntime, What}
 use freezeframe::lab::{Clock, WeakLab};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::story::Manners;
 
 /// When a document that has a failsafe of its own lets go.
 const THEIR_FAILSAFE: chrono::TimeDelta = chrono::TimeDelta::seconds(12);
+/// How long freezing one filesystem takes.
+const EACH: Duration = Duration::from_millis(120);
 
 /// Instances on which documents of other makers run as well.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Theirs {
     pub ours: Arc<SimulatedRuntime>,
     clock: Clock,
     books: Mutex<BTreeMap<String, Books>>,
+    /// By command and instance.
+    running: Mutex<BTreeMap<(String, String), CancellationToken>>,
 }
 
 /// One instance.
@@ -37,7 +42,8 @@ struct Books {
 #[derive(Debug, Clone)]
 struct Held {
     job: String,
-    frozen: usize,
+    /// Mount, volume, in the order of freezing.
+    frozen: Vec<(String, String)>,
     /// When a failsafe of its own acts.
     until: Option<DateTime<Utc>>,
 }
@@ -56,12 +62,22 @@ impl Books {
         }
     }
 
-    fn freeze(&mut self, now: DateTime<Utc>, held: Held) {
-        let frozen: Vec<_> = self.mounts.iter().take(held.frozen).cloned().collect();
-        for (mount, volume) in frozen {
-            self.note(now, &held.job, What::Frozen { mount, volume });
-        }
-        self.held = Some(held);
+    /// Freezes one more, whatever was thawed meanwhile.
+    fn freeze(&mut self, now: DateTime<Utc>, job: &str, until: Option<DateTime<Utc>>, n: usize) {
+        let Some((mount, volume)) = self.mounts.get(n).cloned() else {
+            return;
+        };
+        let what = What::Frozen {
+            mount: mount.clone(),
+            volume: volume.clone(),
+        };
+        self.note(now, job, what);
+        let held = self.held.get_or_insert_with(|| Held {
+            job: job.to_owned(),
+            frozen: Vec::new(),
+            until,
+        });
+        held.frozen.push((mount, volume));
     }
 
     /// Whether anything was frozen.
@@ -69,8 +85,7 @@ impl Books {
         let Some(held) = self.held.take() else {
             return false;
         };
-        let frozen: Vec<_> = self.mounts.iter().take(held.frozen).cloned().collect();
-        for (mount, volume) in frozen {
+        for (mount, volume) in held.frozen {
             self.note(now, &held.job, What::Thawed { mount, volume, by });
         }
         true
@@ -83,6 +98,7 @@ impl Theirs {
             ours,
             clock,
             books: Mutex::default(),
+            running: Mutex::default(),
         }
     }
 
@@ -101,6 +117,10 @@ impl Theirs {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn running(&self) -> MutexGuard<'_, BTreeMap<(String, String), CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Exit code and output.
     async fn play(&self, manners: Manners, invocation: &Invocation) -> (i32, String) {
         let parameter = |name: &str| -> String {
@@ -108,54 +128,53 @@ impl Theirs {
             values.and_then(|v| v.first()).cloned().unwrap_or_default()
         };
         self.clock.sleep(Duration::from_millis(300)).await;
-        let (now, job) = (self.clock.now(), parameter("executionId"));
-        let mut all = self.books();
-        let books = all.entry(invocation.instance.clone()).or_default();
-        books.settle(now);
         let says = match manners {
             Manners::Babbles => {
                 "FF1 {\"t\":\"frozen\",\"seq\":1,\nFF1 {}\nFF1 {\"t\":\"ready\"}\nfrozen, trust me\n".to_owned()
             }
             _ => String::new(),
         };
+        let instance = &invocation.instance;
         let exit = match parameter("command").as_str() {
-            "pre-script" => pre(manners, books, now, &job),
-            "post-script" => post(manners, books, now),
+            "pre-script" => self.pre(manners, instance, &parameter("executionId")).await,
+            "post-script" => self.with(instance, |books, now| post(manners, books, now)),
             _ => 0,
         };
         (exit, says)
     }
-}
 
-fn pre(manners: Manners, books: &mut Books, now: DateTime<Utc>, job: &str) -> i32 {
-    if books.held.is_some() {
-        return 204;
+    /// Does something with an instance's books, which are up to date.
+    fn with<T>(&self, instance: &str, act: impl FnOnce(&mut Books, DateTime<Utc>) -> T) -> T {
+        let now = self.clock.now();
+        let mut all = self.books();
+        let books = all.entry(instance.to_owned()).or_default();
+        books.settle(now);
+        act(books, now)
     }
-    let whole = books.mounts.len();
-    let hold = |frozen: usize, until| Held {
-        job: job.to_owned(),
-        frozen,
-        until,
-    };
-    match manners {
-        Manners::Refuses => 206,
-        Manners::Fails => {
-            books.freeze(now, hold(1, None));
-            books.thaw(now, By::Holder);
-            201
+
+    /// One filesystem after the other, each in its time: whoever kills it leaves those that it came to.
+    async fn pre(&self, manners: Manners, instance: &str, job: &str) -> i32 {
+        let (taken, whole) = self.with(instance, |books, _| {
+            (books.held.is_some(), books.mounts.len())
+        });
+        if taken {
+            return 204;
         }
-        Manners::Leaves => {
-            books.freeze(now, hold(1, None));
-            201
+        let (count, exit) = match manners {
+            Manners::Refuses => return 206,
+            Manners::Fails | Manners::Leaves => (1, 201),
+            _ => (whole, 0),
+        };
+        let began = self.clock.now();
+        let until = (manners == Manners::Failsafe).then_some(began + THEIR_FAILSAFE);
+        for n in 0..count {
+            self.clock.sleep(EACH).await;
+            self.with(instance, |books, now| books.freeze(now, job, until, n));
         }
-        Manners::Failsafe => {
-            books.freeze(now, hold(whole, Some(now + THEIR_FAILSAFE)));
-            0
+        if manners == Manners::Fails {
+            self.with(instance, |books, now| books.thaw(now, By::Holder));
         }
-        _ => {
-            books.freeze(now, hold(whole, None));
-            0
-        }
+        exit
     }
 }
 
@@ -247,13 +266,23 @@ impl Runtime for Theirs {
         };
         async move {
             let began = self.clock.now();
-            let (exit_code, stdout) = self.play(manners, &invocation).await;
+            let cancel = CancellationToken::new();
+            let key = (invocation.command_id.clone(), invocation.instance.clone());
+            self.running().insert(key.clone(), cancel.clone());
+            let ended = tokio::select! {
+                biased;
+                ended = self.play(manners, &invocation) => Some(ended),
+                () = cancel.cancelled() => None,
+            };
+            self.running().remove(&key);
+            let cancelled = ended.is_none();
+            let (exit_code, stdout) = ended.unwrap_or((137, String::new()));
             InvocationEnd {
                 exit_code,
                 stdout,
                 stderr: String::new(),
                 timed_out: false,
-                cancelled: false,
+                cancelled,
                 elapsed: (self.clock.now() - began).to_std().unwrap_or_default(),
             }
         }
@@ -261,6 +290,11 @@ impl Runtime for Theirs {
     }
 
     fn cancel<'a>(&'a self, command_id: &'a str, instance: &'a str) -> BoxFuture<'a, ()> {
+        let key = (command_id.to_owned(), instance.to_owned());
+        if let Some(token) = self.running().get(&key) {
+            token.cancel();
+            return futures::future::ready(()).boxed();
+        }
         self.ours.cancel(command_id, instance)
     }
 

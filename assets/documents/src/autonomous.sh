@@ -121,7 +121,8 @@ request_body() {
     BODY="Action=CreateSnapshots&Version=2016-11-15&InstanceSpecification.InstanceId=$INSTANCE&InstanceSpecification.ExcludeBootVolume=$R_B$BODY"
     BODY="$BODY${R_C:+&CopyTagsFromSource=$R_C}&Description=freezeframe%20$RECIPE_NAME%20of%20$INSTANCE%20job%20$JOB&TagSpecification.1.ResourceType=snapshot"
     BN=0
-    for P in "job=$JOB" level=pending "recipe=$RECIPE_NAME" "instance=$INSTANCE"; do
+    # The last two overrule what a volume that was restored with its snapshot's tags would lend it.
+    for P in "job=$JOB" level=pending "recipe=$RECIPE_NAME" "instance=$INSTANCE" set-size=pending frozen-ms=pending; do
         BN=$((BN + 1))
         BODY="$BODY&TagSpecification.1.Tag.$BN.Key=freezeframe%3A${P%%=*}&TagSpecification.1.Tag.$BN.Value=${P#*=}"
     done
@@ -162,7 +163,7 @@ aws_cli() {
         exec "$AWS" ec2 create-snapshots --endpoint-url "$ENDPOINT" --cli-connect-timeout 5 --cli-read-timeout "$1" \
         --instance-specification "InstanceId=$INSTANCE,ExcludeBootVolume=$R_B${R_O:+,ExcludeDataVolumeIds=[$R_O]}" ${R_C:+--copy-tags-from-source "$R_C"} \
         --description "freezeframe $RECIPE_NAME of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
-        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE_NAME},{Key=freezeframe:instance,Value=$INSTANCE}]" "${2:---no-dry-run}"
+        --tag-specifications "ResourceType=snapshot,Tags=[{Key=freezeframe:job,Value=$JOB},{Key=freezeframe:level,Value=pending},{Key=freezeframe:recipe,Value=$RECIPE_NAME},{Key=freezeframe:instance,Value=$INSTANCE},{Key=freezeframe:set-size,Value=pending},{Key=freezeframe:frozen-ms,Value=pending}]" "${2:---no-dry-run}"
 }
 
 # all_of FILE: its lines as one, in ALL

@@ -46,6 +46,7 @@ recipe_tools() {
     need_tool timeout; TIMEOUT=$NT
     need_tool env; ENV_TOOL=$NT
     need_tool cat; CAT=$NT
+    need_tool find
 }
 
 # The shell, which keeps its own files in memory: its history and log must not wait for a frozen filesystem.
@@ -118,13 +119,14 @@ recipe_preflight() {
     if [ "$7" = secondary ]; then REPLICA=true; fi
     case $3 in mongod*) ;; *) refuse db-denied "$3 holds no data of its own: give this document to the members behind it" ;; esac
     if [ "$5" != wiredTiger ]; then refuse db-denied "the storage engine $5 is not handled, only wiredTiger"; fi
-    LOCK_PID=''
-    { read -r LOCK_PID <"$DATADIR/mongod.lock"; } 2>/dev/null || :
-    if [ "$LOCK_PID" != "$SERVER" ]; then refuse db-unreachable "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
+    first_line "$DATADIR/mongod.lock"
+    if [ "$LINE_1" != "$SERVER" ]; then refuse db-unreachable "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
+    ASKED=$PORT
+    prove_server "$SERVER" "$DATADIR/mongod.lock" "$ASKED"
     say_engine mongodb
     if [ "$6" != - ]; then emit note "text=member of the replica set $6, $7"; fi
     refuse_uncovered dbPath "$DATADIR"
-    refuse_uncovered journal "$DATADIR/journal"
+    if [ -e "$DATADIR/journal" ]; then refuse_uncovered journal "$DATADIR/journal"; fi
     # Databases and tables that were moved away by a link or a mount of their own
     P=$(stat -L -c %d "$DATADIR" 2>/dev/null)
     for PLACE in "$DATADIR"/*; do
@@ -144,6 +146,7 @@ open_session() {
     fi
     alive client || return 1
     SESSION=$AL_PID
+    same_server "$PORT"
 }
 
 recipe_flush() { open_session || :; }

@@ -60,18 +60,11 @@ recipe_tools() {
 
 # The client with our options; what it needs to log in comes from a file or the socket, never from the command line.
 # --skip-reconnect: a silent reconnect would lose the lock without a word. --force: an error must not end the session.
+# --host, --protocol: `host` in an option file would send it elsewhere, whatever the socket is. A defaultsFile that is named without a socket has its own way.
 client() {
     set -- --batch --unbuffered --skip-column-names --skip-reconnect --force --connect-timeout=5 "$@"
-    if [ "$SOCKET" != auto ]; then
-        set -- --socket="$SOCKET" "$@"
-    elif [ "$DEFAULTS_FILE" = auto ]; then
-        for CL in /run/mysqld/mysqld.sock /var/lib/mysql/mysql.sock /tmp/mysql.sock; do
-            if [ -S "$CL" ]; then
-                set -- --socket="$CL" "$@"
-                break
-            fi
-        done
-    fi
+    find_socket
+    if [ -n "$ASKED" ]; then set -- --host=localhost --protocol=socket --socket="$ASKED" "$@"; fi
     if [ "$DEFAULTS_FILE" != auto ]; then
         set -- --defaults-file="$DEFAULTS_FILE" "$@"
     elif [ -r /root/.my.cnf ]; then
@@ -80,6 +73,19 @@ client() {
     HOME=/root
     export HOME
     exec ${LIMIT_CLIENT:+"$TIMEOUT" "$LIMIT_CLIENT"} "$CLIENT" "$@"
+}
+
+find_socket() {
+    ASKED=$SOCKET
+    if [ "$SOCKET" != auto ]; then return; fi
+    ASKED=''
+    if [ "$DEFAULTS_FILE" != auto ]; then return; fi
+    for CL in /run/mysqld/mysqld.sock /var/lib/mysql/mysql.sock /tmp/mysql.sock; do
+        if [ -S "$CL" ]; then
+            ASKED=$CL
+            return
+        fi
+    done
 }
 
 say_mark() { printf "SELECT 'freezeframe mark %s';\n" "$1"; }
@@ -112,6 +118,7 @@ recipe_preflight() {
     ask_or_refuse 'SELECT @@datadir'
     DATADIR=$ANSWER
     matches "$DATADIR" '^/' || refuse db-unreachable "no answer about the data directory: $DATADIR"
+    find_server
     REPLICA=false
     ANSWER=$(ask 'SHOW REPLICA STATUS')
     case $ANSWER in *ERROR*) ANSWER=$(ask 'SHOW SLAVE STATUS') ;; esac
@@ -124,6 +131,52 @@ recipe_preflight() {
     if [ "$LOCK_METHOD" = backup-stage ] && ! has_stages "$DB_VERSION"; then refuse db-denied "$DB_VERSION has no BACKUP STAGE (MariaDB 10.4.1 and later)"; fi
     if [ "$STOP" = yes ]; then find_service; fi
     check_places
+}
+
+# The process that the server's own pid file names
+find_server() {
+    ask_or_refuse 'SELECT @@pid_file'
+    case $ANSWER in /*) ;; *) ANSWER=${DATADIR%/}/$ANSWER ;; esac
+    first_line "$ANSWER"
+    find_socket
+    prove_server "$LINE_1" "$DATADIR" "$ASKED"
+    if [ -n "$ASKED" ]; then return 0; fi
+    # Where the option file led to
+    "$SLEEP" 3 </dev/null 2>/dev/null | client >/dev/null 2>&1 &
+    P=$!
+    FN=0
+    while [ $FN -lt 20 ]; do
+        nap
+        connected "$P"
+        case $? in
+        0) return ;;
+        1) refuse db-unreachable "the option file leads to another server than the one whose files are here (process $SERVER)" ;;
+        esac
+        FN=$((FN + 1))
+    done
+    ask_or_refuse 'SELECT @@socket'
+    if ! listens "$SERVER" "$ANSWER"; then refuse db-unreachable "at $ANSWER another process takes the connections than the server (process $SERVER)"; fi
+}
+
+# connected PID: the other end of that client's TCP connection. 0: the server; 1: somebody else; 2: it has none.
+connected() {
+    CN_END='[0-9A-F]*\([0-9A-F]\{8\}:[0-9A-F]\{4\}\)'
+    CN=$(sed -n "s/^ *[0-9]*: $CN_END $CN_END [^ ]* [^ ]* [^ ]* [^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\) .*/\1 \2 \3/p" /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+    sockets_of "$1"
+    CN_WANT=''
+    while read -r CN_LOCAL CN_REMOTE CN_INODE; do
+        if holds "$CN_INODE"; then CN_WANT="$CN_REMOTE $CN_LOCAL"; fi
+    done <<END
+$CN
+END
+    if [ -z "$CN_WANT" ]; then return 2; fi
+    sockets_of "$SERVER"
+    while read -r CN_LOCAL CN_REMOTE CN_INODE; do
+        if [ "$CN_LOCAL $CN_REMOTE" = "$CN_WANT" ] && holds "$CN_INODE"; then return 0; fi
+    done <<END
+$CN
+END
+    return 1
 }
 
 # granted ERE: in ANSWER, what SHOW GRANTS said
@@ -182,6 +235,15 @@ open_session() {
     say 'SELECT CONNECTION_ID();' 8000 || return 1
     SESSION=$SAID
     has_session || return 1
+    find_socket
+    same_server "$ASKED" || return 1
+    if [ -z "$ASKED" ] && alive client; then
+        connected "$AL_PID"
+        if [ $? -eq 1 ]; then
+            SESSION='' SAY_ERROR='the option file leads to another server than the one whose files are frozen'
+            return 1
+        fi
+    fi
     say "SET lock_wait_timeout=$LOCK_WAIT,wait_timeout=$((BUDGET + 300));" 5000 || return 1
     if [ -n "$SAY_ERROR" ]; then return 1; fi
     # No line in a general log that may be frozen (only some accounts may say so).
@@ -375,22 +437,15 @@ unit_state() { "$TIMEOUT" 5 "$SYSTEMCTL" show -p "$1" "$UNIT" 2>/dev/null | sed 
 
 # The unit whose main process is the server that answers us.
 find_service() {
-    ask_or_refuse 'SELECT @@pid_file'
-    case $ANSWER in /*) ;; *) ANSWER=$DATADIR/$ANSWER ;; esac
-    SERVER=''
-    { read -r SERVER <"$ANSWER"; } 2>/dev/null || :
     if [ "$SERVICE" != auto ]; then set -- "$SERVICE"; else set -- mariadb mysql mysqld; fi
     for UNIT; do
         MAIN=$(unit_state MainPID)
         if matches "$MAIN" '^[1-9][0-9]*$' && [ "$MAIN" = "$SERVER" ] && [ "$(unit_state ActiveState)" = active ]; then
-            if [ -n "$S" ]; then
-                note unit "$UNIT"
-                note_process "$MAIN" server
-            fi
+            if [ -n "$S" ]; then note unit "$UNIT"; fi
             return 0
         fi
     done
-    refuse db-unreachable "no service of $* is the server that answers (${SERVER:-unknown})"
+    refuse db-unreachable "no service of $* is the server that answers (process $SERVER)"
 }
 
 # When the unit last changed its state, for better or worse

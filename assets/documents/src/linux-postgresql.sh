@@ -62,7 +62,8 @@ find_socket() {
         fi
     done
     if [ -z "$SOCKET" ]; then return 1; fi
-    OWNER=$(stat -c '%u:%g:%U' "$SOCKET/.s.PGSQL.$PORT" 2>/dev/null) || return 1
+    ASKED=$SOCKET/.s.PGSQL.$PORT
+    OWNER=$(stat -c '%u:%g:%U' "$ASKED" 2>/dev/null) || return 1
     OWNER_UID=${OWNER%%:*}
     OWNER_NAME=${OWNER##*:}
     OWNER_GID=${OWNER#*:}
@@ -118,6 +119,8 @@ recipe_preflight() {
     case $DATADIR in /*) ;; *) refuse db-unreachable "no answer about the data directory: $ANSWER" ;; esac
     if [ "$(stat -L -c %u "$DATADIR" 2>/dev/null)" != "$OWNER_UID" ]; then refuse db-unreachable "the server's socket does not belong to the owner of $DATADIR"; fi
     DATADIR=$(readlink -f "$DATADIR") || refuse db-unreachable "no such data directory: $DATADIR"
+    first_line "$DATADIR/postmaster.pid"
+    prove_server "$LINE_1" "$DATADIR" "$ASKED"
     say_engine postgresql
     if [ "$WAL_LEVEL" = minimal ]; then refuse db-denied 'wal_level is minimal, which allows no base backup; raise it to replica, or use linux-filesystem'; fi
     backup_words
@@ -168,6 +171,12 @@ open_session() {
     say 'SELECT pg_backend_pid();' 8000 || return 1
     SESSION=$SAID
     has_session || return 1
+    same_server "$ASKED" || return 1
+    # The process that serves us is one of the server's.
+    if [ "$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$SESSION/status" 2>/dev/null)" != "$SERVER" ]; then
+        SESSION='' SAY_ERROR='another server answers than the one whose files are frozen'
+        return 1
+    fi
     say "SELECT current_setting('server_version_num');" 5000 || return 1
     NUMBER=$SAID
     matches "$NUMBER" '^[0-9]{5,6}$' || return 1

@@ -45,18 +45,23 @@ recipe_tools() {
 
 # The client without our surroundings (REDISCLI_AUTH, a history, a file of preferences).
 client() {
-    set -- -h 127.0.0.1 -p "$PORT"
-    if [ "$SOCKET" != auto ]; then
-        set -- -s "$SOCKET"
-    else
-        for CL in /run/redis/redis-server.sock /run/redis/redis.sock /run/valkey/valkey-server.sock /run/valkey/valkey.sock; do
-            if [ -S "$CL" ]; then
-                set -- -s "$CL"
-                break
-            fi
-        done
-    fi
+    find_socket
+    case $ASKED in /*) set -- -s "$ASKED" ;; *) set -- -h 127.0.0.1 -p "$PORT" ;; esac
     exec ${LIMIT_CLIENT:+"$TIMEOUT" "$LIMIT_CLIENT"} "$ENV_TOOL" -i PATH="$PATH" LC_ALL=C HOME=/ "$CLIENT" "$@"
+}
+
+# ASKED: its path, or the port. Another port than the usual one is meant, whatever socket there is.
+find_socket() {
+    ASKED=$SOCKET
+    if [ "$SOCKET" != auto ]; then return; fi
+    ASKED=$PORT
+    if [ "$PORT" != 6379 ]; then return; fi
+    for CL in /run/redis/redis-server.sock /run/redis/redis.sock /run/valkey/valkey-server.sock /run/valkey/valkey.sock; do
+        if [ -S "$CL" ]; then
+            ASKED=$CL
+            return
+        fi
+    done
 }
 
 say_mark() { printf 'ECHO "freezeframe mark %s"\n' "$1"; }
@@ -123,11 +128,9 @@ recipe_preflight() {
     if [ "$P" -lt 602 ]; then refuse db-denied "Redis $DB_VERSION cannot pause writes alone (6.2 and later can)"; fi
     setting dir
     DATADIR=$VALUE
-    # The server works in its data directory, so this tells a server of this machine from one behind a tunnel or in a container.
     case $DATADIR in /*) ;; *) refuse db-unreachable "no answer about the data directory: $DATADIR" ;; esac
-    if [ "$(readlink "/proc/$SERVER/cwd" 2>/dev/null)" != "$(readlink -f "$DATADIR")" ]; then
-        refuse db-unreachable "the server that answers (process ${SERVER:-unknown} in $DATADIR) is not a process of this machine"
-    fi
+    find_socket
+    prove_server "$SERVER" "$DATADIR" "$ASKED"
     ask_or_refuse 'INFO replication'
     REPLICA=false
     if [ "$(field role "$ANSWER")" = slave ]; then REPLICA=true; fi
@@ -144,7 +147,11 @@ recipe_preflight() {
         if [ -n "$VALUE" ] && [ -d "$DATADIR/$VALUE" ]; then say_path aof "$DATADIR/$VALUE"; fi
     else
         setting dbfilename
-        if [ -L "$DATADIR/$VALUE" ]; then say_path rdb "$DATADIR/$VALUE"; fi
+        # Where it leads to may not be there yet.
+        if [ -L "$DATADIR/$VALUE" ]; then
+            P=$(readlink -f "$DATADIR/$VALUE")
+            say_path rdb "${P%/*}"
+        fi
     fi
 }
 
@@ -157,6 +164,8 @@ open_session() {
     say 'CLIENT ID' 5000 || return 1
     matches "$SAID" '^[0-9]+$' || return 1
     SESSION=$SAID
+    find_socket
+    same_server "$ASKED" || return 1
     say 'INFO persistence' 5000 || return 1
     AOF=$(field aof_enabled "$SAID")
     case $AOF in 0 | 1) ;; *) return 1 ;; esac

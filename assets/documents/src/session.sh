@@ -101,10 +101,107 @@ fit_lock_wait() {
 # Is there a session? Its number is the server's, or the process id of the client.
 has_session() { matches "${SESSION:-}" '^[0-9]+$'; }
 
+# --- the server: it is asked for the lock, so what is frozen must be its files ---
+#
+# A client may reach another server than the one whose files lie here (an option file, a proxy, a tunnel, the port of a container), and that one may
+# name the same places. So: the process that it says it is runs here, sees the files that we see, works in that data directory, and takes the
+# connections where we ask. All that is asked once more, of the session that is kept, before it locks.
+
+# same FILE FILE: one file by two names
+same() {
+    SAME=$(stat -L -c %d:%i "$1" 2>/dev/null) && [ "$SAME" = "$(stat -L -c %d:%i "$2" 2>/dev/null)" ]
+}
+
+# prove_server PID FILE [WHERE]: FILE is its data directory, or a file there that it keeps open; WHERE a socket's path or a port.
+# systemd gives many services mounts of their own, of the same root: there each path is compared (seen_alike).
+prove_server() {
+    SERVER=$1 THEIR_ROOT=/proc/$1/root
+    case $1 in '' | *[!0-9]*) SERVER=unknown ;; esac
+    if [ "$SERVER" = unknown ] || ! process "$1"; then refuse db-unreachable "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
+    if ! same "$THEIR_ROOT/." /.; then refuse db-unreachable "the server that answers (process $1) runs in a container: its files are not those that this machine has by the same names"; fi
+    if [ "$(readlink "/proc/$1/ns/mnt")" = "$(readlink /proc/self/ns/mnt)" ]; then THEIR_ROOT=''; fi
+    if [ -d "$2" ]; then
+        same "/proc/$1/cwd" "$2"
+    else
+        find -L "/proc/$1/fd" -maxdepth 1 -samefile "$2" 2>/dev/null | grep -q .
+    fi || refuse db-unreachable "process $1 does not work in $DATADIR: another server answers than the one whose files are here"
+    if [ -n "${3:-}" ] && ! listens "$1" "$3"; then refuse db-unreachable "at $3 another process takes the connections than the server (process $1): a proxy, or another server"; fi
+    if [ -n "$S" ]; then note_process "$1" server || refuse arm-failed "no room in $JOBS"; fi
+}
+
+# same_server [WHERE]: before the kept session locks
+same_server() {
+    if alive server && { SERVER=$AL_PID; [ -z "${1:-}" ] || listens "$SERVER" "$1"; }; then return 0; fi
+    SESSION='' SAY_ERROR='another server answers than the one whose files are frozen'
+    return 1
+}
+
+# Do the places that the server names mean for it what they mean for us?
+seen_alike() { [ -e "$1" ] && { [ -z "${THEIR_ROOT:-}" ] || same "$THEIR_ROOT$1" "$1"; }; }
+
+# sockets_of PID: in HELD. holds INODE: is that socket one of them?
+sockets_of() { HELD=$(ls -l "/proc/$1/fd" 2>/dev/null); }
+holds() { case $HELD in *"socket:[$1]"*) ;; *) return 1 ;; esac; }
+
+# listens PID WHERE: does that process take the connections there?
+listens() {
+    sockets_of "$1"
+    LS_WHERE=$(readlink -f "$2")
+    case $2 in
+    /*)
+        while read -r _ _ _ LS_STATE _ _ LS_INODE LS_LOCAL; do
+            if [ "$LS_STATE" != 00010000 ] || ! holds "$LS_INODE"; then continue; fi
+            case $LS_LOCAL in
+            /*) LS_LOCAL=$(readlink -f "$LS_LOCAL") ;;
+            # As it was called from the server's directory
+            ?*) LS_LOCAL=${LS_WHERE%/*}/${LS_LOCAL##*/} ;;
+            esac
+            if [ "$LS_LOCAL" = "$LS_WHERE" ]; then return 0; fi
+        done </proc/net/unix
+        ;;
+    *)
+        LS_WHERE=$(printf :%04X "$2")
+        while read -r _ LS_LOCAL _ LS_STATE _ _ _ _ _ LS_INODE _; do
+            case $LS_STATE$LS_LOCAL in 0A*"$LS_WHERE") if holds "$LS_INODE"; then return 0; fi ;; esac
+        done <<END
+$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
+END
+        ;;
+    esac
+    return 1
+}
+
 # say_engine NAME: who answers, and where its data lies, as it is reached through the mount that freezes it
 say_engine() {
     place_of "$DATADIR"
-    emit engine "name=$1" "version=$DB_VERSION" "datadir=$PLACE" "replica:$REPLICA"
+    emit engine "name=$1" "version=$DB_VERSION" "datadir=$PLACE" "replica:$REPLICA" "pid:$SERVER" "asked=${ASKED:-the option file}"
+    say_others
+}
+
+# Other servers of this program that work on what is frozen: nothing holds their writes.
+say_others() {
+    first_line "/proc/$SERVER/comm"
+    OT_COMM=$LINE_1
+    set -- /nowhere
+    for P in /proc/[0-9]*; do
+        first_line "$P/comm"
+        if [ "$LINE_1" = "$OT_COMM" ]; then set -- "$@" "$P/cwd"; fi
+    done
+    OT_SEEN=" $(stat -L -c %d:%i "/proc/$SERVER/cwd" 2>/dev/null) " OT_COVERED=' '
+    while IFS='|' read -r _ _ P; do
+        OT_COVERED="$OT_COVERED$(stat -c %d "$P" 2>/dev/null):"
+    done <<END
+$COVERED
+END
+    while read -r OT_AT P; do
+        case $OT_SEEN in *" $OT_AT "*) continue ;; esac
+        OT_SEEN="$OT_SEEN$OT_AT "
+        case $OT_COVERED in *[\ :]"${OT_AT%:*}":*) ;; *) continue ;; esac
+        P=${P%/cwd}
+        emit note "text=asked was process $SERVER; another server works on what is frozen and its writes are not held: process ${P#/proc/} in $(readlink "$P/cwd")"
+    done <<END
+$(stat -L -c '%d:%i %n' "$@" 2>/dev/null)
+END
 }
 
 # The words of every lock: begin_lock WHAT; while try_again; window_begins; locked HOW; at the end lock_failed.
@@ -131,6 +228,11 @@ unlocked() { emit unlocked "session:$SESSION"; }
 
 # say_path WHAT PATH: a place besides the data directory that the engine needs; as it is reached through the mount that freezes it
 say_path() {
+    # The nearest place that is there says nothing of what lies in a place that is not.
+    if ! seen_alike "$2"; then
+        emit path "what=$1" "path=? $2 is not there, or another for the server"
+        return
+    fi
     SP=$(readlink -f "$2" 2>/dev/null) || SP=$2
     place_of "$SP"
     TOLD="${TOLD:-} $SB_DEVICE "
@@ -141,6 +243,7 @@ say_path() {
 
 # refuse_uncovered WHAT PATH: without this one nothing of the database would be in the snapshots
 refuse_uncovered() {
+    if ! seen_alike "$2"; then refuse no-volume "$1 ($2) is not there, or another for the server"; fi
     superblock_of "$2"
     case $COVERED_DEVICES in *" $SB_DEVICE "*) if [ -n "$SB_DEVICE" ]; then return 0; fi ;; esac
     RU_CODE=no-volume

@@ -216,6 +216,50 @@ async fn p26_a_profile_named_by_flag_signs_every_request_whatever_the_environmen
     );
 }
 
+/// Credentials that no request can carry are refused as what they are, wherever they come from; the SDK would end the
+/// process at some of them.
+#[tokio::test]
+async fn credentials_that_cannot_be_signed_with_are_refused_without_showing_them() {
+    let process = |json: &str| format!("[profile p]\ncredential_process = printf '%s' '{json}'\n");
+    let of = |id: &str, secret: &str, token: &str| {
+        process(&format!(
+            r#"{{"Version": 1, "AccessKeyId": "{id}", "SecretAccessKey": "{secret}", "SessionToken": "{token}"}}"#
+        ))
+    };
+    for (config, words) in [
+        (of(r"AKIA\nQ7Z", "s", "t"), "access key id"),
+        (of("AKIA/Q7Z", "s", "t"), "access key id"),
+        (of("AKIA Q7Z", "s", "t"), "access key id"),
+        (of("AKIAÄQ7Z", "s", "t"), "access key id"),
+        (of("AKIA", r"Q7Z\n", "t"), "secret access key"),
+        (of("AKIA", "s", r"Q7Z\u0000"), "session token"),
+    ] {
+        let (home, fake) = (Home::new(&config, ""), Fake::default());
+        let problem = home.open(&fake, flags("p"), &[]).await.unwrap_err();
+        assert_eq!(problem.kind, Kind::Usage, "{problem}");
+        assert!(problem.cause.contains(words), "{config}: {problem}");
+        assert!(!format!("{problem:?}").contains("Q7Z"), "{problem:?}");
+        assert!(fake.calls.lock().unwrap().is_empty());
+    }
+    for variable in [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SESSION_TOKEN",
+        "AWS_EXECUTION_ENV",
+    ] {
+        let (home, fake) = (Home::new("", ""), Fake::default());
+        let mut more = ENV.to_vec();
+        more.push((variable, "Q7Z\nx"));
+        let no_profile = Overrides {
+            profile: None,
+            ..flags("p")
+        };
+        let problem = home.open(&fake, no_profile, &more).await.unwrap_err();
+        assert_eq!(problem.kind, Kind::Usage, "{problem}");
+        assert!(problem.what.contains(variable), "{problem}");
+        assert!(!format!("{problem:?}").contains("Q7Z"), "{problem:?}");
+    }
+}
+
 #[tokio::test]
 async fn p26_a_profile_that_is_not_there_asks_nobody() {
     let home = Home::new("", &keys("viewer", "AKIAVIEW1"));

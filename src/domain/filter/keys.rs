@@ -92,53 +92,84 @@ impl RowKind {
     }
 }
 
+/// The only words that a value can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    /// freezeframe's own: there are no others.
+    Ours(&'static [&'static str]),
+    /// AWS's, as its API references list them. It may add some: a word in quotes is taken as it is.
+    Aws(&'static [&'static str]),
+}
+
+impl Words {
+    pub(super) fn list(self) -> &'static [&'static str] {
+        match self {
+            Self::Ours(words) | Self::Aws(words) => words,
+        }
+    }
+}
+
 impl Key {
-    /// The only words that a value can be in rows of that kind: those of the lists, and those of AWS's own models.
-    pub(super) fn words(self, kind: RowKind) -> Option<&'static [&'static str]> {
-        Some(match (self, kind) {
-            (Self::Level, _) => &["application", "filesystem", "crash", "pending", "never"],
-            (Self::Verdict, _) => &[
+    /// The words that rows of this kind have under the key; `None` where they are no closed list.
+    pub(super) fn words(self, kind: RowKind) -> Option<Words> {
+        Some(match self {
+            Self::Level => Words::Ours(&["application", "filesystem", "crash", "pending", "never"]),
+            Self::Verdict => Words::Ours(&[
                 "application",
                 "filesystem",
                 "crash",
                 "skipped",
                 "failed",
                 "cancelled",
-            ],
-            (Self::Mode, _) => &["coordinated", "autonomous"],
-            (Self::Agent, _) => &["online", "lost", "absent", "unknown"],
-            (Self::Platform, _) => &["linux", "windows"],
-            (Self::Tier, _) => &["standard", "archive"],
-            (Self::State, RowKind::Instances) => &[
-                "running",
-                "stopped",
+            ]),
+            // What was asked may have been auto; a job has what was chosen.
+            Self::Mode => Words::Ours(&["coordinated", "autonomous"]),
+            Self::Origin => Words::Ours(&["freezeframe", "dlm", "aws-backup", "ami", "manual"]),
+            Self::Agent => Words::Ours(&["online", "lost", "absent", "unknown"]),
+            Self::Platform => Words::Ours(&["linux", "windows"]),
+            Self::Tier => Words::Aws(&["standard", "archive"]),
+            Self::State => kind.states(),
+            _ => return None,
+        })
+    }
+}
+
+impl RowKind {
+    fn states(self) -> Words {
+        match self {
+            Self::Instances => Words::Aws(&[
                 "pending",
-                "stopping",
+                "running",
                 "shutting-down",
                 "terminated",
-            ],
-            (Self::State, RowKind::Volumes) => &[
-                "in-use",
-                "available",
+                "stopping",
+                "stopped",
+            ]),
+            Self::Volumes => Words::Aws(&[
                 "creating",
+                "available",
+                "in-use",
                 "deleting",
                 "deleted",
                 "error",
-            ],
-            (Self::State, RowKind::Snapshots) => {
-                &["completed", "pending", "error", "recoverable", "recovering"]
+            ]),
+            Self::Snapshots => {
+                Words::Aws(&["pending", "completed", "error", "recoverable", "recovering"])
             }
             // A snapshot of no set stands among sets with its own state.
-            (Self::State, RowKind::Sets) => &[
+            Self::Sets => Words::Aws(&[
                 "restorable",
                 "incomplete",
-                "completed",
                 "pending",
+                "completed",
                 "error",
                 "recoverable",
                 "recovering",
-            ],
-            (Self::State, RowKind::Jobs) => &[
+            ]),
+            Self::Records => {
+                Words::Ours(&["running", "stopped", "finished", "open", "done", "failed"])
+            }
+            Self::Jobs => Words::Ours(&[
                 "queued",
                 "preflight",
                 "quiescing",
@@ -148,15 +179,11 @@ impl Key {
                 "verifying",
                 "completing",
                 "done",
+                "thaw-uncertain",
+                "owes-labels",
                 "copying",
                 "left-open",
-                "owes-labels",
-                "thaw-uncertain",
-            ],
-            (Self::State, RowKind::Records) => {
-                &["running", "finished", "stopped", "open", "done", "failed"]
-            }
-            _ => return None,
-        })
+            ]),
+        }
     }
 }

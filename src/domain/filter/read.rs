@@ -2,7 +2,7 @@
 
 use nucleo_matcher::pattern::{Atom, AtomKind, CaseMatching, Normalization};
 
-use super::keys::{Key, RowKind};
+use super::keys::{Key, RowKind, Words};
 use super::{Pattern, Test};
 use crate::domain::nearest::nearest;
 use crate::domain::problem::{Kind, Problem};
@@ -106,9 +106,9 @@ fn term(word: &Word, kind: RowKind) -> Result<(bool, Test), Problem> {
         }
         if key.iter().any(|letter| !letter.quoted && letter.is == '*') {
             return Err(wrong(
-                at,
-                "the key of a tag takes no *",
-                "write the whole key; put a * that it has in quotes",
+                word.at,
+                "* stands for nothing in the key of a tag",
+                "write the whole key; put it in quotes where it has a *",
             ));
         }
         let value = match value {
@@ -118,12 +118,12 @@ fn term(word: &Word, kind: RowKind) -> Result<(bool, Test), Problem> {
         return Ok((negated != unequal, Test::Tag(text_of(key), value)));
     }
     let Some((key, unequal, value)) = split(letters) else {
-        meant_otherwise(letters, at, kind)?;
+        plain_is_meant(letters, at, kind)?;
         return Ok((negated, plain(letters)));
     };
     let key = key_of(&text_of(key), at, kind)?;
     let value = value_of(value, at, &format!("{key}=value"))?;
-    check(key, kind, value, at)?;
+    check(key, value, at, kind)?;
     Ok((negated != unequal, Test::Is(key, Pattern::new(value, true))))
 }
 
@@ -147,10 +147,15 @@ fn key_of(text: &str, at: usize, kind: RowKind) -> Result<Key, Problem> {
     ))
 }
 
-/// The letters of a value; `==` is a slip that would find nothing.
+/// The letters of a value; what other languages write before or around one is a slip that would find nothing.
 fn value_of<'a>(value: &'a [Letter], at: usize, example: &str) -> Result<&'a [Letter], Problem> {
-    match value.first() {
-        Some(first) if !first.quoted && first.is == '!' => Err(wrong(
+    match value.first().filter(|first| !first.quoted) {
+        Some(Letter { is: '=', .. }) => Err(wrong(
+            at,
+            "== is not known",
+            &format!("write {example}; put a value that begins with = in quotes"),
+        )),
+        Some(Letter { is: '!', .. }) => Err(wrong(
             at,
             "=! is not known",
             &format!(
@@ -158,119 +163,97 @@ fn value_of<'a>(value: &'a [Letter], at: usize, example: &str) -> Result<&'a [Le
                 example.replacen('=', "!=", 1)
             ),
         )),
-        Some(first) if !first.quoted && first.is == '\'' => Err(wrong(
-            at,
-            "' is no quote",
-            "quote with \"; put a value that begins with ' in those",
-        )),
-        Some(first) if !first.quoted && first.is == '=' => Err(wrong(
-            at,
-            "== is not known",
-            &format!("write {example}; put a value that begins with = in quotes"),
-        )),
+        Some(Letter { is: '\'', .. }) => Err(single_quote(at)),
         _ => Ok(value),
     }
 }
 
-/// Refuses a word that no row can have: the list would only be empty.
-fn check(key: Key, kind: RowKind, value: &[Letter], at: usize) -> Result<(), Problem> {
-    if key == Key::Az {
-        return zone(value, at);
+fn single_quote(at: usize) -> Problem {
+    wrong(
+        at,
+        "' quotes nothing here",
+        "quote with \"; put text that begins with ' in such quotes",
+    )
+}
+
+/// Refuses what is no plain text but a slip in the language: it would find nothing, or, negated, everything.
+fn plain_is_meant(letters: &[Letter], at: usize, kind: RowKind) -> Result<(), Problem> {
+    let bare = letters.iter().all(|letter| !letter.quoted);
+    let text = text_of(letters);
+    if letters
+        .iter()
+        .all(|letter| !letter.quoted && letter.is == '*')
+    {
+        return Err(wrong(
+            at,
+            "nothing stands there to look for, and every row has that",
+            "leave it out to keep every row",
+        ));
+    }
+    if bare
+        && matches!(
+            text.as_str(),
+            "OR" | "AND" | "NOT" | "||" | "&&" | "|" | "&"
+        )
+    {
+        return Err(wrong(
+            at,
+            &format!("{text} is not known"),
+            "put terms side by side: all of them must hold; write ! before one that must not; put the word in quotes \
+             to look for it",
+        ));
+    }
+    if letters.first().is_some_and(|l| !l.quoted && l.is == '\'') {
+        return Err(single_quote(at));
+    }
+    for key in kind.keys() {
+        let name = key.to_string();
+        let Some([sign, rest @ ..]) = strip(letters, &name) else {
+            continue;
+        };
+        if !sign.quoted && matches!(sign.is, ':' | '~' | '<' | '>' | '!') && !rest.is_empty() {
+            return Err(wrong(
+                at,
+                &format!("{} does not stand between a key and a value", sign.is),
+                &format!("write {name}=value or {name}!=value; put plain text in quotes"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a word that no row can have: the list would only be empty, and whole where the term is negated.
+fn check(key: Key, value: &[Letter], at: usize, kind: RowKind) -> Result<(), Problem> {
+    if value.is_empty() {
+        return Err(wrong(
+            at,
+            &format!("{key} has no value"),
+            &format!("write {key}=value"),
+        ));
+    }
+    let text = text_of(value);
+    if key == Key::Az && text.ends_with(|c: char| c.is_ascii_digit()) {
+        return Err(wrong(
+            at,
+            &format!("no Availability Zone is `{text}`"),
+            &format!("write az={text}* for all zones of a region"),
+        ));
     }
     let Some(words) = key.words(kind) else {
         return Ok(());
     };
     let pattern = Pattern::new(value, true);
-    if words.iter().any(|word| pattern.fits(word)) {
+    let as_it_is = matches!(words, Words::Aws(_)) && value.iter().all(|letter| letter.quoted);
+    if as_it_is || words.list().iter().any(|word| pattern.fits(word)) {
         return Ok(());
     }
-    let text = text_of(value);
     let meant =
-        nearest(&text, words).map_or(String::new(), |near| format!("did you mean {near}? "));
+        nearest(&text, words.list()).map_or(String::new(), |near| format!("did you mean {near}? "));
     Err(wrong(
         at,
-        &format!("no {key} is `{text}`"),
-        &format!("{meant}known: {}", words.join(", ")),
+        &format!("no {key} of {kind} is `{text}`"),
+        &format!("{meant}known: {}", words.list().join(", ")),
     ))
-}
-
-/// A zone is named whole: `a` and `eu-central-1` are none.
-fn zone(value: &[Letter], at: usize) -> Result<(), Problem> {
-    let text = text_of(value);
-    if value
-        .iter()
-        .any(|letter| !letter.quoted && letter.is == '*')
-    {
-        return Ok(());
-    }
-    let mut parts = text.split('-').rev();
-    let last = parts.next().unwrap_or_default();
-    let number = !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit());
-    let region = number && parts.all(|part| part.bytes().all(|b| b.is_ascii_alphabetic()));
-    if text.contains('-') && !region {
-        return Ok(());
-    }
-    let meant = if region {
-        format!("write az={text}*")
-    } else {
-        format!("write it whole, such as az=eu-central-1a, or az=*{text}")
-    };
-    Err(wrong(
-        at,
-        &format!("no availability zone is `{text}`"),
-        &meant,
-    ))
-}
-
-/// Words of other languages, which would find nothing here.
-fn meant_otherwise(letters: &[Letter], at: usize, kind: RowKind) -> Result<(), Problem> {
-    if letters
-        .iter()
-        .all(|letter| letter.quoted || letter.is == '*')
-    {
-        let quoted = letters.iter().any(|letter| letter.quoted);
-        return if quoted {
-            Ok(())
-        } else {
-            Err(wrong(
-                at,
-                "a term of nothing keeps every row",
-                "write a part of a value, or leave the term out",
-            ))
-        };
-    }
-    if letters.iter().any(|letter| letter.quoted) {
-        return Ok(());
-    }
-    let text = text_of(letters);
-    if text.starts_with('\'') {
-        return Err(wrong(at, "' is no quote", "quote with \""));
-    }
-    if ["OR", "AND", "NOT", "||", "&&", "|", "&"].contains(&text.as_str()) {
-        return Err(wrong(
-            at,
-            &format!("{text} is not known"),
-            "all terms must hold, and !term is its opposite; put plain text in quotes",
-        ));
-    }
-    let Some((key, mark)) = text
-        .find([':', '~', '<', '>', '!'])
-        .map(|i| text.split_at(i))
-    else {
-        return Ok(());
-    };
-    match key.parse::<Key>() {
-        Ok(key) if kind.keys().contains(&key) => {
-            let value = mark.trim_start_matches([':', '~', '<', '>', '!']);
-            let example = if value.is_empty() { "value" } else { value };
-            Err(wrong(
-                at,
-                &format!("{key} takes = and != alone"),
-                &format!("write {key}={example}; put plain text in quotes"),
-            ))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn plain(letters: &[Letter]) -> Test {

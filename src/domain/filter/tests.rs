@@ -114,8 +114,59 @@ fn mistakes_have_a_place_and_a_mend() {
     );
     let quote = wrong("a \"b", RowKind::Sets);
     assert!(quote.cause.contains("character 3"), "{quote}");
-    for text in ["!", "tag:=x", "tag:!=x", "state==running", "tag:a==b"] {
-        assert!(Filter::parse(text, RowKind::Instances).is_err(), "{text}");
+    for text in [
+        "!",
+        "tag:=x",
+        "tag:!=x",
+        "state==running",
+        "tag:a==b",
+        "state=!running",
+        "tag:a=!b",
+        "name:web",
+        "name~web",
+        "!name:web",
+        "state<running",
+        "name!web",
+        "name='web'",
+        "'web",
+        "web OR db",
+        "web AND db",
+        "a || b",
+        "tag:E*=x",
+        "az=eu-central-1",
+        "\"\"",
+        "*",
+        "!*",
+        "**",
+        "name=",
+        "name!=",
+        "!name=",
+    ] {
+        let error = Filter::parse(text, RowKind::Instances).unwrap_err();
+        assert!(error.cause.contains("at character"), "{text}: {error}");
+        assert!(!error.mend.is_empty(), "{text}");
+    }
+    // The same as plain text, and what only looks alike.
+    for text in [
+        "\"OR\"",
+        "or",
+        "\"name:web\"",
+        "names:web",
+        "\"'web'\"",
+        "o'brien",
+        "name=o'brien",
+        "tag:\"E*\"=x",
+        "az=eu-central-1*",
+        "az=eu-central-1a",
+        "tag:Env=",
+        "name=*",
+        "state=\"hibernating\"",
+        "a*b",
+        "rate-10%",
+        "name:",
+    ] {
+        let read = Filter::parse(text, RowKind::Instances);
+        assert!(read.is_ok(), "{text}: {read:?}");
     }
     let hostile = wrong("\u{1b}[2J=x", RowKind::Jobs).to_string();
     assert!(!hostile.contains('\u{1b}'), "{hostile}");
@@ -138,9 +189,23 @@ fn a_key_that_the_rows_do_not_have_and_a_word_that_no_row_has_are_refused() {
         (
             "level=aplication",
             RowKind::Instances,
-            "no level is `aplication`",
+            "no level of instances is `aplication`",
         ),
-        ("verdict=fail", RowKind::Jobs, "no verdict is `fail`"),
+        (
+            "verdict=fail",
+            RowKind::Jobs,
+            "no verdict of jobs is `fail`",
+        ),
+        ("state=runing", RowKind::Instances, "no state of instances"),
+        ("!state=restorabel", RowKind::Sets, "no state of sets"),
+        ("state=don", RowKind::Jobs, "no state of jobs"),
+        ("state=finish", RowKind::Records, "no state of records"),
+        ("state!=in_use", RowKind::Volumes, "no state of volumes"),
+        ("agent!=onlin", RowKind::Sets, "no agent of sets"),
+        ("platform=linx", RowKind::Instances, "no platform of"),
+        ("tier=archived", RowKind::Snapshots, "no tier of"),
+        ("origin=backup", RowKind::Snapshots, "no origin of"),
+        ("mode=auto", RowKind::Jobs, "no mode of jobs"),
     ] {
         let error = Filter::parse(text, kind).unwrap_err();
         assert!(error.cause.contains(cause), "{text}: {error}");
@@ -149,81 +214,6 @@ fn a_key_that_the_rows_do_not_have_and_a_word_that_no_row_has_are_refused() {
     let near = Filter::parse("level=aplication", RowKind::Sets).unwrap_err();
     assert!(near.mend.contains("did you mean application?"), "{near}");
     assert!(Filter::parse("level=app* level!=crash", RowKind::Jobs).is_ok());
-}
-
-/// What would keep no row, or every one, where it was meant otherwise: `!` and `!=` before it would select everything.
-#[test]
-fn a_slip_is_never_an_empty_list_nor_a_full_one() {
-    use RowKind::{Instances, Jobs, Records, Sets, Snapshots, Volumes};
-    for (text, kind, hint) in [
-        ("state=runing", Instances, "did you mean running?"),
-        ("state=in-used", Volumes, "did you mean in-use?"),
-        ("state=complete", Snapshots, "did you mean completed?"),
-        ("!state=restorabel", Sets, "did you mean restorable?"),
-        ("state=don", Jobs, "did you mean done?"),
-        ("state=finishd", Records, "did you mean finished?"),
-        ("agent!=onlin", Sets, "did you mean online?"),
-        ("agent=onlin", Instances, "did you mean online?"),
-        ("platform=linx", Instances, "did you mean linux?"),
-        ("tier=archived", Snapshots, "did you mean archive?"),
-        ("mode=auto", Jobs, "coordinated, autonomous"),
-        ("az=a", Instances, "az=*a"),
-        ("az=eu-central-1", Sets, "az=eu-central-1*"),
-        ("name='web-1'", Instances, "quote with \""),
-        ("'web 1'", Instances, "quote with \""),
-        ("name:web-1", Instances, "name=web-1"),
-        ("name~web", Instances, "name=web"),
-        ("name!web", Instances, "name=web"),
-        ("state<running", Instances, "state=running"),
-        ("state=!running", Instances, "state!=value"),
-        ("tag:E*=prod", Instances, "whole key"),
-        ("web-1 OR web-2", Sets, "all terms must hold"),
-        ("\"\"", Sets, "leave the term out"),
-        ("**", Sets, "leave the term out"),
-        ("!*", Sets, "leave the term out"),
-    ] {
-        let error = Filter::parse(text, kind).err();
-        let error = error.unwrap_or_else(|| panic!("{text} is taken"));
-        assert!(error.mend.contains(hint), "{text}: {error} {}", error.mend);
-        assert!(error.cause.contains("character"), "{text}: {error}");
-    }
-    // What is written like that, quoted, and what AWS has.
-    for (text, kind) in [
-        (
-            "\"name:web-1\" \"OR\" \"'x'\" name=\"'x'\" tag:\"E*\"",
-            Instances,
-        ),
-        (
-            "az=eu-central-1a az=us-east-1-bos-1a az=us-east-1-wl1-bos-wlz-1",
-            Instances,
-        ),
-        ("az=*a az=eu-* state=run* state!=stop*", Instances),
-        ("arn:aws:ec2 a:b it's R&D", Volumes),
-    ] {
-        assert!(Filter::parse(text, kind).is_ok(), "{text}");
-    }
-}
-
-#[test]
-fn every_state_that_a_row_can_have_can_be_asked_for() {
-    use crate::domain::job::{Phase, sample};
-    use strum::IntoEnumIterator as _;
-    for phase in Phase::iter() {
-        for left in [false, true] {
-            let state =
-                sample::view("0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", phase).listed_state(left);
-            assert!(
-                Filter::parse(&format!("state={state}"), RowKind::Jobs).is_ok(),
-                "{state}"
-            );
-        }
-    }
-    for state in ["restorable", "incomplete"] {
-        assert!(Filter::parse(&format!("state={state}"), RowKind::Sets).is_ok());
-    }
-    for state in ["running", "finished", "stopped", "open", "done", "failed"] {
-        assert!(Filter::parse(&format!("state={state}"), RowKind::Records).is_ok());
-    }
 }
 
 #[test]
@@ -329,10 +319,9 @@ proptest::proptest! {
 
     #[test]
     fn a_negated_term_is_the_opposite(
-        key in proptest::sample::select(vec!["", "tag:Name", "tag:Env", "volume", "origin", "instance", "id"]),
-        word in "[a-z0-9*-]{1,6}",
+        key in proptest::sample::select(vec!["", "tag:Name", "tag:Env", "name", "instance", "id"]),
+        word in "[a-z0-9-][a-z0-9*-]{0,5}",
     ) {
-        proptest::prop_assume!(word.contains(|c| c != '*'));
         let row = snapshot(&[("Name", "orders database")]);
         let (is, is_not) = if key.is_empty() {
             (word.clone(), format!("!{word}"))

@@ -82,7 +82,9 @@ impl Job {
             CommandEnd::Success | CommandEnd::Failed { .. } | CommandEnd::Cancelled { .. } => {
                 !trace.left_nothing_held() || trace.may_begin_again()
             }
-            CommandEnd::TimedOut { may_have_run: true } | CommandEnd::Lost(_) => true,
+            CommandEnd::TimedOut { may_have_run: true }
+            | CommandEnd::WorkerLost
+            | CommandEnd::Lost(_) => true,
         };
         if self.phase > Phase::Snapshotting {
             // Given up meanwhile; the thaw goes on. That no call was made is still worth knowing.
@@ -151,7 +153,8 @@ fn call_of(trace: &Trace, ended: &CommandEnd) -> Call {
         }
         _ => false,
     };
-    let told_all = trace.is_whole() && !matches!(ended, CommandEnd::Lost(_));
+    let told_all =
+        trace.is_whole() && !matches!(ended, CommandEnd::Lost(_) | CommandEnd::WorkerLost);
     if never_ran || (told_all && (!asked || refused)) {
         Call::NotMade
     } else {

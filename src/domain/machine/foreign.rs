@@ -8,22 +8,8 @@ use super::{CommandEnd, Job};
 use crate::domain::evidence::Told;
 use crate::domain::trace::Trace;
 
-/// Whether a command was stopped from outside: it left things as they were at that moment, in no order of its own.
-pub(super) fn was_cut_short(ended: &CommandEnd) -> bool {
-    matches!(
-        ended,
-        // 137: SIGKILL, by the agent at a time limit or by the kernel (aws-facts 3.7).
-        CommandEnd::Cancelled { may_have_run: true } | CommandEnd::Failed { exit: 137 }
-    )
-}
-
-/// Whether a `pre-script` that ended so may have frozen all that it was to freeze.
-pub fn may_have_frozen(ended: &CommandEnd) -> bool {
-    *ended == CommandEnd::Success || was_cut_short(ended)
-}
-
 /// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` ended as
-/// [`may_have_frozen`] says, and no `post-script` has succeeded since;
+/// [`CommandEnd::may_have_frozen`] says, and no `post-script` has succeeded since;
 /// `conclusive`: that had ended, or was certainly never taken, when this one was sent. Otherwise it may yet freeze,
 /// for no stone and no failsafe of ours stops it. 203 says that it has been, and is over. One sample stops at the first filesystem that is open
 /// already and leaves the rest (aws-facts 1.9): after a freeze that worked, "not frozen" is no proof; after
@@ -59,8 +45,7 @@ impl Job {
 
     /// Whether a document that is not ours may have frozen everything, and no `post-script` has succeeded since.
     pub(super) fn foreign_may_hold(&self) -> bool {
-        let froze = self.pre_told.as_ref().is_some_and(|told| told.succeeded) || self.cut_short;
-        self.spec.foreign && froze && !self.released
+        self.spec.foreign && self.may_have_frozen && !self.released
     }
 
     /// Of the budget: all the time since `pre-script` was sent, because nobody says when it began to freeze.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::foreign;
 use super::{
     ANSWER, CALL_UNFROZEN, Call, Closing, DELIVERY_S, GRACE_S, Job, OFFERS, PREFLIGHT, Post, Pre,
     arm,
@@ -108,28 +107,22 @@ impl Job {
 
     pub(super) fn pre_ended(
         &mut self,
-        outcome: CommandOutcome,
+        mut outcome: CommandOutcome,
         now: DateTime<Utc>,
         todo: &mut Vec<Effect>,
     ) {
         if self.pre != Pre::Open {
             return;
         }
+        if let Some(began) = self.began {
+            outcome.ended = outcome.ended.heard_after(now - began.sent);
+        }
         let told = Told {
             command: outcome.command.clone(),
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
-        let conclusive = matches!(
-            outcome.ended,
-            CommandEnd::Success
-                | CommandEnd::Failed { .. }
-                | CommandEnd::Cancelled { .. }
-                | CommandEnd::NeverDelivered
-                | CommandEnd::TimedOut {
-                    may_have_run: false
-                }
-        );
+        let conclusive = outcome.ended.is_conclusive();
         self.pre = Pre::Ended { conclusive };
         if let Some(began) = &mut self.began
             && conclusive
@@ -153,7 +146,7 @@ impl Job {
         };
         let problem = (!ready).then(|| self.pre_problem(&outcome, &told.trace));
         self.pre_told = Some(told);
-        self.cut_short = foreign::was_cut_short(&outcome.ended);
+        self.may_have_frozen = outcome.ended.may_have_frozen();
         if self.spec.mode == Mode::Autonomous {
             self.autonomous_ended(&outcome.ended, problem, now, todo);
             return;
@@ -298,6 +291,7 @@ impl Job {
 
     pub(super) fn send_post(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
         self.posts += 1;
+        self.post_delayed = false;
         self.posts_before.extend(self.post_now.take());
         // Somebody else's that began in time may freeze however late: no failsafe of ours stops it.
         let acted = !self.spec.foreign && now >= self.failsafe_certain_at(now);
@@ -581,6 +575,12 @@ impl Job {
                 Kind::Malformed,
                 format!("{word} ended well but never said ready"),
             ),
+            CommandEnd::Failed { exit: -1 } => (
+                Kind::Script,
+                format!(
+                    "{word} was killed by a signal that the SSM agent did not send, or could not be started"
+                ),
+            ),
             CommandEnd::Failed { exit } => {
                 (Kind::Script, format!("{word} ended with exit code {exit}"))
             }
@@ -591,6 +591,10 @@ impl Job {
                 return Problem::new(Kind::Agent, what, cause, mend);
             }
             CommandEnd::Cancelled { .. } => (Kind::Cancelled, format!("{word} was cancelled")),
+            CommandEnd::WorkerLost => (
+                Kind::Agent,
+                format!("the SSM agent lost its worker for {word}, which may run still"),
+            ),
             CommandEnd::Lost(problem) => return problem.clone(),
         };
         Problem::new(kind, what, cause, mend)
@@ -637,13 +641,14 @@ fn post_problem(
             let cause = format!("post-script ended with exit code {exit}");
             Some(Problem::new(Kind::Script, what, cause, mend))
         }
-        CommandEnd::TimedOut { .. } | CommandEnd::NeverDelivered | CommandEnd::Cancelled { .. } => {
-            Some(Problem::new(
-                Kind::Agent,
-                what,
-                "post-script did not run to its end",
-                mend,
-            ))
-        }
+        CommandEnd::TimedOut { .. }
+        | CommandEnd::NeverDelivered
+        | CommandEnd::Cancelled { .. }
+        | CommandEnd::WorkerLost => Some(Problem::new(
+            Kind::Agent,
+            what,
+            "post-script did not run to its end",
+            mend,
+        )),
     }
 }

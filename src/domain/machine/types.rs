@@ -35,6 +35,8 @@ pub enum CommandEnd {
         /// Whether it had begun. SIGKILL ended it then, wherever it was (aws-facts 3.7).
         may_have_run: bool,
     },
+    /// The SSM agent lost the worker that followed it: the script may run still, and nobody hears of it.
+    WorkerLost,
     /// Nobody can say.
     Lost(Problem),
 }
@@ -141,6 +143,8 @@ pub enum Event {
     PreSent(Result<CommandId, Problem>),
     /// Systems Manager says that the command that freezes has not ended, and how far it is.
     PreDelivery(Delivery),
+    /// Systems Manager says that the `post-script` sent last has not ended, and how far it is.
+    PostDelivery(Delivery),
     /// The command that freezes ended.
     PreEnded(CommandOutcome),
     /// Autonomous mode: EC2 shows a set with the job's tag while `snapshot` is under way.

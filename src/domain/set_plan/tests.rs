@@ -121,6 +121,18 @@ fn a_volume_with_too_many_tags_keeps_ours_then_the_listed_ones_then_the_others()
 }
 
 #[test]
+fn the_tags_of_a_volume_that_could_not_be_read_are_not_copied_unseen() {
+    let plan = plan(&instance(), &HashMap::new(), &SetOptions::default()).unwrap();
+    assert!(!plan.copies_tags);
+    assert_eq!(plan.parameters()["leaveOut"], "tags");
+    let told = plan.notes();
+    assert!(
+        told.iter().any(|n| n.contains("could not be read")),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn tags_that_would_say_something_untrue_of_a_snapshot_are_left_off() {
     let bent = volume(
         "vol-1",

@@ -178,6 +178,8 @@ pub enum Kind {
     Twice,
     Cancelled,
     Killed,
+    TimedOut,
+    WorkerLost,
     AgentLost,
     Truncated,
 }
@@ -287,6 +289,8 @@ impl Entry {
                 | Kind::Twice
                 | Kind::Cancelled
                 | Kind::Killed
+                | Kind::TimedOut
+                | Kind::WorkerLost
                 | Kind::AgentLost
                 | Kind::Truncated
         )
@@ -339,6 +343,8 @@ impl Entry {
             Kind::Twice => FaultKind::Command(Mishap::Twice(time)),
             Kind::Cancelled => FaultKind::Command(Mishap::Cancelled(time)),
             Kind::Killed => FaultKind::Command(Mishap::Killed(time)),
+            Kind::TimedOut => FaultKind::Command(Mishap::TimedOut(time)),
+            Kind::WorkerLost => FaultKind::Command(Mishap::WorkerLost(time)),
             Kind::AgentLost => FaultKind::Command(Mishap::AgentLost(time)),
             Kind::Truncated => FaultKind::Command(Mishap::Truncated(self.characters)),
         };

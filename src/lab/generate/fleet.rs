@@ -102,6 +102,7 @@ fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) {
         block_devices: Vec::new(),
         agent: AgentSpec {
             status: spec.agent,
+            lost: None,
             version: spec
                 .agent_version
                 .clone()

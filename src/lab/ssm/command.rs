@@ -17,7 +17,7 @@ use crate::lab::json::{ServiceError, list, required, strings, text};
 use crate::lab::world::{AgentStatus, Instance, InstanceState, World};
 
 /// Until then the invocations cannot be read after SendCommand, in milliseconds.
-const INVISIBLE_MS: i64 = 300;
+const INVISIBLE_MS: i64 = 100;
 /// Targets by id in one command.
 const INSTANCE_LIMIT: usize = 50;
 const CONCURRENCY: &str = "^([1-9][0-9]*|[1-9][0-9]%|[1-9]%|100%)$";

@@ -19,6 +19,13 @@ use crate::lab::{Lab, Mishap};
 const POLL: Duration = Duration::from_secs(1);
 /// From then on a command for an agent that is not connected is `Delayed`.
 const DELAYED_AFTER: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+/// Past its last moment the service takes so long to say that a command was not delivered.
+const WORD_OF_TIMEOUT: chrono::TimeDelta = chrono::TimeDelta::seconds(15);
+/// After so long the agent says that the worker of a command is gone.
+const WORKER_MISSED: Duration = Duration::from_secs(60);
+/// What it says then.
+const WORKER_GONE: &str = "document process failed unexpectedly: ipc messaging received timeout signal , check \
+                           [ssm-document-worker]/[ssm-session-worker] log for crash reason";
 /// The exit code with which a script asks for a reboot.
 const REBOOT: i32 = 194;
 
@@ -49,7 +56,8 @@ struct Delivery {
     instance: String,
     requested: DateTime<Utc>,
     not_started_by: DateTime<Utc>,
-    expires: DateTime<Utc>,
+    /// When the service says that it heard nothing.
+    given_up: DateTime<Utc>,
     parameters: Parameters,
     document: String,
     plugins: Vec<Plugin>,
@@ -61,7 +69,12 @@ struct Delivery {
 
 /// Sends the command on its way; it goes on by itself.
 pub(super) fn start(lab: &Lab, region: &str, command: &str, instance: &str, gate: Gate) {
-    let world = lab.world_of(region);
+    let mut world = lab.world_of(region);
+    if let Some(invocation) =
+        (world.ssm.commands.get_mut(command)).and_then(|command| command.invocation_mut(instance))
+    {
+        invocation.detail = Detail::Sent;
+    }
     let Some(record) = world.ssm.commands.get(command) else {
         return;
     };
@@ -83,7 +96,7 @@ pub(super) fn start(lab: &Lab, region: &str, command: &str, instance: &str, gate
         requested: record.requested,
         not_started_by: record.requested
             + chrono::Duration::from_std(record.delivery).unwrap_or_default(),
-        expires: record.expires(),
+        given_up: record.expires() + WORD_OF_TIMEOUT,
         parameters: record.parameters.clone(),
         document: record.document.clone(),
         plugins: invocation.plugins.clone(),
@@ -107,15 +120,23 @@ impl Delivery {
     async fn go(self, cancel: &tokio_util::sync::CancellationToken) {
         if let Some(Mishap::Late(after)) = self.mishap {
             let due = self.requested + chrono::Duration::from_std(after).unwrap_or_default();
+            let waits = async {
+                let taken = self.not_started_by.min(due);
+                self.until(taken.min(self.requested + DELAYED_AFTER)).await;
+                if self.lab.clock().now() < taken {
+                    self.delay();
+                }
+                self.until(taken).await;
+            };
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
-                () = self.until(self.not_started_by.min(due)) => {}
+                () = waits => {}
             }
             if due > self.not_started_by {
                 // The service gives it up; the agent has it all the same, and nobody hears how it went.
                 let word = async {
-                    self.until(self.expires).await;
+                    self.until(self.given_up).await;
                     self.finish(Detail::DeliveryTimedOut);
                 };
                 let deed = async {
@@ -138,7 +159,7 @@ impl Delivery {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => {}
-                () = self.until(self.expires) => self.finish(Detail::DeliveryTimedOut),
+                () = self.until(self.given_up) => self.finish(Detail::DeliveryTimedOut),
             }
             return;
         }
@@ -156,7 +177,7 @@ impl Delivery {
         let _held = tokio::select! {
             biased;
             () = cancel.cancelled() => return,
-            () = self.until(self.expires) => return self.finish(Detail::DeliveryTimedOut),
+            () = self.until(self.given_up) => return self.finish(Detail::DeliveryTimedOut),
             held = waiting => held,
         };
         if self.too_many_errors() {
@@ -167,18 +188,29 @@ impl Delivery {
                 return;
             }
             let begun = self.befall();
-            let Some(mut end) = self.run(index).await else {
+            let ran = tokio::select! {
+                biased;
+                ran = self.run(index) => ran.map(|end| (end, false)),
+                () = self.worker_missed() => Some((worker_gone(), true)),
+            };
+            let Some((mut end, lost)) = ran else {
                 return self.finish(Detail::DeliveryTimedOut);
             };
             begun.abort();
             match self.mishap {
-                Some(Mishap::Killed(_)) if end.cancelled => end.cancelled = false,
+                // A signal that the agent did not send has no code (aws-facts-3, section 0).
+                Some(Mishap::Killed(_)) if end.cancelled => {
+                    (end.cancelled, end.exit_code) = (false, -1);
+                }
+                Some(Mishap::TimedOut(_)) if end.cancelled => {
+                    (end.cancelled, end.timed_out) = (false, true);
+                }
                 Some(Mishap::Truncated(characters)) => {
                     end.stdout = end.stdout.chars().take(characters).collect();
                 }
                 _ => {}
             }
-            let detail = verdict(&end);
+            let detail = if lost { Detail::Failed } else { verdict(&end) };
             self.record(index, end, detail);
             if detail != Detail::Success {
                 return self.finish(detail);
@@ -218,7 +250,7 @@ impl Delivery {
             .commands
             .get_mut(&self.command)
             .and_then(|command| command.invocation_mut(&self.instance));
-        if let Some(invocation) = invocation.filter(|i| i.detail == Detail::Pending) {
+        if let Some(invocation) = invocation.filter(|i| i.detail == Detail::Sent) {
             invocation.detail = Detail::Delayed;
         }
     }
@@ -249,6 +281,15 @@ impl Delivery {
             .is_some_and(|command| command.count(Detail::is_error) > self.gate.max_errors)
     }
 
+    /// Ends when the agent says that the command's worker is gone; the script, if it runs still, runs on.
+    async fn worker_missed(&self) {
+        let Some(Mishap::WorkerLost(after)) = self.mishap else {
+            return std::future::pending().await;
+        };
+        self.lab.clock().sleep(after).await;
+        self.lab.clock().sleep(WORKER_MISSED).await;
+    }
+
     /// Runs one step and waits for the agent's report; `None` when none came while the command was valid.
     async fn run(&self, index: usize) -> Option<InvocationEnd> {
         let invocation = self.invocation(index);
@@ -256,7 +297,16 @@ impl Delivery {
         // The script runs on even when nobody hears of it any more.
         let running = tokio::spawn(async move { runtime.run(invocation).await });
         let reported = async {
+            let began = self.lab.clock().now();
             let end = running.await.ok()?;
+            if let Some(Mishap::WorkerLost(after)) = self.mishap
+                && (self.lab.clock().now() - began)
+                    .to_std()
+                    .is_ok_and(|ran| ran > after)
+            {
+                // Nobody is there any more who would report it.
+                return std::future::pending().await;
+            }
             while !self.agent_online() {
                 self.lab.clock().sleep(POLL).await;
             }
@@ -265,7 +315,7 @@ impl Delivery {
         tokio::select! {
             biased;
             end = reported => end,
-            () = self.until(self.expires) => None,
+            () = self.until(self.given_up) => None,
         }
     }
 
@@ -312,7 +362,7 @@ impl Delivery {
         tokio::spawn(async move {
             let (after, cancelled) = match mishap {
                 Some(Mishap::Cancelled(after)) => (after, true),
-                Some(Mishap::Killed(after)) => (after, false),
+                Some(Mishap::Killed(after) | Mishap::TimedOut(after)) => (after, false),
                 _ => return,
             };
             lab.clock().sleep(after).await;
@@ -396,8 +446,24 @@ impl Delivery {
 }
 
 fn set_agent(lab: &Lab, region: &str, instance: &str, status: AgentStatus) {
-    if let Some(instance) = lab.world_of(region).instances.get_mut(instance) {
+    let mut world = lab.world_of(region);
+    let now = world.now;
+    if let Some(instance) = world.instances.get_mut(instance) {
         instance.agent.status = status;
+        instance.agent.lost = (status == AgentStatus::ConnectionLost).then_some(now);
+    }
+}
+
+/// What the agent reports when a command's worker is gone.
+fn worker_gone() -> InvocationEnd {
+    InvocationEnd {
+        // Never set by anybody.
+        exit_code: 0,
+        stdout: WORKER_GONE.to_owned(),
+        stderr: String::new(),
+        timed_out: false,
+        cancelled: false,
+        elapsed: WORKER_MISSED,
     }
 }
 
@@ -439,7 +505,7 @@ pub(super) async fn cancel(
             .filter(|invocation| only.is_empty() || only.contains(&invocation.instance));
         for invocation in chosen {
             match invocation.detail {
-                Detail::Pending | Detail::Delayed => {
+                Detail::Pending | Detail::Sent | Detail::Delayed => {
                     invocation.cancel.cancel();
                     invocation.detail = Detail::Cancelled;
                 }

@@ -1,5 +1,6 @@
 //! Managed nodes: which instances have an agent, and whether it answers.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::library::{page_size, without_nulls};
@@ -86,13 +87,21 @@ fn filters(body: &Value) -> Result<Vec<(String, Vec<String>)>, ServiceError> {
         .collect()
 }
 
+/// For so long an agent that has lost its connection is called `Online`: it pings every few minutes.
+const STILL_ONLINE: TimeDelta = TimeDelta::minutes(5);
+
 /// `Online` or `ConnectionLost`; `None` for an instance that Systems Manager does not list.
-fn ping(instance: &Instance) -> Option<&'static str> {
+fn ping(instance: &Instance, now: DateTime<Utc>) -> Option<&'static str> {
     if instance.state != InstanceState::Running {
         return None;
     }
     match instance.agent.status {
         AgentStatus::Online => Some("Online"),
+        AgentStatus::ConnectionLost
+            if (instance.agent.lost).is_some_and(|lost| now - lost < STILL_ONLINE) =>
+        {
+            Some("Online")
+        }
         AgentStatus::ConnectionLost => Some("ConnectionLost"),
         AgentStatus::None => None,
     }
@@ -131,7 +140,9 @@ pub(super) fn describe(world: &World, body: &Value) -> Result<Value, ServiceErro
     let size = page_size(body, 10, 5, 50)?;
     let mut found = Vec::new();
     for instance in world.instances.values() {
-        let Some(ping) = ping(instance) else { continue };
+        let Some(ping) = ping(instance, world.now) else {
+            continue;
+        };
         if filters
             .iter()
             .all(|(key, values)| fits(instance, ping, key, values))
@@ -139,7 +150,7 @@ pub(super) fn describe(world: &World, body: &Value) -> Result<Value, ServiceErro
             let (kind, name, version) = platform(instance);
             let age = chrono::Duration::from_std(instance.agent.last_ping_age).unwrap_or_default();
             found.push(json!({
-                "InstanceId": instance.id, "PingStatus": ping, "LastPingDateTime": epoch(world.now - age),
+                "InstanceId": instance.id, "PingStatus": ping, "LastPingDateTime": epoch(instance.agent.lost.unwrap_or(world.now) - age),
                 "AgentVersion": instance.agent.version, "IsLatestVersion": true, "PlatformType": kind, "PlatformName": name,
                 "PlatformVersion": version, "ResourceType": "EC2Instance", "IPAddress": instance.private_ip,
                 "ComputerName": private_dns(instance),
@@ -155,6 +166,8 @@ pub(super) fn describe(world: &World, body: &Value) -> Result<Value, ServiceErro
 
 pub(super) fn connection(world: &World, body: &Value) -> Result<Value, ServiceError> {
     let target = required(body, "Target")?;
-    let online = world.instances.get(target).and_then(ping) == Some("Online");
-    Ok(json!({"Target": target, "Status": if online { "connected" } else { "notconnected" }}))
+    let connected = world.instances.get(target).is_some_and(|instance| {
+        instance.state == InstanceState::Running && instance.agent.status == AgentStatus::Online
+    });
+    Ok(json!({"Target": target, "Status": if connected { "connected" } else { "notconnected" }}))
 }

@@ -12,6 +12,9 @@ use super::document::{Parameters, Step};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 pub enum Detail {
     Pending,
+    /// On its way: the agent may have it or not, and the service calls it `InProgress`.
+    #[strum(serialize = "InProgress")]
+    Sent,
     /// The agent is not connected: delivery is tried again.
     Delayed,
     InProgress,
@@ -30,7 +33,7 @@ impl Detail {
     pub fn status(self) -> &'static str {
         match self {
             Self::Pending | Self::Delayed => "Pending",
-            Self::InProgress => "InProgress",
+            Self::Sent | Self::InProgress => "InProgress",
             Self::Success => "Success",
             Self::DeliveryTimedOut | Self::ExecutionTimedOut => "TimedOut",
             Self::Failed | Self::Terminated | Self::InvalidPlatform => "Failed",
@@ -46,7 +49,7 @@ impl Detail {
 
     /// No agent has it yet.
     pub fn undelivered(self) -> bool {
-        matches!(self, Self::Pending | Self::Delayed)
+        matches!(self, Self::Pending | Self::Sent | Self::Delayed)
     }
 
     /// Counts towards `MaxErrors`.
@@ -168,13 +171,8 @@ impl CommandRecord {
         if self.count(|detail| !detail.terminal()) > 0 {
             return match () {
                 () if of(Detail::Cancelling) > 0 => ("Cancelling", "Cancelling"),
-                () if self.count(Detail::undelivered) == all => {
-                    if of(Detail::Delayed) == all {
-                        ("Pending", "Delayed")
-                    } else {
-                        ("Pending", "Pending")
-                    }
-                }
+                () if of(Detail::Delayed) == all => ("Pending", "Delayed"),
+                () if of(Detail::Pending) + of(Detail::Delayed) == all => ("Pending", "Pending"),
                 () => ("InProgress", "InProgress"),
             };
         }

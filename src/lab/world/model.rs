@@ -40,7 +40,7 @@ pub enum Platform {
     Windows,
 }
 
-/// What the SSM agent's heartbeat says.
+/// Whether the SSM agent is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentStatus {
@@ -52,7 +52,10 @@ pub enum AgentStatus {
 /// The SSM agent on an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentSpec {
+    /// Whether it is connected now.
     pub status: AgentStatus,
+    /// When it lost its connection, if that was seen here. Systems Manager calls it `Online` for minutes after.
+    pub lost: Option<DateTime<Utc>>,
     pub version: String,
     /// How long before "now" it pinged last.
     pub last_ping_age: Duration,

@@ -7,7 +7,6 @@ use super::proof;
 use crate::domain::job::{JobView, Verdict};
 use crate::domain::machine::values::{Copied, of_none, of_set};
 use crate::domain::snapshot::Snapshot;
-use crate::domain::tags;
 use crate::ops::Ops;
 use crate::ops::backup::{self, PUBLISH};
 
@@ -90,5 +89,5 @@ pub(super) async fn publish(
 
 /// Whether a snapshot's tags say that a freeze held it.
 pub(super) fn tagged(snapshot: &Snapshot) -> bool {
-    snapshot.tags.get(tags::FROZEN_MS).is_some()
+    snapshot.was_frozen()
 }

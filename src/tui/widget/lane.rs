@@ -225,8 +225,11 @@ fn rest(
         let budget = u64::from(job.spec.budget_s) * 1000;
         let role = styles.get(budget_role(ms, budget));
         let cells = if width >= WIDE { 20 } else { 6 };
-        spans.push(Span::styled(format!(" {} ", millis(ms)), role));
-        spans.push(Span::styled(bar(ms, budget, cells), role));
+        let delayed = job.delayed_thaw();
+        spans.push(Span::styled(format!(" {}", millis(ms)), role));
+        if delayed.is_none() || width >= FULL {
+            spans.push(Span::styled(format!(" {}", bar(ms, budget, cells)), role));
+        }
         let of = match is_overdue(job, now) {
             true if job.spec.foreign => format!(" past {} s!", job.spec.budget_s),
             true if width < FULL => format!(" past {} s, no word", job.spec.budget_s),
@@ -237,7 +240,13 @@ fn rest(
             false => format!(" of {} s", job.spec.budget_s),
         };
         spans.push(Span::styled(of, role));
-        if job.phase > Phase::Frozen {
+        if let Some(delayed) = delayed {
+            let words = match width {
+                ..FULL => delayed.short(now),
+                _ => delayed.words(now),
+            };
+            spans.push(Span::styled(format!(" · {words}"), styles.get(Role::Warn)));
+        } else if job.phase > Phase::Frozen {
             spans.push(Span::styled(format!(" · {}", phase_word(job.phase)), text));
         }
         return;
@@ -260,7 +269,13 @@ fn rest(
             _ => held.words(now).replacen("may be frozen:", "", 1),
         };
         spans.push(Span::styled(words, warn));
-        if let Some(doing) = &job.waiting {
+        if let Some(delayed) = job.delayed_thaw() {
+            let words = match width {
+                ..FULL => delayed.short(now),
+                _ => delayed.words(now),
+            };
+            spans.push(Span::styled(format!(" · {words}"), warn));
+        } else if let Some(doing) = &job.waiting {
             spans.push(Span::styled(format!(" · {doing}"), text));
         } else if width >= FULL && job.spec.mode == Mode::Autonomous {
             let words = format!(
@@ -363,7 +378,13 @@ pub fn foot(
         ],
         width,
     )];
+    let delayed = job.delayed_thaw();
     let (words, role) = match (&job.error, &job.waiting, proof::lowered(job)) {
+        // What stands still now comes before why.
+        _ if let Some(delayed) = delayed => (
+            format!("{}: {}", job.held().words(now), delayed.words(now)),
+            Role::Warn,
+        ),
         (Some(problem), ..) => (
             format!("{problem}. Next: {}", problem.mend),
             if job.verdict == Some(Verdict::Failed) {

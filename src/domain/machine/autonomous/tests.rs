@@ -623,7 +623,7 @@ mod foreign {
 
     #[test]
     fn whatever_its_pre_script_exits_with_it_is_thawed() {
-        for exit in [201, 203, 204, 206, 1] {
+        for exit in [201, 203, 205, 206] {
             let mut s = frozen_by(exit);
             assert_eq!(s.count(&Effect::SendPost), 1, "{exit}");
             post(&mut s, 205);
@@ -644,11 +644,20 @@ mod foreign {
         let never = CommandEnd::Cancelled {
             may_have_run: false,
         };
-        let killed = CommandEnd::Failed { exit: 137 };
+        let failed = |exit| CommandEnd::Failed { exit };
         for (end, aborted, proven) in [
             (cut.clone(), false, false),
             (cut.clone(), true, false),
-            (killed, false, false),
+            (failed(137), false, false),
+            // By a signal that the agent did not send.
+            (failed(-1), false, false),
+            (failed(-1), true, false),
+            // No words of the contract, or one that says that something is frozen.
+            (failed(1), false, false),
+            (failed(127), false, false),
+            (failed(204), false, false),
+            (CommandEnd::WorkerLost, false, false),
+            (CommandEnd::WorkerLost, true, false),
             (never.clone(), false, true),
             (never, true, true),
         ] {
@@ -679,6 +688,21 @@ mod foreign {
             s.tell(Event::Published(Ok(())));
             assert!(s.job.is_done() && !s.job.view().thaw_uncertain, "{first}");
         }
+    }
+
+    /// The agent has lost its worker for it, and it goes on to freeze after a thaw that ended well.
+    #[test]
+    fn no_thaw_ends_the_doubt_about_a_pre_script_that_may_run_still() {
+        let mut s = sent();
+        s.tell(ended(CommandEnd::WorkerLost, String::new()));
+        for _ in 0..6 {
+            post(&mut s, 0);
+            s.second += 400;
+            s.tell(Event::TimedOut(Timer::ThawRetry));
+        }
+        s.tell(Event::Published(Ok(())));
+        let view = s.job.view();
+        assert!(view.thaw_uncertain && view.owes_thaw(), "{view:#?}");
     }
 
     #[test]

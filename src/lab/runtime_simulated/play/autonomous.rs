@@ -219,6 +219,8 @@ impl Play<'_> {
             ("freezeframe:level", "pending"),
             ("freezeframe:recipe", named),
             ("freezeframe:instance", instance),
+            ("freezeframe:set-size", "pending"),
+            ("freezeframe:frozen-ms", "pending"),
         ];
         let left_out: Vec<&str> = self.parameter("leaveOut").split(',').collect();
         let boot = if left_out.contains(&"root") {

@@ -66,7 +66,8 @@ async fn kills_cancels_and_lost_agents_are_told_apart() {
     let (lab, runtime) = lab().await;
     let early = Duration::from_millis(200);
     for (mishap, detail) in [
-        (Mishap::Killed(early), "ExecutionTimedOut"),
+        (Mishap::Killed(early), "Failed"),
+        (Mishap::TimedOut(early), "ExecutionTimedOut"),
         (Mishap::Cancelled(early), "Cancelled"),
         (Mishap::AgentLost(Duration::from_secs(9)), "Success"),
     ] {

@@ -78,6 +78,9 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
         let words = job.held().words(now);
         out.push(Entry::Pair("frozen".into(), words, Role::Warn));
     }
+    if let Some(delayed) = job.delayed_thaw() {
+        out.push(Entry::Pair("thaw".into(), delayed.words(now), Role::Warn));
+    }
     if let Some(ms) = lane::frozen_ms(job, now) {
         let budget = u64::from(job.spec.budget_s) * 1000;
         out.push(Entry::Pair(

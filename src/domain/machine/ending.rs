@@ -1,0 +1,113 @@
+//! What the end of a command that freezes says of its script: whether it can go on, and whether it may have frozen.
+//! The job's machine, recovery and the look at other consoles ask here, and nowhere else.
+
+use chrono::TimeDelta;
+
+use super::CommandEnd;
+use super::failsafe::DELIVERY_S;
+
+/// Exit codes of Data Lifecycle Manager's contract by which a `pre-script` says itself that it froze nothing that it did
+/// not thaw: failed, the automatic thaw was faster, not frozen, not ready (aws-facts 1.4). 204 says that something is
+/// frozen already.
+const NOTHING_HELD: [i32; 4] = [201, 203, 205, 206];
+
+impl CommandEnd {
+    /// What it is worth where it was heard so long after the command was sent. A cancel that came in time for its
+    /// delivery kept it from beginning. One that came later cancels what the service gave up, and what the agent may have
+    /// all the same: a command that arrives late runs, and nobody hears of it.
+    #[must_use]
+    pub fn heard_after(self, sent: TimeDelta) -> Self {
+        let delivery = TimeDelta::seconds(i64::try_from(DELIVERY_S).unwrap_or(0));
+        match self {
+            // A clock that was set back tells nothing.
+            Self::Cancelled {
+                may_have_run: false,
+            } if sent < TimeDelta::zero() || sent >= delivery => {
+                Self::TimedOut { may_have_run: true }
+            }
+            heard => heard,
+        }
+    }
+
+    /// Whether its script can certainly neither begin nor go on any more.
+    pub fn is_conclusive(&self) -> bool {
+        match self {
+            Self::Success
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::NeverDelivered
+            | Self::TimedOut {
+                may_have_run: false,
+            } => true,
+            Self::TimedOut { may_have_run: true } | Self::WorkerLost | Self::Lost(_) => false,
+        }
+    }
+
+    /// Whether a `pre-script` of which no more than this is known may have left frozen what it was to freeze. Only its
+    /// own words say that it has not: whoever is killed, by whomever, has no say in his exit code.
+    pub fn may_have_frozen(&self) -> bool {
+        match self {
+            Self::NeverDelivered
+            | Self::TimedOut {
+                may_have_run: false,
+            }
+            | Self::Cancelled {
+                may_have_run: false,
+            } => false,
+            Self::Failed { exit } => !NOTHING_HELD.contains(exit),
+            Self::Success
+            | Self::Cancelled { may_have_run: true }
+            | Self::TimedOut { may_have_run: true }
+            | Self::WorkerLost
+            | Self::Lost(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_documents_own_words_say_that_nothing_is_frozen() {
+        for exit in -300..=300 {
+            let held = CommandEnd::Failed { exit }.may_have_frozen();
+            assert_eq!(held, ![201, 203, 205, 206].contains(&exit), "{exit}");
+        }
+        for (ended, held) in [
+            (CommandEnd::Success, true),
+            (CommandEnd::WorkerLost, true),
+            (CommandEnd::TimedOut { may_have_run: true }, true),
+            (CommandEnd::Cancelled { may_have_run: true }, true),
+            (
+                CommandEnd::Cancelled {
+                    may_have_run: false,
+                },
+                false,
+            ),
+            (CommandEnd::NeverDelivered, false),
+        ] {
+            assert_eq!(ended.may_have_frozen(), held, "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn a_cancel_is_no_proof_once_the_time_of_delivery_is_over() {
+        let never = CommandEnd::Cancelled {
+            may_have_run: false,
+        };
+        for (seconds, proof) in [(-1, false), (0, true), (29, true), (30, false), (45, false)] {
+            let heard = never.clone().heard_after(TimeDelta::seconds(seconds));
+            assert_eq!(heard.is_conclusive(), proof, "{seconds}");
+            assert_eq!(heard.may_have_frozen(), !proof, "{seconds}");
+        }
+        let failed = CommandEnd::Failed { exit: 201 };
+        assert_eq!(failed.clone().heard_after(TimeDelta::days(1)), failed);
+    }
+
+    #[test]
+    fn a_worker_that_is_gone_ends_nothing() {
+        assert!(!CommandEnd::WorkerLost.is_conclusive());
+        assert!(CommandEnd::Failed { exit: -1 }.is_conclusive());
+    }
+}
