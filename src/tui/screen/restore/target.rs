@@ -184,7 +184,7 @@ fn target<'a>(typed: &str, cx: &Cx<'a>) -> Result<&'a Instance, String> {
         Err(_) => {
             let several = all.iter().filter(|i| i.name() == typed).count();
             Err(match several {
-                0 => "no instance id, and nobody's name".to_owned(),
+                0 => "no such instance here; ids have 8 or 17 hex digits".to_owned(),
                 several => format!("{several} have this name: use the id"),
             })
         }
