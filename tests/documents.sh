@@ -24,6 +24,7 @@ fi
 . "$HERE/documents/filesystem.sh"
 . "$HERE/documents/stalls.sh"
 . "$HERE/documents/mysql.sh"
+. "$HERE/documents/mysqld.sh"
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/redis.sh"
 . "$HERE/documents/mongodb.sh"
@@ -38,6 +39,9 @@ fi
 . "$HERE/documents/full.sh"
 . "$HERE/documents/forks.sh"
 . "$HERE/documents/auto.sh"
+. "$HERE/documents/syncs.sh"
+. "$HERE/documents/boot.sh"
+. "$HERE/documents/many.sh"
 set_up
 trap tear_down EXIT
 run_tests

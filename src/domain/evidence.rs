@@ -148,7 +148,14 @@ fn not_covered(preflight: &PreflightFacts, volume: &VolumeId) -> String {
     if root {
         "not covered by the recipe: the root volume is not frozen".to_owned()
     } else {
-        "not covered by the recipe".to_owned()
+        let alone = preflight.unfrozen_neighbour(volume).map(|m| {
+            format!(
+                ": {} was left alone, {}",
+                visible(&m.mount),
+                visible(&m.reason)
+            )
+        });
+        format!("not covered by the recipe{}", alone.unwrap_or_default())
     }
 }
 

@@ -50,6 +50,10 @@ pub struct Freeze {
     /// The command that thaws could not be delivered yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thaw: Option<DelayedThaw>,
+    /// When whoever settles the job has found nothing frozen, by the console's clock. The command that freezes may
+    /// still begin, or the freeze would be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nothing_at: Option<DateTime<Utc>>,
 }
 
 /// A thaw that Systems Manager says is delayed: the agent does not take it.
@@ -255,6 +259,7 @@ mod tests {
             sent: at(1),
             delivery,
             thaw: None,
+            nothing_at: None,
         })
     }
 

@@ -391,6 +391,14 @@ impl JobView {
         }
     }
 
+    /// When whoever settles it has found nothing frozen, while the command that freezes may still begin.
+    pub fn nothing_found_at(&self) -> Option<DateTime<Utc>> {
+        match (self.held(), self.freezing) {
+            (Held::MayBeFrozen { .. }, Freezing::Open(freeze)) => freeze.nothing_at,
+            _ => None,
+        }
+    }
+
     /// It is proven that nothing of it is frozen any more.
     pub fn thawed(&mut self) {
         self.thaw_uncertain = false;

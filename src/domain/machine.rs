@@ -338,6 +338,7 @@ impl Job {
                     Pre::Ended { .. } => Delivery::Ended,
                     Pre::Clean | Pre::Open => self.delivery,
                 },
+                nothing_at: None,
                 thaw: self.post_delayed.then(|| DelayedThaw {
                     failsafe_by: (!self.spec.foreign).then(|| self.failsafe_by(began)),
                 }),

@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod mode;
 pub mod naming;
 pub mod nearest;
+pub mod no_start;
 pub mod pace;
 pub mod problem;
 pub mod proof;

@@ -125,7 +125,7 @@ pub enum Next {
 
 /// Codes with which an autonomous command ends before it asks for snapshots. Not `already-frozen`: a second
 /// delivery of a command that is at work says it too.
-const BEFORE_THE_REQUEST: [&str; 7] = [
+const BEFORE_THE_REQUEST: [&str; 8] = [
     "lock-timeout",
     "busy",
     "freeze-failed",
@@ -133,6 +133,7 @@ const BEFORE_THE_REQUEST: [&str; 7] = [
     "no-metadata",
     "no-credentials",
     "arm-failed",
+    "before-boot",
 ];
 
 /// Whether a job ended without a snapshot asked for and with nothing left frozen, for certain.
@@ -179,6 +180,7 @@ fn may_pass(view: &JobView) -> bool {
                         | "no-metadata"
                         | "no-credentials"
                         | "arm-failed"
+                        | "before-boot"
                 )
             ),
         },

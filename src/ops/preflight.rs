@@ -19,6 +19,7 @@ use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::job::{JobSpec, Mode};
 use crate::domain::machine::{CommandEnd, CommandOutcome, PreflightFacts};
 use crate::domain::mode::{ChosenMode, is_of_the_role};
+use crate::domain::no_start;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::refusal::Refusal;
@@ -196,6 +197,11 @@ async fn look(
     match outcome.ended {
         CommandEnd::Success => {}
         CommandEnd::Failed { exit } => {
+            let never = no_start::is(
+                exit,
+                spec.foreign || !trace.lines.is_empty(),
+                &outcome.stderr,
+            );
             return Err(Problem::new(
                 Kind::Script,
                 what,
@@ -203,7 +209,11 @@ async fn look(
                     "it ended with exit code {exit}: {}",
                     last_line(&outcome.stderr)
                 ),
-                "look at the command's output in Run Command's history",
+                if never {
+                    no_start::MEND
+                } else {
+                    "look at the command's output in Run Command's history"
+                },
             ));
         }
         CommandEnd::Lost(problem) => return Err(problem),
@@ -399,7 +409,8 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
     }
     let mend = match code {
         "no-mounts" => {
-            "name the mounts, or choose a recipe that fits; nothing on this instance qualifies for a freeze"
+            "nothing on this instance qualifies for a freeze: name the mounts (--mount), take / along (--freeze-root), or \
+             choose a recipe that fits"
         }
         "not-a-mount" | "device-changed" => "mount the filesystem, or correct the list of mounts",
         "agent-mount" | "root-mount" => {
@@ -429,6 +440,12 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
         }
         "no-client" => {
             "install curl 7.75 or later, or the AWS CLI, on the instance, or use --mode coordinated"
+        }
+        "before-boot" => {
+            "the instance was restarted while the command waited there, and nothing of it froze; start the job again"
+        }
+        "in-container" => {
+            "run the SSM agent on the host itself, which sees the filesystems, and let it take the job"
         }
         "busy" => "another freezeframe job is under way on the instance; wait for its end",
         _ => "read the message; the command's whole output is in Run Command's history",

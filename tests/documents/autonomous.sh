@@ -272,6 +272,56 @@ test_auto_aws_cli_where_curl_cannot_sign() {
     return $rc
 }
 
+# What only says that it can sign, or leaves the token out, is found out without the network.
+test_auto_curl_that_cannot_sign_or_leaves_the_token_unsigned() {
+    local curl rc=0 how
+    curl=$(readlink -f "$(command -v curl)")
+    mkdir -p "$W/bin" "$W/cli"
+    cp "$curl" "$W/bin/curl.real"
+    printf '#!/bin/sh\nexit 0\n' >"$W/cli/aws"
+    chmod 755 "$W/cli/aws"
+    fake ok
+    for how in 4 48 7.81.0 7.76.1 8.2.1; do
+        # shellcheck disable=SC2016 # words of the stand-in
+        case $how in
+        *.*) printf '#!/bin/sh\nfor a; do if [ "$a" = --version ]; then echo "curl %s (x86_64-pc-linux-gnu) libcurl/%s"; exit; fi; done\nexec %s "$@"\n' $how $how "$W/bin/curl.real" ;;
+        # As curl-minimal: the option is taken, and fails at work.
+        *) printf '#!/bin/sh\nfor a; do if [ "$a" = --version ]; then exec %s "$@"; fi; done\nfor a; do if [ "$a" = --aws-sigv4 ]; then exit %s; fi; done\nexec %s "$@"\n' "$W/bin/curl.real" $how "$W/bin/curl.real" ;;
+        esac >"$W/bin/curl"
+        chmod 755 "$W/bin/curl"
+        mount --bind "$W/bin/curl" "$curl" && mount --bind "$W/bin" /usr/local/bin || return 1
+        unsigned_cases "$how" || rc=1
+        umount -l /usr/local/bin; umount -l "$curl"
+        [ $rc = 0 ] || { WHY="$how: $WHY"; return 1; }
+    done
+}
+unsigned_cases() { # HOW
+    # Without the AWS CLI
+    run $FS dry-run mode=autonomous || return 1
+    case $1 in
+    4 | 48) expect 206 no-client || return 1 ;;
+    8*) expect 0 && [ "$(events '[.[] | select(.t=="note")] | length')" = 0 ] || { fail "warned: $WHY"; return 1; } ;;
+    *) expect 0 && [ "$(events '.[] | select(.t=="note") | .text')" = "curl $1 leaves the session token unsigned; 7.86 or later signs it, and the AWS CLI does" ] || { fail "not warned: $WHY"; return 1; } ;;
+    esac
+    # With it
+    cp "$W/cli/aws" "$W/bin/aws"
+    run $FS dry-run mode=autonomous
+    rm "$W/bin/aws"
+    case $1 in
+    8*) expect 0 && [ "$(events '.[] | select(.t=="prepared") | .how')" = curl ] || { fail "not curl: $WHY"; return 1; } ;;
+    # This one ends well and says nothing.
+    *) [ "$(events '.[] | select(.t=="error") | .text')" = '200 no code: ' ] && [ "$(events '[.[] | select(.t=="note")] | length')" = 0 ] || { fail "not the AWS CLI: $(order)"; return 1; } ;;
+    esac
+}
+
+# Nothing is signed that is not sent.
+test_auto_signs_no_header_that_is_not_sent() {
+    fake ok
+    run $FS dry-run mode=autonomous && expect 0 || return 1
+    grep -q "^DRY .* missing=nothing$" "$F/log" || { fail "$(cat "$F/log")"; return 1; }
+    ! jq -r '.mainSteps[0].inputs.runCommand | join("\n")' "$DOCS/$FS.json" | grep -q 'Expect:' || fail 'an Expect line is left'
+}
+
 # A database: its lock is held from before the freeze until after the thaw, by one session that still answers after the call.
 test_auto_mysql() {
     server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }

@@ -82,6 +82,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         signed = self.headers.get("Authorization", "")
         if not re.fullmatch(r"AWS4-HMAC-SHA256 Credential=ASIAPLANTEDKEY/\d{8}/eu-central-1/ec2/aws4_request, ?SignedHeaders=[a-z0-9;-]*host[a-z0-9;-]*, ?Signature=[0-9a-f]{64}", signed):
             missing.append("signature")
+        names = re.search(r"SignedHeaders=([a-z0-9;-]*)", signed)
+        absent = [name for name in (names[1].split(";") if names else []) if name not in self.headers]
+        if absent:
+            missing.append("signed-" + "-".join(absent))
         if self.headers.get("X-Amz-Security-Token") != "planted//session+token==":
             missing.append("token")
         tags = {form[f"TagSpecification.1.Tag.{n}.Key"]: form[f"TagSpecification.1.Tag.{n}.Value"] for n in range(1, 10) if f"TagSpecification.1.Tag.{n}.Key" in form}

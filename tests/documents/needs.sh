@@ -28,3 +28,21 @@ test_needs_the_mount_with_the_client_is_refused() {
     run $MG pre-script "executionId=$JOB1" "client=$W/data/bin/shell" "mounts=$W/data" && refused_as_needed || return 1
     mongo_run dry-run "mounts=$W/data" && expect 0
 }
+
+# Where a distribution's tools are older than what a document needs (Debian 11: tests/matrix.sh bullseye), it says so before anything is held.
+test_needs_tools_that_are_too_old_are_refused() {
+    local seen=''
+    outer
+    if ! signs; then
+        run $FS dry-run mode=autonomous && expect 206 no-client || return 1
+        seen=yes
+    fi
+    if command -v redis-server >/dev/null && redis_is_old; then
+        redis_of_kind aof && run $RD pre-script "executionId=$JOB1" "socket=$W/redis/sock"
+        stop_redis
+        expect 206 db-denied && thawed "$W/data" || return 1
+        events '[.[] | select(.t=="error") | .text] | join(" ")' | grep -q '6\.2' || { fail 'not the version that is needed'; return 1; }
+        seen=yes
+    fi
+    if [ -z "$seen" ]; then WHY='SKIPPED no tool here is too old'; fi
+}

@@ -26,6 +26,11 @@ stop_redis() {
 # redis_here aof|rdb|none: a fresh server that keeps its data so; a counter goes up by itself from then on, its last acknowledged value in $W/acked
 redis_here() {
     if ! command -v "${REDIS_SERVER:-redis-server}" redis-cli >/dev/null; then WHY='SKIPPED no Redis server here'; return 1; fi
+    if redis_is_old; then WHY='SKIPPED Redis before 6.2 cannot pause writes alone'; return 1; fi
+    redis_of_kind "$1"
+}
+redis_is_old() { "${REDIS_SERVER:-redis-server}" --version | grep -Eq ' v=([0-5]\.|6\.[01]\.)'; }
+redis_of_kind() { # aof|rdb|none
     stop_redis
     rm -rf "$W/data/redis"
     case $1 in

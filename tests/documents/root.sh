@@ -13,8 +13,10 @@ little_system() { # at $W/sys, volume vol-…b1
         done
     done
     for tool in bin sbin lib; do [ -e "$W/sys/$tool" ] || ln -s "usr/$tool" "$W/sys/$tool"; done
-    # Of a kind that cannot freeze, where it can be made; what counts is that it is read-only.
-    truncate -s 40M "$W/efi.img" && { mkfs.vfat "$W/efi.img" >/dev/null 2>&1 || mkfs.ext4 -q "$W/efi.img"; } && mount -o ro,loop "$W/efi.img" "$W/sys/boot/efi" || return 1
+    # Of a kind that cannot freeze, where it can be made and mounted; what counts is that it is read-only.
+    truncate -s 40M "$W/efi.img" || return 1
+    { mkfs.vfat "$W/efi.img" && mount -o ro,loop "$W/efi.img" "$W/sys/boot/efi"; } >/dev/null 2>&1 ||
+        { mkfs.ext4 -q "$W/efi.img" && mount -o ro,loop "$W/efi.img" "$W/sys/boot/efi"; } || return 1
     mount --bind /proc "$W/sys/proc" && mount --bind /sys "$W/sys/sys" && mount --rbind /dev "$W/sys/dev" && mount -t tmpfs tmpfs "$W/sys/run" &&
         mount "$LOOP_data" "$W/sys/data"
 }
@@ -89,4 +91,31 @@ root_cases() {
     fake slow=9
     in_system snapshot freezeRoot=yes "executionId=$JOB3" budgetSeconds=4
     finished && expect 201 snapshot-unknown && thawed "$W/sys"
+}
+
+# The AWS CLI writes into its home, and other places, whenever it runs: with / frozen that must be memory.
+test_root_the_aws_cli_writes_nothing_to_the_frozen_root() {
+    little_system || { fail 'no little system'; no_little_system; return 1; }
+    root_cli
+    local rc=$?
+    no_little_system
+    return $rc
+}
+root_cli() {
+    mv "$W/sys/usr/bin/curl" "$W/sys/usr/bin/curl.real"
+    printf '%s\n' '#!/bin/sh' 'for a; do case $a in --aws-sigv4) exit 2 ;; esac; done' 'exec /usr/bin/curl.real "$@"' >"$W/sys/usr/bin/curl"
+    mkdir -p "$W/sys/root" "$W/sys/snap/bin"
+    # shellcheck disable=SC2016 # words of the stand-in
+    printf '%s\n' '#!/bin/sh' 'for a in "$HOME" "$TMPDIR" "$XDG_CACHE_HOME" "${XDG_CONFIG_HOME:-$HOME}" "${XDG_DATA_HOME:-$HOME}" "${XDG_STATE_HOME:-$HOME}"; do' \
+        'for d in .aws .aws/cli .aws/cli/cache; do if [ ! -d "${a:-/tmp}/$d" ]; then mkdir "${a:-/tmp}/$d"; fi; done; echo "$a" >"${a:-/tmp}/.aws/cli/cache/session.db" || exit 255' done \
+        'if [ -z "$PYTHONDONTWRITEBYTECODE" ]; then : >/usr/bin/aws.pyc; fi' 'case "$*" in' '*" --dry-run") echo "An error occurred (DryRunOperation) when calling it" >&2; exit 254 ;;' \
+        '*" --no-dry-run") echo "snap-0bbbbbbbbbbbbbbb1 vol-0aaaaaaaaaaaaaaa1 9" ;;' esac >"$W/sys/snap/bin/aws"
+    chmod 755 "$W/sys/usr/bin/curl" "$W/sys/snap/bin/aws"
+    fake ok
+    in_system dry-run mode=autonomous freezeRoot=yes && finished && expect 0 || return 1
+    [ "$(events '.[] | select(.t=="prepared") | .how')" = aws-cli ] || { fail 'another client'; return 1; }
+    outer_system
+    in_system snapshot freezeRoot=yes "executionId=$JOB1" budgetSeconds=10 && finished && expect 0 || return 1
+    [ "$(events '[.[] | select(.t=="thawed") | "\(.mount) \(.ok)"] | join(" ")')" = '/ true /data true' ] || { fail "$(order)"; return 1; }
+    [ -z "$(find "$W/sys/root" "$W/sys/tmp" "$W/sys/usr" -name 'session.db' -o -name '*.pyc')" ] || fail 'written to the disk'
 }

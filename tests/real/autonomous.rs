@@ -290,7 +290,7 @@ fn p10_autonomous_lock_session_killed_before_the_thaw_is_no_application() {
     let job = claims(&console, &answer, "filesystem", data);
     println!("exit {}: {:#?}", answer.code, links(&job));
     assert_eq!(broken(&job), ["lock-answered"], "{job:#}");
-    let why = format!("session {session} did not answer before the thaw");
+    let why = format!("session {session} did not answer before the unlock");
     assert_eq!(links(&job)["lock-answered"].1, why, "{job:#}");
     assert_eq!(
         reason(&job, DB_XFS),

@@ -1,4 +1,4 @@
-//! What an instance is busy with: a MariaDB server, clients that note each acknowledged row, writers that note each
+//! What an instance is busy with: a MariaDB or MySQL server, clients that note each acknowledged row, writers that note each
 //! file that is safely on disk. The notes are kept in this process, far from the volumes.
 
 use std::fs::{self, File};
@@ -12,15 +12,33 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use super::lab::{Lab, PATIENCE, pid, uptime_ms, wait, wait_for};
+use super::lab::{Lab, PATH, PATIENCE, pid, uptime_ms, wait, wait_for};
 use super::worlds::DB;
 
 /// Where the recipe looks by itself.
 pub const SOCKET: &str = "/run/mysqld/mysqld.sock";
-/// One table per engine; row `n` is in table `n % 3`.
+/// One table per engine; row `n` is in table `n % 3`. MySQL has no Aria: there the third is InnoDB's too.
 pub const TABLES: [&str; 3] = ["in_innodb", "in_myisam", "in_aria"];
 
-/// A MariaDB server inside the database instance.
+const MARIADB_OPTIONS: &[&str] = &["--innodb-log-file-size=16M", "--aria-recover-options=OFF"];
+const MYSQL_OPTIONS: &[&str] = &[
+    "--mysqlx=OFF",
+    "--secure-file-priv=",
+    "--log-bin=bin",
+    "--server-id=7",
+    "--innodb-redo-log-capacity=16M",
+];
+
+/// What is installed decides: one machine cannot have both.
+pub fn is_mysql() -> bool {
+    let there = |program: &str| {
+        PATH.split(':')
+            .any(|dir| Path::new(dir).join(program).exists())
+    };
+    there("mysqld") && !there("mariadbd")
+}
+
+/// A MariaDB or MySQL server inside the database instance.
 pub struct Server {
     child: Child,
     socket: String,
@@ -33,8 +51,13 @@ impl Server {
         let socket = format!("/run/mysqld/{name}.sock");
         let log = format!("/tmp/{name}.log");
         lab.must(DB, "mkdir -p /run/mysqld");
+        let (program, own) = if is_mysql() {
+            ("mysqld", MYSQL_OPTIONS)
+        } else {
+            ("mariadbd", MARIADB_OPTIONS)
+        };
         let child = lab
-            .inside(DB, "mariadbd")
+            .inside(DB, program)
             .args(["--no-defaults", "--user=root", "--skip-networking"])
             .args([format!("--datadir={datadir}"), format!("--socket={socket}")])
             .arg(format!("--pid-file=/run/mysqld/{name}.pid"))
@@ -42,9 +65,9 @@ impl Server {
             .args([
                 "--tmpdir=/run/mysqld",
                 "--innodb-buffer-pool-size=32M",
-                "--innodb-log-file-size=16M",
+                "--myisam-recover-options=OFF",
             ])
-            .args(["--myisam-recover-options=OFF", "--aria-recover-options=OFF"])
+            .args(own)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -108,7 +131,7 @@ impl Server {
 
 /// The server's own command line client, for scripts.
 pub fn client(lab: &Lab, socket: &str) -> std::process::Command {
-    let mut client = lab.inside(DB, "mariadb");
+    let mut client = lab.inside(DB, if is_mysql() { "mysql" } else { "mariadb" });
     client.args([
         "--no-defaults",
         "--user=root",
@@ -122,12 +145,15 @@ pub fn client(lab: &Lab, socket: &str) -> std::process::Command {
 
 /// A new data directory with one table per engine, and a server on it at the recipe's default socket.
 pub fn database(lab: &Lab, datadir: &str) -> Server {
+    let new = if is_mysql() {
+        "mysqld --no-defaults --initialize-insecure --secure-file-priv= --innodb-redo-log-capacity=16M"
+    } else {
+        "mariadb-install-db --no-defaults --auth-root-authentication-method=normal --skip-test-db \
+         --innodb-log-file-size=16M"
+    };
     lab.must(
         DB,
-        &format!(
-            "mariadb-install-db --no-defaults --user=root --datadir={datadir} \
-             --auth-root-authentication-method=normal --skip-test-db --innodb-log-file-size=16M 2>&1"
-        ),
+        &format!("mkdir -p {datadir} && {new} --user=root --datadir={datadir} 2>&1"),
     );
     let mut server = Server::start(lab, datadir, "mysqld");
     assert!(
@@ -136,7 +162,8 @@ pub fn database(lab: &Lab, datadir: &str) -> Server {
         server.log()
     );
     server.must(lab, "CREATE DATABASE proof");
-    for (table, engine) in TABLES.iter().zip(["InnoDB", "MyISAM", "Aria"]) {
+    let third = if is_mysql() { "InnoDB" } else { "Aria" };
+    for (table, engine) in TABLES.iter().zip(["InnoDB", "MyISAM", third]) {
         let columns = "n BIGINT PRIMARY KEY, payload VARCHAR(300), KEY (payload(20))";
         server.must(
             lab,

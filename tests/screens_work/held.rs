@@ -28,6 +28,7 @@ fn kinds() -> Vec<(&'static str, JobView)> {
             None,
         );
         job.freezing = Freezing::Open(Freeze {
+            nothing_at: None,
             thaw: None,
             sent: noon() - TimeDelta::seconds(42),
             delivery,
@@ -177,6 +178,7 @@ fn p28_a_delayed_thaw_says_when_the_failsafe_acts() {
         job.freezing = Freezing::Open(Freeze {
             sent: noon() - TimeDelta::seconds(13),
             delivery: Delivery::Ended,
+            nothing_at: None,
             thaw: Some(DelayedThaw {
                 failsafe_by: watched.then(|| noon() + TimeDelta::seconds(18)),
             }),
@@ -251,4 +253,29 @@ fn who_drives_a_job_is_told_as_it_is() {
     settled.waiting = Some("looking at EC2 for a set of it".to_owned());
     hands.message(Message::Settling(Box::new(settled)));
     assert!(notice(&hands).contains("left open, theirs: looking at EC2"));
+}
+
+/// After a console died: whoever settles its job tells that its thaw found nothing frozen, and that it goes on.
+#[test]
+fn p28_a_thaw_that_found_nothing_is_told_while_the_freeze_may_still_begin() {
+    let mut job = job(
+        1,
+        "db",
+        &[(Phase::Preflight, -64.0), (Phase::Quiescing, -62.0)],
+        None,
+    );
+    job.freezing = Freezing::Open(Freeze {
+        nothing_at: Some(noon() - TimeDelta::seconds(8)),
+        thaw: None,
+        sent: noon() - TimeDelta::seconds(62),
+        delivery: Delivery::Pending,
+    });
+    let hands = at("4", &job, Depth::None);
+    let narrow = hands.screen(80, 24);
+    assert!(narrow.contains("MAY BE FROZEN"), "{narrow}");
+    let wide = hands.screen(160, 40);
+    assert!(
+        wide.contains("a thaw 8 s ago found nothing frozen"),
+        "{wide}"
+    );
 }

@@ -254,6 +254,19 @@ fn negative_controls_every_false_claim_is_caught() {
         "nobody owes its label",
     );
     caught(
+        "a volume that was left out by its tag",
+        &|eye| {
+            let volume = eye.snapshots[0].volume.clone();
+            eye.tagged_out.insert(volume);
+        },
+        "was left out of its set",
+    );
+    caught(
+        "a root volume that was left out",
+        &|eye| eye.closed[0].spec.set_options.exclude_root = true,
+        "was left out of its set",
+    );
+    caught(
         "a volume twice in a set",
         &|eye| {
             let mut again = eye.snapshots[0].clone();

@@ -8,7 +8,7 @@ use freezeframe::domain::run::Limits;
 use freezeframe::lab::Weather;
 use freezeframe::lab::faults::plan::{Entry, Kind, Plan};
 
-use super::story::{Abort, Console, Manners, Moment, Outage, Story, Trouble, Wish};
+use super::story::{Abort, Console, Manners, Moment, Outage, Story, Trouble, Wish, Without};
 
 /// What a story is mostly about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::Display)]
@@ -43,7 +43,7 @@ pub enum Draw {
     /// Each story has weights of its own: some faults never, some again and again, so that what is rare meets its like.
     Swarm,
     /// The same, and what agents of real instances do besides: scripts that somebody kills or that lose the agent's
-    /// worker, time limits of the agent's own.
+    /// worker, time limits of the agent's own. Volumes are left out of sets, and more instances decide about the mode.
     Wide,
 }
 
@@ -219,6 +219,8 @@ impl Story {
                     freeze_root: false,
                     skew_s: 0,
                     document: None,
+                    auto: false,
+                    without: Without::default(),
                 };
                 count
             ],
@@ -365,6 +367,8 @@ fn wish(rng: &mut fastrand::Rng, foreign: bool) -> Wish {
             0
         },
         document,
+        auto: false,
+        without: Without::default(),
     }
 }
 
@@ -507,6 +511,27 @@ fn widen(rng: &mut fastrand::Rng, story: &mut Story) {
         entry.skip = rng.u32(0..2);
         // The first that fits decides: these come before what else befalls commands.
         story.plan.faults.insert(0, entry);
+    }
+    for wish in &mut story.wishes {
+        wish.auto = wish.document.is_none() && rng.u8(0..4) == 0;
+        wish.without = Without {
+            // To freeze / and leave its volume out is refused before there is a job.
+            root: rng.u8(0..6) == 0 && !wish.freeze_root,
+            last: rng.u8(0..8) == 0,
+        };
+    }
+    for device in ["/dev/sdf", "/dev/sdg", "/dev/sdh"] {
+        let line = format!("device = \"{device}\"\n");
+        let mut parts = story.world.split(&line);
+        let mut world = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            world.push_str(&line);
+            if rng.u8(0..10) == 0 {
+                world.push_str("tags = { \"freezeframe:exclude\" = \"yes\" }\n");
+            }
+            world.push_str(part);
+        }
+        story.world = world;
     }
 }
 

@@ -72,6 +72,10 @@ pub struct Eye {
     pub now: DateTime<Utc>,
     /// Every job that any journal ever had.
     pub asked: Vec<Asked>,
+    /// Volumes that instances boot from.
+    pub roots: BTreeSet<String>,
+    /// Volumes whose tag keeps them out of every set.
+    pub tagged_out: BTreeSet<String>,
     /// By instance.
     pub histories: BTreeMap<String, Vec<Happening>>,
     pub snapshots: Vec<Taken>,
@@ -147,6 +151,9 @@ impl Eye {
         self.clearings(&mut wrong);
         for view in &self.closed {
             self.verdict(view, owed, &mut wrong);
+        }
+        for view in self.open.iter().chain(&self.closed) {
+            self.left_out(view, &mut wrong);
         }
         for snapshot in self.snapshots.iter().filter(|_| owed) {
             self.owed(snapshot, &mut wrong);
@@ -351,6 +358,19 @@ impl Eye {
                         ));
                     }
                 }
+            }
+        }
+    }
+
+    /// What was left out of a set is not in it.
+    fn left_out(&self, view: &JobView, wrong: &mut Vec<String>) {
+        let options = &view.spec.set_options;
+        let job = view.spec.job.as_str();
+        for taken in self.snapshots.iter().filter(|taken| taken.job == job) {
+            let named = options.exclude.iter().any(|v| v.as_str() == taken.volume);
+            let root = options.exclude_root && self.roots.contains(&taken.volume);
+            if named || root || self.tagged_out.contains(&taken.volume) {
+                wrong.push(format!("{job}: {} was left out of its set", taken.volume));
             }
         }
     }

@@ -254,7 +254,7 @@ impl Look {
     }
 
     fn eye(&self) -> Eye {
-        let (now, snapshots) = {
+        let (now, snapshots, roots, tagged_out) = {
             let world = self.lab.world();
             let tag = |tags: &BTreeMap<String, String>, key: &str| {
                 tags.get(key).cloned().unwrap_or_default()
@@ -265,7 +265,12 @@ impl Look {
                 job: tag(&snapshot.tags, "freezeframe:job"),
                 level: tag(&snapshot.tags, "freezeframe:level"),
             });
-            (world.now, taken.collect::<Vec<_>>())
+            let roots = world.instances.values().filter_map(|i| i.root_volume());
+            let roots: BTreeSet<String> = roots.map(str::to_owned).collect();
+            let out = world.volumes.values();
+            let out = out.filter(|volume| volume.tags.contains_key("freezeframe:exclude"));
+            let out: BTreeSet<String> = out.map(|volume| volume.id.clone()).collect();
+            (world.now, taken.collect::<Vec<_>>(), roots, out)
         };
         // There are many, and only what is labelled is held against them before the end.
         let proven = |taken: &Taken| ["application", "filesystem"].contains(&taken.level.as_str());
@@ -292,6 +297,8 @@ impl Look {
         Eye {
             now,
             asked: memory.asked.values().cloned().collect(),
+            roots,
+            tagged_out,
             histories,
             snapshots,
             calls,

@@ -8,9 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use freezeframe::aws::session::{Options, Session};
 use freezeframe::domain::ids::{JobId, RunId};
+use freezeframe::domain::instance::Instance;
 use freezeframe::domain::job::{JobSpec, Mode};
 use freezeframe::domain::mode::AskedMode;
 use freezeframe::domain::run::Limits;
+use freezeframe::domain::set_plan::SetOptions;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
 use freezeframe::lab::{Clock as LabClock, Fault, FaultKind, Lab, LabOptions, WorldSpec};
@@ -25,11 +27,24 @@ use super::story::{Manners, Outage, Story, Trouble, Wish};
 use super::theirs::{self, Theirs};
 
 pub const REGION: &str = "eu-central-1";
-/// One budget in five leaves the mode to the instance: no further die is thrown, so that every seed keeps its story.
+/// One budget in five leaves the mode to the instance, whatever the draw: every seed keeps its story.
 fn asked(wish: &Wish) -> AskedMode {
     match wish.document {
-        None if wish.budget_s == 15 => AskedMode::Auto,
+        None if wish.budget_s == 15 || wish.auto => AskedMode::Auto,
         _ => wish.mode.into(),
+    }
+}
+
+/// What is left out of the set of a wish.
+fn without(wish: &Wish, instance: &Instance) -> SetOptions {
+    let last = instance.devices.last().filter(|_| wish.without.last);
+    SetOptions {
+        exclude_root: wish.without.root,
+        exclude: last
+            .map(|device| device.volume.clone())
+            .into_iter()
+            .collect(),
+        ..SetOptions::default()
     }
 }
 
@@ -134,7 +149,7 @@ impl Stage {
                     mounts: Vec::new(),
                     freeze_root: wish.freeze_root && wish.mode == Mode::Autonomous,
                     parameters: BTreeMap::new(),
-                    set: Default::default(),
+                    set: without(wish, instance),
                     limits: console.run.clone().unwrap_or_else(Limits::default),
                 };
                 let mut spec = spec_for(ops, instance, &options).map_err(|e| text(&e))?;

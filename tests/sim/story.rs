@@ -65,6 +65,18 @@ pub struct Wish {
     pub skew_s: i64,
     /// Somebody else's document.
     pub document: Option<Manners>,
+    /// The instance's dry run decides about the mode.
+    pub auto: bool,
+    /// What the set shall not hold, beside volumes that are left out by a tag of theirs.
+    pub without: Without,
+}
+
+/// Volumes that are named to be left out of a set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Without {
+    pub root: bool,
+    /// The one that was attached last.
+    pub last: bool,
 }
 
 /// A moment in the life of a console.

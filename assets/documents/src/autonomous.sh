@@ -15,18 +15,26 @@ stop() {
     return 1
 }
 
-# The client, in HOW: curl that can sign (7.75 and later), or the AWS CLI. Metadata is read by curl or wget.
+# The client, in HOW: curl that can sign, or the AWS CLI, wherever it was installed. Metadata is read by curl or wget. Whether curl can sign it says
+# itself when it is to: some builds take the option and fail then (4, 48), before they connect, so the port where nobody listens is never reached.
+# From 7.75 to 7.85 it leaves the session token unsigned (WEAK).
 pick_client() {
     CURL=$(tool_path curl) || CURL=''
     WGET=$(tool_path wget) || WGET=''
-    AWS=$(tool_path aws) || AWS=''
-    HOW=''
-    if [ -n "$CURL" ] && "$CURL" -q --aws-sigv4 aws:amz --version >/dev/null 2>&1; then
-        HOW=curl
-    elif [ -n "$AWS" ]; then
-        HOW=aws-cli
+    AWS=$(tool_path aws) || for P in /snap/aws-cli/current/bin /snap/bin /usr/local/aws-cli/v2/current/bin /root/.local/bin /opt/aws/bin /nix/var/nix/profiles/default/bin /root/.nix-profile/bin /run/current-system/sw/bin; do
+        if [ -x "$P/aws" ]; then
+            AWS=$P/aws
+            break
+        fi
+    done
+    HOW='' WEAK=''
+    if [ -n "$CURL" ]; then
+        "$CURL" -q -s -m 2 --noproxy '*' --aws-sigv4 aws:amz:r:s -u a:b http://127.0.0.1:1 >/dev/null 2>&1
+        case $? in 2 | 4 | 48) ;; *) HOW=curl ;; esac
+        WEAK=$("$CURL" -q --version 2>/dev/null | sed -n '1s/^curl \(7\.\(7[5-9]\|8[0-5]\)\.[0-9]*\).*/\1/p')
     fi
-    if [ -z "$HOW" ]; then stop no-client 'no curl that signs (7.75 or later), no AWS CLI'; fi
+    if [ -n "$AWS" ] && [ "$HOW$WEAK" != curl ]; then HOW=aws-cli WEAK=''; fi
+    if [ -z "$HOW" ]; then stop no-client 'no curl that signs (7.75 or later, with --aws-sigv4 built in), no AWS CLI'; fi
 }
 
 # metadata PATH [PUT]: what the instance metadata answers, in GOT. Its token is asked for with PUT; with everything else it goes along.
@@ -128,10 +136,11 @@ request_body() {
     done
 }
 
-# What curl reads on its standard input. Expect is emptied, or an answer of 417 would make it send the body a second time.
+# What curl reads on its standard input. By itself it sends Expect, and a second time what was refused with 417, only above 1 MiB; a line that takes the
+# header away would be signed from 7.86 to 8.2.1, and not sent.
 curl_config() {
     printf 'url = "%s/"\ndata = "%s"\nuser = "%s:%s"\naws-sigv4 = "aws:amz:%s:ec2"\n' "$ENDPOINT" "$BODY" "$KEY_ID" "$KEY_SECRET" "$REGION"
-    printf 'header = "X-Amz-Security-Token: %s"\nheader = "Expect:"\n' "$KEY_TOKEN"
+    printf 'header = "X-Amz-Security-Token: %s"\n' "$KEY_TOKEN"
     printf 'header = "Content-Type: application/x-www-form-urlencoded; charset=utf-8"\n'
     printf 'http1.1\nsilent\nno-keepalive\nmax-redirs = 0\nconnect-timeout = 5\nmax-time = %s\nwrite-out = "%%{http_code}\\n"\n' "$1"
     if [ -n "$PLACES" ]; then printf 'resolve = "%s"\n' "$PLACES"; fi
@@ -156,10 +165,17 @@ look_up() {
     if [ -n "$LU" ]; then PLACES="$LU_HOST:$LU_PORT:${LU%,}"; fi
 }
 
+# What the client writes (a cache, a session's database, compiled Python) goes into the job's memory: its home and /tmp may be frozen with /.
+cli_home() {
+    HOME=$1 TMPDIR=$1 XDG_CACHE_HOME=$1 XDG_CONFIG_HOME=$1 XDG_DATA_HOME=$1 XDG_STATE_HOME=$1 XDG_RUNTIME_DIR=$1 PYTHONDONTWRITEBYTECODE=1
+    export HOME TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME XDG_RUNTIME_DIR PYTHONDONTWRITEBYTECODE
+}
+
 # aws_cli ARGUMENT…: one attempt, short patience. Its credentials are in its own environment only.
 aws_cli() {
+    cli_home "${PC_DIR:-$S}"
     AWS_ACCESS_KEY_ID=$KEY_ID AWS_SECRET_ACCESS_KEY=$KEY_SECRET AWS_SESSION_TOKEN=$KEY_TOKEN AWS_DEFAULT_REGION=$REGION AWS_REGION=$REGION \
-        AWS_MAX_ATTEMPTS=1 AWS_RETRY_MODE=standard AWS_PAGER='' AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null HOME=/root \
+        AWS_MAX_ATTEMPTS=1 AWS_RETRY_MODE=standard AWS_PAGER='' AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
         exec "$AWS" ec2 create-snapshots --endpoint-url "$ENDPOINT" --cli-connect-timeout 5 --cli-read-timeout "$1" \
         --instance-specification "InstanceId=$INSTANCE,ExcludeBootVolume=$R_B${R_O:+,ExcludeDataVolumeIds=[$R_O]}" ${R_C:+--copy-tags-from-source "$R_C"} \
         --description "freezeframe $RECIPE_NAME of $INSTANCE job $JOB" --output text --query 'Snapshots[].[SnapshotId,VolumeId,VolumeSize]' \
@@ -257,7 +273,7 @@ take_credentials() {
 
 # The CLI needs about a second for its start, and less when its files have been read already.
 warm_up() {
-    if [ "$HOW" = aws-cli ]; then "$AWS" --version >/dev/null 2>&1; fi
+    if [ "$HOW" = aws-cli ]; then (cli_home "$S"; exec "$AWS" --version) >/dev/null 2>&1; fi
     "$FSFREEZE" --version >/dev/null 2>&1 || :
 }
 
@@ -386,6 +402,7 @@ say_snapshot() {
 autonomous_preflight() {
     if [ "$AUTONOMOUS" != yes ]; then return 0; fi
     if ! pick_client || ! load_credentials; then refuse "$STOP_CODE" "$STOP_TEXT"; fi
+    if [ "$HOW$WEAK" != "$HOW" ]; then emit note "text=curl $WEAK leaves the session token unsigned; 7.86 or later signs it, and the AWS CLI does"; fi
 }
 
 # Nothing is printed while things are frozen: with freezeRoot nobody may be there to read it.

@@ -43,6 +43,22 @@ delivered() {
     [ -e "$JOBS/seen.$DELIVERY" ]
 }
 
+# Did the agent take this command before the machine started? It keeps waiting ones on its disk, and runs them after a reboot whatever their age: whoever
+# sent it has given up, and no stone of that time is left. The agent makes a directory for each command that it takes (idempotency, for 10 minutes at
+# least), and keeps the service's own time of it, by another clock, so five minutes are left for that.
+from_before_boot() {
+    case $0 in */document/*/"$DELIVERY"/*) ;; *) return 1 ;; esac
+    BOOT=$(sed -n 's/^btime //p' /proc/stat)
+    for P in "${0%%/document/*}"/idempotency/*/"$DELIVERY" "${0%%/"$DELIVERY"/*}/$DELIVERY"; do
+        FB=$(stat -c %Y "$P" 2>/dev/null) && [ "$FB" -lt "$BOOT" ] && return
+    done
+    for P in "${0%%/document/*}"/document/state/*/"$DELIVERY"; do
+        FB=$(sed -n 's/.*"CreatedDate": *"\([0-9][^"]*\)".*/\1/p' "$P" 2>/dev/null | tail -n 1)
+        [ -n "$FB" ] && FB=$(date -d "$FB" +%s 2>/dev/null) && [ $((FB + 300)) -lt "$BOOT" ] && return
+    done
+    return 1
+}
+
 # over [WORD]: the stone of the job in S, or of JOB where there is none. 1 when it cannot be laid.
 over() {
     OV_WORD=${1:-released} OV_JOB=$JOB OV_SEQ=$SEQ
@@ -215,6 +231,10 @@ find_tools() {
 
 # Everything that must hold before anything is touched; the same for dry-run, pre-script and snapshot.
 preflight() {
+    # There it sees no filesystem of the host, but those of single files that are mounted for it (/etc/hosts): never those.
+    if [ -n "${ECS_CONTAINER_METADATA_URI_V4:-}${ECS_CONTAINER_METADATA_URI:-}" ] || [ -e /.bottlerocket ] || grep -qs '"ContainerMode": *true' /etc/amazon/ssm/amazon-ssm-agent.json; then
+        refuse in-container 'the agent runs in a container, which sees no filesystem of the instance'
+    fi
     WANTED=$MOUNTS
     if [ "$WANTED" != auto ]; then
         WANTED=$(printf '%s' "$MOUNTS" | sed 's;//*;/;g; s;\([^,]\)/,;\1,;g; s;\([^,]\)/$;\1;')
@@ -238,12 +258,25 @@ preflight() {
 $WARNING
 END
     if [ -z "$COVERED" ]; then refuse no-mounts "no mounted filesystem on an EBS volume can be frozen here$LEFT_OUT"; fi
+    # What the lines of one mount need, and those at the end
+    PF=70
+    if autonomous; then PF=210; fi
+    PF_BYTES=$((PRINTED_BYTES + ${#COVERED} * PF / 70 + 2000))
     while IFS='|' read -r C_ID _ C_AT; do
         if [ -z "$C_ID" ]; then continue; fi
+        PF_BYTES=$((PF_BYTES + PF))
+        if [ "$PF_BYTES" -gt 24000 ]; then refuse bad-parameter 'what there would be to tell of all these mounts is more than the 24,000 characters that the agent keeps; name fewer in mounts'; fi
         if is_frozen "$C_AT"; then refuse already-frozen 'another owner has frozen it' "$C_AT"; fi
     done <<END
 $COVERED
 END
+    PF_DIRTY=0
+    while read -r KEY VALUE _; do
+        case $KEY in Dirty: | Writeback:) PF_DIRTY=$((PF_DIRTY + VALUE)) ;; esac
+    done </proc/meminfo
+    if [ "$PF_DIRTY" -ge 4000000 ]; then
+        emit note "text=$((PF_DIRTY / 1000000)) GB are in memory only (Dirty and Writeback in /proc/meminfo) and are written before the freeze: about $((PF_DIRTY / 125000)) s at 125 MB/s, which is what one gp3 volume does as it comes"
+    fi
     recipe_preflight
     autonomous_preflight
 }
@@ -328,6 +361,10 @@ begin() {
         hello
         check_tools
         refuse arm-failed "$JOBS is full, or not a directory of root's alone"
+    fi
+    if from_before_boot; then
+        hello
+        refuse before-boot 'this command waited in the agent since before the machine started; nobody waits for it any more'
     fi
     take_lock
     case $? in

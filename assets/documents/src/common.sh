@@ -11,6 +11,7 @@ set -u
 DOCUMENT_VERSION=4
 ROLE=foreground
 SEQ=0
+PRINTED_BYTES=0
 S=''
 
 # Milliseconds of the machine's monotonic clock, in NOW (10 ms steps). Builtins only: the guard calls this while things are frozen.
@@ -34,6 +35,7 @@ matches() {
 print_event() {
     SEQ=$((SEQ + 1))
     printf 'FF1 {"t":"%s","seq":%d,"ms":%d%s}\n' "$1" "$SEQ" "$2" "$3"
+    PRINTED_BYTES=$((PRINTED_BYTES + ${#1} + ${#3} + 45))
     if [ -n "$S" ]; then note seq "$SEQ"; fi
 }
 

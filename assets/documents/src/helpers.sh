@@ -111,12 +111,26 @@ may_go_on() {
 }
 
 # All at once: what the last of these leaves dirty is what the freeze has to write while others wait.
+# Before coreutils 8.24 `sync` knows only all filesystems of the machine, a dead NFS server's among them: that is done once, before anything is held,
+# and waited for 10 s. Whatever hangs then hangs alone.
 sync_mounts() {
     N=1
     SYNCS=''
+    if ! sync -f "$S" 2>/dev/null; then
+        if [ $ROLE = foreground ]; then
+            sync </dev/null >/dev/null 2>&1 7>&- &
+            now
+            SM_LIMIT=$((NOW + 10000))
+            while process $! && [ "$NOW" -lt "$SM_LIMIT" ]; do
+                nap
+                now
+            done
+        fi
+        return
+    fi
     while [ "$N" -le "$COUNT" ]; do
         alive "pin.$N"
-        (close_gates; sync -f "/proc/$AL_PID/fd/3" 2>/dev/null || sync) &
+        (close_gates; exec sync -f "/proc/$AL_PID/fd/3" 2>/dev/null) &
         SYNCS="$SYNCS $!"
         N=$((N + 1))
     done
@@ -134,10 +148,17 @@ disarm() {
     if ! has fired && ! alive guard.up; then emit disarmed fired:false; fi
 }
 
-# wind_down OUTCOME
+# wind_down OUTCOME; late: who holds the lock has yet to answer
 wind_down() {
     WD_OUTCOME=$1
     if thaw_ours; then
+        if [ "$1" = late ]; then
+            WD_OUTCOME=released
+            recipe_alive 5000 || {
+                error lock-lost "$STOP_TEXT"
+                WD_OUTCOME=failed
+            }
+        fi
         recipe_unlock
         if autonomous; then say_snapshots; fi
         if ! has fired; then disarm; fi
@@ -198,7 +219,8 @@ holder() {
     fi
     may_go_on || give_up
     emit release
-    if recipe_alive; then wind_down released; fi
+    recipe_alive
+    case $? in 0) wind_down released ;; 2) wind_down late ;; esac
     error lock-lost "$STOP_TEXT"
     wind_down failed
 }

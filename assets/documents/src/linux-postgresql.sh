@@ -183,7 +183,7 @@ open_session() {
     backup_words
     # Warnings are not errors here; and no line of the server's log for what we ask while the log may be frozen (only a superuser may say so).
     say 'SET client_min_messages = error; SET idle_session_timeout = 0;' 5000 || return 1
-    say "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_duration = off;" 5000 || return 1
+    say "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_duration = off; SET pgaudit.log = 'none';" 5000 || return 1
     say "SET statement_timeout = '${LOCK_WAIT}s';" 5000 || return 1
     [ -z "$SAY_ERROR" ]
 }
@@ -220,13 +220,8 @@ recipe_lock() {
 
 # A non-exclusive backup lives exactly as long as its session.
 recipe_alive() {
-    if say 'SELECT pg_backend_pid();' 2000 && [ "$SAID" = "$SESSION" ]; then
-        ANSWERED=yes
-        say_alive
-        return 0
-    fi
-    STOP_TEXT="the session that kept the backup open does not answer: ${SAY_ERROR:-silence}"
-    return 1
+    still_says "$SESSION" 'SELECT pg_backend_pid();' "$@" || return
+    ANSWERED=yes
 }
 
 # After the thaw: end the backup and hand out its two files, in parts that fit a line. The server writes the JSON strings.

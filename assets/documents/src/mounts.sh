@@ -88,6 +88,8 @@ asked_for() {
 # Judge every mount that sits on a block device. COVERED: one "id|number|mount" per line, in mount order; the last COVERED_LAST of them, / at
 # the very end, are those that only freezeRoot lets freeze.
 # Emits `mount` for each, those that are not covered at the end; for wanted mounts that cannot be frozen, REFUSAL holds "code|mount|text" (the first).
+# The agent keeps 24,000 characters: beyond the first of those that are not covered, one for each filesystem that lowers a volume is told, and the others
+# are counted. MENTIONED: which were told.
 # A volume is worth what its weakest filesystem is, so `auto` leaves alone what lies on none but volumes that also carry another, unfrozen one.
 scan_mounts() {
     COVERED=''
@@ -191,12 +193,26 @@ END
     done <<END
 $FITTING
 END
+    M_N=0 M_MORE=0 LOWERING=' ' MENTIONED=','
     while read -r M_DEVICE M_CODE M_AT M_FS M_SOURCE M_VOLUMES M_TEXT; do
         if [ -z "$M_DEVICE" ]; then continue; fi
         # Whatever else there is to say of it, it freezes with the other; which ones freeze is known only now.
-        case $COVERED_DEVICES in *" $M_DEVICE "*) M_CODE=skip M_TEXT='the same filesystem as a mount above' ;; esac
-        say_mount covered:false "reason=$M_TEXT"
-        if [ "$M_CODE" != skip ] && [ "$WANTED" != auto ] && asked_for "$M_AT" && [ -z "$REFUSAL" ]; then
+        case $COVERED_DEVICES in *" $M_DEVICE "*) M_CODE=same M_TEXT='the same filesystem as a mount above' ;; esac
+        M_N=$((M_N + 1))
+        case "$M_N $M_CODE $M_VOLUMES $LOWERING" in
+        [0-9]' '* | [1-3][0-9]' '*) M_TELL=yes ;;
+        *' same '* | *' still '* | *' volumes:[] '* | *" $M_DEVICE "*) M_TELL=no ;;
+        *) M_TELL=yes ;;
+        esac
+        if [ $M_TELL = yes ]; then
+            say_mount covered:false "reason=$M_TEXT"
+            MENTIONED="$MENTIONED$M_AT,"
+            LOWERING="$LOWERING$M_DEVICE "
+        else
+            M_MORE=$((M_MORE + 1))
+        fi
+        case $M_CODE in skip | same) continue ;; esac
+        if [ "$WANTED" != auto ] && asked_for "$M_AT" && [ -z "$REFUSAL" ]; then
             if [ "$M_CODE" = still ]; then M_CODE=unsupported-fs; fi
             REFUSAL="$M_CODE|$M_AT|$M_TEXT"
         fi
@@ -204,6 +220,7 @@ END
 $OTHERS
 END
     COVERED=$COVERED$COVERED_TAIL$COVERED_ROOT
+    if [ $M_MORE -gt 0 ]; then emit note "text=$M_MORE more mounts are not listed; each lies on a filesystem that is, or takes nothing from a volume"; fi
     if [ "$WANTED" != auto ]; then
         for P in $(printf '%s' "$WANTED" | tr ',' ' '); do
             case $SEEN in *",$P,"*) ;; *)

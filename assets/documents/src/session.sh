@@ -223,6 +223,25 @@ lock_failed() {
     STOP_CODE=lock-timeout
     return 1
 }
+# still_says WANTED TEXT [MS]: the session that holds the lock. 2: no answer yet. A server may write a line about every statement (an audit log, a log of slow
+# ones) to a frozen filesystem and so answer after the thaw. The session never reconnects, so an answer between thaw and unlock (MS) proves the more.
+# shellcheck disable=SC2317 # not for all databases
+still_says() {
+    say "$2" "${3:-300}"
+    SY_RC=$?
+    # What was asked before the thaw is answered first.
+    SAID=${SAID##*"$newline"}
+    if [ "$SY_RC" -eq 0 ] && [ "$SAID" = "$1" ]; then
+        if [ -n "${3:-}" ]; then emit note 'text=the session that holds the lock answered only after the thaw, as when the server writes a log of statements to a frozen filesystem'; fi
+        say_alive
+        return 0
+    fi
+    STOP_TEXT="the session that held the lock does not answer: ${SAY_ERROR:-silence}"
+    if [ "$SY_RC" -ne 2 ]; then return 1; fi
+    if [ -z "${3:-}" ]; then return 2; fi
+    STOP_TEXT='the session that held the lock lives, and did not answer before the thaw nor in 5 s after it'
+    return 1
+}
 say_alive() { emit alive "session:$SESSION"; }
 unlocked() { emit unlocked "session:$SESSION"; }
 
@@ -237,7 +256,7 @@ say_path() {
     place_of "$SP"
     TOLD="${TOLD:-} $SB_DEVICE "
     # A mount of no block device was not told: by its name it would look covered where the mount above it is.
-    case "$COVERED_DEVICES,$SEEN" in *" $SB_DEVICE "* | *",$SB_MOUNT,"*) ;; *) emit mount "mount=${SB_MOUNT:-/}" fs=other dev=none 'volumes:[]' covered:false 'reason=it is on no block device' ;; esac
+    case "$COVERED_DEVICES$MENTIONED" in *" $SB_DEVICE "* | *",$SB_MOUNT,"*) ;; *) emit mount "mount=${SB_MOUNT:-/}" fs=other dev=none 'volumes:[]' covered:false 'reason=it is not frozen' ;; esac
     emit path "what=$1" "path=$PLACE"
 }
 

@@ -306,6 +306,7 @@ impl Sides<'_> {
         let Some(held) = held else {
             return Err("there was no lock session to ask".to_owned());
         };
+        let mut thawed = false;
         for said in self.post.events() {
             match said {
                 // A release that came before the answer asked too early.
@@ -319,8 +320,13 @@ impl Sides<'_> {
                     ));
                 }
                 Said::Alive { session } if session == held => {
+                    let when = if thawed {
+                        "after the thaw, before the unlock"
+                    } else {
+                        "before the thaw"
+                    };
                     return Ok(format!(
-                        "session {session} answered after the snapshots' answer, before the thaw"
+                        "session {session} answered after the snapshots' answer, {when}"
                     ));
                 }
                 Said::Alive { session } => {
@@ -328,11 +334,12 @@ impl Sides<'_> {
                         "session {session} answered, but {held} held the lock"
                     ));
                 }
-                Said::Thawed { .. } => break,
+                Said::Thawed { .. } => thawed = true,
+                Said::Unlocked { .. } => break,
                 _ => {}
             }
         }
-        Err(format!("session {held} did not answer before the thaw"))
+        Err(format!("session {held} did not answer before the unlock"))
     }
 
     fn own_thaw(&self) -> Result<String, String> {

@@ -364,10 +364,15 @@ fn each_side_of_the_window_counts() {
         changed(|_, pre, _, _| pre.trace.disorder = Some("seq".into())),
         Level::Crash
     );
+    // After the last thaw the session still holds the lock, and it has not reconnected.
     assert_eq!(
         changed(|_, _, post, _| post.trace.lines.swap(2, 3)),
+        Level::Application
+    );
+    assert_eq!(
+        changed(|_, _, post, _| post.trace.lines[2..].rotate_left(1)),
         Level::Crash,
-        "answered after the thaw"
+        "answered after the failsafe stood down"
     );
     // Another session than the one that locked.
     assert_eq!(

@@ -13,6 +13,7 @@ use crate::domain::evidence::Told;
 use crate::domain::held::Delivery;
 use crate::domain::ids::CommandId;
 use crate::domain::job::{Mode, OnFailure, Phase, Verdict};
+use crate::domain::no_start;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::refusal::Refusal;
 use crate::domain::trace::{self, Trace};
@@ -582,7 +583,12 @@ impl Job {
                 ),
             ),
             CommandEnd::Failed { exit } => {
-                (Kind::Script, format!("{word} ended with exit code {exit}"))
+                let cause = format!("{word} ended with exit code {exit}");
+                let spoke = self.spec.foreign || !trace.lines.is_empty();
+                if no_start::is(*exit, spoke, &outcome.stderr) {
+                    return Problem::new(Kind::Script, what, cause, no_start::MEND);
+                }
+                (Kind::Script, cause)
             }
             CommandEnd::TimedOut { .. } => (Kind::Timeout, format!("{word} took too long")),
             CommandEnd::NeverDelivered => {

@@ -482,6 +482,35 @@ fn a_clean_failure_needs_no_thaw_and_follows_on_failure() {
 }
 
 #[test]
+fn a_command_from_before_the_instance_started_froze_nothing() {
+    let mut s = Story::quiescing(OnFailure::Skip);
+    let error = r#"error "code":"before-boot","text":"this command waited in the agent""#;
+    let end = r#"end "outcome":"refused","exit":206"#;
+    s.tell(Event::PreEnded(outcome(
+        CommandEnd::Failed { exit: 206 },
+        ff1(1, &[&hello("pre-script"), error, end]),
+    )));
+    s.tell(Event::Published(Ok(())));
+    let view = s.job.view();
+    assert_eq!(view.verdict, Some(Verdict::Failed));
+    assert_eq!(view.error.unwrap().code.as_deref(), Some("before-boot"));
+    assert!(!view.thaw_uncertain);
+    assert_eq!(s.count(&Effect::SendPost), 0);
+}
+
+#[test]
+fn a_script_that_may_not_be_executed_names_what_stands_in_its_way() {
+    let mut s = Story::quiescing(OnFailure::Skip);
+    s.tell(Event::PreEnded(CommandOutcome {
+        stderr: "sh: 1: /var/lib/amazon/ssm/_script.sh: Permission denied".to_owned(),
+        ..outcome(CommandEnd::Failed { exit: 126 }, String::new())
+    }));
+    let error = s.job.view().error.unwrap();
+    assert!(error.mend.contains("fapolicyd"), "{error}");
+    assert!(error.mend.contains("noexec"), "{error}");
+}
+
+#[test]
 fn a_command_that_was_not_taken_waits_before_the_freeze_and_is_offered_again() {
     let away = || {
         let mut p = problem(false);

@@ -1,5 +1,6 @@
 //! The order that proves something: `armed` → `locked` → `synced` → `frozen`… → `ready` → [`request` →
 //! `answer`] → `release` → `alive` → `thawed`… → `unlocked` → `disarmed`, told by two commands or by one.
+//! `alive` may stand between `thawed` and `unlocked` instead: the session still holds the lock there.
 
 use super::{Said, Trace};
 
@@ -7,6 +8,8 @@ use super::{Said, Trace};
 const READY: u8 = 6;
 /// First place of the half that releases.
 const RELEASE: u8 = 9;
+/// Place of an answer that came after the thaw.
+const LATE: u8 = 12;
 
 /// Place of an event in the protocol's order; `None` for those that may stand anywhere.
 fn rank(said: &Said) -> Option<(u8, &'static str, bool)> {
@@ -23,8 +26,8 @@ fn rank(said: &Said) -> Option<(u8, &'static str, bool)> {
         Said::Release => (RELEASE, "release", false),
         Said::Alive { .. } => (10, "alive", false),
         Said::Thawed { .. } => (11, "thawed", true),
-        Said::Unlocked { .. } => (12, "unlocked", false),
-        Said::Disarmed { .. } => (13, "disarmed", false),
+        Said::Unlocked { .. } => (13, "unlocked", false),
+        Said::Disarmed { .. } => (14, "disarmed", false),
         _ => return None,
     })
 }
@@ -143,7 +146,17 @@ fn envelope(job: &str, trace: &Trace, command: &str) -> Result<(), String> {
 
 fn rising<'a>(events: impl Iterator<Item = &'a Said>) -> Result<(), String> {
     let mut highest = (0, "");
+    let mut alive = false;
     for (place, name, repeats) in events.filter_map(rank) {
+        if name == "alive" {
+            let late = highest.1 == "thawed" && !alive;
+            alive = true;
+            if late {
+                // No thaw may follow it.
+                highest = (LATE, name);
+                continue;
+            }
+        }
         if place < highest.0 {
             return Err(format!("{name} came after {}", highest.1));
         }

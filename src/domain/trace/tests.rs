@@ -115,6 +115,40 @@ fn p08_any_other_order_is_refused() {
     );
 }
 
+#[test]
+fn p08_the_session_may_answer_between_the_last_thaw_and_the_unlock() {
+    let pre = [HELLO_PRE, ARMED, "flushed", LOCKED, "synced", A, B, "ready"];
+    let alive = r#"alive "session":7"#;
+    let unlocked = r#"unlocked "session":7"#;
+    let check = |post: &[&str]| check_order("j", &told(1, &pre), &told(20, post));
+    let late = [HELLO_POST, "release", TB, TA, alive, unlocked, QUIET];
+    assert_eq!(check(&late), Ok(()));
+    for (wrong, why) in [
+        (
+            vec![HELLO_POST, "release", TB, alive, TA, unlocked, QUIET],
+            "between the thaws",
+        ),
+        (
+            vec![HELLO_POST, "release", TB, TA, unlocked, alive, QUIET],
+            "after the unlock",
+        ),
+        (
+            vec![HELLO_POST, "release", alive, TB, TA, alive, unlocked, QUIET],
+            "twice",
+        ),
+        (
+            vec![HELLO_POST, "release", TB, TA, alive, alive, unlocked, QUIET],
+            "twice after the thaw",
+        ),
+        (
+            vec![HELLO_POST, alive, "release", TB, TA, unlocked, QUIET],
+            "before the release",
+        ),
+    ] {
+        assert!(check(&wrong).is_err(), "{why}");
+    }
+}
+
 const HELLO_ONE: &str = r#"hello "recipe":"r","version":1,"job":"j","command":"snapshot""#;
 const ANSWER: &str = r#"answer "ok":true,"status":200,"took_ms":54"#;
 const SNAPSHOT: &str = r#"snapshot "snapshot":"snap-0000000d","volume":"vol-0000000d","gib":1"#;

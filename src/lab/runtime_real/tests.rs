@@ -103,6 +103,9 @@ async fn real_commands_have_the_agents_habits() {
     // A shebang is honoured, without one it is sh; the exit code is the last command's.
     assert_ne!(ok(&runtime, "#!/bin/bash\necho $BASH_VERSINFO").await, "\n");
     assert_eq!(sh(&runtime, "false; exit 205").await.exit_code, 205);
+    // A signal that the agent did not send has no code, where no shell is left that makes one of it.
+    let killed = sh(&runtime, "kill -KILL 0").await;
+    assert!(killed.exit_code == -1 && !killed.timed_out, "{killed:?}");
     // Output is cut at the end.
     let end = sh(
         &runtime,

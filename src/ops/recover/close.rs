@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::proof::{self, Proof};
-use super::{Thaw, UNDER_WAY_S, certain_at, labels, values};
+use super::{FIRST_LOOK, Thaw, UNDER_WAY_S, certain_at, labels, values};
+use crate::aws::ssm::Polled;
+use crate::domain::held::{Delivery, Freezing};
 use crate::domain::ids::SnapshotId;
 use crate::domain::job::{JobView, Member, Mode, Phase, PhaseRecord, Verdict};
 use crate::domain::label;
@@ -17,6 +19,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
 use crate::ops::backup::{FIND_LOOKS, FIND_PAUSE};
 use crate::ops::poll::GONE_AFTER;
+use crate::ops::send::{self, Step};
 use crate::ops::{Ops, rethaw};
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
@@ -52,6 +55,15 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
         }
         Thaw::Later => {
             view.frozen_since = None;
+            if let Freezing::Open(freeze) = &mut view.freezing {
+                freeze.nothing_at = Some(ops.clock.now());
+            }
+            let delivery = tokio::time::timeout(FIRST_LOOK, delivery(ops, view)).await;
+            if let Ok(Some(delivery)) = delivery
+                && let Freezing::Open(freeze) = &mut view.freezing
+            {
+                freeze.delivery = delivery;
+            }
             view.error = Some(interrupted(view));
             return false;
         }
@@ -231,6 +243,18 @@ async fn owed(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
         }
     }
     Ok(view.owed_labels.is_empty())
+}
+
+/// How far the command that freezes is by now, where Systems Manager says.
+async fn delivery(ops: &Ops, view: &JobView) -> Option<Delivery> {
+    let instance = &view.spec.instance;
+    let comment = send::comment(&view.spec, Step::Pre);
+    let found = ops.session.find_command(&comment, instance).await;
+    let command = found.ok().flatten()?;
+    match ops.session.poll_command(&command, instance).await.ok()? {
+        Polled::Running(delivery) => Some(delivery),
+        Polled::Ended(_) => Some(Delivery::Ended),
+    }
 }
 
 fn interrupted(view: &JobView) -> Problem {

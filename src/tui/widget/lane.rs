@@ -277,6 +277,15 @@ fn rest(
             spans.push(Span::styled(format!(" · {words}"), warn));
         } else if let Some(doing) = &job.waiting {
             spans.push(Span::styled(format!(" · {doing}"), text));
+        } else if let Some(at) = job.nothing_found_at() {
+            let ago = (now - at).num_seconds().max(0);
+            let words = match width {
+                ..FULL => format!(" · nothing frozen {ago} s ago"),
+                _ => format!(
+                    " · a thaw {ago} s ago found nothing frozen; it may still begin, and is thawed again"
+                ),
+            };
+            spans.push(Span::styled(words, text));
         } else if width >= FULL && job.spec.mode == Mode::Autonomous {
             let words = format!(
                 " · it thaws by itself, or its failsafe after {} s",

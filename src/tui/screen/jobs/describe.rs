@@ -43,6 +43,15 @@ fn driver(job: &JobView, cx: &Cx<'_>) -> Option<String> {
             "The process that drove it is gone, and this console may write nothing: `freezeframe jobs resume` thaws and \
              settles it."
         }
+        Driver::Nobody if job.nothing_found_at().is_some() => {
+            let ago = job
+                .nothing_found_at()
+                .map_or(0, |at| (cx.now - at).num_seconds().max(0));
+            return Some(format!(
+                "The process that drove it is gone. This console sent its thaw {ago} s ago and found nothing frozen; it does so \
+                 again until the command that freezes can no longer begin."
+            ));
+        }
         Driver::Nobody => {
             "The process that drove it is gone. This console takes it up by itself; x does it at once."
         }

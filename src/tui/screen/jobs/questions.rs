@@ -73,7 +73,13 @@ fn begun_stays() -> (String, Role) {
 /// Whether to stop a job that this console does not drive.
 pub fn cancel_of_another(job: &JobView, cx: &Cx<'_>) -> Question {
     let nobody = cx.world.driver(job) == Driver::Nobody;
-    let (title, means) = if nobody {
+    let (title, means) = if nobody && job.nothing_found_at().is_some() {
+        (
+            "Thaw again at once?",
+            "This console settles the job by itself: it sends the thaw again and again, and found nothing frozen the last time. The \
+             command that freezes may still begin; x does not wait for the next time.",
+        )
+    } else if nobody {
         (
             "Thaw and settle a job that nobody drives?",
             "The process that drove it is gone: its instance is thawed first, then its set is labelled by what was proven. \
