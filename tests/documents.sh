@@ -24,6 +24,8 @@ fi
 . "$HERE/documents/filesystem.sh"
 . "$HERE/documents/stalls.sh"
 . "$HERE/documents/mysql.sh"
+. "$HERE/documents/galera.sh"
+. "$HERE/documents/mysql_server.sh"
 . "$HERE/documents/mysqld.sh"
 . "$HERE/documents/postgresql.sh"
 . "$HERE/documents/redis.sh"

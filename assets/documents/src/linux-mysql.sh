@@ -65,6 +65,7 @@ client() {
     set -- --batch --unbuffered --skip-column-names --skip-reconnect --force --connect-timeout=5 "$@"
     find_socket
     if [ -n "$ASKED" ]; then set -- --host=localhost --protocol=socket --socket="$ASKED" "$@"; fi
+    if [ -n "${ROLES:-}" ] || { [ -n "$S" ] && has roles; }; then set -- --init-command='SET ROLE ALL' "$@"; fi
     if [ "$DEFAULTS_FILE" != auto ]; then
         set -- --defaults-file="$DEFAULTS_FILE" "$@"
     elif [ -r /root/.my.cnf ]; then
@@ -115,6 +116,11 @@ recipe_preflight() {
     *[Mm]aria[Dd][Bb]*) ENGINE=mariadb ;;
     *[Pp]ercona*) ENGINE=percona ;;
     esac
+    # What MySQL's roles allow counts, and SHOW GRANTS tells of it, once they are set. MariaDB has one role at a time: the account's default one.
+    if [ "$ENGINE" != mariadb ] && matches "$DB_VERSION" '^([89]|[1-9][0-9])\..*'; then
+        ROLES=yes
+        if [ -n "$S" ]; then note roles yes; fi
+    fi
     ask_or_refuse 'SELECT @@datadir'
     DATADIR=$ANSWER
     matches "$DATADIR" '^/' || refuse db-unreachable "no answer about the data directory: $DATADIR"
@@ -124,6 +130,13 @@ recipe_preflight() {
     case $ANSWER in *ERROR*) ANSWER=$(ask 'SHOW SLAVE STATUS') ;; esac
     case $ANSWER in '' | *ERROR*) ;; *) REPLICA=true ;; esac
     say_engine "$ENGINE"
+    # Where it is unknown the answer is an error.
+    P=$(ask 'SELECT CONCAT(@@GLOBAL.wsrep_on+0,@@GLOBAL.wsrep_desync+0,@@wsrep_provider)')
+    case $STOP$P in
+    *none) ;;
+    no10*) emit note 'text=a node of a Galera cluster: it applies nothing while it is locked, so wsrep_desync is set around the lock, where the account may, lest the cluster wait for it' ;;
+    no11*) emit note 'text=a node of a Galera cluster, desynchronised already' ;;
+    esac
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
     # what the lock would have to wait for, nor where the tablespaces are.
     ask_or_refuse 'SHOW GRANTS'
@@ -312,12 +325,36 @@ recipe_flush() {
     if ! long_statements; then say 'FLUSH LOCAL TABLES;' $((LOCK_WAIT * 1000 + 2000)) || :; fi
 }
 
+# A node of a Galera cluster (MariaDB, Percona XtraDB Cluster) that cannot apply makes all others wait (flow control), unless it is desynchronised.
+# One that was so before stays so. Who ends the lock sets it back, after it: this session, the guard, or the next command.
+desync() {
+    say 'SELECT CONCAT(@@GLOBAL.wsrep_on+0,@@GLOBAL.wsrep_desync+0,@@wsrep_provider);' 2000 || return
+    case $SAID in *none) return ;; 10*) ;; *) return ;; esac
+    SAY_ERROR="no room in $JOBS"
+    if note desync yes; then say 'SET GLOBAL wsrep_desync=ON;' 5000 || return; fi
+    if [ -n "$SAY_ERROR" ]; then
+        note desync ''
+        emit note "text=the cluster may wait for this node while it is locked: $SAY_ERROR"
+    fi
+}
+resync() {
+    RS_N=0
+    # The lock of a session that was ended may take a moment to go.
+    while has desync && [ $RS_N -lt 6 ]; do
+        RS=$(ask 'SET GLOBAL wsrep_desync=OFF') && case $RS in *ERROR*) ;; *) note desync '' && return ;; esac
+        "$SLEEP" 0.5
+        RS_N=$((RS_N + 1))
+    done
+    if has desync; then emit note "text=wsrep_desync could not be set back: $RS"; fi
+}
+
 recipe_lock() {
     if [ "$STOP" = yes ]; then
         stop_service
         return
     fi
     begin_lock "the lock" || return
+    desync
     LOCK_SQL='FLUSH TABLES WITH READ LOCK;' UNLOCK_SQL='UNLOCK TABLES;'
     if [ "$HOW_LOCKED" = backup-stage ]; then LOCK_SQL="BACKUP STAGE START;${newline}BACKUP STAGE BLOCK_COMMIT;" UNLOCK_SQL='BACKUP STAGE END;'; fi
     while try_again; do
@@ -421,6 +458,7 @@ recipe_unlock() {
 recipe_kill() {
     end_process client
     order_start
+    resync
 }
 
 # --- stop: the service is stopped before the freeze and started after the thaw ---
