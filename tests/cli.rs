@@ -18,6 +18,8 @@ mod lab;
 mod mistakes;
 #[path = "cli/prunes.rs"]
 mod prunes;
+#[path = "cli/reviewed.rs"]
+mod reviewed;
 #[path = "cli/sets.rs"]
 mod sets;
 #[path = "cli/targets.rs"]

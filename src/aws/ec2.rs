@@ -525,6 +525,27 @@ impl Session {
         }
     }
 
+    /// Asks EC2 by its dry run whether it would delete a snapshot.
+    ///
+    /// # Errors
+    /// Whatever AWS would refuse it for.
+    pub async fn may_delete_snapshot(&self, token: Token, id: &SnapshotId) -> Result<(), Problem> {
+        token.spend();
+        let asked = self
+            .ec2
+            .delete_snapshot()
+            .snapshot_id(id.as_str())
+            .dry_run(true)
+            .send()
+            .await;
+        let asked =
+            asked.map_err(|e| problem(&format!("ask EC2 whether it would delete {id}"), &e));
+        match self.pace.learn(Bucket::DeleteSnapshot, asked) {
+            Err(p) if p.code.as_deref() == Some("DryRunOperation") => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
     /// Makes a volume of a plan's item. The item's client token makes a repeated call harmless.
     ///
     /// # Errors

@@ -38,6 +38,10 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
     }
     if args.dry_run {
         note_refusal(ops, "prune");
+        if let Err(problem) = prune::allowed(ops, &plan).await {
+            output::problem(&problem, global.output);
+            return Ok(exit::FAILED);
+        }
         return Ok(exit::OK);
     }
     let doomed = plan.doomed().len();

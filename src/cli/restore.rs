@@ -1,5 +1,7 @@
 //! `restore`: the plan with its equivalent AWS CLI lines, and carrying it out.
 
+use serde::Serialize;
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +28,7 @@ pub(super) async fn run(
     if global.output == Format::Table {
         show(&mut out, &plan)?;
     } else if !go {
-        printed(out.json(&plan))?;
+        printed(document(&mut out, global.output, &plan, &plan, &plan.items))?;
     }
     if !go {
         note_refusal(ops, "restore");
@@ -77,7 +79,13 @@ pub(super) async fn run(
     watcher.abort();
     let view = result?;
     if global.output != Format::Table {
-        printed(out.json(&view))?;
+        printed(document(
+            &mut out,
+            global.output,
+            &view,
+            &view.plan,
+            &view.items,
+        ))?;
     }
     let left = view.items.iter().filter(|i| i.state == StepState::Waiting);
     let left = left.count();
@@ -95,6 +103,26 @@ pub(super) async fn run(
     }
     let failed = view.items.iter().any(|i| i.state != StepState::Done);
     Ok(if failed { exit::FAILED } else { exit::OK })
+}
+
+/// The whole as JSON; as JSON lines one for each volume, with what tells of which restore it is.
+fn document<T: Serialize, I: Serialize>(
+    out: &mut Out,
+    format: Format,
+    whole: &T,
+    plan: &RestorePlan,
+    items: &[I],
+) -> std::io::Result<()> {
+    if format != Format::Jsonl {
+        return out.json(whole);
+    }
+    let head = json!({
+        "restore": plan.id, "account": plan.scope.account, "region": plan.scope.region, "set": plan.set,
+        "point_in_time": plan.point_in_time, "target": plan.target, "target_name": plan.target_name,
+        "warnings": plan.warnings,
+    });
+    let rows: Result<Vec<_>, _> = items.iter().map(serde_json::to_value).collect();
+    out.document(&head, "items", rows.map_err(std::io::Error::other)?)
 }
 
 async fn request(ops: &Ops, args: RestoreArgs) -> Result<RestoreRequest, Problem> {

@@ -66,6 +66,8 @@ pub(super) async fn run(
             "add --mode autonomous, or leave --freeze-root out",
         ));
     }
+    said_once("--set-tag", &args.set_tag)?;
+    said_once("--parameter", &args.parameter)?;
     let mut parameters: BTreeMap<String, String> = args.parameter.iter().cloned().collect();
     if args.stop {
         parameters.insert("stop".to_owned(), "yes".to_owned());
@@ -122,6 +124,18 @@ pub(super) async fn run(
     if let Some(told) = &chosen.told {
         output::note(told);
     }
+    let recipe = args
+        .recipe
+        .as_deref()
+        .and_then(|name| ops.recipes.find(name));
+    for instance in &chosen.instances {
+        let tag = instance.recipe_tag();
+        let told = recipe.and_then(|recipe| ops.recipes.given_up(tag?, recipe));
+        if let Some(told) = told {
+            let name = visible(instance.name());
+            output::note(&format!("{} {name}: {}", instance.id, visible(&told)));
+        }
+    }
     if args.dry_run {
         let plans = set_plans(ops, &chosen.instances, &specs).await?;
         let specs = (specs, &chosen.instances[..]);
@@ -138,6 +152,20 @@ pub(super) async fn run(
     }
     report(global, &options, &ops.session.who(), &views, &refused)?;
     Ok(code)
+}
+
+/// Of two values of one key nobody knows which is meant.
+fn said_once(flag: &str, pairs: &[(String, String)]) -> Result<(), Problem> {
+    let mut seen = HashSet::new();
+    match pairs.iter().find(|(key, _)| !seen.insert(key)) {
+        None => Ok(()),
+        Some((key, _)) => Err(Problem::new(
+            Kind::Usage,
+            format!("read {flag}"),
+            format!("`{}` is given twice", visible(key)),
+            "give it once",
+        )),
+    }
 }
 
 /// What the flags say of every instance is wrong before any instance is looked at: that is usage, not a job

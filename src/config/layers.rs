@@ -546,6 +546,14 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
     checked(&config, |key| at(&key.split('.').collect::<Vec<_>>()))?;
     recipes::check(&mut config.recipes, &places, file)?;
     for (name, policy) in &config.retention {
+        if name.trim().is_empty() {
+            return Err(Problem::new(
+                Kind::Usage,
+                format!("read the policies of {}", at(&["retention", name])),
+                "a policy has no name",
+                "give it one, such as [retention.nightly]",
+            ));
+        }
         policy.check().map_err(|problem| Problem {
             what: format!(
                 "read the policy `{}` of {}",

@@ -15,6 +15,7 @@ mod plan;
 mod twins;
 
 pub use calls::shell_quote;
+pub use device::{device_taken, is_device};
 pub use performance::{Source, TYPES};
 pub use plan::{is_root_device, kms_key, plan};
 pub use twins::Twin;

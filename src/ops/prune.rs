@@ -6,9 +6,11 @@ mod run;
 use std::collections::HashMap;
 
 use super::targets::{self, Named};
+use super::waits::Waits;
 use super::{Ops, inventory};
 use crate::domain::ids::{IdError, InstanceId};
 use crate::domain::instance::Instance;
+use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{self, Chosen, Facts, Policy, PrunePlan};
 
@@ -60,6 +62,37 @@ pub async fn plan(ops: &Ops, policy: &Policy) -> Result<PrunePlan, Problem> {
         complete: true,
     };
     retention::plan(policy, &facts, ops.clock.now())
+}
+
+/// Whether EC2 would delete what the plan deletes, asked by its own dry run. Policies may go by the tags of a snapshot:
+/// only where the first and the last of them are both refused, all are taken to be.
+///
+/// # Errors
+/// What EC2 refuses them for.
+pub async fn allowed(ops: &Ops, plan: &PrunePlan) -> Result<(), Problem> {
+    let doomed = plan.doomed();
+    let (Some(first), Some(last)) = (doomed.first(), doomed.last()) else {
+        return Ok(());
+    };
+    let waits = Waits::default();
+    for id in [first, last] {
+        let token = waits
+            .token(ops.session.pace(), Bucket::DeleteSnapshot)
+            .await;
+        match ops.session.may_delete_snapshot(token, id).await {
+            Err(problem) if problem.kind == Kind::Denied && id == first && first != last => {}
+            Err(problem) if problem.kind == Kind::Denied => {
+                return Err(Problem {
+                    mend: "allow ec2:DeleteSnapshot to whoever runs this; nothing was deleted"
+                        .to_owned(),
+                    ..problem
+                });
+            }
+            // What else there is to say the deletion itself says.
+            _ => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 /// The instance that a person means. An id is taken as it is: sets outlive their instance.

@@ -152,6 +152,18 @@ impl Catalogue {
         self.all.iter().find(|c| c.name == builtin)
     }
 
+    /// What a recipe that is chosen for an instance overrides of what its tag says; nothing where it is the same.
+    pub fn given_up(&self, tag: &str, chosen: &Chosen) -> Option<String> {
+        match self.find(tag) {
+            Some(by_tag) if by_tag.name == chosen.name => None,
+            Some(by_tag) if by_tag.level > chosen.level => {
+                Some(format!("tag says {tag}: {} is given up", by_tag.level))
+            }
+            Some(_) => Some(format!("tag says {tag}, not {}", chosen.name)),
+            None => Some(format!("tag says {tag}, which names no recipe")),
+        }
+    }
+
     /// The recipe that a tag value (or a flag) asks for on an instance.
     ///
     /// # Errors

@@ -16,7 +16,16 @@ fn ending(device: &str) -> Option<&str> {
     (!letters.is_empty()).then_some(letters)
 }
 
+/// Why that name cannot be had at an instance now, if it cannot.
+pub fn device_taken(target: &Instance, device: &str) -> Option<String> {
+    Free::of(target).take(device).err()
+}
+
 /// Whether a data volume may be attached under that name.
+pub fn is_device(platform: Platform, device: &str) -> bool {
+    allowed(platform, device)
+}
+
 fn allowed(platform: Platform, device: &str) -> bool {
     let xen = |letters: &str| match letters.as_bytes() {
         [c] => (b'b'..=b'z').contains(c),

@@ -50,6 +50,7 @@ pub async fn run(
         checked = still_wanted(ops, plan) => checked?,
         () = stop.cancelled() => return Ok(ended(progress, stopped(), updates).await),
     }
+    super::allowed(ops, plan).await?;
     let record = Record::begin(ops, plan)?;
     let run = Run {
         ops,

@@ -304,14 +304,7 @@ impl SnapshotDialog {
         let by_tag = tag.and_then(|tag| world.recipes.find(tag));
         let chosen = self.recipe().and_then(|name| world.recipes.find(name));
         if let (Some(tag), Some(chosen)) = (tag, chosen) {
-            match by_tag {
-                Some(by_tag) if by_tag.name == chosen.name => {}
-                Some(by_tag) if by_tag.level > chosen.level => {
-                    out.push(format!("tag says {tag}: {} is given up", by_tag.level));
-                }
-                Some(_) => out.push(format!("tag says {tag}, not {}", chosen.name)),
-                None => out.push(format!("tag says {tag}, which names no recipe")),
-            }
+            out.extend(world.recipes.given_up(tag, chosen));
         }
         if let (Some(recipe), Ok(Some(budget))) = (chosen.or(by_tag), self.budget())
             && recipe.budget_s != budget

@@ -98,7 +98,10 @@ impl FilterLine {
         }
         match action {
             Action::Filter => self.begin(),
-            Action::Open => self.typing = false,
+            Action::Open => {
+                self.typing = false;
+                self.read();
+            }
             _ if self.typing => {
                 self.typing = false;
                 let before = std::mem::take(&mut self.before);
@@ -139,7 +142,13 @@ impl FilterLine {
     }
 
     fn read(&mut self) {
-        match Filter::parse(self.input.value(), self.kind) {
+        let typed = self.input.value();
+        let mut read = Filter::parse(typed, self.kind);
+        if read.is_err() && self.typing && !typed.ends_with(['*', '=', '!', ':', '"']) {
+            // On its way to a word that is known: `state=run`.
+            read = Filter::parse(&format!("{typed}*"), self.kind).or(read);
+        }
+        match read {
             Ok(filter) => {
                 self.filter = filter;
                 self.half = self.without_half_a_key();
@@ -304,6 +313,12 @@ mod tests {
             assert_eq!(!half(&line).is_empty(), narrows, "{typed}");
             line.act(Action::Back);
         }
+        line.act(Action::Filter);
+        line.paste("state=run");
+        assert!(line.errors(80).is_empty(), "it may become running");
+        line.act(Action::Open);
+        assert!(!line.errors(80).is_empty(), "and it has not");
+        line.act(Action::Back);
         line.act(Action::Filter);
         line.paste("level");
         line.act(Action::Open);

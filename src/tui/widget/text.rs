@@ -42,6 +42,19 @@ pub fn fit_middle(text: &str, cells: usize) -> String {
     if safe.width() <= cells || cells < LEAST_MIDDLE {
         return fit(text, cells);
     }
+    // The end of an id that stands beside a name, and what follows it: `web …c3333:xvda`. Never the id is cut.
+    if let Some((name, end)) = safe.rsplit_once(" …") {
+        let end = format!("…{end}");
+        return match cells.checked_sub(end.width()) {
+            Some(room) => {
+                let mut out: String = fit(&format!("{name}x"), room + 1);
+                out.pop();
+                out.push_str(&end);
+                out
+            }
+            None => fit(&end, cells),
+        };
+    }
     let tail_room = cells / 2;
     let mut tail: Vec<&str> = Vec::new();
     let mut used = 0;
@@ -119,6 +132,24 @@ pub fn wrap(text: &str, cells: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_an_id_beside_a_name_is_never_cut() {
+        for (text, cells, shown) in [
+            ("web …0aaaa:xvda", 14, "we…0aaaa:xvda"),
+            ("web …0aaaa:xvda", 15, "web …0aaaa:xvda"),
+            ("web …0aaaa (busy)", 14, "w…0aaaa (busy)"),
+            ("web-frontend …0aaaa", 10, "web-…0aaaa"),
+            ("web …0aaaa:nvme1n1", 9, "…0aaaa:n…"),
+        ] {
+            let is = fit_middle(text, cells);
+            assert!(
+                is.contains("…0aaaa") && is.width() <= cells,
+                "{text} {cells}: {is}"
+            );
+            assert!(is.starts_with(&shown[..1]), "{is}");
+        }
+    }
 
     #[test]
     fn cuts_by_cells_and_graphemes() {

@@ -1,9 +1,14 @@
 //! Step 2: where to, as what, mounted where.
 
+use std::collections::BTreeSet;
+
 use crate::domain::ids::JobId;
 use crate::domain::instance::{Instance, Platform};
-use crate::domain::restore::{RestoreRequest, TYPES, kms_key};
+use crate::domain::nearest::nearest;
+use crate::domain::problem::Kind;
+use crate::domain::restore::{RestoreRequest, TYPES, device_taken, is_device, kms_key};
 use crate::domain::text::is_hostile;
+use crate::ops::targets::{self, Named};
 use crate::tui::screen::Cx;
 use crate::tui::widget::form::{Field, Focus, Form};
 
@@ -161,17 +166,28 @@ fn target<'a>(typed: &str, cx: &Cx<'a>) -> Result<&'a Instance, String> {
     if typed.is_empty() {
         return Err("say an instance id or name".to_owned());
     }
-    let matching: Vec<&Instance> = cx
-        .world
-        .instances()
-        .iter()
-        .filter(|i| i.id.as_str() == typed || i.name() == typed)
-        .collect();
-    match matching.as_slice() {
-        [] => Err("no such instance here".to_owned()),
-        [one] if matches!(one.state.as_str(), "running" | "stopped") => Ok(one),
-        [one] => Err(format!("it is {}", one.state)),
-        several => Err(format!("{} have this name: use the id", several.len())),
+    // By the rule of the command line: an id is an id, also where another instance is called so.
+    let named: Named = typed.parse().map_err(|_| "an id or a name".to_owned())?;
+    let all = cx.world.instances();
+    let Some(scope) = all.first().map(|i| &i.scope) else {
+        return Err("no such instance here".to_owned());
+    };
+    match targets::one(all, &named, scope) {
+        Ok(one) if matches!(one.state.as_str(), "running" | "stopped") => Ok(one),
+        Ok(one) => Err(format!("it is {}", one.state)),
+        Err(problem) if problem.kind == Kind::NotFound => {
+            let names: BTreeSet<&str> = all.iter().filter_map(|i| i.tags.name()).collect();
+            let names: Vec<&str> = names.into_iter().collect();
+            let near = nearest(typed, &names).map(|near| format!(": did you mean {near}?"));
+            Err(format!("no such instance here{}", near.unwrap_or_default()))
+        }
+        Err(_) => {
+            let several = all.iter().filter(|i| i.name() == typed).count();
+            Err(match several {
+                0 => "no such instance here; ids have 8 or 17 hex digits".to_owned(),
+                several => format!("{several} have this name: use the id"),
+            })
+        }
     }
 }
 
@@ -181,22 +197,18 @@ fn device(typed: &str, target: Option<&Instance>) -> Result<Option<String>, Stri
     if typed.is_empty() {
         return Ok(None);
     }
-    let bare = typed.strip_prefix("/dev/").unwrap_or(typed);
-    let letters = bare
-        .strip_prefix("xvd")
-        .or_else(|| typed.strip_prefix("/dev/sd"))
-        .unwrap_or_default();
-    let valid = matches!(letters.len(), 1 | 2)
-        && letters.bytes().all(|b| b.is_ascii_lowercase())
-        && !letters.starts_with('a');
-    if !valid {
-        return Err("such as /dev/sdf or xvdf".to_owned());
+    // The plan decides by the same: which names there are depends on the platform.
+    let platform = target.map_or(Platform::Linux, |t| t.platform);
+    if !is_device(platform, typed) {
+        return Err(match platform {
+            Platform::Windows => "such as xvdf",
+            Platform::Linux => "such as /dev/sdf",
+        }
+        .to_owned());
     }
-    let used = target.is_some_and(|t| t.devices.iter().any(|d| d.device == typed));
-    if used {
-        Err("in use at the target".to_owned())
-    } else {
-        Ok(Some(typed.to_owned()))
+    match target.and_then(|target| device_taken(target, typed)) {
+        Some(_) => Err("in use at the target".to_owned()),
+        None => Ok(Some(typed.to_owned())),
     }
 }
 
@@ -234,8 +246,11 @@ mod tests {
     fn devices_and_mounts_are_checked() {
         assert_eq!(device(" ", None), Ok(None));
         assert_eq!(device("/dev/sdf", None), Ok(Some("/dev/sdf".into())));
-        assert_eq!(device("xvdba", None), Ok(Some("xvdba".into())));
+        assert_eq!(device("/dev/xvdba", None), Ok(Some("/dev/xvdba".into())));
         for wrong in [
+            // Refused by the plan, so refused here.
+            "xvdba",
+            "/dev/sdaa",
             "/dev/sda",
             "/dev/sda1",
             "sdf",

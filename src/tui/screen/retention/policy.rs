@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::filter::{Filter, RowKind};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{Age, Policy, TagPair};
 use crate::tui::widget::form::{Field, Form};
@@ -99,9 +100,11 @@ pub fn errors(form: &Form, named: &Named) -> Vec<(usize, String)> {
     let mut errors: Vec<(usize, String)> = (first..first + NUMBERS.len())
         .filter_map(|i| number(form.value(i)).err().map(|error| (i, error)))
         .collect();
-    let [age, _, tags, _] = others(first);
+    let [age, _, tags, filter] = others(first);
     errors.extend(drop_after(form.value(age)).err().map(|e| (age, e)));
     errors.extend(pairs(form.value(tags)).err().map(|e| (tags, e)));
+    let wrong = Filter::parse(form.value(filter), RowKind::Sets).err();
+    errors.extend(wrong.map(|e| (filter, e.cause)));
     errors
 }
 
