@@ -321,15 +321,22 @@ impl Job {
         todo
     }
 
+    /// Whether what freezes was certainly never taken by Systems Manager.
+    fn never_taken(&self) -> bool {
+        match self.pre {
+            Pre::Clean => true,
+            Pre::Ended { conclusive } => conclusive && self.pre_told.is_none(),
+            Pre::Open => false,
+        }
+    }
+
     /// Whether something may be frozen: from the sending of the command that freezes until it is proven that it
     /// left nothing so, or that all is thawed.
     fn freezing(&self) -> Freezing {
         let over = match (&self.pre, self.post) {
             _ if self.thaw_uncertain => false,
-            (Pre::Clean, _) | (_, Post::Over) => true,
-            // Certainly never taken.
-            (Pre::Ended { conclusive: true }, _) => self.pre_told.is_none(),
-            (Pre::Open | Pre::Ended { .. }, _) => false,
+            (_, Post::Over) => true,
+            _ => self.never_taken(),
         };
         match self.began {
             Some(began) if !over => Freezing::Open(Freeze {

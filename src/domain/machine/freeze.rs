@@ -429,7 +429,7 @@ impl Job {
         let told = self.told_that_nothing_is_held();
         let ran = |told: &Told| told.trace.is_armed();
         // What freezes was certainly never sent: there is nothing to thaw, whether the thaw was answered or not.
-        let never = self.pre == Pre::Clean && !self.found_frozen;
+        let never = self.never_taken() && !self.found_frozen;
         if never || (told && self.pre_told.as_ref().is_some_and(ran)) {
             self.frozen_since = None;
             self.thaw_over(now, todo);
