@@ -89,21 +89,27 @@ set_up() {
     OUTER=''
 }
 
-# Whatever a test leaves behind: the state of its jobs, the outer thaw, a frozen filesystem.
-after_test() {
-    local m p
-    if [ -n "$OUTER" ]; then kill -KILL -- "-$OUTER" 2>/dev/null; OUTER=''; fi
+thaw_all() {
+    local m
     for m in data logs other; do
         if frozen "$W/$m"; then fsfreeze -u "$W/$m"; fi
     done
+}
+
+# Whatever a test leaves behind: the state of its jobs, what may still freeze, a frozen filesystem. The outer thaw goes last: until then something
+# may freeze once more.
+after_test() {
+    local p
     for p in /run/freezeframe/*/guard.up /run/freezeframe/*/holder.up /run/freezeframe/*/pin.*; do
         if [ -s "$p" ]; then kill -KILL "$(cut -d' ' -f1 "$p")" 2>/dev/null; fi
     done
-    for p in $PIDS; do
-        kill -KILL "$p" 2>/dev/null
-        wait "$p" 2>/dev/null
-    done
+    for p in $PIDS; do kill -KILL "$p" 2>/dev/null; done
+    # Who writes to a frozen filesystem ends only when it is thawed.
+    thaw_all
+    for p in $PIDS; do wait "$p" 2>/dev/null; done
     PIDS=''
+    thaw_all
+    if [ -n "$OUTER" ]; then kill -KILL -- "-$OUTER" 2>/dev/null; OUTER=''; fi
     rm -rf /run/freezeframe
 }
 
