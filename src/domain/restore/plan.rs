@@ -14,6 +14,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof;
 use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
+use crate::domain::text::visible;
 
 const WHAT: &str = "plan the restore";
 
@@ -65,13 +66,16 @@ pub fn plan(
     let mut warnings = warnings(&set, target, &members);
     for member in &members {
         let device = match (&request.device, items.is_empty()) {
-            (Some(name), true) => free.take(name).map_err(|cause| {
-                refuse(
-                    Kind::Usage,
-                    cause,
-                    "name another, such as /dev/sdf (Windows: xvdf), or leave it out",
-                )
-            })?,
+            (Some(name), true) => match free.take(name) {
+                Ok(device) => device,
+                Err(cause) => {
+                    let hint = match free.next() {
+                        Some(other) => format!("name another, such as {other}, or leave it out"),
+                        None => "leave it out, and detach something first".to_owned(),
+                    };
+                    return Err(refuse(Kind::Usage, cause, hint));
+                }
+            },
             _ => free.next().ok_or_else(|| {
                 refuse(
                     Kind::State,
@@ -197,7 +201,13 @@ fn mount_under<'a>(
         Some(rest) if rest.split('/').all(name) => Ok(Some(directory)),
         _ => Err(refuse(
             Kind::Usage,
-            format!("`{directory}` is not a directory that the mount document accepts"),
+            match directory {
+                "" => "`/` itself is no place to mount restored volumes under".to_owned(),
+                _ => format!(
+                    "`{}` is not a directory that the mount document accepts",
+                    visible(directory)
+                ),
+            },
             "name an absolute path of letters, digits and ._@+-, such as /restore",
         )),
     }

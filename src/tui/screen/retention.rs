@@ -200,7 +200,7 @@ fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Li
     let mut lines = vec![Line::styled(text::fit(&head, width), styles.get(role))];
     let pace = match (&progress.speed, progress.finished) {
         (Some(speed), _) => format!(
-            "{}, at {}; x stops after the calls under way",
+            "{}, at {}",
             speed.words(cx.now),
             speed.ends.format("%H:%M:%SZ")
         ),
@@ -211,6 +211,14 @@ fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Li
         text::fit(&pace, width),
         styles.get(Role::Text),
     ));
+    // A line of its own: at 80 columns the two do not fit on one.
+    if progress.speed.is_some() && !progress.finished {
+        let stop = "x stops after the calls under way";
+        lines.push(Line::styled(
+            text::fit(stop, width),
+            styles.get(Role::Muted),
+        ));
+    }
     if let Some(problem) = &progress.stopped {
         lines.extend(trouble::lines(problem, width, styles));
     }
