@@ -227,6 +227,20 @@ fn a_scope_is_written_and_the_plan_is_of_it() {
 }
 
 #[test]
+fn f1_in_the_filter_of_a_policy_explains_the_language() {
+    let mut hands = Hands::loaded();
+    hands.press("7<BackTab><BackTab><F1>");
+    let help = hands.screen(80, 24);
+    assert!(
+        help.contains("Keys here: name id") && help.contains("tag:Env!=prod"),
+        "{help}"
+    );
+    // Back in the field, what is typed goes on.
+    hands.press("<Esc>zzz");
+    assert!(hands.screen(80, 24).contains("zzz"));
+}
+
+#[test]
 fn a_policy_of_the_configuration_fills_the_form() {
     let dev = Policy {
         keep_daily: 2,

@@ -12,6 +12,7 @@ use ratatui::text::Line;
 use self::review::Review;
 use super::{Cx, Reaction, Request, Screen, Subject};
 use crate::config::theme::Role;
+use crate::domain::filter::RowKind;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::prune::count;
 use crate::domain::retention::{Policy, PrunePlan};
@@ -20,7 +21,7 @@ use crate::tui::message::{Message, Past, PruneProgress};
 use crate::tui::widget::dialog::{Choice, Question, pane};
 use crate::tui::widget::form::{self, Focus, Form};
 use crate::tui::widget::scroll::Scroll;
-use crate::tui::widget::{lane, text, trouble};
+use crate::tui::widget::{filter_line, lane, text, trouble};
 
 enum Stage {
     /// The policy is being written.
@@ -256,6 +257,13 @@ impl Screen for Retention {
             Stage::Past(..) => "past prunes and restores".to_owned(),
         };
         format!("Retention: {words}")
+    }
+
+    fn explained(&self) -> &'static [&'static str] {
+        match &self.stage {
+            Stage::Policy if policy::at_filter(&self.form) => filter_line::language(RowKind::Sets),
+            _ => &[],
+        }
     }
 
     fn purpose(&self) -> &'static str {

@@ -126,14 +126,7 @@ impl FilterLine {
 
     /// The language, for the help of a screen whose `/` line has the keys.
     pub fn explained(&self) -> &'static [&'static str] {
-        match self.kind {
-            RowKind::Instances => LANGUAGE_OF_INSTANCES,
-            RowKind::Volumes => LANGUAGE_OF_VOLUMES,
-            RowKind::Snapshots => LANGUAGE_OF_SNAPSHOTS,
-            RowKind::Sets => LANGUAGE_OF_SETS,
-            RowKind::Jobs => LANGUAGE_OF_JOBS,
-            RowKind::Records => LANGUAGE_OF_RECORDS,
-        }
+        language(self.kind)
     }
 
     fn set(&mut self, typed: String) {
@@ -207,6 +200,18 @@ impl FilterLine {
         for (line, row) in errors.into_iter().zip(rows) {
             frame.render_widget(Line::styled(line, styles.get(Role::Error)), row);
         }
+    }
+}
+
+/// The language of filters of those rows, for a help.
+pub fn language(kind: RowKind) -> &'static [&'static str] {
+    match kind {
+        RowKind::Instances => LANGUAGE_OF_INSTANCES,
+        RowKind::Volumes => LANGUAGE_OF_VOLUMES,
+        RowKind::Snapshots => LANGUAGE_OF_SNAPSHOTS,
+        RowKind::Sets => LANGUAGE_OF_SETS,
+        RowKind::Jobs => LANGUAGE_OF_JOBS,
+        RowKind::Records => LANGUAGE_OF_RECORDS,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::filter::{Filter, RowKind};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{Age, Policy, TagPair};
-use crate::tui::widget::form::{Field, Form};
+use crate::tui::widget::form::{Field, Focus, Form};
 
 /// More of anything than this is a slip of the finger.
 const MOST: u32 = 9999;
@@ -33,6 +33,11 @@ pub type Named = BTreeMap<String, Policy>;
 /// The index of the first number: after the choice of a policy, where there is one.
 fn first(named: &Named) -> usize {
     usize::from(!named.is_empty())
+}
+
+/// Whether the field of the filter, the last one, has the focus.
+pub fn at_filter(form: &Form) -> bool {
+    matches!(form.focus(), Focus::Field(n) if n + 1 == form.fields())
 }
 
 /// The form, filled with a policy; the focus is on the button that makes a plan, which changes nothing. `chosen` is the
