@@ -443,7 +443,7 @@ mod tests {
             // By somebody who is not the agent.
             ("Failed", Some(-1), failed(205), holds),
             ("Failed", Some(1), failed(205), holds),
-            ("Failed", Some(204), failed(205), holds),
+            ("Failed", Some(204), failed(205), None),
             ("Failed", Some(206), failed(205), None),
             ("Failed", Some(-1), CommandEnd::Success, None),
             ("TimedOut", None, failed(205), holds),

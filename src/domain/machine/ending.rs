@@ -7,9 +7,10 @@ use super::CommandEnd;
 use super::failsafe::DELIVERY_S;
 
 /// Exit codes of Data Lifecycle Manager's contract by which a `pre-script` says itself that it froze nothing that it did
-/// not thaw: failed, the automatic thaw was faster, not frozen, not ready (aws-facts 1.4). 204 says that something is
-/// frozen already.
-const NOTHING_HELD: [i32; 4] = [201, 203, 205, 206];
+/// not thaw: failed, the automatic thaw was faster, frozen already by somebody else, not frozen, not ready (aws-facts 1.4).
+/// A second delivery that finds the freeze of the first says 204 as well: what is frozen then is thawed by the
+/// `post-script` that follows every failure.
+const NOTHING_HELD: [i32; 5] = [201, 203, 204, 205, 206];
 
 impl CommandEnd {
     /// What it is worth where it was heard so long after the command was sent. A cancel that came in time for its
@@ -72,7 +73,7 @@ mod tests {
     fn only_a_documents_own_words_say_that_nothing_is_frozen() {
         for exit in -300..=300 {
             let held = CommandEnd::Failed { exit }.may_have_frozen();
-            assert_eq!(held, ![201, 203, 205, 206].contains(&exit), "{exit}");
+            assert_eq!(held, ![201, 203, 204, 205, 206].contains(&exit), "{exit}");
         }
         for (ended, held) in [
             (CommandEnd::Success, true),

@@ -623,7 +623,7 @@ mod foreign {
 
     #[test]
     fn whatever_its_pre_script_exits_with_it_is_thawed() {
-        for exit in [201, 203, 205, 206] {
+        for exit in [201, 203, 204, 205, 206] {
             let mut s = frozen_by(exit);
             assert_eq!(s.count(&Effect::SendPost), 1, "{exit}");
             post(&mut s, 205);
@@ -652,10 +652,11 @@ mod foreign {
             // By a signal that the agent did not send.
             (failed(-1), false, false),
             (failed(-1), true, false),
-            // No words of the contract, or one that says that something is frozen.
+            // No words of the contract.
             (failed(1), false, false),
             (failed(127), false, false),
-            (failed(204), false, false),
+            // A word of it: another owner's freeze was met.
+            (failed(204), false, true),
             (CommandEnd::WorkerLost, false, false),
             (CommandEnd::WorkerLost, true, false),
             (never.clone(), false, true),
