@@ -26,7 +26,7 @@ use crate::config::acting::{Base, Choice, Role};
 use crate::config::aws::Aws;
 use crate::config::origin::Origin;
 use crate::config::small_file;
-use crate::domain::credentials::{Source, Who};
+use crate::domain::credentials::{How, Source, Who};
 use crate::domain::ids::{AccountId, Region, Scope};
 use crate::domain::problem::{Kind, Problem};
 
@@ -437,7 +437,8 @@ impl Inner {
         let (account, arn) = identity(&client, &self.region, |call| {
             call.interceptor(self.whose.clone())
         })
-        .await?;
+        .await
+        .map_err(|problem| of_source(problem, &loaded.source))?;
         let scope = Scope {
             account,
             region: self.region.clone(),
@@ -462,6 +463,34 @@ impl Inner {
             source: loaded.source.clone(),
         });
         Ok(())
+    }
+}
+
+/// Says whose credentials were refused, and how those are renewed.
+fn of_source(problem: Problem, source: &Source) -> Problem {
+    if problem.kind != Kind::Credentials {
+        return problem;
+    }
+    let mend = match source {
+        Source::Variables { .. } => {
+            "set new keys in the environment and start again; check the region and this machine's clock".to_owned()
+        }
+        Source::Profile {
+            name,
+            how: How::CredentialsFile | How::ConfigFile,
+        } => {
+            let name = crate::domain::restore::shell_quote(name);
+            format!(
+                "give the profile new keys (`aws configure --profile {name}`): they are read again by themselves, and by ctrl-r in \
+                 the console; check the region and this machine's clock"
+            )
+        }
+        _ => problem.mend,
+    };
+    Problem {
+        what: format!("{}; credentials: {source}", problem.what),
+        mend,
+        ..problem
     }
 }
 

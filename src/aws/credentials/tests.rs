@@ -13,11 +13,12 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use tempfile::TempDir;
 
-use super::says_ended;
+use super::{of_source, says_ended};
 use crate::aws::session::{Options, Session};
 use crate::config::aws::Aws;
 use crate::config::layers::{Overrides, with};
 use crate::config::variables::Variables;
+use crate::domain::credentials::{How, Source};
 use crate::domain::problem::{Kind, Problem};
 
 /// One request: host, action, access key.
@@ -258,6 +259,45 @@ async fn credentials_that_cannot_be_signed_with_are_refused_without_showing_them
         assert!(problem.what.contains(variable), "{problem}");
         assert!(!format!("{problem:?}").contains("Q7Z"), "{problem:?}");
     }
+}
+
+#[test]
+fn refused_credentials_are_named_with_the_way_to_renew_them() {
+    let refused = || {
+        Problem::new(
+            Kind::Credentials,
+            "ask STS who we are",
+            "expired",
+            "sign in",
+        )
+    };
+    let keys = Source::Profile {
+        name: "old one".to_owned(),
+        how: How::CredentialsFile,
+    };
+    let problem = of_source(refused(), &keys);
+    assert!(
+        problem
+            .what
+            .ends_with("credentials: profile old one (credentials file)"),
+        "{problem}"
+    );
+    assert!(
+        problem.mend.contains("--profile 'old one'"),
+        "{}",
+        problem.mend
+    );
+    let environment = of_source(refused(), &Source::Variables { instead_of: None });
+    assert!(
+        environment.mend.contains("environment"),
+        "{}",
+        environment.mend
+    );
+    let sso = Source::Profile {
+        name: "corp".to_owned(),
+        how: How::Sso,
+    };
+    assert_eq!(of_source(refused(), &sso).mend, "sign in");
 }
 
 #[tokio::test]
