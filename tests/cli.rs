@@ -804,8 +804,13 @@ impl Served {
     }
 
     fn run(&self, host: &TempDir, args: &[&str]) -> Result {
+        self.run_as("AKIALAB", host, args)
+    }
+
+    /// The same, signed with another key.
+    fn run_as(&self, key: &str, host: &TempDir, args: &[&str]) -> Result {
         let output = command(host.path())
-            .env("AWS_ACCESS_KEY_ID", "AKIALAB")
+            .env("AWS_ACCESS_KEY_ID", key)
             .env("AWS_SECRET_ACCESS_KEY", "lab")
             .env("HOME", self.home.path())
             .args(["--endpoint-url", &self.url, "--region", "eu-central-1"])

@@ -4,23 +4,8 @@ use std::io::BufRead as _;
 
 use serde_json::Value;
 
-use super::{Result, Served, command, run, state};
+use super::{Served, run, state};
 use tempfile::TempDir;
-
-fn aws(served: &Served, host: &TempDir, key: &str, args: &[&str]) -> Result {
-    let output = command(host.path())
-        .env("AWS_ACCESS_KEY_ID", key)
-        .env("AWS_SECRET_ACCESS_KEY", "lab")
-        .args(["--endpoint-url", &served.url, "--region", "eu-central-1"])
-        .args(args)
-        .output()
-        .unwrap();
-    Result {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
 
 /// The same is refused, with the same kind of problem, with and without `--dry-run`.
 #[test]
@@ -29,7 +14,7 @@ fn expired_credentials_are_told_by_a_dry_run_as_by_the_run() {
     let host = state();
     let args = ["snapshot", "--tag", "Name=shop-db-1", "-o", "json"];
     for more in [&[][..], &["--dry-run"]] {
-        let told = aws(&served, &host, "AKIAEXPIRED", &[&args[..], more].concat());
+        let told = served.run_as("AKIAEXPIRED", &host, &[&args[..], more].concat());
         assert_eq!(told.code, 1, "{more:?}: {} {}", told.out, told.err);
         assert!(told.err.contains("expired"), "{more:?}: {}", told.err);
         assert!(
