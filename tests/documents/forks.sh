@@ -53,11 +53,11 @@ reported_as_failed() { # a job whose freeze did not last: whatever is told, not 
 test_forks_no_process_can_be_started_while_frozen() { with_each_shell forks_coordinated; }
 forks_coordinated() {
     outer
-    start $FS pre-script "executionId=$JOB1" budgetSeconds=5
+    start $FS pre-script "executionId=$JOB1" budgetSeconds=9
     await 15 says yes ready && frozen "$W/data" && frozen "$W/logs" || { fail 'not frozen'; return 1; }
     await 5 gone "$GROUP" || { fail 'pre-script hangs'; return 1; }
     no_more_processes
-    await 6 thawed "$W/data" && await 1 thawed "$W/logs" || { fail 'not thawed a second after the budget'; return 1; }
+    await 10 thawed "$W/data" && await 1 thawed "$W/logs" || { fail 'not thawed a second after the budget'; return 1; }
     processes_again
     run $FS post-script "executionId=$JOB1" && reported_as_failed
 }
@@ -90,13 +90,13 @@ test_forks_the_pins_thaw_when_nobody_else_does() {
     local how holder
     for how in KILL STOP; do
         outer
-        run $FS pre-script "executionId=$JOB1" budgetSeconds=5 && expect 0 || return 1
+        run $FS pre-script "executionId=$JOB1" budgetSeconds=9 && expect 0 || return 1
         holder=$(events '.[] | select(.t=="armed") | .holder_pid')
         # Those that stand still first, or else its end would open their gate.
         # shellcheck disable=SC2046
         kill -$how $(ps -o pid= -s "$holder" | grep -vw "$holder") "$holder" "$(events '.[] | select(.t=="armed") | .guard_pid')" 2>/dev/null
         frozen "$W/data" && frozen "$W/logs" || { fail "$how: thawed by somebody"; return 1; }
-        await 6 thawed "$W/data" && await 1 thawed "$W/logs" || { fail "$how: not thawed a second after the budget"; return 1; }
+        await 10 thawed "$W/data" && await 1 thawed "$W/logs" || { fail "$how: not thawed a second after the budget"; return 1; }
         if [ $how = STOP ]; then kill -CONT -- "-$holder" "-$(events '.[] | select(.t=="armed") | .guard_pid')"; fi
         run $FS post-script "executionId=$JOB1" && reported_as_failed || { WHY="$how: $WHY"; return 1; }
         await 5 no_pins || { fail "$how: a pin is left"; return 1; }

@@ -48,9 +48,9 @@ run_tests() {
     done
 }
 
-# await SECONDS COMMAND…: until it succeeds
+# await SECONDS COMMAND…: until it succeeds. Twice the seconds are given, because a machine may be busy: this is a limit and no measurement.
 await() {
-    local end=$((SECONDS + $1 + 1))
+    local end=$((SECONDS + 2 * $1 + 1))
     shift
     until "$@"; do
         if [ "$SECONDS" -ge "$end" ]; then return 1; fi
@@ -132,7 +132,7 @@ tear_down() {
 # An outer thaw, armed before anything freezes, in a session of its own.
 outer() {
     if [ -n "$OUTER" ]; then kill -KILL -- "-$OUTER" 2>/dev/null; fi
-    setsid sh -c "sleep 25; fsfreeze -u '$W/data'; fsfreeze -u '$W/logs'; fsfreeze -u '$W/other'" </dev/null >/dev/null 2>&1 &
+    setsid sh -c "sleep 40; fsfreeze -u '$W/data'; fsfreeze -u '$W/logs'; fsfreeze -u '$W/other'" </dev/null >/dev/null 2>&1 &
     OUTER=$!
     disown $OUTER
 }
