@@ -17,9 +17,9 @@ pub fn world(
     now: DateTime<Utc>,
 ) -> World {
     let mut world = World::empty(account, region, now, seed);
-    fleet::build(&mut world, spec);
+    let instances = fleet::build(&mut world, spec);
     if spec.history_days > 0 {
-        past::build(&mut world, spec);
+        past::build(&mut world, spec, &instances);
     }
     if spec.oddities {
         oddities::build(&mut world);

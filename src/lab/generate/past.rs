@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike as _, Duration, DurationRound as _, Utc};
 
-use crate::lab::world::spec::{InstanceSpec, Past};
+use crate::lab::world::spec::Past;
 use crate::lab::world::{
     BlockDevice, Instance, Snapshot, SnapshotState, Tags, Volume, VolumeType, World, WorldSpec,
 };
@@ -13,9 +13,9 @@ use crate::lab::world::{
 type Point = (DateTime<Utc>, f64, f64, f64, f64);
 
 /// Takes the past of every instance that has one.
-pub fn build(world: &mut World, spec: &WorldSpec) {
-    for instance_spec in &spec.instances {
-        let Some(instance) = find(world, instance_spec) else {
+pub fn build(world: &mut World, spec: &WorldSpec, instances: &[String]) {
+    for (instance_spec, id) in spec.instances.iter().zip(instances) {
+        let Some(instance) = world.instances.get(id).cloned() else {
             continue;
         };
         match instance_spec.past {
@@ -26,19 +26,6 @@ pub fn build(world: &mut World, spec: &WorldSpec) {
             Past::Manual => manual(world, &instance, spec.history_days),
         }
     }
-}
-
-fn find(world: &World, spec: &InstanceSpec) -> Option<Instance> {
-    let by_name = || {
-        world
-            .instances
-            .values()
-            .find(|instance| instance.tags.get("Name") == Some(&spec.name))
-    };
-    spec.id
-        .as_ref()
-        .map_or_else(by_name, |id| world.instances.get(id))
-        .cloned()
 }
 
 /// Moments of sets, newest first: every four hours for two days, daily for sixty, weekly to the end.
