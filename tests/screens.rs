@@ -10,6 +10,8 @@ macro_rules! shows {
 
 #[path = "screens/claims.rs"]
 mod claims;
+#[path = "screens/connection.rs"]
+mod connection;
 #[path = "screens/filters.rs"]
 mod filters;
 #[path = "screens/flows.rs"]

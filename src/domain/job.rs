@@ -348,6 +348,9 @@ pub struct JobView {
     /// What it was planned to be; known from preflight on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_plan: Option<SetPlan>,
+    /// What its dry run wants people to know before anything is frozen; known from preflight on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preflight_notes: Vec<String>,
     /// The evidence.
     pub evidence: EvidenceReport,
     /// Labels that were judged and are not known to be written. On record before the first is written; a job

@@ -35,6 +35,8 @@ pub enum Effect {
     LoadFleet(Generation),
     /// Read the credentials again from where they come from, before the next call.
     RenewCredentials,
+    /// Ask of these instances whether their SSM agents are connected now.
+    AskConnections(Vec<InstanceId>),
     /// Read the jobs in the journal.
     LoadJobs(Generation),
     /// Look one job up in the journal.

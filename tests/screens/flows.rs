@@ -41,7 +41,13 @@ fn marked_instances_become_a_run_that_was_reviewed() {
         before.contains("‹ by tag ›") && cancelled.screen(80, 24).contains("‹ by tag ›"),
         "{before}"
     );
-    assert_eq!(cancelled.press("<Esc>as<Left><Enter>"), []);
+    let effects = cancelled.press("<Esc>as<Left><Enter>");
+    assert!(
+        effects
+            .iter()
+            .all(|effect| matches!(effect, Effect::AskConnections(_))),
+        "{effects:?}"
+    );
     assert!(!cancelled.screen(80, 24).contains("Consistent snapshots"));
     assert_eq!(cancelled.app.current(), ScreenId::Fleet);
     // Past the mode to the budget, the choice, then on to Start.

@@ -316,6 +316,7 @@ pub fn job(phase: Phase) -> JobView {
         freeze_window_ms: None,
         set: Vec::new(),
         set_plan: None,
+        preflight_notes: Vec::new(),
         evidence: EvidenceReport::default(),
         owed_labels: Vec::new(),
         set_unseen: false,

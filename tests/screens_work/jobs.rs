@@ -519,3 +519,20 @@ fn jobs_of_others_come_and_go_by_themselves_and_move_nothing() {
     hands.message(late);
     assert!(!shown(&hands).contains("❄"), "{}", shown(&hands));
 }
+
+/// What the dry run noted is on the job's page from preflight on, before anything is judged.
+#[test]
+fn what_the_dry_run_noted_is_on_the_jobs_page() {
+    let mut notes = frozen(1, "db-primary", 412);
+    notes.preflight_notes = vec![
+        "12 GB are in memory only (Dirty and Writeback in /proc/meminfo) and are written before the freeze: about 96 s at \
+         125 MB/s, which is what one gp3 volume does as it comes"
+            .to_owned(),
+        "a node of a Galera cluster, desynchronised already".to_owned(),
+    ];
+    let mut hands = with_jobs(vec![notes]);
+    hands.press("<Enter>");
+    shows!("job_with_notes", hands);
+    let screen = hands.screen(120, 40);
+    assert!(screen.contains("12 GB are in memory only"), "{screen}");
+}

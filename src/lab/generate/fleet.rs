@@ -103,8 +103,12 @@ fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) -> String 
             .unwrap_or_default(),
         block_devices: Vec::new(),
         agent: AgentSpec {
-            status: spec.agent,
-            lost: None,
+            status: if spec.agent_dies {
+                AgentStatus::ConnectionLost
+            } else {
+                spec.agent
+            },
+            lost: spec.agent_dies.then_some(world.now),
             version: spec
                 .agent_version
                 .clone()

@@ -66,6 +66,9 @@ pub struct InstanceSpec {
     pub state: InstanceState,
     #[serde(default = "online")]
     pub agent: AgentStatus,
+    /// Its agent died when the world began: it is called online for minutes more, and takes no command.
+    #[serde(default)]
+    pub agent_dies: bool,
     pub agent_version: Option<String>,
     pub engine: Option<Engine>,
     /// `backup` may call CreateSnapshots, `bare` may not, `none` has no role.

@@ -110,6 +110,8 @@ pub struct World {
     pub volumes: Pane<Vec<Volume>>,
     /// Snapshots.
     pub snapshots: Pane<Vec<Snapshot>>,
+    /// The instances among those last asked for whose SSM agents were not connected.
+    not_connected: HashSet<InstanceId>,
     /// Images that hold snapshots.
     pub images: Vec<Image>,
     /// Jobs, newest first.
@@ -177,6 +179,27 @@ impl World {
             Ok(plan) => plan.notes(),
             Err((cause, _)) => vec![cause],
         }
+    }
+
+    /// What was known of connections is old.
+    pub fn ask_connections(&mut self, instances: &[InstanceId]) {
+        for instance in instances {
+            self.not_connected.remove(instance);
+        }
+    }
+
+    /// Whether an agent is connected now, as Systems Manager told.
+    pub fn put_connection(&mut self, instance: InstanceId, connected: Option<bool>) {
+        if connected == Some(false) {
+            self.not_connected.insert(instance);
+        } else {
+            self.not_connected.remove(&instance);
+        }
+    }
+
+    /// Whether the SSM agent was connected when the run was reviewed; `None` where nothing speaks against it.
+    pub fn connected(&self, id: &InstanceId) -> Option<bool> {
+        self.not_connected.contains(id).then_some(false)
     }
 
     /// The instance of that id.

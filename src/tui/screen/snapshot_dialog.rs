@@ -11,8 +11,9 @@ use strum::Display;
 use super::fleet::refusal;
 use super::{Cx, Reaction, Request, Screen, ScreenId, Subject};
 use crate::config::theme::Role;
+use crate::domain::connection::{self, Forecast};
 use crate::domain::ids::{InstanceId, RunId};
-use crate::domain::instance::Instance;
+use crate::domain::instance::{Agent, Instance};
 use crate::domain::job::{JobView, OnFailure};
 use crate::domain::mode::{self, AskedMode, ChosenMode, NoMode};
 use crate::tui::action::Action;
@@ -124,6 +125,33 @@ impl SnapshotDialog {
         };
         dialog.settle();
         dialog
+    }
+
+    /// Of which instances it is to be asked whether their agents are connected: those that are called online.
+    pub fn asks_of_connections(&self, world: &World) -> Vec<InstanceId> {
+        let online = |id: &&InstanceId| {
+            let instance = world.instance(id);
+            instance.is_some_and(|i| {
+                i.state == "running" && matches!(i.agent, Agent::Online { .. } | Agent::Unknown)
+            })
+        };
+        self.instances.iter().filter(online).cloned().collect()
+    }
+
+    /// That its agent is called online and is not connected, and what its job would make of that.
+    fn unconnected(&self, instance: &Instance, world: &World) -> Option<String> {
+        let word = self.recipe().or(instance.recipe_tag())?;
+        let recipe = world.recipes.find(word)?;
+        // Whether somebody else's document has a dry run is read by its job.
+        let forecast = Forecast::of(world.connected(&instance.id), !recipe.foreign);
+        let then = match forecast {
+            Forecast::Clear => return None,
+            Forecast::Doubtful => connection::DOUBT,
+            Forecast::Refused => {
+                "without a dry run in its document its job is refused; with one, it finds out in seconds"
+            }
+        };
+        Some(format!("{}; {then}", connection::CAUSE))
     }
 
     /// What one choice rules out for another.
@@ -325,7 +353,9 @@ impl SnapshotDialog {
         let overrides = |id: &InstanceId| {
             let instance = cx.world.instance(id);
             instance.is_some_and(|i| {
-                !self.overridden(i, cx.world).is_empty() || !cx.world.set_notes(&i.id).is_empty()
+                !self.overridden(i, cx.world).is_empty()
+                    || self.unconnected(i, cx.world).is_some()
+                    || !cx.world.set_notes(&i.id).is_empty()
             })
         };
         rows.sort_by_cached_key(|(id, reason)| {
@@ -386,7 +416,8 @@ impl SnapshotDialog {
             let overridden = instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world));
             // What is left out of its set, what is left off its snapshots, restored copies that it holds.
             let noted = instance.map_or_else(Vec::new, |i| cx.world.set_notes(&i.id));
-            for words in overridden.into_iter().chain(noted) {
+            let unconnected = instance.and_then(|i| self.unconnected(i, cx.world));
+            for words in unconnected.into_iter().chain(overridden).chain(noted) {
                 let parts = text::wrap(&words, cells.saturating_sub(4));
                 for (n, part) in parts.into_iter().enumerate() {
                     let mark = if n == 0 { "!" } else { " " };
