@@ -336,7 +336,8 @@ fn item(
     let same_filesystems = twins::of(inventory, place.target, member);
     warnings.extend(twins::warning(member, &same_filesystems, place.target));
     warnings.extend(made.notes);
-    let (tags, tags_left_off) = copy_tags::of(request, member, place.taken, place.id);
+    let sources = twins::sources(inventory, member);
+    let (tags, tags_left_off) = copy_tags::of(request, member, sources, place.taken, place.id);
     let name = place.device.trim_start_matches("/dev/");
     Ok(RestoreItem {
         snapshot: member.id.clone(),
