@@ -97,7 +97,8 @@ pub async fn find(ops: &Ops) -> Result<Orphans, Problem> {
 fn sets(all: &[Snapshot], open: &HashSet<JobId>, before: DateTime<Utc>) -> Vec<OrphanSet> {
     let mut jobs: BTreeMap<JobId, Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in all {
-        if let Some(job) = snapshot.job().filter(|job| !open.contains(job)) {
+        let own = snapshot.copied_from().is_none();
+        if let Some(job) = snapshot.job().filter(|job| own && !open.contains(job)) {
             jobs.entry(job).or_default().push(snapshot);
         }
     }
@@ -161,6 +162,7 @@ pub async fn label(ops: &Ops, sets: &[OrphanSet]) -> Result<Vec<SnapshotId>, Pro
             let mut tags = Tags::default();
             tags.set(tags::LEVEL, Level::Crash.to_string());
             tags.set(tags::SET_SIZE, set.set_size.to_string());
+            tags.set(tags::SNAPSHOT, now.id.as_str());
             ops.recorded(
                 set.job.as_str(),
                 "CreateTags",
