@@ -33,6 +33,9 @@ pub const GROUP: &str = "freezeframe:group";
 pub const PIN: &str = "freezeframe:pin";
 /// On a restored volume: the snapshot it was made from.
 pub const RESTORED_FROM: &str = "freezeframe:restored-from";
+/// On a restored volume: the volumes whose data it has, nearest first, so that it is known when the snapshots on the
+/// way are deleted.
+pub const SOURCES: &str = "freezeframe:source-volumes";
 /// On a restored volume: the restore that made it.
 pub const RESTORE: &str = "freezeframe:restore";
 /// On a volume: it stays out of every set (freezeframe puts it on restored copies, any value counts).
