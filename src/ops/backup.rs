@@ -36,7 +36,7 @@ const LAST_VIEW: Duration = Duration::from_secs(30);
 /// Runs one job to its end. Every change of its view is sent on `updates`; cancelling thaws first.
 ///
 /// # Errors
-/// [`Kind::Local`](crate::domain::problem::Kind::Local) when the journal refuses the job's first line: then nothing was done.
+/// [`Kind::Local`] when the journal refuses the job's first line: then nothing was done.
 pub async fn run_job(
     ops: Ops,
     spec: JobSpec,

@@ -182,6 +182,8 @@ fn duplicate_filesystems_at_the_target_are_warned_of_for_every_member() {
     };
     let (words, twins) = warned(&inventory(), "i-01234567");
     assert_eq!(twins, [vec!["vol-11111111".to_owned()], vec![]]);
+    // One warning, however many copies meet their own.
+    assert_eq!(words.matches("nouuid").count(), 1, "{words}");
     for part in [
         "snap-11111111",
         "vol-11111111",

@@ -205,7 +205,7 @@ fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Li
     let mut lines = vec![Line::styled(text::fit(&head, width), styles.get(role))];
     let pace = match (&progress.speed, progress.finished) {
         (Some(speed), _) => format!(
-            "{}, at {}",
+            "{}, done about {}",
             speed.words(cx.now),
             speed.ends.format("%H:%M:%SZ")
         ),
