@@ -39,6 +39,7 @@ fn snapshot(id: &str, volume: &str, device: &str, level: &str) -> Snapshot {
             (tags::DEVICE, device),
             (tags::SET_SIZE, "3"),
             (tags::FROZEN_MS, "12"),
+            (tags::SNAPSHOT, id),
             ("Name", "it's $(id)"),
             ("aws:x", "never"),
         ]

@@ -577,7 +577,8 @@ impl World {
         let mut judged: HashMap<JobId, Vec<MemberProof>> = HashMap::new();
         for snapshot in self.snapshots() {
             let job = snapshot.tags.get(tags::JOB).and_then(|id| known.get(id));
-            if let Some(job) = job {
+            // Copies are none of its set.
+            if let Some(job) = job.filter(|_| snapshot.copied_from().is_none()) {
                 let members = judged.entry(job.spec.job.clone()).or_default();
                 members.push(proof::member(snapshot, Some(job)));
             }
