@@ -125,7 +125,11 @@ impl Retention {
             frame,
             at,
             cx.styles,
-            &policy::errors(&self.form, &cx.world.policies),
+            &policy::errors(
+                &self.form,
+                &cx.world.policies,
+                (cx.world.instances(), cx.world.snapshots()),
+            ),
             &[],
         );
     }
