@@ -463,6 +463,18 @@ impl PreflightFacts {
     }
 }
 
+impl PreflightFacts {
+    /// Whether the covered mount that holds this path lies on this volume.
+    pub fn holds(&self, volume: &VolumeId, path: &str) -> bool {
+        let mounts = self.covered.iter().map(|m| (&m.mount, &m.volumes));
+        mounts
+            .chain(self.uncovered.iter().map(|m| (&m.mount, &m.volumes)))
+            .filter_map(|(mount, volumes)| Some((below(mount, path)?, volumes)))
+            .max_by_key(|(length, _)| *length)
+            .is_some_and(|(_, volumes)| volumes.contains(volume))
+    }
+}
+
 /// How long a mount's path is, where the other path lies below it or is it.
 fn below(mount: &str, path: &str) -> Option<usize> {
     let base = mount.trim_end_matches('/');
