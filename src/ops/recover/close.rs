@@ -117,6 +117,8 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
     let mut set = find(ops, view).await?;
     let Lost { gone, unsure } = lost(ops, view, &mut set).await?;
     let now = ops.clock.now();
+    let calls = ops.journal.calls(view.spec.job.as_str())?;
+    labels::shown_late(view, &calls, now, &mut set);
     let copying = set.iter().any(|s| s.state == "pending") || !unsure.is_empty();
     let on_record = |s: &Snapshot| view.owed_labels.iter().any(|l| l.snapshot == s.id);
     let unjudged = set
