@@ -217,6 +217,10 @@ fn fault_plan(name: &str) -> Result<Plan, Problem> {
             },
             ..wrong(e.to_string())
         },
+        LabError::FaultsValue { hint, .. } => Problem {
+            mend: hint.clone(),
+            ..wrong(e.to_string())
+        },
         _ => wrong(e.to_string()),
     })
 }
@@ -235,21 +239,22 @@ fn is_called(plan: &Plan, name: &str) -> Result<(), Problem> {
 }
 
 fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {
-    let wrong = |cause: String| {
+    let wrong = |error: LabError| {
+        let hint = match &error {
+            LabError::WorldValue { hint, .. } => hint.as_str(),
+            _ => "correct the file; assets/lab/default.toml shows what a world may say",
+        };
         Problem::new(
             Kind::Usage,
             format!("read the lab world {world}"),
-            cause,
-            "correct the file; assets/lab/default.toml shows what a world may say",
+            error.to_string(),
+            hint,
         )
     };
     match (world, runtime) {
-        ("default", RuntimeKind::Simulated) => {
-            WorldSpec::default_world().map_err(|e| wrong(e.to_string()))
-        }
+        ("default", RuntimeKind::Simulated) => WorldSpec::default_world().map_err(wrong),
         ("default", RuntimeKind::Real) => {
-            WorldSpec::parse(include_str!("../../assets/lab/real.toml"))
-                .map_err(|e| wrong(e.to_string()))
+            WorldSpec::parse(include_str!("../../assets/lab/real.toml")).map_err(wrong)
         }
         (file, _) => {
             let path = config::given(std::path::Path::new(file), "--lab")?;
@@ -261,7 +266,7 @@ fn world_spec(world: &str, runtime: RuntimeKind) -> Result<WorldSpec, Problem> {
                     "name an existing TOML file, or `default`",
                 )
             })?;
-            WorldSpec::parse(&text).map_err(|e| wrong(e.to_string()))
+            WorldSpec::parse(&text).map_err(wrong)
         }
     }
 }

@@ -22,9 +22,10 @@ use crate::domain::mode::{self, AskedMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof::{self, Lowered};
 use crate::domain::run::Limits;
-use crate::domain::set_plan::{SetOptions, SetPlan};
+use crate::domain::set_plan::{self, SetOptions, SetPlan};
 use crate::domain::text::visible;
 use crate::domain::volume::Volume;
+use crate::ops::preflight::Foreseen;
 use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
 use crate::ops::targets::{self, Named};
 use crate::ops::{Ops, inventory, preflight};
@@ -264,7 +265,7 @@ async fn drive(
             if let Some(plan) = view.set_plan.as_ref().filter(|_| live)
                 && planned.insert(view.spec.instance.clone())
             {
-                for note in plan.notes() {
+                for note in plan.notes().iter().chain(&view.preflight_notes) {
                     let JobSpec {
                         instance,
                         instance_name,
@@ -295,25 +296,32 @@ async fn dry_run(
     plans: Vec<Result<SetPlan, Problem>>,
     refused: Vec<Refused>,
 ) -> Result<u8, Problem> {
-    let documents = foreseen(&opened.ops, &specs, instances, &plans).await;
-    let wrong = documents.iter().any(Option::is_some) || plans.iter().any(Result::is_err);
+    let looks = foreseen(&opened.ops, &specs, instances, &plans).await;
+    let wrong = |look: &Foreseen| look.refused.is_some() || look.doubt.is_some();
+    let wrong = looks.iter().any(wrong) || plans.iter().any(Result::is_err);
     let mut notes = Vec::new();
     let mut rows: Vec<Value> = specs
         .iter()
-        .zip(documents)
+        .zip(looks)
         .zip(plans)
-        .map(|((s, error), plan)| {
+        .map(|((s, look), plan)| {
             let (plan, unfit) = match plan {
                 Ok(plan) => (Some(plan), None),
                 Err(problem) => (None, Some(problem)),
             };
-            let error = error.or(unfit);
+            let Foreseen { connected, refused, doubt } = look;
+            let refused = refused.or(unfit);
+            let would = match (&refused, &doubt) {
+                (Some(_), _) => "refuse",
+                (None, Some(_)) => "doubtful",
+                (None, None) => "snapshot",
+            };
+            let error = refused.or(doubt);
             let words = plan.iter().flat_map(SetPlan::notes);
             notes.extend(words.map(|note| format!("{} {}: {note}", s.instance, s.instance_name)));
-            let would = if error.is_none() { "snapshot" } else { "refuse" };
             json!({
                 "instance": s.instance, "name": s.instance_name, "recipe": s.recipe, "document": s.document,
-                "mode": s.mode_word(), "asked_mode": s.asked_mode, "mode_reason": s.mode_reason, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "would": would, "error": error,
+                "mode": s.mode_word(), "asked_mode": s.asked_mode, "mode_reason": s.mode_reason, "freeze_root": s.freeze_root, "parameters": s.parameters, "budget_s": s.budget_s, "agent_connected": connected, "would": would, "error": error,
                 "set": plan,
             })
         })
@@ -379,17 +387,19 @@ async fn foreseen(
     specs: &[JobSpec],
     instances: &[Instance],
     plans: &[Result<SetPlan, Problem>],
-) -> Vec<Option<Problem>> {
+) -> Vec<Foreseen> {
     let documents = look_at_documents(ops, specs).await;
     let looks = specs.iter().zip(documents).zip(plans);
     let looks = looks.map(|((spec, document), plan)| async move {
         let instance = instances.iter().find(|i| i.id == spec.instance);
         match (document, instance, plan) {
-            (None, Some(instance), Ok(plan)) => {
-                let would = preflight::would_refuse(ops, spec, instance, plan);
-                would.await.err()
+            (Ok(dry_run), Some(instance), Ok(plan)) => {
+                preflight::foresee(ops, spec, instance, plan, dry_run).await
             }
-            (document, ..) => document,
+            (document, ..) => Foreseen {
+                refused: document.err(),
+                ..Foreseen::default()
+            },
         }
     });
     futures::future::join_all(looks).await
@@ -417,13 +427,8 @@ async fn set_plans(
 
 /// A volume that is to be left out is one of some instance that was chosen, or it is a slip of the pen.
 fn attached_somewhere(chosen: &[Instance], left_out: &[VolumeId]) -> Result<(), Problem> {
-    let there = |id: &VolumeId| {
-        chosen
-            .iter()
-            .flat_map(|i| &i.devices)
-            .any(|d| d.volume == *id)
-    };
-    match left_out.iter().find(|id| !there(id)) {
+    let all: Vec<&Instance> = chosen.iter().collect();
+    match set_plan::stray(&all, left_out) {
         Some(stray) if !chosen.is_empty() => Err(Problem::new(
             Kind::Usage,
             format!("leave {stray} out"),
@@ -434,9 +439,10 @@ fn attached_somewhere(chosen: &[Instance], left_out: &[VolumeId]) -> Result<(), 
     }
 }
 
-/// What the jobs' preflight would say of each one's document; every document is asked for once.
-async fn look_at_documents(ops: &Ops, specs: &[JobSpec]) -> Vec<Option<Problem>> {
-    let mut seen: Vec<(&JobSpec, Option<Problem>)> = Vec::new();
+/// What the jobs' preflight would say of each one's document, and whether it has a dry run; every document is asked for
+/// once.
+async fn look_at_documents(ops: &Ops, specs: &[JobSpec]) -> Vec<Result<bool, Problem>> {
+    let mut seen: Vec<(&JobSpec, Result<bool, Problem>)> = Vec::new();
     let mut found = Vec::new();
     for spec in specs {
         let alike = |other: &JobSpec| {
@@ -444,15 +450,15 @@ async fn look_at_documents(ops: &Ops, specs: &[JobSpec]) -> Vec<Option<Problem>>
                 == (&spec.document, spec.foreign, &spec.parameters)
         };
         let known = seen.iter().find(|(other, _)| alike(other));
-        let problem = match known {
-            Some((_, problem)) => problem.clone(),
+        let said = match known {
+            Some((_, said)) => said.clone(),
             None => {
-                let problem = preflight::document(ops, spec).await.err();
-                seen.push((spec, problem.clone()));
-                problem
+                let said = preflight::document(ops, spec).await;
+                seen.push((spec, said.clone()));
+                said
             }
         };
-        found.push(problem);
+        found.push(said);
     }
     found
 }

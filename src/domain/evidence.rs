@@ -11,6 +11,7 @@ use super::level::Level;
 use super::machine::{CreatedSnapshot, PreflightFacts};
 use super::text::visible;
 use super::trace::Trace;
+pub use kept::notes;
 use links::Sides;
 
 /// One command's part of the story.

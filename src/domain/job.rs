@@ -348,6 +348,9 @@ pub struct JobView {
     /// What it was planned to be; known from preflight on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_plan: Option<SetPlan>,
+    /// What its dry run wants people to know before anything is frozen; known from preflight on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preflight_notes: Vec<String>,
     /// The evidence.
     pub evidence: EvidenceReport,
     /// Labels that were judged and are not known to be written. On record before the first is written; a job
@@ -417,6 +420,17 @@ impl JobView {
         self.thaw_uncertain = false;
         self.frozen_since = None;
         self.freezing = Freezing::Over;
+    }
+
+    /// Whether its freeze is over, though it stands in a phase with one: whoever settles a job whose process is gone thaws
+    /// it there.
+    pub fn is_thawed(&self) -> bool {
+        matches!(self.freezing, Freezing::Over)
+            && !self.thaw_uncertain
+            && matches!(
+                self.phase,
+                Phase::Quiescing | Phase::Frozen | Phase::Snapshotting | Phase::Thawing
+            )
     }
 
     /// Whether it is over but for labels that could not be written, perhaps on a set that nobody could look for.

@@ -8,7 +8,10 @@ use super::ids::{InstanceId, SnapshotId, VolumeId};
 use super::job::Member;
 use super::level::Level;
 use super::problem::Problem;
+use super::record::VolumeRecord;
+use super::snapshot::Snapshot;
 use super::tags::{self, Tags};
+use super::volume::Volume;
 
 /// What is to be written on a snapshot once the evidence is judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +54,7 @@ impl Label {
     pub fn tags(&self) -> Tags {
         let mut tags = self.beside.clone();
         tags.set(tags::SET_SIZE, self.set_size.to_string());
+        tags.set(tags::SNAPSHOT, self.snapshot.as_str());
         let unmeasured = self.level.is_proven().then(|| tags::UNMEASURED.to_owned());
         if let Some(ms) = self.frozen_ms.map(|ms| ms.to_string()).or(unmeasured) {
             tags.set(tags::FROZEN_MS, ms);
@@ -64,6 +68,48 @@ impl Label {
         tags.set(tags::LEVEL, self.level.to_string());
         tags
     }
+}
+
+/// The label of a snapshot of a set that nobody judged and no journal on this machine knows: `crash`, with the record
+/// of its volume as every label has it, where the volume is still there and has not grown since.
+pub fn unjudged(snapshot: &Snapshot, volume: Option<&Volume>, set_size: usize) -> Label {
+    let attached = || {
+        let (volume, instance) = (volume?, snapshot.instance()?);
+        let mut places = volume.attachments.iter();
+        let place = places.find(|place| place.instance == instance)?;
+        Some(place.device.clone())
+    };
+    let device = snapshot.device().map(str::to_owned).or_else(attached);
+    let mut beside = Tags::default();
+    if snapshot.tags.get(tags::VOLUME).is_none()
+        && let Some(volume) = volume.filter(|volume| volume.size_gib == snapshot.volume_gib)
+    {
+        beside.set(tags::VOLUME, VolumeRecord::of(volume).to_string());
+    }
+    if room(snapshot, &beside).is_none() {
+        beside = Tags::default();
+    }
+    Label {
+        snapshot: snapshot.id.clone(),
+        volume: snapshot.volume.clone(),
+        device: device.unwrap_or_default(),
+        covered: false,
+        level: Level::Crash,
+        reason: "nobody judged its set".to_owned(),
+        frozen_ms: None,
+        set_size,
+        positions: Vec::new(),
+        beside,
+    }
+}
+
+/// How many more tags there is room for on a snapshot that gets these with its label; `None` where they themselves have
+/// no room.
+pub fn room(snapshot: &Snapshot, beside: &Tags) -> Option<usize> {
+    let known = |key: &str| snapshot.tags.get(key).is_some();
+    let more = beside.iter().filter(|(key, _)| !known(key)).count();
+    // Beside the three that come with a label.
+    tags::MAX_TAGS.checked_sub(snapshot.tags.copyable().count() + more + 3)
 }
 
 /// What came of writing labels.

@@ -267,6 +267,10 @@ impl Job {
                 .find_map(|told| told.trace.window_ms()),
             set: self.set.clone(),
             set_plan: self.set_plan().cloned(),
+            preflight_notes: self
+                .facts
+                .as_ref()
+                .map_or_else(Vec::new, |f| f.notes.clone()),
             evidence,
             owed_labels: self.owed.clone(),
             set_unseen: self.set_unseen,

@@ -1,5 +1,6 @@
 //! The pure floor: what things are and which rules hold. No I/O, no clock, no SDK, no terminal.
 
+pub mod connection;
 pub mod credentials;
 pub mod evidence;
 pub mod filter;

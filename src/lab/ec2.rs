@@ -17,8 +17,11 @@ mod volumes;
 mod volumes_attach;
 mod volumes_create;
 
+pub use ids::Kind;
 pub use network::{derived, private_dns};
-pub use volumes_create::default_iops;
+pub use tags::fit_for_aws;
+pub use volumes_attach::{ATTACHMENTS_LIMIT, valid_device};
+pub use volumes_create::{default_iops, speed};
 
 use bytes::Bytes;
 use http::Response;
@@ -52,7 +55,7 @@ pub async fn handle(
         "DescribeInstanceAttribute" => {
             instances::describe_attribute(&lab.world_of(&ctx.region), ctx, params)
         }
-        "StartInstances" | "StopInstances" => power::change(lab, ctx, action, params),
+        "StartInstances" | "StopInstances" => power::change(lab, ctx, action, params).await,
         "DescribeVolumes" => volumes::describe(&lab.world_of(&ctx.region), ctx, params),
         "CreateVolume" => volumes_create::create(lab, ctx, params).await,
         "DeleteVolume" => volumes_create::delete(lab, ctx, params).await,

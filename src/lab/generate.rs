@@ -17,9 +17,9 @@ pub fn world(
     now: DateTime<Utc>,
 ) -> World {
     let mut world = World::empty(account, region, now, seed);
-    fleet::build(&mut world, spec);
+    let instances = fleet::build(&mut world, spec);
     if spec.history_days > 0 {
-        past::build(&mut world, spec);
+        past::build(&mut world, spec, &instances);
     }
     if spec.oddities {
         oddities::build(&mut world);
@@ -190,6 +190,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What a job publishes of a volume that it did not freeze has no freeze in it.
+    #[test]
+    fn the_past_has_no_freeze_of_a_root_volume() {
+        let world = default_world(7);
+        let freezes = world.cloudwatch.drives("FreezeDuration");
+        let sizes = world.cloudwatch.drives("Size");
+        let is_root =
+            |(server, drive): &(String, String)| world.instances[server].root_device_name == *drive;
+        assert!(sizes.iter().any(is_root), "{sizes:?}");
+        assert!(
+            !freezes.is_empty() && !freezes.iter().any(is_root),
+            "{freezes:?}"
+        );
+    }
+
+    /// Three servers of one name each have a past of their own.
+    #[test]
+    fn instances_of_one_name_each_have_their_past() {
+        let one = "[[instance]]\nname = \"web\"\npast = \"freezeframe\"\n[[instance.volume]]\ndevice = \"/dev/xvda\"\nsize = 8\n";
+        let text = format!("name = \"x\"\nhistory_days = 3\n{}", one.repeat(3));
+        let spec = WorldSpec::parse(&text).unwrap();
+        let world = world(&spec, 7, "123456789012", "eu-central-1", base());
+        let with_past: BTreeSet<&str> = world
+            .snapshots
+            .values()
+            .map(|snapshot| snapshot.tags["freezeframe:instance"].as_str())
+            .collect();
+        assert_eq!(with_past.len(), 3, "{with_past:?}");
     }
 
     #[test]

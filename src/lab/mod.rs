@@ -14,6 +14,7 @@ pub mod generate;
 pub mod imds;
 pub mod json;
 pub mod keys;
+pub mod place;
 pub mod runtime;
 pub mod runtime_real;
 pub mod runtime_simulated;
@@ -77,8 +78,22 @@ pub struct LabOptions {
 pub enum LabError {
     #[error("world file, line {line}: {message}")]
     World { line: usize, message: String },
+    /// A value that nothing at AWS has.
+    #[error("world file, line {line}: {message}")]
+    WorldValue {
+        line: usize,
+        message: String,
+        hint: String,
+    },
     #[error("fault plan, line {line}: {message}")]
     Faults { line: usize, message: String },
+    /// A value that no fault can have.
+    #[error("fault plan, line {line}: {message}")]
+    FaultsValue {
+        line: usize,
+        message: String,
+        hint: String,
+    },
     /// A fault on a name that nothing has.
     #[error("fault plan, line {line}: {message}")]
     FaultOn {

@@ -100,11 +100,13 @@ pub trait Runtime: Send + Sync + 'static {
         device: &'a str,
     ) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
-    /// Takes the volume away; an error when the instance still has it mounted (EC2's `busy`).
+    /// Takes the volume away; an error when the instance still has it mounted (EC2's `busy`). One that is stopped
+    /// (`off`) has nothing mounted, whatever it had before.
     fn detach<'a>(
         &'a self,
         instance: &'a str,
         volume: &'a str,
+        off: bool,
     ) -> BoxFuture<'a, Result<(), RuntimeError>>;
 
     /// Takes all pairs (volume, snapshot) at one instant.

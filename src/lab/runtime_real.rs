@@ -207,7 +207,7 @@ impl Inner {
         Ok(())
     }
 
-    fn detach(&self, instance: &str, volume: &str) -> Result<(), RuntimeError> {
+    fn detach(&self, instance: &str, volume: &str, off: bool) -> Result<(), RuntimeError> {
         let mut books = self.books();
         let Some((owner, device)) = books.attached.get(volume).cloned() else {
             return Err(format!("{volume} is not attached"));
@@ -216,6 +216,9 @@ impl Inner {
             return Err(format!("{volume} is attached to {owner}"));
         }
         if let Some(namespace) = books.instances.get(instance) {
+            if off && let Some(at) = namespace.mounted_at(&device) {
+                namespace.unmount(&at)?;
+            }
             if let Some(at) = namespace.mounted_at(&device) {
                 return Err(format!("{volume} is mounted at {at}"));
             }
@@ -360,9 +363,10 @@ impl Runtime for RealRuntime {
         &'a self,
         instance: &'a str,
         volume: &'a str,
+        off: bool,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         let (instance, volume) = (instance.to_owned(), volume.to_owned());
-        self.blocking(move |inner| inner.detach(&instance, &volume))
+        self.blocking(move |inner| inner.detach(&instance, &volume, off))
     }
 
     fn snapshot<'a>(

@@ -199,10 +199,16 @@ impl Runtime for SimulatedRuntime {
         &'a self,
         instance: &'a str,
         volume: &'a str,
+        off: bool,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
         let mut books = self.books();
         let result = match books.machines.get_mut(instance) {
-            Some(machine) => machine.detach(volume),
+            Some(machine) => {
+                if off {
+                    machine.mounts.retain(|mounted| mounted.volume != volume);
+                }
+                machine.detach(volume)
+            }
             None => Ok(()),
         };
         futures::future::ready(result).boxed()

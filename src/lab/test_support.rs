@@ -98,8 +98,9 @@ impl Runtime for Memory {
         &'a self,
         _instance: &'a str,
         volume: &'a str,
+        off: bool,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        if self.mounted.lock().unwrap().contains(volume) {
+        if !off && self.mounted.lock().unwrap().contains(volume) {
             return async { Err("mounted".to_owned()) }.boxed();
         }
         self.note(format!("detach {volume}"))

@@ -1,5 +1,6 @@
 //! The world: everything that the lab's AWS knows of one region, and the queue of what is about to happen there.
 
+mod check;
 pub mod model;
 pub mod spec;
 

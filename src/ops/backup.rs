@@ -17,7 +17,7 @@ use super::waits::{Reserve, Waits};
 use super::{Ops, groups::Pass, preflight, ready, recover, rethaw, thaw};
 use crate::aws::cloudwatch;
 use crate::aws::pace::Token;
-use crate::domain::ids::SnapshotId;
+use crate::domain::ids::{JobId, SnapshotId};
 use crate::domain::job::{JobSpec, JobView, Mode};
 use crate::domain::label::{Label, Written};
 use crate::domain::machine::{CreatedSnapshot, Datum, Effect, Event, Job, Timer};
@@ -36,7 +36,7 @@ const LAST_VIEW: Duration = Duration::from_secs(30);
 /// Runs one job to its end. Every change of its view is sent on `updates`; cancelling thaws first.
 ///
 /// # Errors
-/// [`Kind::Local`](crate::domain::problem::Kind::Local) when the journal refuses the job's first line: then nothing was done.
+/// [`Kind::Local`] when the journal refuses the job's first line: then nothing was done.
 pub async fn run_job(
     ops: Ops,
     spec: JobSpec,
@@ -347,7 +347,7 @@ impl Driver {
             Effect::WriteLabels { attempt, labels } => {
                 let waits = self.waits.clone();
                 self.spawn(async move {
-                    let written = label_when_taken(&ops, &spec, labels, &waits).await;
+                    let written = label_when_taken(&ops, &spec.job, labels, &waits).await;
                     Event::LabelsWritten { attempt, written }
                 });
             }
@@ -595,11 +595,11 @@ async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
 pub(super) const LABELS: &str = "CreateTags";
 
 /// Writes these labels, and tells which of them stand. Writing one again changes nothing.
-pub(super) async fn label(ops: &Ops, spec: &JobSpec, labels: Vec<Label>) -> Written {
-    label_when_taken(ops, spec, labels, &Waits::default()).await
+pub(super) async fn label(ops: &Ops, job: &JobId, labels: Vec<Label>) -> Written {
+    label_when_taken(ops, job, labels, &Waits::default()).await
 }
 
-async fn label_when_taken(ops: &Ops, spec: &JobSpec, labels: Vec<Label>, waits: &Waits) -> Written {
+async fn label_when_taken(ops: &Ops, job: &JobId, labels: Vec<Label>, waits: &Waits) -> Written {
     let wanted = labels.iter().map(|_| Bucket::CreateTags);
     let tokens = waits.tokens(ops.session.pace(), wanted).await;
     let writes = labels
@@ -609,7 +609,7 @@ async fn label_when_taken(ops: &Ops, spec: &JobSpec, labels: Vec<Label>, waits: 
             let tags = label.tags();
             let detail = format!("{} {}", label.snapshot, label.level);
             ops.recorded(
-                spec.job.as_str(),
+                job.as_str(),
                 LABELS,
                 &detail,
                 ops.session

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
-use super::Ops;
+use super::{Ops, backup};
 use crate::domain::ids::{InstanceId, JobId, Scope, SnapshotId, VolumeId};
+use crate::domain::label;
 use crate::domain::level::Level;
 use crate::domain::problem::Problem;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::tags::{self, Tags};
+use crate::domain::tags;
 use crate::domain::volume::Volume;
 
 /// Younger than this, in minutes, and another machine's job may be about to judge or attach it.
@@ -97,7 +98,8 @@ pub async fn find(ops: &Ops) -> Result<Orphans, Problem> {
 fn sets(all: &[Snapshot], open: &HashSet<JobId>, before: DateTime<Utc>) -> Vec<OrphanSet> {
     let mut jobs: BTreeMap<JobId, Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in all {
-        if let Some(job) = snapshot.job().filter(|job| !open.contains(job)) {
+        let own = snapshot.copied_from().is_none();
+        if let Some(job) = snapshot.job().filter(|job| own && !open.contains(job)) {
             jobs.entry(job).or_default().push(snapshot);
         }
     }
@@ -152,24 +154,19 @@ fn left(all: &[Volume], open: &HashSet<String>, before: DateTime<Utc>) -> Vec<Or
 /// The first write that failed; labelling again goes on from there.
 pub async fn label(ops: &Ops, sets: &[OrphanSet]) -> Result<Vec<SnapshotId>, Problem> {
     let mut written = Vec::new();
+    let volumes = ops.session.volumes().await?;
     for set in sets {
         ops.session.may_write("label a set", &set.scope)?;
-        for now in ops.session.snapshots_by_id(&set.snapshots).await? {
-            if now.level() != Some(Level::Pending) {
-                continue;
-            }
-            let mut tags = Tags::default();
-            tags.set(tags::LEVEL, Level::Crash.to_string());
-            tags.set(tags::SET_SIZE, set.set_size.to_string());
-            ops.recorded(
-                set.job.as_str(),
-                "CreateTags",
-                &format!("{} {}", now.id, Level::Crash),
-                ops.session.set_tags(now.id.as_str(), &tags),
-                |()| "tagged".to_owned(),
-            )
-            .await?;
-            written.push(now.id);
+        let now = ops.session.snapshots_by_id(&set.snapshots).await?;
+        let pending = now.iter().filter(|s| s.level() == Some(Level::Pending));
+        let labels = pending.map(|snapshot| {
+            let volume = volumes.iter().find(|v| v.id == snapshot.volume);
+            label::unjudged(snapshot, volume, set.set_size)
+        });
+        let came = backup::label(ops, &set.job, labels.collect()).await;
+        written.extend(came.labels.into_iter().map(|(snapshot, _)| snapshot));
+        if let Some(problem) = came.problem {
+            return Err(problem);
         }
     }
     Ok(written)

@@ -13,6 +13,7 @@ use super::poll::follow_telling;
 use super::ready;
 use super::send::{self, Step};
 use super::waits::Waits;
+use crate::domain::connection::{Forecast, in_doubt, not_connected};
 use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, VolumeId};
 use crate::domain::instance::{Agent, Instance, Platform};
@@ -52,8 +53,8 @@ pub(super) async fn check(
     let set = set_plan(ops, &instance, &spec.set_options).await?;
     requirements::credentials_last(ops, spec).await?;
     let dry_run = requirements::document(ops, spec, there?).await?;
-    // A dry run finds out for certain. Without one the first to wait for the agent would be what freezes.
-    if connected == Some(false) && !dry_run {
+    // A dry run finds out for certain.
+    if Forecast::of(connected, dry_run) == Forecast::Refused {
         return Err(not_connected(&instance));
     }
     lease::claim(ops, spec).await?;
@@ -124,12 +125,44 @@ pub(super) fn told_of(spec: &JobSpec, set: &SetPlan) -> JobSpec {
     told
 }
 
-/// What a job's preflight would say before it sends the instance anything, its document excepted ([`document`]).
-///
-/// # Errors
-/// The first reason not to go on. Where the mode is open, that the console may not make the snapshots is one too: only
-/// the instance's dry run could tell whether its role may.
-pub async fn would_refuse(
+/// What is known of a job before anything is sent to its instance.
+#[derive(Debug, Clone, Default)]
+pub struct Foreseen {
+    /// Whether its SSM agent is connected, where that could be asked.
+    pub connected: Option<bool>,
+    /// Why it would be refused.
+    pub refused: Option<Problem>,
+    /// Why it may be refused once the instance is asked; nothing where it would be for certain.
+    pub doubt: Option<Problem>,
+}
+
+/// What a job's preflight would say before it sends the instance anything, its document excepted ([`document`], which
+/// tells whether it has a dry run). Where the mode is open, that the console may not make the snapshots is a reason to
+/// refuse it too: only the instance's dry run could tell whether its role may.
+pub async fn foresee(
+    ops: &Ops,
+    spec: &JobSpec,
+    instance: &Instance,
+    set: &SetPlan,
+    dry_run: bool,
+) -> Foreseen {
+    let (connected, refused) = tokio::join!(
+        ops.session.is_connected(&spec.instance),
+        would_refuse(ops, spec, instance, set)
+    );
+    let refused = refused.err();
+    let forecast = Forecast::of(connected, dry_run);
+    Foreseen {
+        connected,
+        doubt: (refused.is_none() && forecast == Forecast::Doubtful).then(|| in_doubt(instance)),
+        refused: match forecast {
+            Forecast::Refused => Some(refused.unwrap_or_else(|| not_connected(instance))),
+            Forecast::Clear | Forecast::Doubtful => refused,
+        },
+    }
+}
+
+async fn would_refuse(
     ops: &Ops,
     spec: &JobSpec,
     instance: &Instance,
@@ -158,14 +191,14 @@ pub async fn would_refuse(
     })
 }
 
-/// The part of [`check`] that looks at the job's document alone: it is there, and what it should be. Asks
-/// Systems Manager, and nothing of the instance.
+/// The part of `check` that looks at the job's document alone: it is there, and what it should be. Asks
+/// Systems Manager, and nothing of the instance. Answers whether it has a dry run.
 ///
 /// # Errors
 /// [`Kind::Document`], or whatever Systems Manager answered.
-pub async fn document(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
+pub async fn document(ops: &Ops, spec: &JobSpec) -> Result<bool, Problem> {
     let there = ops.session.document(&spec.document).await?;
-    requirements::document(ops, spec, there).await.map(drop)
+    requirements::document(ops, spec, there).await
 }
 
 /// What the instance itself says, in its document's dry run.
@@ -285,15 +318,6 @@ async fn taken(
         tracing::warn!(%problem, "the dry run could not be cancelled; it changes nothing");
     }
     Err(not_connected(instance))
-}
-
-fn not_connected(instance: &Instance) -> Problem {
-    Problem::new(
-        Kind::Agent,
-        format!("check {} ({})", instance.name(), instance.id),
-        "its SSM agent is not connected, though Systems Manager may call it online for minutes more",
-        "check amazon-ssm-agent on the instance and its way to the SSM endpoints (ssmmessages, ec2messages)",
-    )
 }
 
 /// The instance cannot make the snapshots by itself, or something else is wrong with it. Where only that is, and

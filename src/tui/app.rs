@@ -466,6 +466,7 @@ impl App {
             Message::PrunePlanned { generation, .. } => *generation != self.asked.prune,
             Message::RestorePlanned { generation, .. } => *generation != self.asked.restore,
             Message::JobRead { .. }
+            | Message::Connection { .. }
             | Message::Job(_)
             | Message::Others(_)
             | Message::Settling(_)

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -26,6 +27,8 @@ use crate::ops::{Ops, inventory, metrics, preflight, prune, restore, rethaw};
 
 /// Pause between two looks whether the jobs that are left when the person leaves need somebody still.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Agents that are asked for at once whether they are connected.
+const ASKED_AT_ONCE: usize = 8;
 /// Jobs of the journal that the Jobs screen shows.
 const HISTORY: u32 = 500;
 
@@ -252,6 +255,24 @@ impl Executor {
         match effect {
             Effect::RenewCredentials => self.ops.session.renew_credentials(),
             Effect::LoadFleet(generation) => self.load_fleet(generation),
+            Effect::AskConnections(instances) => {
+                let messages = self.messages.clone();
+                self.reads.spawn(async move {
+                    let asked = futures::stream::iter(instances).map(|instance| async {
+                        let connected = ops.session.is_connected(&instance).await;
+                        Message::Connection {
+                            instance,
+                            connected,
+                        }
+                    });
+                    let mut answers = std::pin::pin!(asked.buffer_unordered(ASKED_AT_ONCE));
+                    while let Some(answer) = answers.next().await {
+                        if messages.send(answer).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
             Effect::LoadJobs(generation) => self.read(async move {
                 Message::Jobs {
                     generation,
@@ -475,7 +496,7 @@ async fn start_run(
         mounts: Vec::new(),
         freeze_root: request.freeze_root,
         parameters: std::collections::BTreeMap::new(),
-        set: Default::default(),
+        set: request.set,
         limits,
     };
     let all = inventory::instances(ops).await?;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::effect::Generation;
 use crate::domain::credentials::Source;
-use crate::domain::ids::{JobId, Scope};
+use crate::domain::ids::{InstanceId, JobId, Scope};
 use crate::domain::instance::Instance;
 use crate::domain::inventory::Image;
 use crate::domain::job::JobView;
@@ -65,6 +65,11 @@ pub struct Past {
 pub enum Message {
     /// A part of the fleet.
     Fleet { generation: Generation, part: Part },
+    /// Whether the SSM agent of an instance is connected now; `None` where nobody can say.
+    Connection {
+        instance: InstanceId,
+        connected: Option<bool>,
+    },
     /// The journal's jobs, newest first.
     Jobs {
         generation: Generation,

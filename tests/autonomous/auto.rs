@@ -111,9 +111,10 @@ async fn what_ec2_would_refuse_is_asked_before_anything_stands_still() {
             let spec = spec_for(&bench.ops, &instance, &options).unwrap();
             // What is only looked at says the same.
             let set = preflight::set_plan(&bench.ops, &instance, &spec.set_options).await;
-            let would = preflight::would_refuse(&bench.ops, &spec, &instance, &set.unwrap()).await;
+            let set = set.unwrap();
+            let would = preflight::foresee(&bench.ops, &spec, &instance, &set, true).await;
             if asked != AskedMode::Autonomous {
-                let problem = would.unwrap_err();
+                let problem = would.refused.unwrap();
                 assert_eq!(problem.kind, Kind::Denied, "{problem:?}");
                 assert!(problem.mend.contains("ec2:CreateSnapshots"), "{problem:?}");
             }

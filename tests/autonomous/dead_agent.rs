@@ -5,11 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use freezeframe::domain::ids::InstanceId;
+use freezeframe::domain::instance::Instance;
 use freezeframe::domain::job::{JobSpec, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::problem::Kind;
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::runtime_simulated::What;
 use freezeframe::lab::world::AgentStatus;
+use freezeframe::ops::preflight;
 
 use super::foreign::on_document;
 use super::support::{Bench, bench};
@@ -105,7 +107,21 @@ async fn nothing_is_sent_to_a_dead_agent_where_the_document_has_no_dry_run() {
     let bench = bench().await;
     let both = &["pre-script", "post-script"];
     let spec = on_document(&bench, "ops-dead", both, "true").await;
+    let instance = bench.ops.session.instance(&spec.instance).await.unwrap();
+    let agent = bench.ops.session.agent(&spec.instance).await.unwrap();
+    let instance = Instance { agent, ..instance };
+    let set = preflight::set_plan(&bench.ops, &instance, &spec.set_options);
+    let set = set.await.unwrap();
+    let foreseen = || preflight::foresee(&bench.ops, &spec, &instance, &set, false);
+    let before = foreseen().await;
+    assert!(
+        before.refused.is_none() && before.doubt.is_none(),
+        "{before:?}"
+    );
     dies(&bench, &spec.instance);
+    // Who only looks is told the same.
+    let told = foreseen().await.refused.unwrap();
+    assert!(told.cause.contains("not connected"), "{told}");
     let view = bench.run(spec).await;
     let kind = view.error.as_ref().map(|problem| problem.kind);
     assert_eq!(

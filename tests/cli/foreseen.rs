@@ -46,7 +46,7 @@ fn tagged(home: &TempDir, tags: usize) -> String {
 #[test]
 fn a_volume_full_of_tags_is_planned_and_taken_alike() {
     // The lab names the volume: one tag more.
-    for (count, left_off) in [(40, 0), (43, 3), (49, 9)] {
+    for (count, left_off) in [(39, 0), (43, 4), (49, 10)] {
         let home = state();
         let world = tagged(&home, count);
         let served = Served::with(&["--world", &world]);
@@ -201,4 +201,72 @@ fn the_set_says_which_mode_made_it_and_why_on_every_host() {
             assert!(sentences.iter().any(said), "{row:#}");
         }
     }
+}
+
+/// A world of one instance with these words in its table.
+fn one_instance(home: &TempDir, words: &str, more: &str) -> Served {
+    let world = format!(
+        "name = \"one\"\n[[instance]]\nid = \"i-0aaaaaaaaaaaa1111\"\nname = \"one\"\n{words}\n\
+         tags = {{ ConsistentSnapshot = \"linux-filesystem\" }}\n\
+         [[instance.volume]]\nid = \"vol-0aaaaaaaaaaaa1110\"\ndevice = \"/dev/xvda\"\nsize = 1\nfs = \"xfs\"\nmount = \"/\"\n\
+         [[instance.volume]]\nid = \"vol-0aaaaaaaaaaaa1111\"\ndevice = \"/dev/sdf\"\nsize = 1\nfs = \"xfs\"\nmount = \"/data\"\n{more}"
+    );
+    let file = home.path().join("one.toml");
+    std::fs::write(&file, world).unwrap();
+    Served::with(&["--world", file.to_str().unwrap()])
+}
+
+/// Its ping is believed for minutes after its death: a dry run asks whether it is connected, and says so.
+#[test]
+fn a_dead_agent_is_told_by_a_dry_run_at_once() {
+    let home = state();
+    let served = one_instance(&home, "agent_dies = true", "");
+    let agents = served
+        .run(&home, &["list", "instances", "-o", "json"])
+        .json();
+    assert_eq!(agents[0]["agent"]["status"], "online", "{agents:#}");
+    let args = ["snapshot", "--instance", "one", "--dry-run"];
+    let dry = served.run(&home, &[&args[..], &["-o", "json"]].concat());
+    assert_eq!(dry.code, 1, "{} {}", dry.out, dry.err);
+    let row = &dry.json()["jobs"][0];
+    assert_eq!(
+        (&row["would"], &row["agent_connected"]),
+        (&Value::from("doubtful"), &Value::from(false)),
+        "{row:#}"
+    );
+    let table = served.run(&home, &args);
+    assert!(
+        table.out.contains("doubtful") && table.out.contains("its SSM agent is not connected"),
+        "{}",
+        table.out
+    );
+    // The job says the same, when its dry run was not taken; nothing was frozen.
+    let done = served.run(&home, &["snapshot", "--instance", "one", "-o", "json"]);
+    let job = &done.json()["jobs"][0];
+    assert_eq!(job["verdict"], "skipped", "{job:#}");
+    let cause = job["error"]["cause"].as_str().unwrap();
+    assert!(row["error"]["cause"] == cause, "{cause}");
+    let lives = one_instance(&home, "", "");
+    let dry = lives.run(&home, &[&args[..], &["-o", "json"]].concat());
+    let row = &dry.json()["jobs"][0];
+    assert_eq!(
+        (dry.code, &row["would"], &row["agent_connected"]),
+        (0, &Value::from("snapshot"), &Value::from(true)),
+        "{row:#}"
+    );
+}
+
+/// What the instance's dry run notes is told while the job runs, and stays with it.
+#[test]
+fn what_a_dry_run_notes_is_told_with_the_job() {
+    let home = state();
+    let log = "[[instance.volume]]\ndevice = \"/dev/sdg\"\nsize = 1\nfs = \"xfs\"\nmount = \"/var/log\"\n";
+    let served = one_instance(&home, "", log);
+    let args = ["snapshot", "--instance", "one", "--mount", "/var/log"];
+    let table = served.run(&home, &args);
+    let noted = "the system writes to";
+    assert!(table.err.contains(noted), "{} {}", table.out, table.err);
+    let jobs = served.run(&home, &["list", "jobs", "-o", "json"]).json();
+    let notes = &jobs[0]["preflight_notes"];
+    assert!(notes[0].as_str().unwrap().contains(noted), "{notes:#}");
 }

@@ -48,6 +48,23 @@ async fn sets_that_no_journal_knows_are_shown_and_labelled_on_request_only() {
     let after = served.made(&instance);
     assert_eq!(after.len(), before.len(), "nothing is deleted");
     assert!(after.iter().all(|m| m.level == "crash"), "{after:?}");
+    // What every label has beside the level is there too: a restore makes the same volume again.
+    let keys = [
+        "freezeframe:volume",
+        "freezeframe:device",
+        "freezeframe:set-size",
+    ];
+    for made in &after {
+        let tags = served.lab.world().snapshots[&made.id].tags.clone();
+        for key in keys {
+            assert!(tags.contains_key(key), "{key}: {tags:?}");
+        }
+        let record = &tags["freezeframe:volume"];
+        assert!(
+            record.contains("type=gp3") && record.contains("gib="),
+            "{record}"
+        );
+    }
     assert_eq!(other.run(&["jobs", "orphans"]).await.code, Some(3));
 }
 

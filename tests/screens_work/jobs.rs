@@ -343,7 +343,7 @@ fn the_cursor_goes_to_the_run_that_was_just_started() {
     let mut hands = with_jobs(vec![old, loud]);
     let effects = hands.press("1/db-primary<Enter>as<Enter>");
     assert!(
-        matches!(effects.as_slice(), [Effect::StartRun(_)]),
+        matches!(effects.as_slice(), [.., Effect::StartRun(_)]),
         "{effects:?}"
     );
     hands.message(Message::Job(Box::new(frozen(1, "db-primary", 412))));
@@ -518,4 +518,21 @@ fn jobs_of_others_come_and_go_by_themselves_and_move_nothing() {
     let late = Message::Others(vec![frozen(9, "cron-2", 100)]);
     hands.message(late);
     assert!(!shown(&hands).contains("❄"), "{}", shown(&hands));
+}
+
+/// What the dry run noted is on the job's page from preflight on, before anything is judged.
+#[test]
+fn what_the_dry_run_noted_is_on_the_jobs_page() {
+    let mut notes = frozen(1, "db-primary", 412);
+    notes.preflight_notes = vec![
+        "12 GB are in memory only (Dirty and Writeback in /proc/meminfo) and are written before the freeze: about 96 s at \
+         125 MB/s, which is what one gp3 volume does as it comes"
+            .to_owned(),
+        "a node of a Galera cluster, desynchronised already".to_owned(),
+    ];
+    let mut hands = with_jobs(vec![notes]);
+    hands.press("<Enter>");
+    shows!("job_with_notes", hands);
+    let screen = hands.screen(120, 40);
+    assert!(screen.contains("12 GB are in memory only"), "{screen}");
 }

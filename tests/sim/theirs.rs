@@ -248,8 +248,8 @@ impl Runtime for Theirs {
         self.ours.attach(instance, volume, device)
     }
 
-    fn detach<'a>(&'a self, instance: &'a str, volume: &'a str) -> Made<'a> {
-        self.ours.detach(instance, volume)
+    fn detach<'a>(&'a self, instance: &'a str, volume: &'a str, off: bool) -> Made<'a> {
+        self.ours.detach(instance, volume, off)
     }
 
     fn snapshot<'a>(&'a self, set: &'a [(String, String)]) -> Made<'a> {

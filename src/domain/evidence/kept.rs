@@ -28,7 +28,7 @@ pub(super) fn positions(traces: &[&Trace]) -> BTreeMap<String, String> {
 }
 
 /// What the instance wants people to know.
-pub(super) fn notes(traces: &[&Trace]) -> Vec<String> {
+pub fn notes(traces: &[&Trace]) -> Vec<String> {
     traces
         .iter()
         .flat_map(|trace| trace.events())

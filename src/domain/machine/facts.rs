@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::evidence;
 use crate::domain::ids::VolumeId;
 use crate::domain::instance::Instance;
 use crate::domain::mode::{ChosenMode, is_of_the_role};
@@ -99,6 +100,9 @@ pub struct PreflightFacts {
     /// Who calls `CreateSnapshots`, where the dry run had to decide.
     #[serde(default)]
     pub mode: Option<Box<ChosenMode>>,
+    /// What the instance wants people to know before it is frozen, such as pages that are yet to be written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl PreflightFacts {
@@ -137,6 +141,7 @@ impl PreflightFacts {
             return Err("the dry run did not reach its last line".to_owned());
         }
         self.take(trace)?;
+        self.notes = evidence::notes(&[trace]);
         Ok(self)
     }
 

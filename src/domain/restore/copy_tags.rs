@@ -5,20 +5,21 @@ use chrono::{DateTime, Utc};
 
 use super::RestoreRequest;
 use crate::domain::snapshot::Snapshot;
-use crate::domain::tags::{EXCLUDE, MAX_TAGS, RESTORE, RESTORED_FROM, Tags};
+use crate::domain::tags::{EXCLUDE, MAX_TAGS, RESTORE, RESTORED_FROM, SOURCES, Tags};
 use crate::domain::text::visible;
 
 /// Longest Name.
 const MAX_NAME: usize = 255;
 /// What stands before the time in the Name of a copy.
 const RESTORED: &str = ", restored ";
-/// Name and two of ours, and the one that keeps a copy out of sets.
-const OWN: usize = 4;
+/// Name and three of ours, and the one that keeps a copy out of sets.
+const OWN: usize = 5;
 
-/// The tags, and the keys of the source's that are left off.
+/// The tags, and the keys of the source's that are left off. `sources` are the volumes that the data comes from.
 pub(super) fn of(
     request: &RestoreRequest,
     member: &Snapshot,
+    sources: Option<String>,
     taken: DateTime<Utc>,
     id: &str,
 ) -> (Tags, Vec<String>) {
@@ -39,6 +40,9 @@ pub(super) fn of(
     tags.set("Name", name(member, taken));
     tags.set(RESTORED_FROM, member.id.as_str());
     tags.set(RESTORE, id);
+    if let Some(sources) = sources {
+        tags.set(SOURCES, sources);
+    }
     if !request.in_sets {
         tags.set(EXCLUDE, "restored copy");
     }

@@ -39,6 +39,7 @@ fn snapshot(id: &str, volume: &str, device: &str, level: &str) -> Snapshot {
             (tags::DEVICE, device),
             (tags::SET_SIZE, "3"),
             (tags::FROZEN_MS, "12"),
+            (tags::SNAPSHOT, id),
             ("Name", "it's $(id)"),
             ("aws:x", "never"),
         ]
@@ -137,7 +138,13 @@ fn every_member_but_the_root_comes_back_beside_the_data() {
     assert_eq!(first.zone, "eu-central-1b");
     assert_eq!(first.client_token, format!("ff-{ID}-11111111"));
     let keys: Vec<&str> = first.tags.iter().map(|(k, _)| k).collect();
-    let ours = ["Name", tags::EXCLUDE, tags::RESTORE, tags::RESTORED_FROM];
+    let ours = [
+        "Name",
+        tags::EXCLUDE,
+        tags::RESTORE,
+        tags::RESTORED_FROM,
+        tags::SOURCES,
+    ];
     assert_eq!(keys, ours);
     assert_eq!(
         first.tags.name(),
@@ -176,6 +183,8 @@ fn duplicate_filesystems_at_the_target_are_warned_of_for_every_member() {
     };
     let (words, twins) = warned(&inventory(), "i-01234567");
     assert_eq!(twins, [vec!["vol-11111111".to_owned()], vec![]]);
+    // One warning, however many copies meet their own.
+    assert_eq!(words.matches("nouuid").count(), 1, "{words}");
     for part in [
         "snap-11111111",
         "vol-11111111",
@@ -219,6 +228,80 @@ fn duplicate_filesystems_at_the_target_are_warned_of_for_every_member() {
     assert!(warned(&two, "i-01234567").1[0].is_empty());
 }
 
+/// The snapshot that a copy was made from is deleted one day, and its volume too: the copy is known all the same, and so
+/// is a copy of that copy.
+#[test]
+fn a_copy_is_known_when_its_snapshot_is_deleted() {
+    let mut later = inventory();
+    let attach = |later: &mut Inventory, id: &str, snapshot: &str| {
+        let request = RestoreRequest {
+            mount_under: None,
+            ..request()
+        };
+        let made = plan(&request, later, ID).unwrap();
+        let made = made
+            .items
+            .into_iter()
+            .find(|i| i.snapshot.as_str() == snapshot);
+        let made = made.unwrap();
+        let mut copy = later.volumes[0].clone();
+        copy.id = VolumeId::from_api(id);
+        copy.from_snapshot = Some(made.snapshot.clone());
+        copy.tags = made.tags.clone();
+        later.volumes.push(copy.clone());
+        copy.id
+    };
+    let copy = attach(&mut later, "vol-44444444", "snap-11111111");
+    let target = &mut later.instances[0];
+    let device = target
+        .devices
+        .iter_mut()
+        .find(|d| d.volume.as_str() == "vol-11111111");
+    device.unwrap().volume = copy.clone();
+    later.volumes.retain(|v| v.id.as_str() != "vol-11111111");
+    // Another snapshot of the same source.
+    for snapshot in &mut later.snapshots {
+        if snapshot.id.as_str() == "snap-11111111" {
+            snapshot.id = SnapshotId::from_api("snap-55555555");
+            snapshot.tags.set(tags::SNAPSHOT, "snap-55555555");
+        }
+    }
+    let twins = |later: &Inventory, snapshot: &str| -> Vec<String> {
+        let request = RestoreRequest {
+            target: "i-01234567".parse().unwrap(),
+            mount_under: None,
+            ..request()
+        };
+        let plan = plan(&request, later, ID).unwrap();
+        let item = plan.items.iter().find(|i| i.snapshot.as_str() == snapshot);
+        let twins = item.unwrap().same_filesystems.iter();
+        twins.map(|t| t.volume.to_string()).collect()
+    };
+    assert_eq!(twins(&later, "snap-55555555"), ["vol-44444444"]);
+    // A copy of the copy, whose own source is gone as well.
+    for snapshot in &mut later.snapshots {
+        if snapshot.id.as_str() == "snap-55555555" {
+            snapshot.volume = copy.clone();
+        }
+    }
+    let second = attach(&mut later, "vol-66666666", "snap-55555555");
+    let tags = &later.volumes.last().unwrap().tags;
+    assert_eq!(tags.get(tags::SOURCES), Some("vol-44444444 vol-11111111"));
+    later.volumes.retain(|v| v.id != copy);
+    for device in &mut later.instances[0].devices {
+        if device.volume == copy {
+            device.volume = second.clone();
+        }
+    }
+    for snapshot in &mut later.snapshots {
+        if snapshot.id.as_str() == "snap-55555555" {
+            snapshot.id = SnapshotId::from_api("snap-77777777");
+            snapshot.volume = VolumeId::from_api("vol-11111111");
+        }
+    }
+    assert_eq!(twins(&later, "snap-77777777"), ["vol-66666666"]);
+}
+
 #[test]
 fn a_copy_gets_no_tag_that_could_steer_a_policy_unless_asked_for() {
     let mut tagged = inventory();
@@ -246,7 +329,13 @@ fn a_copy_gets_no_tag_that_could_steer_a_policy_unless_asked_for() {
     let (own, left, said) = keys(&request());
     assert_eq!(
         own,
-        ["Name", tags::EXCLUDE, tags::RESTORE, tags::RESTORED_FROM]
+        [
+            "Name",
+            tags::EXCLUDE,
+            tags::RESTORE,
+            tags::RESTORED_FROM,
+            tags::SOURCES
+        ]
     );
     assert_eq!(left, ["Backup", "Team", "dlm:managed"]);
     assert!(
@@ -270,7 +359,14 @@ fn a_copy_gets_no_tag_that_could_steer_a_policy_unless_asked_for() {
     let (own, left, said) = keys(&all);
     assert_eq!(
         own,
-        ["Backup", "Name", "Team", tags::RESTORE, tags::RESTORED_FROM]
+        [
+            "Backup",
+            "Name",
+            "Team",
+            tags::RESTORE,
+            tags::RESTORED_FROM,
+            tags::SOURCES
+        ]
     );
     assert_eq!(left, ["dlm:managed"], "it speaks of the snapshot");
     assert!(said.contains("enter later sets"), "{said}");
@@ -611,7 +707,7 @@ fn tags_stay_within_the_limit_and_devices_run_out() {
     let plan_of = |i: &Inventory| plan(&all, i, ID);
     let made = plan_of(&many).unwrap().items[0].clone();
     assert_eq!(made.tags.0.len(), tags::MAX_TAGS);
-    assert_eq!(made.tags_left_off.len(), 60 - (tags::MAX_TAGS - 4));
+    assert_eq!(made.tags_left_off.len(), 60 - (tags::MAX_TAGS - 5));
     for c in 'b'..='z' {
         many.instances[0].devices.push(BlockDevice {
             device: format!("/dev/sd{c}"),

@@ -117,8 +117,8 @@ pub(super) fn percentile(name: &str) -> Option<f64> {
     (0.0..=100.0).contains(&percent).then_some(percent)
 }
 
-/// One backup of the past: time, elapsed seconds, bytes, errors, milliseconds of freeze.
-pub type BackupPoint = (DateTime<Utc>, f64, f64, f64, f64);
+/// One backup of the past: time, elapsed seconds, bytes, errors, milliseconds of freeze if it was frozen.
+pub type BackupPoint = (DateTime<Utc>, f64, f64, f64, Option<f64>);
 
 /// CloudWatch's books of one region.
 #[derive(Debug, Default)]
@@ -150,12 +150,29 @@ impl CloudWatchState {
                 ],
             };
             for (at, elapsed, bytes, errors, freeze) in points {
-                let value = [*elapsed, *bytes, *errors, *freeze][index];
-                if let Some(stats) = Stats::of(vec![(value, 1.0)], unit) {
+                let value = [Some(*elapsed), Some(*bytes), Some(*errors), *freeze][index];
+                if let Some(stats) = value.and_then(|value| Stats::of(vec![(value, 1.0)], unit)) {
                     self.add(key.clone(), *at, stats);
                 }
             }
         }
+    }
+
+    /// Servers and drives that have points of a metric of backups.
+    #[cfg(test)]
+    pub fn drives(&self, name: &str) -> Vec<(String, String)> {
+        let keys = self
+            .metrics
+            .iter()
+            .filter(|(key, points)| key.name == name && !points.is_empty());
+        keys.map(|(key, _)| {
+            let of = |dimension: &str| {
+                let found = key.dimensions.iter().find(|(name, _)| name == dimension);
+                found.map(|(_, value)| value.clone()).unwrap_or_default()
+            };
+            (of("Server"), of("Drive"))
+        })
+        .collect()
     }
 
     /// Whether there is room for so many points of these metrics with so many values. What is too old to be asked

@@ -168,7 +168,7 @@ fn the_seeded_past_is_there_by_the_hour_and_its_gaps_are_gaps() {
     let mut state = CloudWatchState::default();
     let days = (1..=360)
         .filter(|day| !(100..110).contains(day))
-        .map(|day| (now() - Duration::days(day), 60.0, 1e9, 0.0, 70.0));
+        .map(|day| (now() - Duration::days(day), 60.0, 1e9, 0.0, Some(70.0)));
     state.seed("i-1", "/dev/sdf", &days.collect::<Vec<_>>());
     let query = |period: u32| {
         json!({"StartTime": ago(400 * 1440), "EndTime": ago(0), "MetricDataQueries": [{"Id": "f", "Label": "freeze", "MetricStat": {"Stat": "Maximum",

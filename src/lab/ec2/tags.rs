@@ -73,6 +73,17 @@ fn check(key: &str, value: &str) -> Result<(), AppError> {
     Ok(())
 }
 
+/// Refuses tags that no resource has: those of AWS itself (`aws:…`) are checked in their form too.
+pub fn fit_for_aws(tags: &Tags) -> Result<(), AppError> {
+    for (key, value) in tags {
+        if key.is_empty() {
+            return Err(AppError::value("Tag key cannot be empty"));
+        }
+        check(key.strip_prefix("aws:").unwrap_or(key), value)?;
+    }
+    check_count(tags)
+}
+
 /// Refuses a tag set with more user tags than EC2 keeps.
 pub fn check_count(tags: &Tags) -> Result<(), AppError> {
     if tags.keys().filter(|key| !key.starts_with("aws:")).count() > TAGS_LIMIT {

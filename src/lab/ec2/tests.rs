@@ -427,3 +427,32 @@ async fn stopping_and_starting_take_their_time() {
         "IncorrectInstanceState"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_instance_lets_go_of_what_it_had_mounted() {
+    let (lab, runtime) = lab(false).await;
+    runtime.mounted.lock().unwrap().insert(DATA.to_owned());
+    let detach = format!("Action=DetachVolume&VolumeId={DATA}");
+    assert_eq!(all(&ec2(&lab, &detach).await.1, "status"), ["busy"]);
+    let stop = format!("Action=StopInstances&InstanceId.1={DB}");
+    assert_eq!(ec2(&lab, &stop).await.0, 200);
+    wait(&lab, 20).await;
+    let ask = format!("Action=DescribeVolumes&VolumeId.1={DATA}");
+    assert_eq!(all(&ec2(&lab, &ask).await.1, "status"), ["available"]);
+    let delete = format!("Action=DeleteVolume&VolumeId={DATA}");
+    assert_eq!(ec2(&lab, &delete).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_is_detached_from_a_stopped_instance_though_it_was_mounted() {
+    let (lab, runtime) = lab(false).await;
+    runtime.mounted.lock().unwrap().insert(DATA.to_owned());
+    let stop = format!("Action=StopInstances&InstanceId.1={DB}");
+    assert_eq!(ec2(&lab, &stop).await.0, 200);
+    wait(&lab, 20).await;
+    let detach = format!("Action=DetachVolume&VolumeId={DATA}");
+    assert_eq!(all(&ec2(&lab, &detach).await.1, "status"), ["detaching"]);
+    wait(&lab, 5).await;
+    let ask = format!("Action=DescribeVolumes&VolumeId.1={DATA}");
+    assert_eq!(all(&ec2(&lab, &ask).await.1, "status"), ["available"]);
+}

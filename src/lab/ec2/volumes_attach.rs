@@ -13,10 +13,10 @@ use crate::lab::world::{
 };
 
 /// Attachments of a Nitro instance, without its network interface.
-const ATTACHMENTS_LIMIT: usize = 27;
+pub const ATTACHMENTS_LIMIT: usize = 27;
 
 /// Whether EC2 takes this name for a data or root volume.
-fn valid_device(platform: Platform, device: &str) -> bool {
+pub fn valid_device(platform: Platform, device: &str) -> bool {
     let letters = |rest: &str, first: std::ops::RangeInclusive<u8>| {
         let bytes = rest.as_bytes();
         match bytes {
@@ -209,20 +209,25 @@ fn check_detach(
     Ok((instance.id.clone(), place.clone()))
 }
 
-/// DetachVolume: a volume that the instance still has mounted stays `busy` until it is asked for again.
+/// DetachVolume: a volume that the instance still has mounted stays `busy` until it is asked for again, or until the
+/// instance stops.
 pub async fn detach(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
     let volume = params.required("VolumeId")?;
     params.flag("Force")?;
-    let (instance, mut place) = {
+    let (instance, mut place, off) = {
         let mut world = lab.world_of(&ctx.region);
         let (instance, mut place) = check_detach(&world, params, volume)?;
         place.state = AttachmentState::Detaching;
         if let Some(device) = world.device_mut(&instance, volume) {
             device.state = AttachmentState::Detaching;
         }
-        (instance, place)
+        let off = world
+            .instances
+            .get(&instance)
+            .is_some_and(|instance| instance.state == InstanceState::Stopped);
+        (instance, place, off)
     };
-    let done = lab.runtime().detach(&instance, volume).await;
+    let done = lab.runtime().detach(&instance, volume, off).await;
     let mut world = lab.world_of(&ctx.region);
     if done.is_ok() {
         let time = Duration::from_millis(world.rng.u64(800..2_500));

@@ -67,7 +67,6 @@ fn shape(
             .transpose()
     };
     let (size, iops, throughput) = (natural("Size")?, natural("Iops")?, natural("Throughput")?);
-    let limits = limits(volume_type);
     let size = match (size, snapshot) {
         (None, None) => return Err(AppError::missing("size/snapshot")),
         (Some(size), Some(snapshot)) if size < snapshot.volume_size_gib => {
@@ -79,47 +78,75 @@ fn shape(
         (Some(size), _) => size,
         (None, Some(snapshot)) => snapshot.volume_size_gib,
     };
+    let (iops, throughput) =
+        speed(volume_type, size, iops, throughput).map_err(|unfit| unfit.error)?;
+    Ok((volume_type, size, iops, throughput))
+}
+
+/// Why a volume cannot be as it was asked for.
+#[derive(Debug)]
+pub struct Unfit {
+    /// `size`, `iops` or `throughput`
+    pub member: &'static str,
+    pub error: AppError,
+}
+
+/// IOPS and MiB/s of a volume of a type and a size, where EC2 has such volumes.
+pub fn speed(
+    volume_type: VolumeType,
+    size: u32,
+    iops: Option<u32>,
+    throughput: Option<u32>,
+) -> Result<(Option<u32>, Option<u32>), Unfit> {
+    let unfit = |member, error| Err(Unfit { member, error });
+    let limits = limits(volume_type);
     if size < limits.size.0 || size > limits.size.1 {
-        return Err(AppError::value(format!(
+        let error = AppError::value(format!(
             "Volume of {size} GiB is not allowed: {volume_type} volumes have {} to {} GiB.",
             limits.size.0, limits.size.1
-        )));
+        ));
+        return unfit("size", error);
     }
     match (iops, limits.iops) {
         (Some(_), None) => {
-            return Err(AppError::new(
+            let error = AppError::new(
                 "InvalidParameterCombination",
                 format!("The parameter iops is not supported for {volume_type} volumes."),
-            ));
+            );
+            return unfit("iops", error);
         }
         (None, Some(_)) if matches!(volume_type, VolumeType::Io1 | VolumeType::Io2) => {
-            return Err(AppError::new(
+            let error = AppError::new(
                 "MissingParameter",
                 format!("The parameter iops must be specified for {volume_type} volumes."),
-            ));
+            );
+            return unfit("iops", error);
         }
         (Some(iops), Some((_, most))) if iops > most => {
-            return Err(AppError::new(
+            let error = AppError::new(
                 "VolumeIOPSLimit",
                 format!("Volume iops of {iops} is too high; maximum is {most}."),
-            ));
+            );
+            return unfit("iops", error);
         }
         (Some(iops), Some((least, _))) if iops < least => {
-            return Err(AppError::value(format!(
+            let error = AppError::value(format!(
                 "Volume iops of {iops} is too low; minimum is {least}."
-            )));
+            ));
+            return unfit("iops", error);
         }
         // What gp3 has at least, it has at every size.
         (Some(iops), Some(_))
-            if iops / limits.ratio > size && !(volume_type == VolumeType::Gp3 && iops == 3_000) =>
+            if iops > size.saturating_mul(limits.ratio)
+                && !(volume_type == VolumeType::Gp3 && iops == 3_000) =>
         {
             let message = format!(
-                "Iops to volume size ratio of {}.{:06} is too high; maximum is {}.",
-                iops / size,
-                0,
+                "Iops to volume size ratio of {:.6} is too high; maximum is {}.",
+                f64::from(iops) / f64::from(size),
                 limits.ratio
             );
-            return Err(AppError::new("InvalidParameterCombination", message));
+            let error = AppError::new("InvalidParameterCombination", message);
+            return unfit("iops", error);
         }
         _ => {}
     }
@@ -127,28 +154,31 @@ fn shape(
     let throughput = match (throughput, volume_type) {
         (Some(throughput), VolumeType::Gp3) => {
             if !(125..=2_000).contains(&throughput) {
-                return Err(AppError::value(format!(
+                let error = AppError::value(format!(
                     "Throughput of {throughput} MiB/s is not allowed: gp3 volumes have 125 to 2000."
-                )));
+                ));
+                return unfit("throughput", error);
             }
             if throughput > iops.unwrap_or(3_000) / 4 {
-                return Err(AppError::new(
+                let error = AppError::new(
                     "InvalidParameterCombination",
                     "Throughput (MiB/s) to iops ratio is too high; maximum is 0.250000 MiB/s per iops.",
-                ));
+                );
+                return unfit("throughput", error);
             }
             Some(throughput)
         }
         (Some(_), _) => {
-            return Err(AppError::new(
+            let error = AppError::new(
                 "InvalidParameterCombination",
                 format!("The parameter throughput is not supported for {volume_type} volumes."),
-            ));
+            );
+            return unfit("throughput", error);
         }
         (None, VolumeType::Gp3) => Some(125),
         (None, _) => None,
     };
-    Ok((volume_type, size, iops, throughput))
+    Ok((iops, throughput))
 }
 
 fn zone(ctx: &CallContext, params: &Params) -> Result<String, AppError> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{Fault, FaultKind, Mishap};
-use crate::lab::{Lab, LabError};
+use crate::lab::place::{self, Step};
+use crate::lab::{Lab, LabError, bounds};
 
 /// The plans that come with the lab.
 pub const NAMED: [(&str, &str); 6] = [
@@ -200,23 +201,24 @@ impl Plan {
             }
         })?;
         let wrong = plan.faults.iter().enumerate().find_map(|(n, entry)| {
-            let line = || line_of(text, n);
+            let on = [Step::Key("fault"), Step::Nth(n), Step::Key("on")];
             if let Some((message, known)) = entry.never_fires() {
-                let on = entry.on.clone();
                 return Some(LabError::FaultOn {
-                    line: line(),
+                    line: place::line(text, &on),
                     message,
-                    on,
+                    on: entry.on.clone(),
                     known,
                 });
             }
-            let message = entry.objection()?;
-            Some(LabError::Faults {
-                line: line(),
-                message,
+            let (key, message, hint) = entry.objection()?;
+            let at = [Step::Key("fault"), Step::Nth(n), Step::Key(key)];
+            Some(LabError::FaultsValue {
+                line: place::line(text, &at),
+                message: format!("fault on {}: `{key}` {message}", entry.on),
+                hint: hint.to_owned(),
             })
         });
-        match wrong {
+        match wrong.or_else(|| plan.weather.objection(text)) {
             Some(error) => Err(error),
             None => Ok(plan),
         }
@@ -243,42 +245,130 @@ impl Plan {
     }
 }
 
-/// The line on which the `on` of the fault of that number stands.
-fn line_of(text: &str, n: usize) -> usize {
-    #[derive(Deserialize)]
-    struct Lines {
-        fault: Vec<Line>,
+impl Weather {
+    fn objection(&self, text: &str) -> Option<LabError> {
+        let lag = |key, ms: u32| {
+            let wrong = u64::from(ms) > LONGEST_MS;
+            wrong.then(|| (key, format!("is {ms} ms"), AN_HOUR))
+        };
+        let (key, message, hint) = lag("snapshot_lag_ms", self.snapshot_lag_ms)
+            .or_else(|| lag("tag_lag_ms", self.tag_lag_ms))
+            .or_else(|| lag("command_lag_ms", self.command_lag_ms))
+            .or_else(|| {
+                let message = format!("is {}", self.flicker_percent);
+                let wrong = self.flicker_percent > 100;
+                wrong.then_some(("flicker_percent", message, "give 0 to 100"))
+            })?;
+        Some(LabError::FaultsValue {
+            line: place::line(text, &[Step::Key("weather"), Step::Key(key)]),
+            message: format!("weather: `{key}` {message}"),
+            hint: hint.to_owned(),
+        })
     }
-    #[derive(Deserialize)]
-    struct Line {
-        on: toml::Spanned<String>,
-    }
-    let lines = toml::from_str::<Lines>(text);
-    let at = lines
-        .ok()
-        .and_then(|lines| Some(lines.fault.get(n)?.on.span().start));
-    at.map_or(1, |at| {
-        text.get(..at).unwrap_or(text).matches('\n').count() + 1
-    })
 }
 
+/// The longest time of a fault.
+const LONGEST_MS: u64 = 3_600_000;
+const AN_HOUR: &str = "give at most 3600000 ms, an hour";
+
 impl Entry {
-    fn objection(&self) -> Option<String> {
-        if self.times == 0 || !(1..=100).contains(&self.percent) {
-            return Some(format!(
-                "fault on {}: times is 1 or more, percent 1 to 100",
-                self.on
+    /// A value with which it does nothing, or what nothing at AWS does: its key, what is wrong, what is right.
+    fn objection(&self) -> Option<(&'static str, String, &'static str)> {
+        let takes = |key: &'static str, given: bool, kinds: &str| {
+            let wrong = format!("means nothing for kind `{}`", self.name());
+            given.then(|| {
+                (
+                    key,
+                    format!("{wrong}: only {kinds} takes it"),
+                    "leave it out",
+                )
+            })
+        };
+        if self.times == 0 {
+            return Some((
+                "times",
+                "is 0".to_owned(),
+                "give 1 or more, or leave it out: it never ends then",
             ));
         }
-        let takes_time = matches!(
+        if !(1..=100).contains(&self.percent) {
+            return Some(("percent", format!("is {}", self.percent), "give 1 to 100"));
+        }
+        let needs_time = matches!(
             self.kind,
             Kind::Delay | Kind::Slow | Kind::Late | Kind::AgentLost
         );
-        if takes_time && self.ms == 0 {
-            return Some(format!("fault on {}: this kind needs ms", self.on));
+        let takes_time = needs_time || (self.befalls_commands() && self.kind != Kind::Truncated);
+        if needs_time && self.ms == 0 {
+            return Some((
+                "ms",
+                "is 0: this kind needs a time".to_owned(),
+                "give 1 or more milliseconds",
+            ));
         }
-        (self.kind == Kind::Error && self.code.is_empty())
-            .then(|| format!("fault on {}: an error needs a code", self.on))
+        if self.ms > LONGEST_MS {
+            return Some(("ms", format!("is {}", self.ms), AN_HOUR));
+        }
+        if let Some(found) = takes("ms", self.ms > 0 && !takes_time, "a kind that takes time") {
+            return Some(found);
+        }
+        if let Some(found) = takes(
+            "characters",
+            self.characters > 0 && self.kind != Kind::Truncated,
+            "`truncated`",
+        ) {
+            return Some(found);
+        }
+        let answers = matches!(
+            self.kind,
+            Kind::Error | Kind::Throttled | Kind::Unavailable | Kind::Broken
+        );
+        if let Some(found) = takes(
+            "code",
+            !self.code.is_empty() && !answers,
+            "a kind that answers an error",
+        ) {
+            return Some(found);
+        }
+        if self.kind == Kind::Error && self.code.is_empty() {
+            return Some((
+                "code",
+                "is missing: an error needs one".to_owned(),
+                "give AWS's code, such as `UnauthorizedOperation`",
+            ));
+        }
+        let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+        if !self.code.chars().all(word) || self.code.len() > bounds::ACTION {
+            return Some((
+                "code",
+                "is no code of AWS's".to_owned(),
+                "give letters, digits and dots",
+            ));
+        }
+        let status = self.status != bad_request();
+        if let Some(found) = takes("status", status && self.kind != Kind::Error, "`error`") {
+            return Some(found);
+        }
+        (!(400..=599).contains(&self.status)).then(|| {
+            (
+                "status",
+                format!("is {}, which is no error", self.status),
+                "give 400 to 599",
+            )
+        })
+    }
+
+    /// Its kind as the file writes it.
+    fn name(&self) -> String {
+        let words = format!("{:?}", self.kind);
+        let mut name = String::new();
+        for letter in words.chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
     }
 
     /// Whether its kind befalls commands on their way, and not calls.
@@ -409,10 +499,7 @@ mod tests {
         }
         let late = "name = \"x\"\n[[fault]]\non = \"pre-script\"\nkind = \"late\"\n";
         let said = Plan::parse(late).unwrap_err().to_string();
-        assert!(
-            said.contains("line 3") && said.contains("needs ms"),
-            "{said}"
-        );
+        assert!(said.contains("line 2") && said.contains("`ms`"), "{said}");
     }
 
     #[test]
@@ -424,6 +511,16 @@ mod tests {
             "[[fault]]\non = \"*\"\nkind = \"reset\"\npercent = 0\n",
             "[[fault]]\non = \"*\"\nkind = \"frogs\"\n",
             "[weather]\nrain = 1\n",
+            "[weather]\nflicker_percent = 101\n",
+            "[weather]\ntag_lag_ms = 4000000000\n",
+            "[[fault]]\non = \"*\"\nkind = \"error\"\ncode = \"X\"\nstatus = 0\n",
+            "[[fault]]\non = \"*\"\nkind = \"error\"\ncode = \"X\"\nstatus = 200\n",
+            "[[fault]]\non = \"*\"\nkind = \"error\"\ncode = \"no code\"\n",
+            "[[fault]]\non = \"*\"\nkind = \"reset\"\nms = 5\n",
+            "[[fault]]\non = \"*\"\nkind = \"reset\"\ncode = \"X\"\n",
+            "[[fault]]\non = \"*\"\nkind = \"reset\"\nstatus = 500\n",
+            "[[fault]]\non = \"*\"\nkind = \"reset\"\ncharacters = 5\n",
+            "[[fault]]\non = \"*\"\nkind = \"delay\"\nms = 9223372036854775807\n",
         ] {
             assert!(Plan::parse(&format!("{head}{wrong}")).is_err(), "{wrong}");
         }

@@ -19,11 +19,12 @@ fn minute(world: &World) -> chrono::DateTime<chrono::Utc> {
         .unwrap_or(world.now)
 }
 
-/// Fills an empty world.
-pub fn build(world: &mut World, spec: &WorldSpec) {
-    for (index, instance) in spec.instances.iter().enumerate() {
-        add_instance(world, instance, index);
-    }
+/// Fills an empty world; the ids of its instances in the file's order.
+pub fn build(world: &mut World, spec: &WorldSpec) -> Vec<String> {
+    let instances = spec.instances.iter().enumerate();
+    let instances = instances
+        .map(|(index, instance)| add_instance(world, instance, index))
+        .collect();
     for loose in &spec.volumes {
         let id = loose.id.clone().unwrap_or_else(|| world.new_id("vol"));
         let age = chrono::Duration::days(world.rng.i64(20..300));
@@ -50,6 +51,7 @@ pub fn build(world: &mut World, spec: &WorldSpec) {
         };
         world.volumes.insert(id, volume);
     }
+    instances
 }
 
 fn throughput(volume_type: VolumeType, said: Option<u32>) -> Option<u32> {
@@ -63,7 +65,7 @@ fn kms_key(world: &World) -> String {
     )
 }
 
-fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) {
+fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) -> String {
     let id = spec.id.clone().unwrap_or_else(|| world.new_id("i"));
     let launched = minute(world)
         - chrono::Duration::days(world.rng.i64(370..900))
@@ -77,7 +79,7 @@ fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) {
         AgentStatus::None => Duration::ZERO,
     };
     let mut instance = Instance {
-        id,
+        id: id.clone(),
         reservation: world.new_id("r"),
         state: spec.state,
         platform: spec.platform,
@@ -101,8 +103,12 @@ fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) {
             .unwrap_or_default(),
         block_devices: Vec::new(),
         agent: AgentSpec {
-            status: spec.agent,
-            lost: None,
+            status: if spec.agent_dies {
+                AgentStatus::ConnectionLost
+            } else {
+                spec.agent
+            },
+            lost: spec.agent_dies.then_some(world.now),
             version: spec
                 .agent_version
                 .clone()
@@ -124,6 +130,7 @@ fn add_instance(world: &mut World, spec: &InstanceSpec, index: usize) {
     let image = image(&instance, index, root);
     world.images.insert(image.id.clone(), image);
     world.instances.insert(instance.id.clone(), instance);
+    id
 }
 
 /// Some weeks ago, the same moment for the same instance: no dice, which would move every id that comes after.

@@ -4,18 +4,16 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike as _, Duration, DurationRound as _, Utc};
 
-use crate::lab::world::spec::{InstanceSpec, Past};
+use crate::lab::cloudwatch::BackupPoint;
+use crate::lab::world::spec::Past;
 use crate::lab::world::{
     BlockDevice, Instance, Snapshot, SnapshotState, Tags, Volume, VolumeType, World, WorldSpec,
 };
 
-/// What a job published of one volume: when, elapsed seconds, bytes, errors, freeze in milliseconds.
-type Point = (DateTime<Utc>, f64, f64, f64, f64);
-
 /// Takes the past of every instance that has one.
-pub fn build(world: &mut World, spec: &WorldSpec) {
-    for instance_spec in &spec.instances {
-        let Some(instance) = find(world, instance_spec) else {
+pub fn build(world: &mut World, spec: &WorldSpec, instances: &[String]) {
+    for (instance_spec, id) in spec.instances.iter().zip(instances) {
+        let Some(instance) = world.instances.get(id).cloned() else {
             continue;
         };
         match instance_spec.past {
@@ -26,19 +24,6 @@ pub fn build(world: &mut World, spec: &WorldSpec) {
             Past::Manual => manual(world, &instance, spec.history_days),
         }
     }
-}
-
-fn find(world: &World, spec: &InstanceSpec) -> Option<Instance> {
-    let by_name = || {
-        world
-            .instances
-            .values()
-            .find(|instance| instance.tags.get("Name") == Some(&spec.name))
-    };
-    spec.id
-        .as_ref()
-        .map_or_else(by_name, |id| world.instances.get(id))
-        .cloned()
 }
 
 /// Moments of sets, newest first: every four hours for two days, daily for sixty, weekly to the end.
@@ -115,7 +100,7 @@ fn recipe(instance: &Instance) -> (&'static str, &'static str) {
 
 fn ours(world: &mut World, instance: &Instance, days: u32) {
     let (recipe, proven) = recipe(instance);
-    let mut points: BTreeMap<String, Vec<Point>> = BTreeMap::new();
+    let mut points: BTreeMap<String, Vec<BackupPoint>> = BTreeMap::new();
     // EC2 counts failed snapshots as open ones: one per volume is enough of a past, and too much for a throughput volume.
     let mut may_fail = members(world, instance)
         .iter()
@@ -164,6 +149,8 @@ fn ours(world: &mut World, instance: &Instance, days: u32) {
                 format!("freezeframe {name} {}", device.device),
                 tags,
             );
+            let own = snapshot.id.clone();
+            snapshot.tags.insert("freezeframe:snapshot".into(), own);
             #[expect(
                 clippy::cast_precision_loss,
                 reason = "seconds and bytes of a snapshot fit in a double"
@@ -178,7 +165,7 @@ fn ours(world: &mut World, instance: &Instance, days: u32) {
                 elapsed,
                 size,
                 errors,
-                f64::from(frozen),
+                (!root).then(|| f64::from(frozen)),
             ));
             if failed {
                 snapshot.state = SnapshotState::Error;

@@ -181,6 +181,13 @@ impl Namespace {
         Ok(())
     }
 
+    /// Unmounts a place inside.
+    pub(super) fn unmount(&self, at: &str) -> Result<(), RuntimeError> {
+        let pid = self.init.pid.to_string();
+        machine::run("nsenter", ["-t", &pid, "-m", "umount", at])?;
+        Ok(())
+    }
+
     /// Where a device is mounted inside, if it is.
     pub(super) fn mounted_at(&self, device: &str) -> Option<String> {
         let number = machine::device_number(device);

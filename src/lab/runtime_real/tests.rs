@@ -197,11 +197,11 @@ async fn real_frozen_sets_come_back_on_a_new_volume() {
     );
     assert_eq!(ok(&runtime, &format!("mkdir -p /restore && mount -o nouuid {link} /restore && cat /restore/f /srv/files/f")).await, "xfs\nlater\n");
     assert_eq!(
-        runtime.detach(INSTANCE, COPY).await.unwrap_err(),
+        runtime.detach(INSTANCE, COPY, false).await.unwrap_err(),
         format!("{COPY} is mounted at /restore")
     );
     ok(&runtime, "umount /restore").await;
-    runtime.detach(INSTANCE, COPY).await.unwrap();
+    runtime.detach(INSTANCE, COPY, false).await.unwrap();
     assert_eq!(runtime.device_of(COPY), None);
     runtime.delete_volume(COPY).await.unwrap();
     runtime.delete_snapshot("snap-2").await.unwrap();

@@ -456,7 +456,7 @@ async fn a_restored_volume_is_mounted_once_and_unmounted() {
         "it is mounted at /data"
     );
     assert_eq!(
-        runtime.detach(DB, volume).await.unwrap_err(),
+        runtime.detach(DB, volume, false).await.unwrap_err(),
         format!("{volume} is mounted at /data")
     );
     assert_eq!(

@@ -116,17 +116,11 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
             .as_ref()
             .map(|plan| plan.beside(&snapshot.volume, view.spec.mode, &view.spec.mode_words()))
             .unwrap_or_default();
-        let room = |beside: &tags::Tags| {
-            let known = |key: &str| snapshot.tags.get(key).is_some();
-            let more = beside.iter().filter(|(key, _)| !known(key)).count();
-            // Beside the three that come with a label.
-            tags::MAX_TAGS.checked_sub(snapshot.tags.copyable().count() + more + 3)
-        };
-        if room(&beside).is_none() {
+        if label::room(snapshot, &beside).is_none() {
             // A plan of an earlier version left no room for it.
             beside.0.remove(tags::MODE);
         }
-        let room = room(&beside).unwrap_or_default();
+        let room = label::room(snapshot, &beside).unwrap_or_default();
         owed.push(Label {
             snapshot: snapshot.id.clone(),
             volume: snapshot.volume.clone(),
@@ -314,7 +308,7 @@ pub(super) async fn write(
     }
     ops.journal
         .save_job(view, &owner_of_this_process(), true, now)?;
-    let written = backup::label(ops, &view.spec, due).await;
+    let written = backup::label(ops, &view.spec.job, due).await;
     written.settle(&mut view.owed_labels, &mut view.set);
     outcome.why = written.problem;
     Ok(outcome)

@@ -23,6 +23,13 @@ impl App {
                 self.tell_screens(now);
                 Some(Vec::new())
             }
+            Message::Connection {
+                instance,
+                connected,
+            } => {
+                self.world.put_connection(instance, connected);
+                Some(Vec::new())
+            }
             Message::Jobs { result, .. } => {
                 self.world.read_jobs(result, now);
                 self.tell_screens(now);

@@ -48,6 +48,10 @@ impl App {
                 effects.extend([fleet, jobs]);
             }
             Request::RenewCredentials => effects.push(Effect::RenewCredentials),
+            Request::AskConnections(instances) => {
+                self.world.ask_connections(&instances);
+                effects.push(Effect::AskConnections(instances));
+            }
             Request::LoadJob(job) => effects.push(Effect::LoadJob(job)),
             Request::LoadMetrics { instance, days } => {
                 self.asked.metrics = self.next();

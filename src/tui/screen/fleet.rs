@@ -320,7 +320,7 @@ fn agent_words(agent: &Agent, cx: &Cx<'_>) -> String {
     };
     match agent {
         Agent::Online { version, last_ping } => {
-            format!("online, version {version}{}", ping(last_ping))
+            format!("online by its pings, version {version}{}", ping(last_ping))
         }
         Agent::Lost { last_ping } => format!("lost{}", ping(last_ping)),
         Agent::Absent => "absent: Systems Manager does not know this instance".to_owned(),
@@ -374,7 +374,10 @@ impl Screen for Fleet {
         }
         if action == Action::Snapshot && !self.chosen().is_empty() {
             let dialog = SnapshotDialog::new(self.chosen(), cx.world);
-            return Reaction::ask(Request::Open(Box::new(dialog)));
+            let asked = dialog.asks_of_connections(cx.world);
+            let mut requests = vec![Request::Open(Box::new(dialog))];
+            requests.extend((!asked.is_empty()).then_some(Request::AskConnections(asked)));
+            return Reaction::Done(requests);
         }
         let Some(instance) = self.current(cx) else {
             return Reaction::Ignored;

@@ -81,6 +81,8 @@ pub enum Request {
     Refresh,
     /// Read the credentials again before the next call.
     RenewCredentials,
+    /// Ask of these instances whether their SSM agents are connected now.
+    AskConnections(Vec<InstanceId>),
     /// Read the backup metrics of one instance over the last days.
     LoadMetrics {
         /// Whose.

@@ -21,6 +21,7 @@ pub fn entries(job: &JobView, cx: &Cx<'_>) -> Vec<Entry> {
         out.extend(driver(job, cx).map(|words| Entry::Words(words, Role::Muted)));
     }
     phases(job, now, &mut out);
+    preflight(job, &mut out);
     set(job, &mut out);
     out.extend(evidence::of_job(job));
     out.extend(evidence::kept(&job.evidence.positions, Some(job)));
@@ -240,6 +241,17 @@ fn phases(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
             ));
         }
         out.push(Entry::Pair(record.phase.to_string(), value, role));
+    }
+}
+
+/// What the instance's dry run wants people to know.
+fn preflight(job: &JobView, out: &mut Vec<Entry>) {
+    if job.preflight_notes.is_empty() {
+        return;
+    }
+    out.push(Entry::Section("Preflight noted".into()));
+    for note in &job.preflight_notes {
+        out.push(Entry::Item("! ".into(), note.clone(), Role::Warn));
     }
 }
 
