@@ -119,6 +119,8 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
     let lost = lost(ops, view, &mut set).await?;
     let missing = missing(view, &set, expected);
     let now = ops.clock.now();
+    let calls = ops.journal.calls(view.spec.job.as_str())?;
+    labels::shown_late(view, &calls, now, &mut set);
     let waits = match (lost.unsure.as_slice(), missing.as_slice()) {
         ([], []) => None,
         ([], missing) => (!long_ago(view, &set, now)).then(|| piecemeal(view, &set, missing)),
