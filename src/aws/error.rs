@@ -234,7 +234,7 @@ fn by_code(code: &str) -> (Kind, &'static str) {
     if DENIED.contains(&code) {
         return (
             Kind::Denied,
-            "ask for this permission; README lists what each feature needs",
+            "ask for this permission; docs/permissions.md lists what each feature needs",
         );
     }
     match code {
