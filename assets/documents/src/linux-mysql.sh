@@ -183,7 +183,7 @@ check_places() {
     ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name RLIKE '^(datadir|innodb_(data_home_dir|data_file_path|log_group_home_dir|undo_directory|doublewrite_dir)|aria_log_dir_path|(log_bin|relay_log)_(basename|index)|rocksdb_(datadir|wal_dir)|tokudb_(data|log)_dir|wsrep_data_home_dir|keyring_file_data|file_key_management_filename)\$'"
     case $ANSWER in *datadir*) ;; *) refuse db-unreachable 'no answer about the places of the data' ;; esac
     # A line for each directory, and for each absolute name in innodb_data_file_path (NAME:SIZE[raw][:...];...); the others lie in innodb_data_home_dir.
-    PLACES=$(printf '%s\n' "$ANSWER" | sed 's/^\(log_bin\|relay_log\)_[a-z]*\(.*\)\/.*/\1\2/; /^innodb_data_f/{s/:[^;]*//g; s/;/\ninnodb_data_file_path\t/g}' | grep -v '^innodb_data_f[^[:space:]]*.[^/]' | sort -u)
+    PLACES=$(printf '%s\n' "$ANSWER" | sed 's/^\(log_bin\|relay_log\)_[a-z]*\(.*\)\/.*/\1\2/; /^innodb_data_f/{s/:[^;]*//g; s/;/\ninnodb_data_file_path\t/g}' | grep -v '^innodb_data_f[a-z_]*[[:space:]][^/]' | sort -u)
     # Tablespaces elsewhere; the table has another name in each of MySQL 8, MariaDB 10.6 and what was before.
     if [ "$ENGINE" = mariadb ]; then
         FILES=$(absolute FILENAME INNODB_SYS_TABLESPACES) || FILES=$(absolute PATH INNODB_SYS_DATAFILES)
