@@ -140,6 +140,8 @@ fn menu_and_snapshot_dialog() {
     insta::assert_snapshot!("snapshot_dialog_bad_budget_80x24", hands.screen(80, 24));
     hands.press("<BackTab><BackTab><Right><Right><Tab> ");
     shows!("snapshot_dialog_root", hands);
+    hands.press("<Left><Tab><Tab><Tab> <Tab><Tab>CostCenter=4711");
+    shows!("snapshot_dialog_set", hands);
     for (width, height) in [(1, 1), (5, 4), (20, 8), (80, 12)] {
         hands.screen(width, height);
     }

@@ -122,7 +122,7 @@ pub(super) fn volume(scope: &Scope, raw: &ec2::Volume) -> Option<Volume> {
 /// The origin is judged by tags alone; [`hold_by_images`] adds what images know.
 pub(super) fn snapshot(scope: &Scope, raw: &ec2::Snapshot) -> Option<Snapshot> {
     let tags = tags(raw.tags());
-    Some(Snapshot {
+    let mut snapshot = Snapshot {
         scope: scope.clone(),
         id: SnapshotId::from_api(raw.snapshot_id()?),
         volume: VolumeId::from_api(raw.volume_id().unwrap_or_default()),
@@ -140,9 +140,11 @@ pub(super) fn snapshot(scope: &Scope, raw: &ec2::Snapshot) -> Option<Snapshot> {
             .map_or("standard", |t| t.as_str())
             .to_owned(),
         description: raw.description().unwrap_or_default().to_owned(),
-        origin: origin(&tags, None),
+        origin: Origin::Manual,
         tags,
-    })
+    };
+    snapshot.origin = origin(&snapshot);
+    Some(snapshot)
 }
 
 pub(super) fn image(raw: &ec2::Image) -> Option<Image> {

@@ -207,20 +207,19 @@ impl Session {
         .await
     }
 
-    /// Snapshots that a job made, found by its tag. The way to learn whether a lost reply had happened.
+    /// Snapshots that a job made, found by its tag; copies that carry its tags are none. The way to learn whether a lost reply had happened.
     ///
     /// # Errors
     /// Whatever the first failing page answered.
     pub async fn snapshots_of_job(&self, job: &JobId) -> Result<Vec<Snapshot>, Problem> {
         let what = format!("look for the snapshots of job {job}");
-        self.list_snapshots(
-            &what,
-            vec![filter(&format!("tag:{}", tags::JOB), [job.to_string()])],
-        )
-        .await
+        let of = filter(&format!("tag:{}", tags::JOB), [job.to_string()]);
+        let mut found = self.list_snapshots(&what, vec![of]).await?;
+        found.retain(|snapshot| snapshot.copied_from().is_none());
+        Ok(found)
     }
 
-    /// The snapshots of each of these jobs, found by its tag; a job that has none is missing from the answer.
+    /// The snapshots of each of these jobs, found by its tag, without copies; a job that has none is missing from the answer.
     ///
     /// # Errors
     /// Whatever the first failing page answered.
@@ -236,7 +235,7 @@ impl Session {
                 chunk.iter().map(ToString::to_string),
             );
             for snapshot in self.list_snapshots(&what, vec![of]).await? {
-                if let Some(job) = snapshot.job() {
+                if let Some(job) = snapshot.job().filter(|_| snapshot.copied_from().is_none()) {
                     found.entry(job).or_default().push(snapshot);
                 }
             }

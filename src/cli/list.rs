@@ -361,7 +361,10 @@ fn taken_here(
     let mut seen = HashSet::new();
     let mut ours = HashSet::new();
     for snapshot in snapshots.iter().filter(|_| asked) {
-        let Some(job) = snapshot.job() else { continue };
+        let own = snapshot.copied_from().is_none();
+        let Some(job) = snapshot.job().filter(|_| own) else {
+            continue;
+        };
         let key = (snapshot.scope.clone(), job);
         if seen.insert(key.clone()) && ops.journal.job(&key.0, &key.1)?.is_some() {
             ours.insert(key);

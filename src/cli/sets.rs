@@ -74,6 +74,7 @@ impl Account {
         };
         let Some(job) = &self.job else {
             let summary = match self.set.bare_claim() {
+                _ if self.set.copy => "copy",
                 Some(_) => proof::CLAIMED,
                 None => "by tag",
             };

@@ -22,7 +22,7 @@ use crate::domain::mode::{self, AskedMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof::{self, Lowered};
 use crate::domain::run::Limits;
-use crate::domain::set_plan::{SetOptions, SetPlan};
+use crate::domain::set_plan::{self, SetOptions, SetPlan};
 use crate::domain::text::visible;
 use crate::domain::volume::Volume;
 use crate::ops::preflight::Foreseen;
@@ -427,13 +427,8 @@ async fn set_plans(
 
 /// A volume that is to be left out is one of some instance that was chosen, or it is a slip of the pen.
 fn attached_somewhere(chosen: &[Instance], left_out: &[VolumeId]) -> Result<(), Problem> {
-    let there = |id: &VolumeId| {
-        chosen
-            .iter()
-            .flat_map(|i| &i.devices)
-            .any(|d| d.volume == *id)
-    };
-    match left_out.iter().find(|id| !there(id)) {
+    let all: Vec<&Instance> = chosen.iter().collect();
+    match set_plan::stray(&all, left_out) {
         Some(stray) if !chosen.is_empty() => Err(Problem::new(
             Kind::Usage,
             format!("leave {stray} out"),

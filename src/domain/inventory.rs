@@ -109,6 +109,7 @@ mod tests {
         for (key, value) in marks {
             row.tags.set(*key, *value);
         }
+        row.tags.set(tags::SNAPSHOT, row.id.as_str());
         row
     }
 

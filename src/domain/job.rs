@@ -422,6 +422,17 @@ impl JobView {
         self.freezing = Freezing::Over;
     }
 
+    /// Whether its freeze is over, though it stands in a phase with one: whoever settles a job whose process is gone thaws
+    /// it there.
+    pub fn is_thawed(&self) -> bool {
+        matches!(self.freezing, Freezing::Over)
+            && !self.thaw_uncertain
+            && matches!(
+                self.phase,
+                Phase::Quiescing | Phase::Frozen | Phase::Snapshotting | Phase::Thawing
+            )
+    }
+
     /// Whether it is over but for labels that could not be written, perhaps on a set that nobody could look for.
     pub fn owes_labels(&self) -> bool {
         self.phase == Phase::Done && (self.set_unseen || !self.owed_labels.is_empty())

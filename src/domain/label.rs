@@ -54,6 +54,7 @@ impl Label {
     pub fn tags(&self) -> Tags {
         let mut tags = self.beside.clone();
         tags.set(tags::SET_SIZE, self.set_size.to_string());
+        tags.set(tags::SNAPSHOT, self.snapshot.as_str());
         let unmeasured = self.level.is_proven().then(|| tags::UNMEASURED.to_owned());
         if let Some(ms) = self.frozen_ms.map(|ms| ms.to_string()).or(unmeasured) {
             tags.set(tags::FROZEN_MS, ms);

@@ -55,6 +55,11 @@ pub enum Origin {
         /// The image's id.
         image: String,
     },
+    /// Carries the tags of a snapshot of ours, and is another.
+    Copy {
+        /// The one whose tags it carries, as they say.
+        of: String,
+    },
     /// Anything else.
     Manual,
 }
@@ -67,6 +72,7 @@ impl Origin {
             Self::Dlm { .. } => "dlm",
             Self::AwsBackup => "aws-backup",
             Self::Image { .. } => "ami",
+            Self::Copy { .. } => "copy",
             Self::Manual => "manual",
         }
     }

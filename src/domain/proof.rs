@@ -15,6 +15,7 @@ use super::set::SnapshotSet;
 use super::set_plan::SetPlan;
 use super::snapshot::Snapshot;
 use super::tags;
+use super::text::visible;
 
 pub use lowered::{Lowered, lowered};
 
@@ -90,11 +91,7 @@ pub fn member(snapshot: &Snapshot, job: Option<&JobView>) -> MemberProof {
         (Some(job), _) => judged(tagged, snapshot, job),
         (None, Some(claim)) => (
             snapshot.borne_level().unwrap_or(Level::Pending),
-            format!(
-                "{claim} is {CLAIMED}: {} and {}, which freezeframe writes with it, are not both on it",
-                tags::SET_SIZE,
-                tags::FROZEN_MS
-            ),
+            format!("{claim} is {CLAIMED}: {}", unmarked(snapshot)),
         ),
         (None, None) => (
             tagged,
@@ -112,6 +109,22 @@ pub fn member(snapshot: &Snapshot, job: Option<&JobView>) -> MemberProof {
         device: snapshot.device().map(str::to_owned),
         level,
         reason,
+    }
+}
+
+/// Why the tags of a snapshot do not bear out the level that one of them claims.
+fn unmarked(snapshot: &Snapshot) -> String {
+    match snapshot.copied_from() {
+        Some(of) => format!(
+            "it is a copy, or another tool's, with the tags of {}",
+            visible(of)
+        ),
+        None => format!(
+            "{}, {} and {}, which freezeframe writes with it, are not all on it",
+            tags::SET_SIZE,
+            tags::FROZEN_MS,
+            tags::SNAPSHOT
+        ),
     }
 }
 
@@ -377,6 +390,22 @@ fn who_asked(job: &JobView) -> Option<String> {
 
 /// What can be said of a set whose job this machine's journal does not have.
 pub fn sentences_by_tag(set: &SnapshotSet) -> Vec<Sentence> {
+    if set.copy {
+        return vec![
+            Sentence::new(
+                Tone::Broken,
+                format!("It is a copy; its level is {CLAIMED}."),
+            ),
+            Sentence::new(
+                Tone::Plain,
+                format!(
+                    "Each of its snapshots carries the tags of another one ({}), which is not here: it was copied, or made by                      another tool with those tags. What was proven of job {} is proven of those snapshots alone.",
+                    tags::SNAPSHOT,
+                    set.job
+                ),
+            ),
+        ];
+    }
     if let Some(claim) = set.bare_claim() {
         return vec![
             Sentence::new(
@@ -386,11 +415,12 @@ pub fn sentences_by_tag(set: &SnapshotSet) -> Vec<Sentence> {
             Sentence::new(
                 Tone::Plain,
                 format!(
-                    "freezeframe writes {} and {} in the same call as a proven level, and they are not both on what \
+                    "freezeframe writes {}, {} and {} in the same call as a proven level, and they are not all on what \
                      claims it; the journal of this machine does not have job {}. Anybody may have written that tag: \
                      what was not proven is not claimed.",
                     tags::SET_SIZE,
                     tags::FROZEN_MS,
+                    tags::SNAPSHOT,
                     set.job
                 ),
             ),

@@ -42,6 +42,10 @@ pub struct SnapshotSet {
     pub expected: Option<usize>,
     /// All members are there, completed and in the standard tier.
     pub restorable: bool,
+    /// Its members carry the tags of other snapshots, which are not here: copies, or what another tool made with those
+    /// tags.
+    #[serde(default)]
+    pub copy: bool,
 }
 
 impl SnapshotSet {
@@ -65,7 +69,9 @@ impl SnapshotSet {
     }
 }
 
-/// Groups our snapshots into sets, newest first. Snapshots that are not ours are left out.
+/// Groups our snapshots into sets, newest first. Snapshots that are not ours are left out, and so is what carries the
+/// tags of a snapshot of ours where members of that set are there: another tool made it. Where there are only such, as
+/// in a region to which a set was copied, they are a set of their own ([`SnapshotSet::copy`]).
 pub fn group(snapshots: &[Snapshot]) -> Vec<SnapshotSet> {
     let mut by_job: BTreeMap<(Scope, JobId), Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in snapshots {
@@ -79,6 +85,9 @@ pub fn group(snapshots: &[Snapshot]) -> Vec<SnapshotSet> {
     let mut sets: Vec<SnapshotSet> = by_job
         .into_iter()
         .map(|((scope, job), mut members)| {
+            if members.iter().any(|m| m.copied_from().is_none()) {
+                members.retain(|m| m.copied_from().is_none());
+            }
             members.sort_by(|a, b| a.device().cmp(&b.device()).then_with(|| a.id.cmp(&b.id)));
             one(scope, job, &members)
         })
@@ -147,12 +156,66 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         expected,
         restorable: members.iter().all(|m| m.is_restorable())
             && expected.is_none_or(|n| n == members.len()),
+        copy: members.iter().all(|m| m.copied_from().is_some()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+
+    fn member(id: &str, device: &str, tagged: &str) -> Snapshot {
+        serde_json::from_value(serde_json::json!({
+            "account": "111122223333", "region": "eu-central-1", "id": id, "volume": format!("vol-{device}"),
+            "state": "completed", "progress": 100, "started": "2026-11-21T04:00:00Z", "completed": null,
+            "volume_gib": 1, "full_bytes": null, "encrypted": false, "tier": "standard", "description": "",
+            "origin": {"by": "freezeframe"},
+            "tags": {
+                "freezeframe:job": JOB, "freezeframe:level": "application", "freezeframe:device": device,
+                "freezeframe:instance": "i-00000000000000001", "freezeframe:frozen-ms": "12",
+                "freezeframe:set-size": "2", "freezeframe:snapshot": tagged,
+            },
+        }))
+        .unwrap()
+    }
+
+    /// Data Lifecycle Manager, AWS Backup or a person copies all tags of a volume or of a snapshot.
+    #[test]
+    fn p11_what_another_tool_makes_with_the_tags_of_a_set_is_none_of_it() {
+        let set = [
+            member("snap-a", "f", "snap-a"),
+            member("snap-b", "g", "snap-b"),
+        ];
+        let mut all = set.to_vec();
+        all.insert(0, member("snap-c", "f", "snap-a"));
+        let sets = group(&all);
+        assert_eq!(sets, group(&set));
+        assert_eq!((sets.len(), sets[0].level), (1, Level::Application));
+        assert!(sets[0].restorable && !sets[0].copy);
+        // Before its label a snapshot names nobody.
+        let mut unjudged = set.to_vec();
+        unjudged[1].tags.0.remove(tags::SNAPSHOT);
+        unjudged[1].tags.set(tags::LEVEL, "pending");
+        let sets = group(&unjudged);
+        assert_eq!((sets[0].members.len(), sets[0].level), (2, Level::Pending));
+    }
+
+    /// A region to which a set was copied with its tags has the copies alone.
+    #[test]
+    fn p11_a_copied_set_is_told_as_a_copy_and_can_be_restored() {
+        let copies = [
+            member("snap-c", "f", "snap-a"),
+            member("snap-d", "g", "snap-b"),
+        ];
+        let sets = group(&copies);
+        let [set] = sets.as_slice() else {
+            panic!("{sets:?}");
+        };
+        assert!(set.copy && set.restorable, "{set:?}");
+        assert_eq!((set.level, set.tagged), (Level::Crash, Level::Application));
+    }
 
     #[test]
     fn p11_the_level_of_a_set_is_that_of_the_lowest_volume_that_its_recipe_covered() {

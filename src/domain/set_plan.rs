@@ -315,6 +315,14 @@ pub fn plan(
     Ok(plan)
 }
 
+/// The first volume that is to be left out and that none of the instances has: a slip of the pen.
+pub fn stray<'a>(chosen: &[&Instance], left_out: &'a [VolumeId]) -> Option<&'a VolumeId> {
+    let devices = chosen.iter().flat_map(|instance| &instance.devices);
+    left_out
+        .iter()
+        .find(|id| !devices.clone().any(|device| device.volume == **id))
+}
+
 /// The tags of a volume that its snapshot gets, those that it does not, and how many more there is room for. Where not
 /// all fit, the operator's list comes first, in its order, then `Name`, then the others by their keys.
 pub fn snapshot_tags(volume: Option<&Volume>, options: &SetOptions) -> (Tags, Vec<LeftOff>, usize) {

@@ -73,8 +73,17 @@ impl Snapshot {
         })
     }
 
-    /// The level that its tag claims and nothing else on it bears out: freezeframe writes the set's size and the
-    /// freeze window in the same call as a proven level.
+    /// The snapshot from which its tags were copied, as they say: it is then a copy of that one, or one that another tool
+    /// made with its tags, and none of its set. Until a set is judged its call's own words stand, whatever its volume
+    /// carries ([`tags::UNJUDGED`]).
+    pub fn copied_from(&self) -> Option<&str> {
+        let unjudged = self.tags.get(tags::SET_SIZE) == Some(tags::UNJUDGED);
+        let named = self.tags.get(tags::SNAPSHOT).filter(|_| !unjudged)?;
+        (named != self.id.as_str()).then_some(named)
+    }
+
+    /// The level that its tag claims and nothing else on it bears out: freezeframe writes the set's size, the
+    /// freeze window and the snapshot's own id in the same call as a proven level.
     pub fn bare_claim(&self) -> Option<Level> {
         let marked = self
             .tags
@@ -83,7 +92,8 @@ impl Snapshot {
             && self
                 .tags
                 .get(tags::FROZEN_MS)
-                .is_some_and(|ms| ms == tags::UNMEASURED || ms.parse::<u64>().is_ok());
+                .is_some_and(|ms| ms == tags::UNMEASURED || ms.parse::<u64>().is_ok())
+            && self.tags.get(tags::SNAPSHOT) == Some(self.id.as_str());
         self.level().filter(|level| level.is_proven() && !marked)
     }
 
@@ -143,14 +153,17 @@ pub fn by_volume(snapshots: &[Snapshot]) -> HashMap<VolumeId, VolumeBackups> {
     by_volume
 }
 
-/// Who made and keeps a snapshot, by its tags (aws-facts 1.6, 4.5). `image` is a machine image that
-/// holds it. What AWS manages comes before what our own tag says.
-pub fn origin(tags: &Tags, image: Option<&str>) -> Origin {
-    if let Some(image) = image {
-        return Origin::Image {
-            image: image.to_owned(),
-        };
+/// Who made and keeps a snapshot of ours, by the snapshot from which its tags were copied.
+fn ours_or_copy(copied_from: Option<&str>) -> Origin {
+    match copied_from {
+        None => Origin::Freezeframe,
+        Some(of) => Origin::Copy { of: of.to_owned() },
     }
+}
+
+/// Who made and keeps a snapshot, by its tags (aws-facts 1.6, 4.5). What AWS manages comes before what our own tag says.
+pub fn origin(snapshot: &Snapshot) -> Origin {
+    let tags = &snapshot.tags;
     if let Some(policy) = tags.get("aws:dlm:lifecycle-policy-id") {
         return Origin::Dlm {
             policy: policy.to_owned(),
@@ -165,7 +178,7 @@ pub fn origin(tags: &Tags, image: Option<&str>) -> Origin {
         return Origin::AwsBackup;
     }
     match tags.get(tags::JOB) {
-        Some(job) if job.parse::<JobId>().is_ok() => Origin::Freezeframe,
+        Some(job) if job.parse::<JobId>().is_ok() => ours_or_copy(snapshot.copied_from()),
         _ => Origin::Manual,
     }
 }
@@ -174,29 +187,55 @@ pub fn origin(tags: &Tags, image: Option<&str>) -> Origin {
 mod tests {
     use super::*;
 
+    const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+
+    fn row(pairs: &[(&str, &str)]) -> Snapshot {
+        let mut row: Snapshot = serde_json::from_value(serde_json::json!({
+            "account": "111122223333", "region": "eu-central-1", "id": "snap-00000000000000001",
+            "volume": "vol-00000000000000001", "state": "completed", "progress": 100,
+            "started": "2026-11-21T04:00:00Z", "completed": null, "volume_gib": 1, "full_bytes": null,
+            "encrypted": false, "tier": "standard", "description": "", "origin": {"by": "manual"}, "tags": {},
+        }))
+        .unwrap();
+        row.tags = pairs.iter().copied().collect();
+        row
+    }
+
     #[test]
     fn what_aws_manages_comes_first() {
-        let job = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
-        let ours: Tags = [(tags::JOB, job)].into_iter().collect();
-        assert_eq!(origin(&ours, None), Origin::Freezeframe);
-        let garbled: Tags = [(tags::JOB, "yes")].into_iter().collect();
-        assert_eq!(origin(&garbled, None), Origin::Manual);
-        assert_eq!(origin(&ours, Some("ami-01234567")).word(), "ami");
-        let dlm: Tags = [
-            (tags::JOB, job),
-            ("aws:dlm:lifecycle-policy-id", "policy-1"),
-        ]
-        .into_iter()
-        .collect();
-        assert_eq!(
-            origin(&dlm, None),
-            Origin::Dlm {
-                policy: "policy-1".into()
-            }
-        );
-        let backup: Tags = [("aws:backup:source-resource-arn", "x")]
-            .into_iter()
-            .collect();
-        assert_eq!(origin(&backup, None), Origin::AwsBackup);
+        let of = |pairs: &[(&str, &str)]| origin(&row(pairs));
+        assert_eq!(of(&[(tags::JOB, JOB)]), Origin::Freezeframe);
+        assert_eq!(of(&[(tags::JOB, "yes")]), Origin::Manual);
+        let dlm = ("aws:dlm:lifecycle-policy-id", "policy-1");
+        let managed = Origin::Dlm {
+            policy: "policy-1".into(),
+        };
+        assert_eq!(of(&[(tags::JOB, JOB), dlm]), managed);
+        let backup = ("aws:backup:source-resource-arn", "x");
+        assert_eq!(of(&[backup]), Origin::AwsBackup);
+    }
+
+    #[test]
+    fn p11_tags_that_name_another_snapshot_are_those_of_a_copy() {
+        let labelled = |id: &'static str, size: &'static str| {
+            row(&[
+                (tags::JOB, JOB),
+                (tags::LEVEL, "application"),
+                (tags::FROZEN_MS, "12"),
+                (tags::SET_SIZE, size),
+                (tags::SNAPSHOT, id),
+            ])
+        };
+        let own = labelled("snap-00000000000000001", "1");
+        assert_eq!((own.copied_from(), own.bare_claim()), (None, None));
+        let other = labelled("snap-00000000000000002", "1");
+        assert_eq!(other.copied_from(), Some("snap-00000000000000002"));
+        assert_eq!(other.bare_claim(), Some(Level::Application));
+        assert_eq!(other.borne_level(), Some(Level::Crash));
+        assert_eq!(origin(&other).word(), "copy");
+        // What our own call makes of a volume with such tags is ours, and not judged.
+        let new = labelled("snap-00000000000000002", tags::UNJUDGED);
+        assert_eq!(new.copied_from(), None);
+        assert_eq!(new.borne_level(), Some(Level::Crash));
     }
 }

@@ -24,6 +24,9 @@ pub const UNMEASURED: &str = "unknown";
 pub const UNJUDGED: &str = "pending";
 /// How many snapshots the set has.
 pub const SET_SIZE: &str = "freezeframe:set-size";
+/// On a snapshot: its own id, written with its label. Where it names another, the tags were copied from that one: by
+/// `CopySnapshot`, or by a tool that copies tags from a volume or a snapshot.
+pub const SNAPSHOT: &str = "freezeframe:snapshot";
 /// Group of an instance whose members are never frozen together, such as a primary and its replica.
 pub const GROUP: &str = "freezeframe:group";
 /// Pinned by the operator: never pruned while present.
@@ -44,8 +47,8 @@ pub const MODE: &str = "freezeframe:mode";
 /// Where a log of the engine stood, and the log's name after it: `freezeframe:position-gtid`.
 pub const POSITION: &str = "freezeframe:position-";
 /// How many tags a job writes on a snapshot besides positions: job, level, recipe, instance, device,
-/// frozen-ms, set-size, volume, mode.
-pub const OF_A_JOB: usize = 9;
+/// frozen-ms, set-size, snapshot, volume, mode.
+pub const OF_A_JOB: usize = 10;
 /// Longest key of a tag, in characters (aws-facts, section 0).
 pub const MAX_KEY: usize = 128;
 /// Longest value of a tag, in characters (aws-facts, section 0).

@@ -98,7 +98,8 @@ pub async fn find(ops: &Ops) -> Result<Orphans, Problem> {
 fn sets(all: &[Snapshot], open: &HashSet<JobId>, before: DateTime<Utc>) -> Vec<OrphanSet> {
     let mut jobs: BTreeMap<JobId, Vec<&Snapshot>> = BTreeMap::new();
     for snapshot in all {
-        if let Some(job) = snapshot.job().filter(|job| !open.contains(job)) {
+        let own = snapshot.copied_from().is_none();
+        if let Some(job) = snapshot.job().filter(|job| own && !open.contains(job)) {
             jobs.entry(job).or_default().push(snapshot);
         }
     }

@@ -191,7 +191,7 @@ async fn would_refuse(
     })
 }
 
-/// The part of [`check`] that looks at the job's document alone: it is there, and what it should be. Asks
+/// The part of `check` that looks at the job's document alone: it is there, and what it should be. Asks
 /// Systems Manager, and nothing of the instance. Answers whether it has a dry run.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::targets::{self, Named};
 use super::waits::Waits;
 use super::{Ops, inventory};
-use crate::domain::ids::{IdError, InstanceId};
+use crate::domain::ids::{IdError, InstanceId, Scope};
 use crate::domain::instance::Instance;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
@@ -39,7 +39,7 @@ pub async fn plan(ops: &Ops, policy: &Policy) -> Result<PrunePlan, Problem> {
             let ids: Vec<InstanceId> = selection
                 .instance
                 .iter()
-                .map(|name| meant(ops, &inventory.instances, name))
+                .map(|name| meant(&inventory.instances, name, ops.scope()))
                 .collect::<Result<_, _>>()?;
             Chosen::new(selection, &ids)
         })
@@ -96,7 +96,10 @@ pub async fn allowed(ops: &Ops, plan: &PrunePlan) -> Result<(), Problem> {
 }
 
 /// The instance that a person means. An id is taken as it is: sets outlive their instance.
-fn meant(ops: &Ops, all: &[Instance], name: &str) -> Result<InstanceId, Problem> {
+///
+/// # Errors
+/// Neither an id nor a name; an instance that nobody has or that several have.
+pub fn meant(all: &[Instance], name: &str, scope: &Scope) -> Result<InstanceId, Problem> {
     let named: Named = name.parse().map_err(|error: IdError| {
         Problem::new(
             Kind::Usage,
@@ -107,6 +110,6 @@ fn meant(ops: &Ops, all: &[Instance], name: &str) -> Result<InstanceId, Problem>
     })?;
     match &named {
         Named::Id(id) => Ok(id.clone()),
-        Named::Name(_) => targets::one(all, &named, ops.scope()).map(|i| i.id.clone()),
+        Named::Name(_) => targets::one(all, &named, scope).map(|i| i.id.clone()),
     }
 }

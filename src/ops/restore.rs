@@ -83,11 +83,11 @@ pub async fn run(
     run_until(ops, plan, updates, &CancellationToken::new()).await
 }
 
-/// As [`run`]; once `stop` is cancelled no further item is begun. Those that were not begun stay `waiting`
+/// As [`run()`]; once `stop` is cancelled no further item is begun. Those that were not begun stay `waiting`
 /// and say so.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run()`].
 pub async fn run_until(
     ops: &Ops,
     plan: RestorePlan,

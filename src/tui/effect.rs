@@ -5,6 +5,7 @@ use crate::domain::job::OnFailure;
 use crate::domain::mode::AskedMode;
 use crate::domain::restore::{RestorePlan, RestoreRequest};
 use crate::domain::retention::{Policy, PrunePlan};
+use crate::domain::set_plan::SetOptions;
 
 /// Numbers each question; an answer that carries an older number than the last question is dropped.
 pub type Generation = u64;
@@ -26,6 +27,8 @@ pub struct RunRequest {
     pub budget_s: Option<u32>,
     /// What to do when quiescing fails.
     pub on_failure: OnFailure,
+    /// Which volumes to leave out, and tags to add beside the configuration's.
+    pub set: SetOptions,
 }
 
 /// One thing to do.

@@ -496,7 +496,7 @@ async fn start_run(
         mounts: Vec::new(),
         freeze_root: request.freeze_root,
         parameters: std::collections::BTreeMap::new(),
-        set: Default::default(),
+        set: request.set,
         limits,
     };
     let all = inventory::instances(ops).await?;

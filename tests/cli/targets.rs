@@ -116,3 +116,60 @@ fn a_name_that_nobody_has_is_told_with_the_nearest() {
     assert_eq!(both.code, 1, "{}", both.err);
     assert_eq!(instances(&both), [FIRST, "-"]);
 }
+
+/// Whoever asks by an id gets the instance with that id, whatever another one is called; every command by one rule.
+#[test]
+fn an_id_is_an_id_also_where_another_instance_is_called_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("world.toml");
+    let text = include_str!("../support/three-webs.toml");
+    let renamed = text.replacen("name = \"files\"", &format!("name = \"{FIRST}\""), 1);
+    assert_ne!(renamed, text);
+    std::fs::write(&file, renamed).unwrap();
+    let world = format!("--lab={}", file.display());
+    let state = state();
+    let of = |more: &[&str]| run(&state, &[&[world.as_str()], more].concat());
+    let taken = of(&["snapshot", "--dry-run", "-o", "json", "--instance", FIRST]);
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    assert_eq!(instances(&taken), [FIRST]);
+    let pruned = of(&[
+        "prune",
+        "--keep-last",
+        "1",
+        "--dry-run",
+        "-o",
+        "json",
+        "--instance",
+        FIRST,
+    ]);
+    let decisions = pruned.json()["decisions"].clone();
+    let all: Vec<&str> = decisions
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|row| row["instance"].as_str())
+        .collect();
+    assert!(
+        !all.is_empty() && all.iter().all(|id| *id == FIRST),
+        "{all:?}"
+    );
+    let set = of(&["list", "sets", "-o", "json", "--filter", "web"]);
+    let set = set.json()[0]["job"].as_str().unwrap_or_default().to_owned();
+    let restored = of(&[
+        "restore",
+        "--set",
+        &set,
+        "--target",
+        FIRST,
+        "--dry-run",
+        "-o",
+        "json",
+    ]);
+    assert_eq!(
+        restored.json()["target"],
+        FIRST,
+        "{}{}",
+        restored.out,
+        restored.err
+    );
+}

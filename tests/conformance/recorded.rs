@@ -33,6 +33,18 @@ async fn exit(lab: &Lab, code: u8, more: Value) -> String {
         .to_owned()
 }
 
+/// An instance of whose delivery the world says nothing else.
+fn plain(lab: &Lab) -> String {
+    let world = lab.world();
+    let plain = |i: &&freezeframe::lab::world::Instance| {
+        i.command_latency_ms == 200
+            && i.platform == Platform::Linux
+            && i.state == InstanceState::Running
+            && i.agent.status == AgentStatus::Online
+    };
+    world.instances.values().find(plain).unwrap().id.clone()
+}
+
 async fn command(lab: &Lab, id: &str) -> Value {
     ssm(lab, "ListCommands", json!({"CommandId": id}))
         .await
@@ -315,17 +327,7 @@ async fn an_agent_that_has_died_is_online_for_minutes_and_its_commands_are_delay
 #[tokio::test(start_paused = true)]
 async fn a_listing_with_details_has_the_true_times_and_joins_the_outputs() {
     let lab = lab().await;
-    // One of which the world says nothing else.
-    let there = {
-        let world = lab.world();
-        let plain = |i: &&freezeframe::lab::world::Instance| {
-            i.command_latency_ms == 200
-                && i.platform == Platform::Linux
-                && i.state == InstanceState::Running
-                && i.agent.status == AgentStatus::Online
-        };
-        world.instances.values().find(plain).unwrap().id.clone()
-    };
+    let there = plain(&lab);
     let parameters = json!({"commands": ["ls"]});
     let id = exit(
         &lab,
@@ -586,4 +588,23 @@ async fn nodes_are_filtered_by_what_systems_manager_has_and_by_nothing_else() {
     }
     let odd = find(by("PingStatus", "Asleep")).await.0;
     assert_eq!(odd, "InvalidInstanceInformationFilterValue");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_reaches_its_agent_in_a_fifth_of_a_second() {
+    let lab = lab().await;
+    let there = plain(&lab);
+    let sent = lab.clock().now();
+    let id = exit(&lab, 0, json!({"InstanceIds": [there]})).await;
+    let done = loop {
+        lab.clock().sleep(Duration::from_millis(50)).await;
+        let seen = invocation(&lab, &id, &there).await;
+        if seen["Status"] == "Success" {
+            break seen;
+        }
+    };
+    let start = done["ExecutionStartDateTime"].as_str().unwrap();
+    let start = chrono::DateTime::parse_from_rfc3339(start).unwrap();
+    let took = (start.with_timezone(&chrono::Utc) - sent).num_milliseconds();
+    assert!((200..=250).contains(&took), "{took} ms");
 }

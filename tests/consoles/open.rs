@@ -383,6 +383,7 @@ impl House {
             mode: AskedMode::Coordinated,
             freeze_root: false,
             budget_s: Some(30),
+            set: Default::default(),
             on_failure: OnFailure::Skip,
         }
     }

@@ -255,3 +255,48 @@ async fn p11_a_level_without_what_comes_with_it_is_told_as_a_claim_where_no_jour
     assert_eq!(here["level"], "application", "{here:#}");
     assert_eq!(here["evidence"]["summary"], "held", "{here:#}");
 }
+
+/// Data Lifecycle Manager, AWS Backup or a person makes a snapshot with all the tags of one of ours: it joins no set,
+/// lends and takes no level, and is not ours to delete.
+#[tokio::test(flavor = "multi_thread")]
+async fn p11_a_snapshot_with_the_tags_of_another_joins_no_set() {
+    let served = served(1).await;
+    let instance = served.id("db-0");
+    let (taker, other) = (Home::new(&served), Home::new(&served));
+    let args = ["snapshot", "--instance", &instance, "--max-freeze", "60s"];
+    let taken = taker.run(&args).await;
+    assert_eq!(taken.code, Some(0), "{taken:?}");
+    let sets = ["list", "sets"];
+    let before = [taker.run(&sets).await.json(), other.run(&sets).await.json()];
+    let (copied, of) = {
+        let mut world = served.lab.world();
+        let proven = |s: &&freezeframe::lab::world::Snapshot| {
+            s.tags.get("freezeframe:level").map(String::as_str) == Some("application")
+        };
+        let mut copy = world.snapshots.values().find(proven).unwrap().clone();
+        let of = std::mem::replace(&mut copy.id, "snap-0c0ffee0000000001".to_owned());
+        let id = copy.id.clone();
+        world.snapshots.insert(id.clone(), copy);
+        (id, of)
+    };
+    for (home, before) in [(&taker, &before[0]), (&other, &before[1])] {
+        let now = home.run(&sets).await.json();
+        assert_eq!(now, *before, "{now:#}");
+        let rows = home.run(&["list", "snapshots"]).await.json();
+        let rows = rows.as_array().unwrap();
+        let row = rows.iter().find(|r| r["id"] == copied.as_str()).unwrap();
+        assert_eq!(row["level"], "crash", "{row:#}");
+        assert_eq!(row["origin"]["by"], "copy", "{row:#}");
+        assert_eq!(row["origin"]["of"], of.as_str(), "{row:#}");
+    }
+    // It is not ours to delete.
+    let prune = ["prune", "--keep-last", "1", "--instance", &instance];
+    let plan = taker.run(&[&prune[..], &["--dry-run"]].concat()).await;
+    let plan = plan.json();
+    let decisions = plan["decisions"].as_array().unwrap();
+    let of_copy = |d: &&serde_json::Value| d["snapshots"][0]["id"] == copied.as_str();
+    let decision = decisions.iter().find(of_copy).unwrap();
+    assert_eq!(decision["fate"], "blocked", "{decision:#}");
+    let reasons = decision["reasons"].to_string();
+    assert!(reasons.contains(&of), "{reasons}");
+}

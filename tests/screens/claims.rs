@@ -26,6 +26,7 @@ fn by_hand() -> Vec<Snapshot> {
         member.tags.set(tags::LEVEL, "application");
         member.tags.0.remove(tags::FROZEN_MS);
         member.tags.0.remove(tags::SET_SIZE);
+        member.tags.0.remove(tags::SNAPSHOT);
     }
     set
 }

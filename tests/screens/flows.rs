@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use freezeframe::domain::ids::{InstanceId, RunId};
 use freezeframe::domain::job::{OnFailure, Phase};
 use freezeframe::domain::mode::AskedMode;
+use freezeframe::domain::set_plan::SetOptions;
 use freezeframe::tui::action::Action;
 use freezeframe::tui::app::{Input, Notice};
 use freezeframe::tui::effect::{Effect, RunRequest};
@@ -24,6 +25,9 @@ pub fn said(hands: &Hands) -> String {
         None => String::new(),
     }
 }
+
+/// The data volume of `db-primary`.
+const DATA: &str = "vol-0a000000000000002";
 
 #[test]
 fn marked_instances_become_a_run_that_was_reviewed() {
@@ -51,7 +55,7 @@ fn marked_instances_become_a_run_that_was_reviewed() {
     assert!(!cancelled.screen(80, 24).contains("Consistent snapshots"));
     assert_eq!(cancelled.app.current(), ScreenId::Fleet);
     // Past the mode to the budget, the choice, then on to Start.
-    hands.press("<Tab><Tab><Tab><Tab><BS><BS>45<Tab> <Tab><Tab>");
+    hands.press("<Tab><Tab><Tab><Tab><BS><BS>45<Tab> <Tab><Tab><Tab><Tab><Tab>");
     let effects = hands.press("<Enter>");
     let request = RunRequest {
         run: RunId::from_api(RUN),
@@ -61,6 +65,7 @@ fn marked_instances_become_a_run_that_was_reviewed() {
         freeze_root: false,
         budget_s: Some(45),
         on_failure: OnFailure::CrashConsistent,
+        set: SetOptions::default(),
     };
     assert_eq!(effects, [Effect::StartRun(request)]);
     assert_eq!(hands.app.current(), ScreenId::Jobs);
@@ -164,6 +169,99 @@ fn help_begins_with_what_the_screen_is_for() {
     }
 }
 
+/// What `--exclude-root`, `--exclude-volume` and `--set-tag` say on the command line.
+#[test]
+fn what_is_left_out_and_own_tags_are_chosen_in_the_review() {
+    let opened = || {
+        let mut hands = Hands::loaded();
+        hands.press("/db-primary<Enter>as");
+        // From Start backwards: Cancel, own tags, leave out, root volumes.
+        hands.press("<BackTab><BackTab>");
+        hands
+    };
+    let started = |hands: &mut Hands| match hands.press("<Enter>").as_slice() {
+        [Effect::StartRun(request)] => request.set.clone(),
+        other => panic!("{other:?}: {}", hands.screen(80, 24)),
+    };
+    let mut plain = opened();
+    plain.press("<Tab><Tab>");
+    assert_eq!(started(&mut plain), SetOptions::default());
+    let mut hands = opened();
+    hands.press("CostCenter=4711, Owner=db team<BackTab>");
+    hands.press(DATA);
+    hands.press("<Tab><Tab><Tab>");
+    let screen = hands.screen(120, 40);
+    let left_out = format!("not in the set: {DATA} (/dev/sdf");
+    for words in [
+        "Every snapshot gets CostCenter=4711, Owner=db team",
+        &left_out,
+    ] {
+        assert!(screen.contains(words), "{words}: {screen}");
+    }
+    let own = [("CostCenter", "4711"), ("Owner", "db team")];
+    assert_eq!(
+        started(&mut hands),
+        SetOptions {
+            exclude_root: false,
+            exclude: vec![DATA.parse().unwrap()],
+            tags: own.into_iter().collect(),
+            keep_tags: Vec::new(),
+        }
+    );
+    let mut hands = opened();
+    hands.press("<BackTab><BackTab> <Tab><Tab><Tab><Tab>");
+    assert!(hands.screen(120, 40).contains("by --exclude-root"));
+    assert!(started(&mut hands).exclude_root);
+    // A set of nothing is no set.
+    let mut hands = opened();
+    hands.press("<BackTab>");
+    hands.press(DATA);
+    hands.press("<BackTab> <Tab><Tab><Tab><Tab>");
+    let screen = hands.screen(120, 40);
+    assert!(
+        screen.contains("refused: every volume is left out"),
+        "{screen}"
+    );
+    assert!(hands.press("<Enter>").is_empty());
+    // What cannot be is told when the field is left, and Start leads back to it.
+    for (typed, field, why) in [
+        ("aws:x=1", "<Tab><Tab>", "AWS's own"),
+        ("CostCenter", "<Tab><Tab>", "KEY=VALUE"),
+    ] {
+        let mut hands = opened();
+        hands.press(typed);
+        assert!(
+            !hands.screen(120, 40).contains(why),
+            "{typed}: it is still typed"
+        );
+        hands.press(field);
+        assert!(
+            hands.screen(120, 40).contains(why),
+            "{typed}: {}",
+            hands.screen(120, 40)
+        );
+        assert!(hands.press("<Enter>").is_empty(), "{typed}");
+        hands.press("!");
+        assert!(
+            hands.screen(120, 40).contains(&format!("{typed}!")),
+            "{typed}: no focus"
+        );
+    }
+    let mut hands = opened();
+    hands.press("<BackTab>");
+    hands.press("vol-0123abcd");
+    hands.press("<Tab>");
+    assert!(
+        hands.screen(120, 40).contains("attached to none"),
+        "{}",
+        hands.screen(120, 40)
+    );
+    // / cannot be frozen and its volume left out.
+    let mut hands = opened();
+    hands.press("<BackTab><BackTab> <BackTab><BackTab><BackTab>");
+    assert!(hands.screen(120, 40).contains("root volumes are left out"));
+}
+
 #[test]
 fn recipe_mode_and_root_are_chosen_in_the_review() {
     let asked = |keys: &str| {
@@ -245,7 +343,7 @@ fn a_bad_budget_starts_nothing() {
         let mut hands = Hands::loaded();
         hands.press("/db-primary<Enter>as<Tab><Tab><Tab><Tab><BS><BS>");
         hands.press(bad);
-        hands.press("<Tab><Tab><Tab>");
+        hands.press("<Tab><Tab><Tab><Tab><Tab><Tab>");
         assert_eq!(hands.press("<Enter>"), [], "{bad:?}");
         assert!(said(&hands).contains("1 to 999"), "{bad:?}");
     }

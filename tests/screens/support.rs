@@ -12,6 +12,7 @@ use freezeframe::domain::instance::{Agent, BlockDevice, Instance, Platform};
 use freezeframe::domain::job::{
     EvidenceReport, JobSpec, JobView, Mode, OnFailure, Phase, PhaseRecord,
 };
+use freezeframe::domain::level::Origin;
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::domain::snapshot::{Snapshot, origin};
 use freezeframe::domain::tags::{self, Tags};
@@ -202,8 +203,11 @@ pub fn volumes() -> Vec<Volume> {
 }
 
 fn snapshot(id: &str, volume: &str, hours: i64, pairs: &[(&str, &str)]) -> Snapshot {
-    let tags: Tags = pairs.iter().copied().collect();
-    Snapshot {
+    let mut tags: Tags = pairs.iter().copied().collect();
+    if tags.get(tags::LEVEL).is_some_and(|l| l != "pending") {
+        tags.set(tags::SNAPSHOT, id);
+    }
+    let mut row = Snapshot {
         scope: scope(),
         id: SnapshotId::from_api(id),
         volume: VolumeId::from_api(volume),
@@ -216,9 +220,11 @@ fn snapshot(id: &str, volume: &str, hours: i64, pairs: &[(&str, &str)]) -> Snaps
         encrypted: true,
         tier: "standard".into(),
         description: "nightly".into(),
-        origin: origin(&tags, None),
+        origin: Origin::Manual,
         tags,
-    }
+    };
+    row.origin = origin(&row);
+    row
 }
 
 /// Two sets of the database (one proven, one pending), one snapshot of DLM, one made by hand with a

@@ -249,6 +249,12 @@ fn who_drives_a_job_is_told_as_it_is() {
         "{screen}"
     );
     assert!(screen.contains("it is thawed"), "{screen}");
+    // Nor does the word of the phase in which its process ended.
+    let lane = screen.lines().find(|line| line.contains("theirs"));
+    let lane = lane.unwrap_or_default();
+    assert!(lane.contains("▶") && lane.contains("thawed"), "{screen}");
+    assert!(!screen.contains("[frozen"), "{screen}");
+    assert!(!lane.contains(" frozen"), "{screen}");
     hands.press("1");
     settled.waiting = Some("looking at EC2 for a set of it".to_owned());
     hands.message(Message::Settling(Box::new(settled)));

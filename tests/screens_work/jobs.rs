@@ -343,7 +343,7 @@ fn the_cursor_goes_to_the_run_that_was_just_started() {
     let mut hands = with_jobs(vec![old, loud]);
     let effects = hands.press("1/db-primary<Enter>as<Enter>");
     assert!(
-        matches!(effects.as_slice(), [Effect::StartRun(_)]),
+        matches!(effects.as_slice(), [.., Effect::StartRun(_)]),
         "{effects:?}"
     );
     hands.message(Message::Job(Box::new(frozen(1, "db-primary", 412))));

@@ -2,7 +2,7 @@
 
 use crate::fixtures::{restore_plan, restore_view};
 use crate::hands::{at_calls, at_target, notice, restore_planned};
-use crate::support::{DB, Hands, JOB_1, problem};
+use crate::support::{DB, Hands, JOB_1, WEB, instances, problem};
 use freezeframe::domain::ids::{InstanceId, JobId};
 use freezeframe::domain::restore::StepState;
 use freezeframe::tui::effect::Effect;
@@ -122,6 +122,32 @@ fn a_name_that_two_instances_carry_is_not_enough() {
             .len(),
         1
     );
+}
+
+/// Whoever asks by an id gets it, never an instance that is called so.
+#[test]
+fn a_name_that_looks_like_an_id_takes_nothing_from_the_id() {
+    let mut hands = Hands::loaded();
+    let mut all = instances();
+    for instance in &mut all {
+        if instance.id.as_str() == WEB {
+            instance.tags.set("Name", DB);
+        }
+    }
+    hands.part(Part::Instances(Ok(all)));
+    hands.press("/db-primary<Enter>arG<Enter>");
+    let effects = hands.press("<Enter>");
+    let [Effect::PlanRestore { request, .. }] = effects.as_slice() else {
+        panic!("{effects:?}: {}", hands.screen(120, 40))
+    };
+    assert_eq!(request.target, InstanceId::from_api(DB));
+    // In the lists that name never stands alone.
+    hands.press("<Esc><Esc><Esc><Esc>1");
+    for (width, height) in [(80, 24), (120, 40)] {
+        let screen = hands.screen(width, height);
+        let row = screen.lines().find(|line| line.contains(&DB[..10]));
+        assert!(row.is_some(), "{screen}");
+    }
 }
 
 #[test]

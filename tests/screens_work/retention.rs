@@ -2,7 +2,8 @@
 
 use crate::fixtures::{prune_plan, restore_plan};
 use crate::hands::{in_review, notice, planned, shown};
-use crate::support::{Hands, identity, problem};
+use crate::support::{Hands, identity, instances, problem};
+use freezeframe::domain::ids::InstanceId;
 use freezeframe::domain::prune::{PruneRecord, Speed};
 use freezeframe::domain::restore::{ItemStatus, RestoreView, StepState};
 use freezeframe::domain::retention::{Fate, Policy};
@@ -224,6 +225,72 @@ fn a_scope_is_written_and_the_plan_is_of_it() {
     hands.press("<Esc><Enter>");
     planned(&mut hands, Ok(nothing));
     insta::assert_snapshot!("retention_of_nothing_80x24", hands.screen(80, 24));
+}
+
+/// What a plan would refuse is told when the field is left, not only after the button; not while it is typed.
+#[test]
+fn instances_and_tags_of_a_policy_are_looked_at_when_their_field_is_left() {
+    let mut two = instances();
+    let mut other = two[0].clone();
+    other.id = InstanceId::from_api("i-0d000000000000099");
+    two.push(other);
+    for (keys, typed, why) in [
+        (
+            "<BackTab><BackTab><BackTab><BackTab>",
+            "web-11",
+            "did you mean web-1?",
+        ),
+        (
+            "<BackTab><BackTab><BackTab><BackTab>",
+            "db-primary",
+            "2 are named db-primary: use the id",
+        ),
+        (
+            "<BackTab><BackTab><BackTab><BackTab>",
+            "i-12",
+            "ids have 8 or 17",
+        ),
+        ("<BackTab><BackTab><BackTab>", "Env", "KEY=VALUE"),
+        (
+            "<BackTab><BackTab><BackTab>",
+            "Env=devv",
+            "nothing here carries Env=devv",
+        ),
+    ] {
+        let mut hands = Hands::loaded();
+        hands.part(Part::Instances(Ok(two.clone())));
+        hands.press("7");
+        hands.press(keys);
+        hands.press(typed);
+        let screen = hands.screen(120, 40);
+        assert!(
+            screen.contains(typed) && !screen.contains('!'),
+            "{typed}: {screen}"
+        );
+        hands.press("<Tab>");
+        let screen = hands.screen(120, 40);
+        assert!(screen.contains(why), "{typed}: {screen}");
+    }
+    let mut right = Hands::loaded();
+    right.press("7<BackTab><BackTab><BackTab><BackTab>web-1, i-01234567<Tab><Tab>");
+    assert!(
+        !right.screen(120, 40).contains('!'),
+        "{}",
+        right.screen(120, 40)
+    );
+}
+
+/// At 40 columns both buttons of a typed confirmation can be read.
+#[test]
+fn the_typed_confirmation_shows_both_buttons_at_40_columns() {
+    let mut hands = in_review();
+    hands.press("R");
+    let screen = hands.screen(40, 20);
+    assert!(
+        screen.contains("Keep everything") && screen.contains("Delete 4]"),
+        "{screen}"
+    );
+    insta::assert_snapshot!("retention_confirm_40x20", screen);
 }
 
 #[test]

@@ -124,7 +124,9 @@ impl Key {
             ]),
             // What was asked may have been auto; a job has what was chosen.
             Self::Mode => Words::Ours(&["coordinated", "autonomous"]),
-            Self::Origin => Words::Ours(&["freezeframe", "dlm", "aws-backup", "ami", "manual"]),
+            Self::Origin => {
+                Words::Ours(&["freezeframe", "dlm", "aws-backup", "ami", "copy", "manual"])
+            }
             Self::Agent => Words::Ours(&["online", "lost", "absent", "unknown"]),
             Self::Platform => Words::Ours(&["linux", "windows"]),
             Self::Tier => Words::Aws(&["standard", "archive"]),

@@ -42,6 +42,7 @@ fn terms() {
         ("freezeframe:level", "application"),
         ("freezeframe:frozen-ms", "12"),
         ("freezeframe:set-size", "1"),
+        ("freezeframe:snapshot", "snap-0123456789abcdef0"),
     ]);
     for (text, expected) in [
         ("", true),

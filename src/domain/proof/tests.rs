@@ -2,7 +2,7 @@ use chrono::DateTime;
 
 use super::*;
 use crate::domain::ids::Scope;
-use crate::domain::snapshot::origin;
+use crate::domain::level::Origin;
 use crate::domain::tags::Tags;
 
 const JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
@@ -15,18 +15,20 @@ fn scope() -> Scope {
 }
 
 fn snapshot(n: u8, level: &str) -> Snapshot {
+    let id = format!("snap-0b00000000000000{n}");
     let tags: Tags = [
         (tags::JOB, JOB),
         (tags::LEVEL, level),
         (tags::DEVICE, "/dev/sdf"),
         (tags::FROZEN_MS, "12"),
         (tags::SET_SIZE, "1"),
+        (tags::SNAPSHOT, &id),
     ]
     .into_iter()
     .collect();
     Snapshot {
         scope: scope(),
-        id: SnapshotId::from_api(format!("snap-0b00000000000000{n}")),
+        id: SnapshotId::from_api(&id),
         volume: VolumeId::from_api(format!("vol-0b00000000000000{n}")),
         state: "completed".into(),
         progress: Some(100),
@@ -37,7 +39,7 @@ fn snapshot(n: u8, level: &str) -> Snapshot {
         encrypted: true,
         tier: "standard".into(),
         description: String::new(),
-        origin: origin(&tags, None),
+        origin: Origin::Freezeframe,
         tags,
     }
 }
@@ -100,7 +102,7 @@ fn the_lower_of_tag_and_journal_stands_and_says_so() {
 
 #[test]
 fn p11_a_level_without_the_marks_that_come_with_it_is_only_claimed() {
-    for missing in [tags::FROZEN_MS, tags::SET_SIZE] {
+    for missing in [tags::FROZEN_MS, tags::SET_SIZE, tags::SNAPSHOT] {
         for tag in ["pending", "crash", "filesystem", "application"] {
             let mut rows = [snapshot(1, tag)];
             rows[0].tags.0.remove(missing);

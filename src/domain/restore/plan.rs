@@ -94,6 +94,10 @@ pub fn plan(
         let item = item(request, inventory, member, place, &mut warnings)?;
         items.push(item);
     }
+    let copies = items
+        .iter()
+        .map(|i: &RestoreItem| (&i.snapshot, &i.same_filesystems[..]));
+    warnings.extend(twins::warning(copies, target));
     let mut left_off: Vec<String> = items.iter().flat_map(|i| i.tags_left_off.clone()).collect();
     left_off.sort();
     left_off.dedup();
@@ -334,7 +338,6 @@ fn item(
     let made = performance::of(request, member, source)
         .map_err(|(cause, mend)| refuse(Kind::Usage, format!("{}: {cause}", member.id), mend))?;
     let same_filesystems = twins::of(inventory, place.target, member);
-    warnings.extend(twins::warning(member, &same_filesystems, place.target));
     warnings.extend(made.notes);
     let sources = twins::sources(inventory, member);
     let (tags, tags_left_off) = copy_tags::of(request, member, sources, place.taken, place.id);

@@ -103,34 +103,38 @@ pub(super) fn of(inventory: &Inventory, target: &Instance, member: &Snapshot) ->
         .collect()
 }
 
-/// One warning for a member and its twins, in words.
-pub(super) fn warning(member: &Snapshot, twins: &[Twin], target: &Instance) -> Option<String> {
-    if twins.is_empty() {
+/// One warning for all copies that meet their own filesystems at the target, in words.
+pub(super) fn warning<'a>(
+    copies: impl Iterator<Item = (&'a SnapshotId, &'a [Twin])>,
+    target: &Instance,
+) -> Option<String> {
+    let mut named = Vec::new();
+    let mut boots = "";
+    for (snapshot, twins) in copies.filter(|(_, twins)| !twins.is_empty()) {
+        let which: Vec<String> = twins.iter().map(named_twin).collect();
+        named.push(format!("the copy of {snapshot} as {}", which.join(" and ")));
+        if twins.iter().any(|twin| twin.is_root) {
+            boots = " A reboot may boot from either: detach the copy before.";
+        }
+    }
+    if named.is_empty() {
         return None;
     }
-    let which: Vec<String> = twins
-        .iter()
-        .map(|twin| {
-            let what = if twin.is_source {
-                "its source"
-            } else {
-                "made from the same data"
-            };
-            format!("{} ({}, {what})", twin.volume, visible(&twin.device))
-        })
-        .collect();
-    let boots = if twins.iter().any(|twin| twin.is_root) {
-        " A reboot may boot from either: detach the copy before."
-    } else {
-        ""
-    };
     Some(format!(
-        "the copy of {} has the same filesystem UUIDs and labels as {} at {} ({}): mounting by UUID or LABEL, as \
-         /etc/fstab does, may take the wrong one; XFS refuses the second without nouuid; LVM finds its volume group \
-         twice; btrfs must not see both. Mount the copy by its device, and detach it when you are done.{boots}",
-        member.id,
-        which.join(" and "),
+        "the same filesystem UUIDs and labels are at {} ({}) already: {}. Mounting by UUID or LABEL, as /etc/fstab \
+         does, may take the wrong one; XFS refuses the second without nouuid; LVM finds its volume group twice; btrfs \
+         must not see both. Mount a copy by its device, and detach it when you are done.{boots}",
         visible(target.name()),
         target.id,
+        named.join("; "),
     ))
+}
+
+fn named_twin(twin: &Twin) -> String {
+    let what = if twin.is_source {
+        "its source"
+    } else {
+        "made from the same data"
+    };
+    format!("{} ({}, {what})", twin.volume, visible(&twin.device))
 }

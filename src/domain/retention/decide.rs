@@ -779,6 +779,7 @@ pub(super) fn kept_by(origin: &Origin) -> String {
         Origin::Dlm { policy } => format!("managed by DLM ({policy})"),
         Origin::AwsBackup => "managed by AWS Backup".to_owned(),
         Origin::Image { image } => format!("used by {image}"),
+        Origin::Copy { of } => format!("it carries the tags of {of}"),
         Origin::Freezeframe | Origin::Manual => format!("kept by {}", origin.word()),
     }
 }

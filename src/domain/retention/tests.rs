@@ -65,6 +65,7 @@ fn member(n: u32, volume: u32, size: usize, started: DateTime<Utc>, level: &str)
                 ),
             ),
             (tags::SET_SIZE, size.to_string()),
+            (tags::SNAPSHOT, format!("snap-{n:08x}{volume:09x}")),
         ])),
     }
 }

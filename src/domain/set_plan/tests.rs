@@ -107,6 +107,7 @@ fn a_volume_with_too_many_tags_keeps_ours_then_the_listed_ones_then_the_others()
             tags::DEVICE,
             tags::FROZEN_MS,
             tags::SET_SIZE,
+            tags::SNAPSHOT,
         ] {
             all.set(key, "x");
         }

@@ -149,6 +149,8 @@ fn ours(world: &mut World, instance: &Instance, days: u32) {
                 format!("freezeframe {name} {}", device.device),
                 tags,
             );
+            let own = snapshot.id.clone();
+            snapshot.tags.insert("freezeframe:snapshot".into(), own);
             #[expect(
                 clippy::cast_precision_loss,
                 reason = "seconds and bytes of a snapshot fit in a double"

@@ -167,18 +167,20 @@ impl World {
 
     /// What is known beforehand of an instance's next set that a person should know: volumes that are left out, tags that
     /// are left off, restored copies that are still attached. Nothing while the volumes were not read.
-    pub fn set_notes(&self, id: &InstanceId) -> Vec<String> {
+    ///
+    /// # Errors
+    /// Why there would be no set at all.
+    pub fn set_notes(&self, id: &InstanceId, asked: &SetOptions) -> Result<Vec<String>, String> {
         let (Some(instance), Some(volumes)) = (self.instance(id), &self.volumes.data) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let attached = |v: &&Volume| instance.devices.iter().any(|d| d.volume == v.id);
         let known = volumes.iter().filter(attached);
         let known = known.map(|v| (v.id.clone(), v.clone())).collect();
-        let options = self.tagging.options(&SetOptions::default());
-        match set_plan::plan(instance, &known, &options) {
-            Ok(plan) => plan.notes(),
-            Err((cause, _)) => vec![cause],
-        }
+        let options = self.tagging.options(asked);
+        set_plan::plan(instance, &known, &options)
+            .map(|plan| plan.notes())
+            .map_err(|(cause, _)| cause)
     }
 
     /// What was known of connections is old.
@@ -575,7 +577,8 @@ impl World {
         let mut judged: HashMap<JobId, Vec<MemberProof>> = HashMap::new();
         for snapshot in self.snapshots() {
             let job = snapshot.tags.get(tags::JOB).and_then(|id| known.get(id));
-            if let Some(job) = job {
+            // Copies are none of its set.
+            if let Some(job) = job.filter(|_| snapshot.copied_from().is_none()) {
                 let members = judged.entry(job.spec.job.clone()).or_default();
                 members.push(proof::member(snapshot, Some(job)));
             }

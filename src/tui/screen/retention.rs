@@ -125,7 +125,11 @@ impl Retention {
             frame,
             at,
             cx.styles,
-            &policy::errors(&self.form, &cx.world.policies),
+            &policy::errors(
+                &self.form,
+                &cx.world.policies,
+                (cx.world.instances(), cx.world.snapshots()),
+            ),
             &[],
         );
     }
@@ -201,7 +205,7 @@ fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Li
     let mut lines = vec![Line::styled(text::fit(&head, width), styles.get(role))];
     let pace = match (&progress.speed, progress.finished) {
         (Some(speed), _) => format!(
-            "{}, at {}",
+            "{}, done about {}",
             speed.words(cx.now),
             speed.ends.format("%H:%M:%SZ")
         ),

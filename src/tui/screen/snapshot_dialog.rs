@@ -1,5 +1,7 @@
 //! The review before a run: which instances, with which recipe, what will be refused at once and why.
 
+mod set;
+
 use std::cell::Cell as Slot;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -16,6 +18,8 @@ use crate::domain::ids::{InstanceId, RunId};
 use crate::domain::instance::{Agent, Instance};
 use crate::domain::job::{JobView, OnFailure};
 use crate::domain::mode::{self, AskedMode, ChosenMode, NoMode};
+use crate::domain::set_plan::SetOptions;
+use crate::domain::tags::Tags;
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
 use crate::tui::effect::RunRequest;
@@ -29,8 +33,10 @@ const MODES: [AskedMode; 3] = [
     AskedMode::Coordinated,
     AskedMode::Autonomous,
 ];
-/// So many lines of the instances are seen before the notes and the whole form are.
+/// So many lines of the instances are seen before the whole form is.
 const LEAST_REVIEW: usize = 4;
+/// So many before the notes are that warn of nothing: what stands at an instance comes first.
+const NOTED_REVIEW: usize = 6;
 /// The first choice of a recipe: every instance by its own tag.
 const BY_TAG: &str = "by tag";
 
@@ -45,6 +51,11 @@ const EXPLAINED: &[&str] = &[
     "frozen at most: after that many seconds the failsafe on the instance thaws, whatever happens. Empty: as each \
      recipe says.",
     "if it cannot freeze: skip takes no snapshot; crash-consistent takes one and says so.",
+    "root volumes: left out, the sets hold the data volumes alone (--exclude-root).",
+    "leave out: ids of volumes that are not to be in the sets, with commas or blanks between them (--exclude-volume); \
+     the tag freezeframe:exclude on a volume does it for every run.",
+    "own tags: what every snapshot gets beside the volumes' tags and those of the configuration, KEY=VALUE, with \
+     commas between them (--set-tag).",
 ];
 
 /// Places of the fields.
@@ -54,6 +65,9 @@ mod field {
     pub const ROOT: usize = 2;
     pub const BUDGET: usize = 3;
     pub const ON_FAILURE: usize = 4;
+    pub const ROOT_VOLUMES: usize = 5;
+    pub const LEFT_OUT: usize = 6;
+    pub const TAGS: usize = 7;
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Display)]
@@ -113,6 +127,12 @@ impl SnapshotDialog {
                     .position(|o| *o == world.on_failure)
                     .unwrap_or_default(),
             ),
+            Field::choice(
+                "root volumes",
+                vec!["in the sets".to_owned(), "left out".to_owned()],
+            ),
+            Field::text("leave out", ""),
+            Field::text("own tags", ""),
         ];
         let buttons = BUTTONS.iter().map(ToString::to_string).collect();
         let mut dialog = Self {
@@ -159,7 +179,13 @@ impl SnapshotDialog {
         let coordinated = self.mode() == AskedMode::Coordinated;
         self.form.set_off(
             field::ROOT,
-            coordinated.then_some("not in coordinated mode"),
+            coordinated
+                .then_some("not in coordinated mode")
+                .or(self.excludes_root().then_some("root volumes are left out")),
+        );
+        self.form.set_off(
+            field::ROOT_VOLUMES,
+            self.freeze_root().then_some("/ is frozen, so in the sets"),
         );
     }
 
@@ -171,7 +197,35 @@ impl SnapshotDialog {
     }
 
     fn freeze_root(&self) -> bool {
-        self.mode() != AskedMode::Coordinated && self.form.chosen(field::ROOT) == 1
+        self.mode() != AskedMode::Coordinated
+            && self.form.chosen(field::ROOT) == 1
+            && !self.excludes_root()
+    }
+
+    fn excludes_root(&self) -> bool {
+        self.form.chosen(field::ROOT_VOLUMES) == 1
+    }
+
+    /// What is asked of the sets, as far as it can be read.
+    fn set(&self, world: &World) -> (SetOptions, Vec<(usize, String)>) {
+        let chosen = self.instances.iter().filter_map(|id| world.instance(id));
+        let chosen: Vec<&Instance> = chosen.collect();
+        let exclude = set::left_out(self.form.value(field::LEFT_OUT), &chosen);
+        let tags = set::own_tags(self.form.value(field::TAGS), &world.tagging);
+        let mut wrong = Vec::new();
+        let options = SetOptions {
+            exclude_root: self.excludes_root(),
+            exclude: exclude.unwrap_or_else(|why| {
+                wrong.push((field::LEFT_OUT, why));
+                Vec::new()
+            }),
+            tags: tags.unwrap_or_else(|why| {
+                wrong.push((field::TAGS, why));
+                Tags::default()
+            }),
+            keep_tags: Vec::new(),
+        };
+        (options, wrong)
     }
 
     /// The recipe for all; `None` is by tag.
@@ -193,9 +247,20 @@ impl SnapshotDialog {
     }
 
     /// What the choices mean for the instances, said before Start.
-    fn notes(&self) -> Vec<(String, Role)> {
+    fn notes(&self, world: &World) -> Vec<(String, Role)> {
         let mut notes = Vec::new();
         match (self.mode(), self.freeze_root()) {
+            (AskedMode::Coordinated, _) if self.excludes_root() => {}
+            (AskedMode::Auto, false) if self.excludes_root() => notes.push((
+                "Auto: the instance asks for the snapshots itself where its dry run proves that its role may, else this \
+                 console does."
+                    .to_owned(),
+                Role::Muted,
+            )),
+            (AskedMode::Autonomous, false) if self.excludes_root() => notes.push((
+                "The instance asks for the snapshots itself; its role must allow it.".to_owned(),
+                Role::Muted,
+            )),
             (AskedMode::Coordinated, _) => notes.push((
                 "Root volumes are in the set but not frozen: never more than crash.".to_owned(),
                 Role::Muted,
@@ -225,6 +290,8 @@ impl SnapshotDialog {
                 Role::Muted,
             ));
         }
+        let tags = set::words(&self.set(world).0.tags, &world.tagging);
+        notes.extend(tags.map(|words| (words, Role::Muted)));
         notes
     }
 
@@ -233,7 +300,8 @@ impl SnapshotDialog {
         &'a self,
         cx: &'a Cx<'_>,
     ) -> impl Iterator<Item = (&'a InstanceId, Option<String>)> {
-        self.instances.iter().map(|id| {
+        let (set, _) = self.set(cx.world);
+        self.instances.iter().map(move |id| {
             let reason = match cx.world.instance(id) {
                 None => Some("it is no longer there".to_owned()),
                 Some(instance) => refusal(instance, self.recipe(), &cx.world.recipes)
@@ -244,7 +312,8 @@ impl SnapshotDialog {
                         };
                         let busy = cx.world.running().any(there);
                         busy.then(|| "another job runs on it".to_owned())
-                    }),
+                    })
+                    .or_else(|| cx.world.set_notes(id, &set).err()),
             };
             (id, reason)
         })
@@ -297,6 +366,11 @@ impl SnapshotDialog {
                 return vec![Request::Say(format!("frozen at most: {error}"))];
             }
         };
+        let (set, wrong) = self.set(cx.world);
+        if let Some((field, error)) = wrong.into_iter().next() {
+            self.form.set_focus(Focus::Field(field));
+            return vec![Request::Say(error)];
+        }
         if let Some(reason) = cx.world.writes_refused() {
             return vec![Request::Say(format!("refused: {reason}"))];
         }
@@ -317,6 +391,7 @@ impl SnapshotDialog {
                 .get(self.form.chosen(field::ON_FAILURE))
                 .copied()
                 .unwrap_or_default(),
+            set,
         };
         vec![
             Request::Close,
@@ -349,13 +424,15 @@ impl SnapshotDialog {
     /// is whole where it fits.
     fn lines(&self, cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
         let mut rows: Vec<_> = self.review(cx).collect();
+        let (set, _) = self.set(cx.world);
+        let noted = |id: &InstanceId| cx.world.set_notes(id, &set).unwrap_or_default();
         // What a choice overrides is seen first.
         let overrides = |id: &InstanceId| {
             let instance = cx.world.instance(id);
             instance.is_some_and(|i| {
                 !self.overridden(i, cx.world).is_empty()
                     || self.unconnected(i, cx.world).is_some()
-                    || !cx.world.set_notes(&i.id).is_empty()
+                    || !noted(&i.id).is_empty()
             })
         };
         rows.sort_by_cached_key(|(id, reason)| {
@@ -415,7 +492,7 @@ impl SnapshotDialog {
             let instance = cx.world.instance(id).filter(|_| runs);
             let overridden = instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world));
             // What is left out of its set, what is left off its snapshots, restored copies that it holds.
-            let noted = instance.map_or_else(Vec::new, |i| cx.world.set_notes(&i.id));
+            let noted = instance.map_or_else(Vec::new, |i| noted(&i.id));
             let unconnected = instance.and_then(|i| self.unconnected(i, cx.world));
             for words in unconnected.into_iter().chain(overridden).chain(noted) {
                 let parts = text::wrap(&words, cells.saturating_sub(4));
@@ -494,8 +571,9 @@ impl Screen for SnapshotDialog {
     }
 
     fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
-        // Only the budget is typed, and it is a number.
-        if let KeyCode::Char(c) = key.code
+        // The budget is a number.
+        if self.form.focus() == Focus::Field(field::BUDGET)
+            && let KeyCode::Char(c) = key.code
             && !c.is_ascii_digit()
             && key.modifiers.difference(KeyModifiers::SHIFT).is_empty()
         {
@@ -524,15 +602,18 @@ impl Screen for SnapshotDialog {
             .filter(|(_, reason)| reason.is_none())
             .count();
         let all = self.instances.len();
-        let notes: Vec<Line<'_>> = self
-            .notes()
-            .into_iter()
-            .flat_map(|(words, role)| {
-                text::wrap(&words, usize::from(width))
-                    .into_iter()
-                    .map(move |line| Line::styled(line, cx.styles.get(role)))
-            })
-            .collect();
+        let said = |warnings: bool| -> Vec<Line<'_>> {
+            self.notes(cx.world)
+                .into_iter()
+                .filter(|(_, role)| !warnings || *role == Role::Warn)
+                .flat_map(|(words, role)| {
+                    text::wrap(&words, usize::from(width))
+                        .into_iter()
+                        .map(move |line| Line::styled(line, cx.styles.get(role)))
+                })
+                .collect()
+        };
+        let notes = said(false);
         let height = u16::try_from(lines.len() + notes.len()).unwrap_or(u16::MAX);
         let wanted = height.saturating_add(3).saturating_add(self.form.height());
         let inner = dialog::open(
@@ -553,7 +634,12 @@ impl Screen for SnapshotDialog {
         // One line for the count; the notes, after a blank one, where the instances leave room for them; the last line
         // of the instances tells how many more there are.
         let left = above.saturating_sub(1);
-        let noted = left >= notes.len() + 1 + lines.len().min(LEAST_REVIEW);
+        let notes = if left > notes.len() + lines.len().min(NOTED_REVIEW) {
+            notes
+        } else {
+            said(true)
+        };
+        let noted = !notes.is_empty() && left > notes.len() + lines.len().min(LEAST_REVIEW);
         let room = if noted { left - notes.len() - 1 } else { left };
         let all_lines = lines.len();
         if all_lines > room {
@@ -579,12 +665,12 @@ impl Screen for SnapshotDialog {
         for (line, row) in shown.into_iter().zip(inner.rows().take(above)) {
             frame.render_widget(line, row);
         }
-        let errors: Vec<(usize, String)> = self
-            .budget()
-            .err()
-            .map(|e| (field::BUDGET, e))
-            .into_iter()
-            .collect();
+        // An id or a tag that is being typed is not wrong yet.
+        let at = self.form.focus();
+        let left = self.set(cx.world).1.into_iter();
+        let left = left.filter(|(field, _)| at != Focus::Field(*field));
+        let budget = self.budget().err().map(|e| (field::BUDGET, e));
+        let errors: Vec<(usize, String)> = budget.into_iter().chain(left).collect();
         let dim = if will == 0 || cx.world.writes_refused().is_some() {
             vec![1]
         } else {

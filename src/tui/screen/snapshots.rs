@@ -46,7 +46,10 @@ impl Only {
         match self {
             Self::All => true,
             Self::Volume(id) => snapshot.volume == *id,
-            Self::Set(job) => snapshot.job().as_ref() == Some(job),
+            Self::Set(job) => {
+                let set = world.set(job);
+                set.is_some_and(|set| set.members.contains(&snapshot.id))
+            }
             Self::Instance(id) => match snapshot.instance() {
                 Some(tagged) => tagged == *id,
                 None => world

@@ -411,23 +411,59 @@ impl Form {
     /// Draws the line of buttons alone.
     pub fn view_buttons(&self, frame: &mut Frame<'_>, area: Rect, styles: &Styles, dim: &[usize]) {
         let mut spans = Vec::new();
-        for (i, label) in self.buttons.iter().enumerate() {
-            let focused = self.focus() == Focus::Button(i);
-            let role = match (focused, dim.contains(&i)) {
+        let shown = self.button_words(usize::from(area.width));
+        for (i, words) in shown.into_iter().enumerate() {
+            let role = match (self.focus() == Focus::Button(i), dim.contains(&i)) {
                 (true, _) => Role::Focus,
                 (false, true) => Role::Muted,
                 (false, false) => Role::Text,
             };
-            // The brackets say which button has the focus where colours do not.
-            let shown = if focused {
-                format!("[> {label} <]")
-            } else {
-                format!("[  {label}  ]")
-            };
-            spans.push(Span::styled(shown, styles.get(role)));
+            spans.push(Span::styled(words, styles.get(role)));
             spans.push(Span::raw(" "));
         }
         frame.render_widget(Line::from(spans), area);
+    }
+
+    /// The buttons in so many cells: with room around their labels, else without, else with what has the focus whole and
+    /// the others' labels cut.
+    fn button_words(&self, cells: usize) -> Vec<String> {
+        // The brackets say which button has the focus where colours do not.
+        let words = |label: &str, focused: bool, roomy: bool| match (focused, roomy) {
+            (true, true) => format!("[> {label} <]"),
+            (false, true) => format!("[  {label}  ]"),
+            (true, false) => format!("[>{label}<]"),
+            (false, false) => format!("[{label}]"),
+        };
+        let focused = |i: usize| self.focus() == Focus::Button(i);
+        let all = |roomy: bool| -> Vec<String> {
+            let each = self.buttons.iter().enumerate();
+            each.map(|(i, label)| words(label, focused(i), roomy))
+                .collect()
+        };
+        let takes = |shown: &[String]| -> usize {
+            shown.iter().map(|s| text::width(s)).sum::<usize>() + shown.len().saturating_sub(1)
+        };
+        let (roomy, tight) = (all(true), all(false));
+        if takes(&roomy) <= cells {
+            return roomy;
+        }
+        if takes(&tight) <= cells {
+            return tight;
+        }
+        let whole = |i: usize| focused(i) || tight.len() == 1;
+        let kept: usize = (tight.iter().enumerate())
+            .filter(|(i, _)| whole(*i))
+            .map(|(_, shown)| text::width(shown) + 1)
+            .sum();
+        let others = (0..tight.len()).filter(|i| !whole(*i)).count();
+        // Each with its brackets and the blank behind it.
+        let room = (cells.saturating_sub(kept) / others.max(1)).saturating_sub(3);
+        let each = self.buttons.iter().enumerate();
+        each.map(|(i, label)| match whole(i) {
+            true => words(label, focused(i), false),
+            false => words(&text::fit(label, room), false, false),
+        })
+        .collect()
     }
 
     fn view_field(
@@ -607,6 +643,33 @@ mod tests {
         form.set_focus(Focus::Field(0));
         assert_eq!(shown(&form, 1)[0], Row::Field(0));
         assert!(!shown(&form, 0).is_empty());
+    }
+
+    #[test]
+    fn every_button_is_seen_where_there_is_little_room() {
+        let mut form = Form::new(
+            Vec::new(),
+            vec!["Keep everything".into(), "Delete 1481".into()],
+            0,
+        );
+        assert_eq!(
+            form.button_words(80),
+            ["[> Keep everything <]", "[  Delete 1481  ]"]
+        );
+        assert_eq!(
+            form.button_words(34),
+            ["[>Keep everything<]", "[Delete 1481]"]
+        );
+        for cells in [12, 20, 28, 34, 40] {
+            for focus in 0..2 {
+                form.set_focus(Focus::Button(focus));
+                let shown = form.button_words(cells);
+                assert_eq!(shown.len(), 2);
+                assert!(shown[focus].contains(&form.buttons[focus]), "{shown:?}");
+                let all: usize = shown.iter().map(|s| text::width(s)).sum();
+                assert!(all < cells.max(24), "{cells}: {shown:?}");
+            }
+        }
     }
 
     #[test]

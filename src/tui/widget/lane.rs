@@ -35,6 +35,7 @@ pub fn standing(job: &JobView) -> (&'static str, &'static str, Role) {
         None if job.phase == Phase::Done => ("?", "ended without a verdict", Role::Warn),
         None if is_frozen(job) => ("❄", job.held().word(), Role::Frozen),
         None if may_be_frozen(job) => ("❄", job.held().word(), Role::Warn),
+        None if job.is_thawed() => ("▶", "thawed", Role::Accent),
         None if job.phase == Phase::Queued => ("·", "queued", Role::Muted),
         None => ("▶", phase_word(job.phase), Role::Accent),
     }
@@ -143,7 +144,7 @@ pub fn lasted(record: &PhaseRecord, job: &JobView, now: DateTime<Utc>) -> Option
     match (record.phase, record.ended) {
         (Phase::Done, _) => None,
         (_, Some(ended)) => Some(ended - record.started),
-        (phase, None) => (phase == job.phase).then(|| now - record.started),
+        (phase, None) => (phase == job.phase && !job.is_thawed()).then(|| now - record.started),
     }
 }
 
@@ -467,7 +468,7 @@ fn phases(job: &JobView, now: DateTime<Utc>, width: usize, styles: &Styles) -> L
     let indent = 4;
     let mut segments: Vec<Vec<Span<'static>>> = Vec::new();
     for record in job.phases.iter().filter(|r| tells(r, job)) {
-        let current = record.phase == job.phase && job.phase != Phase::Done;
+        let current = record.phase == job.phase && job.phase != Phase::Done && !job.is_thawed();
         let role = match (record.failed, current, record.phase) {
             (true, ..) => Role::Error,
             (_, true, Phase::Frozen | Phase::Snapshotting | Phase::Thawing) => Role::Frozen,

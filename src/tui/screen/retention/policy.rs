@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::nearest;
 use crate::domain::filter::{Filter, RowKind};
+use crate::domain::instance::Instance;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{Age, Policy, TagPair};
+use crate::domain::snapshot::Snapshot;
+use crate::domain::text::visible;
+use crate::ops::prune;
 use crate::tui::widget::form::{Field, Focus, Form};
 
 /// More of anything than this is a slip of the finger.
@@ -99,18 +104,63 @@ pub fn chosen<'a>(form: &Form, named: &'a Named) -> Option<&'a Policy> {
     named.values().nth(n).filter(|_| !named.is_empty())
 }
 
-/// What is wrong with each field, by index.
-pub fn errors(form: &Form, named: &Named) -> Vec<(usize, String)> {
+/// What is wrong with each field, by index. A list that is being typed is not wrong yet; the instances are known where
+/// they were read.
+pub fn errors(
+    form: &Form,
+    named: &Named,
+    (fleet, snapshots): (&[Instance], &[Snapshot]),
+) -> Vec<(usize, String)> {
     let first = first(named);
     let mut errors: Vec<(usize, String)> = (first..first + NUMBERS.len())
         .filter_map(|i| number(form.value(i)).err().map(|error| (i, error)))
         .collect();
-    let [age, _, tags, filter] = others(first);
+    let [age, instances, tags, filter] = others(first);
+    let left = |field: usize| form.focus() != Focus::Field(field);
     errors.extend(drop_after(form.value(age)).err().map(|e| (age, e)));
-    errors.extend(pairs(form.value(tags)).err().map(|e| (tags, e)));
+    if left(instances) {
+        let wrong = nobody(form.value(instances), fleet);
+        errors.extend(wrong.map(|e| (instances, e)));
+    }
+    if left(tags) {
+        let wrong = pairs(form.value(tags)).err();
+        let wrong = wrong.or_else(|| no_carrier(form.value(tags), fleet, snapshots));
+        errors.extend(wrong.map(|e| (tags, e)));
+    }
     let wrong = Filter::parse(form.value(filter), RowKind::Sets).err();
     errors.extend(wrong.map(|e| (filter, e.cause)));
     errors
+}
+
+/// What is wrong with the first of the instances that a plan would refuse, by the rule of the plan.
+fn nobody(typed: &str, fleet: &[Instance]) -> Option<String> {
+    let scope = fleet.first().map(|instance| &instance.scope)?;
+    let wrong = words(typed).find_map(|word| Some((word, prune::meant(fleet, word, scope).err()?)));
+    let (word, problem) = wrong?;
+    let several = fleet.iter().filter(|i| i.tags.name() == Some(word)).count();
+    Some(match (several, problem.kind) {
+        (2.., _) => format!("{several} are named {}: use the id", visible(word)),
+        (_, Kind::Usage) => format!("{}: ids have 8 or 17 hex digits", visible(word)),
+        _ => {
+            let names: Vec<&str> = fleet.iter().filter_map(|i| i.tags.name()).collect();
+            let near = nearest(word, &names).map(|near| format!(": did you mean {near}?"));
+            format!("no {} here{}", visible(word), near.unwrap_or_default())
+        }
+    })
+}
+
+/// A tag that no instance carries, and none of the snapshots, which may be of an instance that is gone.
+fn no_carrier(typed: &str, fleet: &[Instance], snapshots: &[Snapshot]) -> Option<String> {
+    let all = fleet.iter().map(|i| &i.tags);
+    let all = all.chain(snapshots.iter().map(|s| &s.tags));
+    let carried = |pair: &TagPair| {
+        let mut all = all.clone();
+        all.any(|tags| tags.get(&pair.key) == Some(pair.value.as_str()))
+    };
+    let wrong = pairs(typed).ok()?.into_iter().find(|pair| !carried(pair));
+    wrong
+        .filter(|_| !fleet.is_empty())
+        .map(|pair| format!("nothing here carries {}", visible(&pair.to_string())))
 }
 
 fn others(first: usize) -> [usize; 4] {
@@ -242,7 +292,7 @@ mod tests {
                 read(&form).unwrap_err().cause.contains("keep daily"),
                 "{wrong}"
             );
-            let errors = errors(&form, &none());
+            let errors = errors(&form, &none(), (&[], &[]));
             assert_eq!(errors.len(), 1);
             assert_eq!(errors[0].0, 2);
         }
@@ -272,7 +322,7 @@ mod tests {
         for (n, others) in [(6, ["7", "", "", ""]), (8, ["", "", "Env", ""])] {
             let form = one(others);
             assert_eq!(read(&form).unwrap_err().kind, Kind::Usage);
-            assert_eq!(errors(&form, &none())[0].0, n);
+            assert_eq!(errors(&form, &none(), (&[], &[]))[0].0, n);
         }
         assert!(
             read(&one(["", "", "", "stat=x"]))

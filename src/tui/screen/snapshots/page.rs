@@ -298,6 +298,7 @@ fn origin_words(origin: &Origin) -> String {
         Origin::Dlm { policy } => format!("Data Lifecycle Manager, policy {policy}"),
         Origin::AwsBackup => "AWS Backup, which keeps it; EC2 refuses to delete it".to_owned(),
         Origin::Image { image } => format!("held by image {image}"),
+        Origin::Copy { of } => format!("a copy, or another tool's, with the tags of {of}"),
         Origin::Manual => "made by hand or by another tool".to_owned(),
     }
 }
