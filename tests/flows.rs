@@ -15,6 +15,8 @@ mod renewed;
 #[path = "flows/sets.rs"]
 mod sets;
 mod support;
+#[path = "flows/taken_up.rs"]
+mod taken_up;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

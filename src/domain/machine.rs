@@ -29,7 +29,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use super::label::{Label, Written};
 pub use facts::{
     AttachedVolume, CoveredMount, Engine, EnginePath, PreflightFacts, READ_ONLY, SAME_FILESYSTEM,
-    UncoveredMount, may_change,
+    UncoveredMount, lacks_only_the_role, may_change,
 };
 pub use failsafe::Began;
 pub use finish::{GONE_SINCE, incomplete};

@@ -61,13 +61,18 @@ impl SsmState {
         self.commands.len()
     }
 
+    /// How many invocations have not ended, those included that the service has given up and an agent still has.
+    pub fn under_way(&self) -> usize {
+        Arc::strong_count(&self.under_way) - 1
+    }
+
     /// Takes a new command into the books. Where they would hold too much, the oldest commands that have ended go.
     ///
     /// # Errors
     /// `ThrottlingException` when too many have not ended.
     fn remember(&mut self, command: CommandRecord) -> Result<(), ServiceError> {
         let throttled = || ServiceError::new("ThrottlingException", "Rate exceeded");
-        if Arc::strong_count(&self.under_way) + command.invocations.len() > bounds::INVOCATIONS {
+        if self.under_way() + command.invocations.len() > bounds::INVOCATIONS {
             return Err(throttled());
         }
         let weight = command.weight();

@@ -591,6 +591,9 @@ async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
     }
 }
 
+/// What the journal calls the writing of a label; its detail is the snapshot and the level.
+pub(super) const LABELS: &str = "CreateTags";
+
 /// Writes these labels, and tells which of them stand. Writing one again changes nothing.
 pub(super) async fn label(ops: &Ops, job: &JobId, labels: Vec<Label>) -> Written {
     label_when_taken(ops, job, labels, &Waits::default()).await
@@ -607,7 +610,7 @@ async fn label_when_taken(ops: &Ops, job: &JobId, labels: Vec<Label>, waits: &Wa
             let detail = format!("{} {}", label.snapshot, label.level);
             ops.recorded(
                 job.as_str(),
-                "CreateTags",
+                LABELS,
                 &detail,
                 ops.session
                     .set_tags_with(token, label.snapshot.as_str(), &tags),

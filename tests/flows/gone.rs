@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use freezeframe::domain::job::{JobSpec, JobView, OnFailure, Phase, Verdict};
+use freezeframe::domain::job::{JobSpec, JobView, Member, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::metrics::{Metric, Series};
 use freezeframe::domain::problem::Kind;
@@ -253,4 +253,106 @@ async fn p21_a_snapshot_whose_tag_was_taken_off_keeps_no_job_open() {
     }
     let view = until_done(&bench).await;
     assert_eq!(view.verdict, Some(Verdict::Crash), "{view:#?}");
+}
+
+/// Hides one snapshot of the job's set, which is made.
+fn hide(bench: &Bench, spec: &JobSpec) -> Snapshot {
+    let id = {
+        let world = bench.lab.world_of(REGION);
+        let mut all = world.snapshots.values();
+        let of = |s: &&Snapshot| {
+            s.tags.get("freezeframe:job").map(String::as_str) == Some(spec.job.as_str())
+        };
+        all.find(of).map(|s| s.id.clone())
+    };
+    let mut hidden = delete(bench, &id.unwrap());
+    hidden.state = SnapshotState::Completed;
+    hidden
+}
+
+fn nothing_is_open(bench: &Bench) {
+    let open = bench.ops.journal.open_jobs(bench.ops.scope()).unwrap();
+    assert!(open.is_empty(), "{open:#?}");
+}
+
+/// The answer to its call was lost with its console: what EC2 shows is a set only with a snapshot of each volume of its
+/// plan. A part of it is not labelled while the rest may be out of sight, and the rest is not left without a label.
+#[tokio::test(start_paused = true)]
+async fn p29_a_part_of_a_set_whose_answer_was_lost_is_waited_for_when_its_job_is_taken_up() {
+    for (mode, phase) in [
+        (Mode::Coordinated, Phase::Thawing),
+        (Mode::Autonomous, Phase::Quiescing),
+    ] {
+        for comes in [true, false] {
+            let bench = bench().await;
+            let spec = JobSpec {
+                mode,
+                ..spec(&bench).await
+            };
+            bench.fault("CreateSnapshots", 0, 1, FaultKind::LoseResponse);
+            let view = dropped_in(&bench, &spec, phase).await;
+            let (journal, now) = (&bench.ops.journal, bench.ops.clock.now());
+            journal.save_job(&view, &dead_owner(), true, now).unwrap();
+            // The instance goes on by itself.
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            let hidden = hide(&bench, &spec);
+            let view = settled(&bench).await;
+            assert_ne!(view.phase, Phase::Done, "{mode}: {view:#?}");
+            let error = view.error.as_ref().unwrap();
+            assert!(
+                error.cause.contains("2 of its 3") && error.cause.contains(&hidden.volume),
+                "{mode}: {error}"
+            );
+            assert_eq!(levels(&bench, &view).await, [Level::Pending; 2], "{mode}");
+            let volume = hidden.volume.clone();
+            if comes {
+                show(&bench, hidden);
+            }
+            let view = until_done(&bench).await;
+            assert_eq!(view.verdict, Some(Verdict::Crash), "{mode}: {view:#?}");
+            let all = if comes { 3 } else { 2 };
+            assert_eq!(
+                (view.set.len(), levels(&bench, &view).await),
+                (all, vec![Level::Crash; all])
+            );
+            let cause = &view.error.as_ref().unwrap().cause;
+            assert_eq!(cause.contains(&volume), !comes, "{mode}: {cause}");
+            nothing_is_open(&bench);
+        }
+    }
+}
+
+/// Its own console looks for it as long as it looks for any set; then the job is over, and owes the labels.
+#[tokio::test(start_paused = true)]
+async fn p29_a_part_of_a_set_is_labelled_with_the_rest_when_that_is_shown() {
+    let bench = bench().await;
+    let spec = spec(&bench).await;
+    bench.fault("CreateSnapshots", 0, 1, FaultKind::LoseResponse);
+    let hidden = Mutex::new(None);
+    let view = bench
+        .run_until(spec.clone(), |view| {
+            if view.phase == Phase::Thawing {
+                hidden
+                    .lock()
+                    .unwrap()
+                    .get_or_insert_with(|| hide(&bench, &spec));
+            }
+            false
+        })
+        .await;
+    assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
+    assert!(view.owes_labels(), "{view:#?}");
+    let part = |m: &Member| m.level == Level::Pending && m.reason.contains("whole set");
+    assert!(
+        view.set.len() == 2 && view.set.iter().all(part),
+        "{view:#?}"
+    );
+    assert_eq!(levels(&bench, &view).await, [Level::Pending; 2]);
+    let first = settled(&bench).await;
+    assert!(first.owes_labels(), "{first:#?}");
+    show(&bench, hidden.lock().unwrap().take().unwrap());
+    let view = settled(&bench).await;
+    assert!(!view.owes_labels(), "{view:#?}");
+    assert_eq!(view.verdict, Some(Verdict::Crash), "{view:#?}");
+    assert_eq!(levels(&bench, &view).await, [Level::Crash; 3]);
 }

@@ -368,3 +368,31 @@ fn p28_negative_control_a_freeze_that_a_killed_script_left_is_doubted_until_some
     }
     assert_eq!(doubts, 2);
 }
+
+/// The journal is lost, and the command that makes its set is delivered fifty minutes after anybody waited for it. The
+/// set is an orphan once it is of some age, is found and is labelled; where EC2 shows it to nobody, that is seen.
+#[test]
+fn p29_negative_control_orphans_of_a_command_that_comes_late_are_found_or_missed() {
+    use std::time::Duration;
+    for hidden in [false, true] {
+        let mut story = Story::plain(3, Mode::Autonomous);
+        (story.lost, story.hidden) = (true, hidden);
+        story.faults.push(Fault {
+            action: "*".to_owned(),
+            skip: 1,
+            times: u32::MAX,
+            kind: FaultKind::Command(Mishap::Late(Duration::from_secs(3_000))),
+        });
+        let ending = play(&story).unwrap();
+        let made = ending.eye.snapshots.len();
+        assert!(made > 0, "the late command made no set");
+        let seen = &ending.violations;
+        if !hidden {
+            assert_eq!(*seen, Vec::<String>::new());
+            continue;
+        }
+        for word in ["found were []", "are left after labelling", "nobody owes"] {
+            assert!(seen.iter().any(|v| v.contains(word)), "{word}: {seen:?}");
+        }
+    }
+}

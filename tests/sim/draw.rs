@@ -157,6 +157,7 @@ impl Story {
             lost: false,
             robbed: false,
             unguarded: false,
+            hidden: false,
         };
         match theme {
             Theme::Plain | Theme::Run => {}
@@ -239,6 +240,7 @@ impl Story {
             lost: false,
             robbed: false,
             unguarded: false,
+            hidden: false,
         }
     }
 

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use freezeframe::domain::ids::JobId;
 use freezeframe::domain::job::{JobView, Member, Phase};
 use freezeframe::jobs::journal::{Journal, Lease};
-use freezeframe::lab::Lab;
+use freezeframe::lab::{Lab, Weather};
 use freezeframe::ops::orphans;
 
 use super::Ending;
@@ -18,6 +18,10 @@ use super::stage::Stage;
 use super::story::{Manners, Story};
 use super::theirs::Theirs;
 
+/// A snapshot that is younger could be of another machine's job: what accounts for it is not said to be nobody's.
+const SETTLED: TimeDelta = TimeDelta::minutes(60);
+/// A command may reach its agent hours late, and makes its set then. After so long the world counts as restless.
+const RESTLESS: TimeDelta = TimeDelta::hours(12);
 /// Jobs of a journal that are looked at.
 const ALL: u32 = 1_000;
 
@@ -28,6 +32,8 @@ pub struct Look {
     journals: Arc<Vec<Journal>>,
     /// The first journal is gone in the end.
     lost: bool,
+    /// EC2 shows no snapshot to whoever looks for orphans.
+    hidden: bool,
     offsets: Vec<i64>,
     memory: Mutex<Memory>,
 }
@@ -65,6 +71,7 @@ impl Look {
             instances: instances.clone(),
             journals: journals.clone(),
             lost: story.lost,
+            hidden: story.hidden,
             offsets: if story.clocks_agree() {
                 Vec::new()
             } else {
@@ -190,14 +197,41 @@ impl Look {
         self.wrong(wrong);
     }
 
+    /// Waits until no agent has a command any more, however late, and every snapshot is of some age.
+    async fn until_settled(&self) {
+        let pause = SETTLED.to_std().unwrap_or_default();
+        let began = self.lab.clock().now();
+        loop {
+            tokio::time::sleep(pause).await;
+            let now = self.lab.clock().now();
+            let settled = {
+                let world = self.lab.world();
+                let mut starts = world.snapshots.values().map(|snapshot| snapshot.start);
+                world.ssm.under_way() == 0 && starts.all(|start| start + SETTLED <= now)
+            };
+            if settled {
+                return;
+            }
+            if now > began + RESTLESS {
+                let hours = RESTLESS.num_hours();
+                self.wrong(vec![format!("commands or sets still come after {hours} h")]);
+                return;
+            }
+        }
+    }
+
     /// Orphans are exactly what no journal accounts for, and labelling leaves none.
     pub async fn orphans(&self, stage: &Stage) {
-        // Younger ones could be another machine's.
-        let settled = std::time::Duration::from_secs(60 * 60);
         if !self.lost {
             return;
         }
-        tokio::time::sleep(settled).await;
+        self.until_settled().await;
+        if self.hidden {
+            self.lab.set_weather(Weather {
+                snapshot_lag_ms: u32::MAX,
+                ..Weather::default()
+            });
+        }
         let Ok(journal) = Journal::in_memory() else {
             return;
         };

@@ -163,6 +163,8 @@ pub struct Story {
     pub robbed: bool,
     /// The documents' own lock keeps no other job out: only the consoles are in each other's way.
     pub unguarded: bool,
+    /// EC2 shows no snapshot to whoever looks for orphans.
+    pub hidden: bool,
 }
 
 impl Story {

@@ -25,10 +25,16 @@ impl Job {
             .collect()
     }
 
-    /// How many snapshots a whole set has: one for each attached volume that is not left out. 0 when preflight did not
-    /// say.
+    /// How many snapshots a whole set has: as many as the instance was answered; else one for each attached volume that
+    /// is not left out. 0 when nobody has said.
     pub fn attached(&self) -> usize {
-        self.facts.as_ref().map_or(0, |f| f.in_set().count())
+        let whole = self.pre_told.as_ref().filter(|told| told.trace.is_whole());
+        let answered = whole.map_or(0, |told| told.trace.answered_snapshots().len());
+        if answered > 0 {
+            return answered;
+        }
+        let planned = self.planned.as_ref().map_or(0, |plan| plan.members.len());
+        self.facts.as_ref().map_or(planned, |f| f.in_set().count())
     }
 
     /// The plan of the set, once it is known.

@@ -109,9 +109,17 @@ impl PreflightFacts {
     /// Joins what the instance's dry run said with what EC2 says of its volumes.
     ///
     /// # Errors
-    /// In words: lines that could not be understood (a mount might hide in one), no first or last line,
-    /// or a covered mount on a volume that EC2 does not know as attached.
+    /// As [`Self::with_dry_run`].
     pub fn from_dry_run(trace: &Trace, instance: &Instance) -> Result<Self, String> {
+        Self::of_attachments(instance).with_dry_run(trace)
+    }
+
+    /// Joins what the instance's dry run said with the attached volumes.
+    ///
+    /// # Errors
+    /// In words: lines that could not be understood (a mount might hide in one), no first or last line,
+    /// or a covered mount on a volume that is not known as attached.
+    pub fn with_dry_run(mut self, trace: &Trace) -> Result<Self, String> {
         if let Some(bad) = trace.malformed.first() {
             return Err(format!(
                 "{} line(s) of the dry run could not be understood; line {}: {}",
@@ -127,21 +135,14 @@ impl PreflightFacts {
         {
             return Err("the dry run did not say hello".to_owned());
         }
-        // One that only lacks a role of its own has looked at everything else before it said so.
-        let mut errors = trace.events().filter_map(|said| match said {
-            Said::Error { code, .. } => Some(code.as_str()),
-            _ => None,
-        });
-        let only_role =
-            matches!((errors.next(), errors.next()), (Some(code), None) if is_of_the_role(code));
-        let well = |outcome: &str| outcome == "ok" || (outcome == "refused" && only_role);
-        if !matches!(trace.events().last(), Some(Said::End { outcome, .. }) if well(outcome)) {
+        let well =
+            matches!(trace.events().last(), Some(Said::End { outcome, .. }) if outcome == "ok");
+        if !well && !lacks_only_the_role(trace) {
             return Err("the dry run did not reach its last line".to_owned());
         }
-        let mut facts = Self::of_attachments(instance);
-        facts.take(trace)?;
-        facts.notes = evidence::notes(&[trace]);
-        Ok(facts)
+        self.take(trace)?;
+        self.notes = evidence::notes(&[trace]);
+        Ok(self)
     }
 
     /// What EC2 alone says: the attached volumes.
@@ -157,6 +158,34 @@ impl PreflightFacts {
                 })
                 .collect(),
             ..Self::default()
+        }
+    }
+
+    /// What was attached when a set was planned, by the plan. `root`: the root's device name, where it is known.
+    pub fn of_plan(plan: &SetPlan, root: Option<&str>) -> Self {
+        let members = plan.members.iter().map(|member| AttachedVolume {
+            volume: member.volume.clone(),
+            device: member.device.clone(),
+            is_root: root == Some(member.device.as_str()),
+        });
+        let left_out = plan.left_out.iter().map(|out| AttachedVolume {
+            volume: out.volume.clone(),
+            device: out.device.clone(),
+            is_root: out.is_root,
+        });
+        Self {
+            volumes: members.chain(left_out).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A document that has no dry run but speaks FF1 in its `pre-script` names its mounts there.
+    pub fn learn(&mut self, pre: &Trace) {
+        if self.covered.is_empty() {
+            let mut learned = self.clone();
+            if learned.take(pre).is_ok() {
+                *self = learned;
+            }
         }
     }
 
@@ -461,6 +490,18 @@ impl PreflightFacts {
             .max();
         covered.is_some() && covered > other
     }
+}
+
+/// Whether a dry run was refused only because the instance's role may not make the snapshots, or because there is none.
+/// It has looked at everything else before it said so.
+pub fn lacks_only_the_role(dry_run: &Trace) -> bool {
+    let mut errors = dry_run.events().filter_map(|said| match said {
+        Said::Error { code, .. } => Some(code.as_str()),
+        _ => None,
+    });
+    let refused =
+        matches!(dry_run.events().last(), Some(Said::End { outcome, .. }) if outcome == "refused");
+    refused && matches!((errors.next(), errors.next()), (Some(code), None) if is_of_the_role(code))
 }
 
 /// How long a mount's path is, where the other path lies below it or is it.

@@ -89,27 +89,35 @@ impl Job {
         todo.push(Effect::Disarm(Timer::Find));
         // What was seen while the command ran was there, whatever a later look says. A part of it is no set.
         let expected = self.expected();
-        let shown = |id: &SnapshotId| self.seen.iter().any(|made| made.snapshot == *id);
-        let whole = self.seen.len() >= self.attached().max(1) && expected.iter().all(shown);
-        let result = match result {
-            Ok(made) if made.is_empty() && whole => Ok(self.seen.clone()),
-            Err(_) if whole => Ok(self.seen.clone()),
-            other => other,
-        };
-        match result {
-            Ok(made) if !made.is_empty() => {
-                self.made = made;
-                self.call = Call::Answered;
-                self.verify(now, todo);
-                return;
+        let mut shown = result.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
+        for seen in &self.seen {
+            if !shown.iter().any(|made| made.snapshot == seen.snapshot) {
+                shown.push(seen.clone());
             }
-            // The instance was answered, or a part was seen, and EC2 shows nothing: whoever comes next looks again.
-            Ok(_) if !expected.is_empty() || !self.seen.is_empty() => {
+        }
+        let size = self.attached().max(expected.len()).max(1);
+        let is_shown = |id: &SnapshotId| shown.iter().any(|made| made.snapshot == *id);
+        if shown.len() >= size && expected.iter().all(is_shown) {
+            self.made = shown;
+            self.call = Call::Answered;
+            self.verify(now, todo);
+            return;
+        }
+        match result {
+            // The instance was answered, or a part is shown: whoever comes next looks again.
+            Ok(_) if !expected.is_empty() || !shown.is_empty() => {
                 self.set_unseen = true;
+                self.set = (shown.iter())
+                    .map(|made| self.member(made, "EC2 does not show the whole set yet"))
+                    .collect();
+                let cause = match shown.len() {
+                    0 => "snapshots of it were made, and EC2 does not show them".to_owned(),
+                    some => format!("EC2 shows {some} of its {size} snapshots"),
+                };
                 self.fail_record(Problem::new(
                     Kind::Aws,
                     format!("find the set of {}", self.spec.instance),
-                    "snapshots of it were made, and EC2 does not show them",
+                    cause,
                     "`freezeframe jobs resume` looks for them again",
                 ));
             }

@@ -56,16 +56,12 @@ impl Job {
         })
     }
 
-    /// A document that has no dry run but speaks FF1 in its `pre-script` names its mounts there.
+    /// As [`PreflightFacts::learn`](super::PreflightFacts::learn), where the document is somebody else's.
     pub(super) fn learn_from_foreign(&mut self) {
-        let (Some(told), Some(facts)) = (&self.pre_told, &mut self.facts) else {
-            return;
-        };
-        if self.spec.foreign && facts.covered.is_empty() {
-            let mut learned = facts.clone();
-            if learned.take(&told.trace).is_ok() {
-                *facts = learned;
-            }
+        if let (true, Some(told), Some(facts)) =
+            (self.spec.foreign, &self.pre_told, &mut self.facts)
+        {
+            facts.learn(&told.trace);
         }
     }
 }

@@ -263,6 +263,7 @@ fn a_copy_is_known_when_its_snapshot_is_deleted() {
     for snapshot in &mut later.snapshots {
         if snapshot.id.as_str() == "snap-11111111" {
             snapshot.id = SnapshotId::from_api("snap-55555555");
+            snapshot.tags.set(tags::SNAPSHOT, "snap-55555555");
         }
     }
     let twins = |later: &Inventory, snapshot: &str| -> Vec<String> {
@@ -295,6 +296,7 @@ fn a_copy_is_known_when_its_snapshot_is_deleted() {
     for snapshot in &mut later.snapshots {
         if snapshot.id.as_str() == "snap-55555555" {
             snapshot.id = SnapshotId::from_api("snap-77777777");
+            snapshot.tags.set(tags::SNAPSHOT, "snap-77777777");
             snapshot.volume = VolumeId::from_api("vol-11111111");
         }
     }

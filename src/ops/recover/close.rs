@@ -1,6 +1,7 @@
 //! Bringing the record of an interrupted job to its end: its set found by tag, judged by what can still be
 //! proven, labelled, and watched until AWS has copied it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,7 +10,7 @@ use super::proof::{self, Proof};
 use super::{FIRST_LOOK, Thaw, UNDER_WAY_S, certain_at, labels, values};
 use crate::aws::ssm::Polled;
 use crate::domain::held::{Delivery, Freezing};
-use crate::domain::ids::SnapshotId;
+use crate::domain::ids::{SnapshotId, VolumeId};
 use crate::domain::job::{JobView, Member, Mode, Phase, PhaseRecord, Verdict};
 use crate::domain::label;
 use crate::domain::level::Level;
@@ -114,15 +115,23 @@ fn doubt_stays(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
 
 /// `held`: the instance has just said that something is frozen.
 async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Problem> {
-    let mut set = find(ops, view).await?;
-    let Lost { gone, unsure } = lost(ops, view, &mut set).await?;
+    let (mut set, expected) = find(ops, view).await?;
+    let lost = lost(ops, view, &mut set).await?;
+    let missing = missing(view, &set, expected);
     let now = ops.clock.now();
-    let copying = set.iter().any(|s| s.state == "pending") || !unsure.is_empty();
+    let calls = ops.journal.calls(view.spec.job.as_str())?;
+    labels::shown_late(view, &calls, now, &mut set);
+    let waits = match (lost.unsure.as_slice(), missing.as_slice()) {
+        ([], []) => None,
+        ([], missing) => (!long_ago(view, &set, now)).then(|| piecemeal(view, &set, missing)),
+        (unsure, _) => Some(out_of_sight(view, unsure)),
+    };
+    let gone = lost.gone;
+    let copying = set.iter().any(|s| s.state == "pending") || waits.is_some();
     let on_record = |s: &Snapshot| view.owed_labels.iter().any(|l| l.snapshot == s.id);
     let unjudged = set
         .iter()
         .any(|s| labels::level(s) == Level::Pending && !on_record(s));
-    let waits = (!unsure.is_empty()).then(|| out_of_sight(view, &unsure));
     // Half of it is not judged while the other half may only be out of sight.
     if let Some(waits) = waits.as_ref().filter(|_| unjudged || set.is_empty()) {
         if !view.thaw_uncertain {
@@ -194,6 +203,11 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
             Verdict::Application | Verdict::Filesystem => outcome.problem(view),
             // What it said of itself stays true where no set is found.
             _ if set.is_empty() && view.set_unseen => view.error.take(),
+            _ if !missing.is_empty() => Some(
+                outcome
+                    .problem(view)
+                    .unwrap_or_else(|| partial(view, &set, &missing)),
+            ),
             _ => Some(outcome.problem(view).unwrap_or_else(|| interrupted(view))),
         };
     }
@@ -221,7 +235,7 @@ async fn unseen(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Probl
 
 /// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.
 async fn owed(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
-    let set = find(ops, view).await?;
+    let (set, _) = find(ops, view).await?;
     // A level that was lowered since is; what shows none may only be shown late.
     for snapshot in set.iter().filter(|s| labels::level(s) > Level::Pending) {
         keep(view, snapshot, None);
@@ -275,16 +289,19 @@ fn interrupted(view: &JobView) -> Problem {
     )
 }
 
-/// The set by its tag. Where a call may have made one, an answer that lacks something is asked again; where
-/// nobody told how large the set is, two looks have to agree, because EC2 may show it piece by piece.
-async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
+/// The set by its tag, and how many snapshots of it were expected. Where a call may have made one, an answer that lacks
+/// something is asked again; where the answer was lost, nothing is whole before each volume of the plan has its
+/// snapshot and two looks agree, because EC2 may show it piece by piece.
+async fn find(ops: &Ops, view: &JobView) -> Result<(Vec<Snapshot>, Option<Expected>), Problem> {
     let calls = ops.journal.calls(view.spec.job.as_str())?;
     let expected = calls.iter().find_map(expected).or_else(|| {
-        // There the instance makes the call, if its command was not refused. What was seen must be there.
+        // There the instance makes the call, if its command was not refused.
         let sent = calls.iter().any(super::was_sent);
-        let seen = view.set.len().max(1);
-        (view.spec.mode == Mode::Autonomous && sent).then_some(Expected::AtLeast(seen))
+        (view.spec.mode == Mode::Autonomous && sent).then_some(Expected::Unanswered)
     });
+    // What was seen must be there.
+    let planned = view.set_plan.as_ref().map_or(0, |p| p.members.len());
+    let least = planned.max(view.set.len()).max(1);
     // A call of a moment ago may yet be carried out.
     let limit = ops.clock.now() - TimeDelta::seconds(UNDER_WAY_S);
     let makes = |call: &&CallRow| call.action == "CreateSnapshots" || super::freezes(call);
@@ -297,21 +314,48 @@ async fn find(ops: &Ops, view: &JobView) -> Result<Vec<Snapshot>, Problem> {
     let mut before = None;
     for look in 1.. {
         let found = ops.session.snapshots_of_job(&view.spec.job).await?;
+        let ids: BTreeSet<SnapshotId> = found.iter().map(|s| s.id.clone()).collect();
         let whole = match expected {
             None => true,
             Some(Expected::All(n)) => found.len() >= n,
-            Some(Expected::AtLeast(n)) => {
-                found.len() >= n && before == Some(found.len()) && (look >= LOOKS || !recent)
+            Some(Expected::Unanswered) => {
+                let agree = before.as_ref() == Some(&ids);
+                found.len() >= least && agree && (look >= LOOKS || !recent)
             }
         };
         if look >= looks || whole {
-            return Ok(found);
+            return Ok((found, expected));
         }
-        before = Some(found.len());
+        before = Some(ids);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(FIND_PAUSE);
     }
-    Ok(Vec::new())
+    Ok((Vec::new(), expected))
+}
+
+/// The volumes of the plan whose snapshots EC2 does not show: a call that was not answered made one of each, if it made
+/// any. What was judged before is whole.
+fn missing(view: &JobView, set: &[Snapshot], expected: Option<Expected>) -> Vec<VolumeId> {
+    let judged = !matches!(view.earns, None | Some(Verdict::Cancelled));
+    if judged || set.is_empty() || !matches!(expected, Some(Expected::Unanswered)) {
+        return Vec::new();
+    }
+    let planned = view.set_plan.iter().flat_map(|plan| &plan.members);
+    planned
+        .map(|member| &member.volume)
+        .filter(|volume| !set.iter().any(|s| s.volume == **volume))
+        .filter(|volume| !view.set.iter().any(|m| m.volume == **volume))
+        .cloned()
+        .collect()
+}
+
+/// Whether everything that was made for the job is old enough for EC2 to show it everywhere. By this clock; what AWS
+/// dates after it says nothing.
+fn long_ago(view: &JobView, set: &[Snapshot], now: DateTime<Utc>) -> bool {
+    let before = view.phases.iter().filter(|p| p.phase <= Phase::Verifying);
+    let asked = before.map(|p| p.started).max();
+    asked.is_some_and(|at| now >= at + GONE_AFTER)
+        && (set.iter().map(|s| s.started)).all(|at| at > now || now >= at + GONE_AFTER)
 }
 
 /// Snapshots of a job that its tag does not find.
@@ -334,9 +378,7 @@ async fn lost(ops: &Ops, view: &JobView, set: &mut Vec<Snapshot>) -> Result<Lost
             }
         }
     }
-    let before = view.phases.iter().filter(|p| p.phase <= Phase::Verifying);
-    let made = before.map(|p| p.started).max();
-    let long_ago = made.is_some_and(|at| ops.clock.now() >= at + GONE_AFTER);
+    let long_ago = long_ago(view, &[], ops.clock.now());
     let mut lost = Lost::default();
     for id in known {
         if set.iter().any(|s| s.id == id) {
@@ -365,6 +407,37 @@ fn out_of_sight(view: &JobView, ids: &[SnapshotId]) -> Problem {
     )
 }
 
+fn piecemeal(view: &JobView, set: &[Snapshot], missing: &[VolumeId]) -> Problem {
+    Problem::new(
+        Kind::NotFound,
+        format!("find the set of {}", view.spec.instance),
+        shown(set, missing),
+        "any start of freezeframe looks again; what is not there ten minutes after the set was made is not in it",
+    )
+}
+
+/// What there is was judged without the rest.
+fn partial(view: &JobView, set: &[Snapshot], missing: &[VolumeId]) -> Problem {
+    Problem::new(
+        Kind::NotFound,
+        format!("complete the set of {}", view.spec.instance),
+        format!(
+            "{}: detached before the set was made, or deleted by somebody since",
+            shown(set, missing)
+        ),
+        "run the job again if a whole set is wanted; `freezeframe jobs orphans` shows what appears later",
+    )
+}
+
+fn shown(set: &[Snapshot], missing: &[VolumeId]) -> String {
+    let (some, all) = (set.len(), set.len() + missing.len());
+    let volumes: Vec<&str> = missing.iter().map(VolumeId::as_str).collect();
+    format!(
+        "EC2 shows {some} of its {all} snapshots, and none of {}",
+        volumes.join(", ")
+    )
+}
+
 /// The snapshots that a call is known to have made.
 fn answered(call: &CallRow) -> Vec<SnapshotId> {
     let ids = call
@@ -379,11 +452,12 @@ fn answered(call: &CallRow) -> Vec<SnapshotId> {
 }
 
 /// How many snapshots a call made.
+#[derive(Clone, Copy)]
 enum Expected {
     /// As it was answered.
     All(usize),
-    /// The answer was lost.
-    AtLeast(usize),
+    /// The answer was lost: one of each volume, or none.
+    Unanswered,
 }
 
 /// `None` when it is no such call, or was refused.
@@ -392,8 +466,8 @@ fn expected(call: &CallRow) -> Option<Expected> {
         return None;
     }
     match call.outcome.as_deref() {
-        None => Some(Expected::AtLeast(1)),
-        Some(outcome) if outcome.starts_with("unknown") => Some(Expected::AtLeast(1)),
+        None => Some(Expected::Unanswered),
+        Some(outcome) if outcome.starts_with("unknown") => Some(Expected::Unanswered),
         Some(outcome) if outcome.starts_with("ok: ") => Some(Expected::All(answered(call).len())),
         Some(_) => None,
     }

@@ -1,7 +1,7 @@
 //! The labels that an interrupted job owes. What was judged is on record before the first of them is written,
 //! by the console that drove the job or by whoever took it up; from then on nobody judges again.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::UNDER_WAY_S;
 use super::proof::Proof;
@@ -12,6 +12,8 @@ use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
+use crate::jobs::journal::CallRow;
+use crate::ops::backup::LABELS;
 use crate::ops::owner::owner_of_this_process;
 use crate::ops::{Ops, backup};
 
@@ -47,6 +49,40 @@ fn worth(snapshot: &Snapshot, proof: &Proof) -> (Level, String) {
 
 const FAILED: &str = "AWS reports that the snapshot failed";
 
+/// Reads what EC2 does not show yet of the labels that were written a moment ago from the journal, which says that they
+/// were taken: who finds none on the snapshot would judge what is judged.
+pub(super) fn shown_late(
+    view: &JobView,
+    calls: &[CallRow],
+    now: DateTime<Utc>,
+    set: &mut [Snapshot],
+) {
+    let limit = now - TimeDelta::seconds(UNDER_WAY_S);
+    let lately = |call: &&CallRow| {
+        let taken = call.outcome.as_deref();
+        call.action == LABELS
+            && taken.is_some_and(|taken| taken.starts_with("ok: "))
+            && DateTime::parse_from_rfc3339(&call.intended).is_ok_and(|at| at > limit)
+    };
+    for snapshot in set.iter_mut().filter(|s| level(s) == Level::Pending) {
+        let mut written = calls.iter().filter(lately).rev();
+        let written = written.find_map(|call| {
+            let (id, level) = call.detail.split_once(' ')?;
+            (id == snapshot.id.as_str())
+                .then(|| level.parse::<Level>().ok())
+                .flatten()
+        });
+        let Some(level) = written else {
+            continue;
+        };
+        snapshot.tags.set(tags::LEVEL, level.to_string());
+        let window = view.evidence.window_ms;
+        if let Some(ms) = window.filter(|_| view.evidence.covered.contains(&snapshot.volume)) {
+            snapshot.tags.set(tags::FROZEN_MS, ms.to_string());
+        }
+    }
+}
+
 /// Puts a judgement into the view: which labels are to be written, and what the job earns by them. What an
 /// earlier judgement said is never raised.
 pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
@@ -55,7 +91,10 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
     for snapshot in set {
         let (mut level, reason) = worth(snapshot, proof);
         let before = view.owed_labels.iter().find(|l| l.snapshot == snapshot.id);
-        level = before.map_or(level, |before| before.level.min(level));
+        let stood = view.set.iter().find(|m| m.snapshot == snapshot.id);
+        let stood = stood.map(|m| m.level).filter(|l| *l > Level::Pending);
+        let before = before.map(|before| before.level).or(stood);
+        level = before.map_or(level, |before| before.min(level));
         let borne = proof.judged.iter().find(|j| j.snapshot == snapshot.id);
         levels.push((
             &snapshot.volume,
@@ -257,6 +296,15 @@ pub(super) async fn write(
     stand.settle(&mut view.owed_labels, &mut view.set);
     if due.is_empty() {
         return Ok(outcome);
+    }
+    // A tag that is to say less claims too much until it does; the record does not, from now on.
+    for label in &due {
+        if let Some(member) = view.set.iter_mut().find(|m| m.snapshot == label.snapshot)
+            && member.level > label.level
+        {
+            member.level = label.level;
+            member.reason.clone_from(&label.reason);
+        }
     }
     ops.journal
         .save_job(view, &owner_of_this_process(), true, now)?;

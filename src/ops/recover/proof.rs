@@ -11,9 +11,12 @@ use super::certain_at;
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::evidence::{CallOrder, Facts, Judged, Told, judge};
 use crate::domain::ids::CommandId;
-use crate::domain::job::{EvidenceReport, JobView, Phase};
+use crate::domain::job::{EvidenceReport, JobSpec, JobView, Mode, Phase};
 use crate::domain::level::Level;
-use crate::domain::machine::{CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts};
+use crate::domain::machine::{
+    CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts, lacks_only_the_role,
+};
+use crate::domain::mode::AskedMode;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::trace::Trace;
@@ -63,10 +66,7 @@ pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Resul
         }
         Err(problem) => return Err(problem),
     };
-    let facts = match &told.look {
-        Some(look) => facts(ops, view, look).await?,
-        None => None,
-    };
+    let facts = facts(ops, view, &told).await?;
     let made: Vec<CreatedSnapshot> = set
         .iter()
         .map(|snapshot| CreatedSnapshot {
@@ -198,30 +198,64 @@ fn told(outcome: CommandOutcome) -> Told {
     }
 }
 
-/// What preflight learned, from its own dry run. Volumes that have been detached since make it unusable.
+/// What preflight learned: from its own dry run, by the rules of the preflight itself. Of somebody else's document
+/// that has none of ours preflight knows the volumes alone, and its `pre-script` may name the mounts.
 async fn facts(
     ops: &Ops,
     view: &JobView,
-    look: &CommandOutcome,
+    told: &Commands,
 ) -> Result<Option<PreflightFacts>, Problem> {
-    if look.ended != CommandEnd::Success {
+    let foreign = view.spec.foreign;
+    let look = told.look.as_ref();
+    let dry_run = look.and_then(|look| let_begin(&view.spec, look));
+    if dry_run.is_none() && !foreign {
         return Ok(None);
     }
-    let instance = match ops.session.instance(&view.spec.instance).await {
-        Ok(instance) => instance,
-        Err(problem) if problem.kind == Kind::NotFound => return Ok(None),
+    let Some(attached) = attached(ops, view).await? else {
+        return Ok(None);
+    };
+    let looked = match dry_run.map(|trace| attached.clone().with_dry_run(&trace)) {
+        Some(Ok(facts)) => facts,
+        _ if foreign => attached,
+        Some(Err(why)) => {
+            tracing::warn!(why, "the dry run's output is not what it was");
+            return Ok(None);
+        }
+        None => return Ok(None),
+    };
+    let mut facts = with_plan(looked, view);
+    if let (true, Some(facts), Some(pre)) = (foreign, &mut facts, &told.pre) {
+        facts.learn(&pre.trace);
+    }
+    Ok(facts)
+}
+
+/// What a dry run said that let its job begin: it ended well, or lacked only the role that the console then did without.
+fn let_begin(spec: &JobSpec, look: &CommandOutcome) -> Option<Trace> {
+    let trace = events::parse(&look.stdout);
+    let fell_back = spec.asked_mode == Some(AskedMode::Auto) && spec.mode == Mode::Coordinated;
+    let began = match trace.first_error() {
+        None => look.ended == CommandEnd::Success,
+        Some(_) => fell_back && lacks_only_the_role(&trace),
+    };
+    began.then_some(trace)
+}
+
+/// The volumes that were attached at preflight. Its plan of the set names them; what EC2 shows is as it is now, and
+/// counts for a job of an earlier version, which has no plan on record.
+async fn attached(ops: &Ops, view: &JobView) -> Result<Option<PreflightFacts>, Problem> {
+    let there = match ops.session.instance(&view.spec.instance).await {
+        Ok(there) => Some(there),
+        Err(problem) if matches!(problem.kind, Kind::Denied | Kind::NotFound) => None,
         Err(problem) => return Err(problem),
     };
-    match PreflightFacts::from_dry_run(&events::parse(&look.stdout), &instance) {
-        Ok(facts) => Ok(with_plan(facts, view)),
-        Err(why) => {
-            tracing::warn!(
-                why,
-                "the dry run's output does not fit the instance any more"
-            );
-            Ok(None)
+    Ok(match (&view.set_plan, there) {
+        (Some(plan), there) => {
+            let root = there.as_ref().map(|there| there.root_device.as_str());
+            Some(PreflightFacts::of_plan(plan, root))
         }
-    }
+        (None, there) => there.as_ref().map(PreflightFacts::of_attachments),
+    })
 }
 
 /// With the plan of the set that is on record. A dry run that says anew what must not be left out proves nothing.

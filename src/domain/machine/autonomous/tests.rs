@@ -220,6 +220,61 @@ fn a_lost_command_is_thawed_then_looked_up_never_repeated() {
     }
 }
 
+/// EC2 shows a set piece by piece. A part that was found when the search ended is neither judged nor labelled: the rest
+/// would have nobody who labels it.
+#[test]
+fn p29_a_part_of_a_set_is_left_to_whoever_comes_next() {
+    let [root, data] = snapshots().try_into().unwrap();
+    let lost = || {
+        let mut s = under_way(OnFailure::CrashConsistent);
+        s.tell(ended(CommandEnd::Lost(problem(true)), String::new()));
+        s
+    };
+    for part in [&root, &data] {
+        let mut s = lost();
+        s.post(post_ok());
+        assert_eq!(s.job.attached(), 2, "one for each volume");
+        s.tell(Event::SnapshotsFound(Ok(vec![part.clone()])));
+        s.tell(Event::Published(Ok(())));
+        let view = s.job.view();
+        assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
+        assert!(view.set_unseen && view.owes_labels(), "{view:#?}");
+        let [member] = view.set.as_slice() else {
+            panic!("{:#?}", view.set);
+        };
+        let known = member.snapshot == part.snapshot && member.level == Level::Pending;
+        assert!(known && member.reason.contains("whole set"), "{member:?}");
+        let labels = |e: &Effect| matches!(e, Effect::WriteLabels { .. });
+        assert!(!s.asked.iter().any(labels), "nothing is judged");
+    }
+    // What appeared while the command ran was there, whatever the last look shows.
+    let mut s = under_way(OnFailure::CrashConsistent);
+    s.tell(Event::SetAppeared(vec![root]));
+    s.tell(ended(CommandEnd::Lost(problem(true)), String::new()));
+    s.post(post_ok());
+    s.tell(Event::SnapshotsFound(Ok(vec![data])));
+    let view = s.finish();
+    assert_eq!((view.verdict, view.set.len()), (Some(Verdict::Crash), 2));
+    // A volume that was detached before the call is in no answer, and nobody waits for its snapshot.
+    let mut s = under_way(OnFailure::Skip);
+    let tail = [
+        r#"snapshot "snapshot":"snap-00000000000000002","volume":"vol-00000000000000002","gib":8"#,
+        r#"unlocked "session":7"#,
+        QUIET,
+        PROBE,
+        r#"window "window_ms":61"#,
+        OK,
+    ];
+    s.tell(ended(
+        CommandEnd::Success,
+        said(0..12, "") + &ff1(13, &tail),
+    ));
+    assert_eq!(s.job.attached(), 1, "as many as it was answered");
+    s.tell(Event::SnapshotsFound(Ok(snapshots().split_off(1))));
+    let view = s.finish();
+    assert!(!view.set_unseen && view.set.len() == 1, "{view:#?}");
+}
+
 #[test]
 fn p22_a_second_delivery_tells_nothing_of_the_first_ones_call() {
     for (code, found, verdict) in [
