@@ -207,8 +207,7 @@ fn the_review_of_a_run_says_what_is_left_out_and_which_copies_go_in() {
             .screen(120, 40)
             .contains("left out of its sets by tag")
     );
-    hands.press("<Esc>");
-    hands.press("/db-primary<Enter>as");
+    hands.press("<Esc>as");
     for (width, height) in [(80, 24), (120, 40)] {
         let shown = hands.screen(width, height).replace(['│', '\n'], " ");
         let words: Vec<&str> = shown.split_whitespace().collect();

@@ -260,10 +260,7 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
             Role::Warn,
         ));
     }
-    out.push(Entry::Section(format!(
-        "Volumes ({})",
-        volumes_words(instance, world)
-    )));
+    out.push(Entry::Section("Volumes".into()));
     for device in &instance.devices {
         let volume = world.volumes().iter().find(|v| v.id == device.volume);
         let size = volume
