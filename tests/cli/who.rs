@@ -661,3 +661,57 @@ fn p26_a_role_profile_works_with_an_endpoint_and_says_whose_credentials_act() {
         assert!(elsewhere.err.contains(words), "{}", elsewhere.err);
     }
 }
+
+/// `aws login` leaves its tokens in a file; a profile that names the session acts with them, and says so.
+#[test]
+fn a_profile_of_aws_login_acts_with_what_the_sign_in_left() {
+    let served = Served::start();
+    let home = state();
+    let url = served.url.as_str();
+    aws_files(
+        &home,
+        "[profile me]\nregion = eu-central-1\nlogin_session = arn:aws:iam::111111111111:user/me\n",
+        "",
+    );
+    let ask = || {
+        let variables = [KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL", url)];
+        with(
+            &home,
+            &variables,
+            &[
+                "--profile",
+                "me",
+                "snapshot",
+                "--tag",
+                "Name=files-1",
+                "--dry-run",
+                "-o",
+                "json",
+            ],
+        )
+    };
+    let before = ask();
+    assert_eq!(before.code, 1, "{} {}", before.out, before.err);
+    assert!(
+        before.err.contains("aws login --profile me"),
+        "{}",
+        before.err
+    );
+    let cache = home.path().join(".aws/login/cache");
+    std::fs::create_dir_all(&cache).unwrap();
+    // The name is the SHA-256 of the session.
+    let name = "f588fbe994a0abe4d250a61f6da847b285b7ffe841c32dc31fbeed4f0bc75d30.json";
+    let token = serde_json::json!({
+        "accessToken": {
+            "accessKeyId": "ASIALOGIN", "secretAccessKey": "lab", "sessionToken": "t", "accountId": "111111111111",
+            "expiresAt": "2099-01-01T00:00:00Z",
+        },
+        "tokenType": "aws_sigv4", "refreshToken": "r", "idToken": "i",
+        "clientId": "arn:aws:signin:::devtools/same-device", "dpopKey": "none",
+    });
+    std::fs::write(cache.join(name), token.to_string()).unwrap();
+    let after = ask();
+    assert_eq!(after.code, 0, "{} {}", after.out, after.err);
+    let said = after.json()["credentials"].to_string();
+    assert!(said.contains("profile me"), "{said}");
+}
