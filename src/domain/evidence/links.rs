@@ -66,10 +66,7 @@ impl Sides<'_> {
         let why_not = broken(true).or_else(|| database.then(|| self.uncovered_path()).flatten());
         match why_not {
             Some(why) => (Level::Filesystem, format!("frozen throughout, but {why}")),
-            None if database => (
-                Level::Application,
-                "locked and frozen from before the call until after its answer".to_owned(),
-            ),
+            None if database => (Level::Application, self.locked_and_frozen(volume)),
             None => (
                 Level::Filesystem,
                 "frozen from before the call until after its answer".to_owned(),
@@ -77,8 +74,21 @@ impl Sides<'_> {
         }
     }
 
-    /// Something that the engine needs and that was not frozen: named at preflight, or since.
-    fn uncovered_path(&self) -> Option<String> {
+    /// What is said of a volume of a set whose database was locked: whose writes were held, and whether they go there.
+    fn locked_and_frozen(&self, volume: &VolumeId) -> String {
+        let window = "from before the call until after its answer";
+        if (self.needed()).any(|needed| self.preflight.holds(volume, &needed.path)) {
+            return format!("locked and frozen {window}");
+        }
+        let engine = self.preflight.engine.as_ref().map(|e| visible(&e.name));
+        let engine = engine.unwrap_or_default();
+        format!(
+            "frozen {window}, with {engine} locked; nothing of {engine} lies on it, and nobody held what else writes there"
+        )
+    }
+
+    /// The directories of the engine: named at preflight, or since.
+    fn needed(&self) -> impl Iterator<Item = EnginePath> + '_ {
         let said = |said: &Said| match said {
             Said::Path { what, path } => Some(EnginePath {
                 what: what.clone(),
@@ -97,6 +107,11 @@ impl Sides<'_> {
         datadir
             .chain(self.preflight.paths.iter().cloned())
             .chain(self.pre.events().filter_map(said))
+    }
+
+    /// Something that the engine needs and that was not frozen.
+    fn uncovered_path(&self) -> Option<String> {
+        self.needed()
             .find(|needed| !self.preflight.covers(&needed.path))
             .map(|needed| {
                 format!(

@@ -347,6 +347,24 @@ fn changed_with(
     judged[0].level
 }
 
+/// The level says what the set is worth; the reason tells, volume by volume, whose writes were held.
+#[test]
+fn a_volume_without_the_files_of_the_engine_is_not_said_to_be_locked() {
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        let (_, judged) = world(mode, 255, true, "/data/db");
+        let why = |volume: &str| {
+            let one = judged.iter().find(|j| j.volume.as_str() == volume);
+            one.map(|j| (j.level, j.reason.clone())).unwrap()
+        };
+        let (level, reason) = why("vol-0000000d");
+        assert_eq!(level, Level::Application);
+        assert!(reason.starts_with("locked and frozen"), "{reason}");
+        let (_, reason) = why("vol-0000000e");
+        assert!(reason.starts_with("frozen from"), "{reason}");
+        assert!(reason.contains("nothing of mysql lies on it"), "{reason}");
+    }
+}
+
 #[test]
 fn each_side_of_the_window_counts() {
     assert_eq!(changed(|_, _, _, _| {}), Level::Application);

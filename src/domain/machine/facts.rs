@@ -490,6 +490,16 @@ impl PreflightFacts {
             .max();
         covered.is_some() && covered > other
     }
+
+    /// Whether the mount that holds this path lies on this volume.
+    pub fn holds(&self, volume: &VolumeId, path: &str) -> bool {
+        let mounts = self.covered.iter().map(|m| (&m.mount, &m.volumes));
+        mounts
+            .chain(self.uncovered.iter().map(|m| (&m.mount, &m.volumes)))
+            .filter_map(|(mount, volumes)| Some((below(mount, path)?, volumes)))
+            .max_by_key(|(length, _)| *length)
+            .is_some_and(|(_, volumes)| volumes.contains(volume))
+    }
 }
 
 /// Whether a dry run was refused only because the instance's role may not make the snapshots, or because there is none.
