@@ -361,6 +361,26 @@ def renamed(script):
     return shrink(head + ["# Names are short for want of room."] + body, True)
 
 
+# --- conditions ---
+
+CONDITION = re.compile(r"( *)if ((?:(?!\|\||;|\bthen\b).)+); then ((?:(?!\|\||;|\b(?:if|case|for|while|until)\b).)+); fi")
+# What ends a list of commands, or reads the exit status of the one before.
+READS_STATUS = re.compile(r" *(\}|\)|;;|(fi|else|elif|done|esac)\b|(return|exit)$)|.*\$\?", re.S)
+
+
+def brief(script):
+    """`if A; then B; fi` as `A && B`, where that changes nothing: their exit statuses differ when A fails, so another command must follow
+    that does not read it."""
+    head, text, restore = code(script)
+    body = []
+    for line, after in zip(text, text[1:] + ["}"]):
+        found = CONDITION.fullmatch(line)
+        if found and not READS_STATUS.match(restore(after)) and not (body and re.search(r"(&&|\|)$", body[-1])):
+            line = "{}{} && {}".format(*found.groups())
+        body.append(line)
+    return head + [restore(line) for line in body]
+
+
 # What Systems Manager takes, and what is kept free of it for the next change.
 LIMIT, ROOM = 65536, 2048
 
@@ -368,7 +388,7 @@ LIMIT, ROOM = 65536, 2048
 def document(name):
     """The most readable form that leaves room."""
     source = lines(f"{name}.sh")
-    for form in (lambda: easy(source, True), lambda: easy(source, False), lambda: shrink(source), lambda: shrink(source, True), lambda: renamed(source)):
+    for form in (lambda: easy(source, True), lambda: easy(source, False), lambda: shrink(source), lambda: shrink(source, True), lambda: renamed(source), lambda: renamed(brief(source))):
         content = written(name, form())
         if len(content.encode()) <= LIMIT - ROOM:
             return content

@@ -20,6 +20,7 @@ use aws_types::region::Region as SdkRegion;
 use tokio::sync::Mutex;
 
 use super::error::{CREDENTIALS, chain, problem};
+use super::process;
 use super::session::Waits;
 use super::whose::Whose;
 use crate::config::acting::{Base, Choice, Role};
@@ -40,6 +41,8 @@ const PAUSE: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(30);
 /// Longest that a program may take: it may ask a person.
 const LONGEST_PROGRAM: Duration = Duration::from_secs(120);
+const PROCESS_HINT: &str =
+    "run the credential_process of the profile by hand, and mend what it says";
 /// Name of the sessions of assumed roles, where the profile says none.
 const SESSION_NAME: &str = "freezeframe";
 
@@ -317,9 +320,11 @@ impl Inner {
                     .configure(&self.provider())
                     .build(),
             ),
-            Base::Process(command) => SharedCredentialsProvider::new(
-                aws_config::credential_process::CredentialProcessProvider::new(command.clone()),
-            ),
+            Base::Process(command) => {
+                return process::credentials(command)
+                    .await
+                    .map_err(|cause| Problem::new(Kind::Credentials, what, cause, PROCESS_HINT));
+            }
             Base::Container => SharedCredentialsProvider::new(
                 aws_config::ecs::EcsCredentialsProvider::builder()
                     .configure(&self.provider())
@@ -338,7 +343,6 @@ impl Inner {
             let mend = match &choice.base {
                 Base::Sso { .. } => format!("sign in: aws sso login --profile {profile}"),
                 Base::Login(_) => format!("sign in: aws login --profile {profile}"),
-                Base::Process(_) => "run the credential_process of the profile by hand, and mend what it says".to_owned(),
                 Base::Instance if matches!(choice.source, Source::Instance) => {
                     crate::config::acting::NONE.to_owned()
                 }

@@ -11,6 +11,7 @@ mod http;
 pub mod pace;
 mod pages;
 mod poll;
+mod process;
 mod progress;
 pub mod session;
 pub mod ssm;

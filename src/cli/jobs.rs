@@ -11,7 +11,7 @@ use super::args::{Global, JobsCommand};
 use super::output::{self, Out, Table, with_id};
 use super::session::{self, Opened};
 use super::taken_up::{TakenUp, copying};
-use super::{exit, printed, typed};
+use super::{exit, printed, typed, unmatched};
 use crate::config;
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase, Verdict};
@@ -286,12 +286,13 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
     let past = ops.journal.jobs(Some(ops.scope()), HISTORY)?;
     for job in named {
         if !past.iter().any(|view| view.spec.job == *job) {
-            return Err(Problem::new(
+            let problem = Problem::new(
                 Kind::NotFound,
                 format!("abort job {job}"),
                 format!("the journal has no such job of {}", ops.scope()),
                 "see `freezeframe list jobs`; another state directory has another journal (FREEZEFRAME_STATE_DIR)",
-            ));
+            );
+            return unmatched(problem, global);
         }
     }
     let wanted = |view: &JobView| named.is_empty() || named.contains(&view.spec.job);
@@ -368,7 +369,10 @@ async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Resu
     let jobs: BTreeSet<&JobId> = named.iter().collect();
     let mut doubted = Vec::new();
     for job in &jobs {
-        doubted.push(rethaw::doubted(ops, job)?);
+        match rethaw::doubted(ops, job) {
+            Ok(view) => doubted.push(view),
+            Err(problem) => return unmatched(problem, global),
+        }
     }
     let question = format!(
         "You have looked, and nothing of these jobs of {} is frozen:\n{}",

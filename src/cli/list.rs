@@ -156,9 +156,19 @@ pub(super) async fn run(
         Listing::Sets => {
             let (rows, _) = ops.session.snapshots().await?;
             let sets = super::sets::accounts(ops, &rows)?;
-            let there = instances(ops, filter.asks_for_instances()).await?;
+            let there = match instances(ops, true).await {
+                // Names alone are not worth a refusal.
+                Err(problem) if problem.kind == Kind::Denied && !filter.asks_for_instances() => {
+                    HashMap::new()
+                }
+                there => there?,
+            };
+            let of = |account: &super::sets::Account| {
+                let id = account.set.instance.as_ref();
+                id.and_then(|id| there.get(id))
+            };
             let sets = sets.iter().filter(|s| {
-                let of = OfInstance::of(s.set.instance.as_ref().and_then(|id| there.get(id)));
+                let of = OfInstance::of(of(s));
                 let of = OfInstance {
                     name: of.name.or(s.instance_name()),
                     ..of
@@ -166,7 +176,16 @@ pub(super) async fn run(
                 filter.matches_set(&s.set, of) && (!mine || s.is_mine())
             });
             (
-                sets.map(super::sets::Account::json).collect(),
+                sets.map(|account| {
+                    let name = of(account).and_then(|i| i.tags.name());
+                    let name = name.or(account.instance_name());
+                    let mut value = account.json();
+                    if let Value::Object(map) = &mut value {
+                        map.insert("instance_name".to_owned(), name.into());
+                    }
+                    value
+                })
+                .collect(),
                 vec![
                     "SET",
                     "STARTED",
@@ -174,6 +193,7 @@ pub(super) async fn run(
                     "LEVEL",
                     "EVIDENCE",
                     "INSTANCE",
+                    "NAME",
                     "RECIPE",
                     "FROZEN MS",
                     "SNAPSHOTS",
@@ -185,6 +205,7 @@ pub(super) async fn run(
                     "level",
                     "evidence.summary",
                     "instance",
+                    "instance_name",
                     "recipe",
                     "frozen_ms",
                     "members",

@@ -1,9 +1,9 @@
 //! `metrics`: what jobs published, read back.
 
 use super::args::{Format, Global};
-use super::output::{self, Out, Table};
-use super::{exit, printed};
-use crate::domain::problem::{Kind, Problem};
+use super::output::{Out, Table};
+use super::{exit, printed, unmatched};
+use crate::domain::problem::Problem;
 use crate::ops::targets::{self, Named};
 use crate::ops::{Ops, metrics};
 
@@ -15,11 +15,7 @@ pub(super) async fn run(
 ) -> Result<u8, Problem> {
     let instance = match targets::id(ops, instance).await {
         Ok(instance) => instance,
-        Err(problem) if problem.kind == Kind::NotFound => {
-            output::problem(&problem, global.output);
-            return Ok(exit::NOTHING);
-        }
-        Err(problem) => return Err(problem),
+        Err(problem) => return unmatched(problem, global),
     };
     let series = metrics::read(ops, &instance, days).await?;
     let mut out = Out::new(global.output);

@@ -81,6 +81,12 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
             printed(Out::new(global.output).raw(&script))?;
             Ok(exit::OK)
         }
+        Some(Command::Lab(LabCommand::Serve { .. })) if global.lab.is_some() => Err(Problem::new(
+            Kind::Usage,
+            "serve a lab",
+            "--lab is a lab inside this process, and `lab serve` serves one of its own",
+            "name its world with --world, behind `lab serve`",
+        )),
         Some(Command::Lab(LabCommand::Serve { world, port })) => {
             lab::serve(&global, &world, port).await
         }
@@ -194,4 +200,13 @@ async fn typed(question: &str, word: &str) -> Result<bool, Problem> {
     .map_err(|e| Problem::new(Kind::Local, "read the answer", e.to_string(), "try again"))?
     .map_err(|e| Problem::new(Kind::Local, "read the answer", e.to_string(), "try again"))?;
     Ok(line.trim() == word)
+}
+
+/// A problem that is the end of a command: what was named is not there, so nothing matched; else it failed.
+fn unmatched(problem: Problem, global: &args::Global) -> Result<u8, Problem> {
+    if problem.kind != Kind::NotFound {
+        return Err(problem);
+    }
+    output::problem(&problem, global.output);
+    Ok(exit::NOTHING)
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Format, Global, RestoreArgs, RestoreCommand};
 use super::output::{self, Out};
-use super::{exit, note_refusal, printed, signals, typed};
+use super::{exit, note_refusal, printed, signals, typed, unmatched};
 use crate::domain::naming;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
@@ -23,7 +23,12 @@ pub(super) async fn run(
         RestoreCommand::Plan(args) => (args, false, false),
         RestoreCommand::Run { restore, yes } => (restore, true, yes),
     };
-    let plan = restore::plan(ops, &request(ops, args).await?).await?;
+    // Before a plan there is, only what was named can be missing.
+    let planned = async { restore::plan(ops, &request(ops, args).await?).await };
+    let plan = match planned.await {
+        Ok(plan) => plan,
+        Err(problem) => return unmatched(problem, global),
+    };
     let mut out = Out::new(global.output).acting(ops.session.who());
     if global.output == Format::Table {
         show(&mut out, &plan)?;

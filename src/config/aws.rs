@@ -474,6 +474,24 @@ mod tests {
             problem.cause.contains("no such profile") && problem.mend.contains("`lab`"),
             "{problem}"
         );
+        // Those that there are, too; of very many the first.
+        assert!(problem.mend.contains("zone"), "{problem} {}", problem.mend);
+        let many: String = (0..200)
+            .map(|n| format!("[profile p{n:03}]\nregion = eu-west-1\n"))
+            .collect();
+        for name in ["p0000", "quite-another"] {
+            let none = Overrides {
+                profile: Some(name.into()),
+                ..Overrides::default()
+            };
+            let problem = resolved("", &many, &[], &none).unwrap_err();
+            assert!(
+                problem.mend.contains("p000, p001") && problem.mend.contains("and 180 more"),
+                "{}",
+                problem.mend
+            );
+            assert!(problem.mend.len() < 300, "{}", problem.mend);
+        }
         let two = [("AWS_PROFILE", "lab"), ("AWS_DEFAULT_PROFILE", "zone")];
         let problem = resolved("", AWS, &two, &Overrides::default()).unwrap_err();
         assert!(problem.cause.contains("AWS_DEFAULT_PROFILE"), "{problem}");

@@ -305,7 +305,18 @@ impl AwsFiles {
         self.services.get(name)
     }
 
-    /// That there is no such profile: where was looked, and the nearest name.
+    /// The profiles that there are, the first of them where they are many.
+    pub fn profile_names(&self) -> String {
+        const MOST: usize = 20;
+        let known = self.profiles.keys().take(MOST).map(|name| visible(name));
+        let known: Vec<_> = known.collect();
+        match self.profiles.len().saturating_sub(MOST) {
+            0 => known.join(", "),
+            more => format!("{} and {more} more", known.join(", ")),
+        }
+    }
+
+    /// That there is no such profile: where was looked, the nearest name, and those that there are.
     pub fn no_such_profile(&self, name: &str, said: &Origin) -> Problem {
         let searched: Vec<String> = self
             .searched
@@ -315,11 +326,14 @@ impl AwsFiles {
         let known: Vec<&str> = self.profiles.keys().map(String::as_str).collect();
         let mend = match (self.bare.get(name), super::nearest(name, &known)) {
             (Some(at), _) => format!("{at} says [{name}]; write [profile {name}] there"),
-            (None, Some(near)) => format!("did you mean `{near}`?"),
+            (None, Some(near)) if known.len() == 1 => format!("did you mean `{near}`?"),
+            (None, Some(near)) => {
+                format!("did you mean `{near}`? there are {}", self.profile_names())
+            }
             (None, None) if known.is_empty() => {
                 "no profile is there at all; make one with `aws configure`".to_owned()
             }
-            (None, None) => format!("name one of {}", known.join(", ")),
+            (None, None) => format!("name one of {}", self.profile_names()),
         };
         Problem::new(
             Kind::Usage,

@@ -21,6 +21,16 @@ fn told<'a>(name: Option<&'a str>, id: &str) -> Option<Cow<'a, str>> {
         .map(visible)
 }
 
+/// Whether a person would take it for the id of something.
+fn looks_like_an_id(name: &str) -> bool {
+    name.trim().split_once('-').is_some_and(|(kind, digits)| {
+        let kind = kind.to_ascii_lowercase();
+        matches!(kind.as_str(), "i" | "vol" | "snap" | "ami")
+            && digits.len() >= 4
+            && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
 /// The name with the end of the id, whoever else has it: `web …c3333`. For reviews with little room.
 pub fn short(name: Option<&str>, id: &str) -> String {
     match told(name, id) {
@@ -61,7 +71,7 @@ impl Names {
         }
     }
 
-    /// The name alone where nothing else has it; with the end of the id where another has, with the whole id where
+    /// The name alone where nothing else has it and it is not taken for an id; with the end of the id elsewhere, with the whole id where
     /// the ends are the same; the id where there is no name.
     pub fn show(&self, name: Option<&str>, id: &str) -> String {
         let Some(known) = told(name, id) else {
@@ -69,7 +79,7 @@ impl Names {
         };
         let others = self.ids.get(known.as_ref()).into_iter().flatten();
         let others: Vec<&String> = others.filter(|other| *other != id).collect();
-        if others.is_empty() {
+        if others.is_empty() && !looks_like_an_id(&known) {
             return known.into_owned();
         }
         let end = tail(id);
@@ -84,6 +94,18 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_looks_like_an_id_never_stands_alone() {
+        let mut names = Names::default();
+        names.note(Some("i-0aaaaaaaaaaaa1111"), "i-0cccccccccccc3333");
+        let shown = names.show(Some("i-0aaaaaaaaaaaa1111"), "i-0cccccccccccc3333");
+        assert_eq!(shown, "i-0aaaaaaaaaaaa1111 …c3333");
+        for plain in ["i-can-do", "vol-au-vent", "ami", "snap-", "web-1"] {
+            names.note(Some(plain), "i-0cccccccccccc3333");
+            assert_eq!(names.show(Some(plain), "i-0cccccccccccc3333"), plain);
+        }
+    }
 
     #[test]
     fn a_name_never_stands_alone_where_it_is_not_unique() {

@@ -442,14 +442,19 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
         }
         "unsupported-fs" => "leave this mount out; its filesystem cannot freeze",
         "no-volume" => {
-            "check that the device is an EBS volume with its NVMe id visible in /dev/disk/by-id"
+            "read the line of that mount, which says why it is left out (--mount or --freeze-root may take it along); a device \
+             needs its NVMe id visible in /dev/disk/by-id"
         }
         "already-frozen" => {
             "someone else holds a freeze there; wait for its end or thaw it by hand with fsfreeze -u"
         }
-        "db-unreachable" => "start the server, or name its socket and defaults file",
+        "db-unreachable" => {
+            "start the server whose files are on this instance, or name where it listens (docs/recipes.md lists the \
+             parameters); for a server in a container or elsewhere use linux-filesystem"
+        }
         "db-denied" => {
-            "give the account of the recipe the rights that docs/recipes.md lists (RELOAD and PROCESS at least)"
+            "do what the message asks of the account or the server (docs/recipes.md lists the rights), or use \
+             linux-filesystem"
         }
         "lock-timeout" => {
             "a long statement is running; try again at a quieter time or raise lockWaitSeconds"

@@ -35,6 +35,17 @@ fn an_empty_region_of_a_lab_says_which_one_has_the_instances() {
     assert!(!here.err.contains("eu-central-1"), "{}", here.err);
 }
 
+/// The world of a lab that is served is named behind `lab serve`; one that would go unheard is refused.
+#[test]
+fn a_lab_in_this_process_is_not_served() {
+    let refused = run(
+        &state(),
+        &["--lab=world.toml", "lab", "serve", "--port", "0"],
+    );
+    assert_eq!(refused.code, 2, "{}", refused.err);
+    assert!(refused.err.contains("--world"), "{}", refused.err);
+}
+
 #[test]
 fn a_served_lab_says_how_many_instances_its_home_region_holds() {
     let state = state();

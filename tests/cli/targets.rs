@@ -154,14 +154,14 @@ fn an_id_is_an_id_also_where_another_instance_is_called_so() {
         "{all:?}"
     );
     let set = of(&["list", "sets", "-o", "json", "--filter", "web"]);
-    let set = set.json()[0]["job"].as_str().unwrap_or_default().to_owned();
+    let set = set.json()[0]["id"].as_str().unwrap_or_default().to_owned();
     let restored = of(&[
         "restore",
+        "plan",
         "--set",
         &set,
-        "--target",
+        "--instance",
         FIRST,
-        "--dry-run",
         "-o",
         "json",
     ]);
@@ -171,5 +171,76 @@ fn an_id_is_an_id_also_where_another_instance_is_called_so() {
         "{}{}",
         restored.out,
         restored.err
+    );
+}
+
+/// What was named and is not there is nothing matched, whatever it is; what the configuration should have is usage.
+#[test]
+fn what_was_named_and_is_not_there_ends_with_3() {
+    let state = state();
+    let of = |more: &[&str]| run(&state, &[&[WORLD], more].concat());
+    const NO_JOB: &str = "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10";
+    const NO_INSTANCE: &str = "i-0eeeeeeeeeeee5555";
+    let sets = of(&["list", "sets", "-o", "json", "--filter", "files"]);
+    let set = sets.json()[0]["id"].as_str().unwrap().to_owned();
+    let restore = |set: &str, more: &[&str]| {
+        let plan = ["restore", "plan", "--set", set];
+        of(&[&plan, more].concat())
+    };
+    let ended = [
+        restore(NO_JOB, &["--instance", "files"]),
+        restore(&set, &["--instance", NO_INSTANCE]),
+        restore(&set, &["--instance", "nobody"]),
+        restore(
+            &set,
+            &["--instance", "files", "--snapshot", "snap-0123abcd"],
+        ),
+        of(&["jobs", "abort", "--job", NO_JOB]),
+        of(&["jobs", "thawed", "--job", NO_JOB, "--yes"]),
+        of(&["snapshot", "--instance", NO_INSTANCE]),
+        of(&["snapshot", "--instance", "nobody", "--dry-run"]),
+        of(&[
+            "prune",
+            "--keep-last",
+            "1",
+            "--dry-run",
+            "--instance",
+            "nobody",
+        ]),
+        of(&["metrics", "--instance", "nobody"]),
+    ];
+    for (n, result) in ended.iter().enumerate() {
+        assert_eq!(result.code, 3, "{n}: {}{}", result.out, result.err);
+        // A dry run of a snapshot tells it in its table.
+        assert!(
+            !result.err.is_empty() || result.out.contains("nobody"),
+            "{n}: nothing is told"
+        );
+    }
+    let policy = of(&["prune", "--policy", "nobody", "--dry-run"]);
+    assert_eq!(policy.code, 2, "{}", policy.err);
+}
+
+/// Every list that names instances shows name and whole id.
+#[test]
+fn sets_are_listed_with_the_names_of_their_instances() {
+    let state = state();
+    let table = run(&state, &[WORLD, "list", "sets"]);
+    let head = table.out.lines().find(|line| line.contains("EVIDENCE"));
+    let head = head.unwrap();
+    assert!(
+        head.contains("INSTANCE") && head.contains("  NAME"),
+        "{head}"
+    );
+    for line in table.out.lines().filter(|line| line.contains("linux-")) {
+        let row: Vec<&str> = line.split_whitespace().collect();
+        let at = row.iter().position(|cell| cell.starts_with("i-0")).unwrap();
+        assert_eq!(row[at].len(), FIRST.len(), "{line}");
+        assert!(["web", "files", "old"].contains(&row[at + 1]), "{line}");
+    }
+    let rows = run(&state, &[WORLD, "list", "sets", "-o", "json"]).json();
+    assert_eq!(
+        rows[0]["instance_name"].as_str().map(str::is_empty),
+        Some(false)
     );
 }

@@ -272,6 +272,36 @@ test_auto_aws_cli_where_curl_cannot_sign() {
     return $rc
 }
 
+# `pip install --user` puts the client and what it imports below root's home; and a client that does not run is told as that.
+test_auto_aws_cli_of_pip_for_one_user() {
+    local curl rc
+    curl=$(readlink -f "$(command -v curl)")
+    mkdir -p "$W/bin" "$W/cli"
+    cp "$curl" "$W/bin/curl.real"
+    printf '#!/bin/sh\nfor a; do case $a in --aws-sigv4) exit 2 ;; esac; done\nexec %s "$@"\n' "$W/bin/curl.real" >"$W/bin/curl"
+    chmod 755 "$W/bin/curl"
+    if [ -n "$(PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v aws)" ]; then WHY='SKIPPED an AWS CLI of the system comes first'; return 0; fi
+    rm -f "$W/cli/aws"
+    fake ok
+    mount --bind "$W/bin/curl" "$curl" && mount --bind "$W/cli" /usr/local/bin && mount -t tmpfs tmpfs /root || return 1
+    mkdir -p /root/.local/bin "$(HOME=/root /usr/bin/python3 -m site --user-site)"
+    cat >"$(HOME=/root /usr/bin/python3 -m site --user-site)/awsclistandin.py" <<'END'
+import sys
+def main():
+    if "--version" in sys.argv: print("aws-cli/1.0")
+    elif "--dry-run" in sys.argv: sys.exit("An error occurred (DryRunOperation) when calling it")
+END
+    printf '#!/usr/bin/python3\nimport awsclistandin\nawsclistandin.main()\n' >/root/.local/bin/aws
+    chmod 755 /root/.local/bin/aws
+    run $FS dry-run mode=autonomous && expect 0 && { [ "$(events '.[] | select(.t=="prepared") | .how')" = aws-cli ] || fail 'another client'; }
+    rc=$?
+    rm -r /root/.local/lib
+    [ $rc != 0 ] || { run $FS dry-run mode=autonomous && expect 206 no-client && { complaint | grep -q "the AWS CLI (/root/.local/bin/aws) does not run: ModuleNotFoundError" || fail "$(complaint)"; }; } || rc=1
+    [ $rc != 0 ] || ! ls -d /run/freezeframe-* 2>/dev/null || { fail 'a dry run leaves something behind'; rc=1; }
+    umount /root; umount /usr/local/bin; umount "$curl"
+    return $rc
+}
+
 # What only says that it can sign, or leaves the token out, is found out without the network.
 test_auto_curl_that_cannot_sign_or_leaves_the_token_unsigned() {
     local curl rc=0 how

@@ -4,7 +4,7 @@ DB=linux-mysql
 SOCK=''
 
 server() {
-    SOCK=$W/db.sock
+    SOCK=${SERVER_SOCK:-$W/db.sock}
     if [ -s "$W/db.pid" ] && kill -0 "$(cat "$W/db.pid")" 2>/dev/null; then return 0; fi
     if ! command -v mariadb-install-db >/dev/null || ! command -v mariadbd >/dev/null; then WHY='SKIPPED no MariaDB server here'; return 2; fi
     chmod 755 "$W"
@@ -459,4 +459,75 @@ proven_while_logging() { # ORDER
     run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
     [ "$(order)" = "$1" ] || { fail "post: $(order)"; return 1; }
     [ "$(events '.[] | select(.t=="alive") | .session')" = "$session" ] || fail 'another session'
+}
+
+# What of a server may lie elsewhere by a setting of its own.
+mysql_elsewhere() { # NAME OPTION…: a second server, its data on $W/data/NAME
+    local name=$1 code
+    shift
+    command -v mariadb-install-db mariadbd >/dev/null || { WHY='SKIPPED no MariaDB server here'; return 2; }
+    chmod 755 "$W"
+    mkdir -p "$W/data/$name" "$W/other/$name"
+    mariadb-install-db --no-defaults --user=root --datadir="$W/data/$name" --auth-root-authentication-method=normal --skip-test-db "${INSTALL[@]}" >"$W/install.log" 2>&1 || { fail 'mariadb-install-db'; return 1; }
+    setsid mariadbd --no-defaults --user=root --datadir="$W/data/$name" --socket="$W/$name.sock" --pid-file="$W/$name.pid" --skip-networking --innodb-buffer-pool-size=32M --tmpdir=/dev/shm \
+        --log-error="$W/$name.log" "${INSTALL[@]}" "$@" </dev/null >/dev/null 2>&1 &
+    PIDS="$PIDS $!"
+    disown $!
+    SOCK=$W/$name.sock
+    await 30 sql_says 1 'SELECT 1' || { fail "the server does not start: $(tail -n 2 "$W/$name.log")"; return 1; }
+}
+elsewhere_gone() { rm -rf "$W/data/$1" "$W/other/$1"; SOCK=$W/db.sock; }
+
+test_mysql_system_tablespace_elsewhere_is_refused() {
+    local INSTALL=(--innodb-data-home-dir= "--innodb-data-file-path=ibdata1:12M;$W/other/sys/ibdata2:12M:autoextend") code
+    mysql_elsewhere sys || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    [ -s "$W/other/sys/ibdata2" ] && run $DB dry-run "socket=$SOCK" && expect 206 no-volume && { complaint | grep -q "innodb_data_file_path ($W/other/sys/ibdata2) is not on a filesystem" || fail "$(complaint)"; }
+    code=$?
+    after_test
+    elsewhere_gone sys
+    return $code
+}
+
+test_mysql_places_that_settings_name() {
+    local INSTALL=() code=0 name key=(--wsrep-data-home-dir="$W/other/var")
+    mkdir -p "$W/other/var"
+    echo "1;$(printf 'ab%.0s' {1..16})" >"$W/other/var/keys"
+    if [ -e /usr/lib/mysql/plugin/file_key_management.so ]; then key+=(--plugin-load-add=file_key_management --file-key-management-filename="$W/other/var/keys"); fi
+    mysql_elsewhere var --log-bin=bin --log-bin-index="$W/other/var/bin.index" "${key[@]}" || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    run $DB dry-run "socket=$SOCK" && expect 0 && { [ "$(paths)" = "binlog $W/other/var" ] || fail "paths: $(paths)"; } || code=1
+    for name in wsrep_data_home_dir ${key[1]:+file_key_management_filename}; do
+        [ $code != 0 ] || events '[.[] | select(.t=="note") | .text] | join("\n")' | grep -q "^$name ($W/other/var.*) is not frozen; a copy may need it$" || { fail "not noted: $name"; code=1; }
+    done
+    after_test
+    elsewhere_gone var
+    return $code
+}
+
+test_mysql_rocksdb_elsewhere_is_told() {
+    local INSTALL=() code plugins=${ROCKSDB_PLUGINS:-/usr/lib/mysql/plugin}
+    if [ ! -e "$plugins/ha_rocksdb.so" ]; then WHY="SKIPPED no $plugins/ha_rocksdb.so (package mariadb-plugin-rocksdb)"; return 0; fi
+    mkdir -p "$W/other/rocks/wal"
+    mysql_elsewhere rocks --plugin-dir="$plugins" --plugin-maturity=unknown --plugin-load-add=ha_rocksdb --rocksdb-wal-dir="$W/other/rocks/wal" || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    run $DB dry-run "socket=$SOCK" && expect 0 && { [ "$(paths)" = "rocksdb $W/other/rocks/wal" ] || fail "paths: $(paths)"; }
+    code=$?
+    after_test
+    elsewhere_gone rocks
+    return $code
+}
+
+# What a client warns of is no part of the server's answer.
+test_mysql_warnings_of_the_client_are_no_answer() {
+    local client rc
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    client=$(readlink -f "$(command -v mariadb)")
+    cp "$client" "$W/mariadb.real"
+    printf '#!/bin/sh\necho "WARNING: --compress is deprecated and will be removed in a future version." >&2\nexec %s/mariadb.real "$@"\n' "$W" >"$W/mariadb.loud"
+    chmod 755 "$W/mariadb.loud"
+    mount --bind "$W/mariadb.loud" "$client" || return 1
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" && expect 0 && run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 0 &&
+        run $DB dry-run "socket=$W/nobody" && expect 206 db-unreachable && { complaint | grep -q "Can't connect" || fail "$(complaint)"; }
+    rc=$?
+    umount "$client"
+    return $rc
 }

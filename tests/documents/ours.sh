@@ -22,11 +22,11 @@ strange_mysql() {
         mkdir -p "$W/strange/redo" "$W/strange/binlog"
         mariadb-install-db --no-defaults --user=root --datadir="$W/strange/db" --auth-root-authentication-method=normal --skip-test-db >"$W/install.log" 2>&1 || { fail 'mariadb-install-db'; return 1; }
     fi
-    apart "mount --bind '$W/strange/db' '$W/data/db' && mount --bind '$W/strange/binlog' '$W/logs/binlog' && mount --bind '$W/strange/redo' '$W/logs/redo' &&
+    apart "${STRANGE_MOUNT:-true} && mount --bind '$W/strange/db' '$W/data/db' && mount --bind '$W/strange/binlog' '$W/logs/binlog' && mount --bind '$W/strange/redo' '$W/logs/redo' &&
         cp /dev/null '$W/strange/pid' && mount --bind '$W/strange/pid' '$W/db.pid' &&
         exec mariadbd --no-defaults --user=root --datadir='$W/data/db' --log-bin='$W/logs/binlog/bin' --server-id=8 --socket='$W/strange/sock' --pid-file='$W/strange/real.pid' \
         --bind-address=127.0.0.1 --port=$STRANGE_PORT --innodb-buffer-pool-size=32M --tmpdir=/dev/shm $*"
-    await 30 strange_says 1 'SELECT 1' || { fail "the stranger does not start: $(tail -n 3 "$W/apart.log")"; return 1; }
+    await 30 strange_says 8 'SELECT @@server_id' || { fail "the stranger does not start: $(tail -n 3 "$W/apart.log")"; return 1; }
 }
 
 test_ours_mysql_host_of_an_option_file_locks_no_other_server() {
@@ -63,6 +63,49 @@ test_ours_mysql_option_file_without_a_socket() {
     local rc=$?
     stop_server
     return $rc
+}
+
+# A container beside a server of a package: all places have the same names in both, and only the directory of the socket is shared.
+test_ours_mysql_socket_of_an_option_file_is_a_containers() {
+    mkdir -p "$W/sd" "$W/strange/sd" && stop_server_of_before
+    SERVER_SOCK=$W/sd/s
+    same_names
+    local rc=$?
+    SERVER_SOCK=''
+    stop_server
+    return $rc
+}
+stop_server_of_before() { if [ -s "$W/db.pid" ]; then stop_server; fi; }
+same_names() {
+    { server && STRANGE_MOUNT="mount --bind '$W/strange/sd' '$W/sd'" strange_mysql --pid-file="$W/db.pid" --socket="$W/sd/s"; } || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    local places='SELECT CONCAT(@@datadir,@@pid_file,@@socket)' held="SELECT COUNT(*) FROM information_schema.processlist WHERE user='root' AND id<>CONNECTION_ID()" command
+    strange_says "$(sql "$places")" "$places" || { fail 'the stranger names other places'; return 1; }
+    printf '[client]\nuser=root\nsocket=%s\n' "$W/strange/sd/s" >"$W/my.cnf"
+    for command in dry-run pre-script; do
+        run $DB $command "executionId=$JOB1" "defaultsFile=$W/my.cnf"
+        expect 206 db-unreachable || { strange_says 0 "$held" || WHY="$WHY; the stranger was locked"; return 1; }
+        case $(complaint) in "at $W/strange/sd/s another process takes the connections"*) ;; *) fail "$(complaint)"; return 1 ;; esac
+    done
+    # The same file as root's own, and nothing said in a parameter; then the client's environment.
+    if [ -d /root ] && mount -t tmpfs tmpfs /root; then
+        cp "$W/my.cnf" /root/.my.cnf
+        run $DB pre-script "executionId=$JOB1"
+        umount /root
+        expect 206 db-unreachable || return 1
+    fi
+    printf '[client]\nuser=root\n' >"$W/my.cnf"
+    export MYSQL_UNIX_PORT=$W/strange/sd/s
+    run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/my.cnf"
+    unset MYSQL_UNIX_PORT
+    expect 206 db-unreachable || return 1
+    strange_says 0 "$held" || { fail 'the stranger was locked'; return 1; }
+    # Ours, by the same way: it is asked by that name from then on, whatever the file says later.
+    printf '[client]\nuser=root\nsocket=%s\n' "$W/sd/s" >"$W/my.cnf"
+    run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/my.cnf" && expect 0 || return 1
+    [ "$(events '.[] | select(.t=="engine") | "\(.pid) \(.asked)"')" = "$(cat "$W/db.pid") $W/sd/s" ] || { fail 'not told who was asked'; return 1; }
+    sql_says 1 "$held AND id=$(events '.[] | select(.t=="locked") | .session')" || { fail 'our server was not locked'; return 1; }
+    run $DB post-script "executionId=$JOB1" "defaultsFile=$W/my.cnf" && expect 0
 }
 server_by_port() { SERVER_OPTIONS='--skip-skip-networking --bind-address=127.0.0.1 --port=33070' server; }
 
@@ -167,4 +210,48 @@ test_ours_redis_port_and_a_second_server() {
     [ "$(events '.[] | select(.t=="engine") | "\(.pid) \(.asked) \(.datadir)"')" = "$third 63791 $W/data/redis3" ] || { fail "asked: $(events '.[] | select(.t=="engine")')"; return 1; }
     [ "$(events "[.[] | select(.t==\"note\") | .text | select(startswith(\"asked was process $third;\")) | sub(\".* in \"; \"\")] | sort | join(\" \")")" = "$W/data/redis $W/data/redis2" ] || { fail "others: $(events '[.[] | select(.t=="note") | .text]')"; return 1; }
     run $RD post-script "executionId=$JOB1" port=63791 && expect 0
+}
+
+# Ours listens on another address only; who listens on 127.0.0.1 says the same process and the same place.
+test_ours_redis_at_another_address() {
+    redis_here aof || { redis_skipped; return; }
+    stop_redis
+    outer
+    redis_start "$W/data/redis" "$W/redis/sock" --appendonly yes --save '' --port 63795 --bind 127.0.0.2 || return 1
+    local pid=${REDIS_PIDS##* }
+    mkdir -p "$W/strange/redis" && chmod 777 "$W/strange" "$W/strange/redis"
+    apart "mount --bind '$W/strange/redis' '$W/data/redis' && exec unshare -p -f sh -c 'mount -t proc proc /proc; echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid; redis-server --dir $W/data/redis --port 63795 --bind 127.0.0.1 --daemonize no --appendonly yes --save \"\" & wait'"
+    await 10 stranger_is "$pid" || { fail "the stranger does not start as $pid: $(tail -n 2 "$W/apart.log")"; return 1; }
+    run $RD dry-run port=63795 && expect 206 db-unreachable && run $RD pre-script "executionId=$JOB1" port=63795 && expect 206 db-unreachable || return 1
+    case $(complaint) in 'at 63795 another process takes the connections'*) ;; *) fail "$(complaint)"; return 1 ;; esac
+}
+stranger_is() { redis-cli -h 127.0.0.1 -p 63795 INFO server 2>/dev/null | tr -d '\r' | grep -qx "process_id:$1"; }
+
+# --- others on the same volume ---
+
+test_ours_mongodb_two_servers_of_one_volume() {
+    mongo_here
+    local first second others
+    kill "$MONGOD"
+    # As systemd starts them, in /
+    (cd / && exec python3 "$HERE/documents/listen.py" 27017 "$W/data/mongo/mongod.lock") &
+    first=$!
+    mkdir -p "$W/data/mongo2"
+    (cd / && exec python3 "$HERE/documents/listen.py" 27099 "$W/data/mongo2/mongod.lock") &
+    second=$!
+    PIDS="$PIDS $first $second"
+    await 10 grep -qx "$first" "$W/data/mongo/mongod.lock" && await 10 grep -qx "$second" "$W/data/mongo2/mongod.lock" || { fail 'no servers'; return 1; }
+    printf 'facts 7.0.5 mongod %s wiredTiger rs0 secondary %s' "$first" "$W/data/mongo" >"$MONGO/facts"
+    mongo_run dry-run && expect 0 || return 1
+    others=$(events '[.[] | select(.t=="note") | .text | select(startswith("asked was"))] | join("; ")')
+    [ "$others" = "asked was process $first; another server works on what is frozen and its writes are not held: process $second in $W/data/mongo2" ] || fail "others: $others"
+    rm -rf "$W/data/mongo2"
+}
+
+test_ours_servers_of_different_kinds_on_one_volume() {
+    server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    redis_here aof || { redis_skipped; return; }
+    run $DB dry-run "socket=$SOCK" && expect 0 || return 1
+    local others; others=$(events '[.[] | select(.t=="note") | .text | select(startswith("asked was"))] | join("; ")')
+    [ "$others" = "asked was process $(cat "$W/db.pid"); another server works on what is frozen and its writes are not held: process ${REDIS_PIDS##* } in $W/data/redis" ] || fail "others: $others"
 }

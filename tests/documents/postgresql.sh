@@ -179,6 +179,7 @@ test_postgresql_standby() {
     PORT=54331
     pg_run pre-script && expect 0 || return 1
     [ "$(events '.[] | select(.t=="engine") | .replica')" = true ] || { fail 'not a replica'; return 1; }
+    events '.[] | select(.t=="note") | .text' | grep -q '^a standby: .*synchronous_standby_names' || { fail 'not told what may wait for a standby'; return 1; }
     pg_run post-script && expect 0 || return 1
     assembled backup_label | grep -q '^BACKUP FROM: standby$' || fail 'not from the standby'
     pg_stop "$W/data/standby"
@@ -226,4 +227,18 @@ test_postgresql_log_of_every_statement_on_a_frozen_filesystem() {
     pg_stop "$W/data/pg"
     pg_start "$W/data/pg" $PG_PORT
     return $code
+}
+
+# What the server only warns of at each connection is no part of its answer: after a new ICU or C library it does so for every old database.
+test_postgresql_warnings_are_no_answer() {
+    pg_here || return
+    outer
+    local rc
+    psql_ "CREATE DATABASE icudb LOCALE_PROVIDER icu ICU_LOCALE 'en' TEMPLATE template0" >/dev/null && psql_ "UPDATE pg_database SET datcollversion='1.0' WHERE datname='icudb'" >/dev/null ||
+        { WHY='SKIPPED no ICU collations here (PostgreSQL 15 and later)'; return 0; }
+    as_postgres psql -X -q -h "$W/pg" -p $PG_PORT -d icudb -c '' 2>&1 | grep -q 'collation version mismatch' || { fail 'no warning'; return 1; }
+    pg_run pre-script database=icudb && expect 0 && pg_run post-script database=icudb && expect 0
+    rc=$?
+    psql_ 'DROP DATABASE icudb' >/dev/null
+    return $rc
 }

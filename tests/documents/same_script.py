@@ -1,4 +1,5 @@
-"""Are two scripts, as bash prints their parse trees, the same but for the names of the script's own variables and functions? same_script.py PLAIN WRITTEN
+"""Are two scripts, as bash prints their parse trees, the same but for the names of the script's own variables and functions, and
+but for `if A; then B; fi` where it stands as `A && B` and another command follows? same_script.py PLAIN WRITTEN
 Says what differs, one line each, and how many names do; fails when anything but names does. Knows nothing of how build.py finds them."""
 import re
 import sys
@@ -10,6 +11,20 @@ ENVIRONMENT = re.compile(
     r"(AWS|SSM|LC|PG|BASH|XDG|GCONV|MYSQL|REDISCLI|CURL|SSL)_\w+|PG[A-Z]+|[a-z]+_proxy|[A-Z]+_PROXY|PATH|HOME|IFS|ENV|LANG|LANGUAGE|TMPDIR|TZ|SHELL|USER|LOGNAME"
     r"|HOSTNAME|PWD|OLDPWD|CDPATH|UID|EUID|PPID|PS[0-4]|OPT[A-Z]+|RANDOM|SECONDS|LINENO|TERM|MAIL|COLUMNS|LINES|LD_\w+|CI|CC|OS|DISPLAY|EDITOR|PAGER|VISUAL|MANPATH|NO_COLOR"
 )
+
+
+# Where another command follows that does not read the exit status, in which the two forms differ.
+SHORT_IF = re.compile(r"^( *)if (.+); then\n +(.+);\n\1fi;\n(?! *(?:(?:return|exit);?\n|\}|\)|;;|(?:fi|else|elif|done|esac)\b))(?!.*\$\?)", re.M)
+QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*\"""")
+
+
+def without_short_ifs(script):
+    def short(found):
+        if re.search(r"\|\||;", QUOTED.sub("", found[2])) or re.search(r"\|\||;", QUOTED.sub("", found[3])):
+            return found[0]
+        return f"{found[1]}{found[2]} && {found[3]};\n"
+
+    return SHORT_IF.sub(short, script)
 
 
 def a_name_there(line, start, end, functions, word):
@@ -33,7 +48,7 @@ def a_name_there(line, start, end, functions, word):
 
 
 def main():
-    plain, written = (open(path).read() for path in sys.argv[1:3])
+    plain, written = (without_short_ifs(open(path).read()) for path in sys.argv[1:3])
     texts, words = WORD.split(plain), list(WORD.finditer(plain))
     other_texts, other_words = WORD.split(written), WORD.findall(written)
     wrong = []

@@ -78,3 +78,9 @@ test_documents_name_no_exit_code_but_the_contracts() {
         printf '%s\n' "$said" | grep -qx 'exit 201' || { fail "$d: nothing found"; return 1; }
     done
 }
+
+# In Percona XtraDB Cluster wsrep_on is a variable of sessions alone: asked for as a global one it is an error, which means "no cluster" here.
+test_documents_ask_for_wsrep_on_as_every_server_has_it() {
+    local script; script=$(jq -r '.mainSteps[0].inputs.runCommand | join("\n")' "$DOCS/linux-mysql.json")
+    case $script in *@@GLOBAL.wsrep_on*) fail '@@GLOBAL.wsrep_on'; return 1 ;; *@@wsrep_on*) ;; *) fail 'not asked'; return 1 ;; esac
+}

@@ -92,7 +92,7 @@ async fn an_abort_thaws_under_a_living_console_which_then_claims_nothing() {
             "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10",
         ])
         .await;
-    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    assert_eq!(unknown.code, Some(3), "{unknown:?}");
     let answer = running.wait().await;
     assert!(matches!(answer.code, Some(1 | 4 | 130)), "{answer:?}");
     for made in served.made(&instance) {

@@ -33,8 +33,19 @@ pick_client() {
         case $? in 2 | 4 | 48) ;; *) HOW=curl ;; esac
         WEAK=$("$CURL" -q --version 2>/dev/null | sed -n '1s/^curl \(7\.\(7[5-9]\|8[0-5]\)\.[0-9]*\).*/\1/p')
     fi
-    if [ -n "$AWS" ] && [ "$HOW$WEAK" != curl ]; then HOW=aws-cli WEAK=''; fi
-    if [ -z "$HOW" ]; then stop no-client 'no curl that signs (7.75 or later, with --aws-sigv4 built in), no AWS CLI'; fi
+    PC_TEXT='no AWS CLI'
+    if [ -n "$AWS" ] && [ "$HOW$WEAK" != curl ]; then
+        # It needs about a second for its start, and less from now on, when its files have been read.
+        PC=${S:-$JOBS-cli.$$}
+        mkdir -m 700 "$PC" 2>/dev/null
+        if PC_TEXT=$( (cli_home "$PC"; exec "$AWS" --version) 2>&1 </dev/null); then
+            HOW=aws-cli WEAK=''
+        else
+            PC_TEXT="the AWS CLI ($AWS) does not run: $(printf '%s\n' "$PC_TEXT" | tail -n 1)"
+        fi
+        if [ -z "$S" ]; then rm -rf "$PC"; fi
+    fi
+    if [ -z "$HOW" ]; then stop no-client "no curl that signs (7.75 or later, with --aws-sigv4 built in), $PC_TEXT"; fi
 }
 
 # metadata PATH [PUT]: what the instance metadata answers, in GOT. Its token is asked for with PUT; with everything else it goes along.
@@ -166,7 +177,10 @@ look_up() {
 }
 
 # What the client writes (a cache, a session's database, compiled Python) goes into the job's memory: its home and /tmp may be frozen with /.
+# Where `pip install --user` put the client, Python looks for the rest of it in the home, unless it is told.
 cli_home() {
+    PYTHONUSERBASE=${PYTHONUSERBASE:-/root/.local}
+    export PYTHONUSERBASE
     HOME=$1 TMPDIR=$1 XDG_CACHE_HOME=$1 XDG_CONFIG_HOME=$1 XDG_DATA_HOME=$1 XDG_STATE_HOME=$1 XDG_RUNTIME_DIR=$1 PYTHONDONTWRITEBYTECODE=1
     export HOME TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME XDG_RUNTIME_DIR PYTHONDONTWRITEBYTECODE
 }
@@ -271,11 +285,8 @@ take_credentials() {
     look_up
 }
 
-# The CLI needs about a second for its start, and less when its files have been read already.
-warm_up() {
-    if [ "$HOW" = aws-cli ]; then (cli_home "$S"; exec "$AWS" --version) >/dev/null 2>&1; fi
-    "$FSFREEZE" --version >/dev/null 2>&1 || :
-}
+# Its files are read now.
+warm_up() { "$FSFREEZE" --version >/dev/null 2>&1 || :; }
 
 # Start curl up to where it has read its orders; it waits for their end, which is the gate that `call` opens.
 # No answer may come so late that the failsafe is first.

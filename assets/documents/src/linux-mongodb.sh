@@ -16,6 +16,7 @@ CREDENTIALS_FILE='{{ credentialsFile }}'
 #@include helpers.sh
 #@include commands.sh
 #@include session.sh
+#@include moved.sh
 
 # --- linux-mongodb: db.fsyncLock() from before the freeze until after the thaw ---
 #
@@ -124,14 +125,11 @@ recipe_preflight() {
     ASKED=$PORT
     prove_server "$SERVER" "$DATADIR/mongod.lock" "$ASKED"
     say_engine mongodb
-    if [ "$6" != - ]; then emit note "text=member of the replica set $6, $7"; fi
+    if [ "$6" != - ]; then emit note "text=member of the replica set $6, $7; writes elsewhere that wait for it (w:majority) may wait as long as it is locked"; fi
     refuse_uncovered dbPath "$DATADIR"
     if [ -e "$DATADIR/journal" ]; then refuse_uncovered journal "$DATADIR/journal"; fi
-    # Databases and tables that were moved away by a link or a mount of their own
-    P=$(stat -L -c %d "$DATADIR" 2>/dev/null)
-    for PLACE in "$DATADIR"/*; do
-        if [ -L "$PLACE" ] || { [ -d "$PLACE" ] && [ "$(stat -c %d "$PLACE" 2>/dev/null)" != "$P" ]; }; then say_path database "$PLACE"; fi
-    done
+    # Databases, collections and indexes that were moved away by a link or a mount of their own (directoryPerDB, directoryForIndexes)
+    say_moved './diagnostic\.data(/.*)?|.*\.(pem|key|log)'
 }
 
 open_session() {

@@ -18,6 +18,7 @@ SERVICE='{{ service }}'
 #@include helpers.sh
 #@include commands.sh
 #@include session.sh
+#@include ends.sh
 #@include moved.sh
 
 # --- linux-mysql: one session holds the writes from before the freeze until after the thaw ---
@@ -76,11 +77,13 @@ client() {
     exec ${LIMIT_CLIENT:+"$TIMEOUT" "$LIMIT_CLIENT"} "$CLIENT" "$@"
 }
 
+# ASKED: the server's socket. Empty where only the client knows it, until it was asked (find_server), or by TCP.
 find_socket() {
     ASKED=$SOCKET
     if [ "$SOCKET" != auto ]; then return; fi
     ASKED=''
-    if [ "$DEFAULTS_FILE" != auto ]; then return; fi
+    if [ -n "$S" ] && has asked; then ASKED=$LINE_1; fi
+    if [ -n "$ASKED" ] || [ "$DEFAULTS_FILE" != auto ]; then return; fi
     for CL in /run/mysqld/mysqld.sock /var/lib/mysql/mysql.sock /tmp/mysql.sock; do
         if [ -S "$CL" ]; then
             ASKED=$CL
@@ -91,17 +94,19 @@ find_socket() {
 
 say_mark() { printf "SELECT 'freezeframe mark %s';\n" "$1"; }
 
-# ask SQL: one statement in a short session of its own, at most 10 s
-ask() {
+# ask SQL: one statement in a short session of its own, at most 10 s. What the client only warns of is no part of an answer, so a second attempt tells
+# what was wrong.
+ask() { ask_once "$1" 2>/dev/null || ! { ask_once "$1" >/dev/null; } 2>&1; }
+ask_once() {
     (
         LIMIT_CLIENT=10
-        client --execute="$1" </dev/null
-    ) 2>&1
+        client --skip-force --execute="$1" </dev/null
+    )
 }
 
 # ask_or_refuse SQL: the answer in ANSWER. An error is never taken for an empty answer.
 ask_or_refuse() {
-    if ANSWER=$(ask "$1"); then case $ANSWER in *ERROR*) ;; *) return 0 ;; esac fi
+    if ANSWER=$(ask "$1"); then return 0; fi
     case $ANSWER in
     *denied*) refuse db-denied "$ANSWER" ;;
     *) refuse db-unreachable "${ANSWER:-no answer}" ;;
@@ -126,17 +131,18 @@ recipe_preflight() {
     matches "$DATADIR" '^/' || refuse db-unreachable "no answer about the data directory: $DATADIR"
     find_server
     REPLICA=false
-    ANSWER=$(ask 'SHOW REPLICA STATUS')
-    case $ANSWER in *ERROR*) ANSWER=$(ask 'SHOW SLAVE STATUS') ;; esac
-    case $ANSWER in '' | *ERROR*) ;; *) REPLICA=true ;; esac
+    if { ANSWER=$(ask 'SHOW REPLICA STATUS') || ANSWER=$(ask 'SHOW SLAVE STATUS'); } && [ -n "$ANSWER" ]; then REPLICA=true; fi
     say_engine "$ENGINE"
-    # Where it is unknown the answer is an error.
-    P=$(ask 'SELECT CONCAT(@@GLOBAL.wsrep_on+0,@@GLOBAL.wsrep_desync+0,@@wsrep_provider)')
+    # Where it is unknown the answer is an error. The first is a session's own, for Percona: there is no @@GLOBAL of it.
+    P=$(ask 'SELECT CONCAT(@@wsrep_on+0,@@GLOBAL.wsrep_desync+0,@@wsrep_provider)')
     case $STOP$P in
     *none) ;;
     no10*) emit note 'text=a node of a Galera cluster: it applies nothing while it is locked, so wsrep_desync is set around the lock, where the account may, lest the cluster wait for it' ;;
     no11*) emit note 'text=a node of a Galera cluster, desynchronised already' ;;
     esac
+    if P=$(ask "SHOW GLOBAL STATUS WHERE Variable_name RLIKE '^Rpl_semi_sync_(slave|replica)_status' AND Value='ON'") && [ -n "$P" ]; then
+        emit note 'text=a semi-synchronous replica: its relay log is frozen too, so commits of its source may wait for as long, up to rpl_semi_sync_source_timeout (or _master_timeout)'
+    fi
     # FLUSH TABLES WITH READ LOCK wants RELOAD on everything (MySQL 8.0.23 and later also take FLUSH_TABLES). Without PROCESS we would not see
     # what the lock would have to wait for, nor where the tablespaces are.
     ask_or_refuse 'SHOW GRANTS'
@@ -146,50 +152,22 @@ recipe_preflight() {
     check_places
 }
 
-# The process that the server's own pid file names
+# The process that the server's own pid file names takes the connections where ours goes. Where an option file, the environment or the client's own
+# default leads to, the client says (`\s`); what it names is then asked by that name, so that nothing can lead elsewhere later.
 find_server() {
     ask_or_refuse 'SELECT @@pid_file'
     case $ANSWER in /*) ;; *) ANSWER=${DATADIR%/}/$ANSWER ;; esac
-    first_line "$ANSWER"
     find_socket
+    # From MySQL 9.7 on it must be told to know its own commands.
+    if [ -z "$ASKED" ]; then
+        ASKED=$( (LIMIT_CLIENT=10; client --loose-commands --execute='\s' </dev/null) 2>/dev/null | sed -n 's/^UNIX socket:[[:space:]]*//p')
+    fi
+    first_line "$ANSWER"
     prove_server "$LINE_1" "$DATADIR" "$ASKED"
-    if [ -n "$ASKED" ]; then return 0; fi
-    # Where the option file led to
-    "$SLEEP" 3 </dev/null 2>/dev/null | client >/dev/null 2>&1 &
-    P=$!
-    FN=0
-    while [ $FN -lt 20 ]; do
-        nap
-        connected "$P"
-        case $? in
-        0) return ;;
-        1) refuse db-unreachable "the option file leads to another server than the one whose files are here (process $SERVER)" ;;
-        esac
-        FN=$((FN + 1))
-    done
-    ask_or_refuse 'SELECT @@socket'
-    if ! listens "$SERVER" "$ANSWER"; then refuse db-unreachable "at $ANSWER another process takes the connections than the server (process $SERVER)"; fi
-}
-
-# connected PID: the other end of that client's TCP connection. 0: the server; 1: somebody else; 2: it has none.
-connected() {
-    CN_END='[0-9A-F]*\([0-9A-F]\{8\}:[0-9A-F]\{4\}\)'
-    CN=$(sed -n "s/^ *[0-9]*: $CN_END $CN_END [^ ]* [^ ]* [^ ]* [^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\) .*/\1 \2 \3/p" /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-    sockets_of "$1"
-    CN_WANT=''
-    while read -r CN_LOCAL CN_REMOTE CN_INODE; do
-        if holds "$CN_INODE"; then CN_WANT="$CN_REMOTE $CN_LOCAL"; fi
-    done <<END
-$CN
-END
-    if [ -z "$CN_WANT" ]; then return 2; fi
-    sockets_of "$SERVER"
-    while read -r CN_LOCAL CN_REMOTE CN_INODE; do
-        if [ "$CN_LOCAL $CN_REMOTE" = "$CN_WANT" ] && holds "$CN_INODE"; then return 0; fi
-    done <<END
-$CN
-END
-    return 1
+    if [ -n "$S" ]; then must asked "$ASKED"; fi
+    if [ -n "$ASKED" ]; then return; fi
+    "$SLEEP" 5 </dev/null 2>/dev/null | client >/dev/null 2>&1 &
+    leads_here $! || refuse db-unreachable "the option file leads to another server than the one whose files are here (process $SERVER)"
 }
 
 # granted ERE: in ANSWER, what SHOW GRANTS said
@@ -198,19 +176,20 @@ granted() { printf '%s\n' "$ANSWER" | grep -Eq "(ALL PRIVILEGES|$1).* ON \*\.\* 
 # BACKUP STAGE is MariaDB's, from 10.4.1 on.
 has_stages() { matches "$1" '^(5\.5\.5-)?(10\.([4-9]|[1-9][0-9])|1[1-9]|[2-9][0-9])\..*[Mm]aria[Dd][Bb].*'; }
 
-# All that recovery needs must be inside the freeze: without these there is nothing to recover, so they are demanded; the others are told, and the
-# console lowers the level where one is left out. Temporary files are not needed.
+# All that recovery needs must be inside the freeze: without InnoDB's own files there is nothing to recover, so they are demanded; the others are told, and
+# the console lowers the level where one is left out. What a copy only wants to be started (keys), or can do without (the doublewrite buffer: a freeze tears no
+# page; Galera's state: recovered from InnoDB), is noted. Temporary files are not needed.
 check_places() {
-    ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('datadir','innodb_data_home_dir','innodb_log_group_home_dir','innodb_undo_directory','aria_log_dir_path','log_bin_basename','relay_log_basename')"
+    ask_or_refuse "SHOW GLOBAL VARIABLES WHERE Variable_name RLIKE '^(datadir|innodb_(data_home_dir|data_file_path|log_group_home_dir|undo_directory|doublewrite_dir)|aria_log_dir_path|(log_bin|relay_log)_(basename|index)|rocksdb_(datadir|wal_dir)|tokudb_(data|log)_dir|wsrep_data_home_dir|keyring_file_data|file_key_management_filename)\$'"
     case $ANSWER in *datadir*) ;; *) refuse db-unreachable 'no answer about the places of the data' ;; esac
-    PLACES=$ANSWER
+    # A line for each directory, and for each absolute name in innodb_data_file_path (NAME:SIZE[raw][:...];...); the others lie in innodb_data_home_dir.
+    PLACES=$(printf '%s\n' "$ANSWER" | sed 's/^\(log_bin\|relay_log\)_[a-z]*\(.*\)\/.*/\1\2/; /^innodb_data_f/{s/:[^;]*//g; s/;/\ninnodb_data_file_path\t/g}' | grep -v '^innodb_data_f[a-z_]*[[:space:]][^/]' | sort -u)
     # Tablespaces elsewhere; the table has another name in each of MySQL 8, MariaDB 10.6 and what was before.
-    FILES=$(absolute FILE_NAME FILES " AND ENGINE='InnoDB' AND FILE_TYPE<>'TEMPORARY'")
     if [ "$ENGINE" = mariadb ]; then
-        FILES=$(absolute FILENAME INNODB_SYS_TABLESPACES)
-        case $FILES in *ERROR*) FILES=$(absolute PATH INNODB_SYS_DATAFILES) ;; esac
-    fi
-    case $FILES in *ERROR*) refuse db-unreachable "no answer about where the tablespaces are: $FILES" ;; esac
+        FILES=$(absolute FILENAME INNODB_SYS_TABLESPACES) || FILES=$(absolute PATH INNODB_SYS_DATAFILES)
+    else
+        FILES=$(absolute FILE_NAME FILES " AND ENGINE='InnoDB' AND FILE_TYPE<>'TEMPORARY'")
+    fi || refuse db-unreachable "no answer about where the tablespaces are: $FILES"
     while read -r P PLACE; do
         case $PLACE in
         '') continue ;;
@@ -218,8 +197,10 @@ check_places() {
         *) PLACE=$DATADIR/$PLACE ;;
         esac
         case $P in
-        log_bin_basename) outside binlog "${PLACE%/*}" ;;
-        relay_log_basename) outside relay-log "${PLACE%/*}" ;;
+        log_bin) outside binlog "$PLACE" ;;
+        relay_log) outside relay-log "$PLACE" ;;
+        rocksdb_* | tokudb_*) outside "${P%%_*}" "$PLACE" ;;
+        innodb_doublewrite_dir | wsrep_* | *key*) noted "$P" "$PLACE" ;;
         *) refuse_uncovered "$P" "$PLACE" ;;
         esac
     done <<END
@@ -250,13 +231,7 @@ open_session() {
     has_session || return 1
     find_socket
     same_server "$ASKED" || return 1
-    if [ -z "$ASKED" ] && alive client; then
-        connected "$AL_PID"
-        if [ $? -eq 1 ]; then
-            SESSION='' SAY_ERROR='the option file leads to another server than the one whose files are frozen'
-            return 1
-        fi
-    fi
+    if [ -z "$ASKED" ]; then same_other_end || return 1; fi
     say "SET lock_wait_timeout=$LOCK_WAIT,wait_timeout=$((BUDGET + 300));" 5000 || return 1
     if [ -n "$SAY_ERROR" ]; then return 1; fi
     # No line in a log that may be frozen. Not every account may say the last, nor every server know the second.
@@ -328,7 +303,7 @@ recipe_flush() {
 # A node of a Galera cluster (MariaDB, Percona XtraDB Cluster) that cannot apply makes all others wait (flow control), unless it is desynchronised.
 # One that was so before stays so. Who ends the lock sets it back, after it: this session, the guard, or the next command.
 desync() {
-    say 'SELECT CONCAT(@@GLOBAL.wsrep_on+0,@@GLOBAL.wsrep_desync+0,@@wsrep_provider);' 2000 || return
+    say 'SELECT CONCAT(@@wsrep_on+0,@@GLOBAL.wsrep_desync+0,@@wsrep_provider);' 2000 || return
     case $SAID in *none) return ;; 10*) ;; *) return ;; esac
     SAY_ERROR="no room in $JOBS"
     if note desync yes; then say 'SET GLOBAL wsrep_desync=ON;' 5000 || return; fi
@@ -341,7 +316,7 @@ resync() {
     RS_N=0
     # The lock of a session that was ended may take a moment to go.
     while has desync && [ $RS_N -lt 6 ]; do
-        RS=$(ask 'SET GLOBAL wsrep_desync=OFF') && case $RS in *ERROR*) ;; *) note desync '' && return ;; esac
+        RS=$(ask 'SET GLOBAL wsrep_desync=OFF') && note desync '' && return
         "$SLEEP" 0.5
         RS_N=$((RS_N + 1))
     done

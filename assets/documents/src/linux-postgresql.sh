@@ -84,12 +84,14 @@ client() {
 
 say_mark() { printf "SELECT 'freezeframe mark %s';\n" "$1"; }
 
-# ask SQL: one statement in a short session of its own, at most 10 s; what came back, or 1 and the complaint
-ask() {
+# ask SQL: one statement in a short session of its own, at most 10 s; what came back, or 1 and the complaint. What the server or the client only warns of
+# (a collation of another version) is no part of an answer, so a second attempt tells what was wrong.
+ask() { ask_once "$1" 2>/dev/null || ! { ask_once "$1" >/dev/null; } 2>&1; }
+ask_once() {
     (
         LIMIT_CLIENT=10
         client -v ON_ERROR_STOP=1 -c "$1" </dev/null
-    ) 2>&1
+    )
 }
 
 # ask_or_refuse SQL: the answer in ANSWER
@@ -122,6 +124,7 @@ recipe_preflight() {
     first_line "$DATADIR/postmaster.pid"
     prove_server "$LINE_1" "$DATADIR" "$ASKED"
     say_engine postgresql
+    if [ $REPLICA = true ]; then emit note 'text=a standby: it writes no WAL while it is frozen, so where its primary waits for it (synchronous_standby_names) commits there stand still as long'; fi
     if [ "$WAL_LEVEL" = minimal ]; then refuse db-denied 'wal_level is minimal, which allows no base backup; raise it to replica, or use linux-filesystem'; fi
     backup_words
     ask_or_refuse "SELECT has_function_privilege('$START_NAME', 'EXECUTE') AND has_function_privilege('$STOP_NAME', 'EXECUTE')"

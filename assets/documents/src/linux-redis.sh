@@ -16,6 +16,7 @@ PASSWORD_FILE='{{ passwordFile }}'
 #@include helpers.sh
 #@include commands.sh
 #@include session.sh
+#@include ends.sh
 
 # --- linux-redis: writes are paused from before the freeze until after the thaw ---
 #
@@ -37,10 +38,12 @@ recipe_parameters() {
 }
 
 recipe_tools() {
-    if ! CLIENT=$(tool_path redis-cli); then CLIENT=$(tool_path valkey-cli) || CLIENT=''; fi
+    # The last one on Amazon Linux 2023
+    CLIENT=$(tool_path redis-cli) || CLIENT=$(tool_path valkey-cli) || CLIENT=$(tool_path redis6-cli) || CLIENT=''
     found_tool redis-cli "$CLIENT"
     need_tool timeout; TIMEOUT=$NT
     need_tool env; ENV_TOOL=$NT
+    need_tool find
 }
 
 # The client without our surroundings (REDISCLI_AUTH, a history, a file of preferences).
@@ -145,13 +148,21 @@ recipe_preflight() {
     if [ "$P" = 1 ]; then
         setting appenddirname
         if [ -n "$VALUE" ] && [ -d "$DATADIR/$VALUE" ]; then say_path aof "$DATADIR/$VALUE"; fi
+        # One file, before 7.0
+        if [ -z "$VALUE" ]; then linked aof appendfilename; fi
     else
-        setting dbfilename
-        # Where it leads to may not be there yet.
-        if [ -L "$DATADIR/$VALUE" ]; then
-            P=$(readlink -f "$DATADIR/$VALUE")
-            say_path rdb "${P%/*}"
-        fi
+        linked rdb dbfilename
+    fi
+    setting aclfile
+    if [ -n "$VALUE" ]; then noted aclfile "$VALUE"; fi
+}
+
+# linked WHAT SETTING: where the file of that name leads to, which may not be there yet
+linked() {
+    setting "$2"
+    if [ -L "$DATADIR/$VALUE" ]; then
+        P=$(readlink -f "$DATADIR/$VALUE")
+        say_path "$1" "${P%/*}"
     fi
 }
 
@@ -166,6 +177,7 @@ open_session() {
     SESSION=$SAID
     find_socket
     same_server "$ASKED" || return 1
+    case $ASKED in /*) ;; *) same_other_end || return 1 ;; esac
     say 'INFO persistence' 5000 || return 1
     AOF=$(field aof_enabled "$SAID")
     case $AOF in 0 | 1) ;; *) return 1 ;; esac

@@ -119,6 +119,7 @@ prove_server() {
     case $1 in '' | *[!0-9]*) SERVER=unknown ;; esac
     if [ "$SERVER" = unknown ] || ! process "$1"; then refuse db-unreachable "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
     if ! same "$THEIR_ROOT/." /.; then refuse db-unreachable "the server that answers (process $1) runs in a container: its files are not those that this machine has by the same names"; fi
+    PROVEN=$2
     if [ "$(readlink "/proc/$1/ns/mnt")" = "$(readlink /proc/self/ns/mnt)" ]; then THEIR_ROOT=''; fi
     if [ -d "$2" ]; then
         same "/proc/$1/cwd" "$2"
@@ -160,16 +161,20 @@ listens() {
         done </proc/net/unix
         ;;
     *)
-        LS_WHERE=$(printf :%04X "$2")
-        while read -r _ LS_LOCAL _ LS_STATE _ _ _ _ _ LS_INODE _; do
-            case $LS_STATE$LS_LOCAL in 0A*"$LS_WHERE") if holds "$LS_INODE"; then return 0; fi ;; esac
-        done <<END
-$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null)
-END
+        # Whoever may take what goes to 127.0.0.1: of that address, or of all
+        LS=1
+        for LS_INODE in $(tcp_ends '\(0100007F\|00000000\)'"$(printf :%04X "$2")" 00000000:0000 '\([0-9]*\)' '\2'); do
+            if ! holds "$LS_INODE"; then return 1; fi
+            LS=0
+        done
+        return $LS
         ;;
     esac
     return 1
 }
+
+# tcp_ends LOCAL REMOTE INODE WHAT: WHAT of each TCP socket of that sort (three expressions; an address is the last 8 hexadecimal digits)
+tcp_ends() { sed -n "s/^ *[0-9]*: [0-9A-F]*$1 [0-9A-F]*$2 [^ ]* [^ ]* [^ ]* [^ ]*  *[0-9]*  *[0-9]*  *$3 .*/$4/p" /proc/net/tcp /proc/net/tcp6 2>/dev/null; }
 
 # say_engine NAME: who answers, and where its data lies, as it is reached through the mount that freezes it
 say_engine() {
@@ -178,16 +183,16 @@ say_engine() {
     say_others
 }
 
-# Other servers of this program that work on what is frozen: nothing holds their writes.
+# Other servers that work on what is frozen: nothing holds their writes. Each works in its data directory, but for MongoDB's, which keeps a file there open.
 say_others() {
     first_line "/proc/$SERVER/comm"
     OT_COMM=$LINE_1
     set -- /nowhere
     for P in /proc/[0-9]*; do
         first_line "$P/comm"
-        if [ "$LINE_1" = "$OT_COMM" ]; then set -- "$@" "$P/cwd"; fi
+        case $LINE_1 in "$OT_COMM" | mysqld | mariadbd | postgres | postmaster | mongod | redis*-server | valkey-server) set -- "$@" "$P/cwd" "$P/fd" ;; esac
     done
-    OT_SEEN=" $(stat -L -c %d:%i "/proc/$SERVER/cwd" 2>/dev/null) " OT_COVERED=' '
+    OT_SEEN=" $(stat -L -c %d:%i "/proc/$SERVER/cwd" "$PROVEN" 2>/dev/null | tr '\n' ' ') " OT_COVERED=' '
     while IFS='|' read -r _ _ P; do
         OT_COVERED="$OT_COVERED$(stat -c %d "$P" 2>/dev/null):"
     done <<END
@@ -197,10 +202,11 @@ END
         case $OT_SEEN in *" $OT_AT "*) continue ;; esac
         OT_SEEN="$OT_SEEN$OT_AT "
         case $OT_COVERED in *[\ :]"${OT_AT%:*}":*) ;; *) continue ;; esac
-        P=${P%/cwd}
-        emit note "text=asked was process $SERVER; another server works on what is frozen and its writes are not held: process ${P#/proc/} in $(readlink "$P/cwd")"
+        OT_WHERE=$(readlink "$P")
+        P=${P#/proc/}
+        emit note "text=asked was process $SERVER; another server works on what is frozen and its writes are not held: process ${P%%/*} in ${OT_WHERE%/mongod.lock}"
     done <<END
-$(stat -L -c '%d:%i %n' "$@" 2>/dev/null)
+$(find "$@" -maxdepth 1 \( -name cwd -o -lname '*/mongod.lock' \) -exec stat -L -c '%d:%i %n' {} + 2>/dev/null)
 END
 }
 
@@ -268,4 +274,11 @@ refuse_uncovered() {
     RU_CODE=no-volume
     case " $FORBIDDEN" in *" $SB_DEVICE=root-mount"*) RU_CODE=root-mount ;; esac
     refuse "$RU_CODE" "$1 ($2) is not on a filesystem that is frozen" "$SB_MOUNT"
+}
+
+# noted NAME PATH: where it is not frozen
+# shellcheck disable=SC2317 # not for all databases
+noted() {
+    superblock_of "$2"
+    case $COVERED_DEVICES in *" $SB_DEVICE "*) ;; *) emit note "text=$1 ($2) is not frozen; a copy may need it" ;; esac
 }

@@ -261,6 +261,18 @@ async fn credentials_that_cannot_be_signed_with_are_refused_without_showing_them
     }
 }
 
+/// A program that prints for ever fills no memory, and is told as what it is.
+#[tokio::test]
+async fn a_credential_process_that_prints_for_ever_is_refused() {
+    let config = "[profile p]\ncredential_process = yes AKIA\n";
+    let (home, fake) = (Home::new(config, ""), Fake::default());
+    let problem = home.open(&fake, flags("p"), &[]).await.unwrap_err();
+    assert_eq!(problem.kind, Kind::Credentials, "{problem}");
+    assert!(problem.cause.contains("more than 1 MiB"), "{problem}");
+    assert!(problem.mend.contains("credential_process"), "{problem}");
+    assert!(fake.calls.lock().unwrap().is_empty());
+}
+
 #[test]
 fn refused_credentials_are_named_with_the_way_to_renew_them() {
     let refused = || {

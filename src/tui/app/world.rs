@@ -204,6 +204,13 @@ impl World {
         self.not_connected.contains(id).then_some(false)
     }
 
+    /// How many of an instance's volumes a tag leaves out of its sets, as far as the volumes were read.
+    pub fn left_out_by_tag(&self, instance: &Instance) -> usize {
+        let there = |v: &&Volume| instance.devices.iter().any(|d| d.volume == v.id);
+        let out = self.volumes().iter().filter(|v| v.is_excluded());
+        out.filter(there).count()
+    }
+
     /// The instance of that id.
     pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
         self.instance_rows

@@ -15,6 +15,7 @@ use crate::domain::ids::InstanceId;
 use crate::domain::instance::{Agent, Instance};
 use crate::domain::proof::CLAIMED;
 use crate::domain::tags;
+use crate::domain::volume::Volume;
 use crate::recipe::chosen::Catalogue;
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
@@ -173,9 +174,18 @@ fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
         Cell::styled(instance.instance_type.as_str(), Role::Muted),
         Cell::styled(instance.agent.word(), agent_role),
         recipe,
-        Cell::new(instance.devices.len().to_string()),
+        Cell::new(volumes_words(instance, cx.world)),
         held::cell(cx.world, &instance.id, cx.now).unwrap_or(proven),
     ]
+}
+
+/// How many volumes it has: those of its sets, and behind a `+` those that a tag leaves out of them, as restored copies.
+fn volumes_words(instance: &Instance, world: &World) -> String {
+    let all = instance.devices.len();
+    match world.left_out_by_tag(instance) {
+        0 => all.to_string(),
+        out => format!("{}+{out}", all.saturating_sub(out)),
+    }
 }
 
 fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
@@ -252,12 +262,15 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
     }
     out.push(Entry::Section("Volumes".into()));
     for device in &instance.devices {
-        let size = world
-            .volumes()
-            .iter()
-            .find(|v| v.id == device.volume)
+        let volume = world.volumes().iter().find(|v| v.id == device.volume);
+        let size = volume
             .map(|v| format!(", {} GiB {}", v.size_gib, v.volume_type))
             .unwrap_or_default();
+        let out_of_sets = if volume.is_some_and(Volume::is_excluded) {
+            ", left out of its sets by tag"
+        } else {
+            ""
+        };
         let root = if device.device == instance.root_device {
             ", root"
         } else {
@@ -270,7 +283,7 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
         };
         out.push(Entry::pair(
             &*device.device,
-            format!("{}{size}{root}{fate}", device.volume),
+            format!("{}{size}{root}{out_of_sets}{fate}", device.volume),
         ));
     }
     let sets: Vec<_> = world
