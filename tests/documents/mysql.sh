@@ -358,27 +358,28 @@ test_mysql_an_answer_that_is_an_error_is_a_refusal() {
     done
 }
 
-# A stand-in for systemctl, which starts and stops our own server: what it says is what the script asks for.
+# fake_systemctl UNIT PID-FILE: a stand-in for systemctl, which starts and stops our own server: what it says is what the script asks for.
 fake_systemctl() {
+    local unit=$1 file=$2
     SYSTEMCTL=$(readlink -f /usr/bin/systemctl)
     [ -x "$SYSTEMCTL" ] || { WHY='SKIPPED no systemctl here to stand in for'; return 1; }
-    tr '\0' ' ' <"/proc/$(cat "$W/db.pid")/cmdline" >"$W/server.command"
+    tr '\0' ' ' <"/proc/$(cat "$file")/cmdline" >"$W/server.command"
     echo 1 >"$W/unit.stamp"
     : >"$W/unit.log"
     cat >"$W/systemctl" <<END
 #!/bin/bash
 echo "\$*" >>"$W/unit.log"
-pid=\$(cat "$W/db.pid" 2>/dev/null); [ -n "\$pid" ] && kill -0 "\$pid" 2>/dev/null || pid=0
+pid=\$(cat "$file" 2>/dev/null); [ -n "\$pid" ] && kill -0 "\$pid" 2>/dev/null || pid=0
 case \$1 in
-show) case \$4 in mariadb) ;; *) pid=0 ;; esac
+show) case \$4 in $unit) ;; *) pid=0 ;; esac
     case \$3 in
     MainPID) echo "MainPID=\$pid" ;;
     ActiveState) if [ \$pid = 0 ]; then echo ActiveState=inactive; else echo ActiveState=active; fi ;;
     *) echo "\$3=\$(cat "$W/unit.stamp")" ;;
     esac ;;
-stop) [ "\$2" = mariadb ] || exit 5
-    kill "\$pid"; while kill -0 "\$pid" 2>/dev/null && ! grep -q '^State:.[ZX]' "/proc/\$pid/status"; do sleep 0.1; done; rm -f "$W/db.pid"; date +%s%N >"$W/unit.stamp" ;;
-start) [ "\$3" = mariadb ] || exit 5
+stop) [ "\$2" = $unit ] || exit 5
+    kill "\$pid"; while kill -0 "\$pid" 2>/dev/null && ! grep -q '^State:.[ZX]' "/proc/\$pid/status"; do sleep 0.1; done; rm -f "$file"; date +%s%N >"$W/unit.stamp" ;;
+start) [ "\$3" = $unit ] || exit 5
     date +%s%N >"$W/unit.stamp"
     setsid $(cat "$W/server.command") </dev/null >/dev/null 2>&1 4>&- & ;;
 *) exit 1 ;;
@@ -390,39 +391,39 @@ END
 
 test_mysql_stop_instead_of_a_lock() {
     server || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
-    fake_systemctl || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    fake_systemctl mariadb "$W/db.pid" || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
     outer
-    stop_variant
+    stop_variant "$W/db.pid" "$SOCK" sql_says
     local code=$?
     umount "$SYSTEMCTL"
     return $code
 }
-stop_variant() {
-    local pid; pid=$(cat "$W/db.pid")
-    run $DB dry-run "socket=$SOCK" stop=yes service=other && expect 206 db-unreachable || return 1
-    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+stop_variant() { # PID-FILE SOCKET SAYS
+    local pid socket=$2 says=$3; pid=$(cat "$1")
+    run $DB dry-run "socket=$socket" stop=yes service=other && expect 206 db-unreachable || return 1
+    run $DB pre-script "executionId=$JOB1" "socket=$socket" stop=yes && expect 0 || return 1
     [ "$(events '.[] | select(.t=="locked") | .how + " \(.session)"')" = "stopped $pid" ] || { fail how; return 1; }
     gone "$pid" && frozen "$W/data" || { fail 'not stopped, or not frozen'; return 1; }
-    run $DB post-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    run $DB post-script "executionId=$JOB1" "socket=$socket" stop=yes && expect 0 || return 1
     [ "$(order)" = 'hello release alive thawed thawed unlocked disarmed probe probe window end' ] || { fail "post: $(order)"; return 1; }
     [ "$(events '.[] | select(.t=="alive") | .session')" = "$pid" ] || { fail 'another process'; return 1; }
-    await 10 sql_says 1 'SELECT 1' || { fail 'not started again'; return 1; }
+    await 30 "$says" 1 'SELECT 1' || { fail 'not started again'; return 1; }
     # Started by somebody while everything is frozen: that proves nothing.
-    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    run $DB pre-script "executionId=$JOB1" "socket=$socket" stop=yes && expect 0 || return 1
     date +%s%N >"$W/unit.stamp"
-    run $DB post-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 202 lock-lost || return 1
-    await 10 sql_says 1 'SELECT 1' || { fail 'not started again after that'; return 1; }
+    run $DB post-script "executionId=$JOB1" "socket=$socket" stop=yes && expect 202 lock-lost || return 1
+    await 30 "$says" 1 'SELECT 1' || { fail 'not started again after that'; return 1; }
     # The guard starts it as well.
-    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    run $DB pre-script "executionId=$JOB1" "socket=$socket" stop=yes && expect 0 || return 1
     kill -KILL "$(events '.[] | select(.t=="armed") | .holder_pid')"
-    await 10 sql_says 1 'SELECT 1' || { fail 'the guard did not start it'; return 1; }
-    run $DB post-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 203 failsafe-fired || return 1
+    await 30 "$says" 1 'SELECT 1' || { fail 'the guard did not start it'; return 1; }
+    run $DB post-script "executionId=$JOB1" "socket=$socket" stop=yes && expect 203 failsafe-fired || return 1
     # And with guard and holder gone, the next document that finds the job, of whatever recipe.
-    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" stop=yes && expect 0 || return 1
+    run $DB pre-script "executionId=$JOB1" "socket=$socket" stop=yes && expect 0 || return 1
     kill -KILL "$(events '.[] | select(.t=="armed") | .guard_pid')" "$(events '.[] | select(.t=="armed") | .holder_pid')"
     sleep 0.3
     run linux-filesystem pre-script "executionId=$JOB2" && run linux-filesystem post-script "executionId=$JOB2" && expect 0 || return 1
-    await 10 sql_says 1 'SELECT 1' || fail 'an abandoned job left the service stopped'
+    await 30 "$says" 1 'SELECT 1' || fail 'an abandoned job left the service stopped'
 }
 
 # A server that writes a line about every statement writes it to a frozen filesystem too, and answers nobody until the thaw.

@@ -138,6 +138,17 @@ test_mysqld_what_lies_elsewhere_is_told() {
     [ "$(paths)" = "binlog $W/logs/mybinlog,tablespace $W/logs/myundo,tablespace $W/other/t" ] || fail "paths: $(paths)"
 }
 
+# As test_mysql_stop_instead_of_a_lock: the service is stopped before the freeze and started after the thaw.
+test_mysqld_stop_instead_of_a_lock() {
+    mysqld_here || { mysqld_skipped; return; }
+    fake_systemctl mysql "$W/my.pid" || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    stop_variant "$W/my.pid" "$MYSOCK" mysql_says
+    local code=$?
+    umount "$SYSTEMCTL"
+    return $code
+}
+
 # The grants of docs/recipes.md for MySQL, given directly and through a role; and each of them taken away.
 test_mysqld_grants_of_the_recipe_and_through_a_role() {
     mysqld_here || { mysqld_skipped; return; }
