@@ -399,7 +399,8 @@ pub fn sentences_by_tag(set: &SnapshotSet) -> Vec<Sentence> {
             Sentence::new(
                 Tone::Plain,
                 format!(
-                    "Each of its snapshots carries the tags of another one ({}), which is not here: it was copied, or made by                      another tool with those tags. What was proven of job {} is proven of those snapshots alone.",
+                    "Each of its snapshots carries the tags of another one ({}), which is not here: it was copied, or made by \
+                     another tool with those tags. What was proven of job {} is proven of those snapshots alone.",
                     tags::SNAPSHOT,
                     set.job
                 ),

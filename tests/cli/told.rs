@@ -148,7 +148,7 @@ fn faults_that_could_never_fire_are_refused_with_the_nearest_name_and_the_line()
         ),
         (
             "on = \"pre-script\"\nkind = \"agent-lost\"\n",
-            &["line 4", "needs ms"],
+            &["line 3", "`ms`", "needs a time"],
         ),
     ] {
         let plan = plan(&state, fault);

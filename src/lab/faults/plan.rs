@@ -302,7 +302,7 @@ impl Entry {
         if needs_time && self.ms == 0 {
             return Some((
                 "ms",
-                "is 0: this kind needs a time".to_owned(),
+                "is 0 or missing: this kind needs a time".to_owned(),
                 "give 1 or more milliseconds",
             ));
         }
