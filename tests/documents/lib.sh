@@ -24,11 +24,24 @@ wanted() {
 # signs: whether anything here can make the call itself (test_needs_tools_that_are_too_old_are_refused sees what the documents say where nothing can)
 signs() { [ -z "${W:-}" ] || curl --help all 2>/dev/null | grep -q aws-sigv4 || command -v aws >/dev/null; }
 
+# kind NAME: the server that a test is about: its first word, or two of them in ours_*
+kind() { case $1 in ours_*_*) set -- "${1#ours_}"; echo "ours_${1%%_*}" ;; *) echo "${1%%_*}" ;; esac; }
+
+# The documents tell of every server that works on what is frozen: those that tests of another kind left to be used again are stopped.
+stop_servers() {
+    if [ -s "$W/db.pid" ]; then stop_server; fi
+    if [ -s "$W/my.pid" ]; then stop_mysqld; fi
+    if [ -d "$W/data/pg" ]; then stop_postgresql; fi
+    if [ -n "${REDIS_PIDS:-}" ]; then stop_redis; fi
+}
+
 run_tests() {
-    local name
+    local name last=''
     for name in $(declare -F | sed -n 's/^declare -f test_//p'); do
         wanted "$name" || continue
         WHY=''
+        if [ -n "${W:-}" ] && [ "$(kind "$name")" != "$last" ]; then stop_servers; fi
+        last=$(kind "$name")
         case $name in
         auto_* | root_* | *_autonomous)
             if ! signs; then
@@ -116,10 +129,7 @@ after_test() {
 tear_down() {
     local m l
     after_test
-    if [ -s "$W/db.pid" ]; then stop_server; fi
-    if [ -s "$W/my.pid" ]; then stop_mysqld; fi
-    if [ -d "$W/data/pg" ]; then stop_postgresql; fi
-    if [ -n "${REDIS_PIDS:-}" ]; then stop_redis; fi
+    stop_servers
     if declare -F version_gone >/dev/null; then postgresql_version_gone; fi
     if declare -F stop_fake >/dev/null; then stop_fake; fi
     for m in restored data logs other; do

@@ -49,7 +49,8 @@ pub struct Cleared {
     pub job: String,
     pub since: DateTime<Utc>,
     pub at: DateTime<Utc>,
-    /// The commands that told of the job's own thaw and of its failsafe's end, as its record had it by then.
+    /// The commands that told of the job's own thaw and of its failsafe's end: as its record had it by then, or as AWS
+    /// had answered.
     pub told: Vec<String>,
 }
 

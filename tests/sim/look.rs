@@ -51,6 +51,8 @@ struct Memory {
     over: BTreeMap<String, DateTime<Utc>>,
     /// Jobs of whose thaw AWS has told to the end.
     told: BTreeSet<String>,
+    /// The commands whose output told it, or was a whole post-script's, by job.
+    tellers: BTreeMap<String, BTreeSet<String>>,
     labelled: BTreeMap<String, Labelled>,
 }
 
@@ -106,34 +108,24 @@ impl Look {
 
     /// AWS has carried out a call, and answers this.
     pub fn heard(&self, said: &str) {
-        // A trace from the thaw to the end, within the JSON of an answer.
-        if [r#"\"t\":\"thawed\""#, r#"\"t\":\"end\""#]
-            .iter()
-            .all(|line| said.contains(line))
-        {
+        // Within the JSON of an answer: a trace from the thaw to the end, and a whole post-script, which says what is
+        // frozen by then although it may have found nothing to thaw.
+        let has = |line: &str| said.contains(line);
+        let ended = has(r#"\"t\":\"end\""#);
+        let thawed = ended && has(r#"\"t\":\"thawed\""#);
+        let post_script = ended && has(r#"\"command\":\"post-script\""#);
+        if thawed || post_script {
             let mut memory = self.memory();
             let of = memory.asked.keys().filter(|job| said.contains(*job));
             let of: Vec<String> = of.cloned().collect();
-            memory.told.extend(of);
-        }
-        let proven: Vec<(String, String)> = {
-            let world = self.lab.world();
-            let level = |tags: &BTreeMap<String, String>| tags.get("freezeframe:level").cloned();
-            let all = world.snapshots.values();
-            all.filter_map(|s| Some((s.id.clone(), level(&s.tags)?)))
-                .filter(|(_, level)| ["application", "filesystem"].contains(&level.as_str()))
-                .collect()
-        };
-        let known = |id: &String| self.memory().labelled.contains_key(id);
-        if proven.iter().all(|(id, _)| known(id)) {
-            return;
-        }
-        let eye = self.eye();
-        for taken in &eye.snapshots {
-            let new = proven.iter().any(|(id, _)| *id == taken.id) && !known(&taken.id);
-            if new {
-                let label = self.first_seen(&eye, taken);
-                self.memory().labelled.insert(taken.id.clone(), label);
+            if let Some(command) = command_of(said) {
+                for job in &of {
+                    let tellers = memory.tellers.entry(job.clone()).or_default();
+                    tellers.insert(command.to_owned());
+                }
+            }
+            if thawed {
+                memory.told.extend(of);
             }
         }
     }
@@ -367,10 +359,12 @@ impl Memory {
         } else if let Some(since) = self.uncertain.remove(&job) {
             let evidence = &view.evidence;
             let told = [&evidence.pre_command, &evidence.post_command].into_iter();
-            let told = match evidence.tells_of_the_thaw() {
+            let mut told: Vec<String> = match evidence.tells_of_the_thaw() {
                 true => told.flatten().map(ToString::to_string).collect(),
                 false => Vec::new(),
             };
+            // What is read of a command is judged, and put on record, after the doubt is cleared by it.
+            told.extend(self.tellers.get(&job).into_iter().flatten().cloned());
             self.cleared.push(Cleared {
                 job,
                 since,
@@ -379,4 +373,10 @@ impl Memory {
             });
         }
     }
+}
+
+/// The command that an answer of Systems Manager is about.
+fn command_of(said: &str) -> Option<&str> {
+    let (_, rest) = said.split_once(r#""CommandId":""#)?;
+    rest.split_once('"').map(|(id, _)| id)
 }

@@ -96,7 +96,11 @@ say_mark() { printf "SELECT 'freezeframe mark %s';\n" "$1"; }
 
 # ask SQL: one statement in a short session of its own, at most 10 s. What the client only warns of is no part of an answer, so a second attempt tells
 # what was wrong.
-ask() { ask_once "$1" 2>/dev/null || ! { ask_once "$1" >/dev/null; } 2>&1; }
+ask() {
+    if ask_once "$1" 2>/dev/null; then return 0; fi
+    { ask_once "$1" >/dev/null; } 2>&1
+    return 1
+}
 ask_once() {
     (
         LIMIT_CLIENT=10
