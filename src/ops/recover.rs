@@ -648,7 +648,10 @@ mod tests {
         for (silent, phase, exit, wanted) in [
             (&nothing, Phase::Quiescing, 0, "later"),
             (&nothing, Phase::Quiescing, 205, "later"),
-            (&nothing, Phase::Quiescing, 203, "done"),
+            (&nothing, Phase::Quiescing, 203, "later"),
+            (&froze, Phase::Quiescing, 203, "done"),
+            (&failed, Phase::Quiescing, 203, "done"),
+            (&nothing, Phase::Frozen, 203, "done"),
             (&nothing, Phase::Quiescing, 202, "uncertain"),
             (&failed, Phase::Quiescing, 0, "done"),
             (&failed, Phase::Quiescing, 205, "done"),

@@ -220,7 +220,7 @@ test_ours_redis_at_another_address() {
     redis_start "$W/data/redis" "$W/redis/sock" --appendonly yes --save '' --port 63795 --bind 127.0.0.2 || return 1
     local pid=${REDIS_PIDS##* }
     mkdir -p "$W/strange/redis" && chmod 777 "$W/strange" "$W/strange/redis"
-    apart "mount --bind '$W/strange/redis' '$W/data/redis' && exec unshare -p -f sh -c 'mount -t proc proc /proc; echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid; redis-server --dir $W/data/redis --port 63795 --bind 127.0.0.1 --daemonize no --appendonly yes --save \"\" & wait'"
+    apart "mount --bind '$W/strange/redis' '$W/data/redis' && exec unshare -p -f --kill-child sh -c 'mount -t proc proc /proc; echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid; redis-server --dir $W/data/redis --port 63795 --bind 127.0.0.1 --daemonize no --appendonly yes --save \"\" & wait'"
     await 10 stranger_is "$pid" || { fail "the stranger does not start as $pid: $(tail -n 2 "$W/apart.log")"; return 1; }
     run $RD dry-run port=63795 && expect 206 db-unreachable && run $RD pre-script "executionId=$JOB1" port=63795 && expect 206 db-unreachable || return 1
     case $(complaint) in 'at 63795 another process takes the connections'*) ;; *) fail "$(complaint)"; return 1 ;; esac

@@ -11,12 +11,14 @@ use crate::domain::trace::Trace;
 /// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` ended as
 /// [`CommandEnd::may_have_frozen`] says, and no `post-script` has succeeded since;
 /// `conclusive`: that had ended, or was certainly never taken, when this one was sent. Otherwise it may yet freeze,
-/// for no stone and no failsafe of ours stops it. 203 says that it has been, and is over. One sample stops at the first filesystem that is open
+/// for no stone and no failsafe of ours stops it; 203 (it has been, and is over) may be said before a freeze too,
+/// where nothing is held yet. One sample stops at the first filesystem that is open
 /// already and leaves the rest (aws-facts 1.9): after a freeze that worked, "not frozen" is no proof; after
 /// one that failed, the frozen ones come first and are thawed.
 pub fn told_by_exit(ended: &CommandEnd, froze: bool, conclusive: bool) -> Thawed {
     match ended {
         CommandEnd::Success if !conclusive => Thawed::Later,
+        CommandEnd::Failed { exit: 203 } if !conclusive && !froze => Thawed::Later,
         CommandEnd::Success | CommandEnd::Failed { exit: 203 } => Thawed::Yes,
         CommandEnd::Failed { exit: 205 } if froze => Thawed::No,
         CommandEnd::Failed { exit: 205 } if conclusive => Thawed::Yes,
