@@ -128,6 +128,26 @@ impl Look {
                 memory.told.extend(of);
             }
         }
+        let proven: Vec<(String, String)> = {
+            let world = self.lab.world();
+            let level = |tags: &BTreeMap<String, String>| tags.get("freezeframe:level").cloned();
+            let all = world.snapshots.values();
+            all.filter_map(|s| Some((s.id.clone(), level(&s.tags)?)))
+                .filter(|(_, level)| ["application", "filesystem"].contains(&level.as_str()))
+                .collect()
+        };
+        let known = |id: &String| self.memory().labelled.contains_key(id);
+        if proven.iter().all(|(id, _)| known(id)) {
+            return;
+        }
+        let eye = self.eye();
+        for taken in &eye.snapshots {
+            let new = proven.iter().any(|(id, _)| *id == taken.id) && !known(&taken.id);
+            if new {
+                let label = self.first_seen(&eye, taken);
+                self.memory().labelled.insert(taken.id.clone(), label);
+            }
+        }
     }
 
     fn first_seen(&self, eye: &Eye, taken: &Taken) -> Labelled {
