@@ -16,6 +16,8 @@ mod foreseen;
 mod lab;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
+#[path = "cli/mixed.rs"]
+mod mixed;
 #[path = "cli/prunes.rs"]
 mod prunes;
 #[path = "cli/reviewed.rs"]

@@ -123,6 +123,11 @@ pub fn judge(facts: &Facts<'_>) -> (EvidenceReport, Vec<Judged>) {
             .map(|m| visible(m).into_owned())
             .collect(),
         covered: preflight.covered_volumes().into_iter().cloned().collect(),
+        without: preflight
+            .covered_volumes()
+            .into_iter()
+            .filter_map(|volume| Some((volume.clone(), sides.without(volume)?)))
+            .collect(),
         pre_command: facts.pre.map(|told| told.command.clone()),
         post_command: facts.post.map(|told| told.command.clone()),
         window_ms: sides.post.window_ms().or_else(|| helped.window_ms()),

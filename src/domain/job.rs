@@ -14,6 +14,8 @@ use super::mode::{AskedMode, ChosenMode};
 use super::naming;
 use super::problem::Problem;
 use super::set_plan::{LeftOut, SetOptions, SetPlan};
+use super::tags::{self, Tags};
+use super::text::visible;
 
 /// Who calls `CreateSnapshots` while the freeze holds.
 #[derive(
@@ -274,6 +276,10 @@ pub struct EvidenceReport {
     /// knows them.
     #[serde(default)]
     pub covered: Vec<VolumeId>,
+    /// Those of them on which nothing of the locked database lies, and that database: they were frozen with the others,
+    /// and `filesystem` is all that they can earn.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub without: BTreeMap<VolumeId, String>,
     /// SSM command of `pre-script`, or of `snapshot` in autonomous mode.
     pub pre_command: Option<CommandId>,
     /// SSM command of `post-script`; in autonomous mode only when one was needed.
@@ -297,6 +303,25 @@ pub struct EvidenceReport {
 }
 
 impl EvidenceReport {
+    /// The best level that the recipe can earn for that volume.
+    pub fn best(&self, volume: &VolumeId) -> Level {
+        if self.without.contains_key(volume) {
+            Level::Filesystem
+        } else if self.covered.contains(volume) {
+            Level::Application
+        } else {
+            Level::Crash
+        }
+    }
+
+    /// Marks the tags that come with a proven level of that volume, where nothing of the database lies on it.
+    pub fn mark(&self, volume: &VolumeId, level: Level, tags: &mut Tags) {
+        if let Some(engine) = self.without.get(volume).filter(|_| level.is_proven()) {
+            let engine: String = visible(engine).chars().take(tags::MAX_VALUE).collect();
+            tags.set(tags::WITHOUT, engine);
+        }
+    }
+
     /// Whether that link was examined, and holds.
     pub fn holds(&self, name: &str) -> bool {
         let mut links = self.links.iter();

@@ -33,8 +33,9 @@ pub struct MemberProof {
     pub volume: VolumeId,
     /// Device name at the instance, as tagged.
     pub device: Option<String>,
-    /// Whether the recipe covered its volume, as far as that is known here.
-    pub covered: bool,
+    /// The best level that the recipe could earn for it, as far as that is known here: `crash` where its volume was not
+    /// covered.
+    pub best: Level,
     /// The lower of what the tag says and what the journal bears out.
     pub level: Level,
     /// Why, in words.
@@ -98,12 +99,12 @@ pub fn member(snapshot: &Snapshot, job: Option<&JobView>) -> MemberProof {
             format!("its tag says {tagged}; the evidence is not on this machine"),
         ),
     };
-    let covered = match job.map(|job| &job.evidence.covered) {
-        Some(covered) if !covered.is_empty() => covered.contains(&snapshot.volume),
-        _ => snapshot.was_frozen(),
+    let best = match job.map(|job| &job.evidence) {
+        Some(evidence) if !evidence.covered.is_empty() => evidence.best(&snapshot.volume),
+        _ => snapshot.best(),
     };
     MemberProof {
-        covered,
+        best,
         snapshot: snapshot.id.clone(),
         volume: snapshot.volume.clone(),
         device: snapshot.device().map(str::to_owned),
@@ -162,7 +163,7 @@ fn judged(tagged: Level, snapshot: &Snapshot, job: &JobView) -> (Level, String) 
 
 /// The level of the whole, by the rule of [`super::set::whole`].
 pub fn level(members: &[MemberProof]) -> Level {
-    super::set::whole(members.iter().map(|m| (m.level, m.covered)))
+    super::set::whole(members.iter().map(|m| (m.level, m.best)))
 }
 
 /// Where the engine's logs stood, by name: as recorded, else as the set is tagged.

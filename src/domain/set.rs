@@ -28,7 +28,7 @@ pub struct SnapshotSet {
     /// Who called `CreateSnapshots` and why, as tagged; sets of earlier versions do not tell.
     #[serde(default)]
     pub mode: Option<String>,
-    /// What may be claimed: the lowest level among the members that the recipe covered, as far as their tags bear
+    /// What may be claimed by its members' levels ([`whole`]), as far as their tags bear
     /// it out ([`Snapshot::borne_level`]); `pending` while any of ours is pending. Where the journal has the job,
     /// whoever shows the set lowers or proves it by that.
     pub level: Level,
@@ -110,18 +110,25 @@ pub fn last_proven<'a>(
     newest
 }
 
-/// The level of a set by its members' levels and whether the recipe covered each: `pending` while a member is, else
-/// the lowest of the covered ones, as the verdict of a job. Where nobody tells which those are, none is proven and
-/// the best stands.
-pub fn whole(members: impl Iterator<Item = (Level, bool)>) -> Level {
-    let members: Vec<(Level, bool)> = members.collect();
+/// The level of a set by its members' levels and the best that the recipe can earn for each: `pending` while a member is;
+/// the best of the set where every covered member earned what it can; else the lowest of those that did not. A best of
+/// `crash` means that the recipe did not cover the member. Where none is known to be covered, the highest stands.
+pub fn whole(members: impl Iterator<Item = (Level, Level)>) -> Level {
+    let members: Vec<(Level, Level)> = members.collect();
     let levels = || members.iter().map(|(level, _)| *level);
-    let covered = members.iter().filter(|(_, covered)| *covered);
+    let covered = || members.iter().filter(|(_, best)| best.is_proven());
     if levels().any(|level| level == Level::Pending) {
         return Level::Pending;
     }
-    covered
-        .map(|(level, _)| *level)
+    let top = covered().map(|(_, best)| *best).max();
+    covered()
+        .map(|(level, best)| {
+            if level >= best {
+                top.unwrap_or(*best)
+            } else {
+                *level
+            }
+        })
         .min()
         .or(levels().max())
         .unwrap_or(Level::Pending)
@@ -135,7 +142,7 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         .filter(|first| instances.iter().all(|i| i == *first))
         .cloned();
     let worth = |of: fn(&Snapshot) -> Option<Level>| {
-        let level = |m: &&Snapshot| (of(m).unwrap_or(Level::Pending), m.was_frozen());
+        let level = |m: &&Snapshot| (of(m).unwrap_or(Level::Pending), m.best());
         whole(members.iter().map(level))
     };
     // Of what is judged: until then the tag is a word.
@@ -220,16 +227,25 @@ mod tests {
     #[test]
     fn p11_the_level_of_a_set_is_that_of_the_lowest_volume_that_its_recipe_covered() {
         use Level::{Application, Crash, Filesystem, Pending};
+        let root = (Crash, Crash);
+        let (locked, unlocked) = ((Application, Application), (Filesystem, Application));
+        // Nothing of the database lies on it.
+        let files = (Filesystem, Filesystem);
         for (members, level) in [
             // The root volume is never covered, and is only crash-consistent.
-            (&[(Crash, false), (Application, true)][..], Application),
-            (
-                &[(Crash, false), (Application, true), (Filesystem, true)],
-                Filesystem,
-            ),
-            (&[(Crash, true), (Application, true)], Crash),
-            (&[(Application, true), (Pending, false)], Pending),
-            (&[(Crash, false), (Crash, false)], Crash),
+            (&[root, locked][..], Application),
+            (&[root, locked, unlocked], Filesystem),
+            (&[root, locked, files], Application),
+            (&[root, unlocked, files], Filesystem),
+            (&[root, locked, (Crash, Filesystem)], Crash),
+            (&[root, (Crash, Application), files], Crash),
+            (&[root, files], Filesystem),
+            // Somebody raised it by hand.
+            (&[root, unlocked, (Application, Filesystem)], Filesystem),
+            (&[(Crash, Application), locked], Crash),
+            (&[locked, (Pending, Crash)], Pending),
+            (&[locked, (Pending, Filesystem)], Pending),
+            (&[root, root], Crash),
             (&[], Pending),
         ] {
             assert_eq!(whole(members.iter().copied()), level, "{members:?}");

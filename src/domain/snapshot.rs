@@ -103,6 +103,20 @@ impl Snapshot {
         told.is_some_and(|ms| ms != tags::UNJUDGED)
     }
 
+    /// The best level that its recipe could earn for it, as we tagged it: `crash` where it was not covered,
+    /// `filesystem` where nothing of the database lies on its volume. A mark beside `application` came from the volume,
+    /// which was restored with the tags of another set.
+    pub fn best(&self) -> Level {
+        if !self.was_frozen() {
+            Level::Crash
+        } else if self.tags.get(tags::WITHOUT).is_some() && self.level() != Some(Level::Application)
+        {
+            Level::Filesystem
+        } else {
+            Level::Application
+        }
+    }
+
     /// The instance that it was taken from, as we tagged it.
     pub fn instance(&self) -> Option<InstanceId> {
         self.tags.get(tags::INSTANCE).and_then(|t| t.parse().ok())

@@ -27,6 +27,9 @@ pub const SET_SIZE: &str = "freezeframe:set-size";
 /// On a snapshot: its own id, written with its label. Where it names another, the tags were copied from that one: by
 /// `CopySnapshot`, or by a tool that copies tags from a volume or a snapshot.
 pub const SNAPSHOT: &str = "freezeframe:snapshot";
+/// On a snapshot of a set whose database was locked: the database of which nothing lies on its volume. It was frozen with
+/// the others, so `filesystem` is all that it can earn, and lowers nothing.
+pub const WITHOUT: &str = "freezeframe:without";
 /// Group of an instance whose members are never frozen together, such as a primary and its replica.
 pub const GROUP: &str = "freezeframe:group";
 /// Pinned by the operator: never pruned while present.
@@ -47,8 +50,8 @@ pub const MODE: &str = "freezeframe:mode";
 /// Where a log of the engine stood, and the log's name after it: `freezeframe:position-gtid`.
 pub const POSITION: &str = "freezeframe:position-";
 /// How many tags a job writes on a snapshot besides positions: job, level, recipe, instance, device,
-/// frozen-ms, set-size, snapshot, volume, mode.
-pub const OF_A_JOB: usize = 10;
+/// frozen-ms, set-size, snapshot, volume, mode, without.
+pub const OF_A_JOB: usize = 11;
 /// Longest key of a tag, in characters (aws-facts, section 0).
 pub const MAX_KEY: usize = 128;
 /// Longest value of a tag, in characters (aws-facts, section 0).

@@ -119,11 +119,18 @@ impl Eye {
                 _ => None,
             })
             .collect();
-        let worst = taken
-            .iter()
-            .filter(|one| covered.contains(one.volume.as_str()))
-            .map(|one| self.level(&one.id))
-            .min();
+        let frozen = || {
+            let frozen = taken
+                .iter()
+                .filter(|one| covered.contains(one.volume.as_str()));
+            frozen.map(|one| (one, self.level(&one.id)))
+        };
+        // What has nothing of the database cannot earn more than that, and lowers nothing.
+        let full = |(one, level): &(&&Taken, Level)| {
+            self.files_only.contains(&one.volume) && *level >= Level::Filesystem
+        };
+        let worst = frozen().filter(|of| !full(of)).map(|of| of.1).min();
+        let worst = worst.or_else(|| frozen().map(|of| of.1).min());
         let best = taken.iter().map(|one| self.level(&one.id)).max();
         let unwritten = !owed && view.set.iter().any(|m| m.level == Level::Pending);
         let fits = match verdict {

@@ -123,6 +123,16 @@ fn negative_controls_every_broken_promise_is_caught() {
         assert_eq!(together, seen, "{what}: {violations:?}");
     }
     caught(
+        "the level of a locked database on what has only files",
+        &|eye| {
+            let files = eye.files_only.clone();
+            let mut taken = eye.snapshots.iter_mut();
+            let other = taken.find(|t| t.level == "filesystem" && files.contains(&t.volume));
+            other.unwrap().level = "application".into();
+        },
+        "nothing of the database lies on it",
+    );
+    caught(
         "two sets",
         &|eye| {
             let call = eye

@@ -75,6 +75,8 @@ pub struct Eye {
     pub asked: Vec<Asked>,
     /// Volumes that instances boot from.
     pub roots: BTreeSet<String>,
+    /// Volumes without the database, of instances that have one on another.
+    pub files_only: BTreeSet<String>,
     /// Volumes whose tag keeps them out of every set.
     pub tagged_out: BTreeSet<String>,
     /// By instance.
@@ -300,6 +302,12 @@ impl Eye {
             wrong.push(format!(
                 "{} is {} by somebody else's word",
                 snapshot.id, snapshot.level
+            ));
+        }
+        if needs_lock && self.files_only.contains(&snapshot.volume) {
+            wrong.push(format!(
+                "{} is application, and nothing of the database lies on it",
+                snapshot.id
             ));
         }
         let held = self.held(&snapshot.job);

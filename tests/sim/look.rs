@@ -300,7 +300,7 @@ impl Look {
     }
 
     fn eye(&self) -> Eye {
-        let (now, snapshots, roots, tagged_out) = {
+        let (now, snapshots, roots, files_only, tagged_out) = {
             let world = self.lab.world();
             let tag = |tags: &BTreeMap<String, String>, key: &str| {
                 tags.get(key).cloned().unwrap_or_default()
@@ -313,10 +313,20 @@ impl Look {
             });
             let roots = world.instances.values().filter_map(|i| i.root_volume());
             let roots: BTreeSet<String> = roots.map(str::to_owned).collect();
+            let files = world.instances.values().flat_map(|instance| {
+                let database = |mount: &str| mount.contains("mysql");
+                let has = instance.mounts.iter().any(|m| database(&m.mount));
+                let files = instance
+                    .mounts
+                    .iter()
+                    .filter(move |m| has && !database(&m.mount));
+                files.map(|m| m.volume.as_str())
+            });
+            let files: BTreeSet<String> = files.map(str::to_owned).collect();
             let out = world.volumes.values();
             let out = out.filter(|volume| volume.tags.contains_key("freezeframe:exclude"));
             let out: BTreeSet<String> = out.map(|volume| volume.id.clone()).collect();
-            (world.now, taken.collect::<Vec<_>>(), roots, out)
+            (world.now, taken.collect::<Vec<_>>(), roots, files, out)
         };
         // There are many, and only what is labelled is held against them before the end.
         let proven = |taken: &Taken| ["application", "filesystem"].contains(&taken.level.as_str());
@@ -344,6 +354,7 @@ impl Look {
             now,
             asked: memory.asked.values().cloned().collect(),
             roots,
+            files_only,
             tagged_out,
             histories,
             snapshots,

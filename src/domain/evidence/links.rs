@@ -64,27 +64,26 @@ impl Sides<'_> {
         }
         let database = self.preflight.engine.is_some();
         let why_not = broken(true).or_else(|| database.then(|| self.uncovered_path()).flatten());
-        match why_not {
-            Some(why) => (Level::Filesystem, format!("frozen throughout, but {why}")),
-            None if database => (Level::Application, self.locked_and_frozen(volume)),
-            None => (
+        let window = "from before the call until after its answer";
+        match (why_not, self.without(volume)) {
+            (_, Some(engine)) => (
                 Level::Filesystem,
-                "frozen from before the call until after its answer".to_owned(),
+                format!(
+                    "frozen {window}; nothing of {engine} lies on it, and nobody held what else writes there"
+                ),
             ),
+            (Some(why), None) => (Level::Filesystem, format!("frozen throughout, but {why}")),
+            (None, None) if database => (Level::Application, format!("locked and frozen {window}")),
+            (None, None) => (Level::Filesystem, format!("frozen {window}")),
         }
     }
 
-    /// What is said of a volume of a set whose database was locked: whose writes were held, and whether they go there.
-    fn locked_and_frozen(&self, volume: &VolumeId) -> String {
-        let window = "from before the call until after its answer";
-        if (self.needed()).any(|needed| self.preflight.holds(volume, &needed.path)) {
-            return format!("locked and frozen {window}");
-        }
-        let engine = self.preflight.engine.as_ref().map(|e| visible(&e.name));
-        let engine = engine.unwrap_or_default();
-        format!(
-            "frozen {window}, with {engine} locked; nothing of {engine} lies on it, and nobody held what else writes there"
-        )
+    /// The database of the recipe, where there is one and nothing of it lies on that volume.
+    pub(super) fn without(&self, volume: &VolumeId) -> Option<String> {
+        let engine = self.preflight.engine.as_ref()?;
+        let mut needed = self.needed();
+        let none = !needed.any(|needed| self.preflight.holds(volume, &needed.path));
+        none.then(|| visible(&engine.name).into_owned())
     }
 
     /// The directories of the engine: named at preflight, or since.

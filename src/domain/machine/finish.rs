@@ -12,7 +12,8 @@ use crate::domain::job::{Member, Phase, Verdict};
 use crate::domain::label;
 use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::tags;
+use crate::domain::set;
+use crate::domain::tags::{self, Tags};
 
 /// Looking for the set by its tag.
 const FIND: Duration = Duration::from_secs(120);
@@ -200,14 +201,20 @@ impl Job {
                 frozen_ms: self.evidence.window_ms.filter(|_| judged.covered),
                 set_size: self.judged.len(),
                 positions: self.position_tags(&judged.volume),
-                beside: self
-                    .set_plan()
-                    .map(|plan| {
-                        plan.beside(&judged.volume, self.spec.mode, &self.spec.mode_words())
-                    })
-                    .unwrap_or_default(),
+                beside: self.tags_beside(judged),
             })
             .collect()
+    }
+
+    /// The tags that come with the label.
+    fn tags_beside(&self, judged: &Judged) -> Tags {
+        let words = self.spec.mode_words();
+        let mut tags = self
+            .set_plan()
+            .map(|plan| plan.beside(&judged.volume, self.spec.mode, &words))
+            .unwrap_or_default();
+        (self.evidence).mark(&judged.volume, judged.level, &mut tags);
+        tags
     }
 
     /// Where the engine's logs stood, as tags: those that a tag can carry, if the snapshot has room.
@@ -412,23 +419,21 @@ impl Job {
             .as_ref()
             .map(|f| f.covered_volumes())
             .unwrap_or_default();
-        let level = covered
-            .iter()
-            .map(|volume| {
-                let level = if judged {
-                    let of = |j: &&Judged| j.volume == **volume;
-                    self.judged.iter().find(of).map(|j| j.level)
-                } else {
-                    let of = |m: &&Member| m.volume == **volume;
-                    self.set.iter().find(of).map(|m| m.level)
-                };
-                level.unwrap_or(Level::Pending)
-            })
-            .min();
+        let level = set::whole(covered.iter().map(|volume| {
+            let level = if judged {
+                let of = |j: &&Judged| j.volume == **volume;
+                self.judged.iter().find(of).map(|j| j.level)
+            } else {
+                let of = |m: &&Member| m.volume == **volume;
+                self.set.iter().find(of).map(|m| m.level)
+            };
+            let level = level.unwrap_or(Level::Pending);
+            (level, self.evidence.best(volume))
+        }));
         match level {
-            Some(Level::Application) => Verdict::Application,
-            Some(Level::Filesystem) => Verdict::Filesystem,
-            _ => Verdict::Crash,
+            Level::Application => Verdict::Application,
+            Level::Filesystem => Verdict::Filesystem,
+            Level::Crash | Level::Pending => Verdict::Crash,
         }
     }
 

@@ -63,7 +63,10 @@ pub fn lowered(job: &JobView) -> Option<Lowered> {
     } else {
         // The chain held, and something that the recipe did not cover lowers it.
         let member = job.set.iter().find(|m| {
-            m.level == got && !m.reason.is_empty() && !m.reason.starts_with("not covered")
+            m.level == got
+                && evidence.best(&m.volume) > got
+                && !m.reason.is_empty()
+                && !m.reason.starts_with("not covered")
         })?;
         (
             format!("{}: {}", member.volume, member.reason),

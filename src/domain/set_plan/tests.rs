@@ -108,6 +108,7 @@ fn a_volume_with_too_many_tags_keeps_ours_then_the_listed_ones_then_the_others()
             tags::FROZEN_MS,
             tags::SET_SIZE,
             tags::SNAPSHOT,
+            tags::WITHOUT,
         ] {
             all.set(key, "x");
         }

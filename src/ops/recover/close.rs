@@ -156,6 +156,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
             // That does not change, whether or not it can be read any more.
             if view.evidence.covered.is_empty() {
                 view.evidence.covered = before.covered;
+                view.evidence.without = before.without;
             }
             view.freeze_window_ms = view.freeze_window_ms.or(found.window_ms);
         }

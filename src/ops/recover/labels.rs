@@ -6,10 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::UNDER_WAY_S;
 use super::proof::Proof;
 use crate::domain::ids::{SnapshotId, VolumeId};
-use crate::domain::job::{JobView, Phase, Verdict};
+use crate::domain::job::{EvidenceReport, JobView, Phase, Verdict};
 use crate::domain::label::{self, Label, Written};
 use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::set;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
 use crate::jobs::journal::CallRow;
@@ -80,6 +81,7 @@ pub(super) fn shown_late(
         if let Some(ms) = window.filter(|_| view.evidence.covered.contains(&snapshot.volume)) {
             snapshot.tags.set(tags::FROZEN_MS, ms.to_string());
         }
+        (view.evidence).mark(&snapshot.volume, level, &mut snapshot.tags);
     }
 }
 
@@ -116,6 +118,7 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
             .as_ref()
             .map(|plan| plan.beside(&snapshot.volume, view.spec.mode, &view.spec.mode_words()))
             .unwrap_or_default();
+        evidence_of(view, proof).mark(&snapshot.volume, level, &mut beside);
         if label::room(snapshot, &beside).is_none() {
             // A plan of an earlier version left no room for it.
             beside.0.remove(tags::MODE);
@@ -142,28 +145,33 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
     view.owed_labels = owed;
     if view.earns != Some(Verdict::Cancelled) {
         // What the first judgement found covered is so still.
-        let covered = [&view.evidence.covered, &proof.report.covered];
-        let covered = covered.into_iter().find(|covered| !covered.is_empty());
-        view.earns = Some(of_level(lowest(
-            covered.map_or(&[], Vec::as_slice),
-            &levels,
-        )));
+        let evidence = evidence_of(view, proof);
+        view.earns = Some(of_level(whole(evidence, &levels)));
     }
 }
 
-/// The lowest level of the covered volumes, one that has no snapshot counting as `pending`. Where nobody knows
-/// which those are, the lowest of all.
-fn lowest(covered: &[VolumeId], levels: &[(&VolumeId, Level)]) -> Level {
+/// The report that knows which volumes are covered: that of the first judgement, if it did.
+fn evidence_of<'a>(view: &'a JobView, proof: &'a Proof) -> &'a EvidenceReport {
+    if view.evidence.covered.is_empty() {
+        &proof.report
+    } else {
+        &view.evidence
+    }
+}
+
+/// The level of the covered volumes together ([`set::whole`]), one that has no snapshot counting as `pending`. Where
+/// nobody knows which those are, the lowest of all.
+fn whole(evidence: &EvidenceReport, levels: &[(&VolumeId, Level)]) -> Level {
     let of = |volume: &VolumeId| {
         let its = levels.iter().filter(|(of, _)| *of == volume);
         its.map(|(_, level)| *level).min().unwrap_or(Level::Pending)
     };
-    let lowest = if covered.is_empty() {
-        levels.iter().map(|(_, level)| *level).min()
-    } else {
-        covered.iter().map(of).min()
-    };
-    lowest.unwrap_or(Level::Pending)
+    if evidence.covered.is_empty() {
+        let lowest = levels.iter().map(|(_, level)| *level).min();
+        return lowest.unwrap_or(Level::Pending);
+    }
+    let covered = evidence.covered.iter();
+    set::whole(covered.map(|volume| (of(volume), evidence.best(volume))))
 }
 
 fn of_level(level: Level) -> Verdict {
@@ -182,19 +190,19 @@ pub(super) fn verdict(view: &JobView, set: &[Snapshot], failed: bool) -> Verdict
     if failed || set.is_empty() {
         return Verdict::Failed;
     }
-    let whole = view
+    let complete = view
         .set
         .iter()
         .all(|member| set.iter().any(|s| s.id == member.snapshot));
-    if !whole || view.owed_labels.iter().any(|label| label.covered) {
+    if !complete || view.owed_labels.iter().any(|label| label.covered) {
         return Verdict::Crash;
     }
     // Somebody may have lowered the tags since.
     let levels: Vec<_> = view.set.iter().map(|m| (&m.volume, m.level)).collect();
-    let lowest = lowest(&view.evidence.covered, &levels);
+    let level = whole(&view.evidence, &levels);
     match view.earns {
-        Some(Verdict::Application) => of_level(lowest),
-        Some(Verdict::Filesystem) => of_level(lowest.min(Level::Filesystem)),
+        Some(Verdict::Application) => of_level(level),
+        Some(Verdict::Filesystem) => of_level(level.min(Level::Filesystem)),
         _ => Verdict::Crash,
     }
 }
@@ -354,13 +362,23 @@ mod tests {
     fn the_lowest_of_the_covered_volumes_decides_and_where_they_are_unknown_the_lowest_of_all() {
         let [root, data, log] = [ROOT, DATA, LOG].map(VolumeId::from_api);
         let covered = [data.clone(), log.clone()];
-        let of = |covered: &[VolumeId], levels: &[(&VolumeId, Level)]| lowest(covered, levels);
+        let report = |covered: &[VolumeId]| EvidenceReport {
+            covered: covered.to_vec(),
+            ..EvidenceReport::default()
+        };
+        let of = |covered: &[VolumeId], levels: &[_]| super::whole(&report(covered), levels);
         let (high, low) = (Level::Application, Level::Crash);
         let whole = [(&root, low), (&data, high), (&log, high)];
         assert_eq!(of(&covered, &whole), high);
         assert_eq!(of(&[], &whole), low, "nobody knows which are covered");
         let lowered = [(&root, low), (&data, high), (&log, Level::Filesystem)];
         assert_eq!(of(&covered, &lowered), Level::Filesystem);
+        // Where nothing of the database lies on that volume it lowers nothing, unless it is worth less than that.
+        let mut without = report(&covered);
+        without.without.insert(log.clone(), "mysql".to_owned());
+        assert_eq!(super::whole(&without, &lowered), high);
+        let torn = [(&data, high), (&log, low)];
+        assert_eq!(super::whole(&without, &torn), low);
         // A covered volume that has no snapshot, and one that has two.
         assert_eq!(of(&covered, &whole[..2]), Level::Pending);
         let twice = [(&data, high), (&log, high), (&log, low)];

@@ -502,7 +502,7 @@ fn p12_what_the_command_told_of_its_own_thaw_leaves_no_doubt_after_a_stop() {
         s.label();
         assert_eq!(
             s.level_of("vol-00000000000000001"),
-            Level::Application,
+            Level::Filesystem,
             "{what}"
         );
         assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled), "{what}");
@@ -563,8 +563,8 @@ fn the_root_is_frozen_only_where_it_was_asked_for() {
     );
     assert_eq!(
         s.level_of("vol-00000000000000001"),
-        Level::Application,
-        "covered like any other"
+        Level::Filesystem,
+        "frozen like any other, and nothing of the database lies on it"
     );
 }
 
