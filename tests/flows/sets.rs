@@ -84,7 +84,8 @@ async fn a_volume_with_fifty_tags_is_backed_up_and_what_is_left_off_is_told() {
                 .tags
                 .clone();
             if made.volume == volume {
-                assert_eq!(made.tags.0.len(), tags::MAX_TAGS);
+                // The place of the mark of a volume without the database stays free.
+                assert_eq!(made.tags.0.len(), tags::MAX_TAGS - 1);
                 assert_eq!(made.tags.get("zz49"), Some("x"), "it is on the list");
                 assert_eq!(made.tags.get("zz48"), None);
             } else {

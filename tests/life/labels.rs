@@ -88,7 +88,7 @@ async fn p12_labels_that_are_denied_are_owed_and_written_as_judged_once_they_may
         .as_array()
         .unwrap()
         .iter()
-        .filter(|label| label["level"] == "application")
+        .filter(|label| label["level"] != "crash")
         .map(|label| label["snapshot"].as_str().unwrap())
         .collect();
     {
@@ -114,7 +114,7 @@ async fn p12_labels_that_are_denied_are_owed_and_written_as_judged_once_they_may
     assert!(row(other)["error"].is_null(), "{rows:#}");
     assert_eq!(
         levels(&of_job(&served, &instance, other)),
-        ["application", "application", "crash"]
+        ["application", "crash", "filesystem"]
     );
     let old = row(job);
     assert_eq!(old["verdict"], "crash", "{old:#}");
@@ -166,7 +166,7 @@ async fn p12_killed_in_the_middle_of_its_labels_the_rest_is_written_as_judged_wh
     let resumed = home.run(&["jobs", "resume", "--wait"]).await;
     assert_eq!(resumed.code, Some(0), "{resumed:?}");
     let made = served.made(&instance);
-    assert_eq!(levels(&made), ["application", "application", "crash"]);
+    assert_eq!(levels(&made), ["application", "crash", "filesystem"]);
     assert!(made.iter().all(|m| m.frozen || m.level == "crash"));
     let (view, open) = home.job().unwrap();
     assert!(!open && view["verdict"] == "application", "{view:#}");
@@ -204,7 +204,7 @@ async fn p12_when_one_of_several_labels_stands_the_others_are_written_by_the_nex
     assert_eq!(next.code, Some(0), "{next:?}");
     assert_eq!(
         levels(&served.made(&instance)),
-        ["application", "application", "crash"]
+        ["application", "crash", "filesystem"]
     );
     let listed = home.run(&["list", "jobs"]).await.json();
     let states: Vec<&str> = listed
