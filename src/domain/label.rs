@@ -55,7 +55,7 @@ impl Label {
         let mut tags = self.beside.clone();
         tags.set(tags::SET_SIZE, self.set_size.to_string());
         tags.set(tags::SNAPSHOT, self.snapshot.as_str());
-        let unmeasured = self.level.is_proven().then(|| tags::UNMEASURED.to_owned());
+        let unmeasured = self.level.is_proven().then(|| tags::UNKNOWN.to_owned());
         if let Some(ms) = self.frozen_ms.map(|ms| ms.to_string()).or(unmeasured) {
             tags.set(tags::FROZEN_MS, ms);
         }
@@ -81,13 +81,17 @@ pub fn unjudged(snapshot: &Snapshot, volume: Option<&Volume>, set_size: usize) -
     };
     let device = snapshot.device().map(str::to_owned).or_else(attached);
     let mut beside = Tags::default();
-    if snapshot.tags.get(tags::VOLUME).is_none()
-        && let Some(volume) = volume.filter(|volume| volume.size_gib == snapshot.volume_gib)
-    {
+    // They come with a label only: those that are there are of another set, whose tags the volume carries.
+    for key in [tags::VOLUME, tags::MODE] {
+        if snapshot.tags.get(key).is_some() {
+            beside.set(key, tags::UNKNOWN);
+        }
+    }
+    if let Some(volume) = volume.filter(|volume| volume.size_gib == snapshot.volume_gib) {
         beside.set(tags::VOLUME, VolumeRecord::of(volume).to_string());
     }
     if room(snapshot, &beside).is_none() {
-        beside = Tags::default();
+        beside.0.retain(|key, _| snapshot.tags.get(key).is_some());
     }
     Label {
         snapshot: snapshot.id.clone(),
@@ -240,6 +244,34 @@ mod tests {
                 assert_eq!(row.borne_level(), Some(level.min(Level::Crash)));
             }
         }
+    }
+
+    /// A window's call copies the volume's tags: those of another set, where the volume was restored with them.
+    #[test]
+    fn what_a_volume_lends_to_a_set_that_nobody_judged_is_overruled() {
+        let mut row: crate::domain::snapshot::Snapshot =
+            serde_json::from_value(serde_json::json!({
+                "account": "111122223333", "region": "eu-central-1", "id": "snap-00000000000000001",
+                "volume": "vol-00000000000000001", "state": "completed", "progress": 100,
+                "started": "2026-11-21T04:00:00Z", "completed": null, "volume_gib": 1,
+                "full_bytes": null, "encrypted": false, "tier": "standard", "description": "",
+                "origin": {"by": "freezeframe"}, "tags": {},
+            }))
+            .unwrap();
+        assert!(super::unjudged(&row, None, 1).beside.is_empty());
+        row.tags.set(tags::VOLUME, "type=io2 iops=64000 gib=1");
+        row.tags.set(tags::MODE, "coordinated: it was asked for");
+        let label = super::unjudged(&row, None, 1);
+        for key in [tags::VOLUME, tags::MODE] {
+            assert_eq!(label.beside.get(key), Some(tags::UNKNOWN), "{key}");
+        }
+        row.tags.0.extend(label.tags().0);
+        assert_eq!(VolumeRecord::on(&row), None);
+        // Also where there is no room for more.
+        for n in 0..tags::MAX_TAGS {
+            row.tags.set(format!("k{n}"), "x");
+        }
+        assert_eq!(super::unjudged(&row, None, 1).beside.0.len(), 2);
     }
 
     #[test]

@@ -175,9 +175,11 @@ pub fn positions(
     if let Some(job) = job {
         return job.evidence.positions.clone();
     }
+    // A proven level comes with them. Where there is none, a volume that carries the tags of another set lent them.
     snapshots
         .iter()
         .filter(|s| set.members.contains(&s.id))
+        .filter(|s| s.borne_level() == Some(Level::Application))
         .flat_map(|s| s.tags.iter())
         .filter_map(|(key, value)| {
             let name = key.strip_prefix(tags::POSITION)?;

@@ -92,7 +92,7 @@ impl Snapshot {
             && self
                 .tags
                 .get(tags::FROZEN_MS)
-                .is_some_and(|ms| ms == tags::UNMEASURED || ms.parse::<u64>().is_ok())
+                .is_some_and(|ms| ms == tags::UNKNOWN || ms.parse::<u64>().is_ok())
             && self.tags.get(tags::SNAPSHOT) == Some(self.id.as_str());
         self.level().filter(|level| level.is_proven() && !marked)
     }

@@ -18,8 +18,8 @@ pub const INSTANCE: &str = "freezeframe:instance";
 pub const DEVICE: &str = "freezeframe:device";
 /// Freeze window in milliseconds.
 pub const FROZEN_MS: &str = "freezeframe:frozen-ms";
-/// Its value where a freeze was proven whose length nobody told.
-pub const UNMEASURED: &str = "unknown";
+/// A value that nobody told, such as the length of a freeze that was proven all the same.
+pub const UNKNOWN: &str = "unknown";
 /// The value of [`FROZEN_MS`] and [`SET_SIZE`] until the set is judged: it overrules what a volume's own tags would lend.
 pub const UNJUDGED: &str = "pending";
 /// How many snapshots the set has.

@@ -193,6 +193,12 @@ fn positions_come_from_the_journal_else_from_the_tags_and_files_are_pointed_at()
     let by_tag = for_restore(&sets[0], &rows, None);
     assert_eq!(by_tag.len(), 1);
     assert!(by_tag[0].contains("binlog bin.000003:154"), "{by_tag:?}");
+    // Nobody judged it, or it is worth less: a volume that was restored with the tags of another set lent them.
+    for level in ["pending", "crash", "filesystem"] {
+        let mut lent = rows.clone();
+        lent[0].tags.set(tags::LEVEL, level);
+        assert!(for_restore(&sets[0], &lent, None).is_empty(), "{level}");
+    }
     let mut job = job(&[(1, "application")], &[]);
     assert!(for_restore(&sets[0], &rows, Some(&job)).is_empty());
     job.evidence
