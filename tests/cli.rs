@@ -14,6 +14,8 @@ mod filters;
 mod foreseen;
 #[path = "cli/lab.rs"]
 mod lab;
+#[path = "cli/log.rs"]
+mod log;
 #[path = "cli/mistakes.rs"]
 mod mistakes;
 #[path = "cli/mixed.rs"]

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::operation::RequestId as _;
 
 use super::whose::{KEY_FILE, MARK};
 use crate::domain::problem::{Kind, Problem};
@@ -60,6 +61,23 @@ where
     if let Some(ours) = ours(error) {
         return ours.clone();
     }
+    let mut problem = told(what, error);
+    problem.request_id = error
+        .request_id()
+        .map(|id| visible(id).chars().take(64).collect::<String>().into());
+    tracing::info!(
+        %problem,
+        code = problem.code,
+        request_id = problem.request_id,
+        "AWS carried out no request, or gave no answer"
+    );
+    problem
+}
+
+fn told<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Problem
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
     match error {
         SdkError::ServiceError(service) => {
             let inner = service.err();

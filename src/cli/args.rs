@@ -64,9 +64,10 @@ pub struct Global {
     /// How results are printed
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub output: Format,
-    /// How much is written to the log file in the state directory
-    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
-    pub log_level: tracing::Level,
+    /// What is written to the log in the state directory: error, warn, info, debug or trace of freezeframe, or a filter
+    /// such as freezeframe=debug,aws_smithy_runtime=info
+    #[arg(long, global = true, default_value = "info", value_name = "FILTER")]
+    pub log_level: super::log::LogFilter,
 }
 
 /// What the lab's instances are made of.

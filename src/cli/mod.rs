@@ -8,6 +8,7 @@ mod jobs;
 mod lab;
 mod left;
 mod list;
+pub mod log;
 mod metrics;
 pub mod output;
 mod progress;

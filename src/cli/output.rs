@@ -229,12 +229,17 @@ fn escape_json(text: &str) -> String {
 /// A problem on standard error: what and why, then what to do next. One JSON object in the JSON formats.
 pub fn problem(problem: &Problem, format: Format) {
     let text = match format {
-        Format::Table => format!(
-            "error ({}): {}\n  next: {}",
-            problem.kind,
-            visible(&problem.to_string()),
-            visible(&problem.mend)
-        ),
+        Format::Table => {
+            let request = problem.request_id.as_deref();
+            let request = request.map(|id| format!("\n  request: {}", visible(id)));
+            format!(
+                "error ({}): {}\n  next: {}{}",
+                problem.kind,
+                visible(&problem.to_string()),
+                visible(&problem.mend),
+                request.unwrap_or_default()
+            )
+        }
         Format::Json | Format::Jsonl => {
             let value = serde_json::json!({ "error": problem });
             escape_json(&value.to_string())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::args::Global;
 use super::lab::{self, Embedded};
+use super::log;
 use super::output;
 use crate::aws::session::{Options, Session, Waits};
 use crate::config::aws::Aws;
@@ -52,7 +53,7 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
     let config = configuration(global)?;
     let recipes = Catalogue::new(&config)?;
     let paths = config::paths()?;
-    start_log(&paths.state, global.log_level)?;
+    log::start(&paths.state, &global.log_level)?;
     let lab = match &global.lab {
         Some(world) => Some(lab::start(world, global).await?),
         None if global.faults.is_some() => {
@@ -140,40 +141,4 @@ pub(super) async fn reading<T>(ops: &Ops, work: impl Future<Output = T>) -> T {
         crate::domain::text::visible(&ops.session.place())
     ));
     work.await
-}
-
-/// Logs go to a file in the state directory, never to the terminal.
-fn start_log(state: &std::path::Path, level: tracing::Level) -> Result<(), Problem> {
-    // A directory that was named and cannot be used is a wrong configuration.
-    let kind = match std::env::var_os(config::paths::STATE_DIR) {
-        Some(named) if !named.is_empty() => Kind::Usage,
-        _ => Kind::Local,
-    };
-    std::fs::create_dir_all(state).map_err(|e| {
-        Problem::new(
-            kind,
-            format!("make the state directory {}", state.display()),
-            e.to_string(),
-            "make it writable, or name another with FREEZEFRAME_STATE_DIR",
-        )
-    })?;
-    let file = tracing_appender::rolling::Builder::new()
-        .filename_prefix("freezeframe.log")
-        .build(state)
-        .map_err(|e| {
-            Problem::new(
-                kind,
-                format!("open the log in {}", state.display()),
-                e.to_string(),
-                "make it writable (it may belong to root), or name another directory with FREEZEFRAME_STATE_DIR",
-            )
-        })?;
-    // A second session in one process keeps the first log.
-    let _ = tracing_subscriber::fmt()
-        .with_writer(file)
-        .with_ansi(false)
-        .with_max_level(level)
-        .with_target(true)
-        .try_init();
-    Ok(())
 }

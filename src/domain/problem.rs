@@ -55,6 +55,9 @@ pub struct Problem {
     /// AWS's error code where there is one, such as `InvalidSnapshot.InUse`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
+    /// The id that AWS gave the request; its support asks for it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<Box<str>>,
     /// True when the request may have been carried out although no answer came. Such a call is
     /// looked up by its tags, never repeated.
     #[serde(default)]
@@ -76,7 +79,17 @@ impl Problem {
             cause: safe(cause.as_ref()),
             mend: safe(mend.as_ref()),
             code: None,
+            request_id: None,
             may_have_happened: false,
+        }
+    }
+
+    /// The same problem, whichever request met it: AWS gives each request another id.
+    #[must_use]
+    pub fn of_any_request(&self) -> Self {
+        Self {
+            request_id: None,
+            ..self.clone()
         }
     }
 

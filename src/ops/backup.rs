@@ -9,15 +9,17 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use tracing::Instrument as _;
+
 use super::owner::owner_of_no_process;
 use super::poll::{follow, follow_as_events, watch_progress};
 use super::send::{Step, send_when_taken};
 use super::timers::Timers;
 use super::waits::{Reserve, Waits};
-use super::{Ops, groups::Pass, preflight, ready, recover, rethaw, thaw};
+use super::{Ops, groups::Pass, log, preflight, ready, recover, rethaw, thaw};
 use crate::aws::cloudwatch;
 use crate::aws::pace::Token;
-use crate::domain::ids::{JobId, SnapshotId};
+use crate::domain::ids::{CommandId, JobId, SnapshotId};
 use crate::domain::job::{JobSpec, JobView, Mode};
 use crate::domain::label::{Label, Written};
 use crate::domain::machine::{CreatedSnapshot, Datum, Effect, Event, Job, Timer};
@@ -52,6 +54,19 @@ pub(super) async fn run_with(
     spec: JobSpec,
     updates: mpsc::Sender<JobView>,
     cancel: CancellationToken,
+    pass: Pass,
+) -> Result<JobView, Problem> {
+    let span = log::of_job(&spec);
+    drive(ops, spec, updates, cancel, pass)
+        .instrument(span)
+        .await
+}
+
+async fn drive(
+    ops: Ops,
+    spec: JobSpec,
+    updates: mpsc::Sender<JobView>,
+    cancel: CancellationToken,
     mut pass: Pass,
 ) -> Result<JobView, Problem> {
     let mut job = Job::new(spec);
@@ -73,6 +88,7 @@ pub(super) async fn run_with(
     };
     let mut waiting = driver.waits.subscribe();
     let mut saved = None;
+    let mut logged = log::Logged::default();
     driver.send(Event::Start);
     let mut cancelled = false;
     loop {
@@ -106,13 +122,14 @@ pub(super) async fn run_with(
             driver.spec = view.spec.clone();
         }
         let done = job.is_done();
+        logged.note(&view);
         // Progress is sampled, state changes are on record before the effect that follows from them.
         let state = (
             view.phase,
             view.verdict,
             (view.thaw_uncertain, view.held().is_something()),
             view.set.len(),
-            view.error.clone(),
+            view.error.as_ref().map(Problem::of_any_request),
             (view.owed_labels.clone(), view.earns, view.set_unseen),
         );
         let mut unsaved = None;
@@ -193,7 +210,7 @@ impl Driver {
             "start a new one",
         );
         let events = self.events.clone();
-        tokio::spawn(async move {
+        log::spawn(async move {
             for event in [Event::Cancel, Event::PreSent(Err(stopped))] {
                 let _ = events.send(event).await;
             }
@@ -202,14 +219,14 @@ impl Driver {
 
     fn send(&self, event: Event) {
         let events = self.events.clone();
-        tokio::spawn(async move {
+        log::spawn(async move {
             let _ = events.send(event).await;
         });
     }
 
     fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
         let events = self.events.clone();
-        tokio::spawn(async move {
+        log::spawn(async move {
             let _ = events.send(work.await).await;
         });
     }
@@ -267,7 +284,7 @@ impl Driver {
             }
             Effect::SendPre => {
                 let (events, token) = (self.events.clone(), self.token());
-                tokio::spawn(send_and_follow(ops, spec, Step::Pre, token, events));
+                log::spawn(send_and_follow(ops, spec, Step::Pre, token, events));
             }
             Effect::SendSnapshot => {
                 let (events, token) = (self.events.clone(), self.token());
@@ -279,7 +296,7 @@ impl Driver {
                 if let Some(create) = self.reserve.take(Bucket::CreateSnapshots) {
                     create.spend();
                 }
-                tokio::spawn(async move {
+                log::spawn(async move {
                     // Looking for the set ends with the command.
                     tokio::select! {
                         biased;
@@ -290,10 +307,10 @@ impl Driver {
             }
             Effect::SendPost => {
                 let (events, token) = (self.events.clone(), self.token());
-                tokio::spawn(send_and_follow(ops, spec, Step::Post, token, events));
+                log::spawn(send_and_follow(ops, spec, Step::Post, token, events));
             }
             Effect::CancelCommand(command) => {
-                tokio::spawn(async move {
+                log::spawn(async move {
                     if let Err(problem) = ops.session.cancel_command(&command, &spec.instance).await
                     {
                         tracing::warn!(%problem, "cancelling a command failed; the failsafe still holds");
@@ -306,7 +323,7 @@ impl Driver {
                 let wait = reserved.is_none() && job.view().frozen_since.is_none();
                 let (events, waits) = (self.events.clone(), self.waits.clone());
                 let planned = job.set_plan().cloned();
-                tokio::spawn(async move {
+                log::spawn(async move {
                     let plan = match planned {
                         Some(plan) => plan,
                         // Only where nothing is frozen: preflight plans before a freeze.
@@ -354,7 +371,7 @@ impl Driver {
             Effect::WatchProgress => {
                 let events = self.events.clone();
                 let ids: Vec<_> = job.view().set.iter().map(|m| m.snapshot.clone()).collect();
-                tokio::spawn(async move { watch_progress(ops, ids, events).await });
+                log::spawn(async move { watch_progress(ops, ids, events).await });
             }
             Effect::Publish(data) => {
                 self.spawn(async move {
@@ -431,23 +448,33 @@ async fn send_and_follow(
         return;
     }
     if let Some(command) = command {
-        let outcome = match step {
-            Step::Look => follow(&ops, &spec, &command).await,
-            Step::Pre => follow_as_events(&ops, &spec, &command, &events, Event::PreDelivery).await,
-            Step::Post => {
-                follow_as_events(&ops, &spec, &command, &events, Event::PostDelivery).await
-            }
-        };
-        // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
-        if step == Step::Pre && spec.foreign && thaw_is_on_record(&ops, &spec) {
-            let _ = events.send(Event::Cancel).await;
-        }
-        let ended = match step {
-            Step::Post => Event::PostEnded(thaw::told(&ops, &spec, outcome).await),
-            Step::Look | Step::Pre => Event::PreEnded(outcome),
-        };
-        let _ = events.send(ended).await;
+        let span = log::of_command(&command);
+        let followed = follow_to_its_end(&ops, &spec, step, &command, &events);
+        followed.instrument(span).await;
     }
+}
+
+async fn follow_to_its_end(
+    ops: &Ops,
+    spec: &JobSpec,
+    step: Step,
+    command: &CommandId,
+    events: &mpsc::Sender<Event>,
+) {
+    let outcome = match step {
+        Step::Look => follow(ops, spec, command).await,
+        Step::Pre => follow_as_events(ops, spec, command, events, Event::PreDelivery).await,
+        Step::Post => follow_as_events(ops, spec, command, events, Event::PostDelivery).await,
+    };
+    // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
+    if step == Step::Pre && spec.foreign && thaw_is_on_record(ops, spec) {
+        let _ = events.send(Event::Cancel).await;
+    }
+    let ended = match step {
+        Step::Post => Event::PostEnded(thaw::told(ops, spec, outcome).await),
+        Step::Look | Step::Pre => Event::PreEnded(outcome),
+    };
+    let _ = events.send(ended).await;
 }
 
 /// Whether anybody with this journal has asked for the job's thaw (`jobs abort` from another process). Asked

@@ -8,6 +8,7 @@ mod elsewhere;
 mod groups;
 pub mod inventory;
 pub mod lease;
+mod log;
 pub mod metrics;
 pub mod orphans;
 pub mod owner;

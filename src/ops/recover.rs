@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
-use super::Ops;
 use super::elsewhere::{self, Other, Standing};
 use super::owner::owner_of_no_process;
 use super::poll::follow;
 use super::preflight::end_in_words;
 use super::send::{self, Step};
+use super::{Ops, log};
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
@@ -128,8 +129,8 @@ async fn take_up(
     let named = matches!(whom, Whom::Named(_));
     let due = |view: &JobView| named || ops.doubts.is_due(&view.spec.job, ops.clock.now());
     let thaws = taken.iter_mut().map(|view| {
-        let due = due(view);
-        thaw_and_tell(ops, view, updates, due)
+        let (due, span) = (due(view), log::of_job(&view.spec));
+        thaw_and_tell(ops, view, updates, due).instrument(span)
     });
     let thaws = futures::future::join_all(thaws).await;
     let mut settled = Vec::new();
@@ -137,7 +138,11 @@ async fn take_up(
         if let Some(doing) = closing_words(&view) {
             tell(updates, &view, doing);
         }
-        let over = close::close(ops, &mut view, thawed).await;
+        let span = log::of_job(&view.spec);
+        let over = close::close(ops, &mut view, thawed)
+            .instrument(span.clone())
+            .await;
+        span.in_scope(|| log::Logged::default().note(&view));
         let job = &view.spec.job;
         if let Err(problem) = ops.journal.save_job(&view, &nobody, !over, ops.clock.now()) {
             tracing::error!(%problem, %job, "what became of a job that was taken up could not be recorded");

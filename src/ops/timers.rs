@@ -40,7 +40,7 @@ impl Timers {
     pub(super) fn arm(&mut self, timer: Timer, time: impl Future<Output = ()> + Send + 'static) {
         self.number += 1;
         let (number, rings) = (self.number, self.rings.clone());
-        let handle = tokio::spawn(async move {
+        let handle = super::log::spawn(async move {
             time.await;
             let _ = rings.send(Ring { timer, number }).await;
         });

@@ -51,7 +51,7 @@ async fn p25_planted_keys_are_in_no_log_journal_argument_or_output() {
     let command = |args: &[&str]| {
         let mut command: Command = home.command(args);
         command
-            .args(["--log-level", "trace"])
+            .args(["--log-level", "trace,freezeframe=trace"])
             .env("AWS_SECRET_ACCESS_KEY", SECRET)
             .env("AWS_SESSION_TOKEN", TOKEN)
             .env("MYSQL_PWD", PASSWORD)
