@@ -382,7 +382,7 @@ def brief(script):
 
 
 # What Systems Manager takes, and what is kept free of it for the next change.
-LIMIT, ROOM = 65536, 2048
+LIMIT, ROOM = 65536, 1024
 
 
 def document(name):

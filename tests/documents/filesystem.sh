@@ -493,6 +493,55 @@ test_fs_stacked_device_names_every_volume() {
     [ "$one" = false ] || fail "covered with an unknown part: $one"
 }
 
+# A container, or a service with mounts of its own, may have another partition of the volume mounted where we do not see it.
+test_fs_a_partition_that_only_another_namespace_has_mounted_spoils_its_volume() {
+    local a b there both gone
+    make_volume p1 ext4 "" 40M && make_volume p2 none '' 40M || return 1
+    a=$LOOP_p1 b=$LOOP_p2
+    mkfs.ext4 -q "$b" && mkdir -p "$W/p2" || return 1
+    ln -s "$a" /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0aaaaaaaaaaaaaa41 && ln -s "$b" /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0aaaaaaaaaaaaaa41_1
+    setsid unshare -m --propagation private sh -c "mount '$b' '$W/p2' && : >'$W/is-mounted'; exec sleep 100" </dev/null >/dev/null 2>&1 &
+    PIDS="$PIDS $!"
+    await 5 test -e "$W/is-mounted" || { fail 'no mount there'; return 1; }
+    run $FS dry-run "mounts=$W/p1"
+    there=$(events ".[] | select(.t==\"mount\" and .mount==\"$W/p2\") | [.covered, .volumes[0], .reason]" | tr -d '\n')
+    both=$(events '.[] | select(.t=="note") | .text')
+    kill -KILL "${PIDS##* }"; wait "${PIDS##* }" 2>/dev/null
+    run $FS dry-run "mounts=$W/p1"
+    gone=$(events ".[] | select(.t==\"mount\" and .mount==\"$W/p2\") | .reason")
+    umount "$W/p1"; rm -f /dev/disk/by-id/*aa41 /dev/disk/by-id/*aa41_1 "$W/is-mounted"
+    case $there in *false*vol-0aaaaaaaaaaaaaa41*'mounted in another mount namespace only'*) ;; *) fail "told: $there"; return 1 ;; esac
+    case $both in *"$W/p1: freezing it earns nothing: $W/p2 on its volume is not frozen"*) ;; *) fail "notes: $both"; return 1 ;; esac
+    [ -z "$gone" ] || fail "told when it is gone: $gone"
+}
+
+# A filesystem in a file on a volume lies on that volume: it freezes before the one that carries the file, and thaws after it; left out, it spoils it.
+test_fs_a_filesystem_in_a_file_lies_on_the_volume_of_the_file() {
+    local inner innermost rc order="" volumes="" spoilt alone
+    truncate -s 120M "$W/data/inner.img"
+    inner=$(losetup -f --show "$W/data/inner.img") && mkfs.xfs -q -f "$inner" >/dev/null 2>&1 || mkfs.ext4 -q "$inner"
+    mkdir -p "$W/inner" "$W/innermost" && mount "$inner" "$W/inner" || return 1
+    truncate -s 20M "$W/inner/innermost.img"
+    innermost=$(losetup -f --show "$W/inner/innermost.img") && mkfs.ext4 -q "$innermost" && mount "$innermost" "$W/innermost" || return 1
+    echo unwritten >"$W/innermost/file"
+    setsid sh -c "sleep 25; fsfreeze -u '$W/data'; fsfreeze -u '$W/inner'; fsfreeze -u '$W/innermost'" </dev/null >/dev/null 2>&1 &
+    OUTER=$!; disown $OUTER
+    run $FS pre-script && expect 0 && frozen "$W/innermost" && frozen "$W/inner" && frozen "$W/data" && order=$(events ".[] | select(.t==\"frozen\") | .mount") &&
+        volumes=$(events ".[] | select(.t==\"mount\" and .mount==\"$W/innermost\") | .volumes[0]") && run $FS post-script && expect 0 && thawed "$W/innermost" && thawed "$W/inner"
+    rc=$?
+    run $FS dry-run "mounts=$W/data"
+    spoilt=$(events ".[] | select(.t==\"mount\" and .mount==\"$W/inner\") | [.covered, .volumes[0]]" | tr -d ' \n')
+    alone=$(events '.[] | select(.t=="note") | .text')
+    for m in data inner innermost; do fsfreeze -u "$W/$m" 2>/dev/null; done
+    umount "$W/innermost"; losetup -d "$innermost"; umount "$W/inner"; losetup -d "$inner"; rm -f "$W/data/inner.img"
+    [ $rc = 0 ] || { fail "freeze and thaw: $WHY $order"; return 1; }
+    [ "$volumes" = vol-0aaaaaaaaaaaaaaa1 ] || { fail "lies on: $volumes"; return 1; }
+    # Those that freeze together come first; the others one by one, the inner one before the outer one.
+    [ "$(printf '%s\n' "$order" | grep -E '/(inner|innermost|data)$' | sed 's|.*/||' | tr '\n' ' ')" = 'innermost inner data ' ] || { fail "order: $order"; return 1; }
+    [ "$spoilt" = '[false,"vol-0aaaaaaaaaaaaaaa1"]' ] || { fail "left out: $spoilt"; return 1; }
+    case $alone in *"$W/data: freezing it earns nothing: $W/inner on its volume is not frozen"*) ;; *) fail "notes: $alone" ;; esac
+}
+
 test_fs_partition_leads_to_its_disk() {
     local loop
     make_volume disk none 0aaaaaaaaaaaaaa21 60M || return 1

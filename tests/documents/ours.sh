@@ -43,6 +43,21 @@ test_ours_mysql_host_of_an_option_file_locks_no_other_server() {
     run $DB post-script "executionId=$JOB1" "socket=$SOCK" "defaultsFile=$W/my.cnf" && expect 0
 }
 
+# A container that shares the directory of the socket puts its own in the place of ours, whose name the kernel's list keeps.
+test_ours_mysql_socket_that_another_server_has_replaced_locks_nobody() {
+    { server && strange_mysql --pid-file="$W/db.pid"; } || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }
+    outer
+    run $DB pre-script "executionId=$JOB1" "socket=$SOCK" && expect 0 && run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
+    mv "$SOCK" "$SOCK.ours" && ln "$W/strange/sock" "$SOCK" || return 1
+    local rc
+    run $DB pre-script "executionId=$JOB2" "socket=$SOCK" && expect 201 db-unreachable && thawed "$W/data"
+    rc=$?
+    mv "$SOCK.ours" "$SOCK"
+    [ $rc = 0 ] || return 1
+    case $(complaint) in *'to another server than the one whose files are frozen'*) ;; *) fail "$(complaint)"; return 1 ;; esac
+    strange_says 1 'CREATE DATABASE IF NOT EXISTS s; SELECT 1' || fail 'the stranger stands still'
+}
+
 # The option file alone: it may lead to a server of this machine, by its port, and to no other.
 test_ours_mysql_option_file_without_a_socket() {
     { server && strange_mysql --pid-file="$W/db.pid"; } || { [ "${WHY#SKIPPED}" != "$WHY" ]; return; }

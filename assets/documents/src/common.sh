@@ -113,7 +113,8 @@ load_volume_map() {
     done
 }
 
-# volumes_under NAME: one volume id per line for a kernel block device name, through partitions, LVM and md.
+# volumes_under NAME: one volume id per line for a kernel block device name, through partitions, LVM, md, and a loop device's file: where that lies
+# there is a line `on:` with the number of its filesystem's device.
 # Fails when any part of it is not a known EBS volume. Never guesses: where a Xen disk does not tell its volume, it is `disk:` and the kernel's name,
 # which the console knows from the attachment (`xvdf` is `/dev/sdf` or `/dev/xvdf`).
 volumes_under() {
@@ -128,6 +129,15 @@ volumes_under() {
     if [ -e "$VU_SYS/partition" ]; then
         VU=$(readlink -f "$VU_SYS") || return 1
         VU=${VU%/*}
+        volumes_under "${VU##*/}"
+        return
+    fi
+    if [ -r "$VU_SYS/loop/backing_file" ]; then
+        VU=''
+        read -r VU <"$VU_SYS/loop/backing_file" || :
+        VU=$("$FINDMNT" -nrvo MAJ:MIN,SOURCE -T "$VU" | tail -n 1)
+        printf 'on:%s\n' "${VU%% *}"
+        VU=$(readlink -f "${VU#* }") || return 1
         volumes_under "${VU##*/}"
         return
     fi

@@ -21,9 +21,12 @@ connected() {
     return 1
 }
 
-# same_other_end: the same of a connection by TCP, which a rule of the firewall may send elsewhere
+# same_other_end: the same of the kept session, at ASKED: a rule of the firewall may send what goes by TCP elsewhere
 same_other_end() {
-    if alive client && leads_here "$AL_PID"; then return 0; fi
+    case $ASKED in
+    /*) listens "$SERVER" "$ASKED" "$BEFORE" ;;
+    *) alive client && leads_here "$AL_PID" ;;
+    esac && return 0
     SESSION='' SAY_ERROR='the connection leads to another server than the one whose files are frozen'
     return 1
 }

@@ -235,7 +235,7 @@ open_session() {
     has_session || return 1
     find_socket
     same_server "$ASKED" || return 1
-    if [ -z "$ASKED" ]; then same_other_end || return 1; fi
+    same_other_end || return 1
     say "SET lock_wait_timeout=$LOCK_WAIT,wait_timeout=$((BUDGET + 300));" 5000 || return 1
     if [ -n "$SAY_ERROR" ]; then return 1; fi
     # No line in a log that may be frozen. Not every account may say the last, nor every server know the second.

@@ -177,7 +177,7 @@ open_session() {
     SESSION=$SAID
     find_socket
     same_server "$ASKED" || return 1
-    case $ASKED in /*) ;; *) same_other_end || return 1 ;; esac
+    same_other_end || return 1
     say 'INFO persistence' 5000 || return 1
     AOF=$(field aof_enabled "$SAID")
     case $AOF in 0 | 1) ;; *) return 1 ;; esac

@@ -86,10 +86,12 @@ asked_for() {
 }
 
 # Judge every mount that sits on a block device. COVERED: one "id|number|mount" per line, in mount order; the last COVERED_LAST of them, / at
-# the very end, are those that only freezeRoot lets freeze.
+# the very end, are those that only freezeRoot lets freeze, and those that carry the file of a filesystem that freezes: its own freeze writes to that.
 # Emits `mount` for each, those that are not covered at the end; for wanted mounts that cannot be frozen, REFUSAL holds "code|mount|text" (the first).
 # The agent keeps 24,000 characters: beyond the first of those that are not covered, one for each filesystem that lowers a volume is told, and the others
 # are counted. MENTIONED: which were told.
+# After our own mounts come those of other mount namespaces (containers, services with mounts of their own) whose filesystems we have not: they cannot be
+# frozen here, and lower their volume.
 # A volume is worth what its weakest filesystem is, so `auto` leaves alone what lies on none but volumes that also carry another, unfrozen one.
 scan_mounts() {
     COVERED=''
@@ -104,10 +106,15 @@ scan_mounts() {
     REFUSAL=''
     COVERED_DEVICES=' '
     SEEN=','
+    CARRIERS=' '
+    M_OWN=' '
+    M_ALIEN=no
     load_volume_map
     load_forbidden
     while read -r M_ID M_PARENT M_DEVICE M_ROOT M_AT M_OPTS M_REST; do
         : "$M_PARENT"
+        if [ "$M_ID" = - ]; then M_ALIEN=yes; fi
+        case $M_ALIEN$M_OWN in yes*" $M_DEVICE "*) continue ;; esac
         M_REST=${M_REST#*- }
         M_FS=${M_REST%% *}
         M_REST=${M_REST#* }
@@ -130,8 +137,11 @@ scan_mounts() {
         # Hidden below a later mount at the same place?
         M_SAFE=yes
         matches "$M_AT" '^/[A-Za-z0-9._/@+-]*$' || M_SAFE=no
-        if [ "$M_SAFE" = yes ] && [ "$(mount_id_of "$M_AT")" != "$M_ID" ]; then continue; fi
-        SEEN="$SEEN$M_AT,"
+        if [ $M_ALIEN = no ]; then
+            if [ "$M_SAFE" = yes ] && [ "$(mount_id_of "$M_AT")" != "$M_ID" ]; then continue; fi
+            SEEN="$SEEN$M_AT,"
+            M_OWN="$M_OWN$M_DEVICE "
+        fi
         M_VOLUMES=''
         M_DISKS=''
         M_WHOLE=yes
@@ -139,6 +149,7 @@ scan_mounts() {
             if M_MORE=$(volumes_under "$P" 2>/dev/null); then
                 for V in $M_MORE; do
                     case $V in
+                    on:*) CARRIERS="$CARRIERS${V#on:} " ;;
                     disk:*) M_DISKS="$M_DISKS${M_DISKS:+$newline}${V#disk:}" ;;
                     *) M_VOLUMES="$M_VOLUMES${M_VOLUMES:+$newline}$V" ;;
                     esac
@@ -147,6 +158,7 @@ scan_mounts() {
                 M_WHOLE=no
             fi
         done
+        if [ "$M_ALIEN$M_VOLUMES$M_DISKS" = yes ]; then continue; fi
         M_CODE=''
         M_TEXT=''
         judge_mount
@@ -158,7 +170,9 @@ scan_mounts() {
         else
             OTHERS="$OTHERS$M_DEVICE $M_CODE $M_AT $M_FS $M_SOURCE $M_VOLUMES $M_TEXT$newline"
         fi
-    done </proc/self/mountinfo
+    done <<END
+$(cat /proc/self/mountinfo; echo -; cat /proc/[0-9]*/mountinfo 2>/dev/null | grep -v '^[0-9]* [0-9]* 0:' | sort -u -k3,3)
+END
     # The volumes of what stays unfrozen and may change, each with such a mount
     SPOILT=' '
     while read -r M_DEVICE M_CODE M_AT M_FS M_SOURCE M_VOLUMES M_TEXT; do
@@ -182,11 +196,12 @@ END
             continue
         fi
         WARNING="$WARNING${M_TEXT:+"$M_AT: $M_TEXT$newline"}"
+        case $CARRIERS in *" $M_DEVICE "*) M_LAST=yes ;; esac
         if [ "$M_LAST" = no ]; then
             COVERED="$COVERED$M_ID|$M_DEVICE|$M_AT$newline"
         else
             COVERED_LAST=$((COVERED_LAST + 1))
-            if [ "$M_AT" = / ]; then COVERED_ROOT="$M_ID|$M_DEVICE|/$newline"; else COVERED_TAIL="$COVERED_TAIL$M_ID|$M_DEVICE|$M_AT$newline"; fi
+            if [ "$M_AT" = / ]; then COVERED_ROOT="$M_ID|$M_DEVICE|/$newline"; else COVERED_TAIL="$M_ID|$M_DEVICE|$M_AT$newline$COVERED_TAIL"; fi
         fi
         COVERED_ROOTS="$COVERED_ROOTS$M_DEVICE|$M_ROOT|$M_AT$newline"
         say_mount covered:true
@@ -266,6 +281,10 @@ judge_mount() {
         return
         ;;
     esac
+    if [ $M_ALIEN = yes ]; then
+        M_CODE=no-volume M_TEXT='it is mounted in another mount namespace only, and is not frozen'
+        return
+    fi
     if [ "$M_SAFE" = no ]; then
         M_CODE=not-a-mount M_TEXT='its name holds characters that this document does not handle'
         return

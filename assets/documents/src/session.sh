@@ -9,8 +9,11 @@ lock_parameters() {
     check lockRetries "$LOCK_RETRIES" '^[0-9]$'
 }
 
-# 1 when it could not be started.
+# 1 when it could not be started. BEFORE: the sockets that the server held until then.
 open_client() {
+    HELD=''
+    if alive server; then sockets_of "$AL_PID"; fi
+    BEFORE=" $HELD"
     MARK=0
     SAY_READ=0
     SAY_ERROR=''
@@ -144,14 +147,18 @@ seen_alike() { [ -e "$1" ] && { [ -z "${THEIR_ROOT:-}" ] || same "$THEIR_ROOT$1"
 sockets_of() { HELD=$(ls -l "/proc/$1/fd" 2>/dev/null); }
 holds() { case $HELD in *"socket:[$1]"*) ;; *) return 1 ;; esac; }
 
-# listens PID WHERE: does that process take the connections there?
+# listens PID WHERE [BEFORE]: does that process take the connections there? Another may have put its socket in the place of that one's, whose name stays in
+# the kernel's list: so, for a socket, has it taken one since it held only BEFORE?
 listens() {
     sockets_of "$1"
+    LS=1
+    if [ -n "${3:-}" ]; then LS=0; fi
     LS_WHERE=$(readlink -f "$2")
     case $2 in
     /*)
         while read -r _ _ _ LS_STATE _ _ LS_INODE LS_LOCAL; do
-            if [ "$LS_STATE" != 00010000 ] || ! holds "$LS_INODE"; then continue; fi
+            if [ "$LS_STATE" != 000${LS}0000 ] || ! holds "$LS_INODE"; then continue; fi
+            case ${3:-} in *"socket:[$LS_INODE]"*) continue ;; esac
             case $LS_LOCAL in
             /*) LS_LOCAL=$(readlink -f "$LS_LOCAL") ;;
             # As it was called from the server's directory
