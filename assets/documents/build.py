@@ -35,6 +35,7 @@ QUIESCE = {
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
 FILE = "^(auto|/[A-Za-z0-9._/@+-]+)$"
+CLIENT = text("auto", "The database's client; auto: from the usual places.", FILE)
 NAME = "^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$"
 DOCUMENTS = {
     "linux-filesystem": (
@@ -47,6 +48,7 @@ DOCUMENTS = {
             **QUIESCE,
             "lockWaitSeconds": text("5", "How long one attempt waits for the global read lock.", "^[1-9][0-9]?$"),
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
+            "client": CLIENT,
             "socket": text("auto", "The server's socket; auto: the usual places.", FILE),
             "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf when there is one.", FILE),
             "lockMethod": text("auto", "FLUSH TABLES WITH READ LOCK or MariaDB's BACKUP STAGE; auto: the stages where all tables are InnoDB.", values=["auto", "ftwrl", "backup-stage"]),
@@ -60,6 +62,7 @@ DOCUMENTS = {
             **QUIESCE,
             "lockWaitSeconds": text("10", "How long one attempt to begin the backup, and with it its checkpoint, may take.", "^[1-9][0-9]?$"),
             "lockRetries": text("1", "Further attempts after the first.", "^[0-9]$"),
+            "client": CLIENT,
             "socketDirectory": text("auto", "Where the server's socket is; auto: the usual places.", FILE),
             "port": text("5432", "The port that the socket's name carries.", "^[1-9][0-9]{0,4}$"),
             "user": text("auto", "The database role; auto: the name of the user that the server runs as. A password is read from that user's .pgpass.", NAME),
@@ -72,7 +75,7 @@ DOCUMENTS = {
             **QUIESCE,
             "lockWaitSeconds": text("5", "How long one attempt waits for the lock.", "^[1-9][0-9]?$"),
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
-            "client": text("auto", "The MongoDB shell; auto: mongosh or mongo from the usual places.", FILE),
+            "client": CLIENT,
             "port": text("27017", "The server's port on 127.0.0.1.", "^[1-9][0-9]{0,4}$"),
             "credentialsFile": text("auto", "A file on the instance: user, password and, if it is not admin, the database, one per line; auto: no login.", FILE),
         },
@@ -83,6 +86,7 @@ DOCUMENTS = {
             **QUIESCE,
             "lockWaitSeconds": text("5", "How long one attempt waits for the append-only file, or for a dump while writes are paused.", "^[1-9][0-9]?$"),
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
+            "client": CLIENT,
             "socket": text("auto", "The server's socket; auto: the usual places, else the port on 127.0.0.1.", FILE),
             "port": text("6379", "The port, where there is no socket.", "^[1-9][0-9]{0,4}$"),
             "passwordFile": text("auto", "A file on the instance: the password on its first line, the user, if any, on its second; auto: none.", FILE),

@@ -442,20 +442,25 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
         }
         "unsupported-fs" => "leave this mount out; its filesystem cannot freeze",
         "no-volume" => {
-            "read the line of that mount, which says why it is left out (--mount or --freeze-root may take it along); a device \
-             needs its NVMe id visible in /dev/disk/by-id"
+            "leave this mount out, or take a device that is an EBS volume with its NVMe id visible in /dev/disk/by-id"
+        }
+        "not-covered" => {
+            "let that mount freeze too (--mount, or --freeze-root for what lies on the root volume), or move the directory"
         }
         "already-frozen" => {
             "someone else holds a freeze there; wait for its end or thaw it by hand with fsfreeze -u"
         }
         "db-unreachable" => {
-            "start the server whose files are on this instance, or name where it listens (docs/recipes.md lists the \
-             parameters); for a server in a container or elsewhere use linux-filesystem"
+            "start the server, or name where it listens (docs/recipes.md lists the parameters)"
+        }
+        "other-server" => {
+            "name where the server listens whose files are on this instance; of a server in a container, behind a proxy or \
+             elsewhere only the filesystems can be frozen: use linux-filesystem"
         }
         "db-denied" => {
-            "do what the message asks of the account or the server (docs/recipes.md lists the rights), or use \
-             linux-filesystem"
+            "give the account the rights that the message names (docs/recipes.md lists all)"
         }
+        "unsupported-server" => "change what the message names, or use linux-filesystem",
         "lock-timeout" => {
             "a long statement is running; try again at a quieter time or raise lockWaitSeconds"
         }

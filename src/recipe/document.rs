@@ -219,6 +219,7 @@ mod tests {
             ("lockRetries", "3"),
             ("socket", "auto"),
             ("defaultsFile", "auto"),
+            ("client", "auto"),
         ] {
             assert_eq!(mysql["parameters"][name]["default"], default, "{name}");
         }

@@ -109,15 +109,15 @@ test_mongodb_stand_in_refusals_and_credentials() {
     mongo_here
     outer
     run $MG dry-run "client=$W/no-such-shell" && expect 206 no-tool || return 1
-    mongo_run pre-script "mounts=$W/logs" && expect 206 no-volume || return 1
+    mongo_run pre-script "mounts=$W/logs" && expect 206 not-covered || return 1
     mkdir -p "$W/other/journal" && rm -rf "$W/data/mongo/journal" && ln -s "$W/other/journal" "$W/data/mongo/journal"
     mongo_run pre-script
     rm -f "$W/data/mongo/journal"; mkdir "$W/data/mongo/journal"
-    expect 206 no-volume || return 1
+    expect 206 not-covered || return 1
     printf 'facts 7.0.5 mongos 1 none - other /x' >"$MONGO/facts"
-    mongo_run dry-run && expect 206 db-denied || return 1
+    mongo_run dry-run && expect 206 unsupported-server || return 1
     printf 'facts 7.0.5 mongod %s wiredTiger - other %s' $$ "$W/data/mongo" >"$MONGO/facts"
-    mongo_run dry-run && expect 206 db-unreachable || return 1
+    mongo_run dry-run && expect 206 other-server || return 1
     printf 'facts 7.0.5 mongod %s wiredTiger - other %s' "$MONGOD" "$W/data/mongo" >"$MONGO/facts"
     printf 'pa"ss w0rd' >"$MONGO/password"
     mongo_run dry-run && expect 206 db-denied || return 1

@@ -201,9 +201,9 @@ test_mysqld_refusals() {
     printf '[client]\nuser=poor\npassword=wrong\nsocket=%s\n' "$MYSOCK" >"$W/poor.cnf"
     run $DB dry-run "defaultsFile=$W/poor.cnf" && expect 206 db-denied || return 1
     run $DB dry-run "socket=$W/nowhere.sock" && expect 206 db-unreachable || return 1
-    my_run dry-run lockMethod=backup-stage && expect 206 db-denied || return 1
+    my_run dry-run lockMethod=backup-stage && expect 206 unsupported-server || return 1
     # The redo log lies on the other volume.
-    my_run pre-script "mounts=$W/data" && expect 206 no-volume
+    my_run pre-script "mounts=$W/data" && expect 206 not-covered
 }
 
 test_mysqld_long_write_ends_in_lock_timeout_and_harms_nobody() {

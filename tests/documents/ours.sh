@@ -50,7 +50,7 @@ test_ours_mysql_socket_that_another_server_has_replaced_locks_nobody() {
     run $DB pre-script "executionId=$JOB1" "socket=$SOCK" && expect 0 && run $DB post-script "executionId=$JOB1" "socket=$SOCK" && expect 0 || return 1
     mv "$SOCK" "$SOCK.ours" && ln "$W/strange/sock" "$SOCK" || return 1
     local rc
-    run $DB pre-script "executionId=$JOB2" "socket=$SOCK" && expect 201 db-unreachable && thawed "$W/data"
+    run $DB pre-script "executionId=$JOB2" "socket=$SOCK" && expect 201 other-server && thawed "$W/data"
     rc=$?
     mv "$SOCK.ours" "$SOCK"
     [ $rc = 0 ] || return 1
@@ -64,9 +64,9 @@ test_ours_mysql_option_file_without_a_socket() {
     outer
     printf '[client]\nhost=127.0.0.1\nport=%s\nuser=root\n' $STRANGE_PORT >"$W/my.cnf"
     strange_says "$W/data/db/ $W/db.pid" "SELECT CONCAT(@@datadir,' ',@@pid_file)" || { fail 'the stranger names other places'; return 1; }
-    run $DB dry-run "defaultsFile=$W/my.cnf" && expect 206 db-unreachable || return 1
+    run $DB dry-run "defaultsFile=$W/my.cnf" && expect 206 other-server || return 1
     case $(complaint) in *'leads to another server'*) ;; *) fail "$(complaint)"; return 1 ;; esac
-    run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/my.cnf" && expect 206 db-unreachable || return 1
+    run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/my.cnf" && expect 206 other-server || return 1
     printf '[client]\nsocket=%s\nuser=root\n' "$SOCK" >"$W/my.cnf"
     run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/my.cnf" && expect 0 || return 1
     run $DB post-script "executionId=$JOB1" "defaultsFile=$W/my.cnf" && expect 0 || return 1
@@ -99,7 +99,7 @@ same_names() {
     printf '[client]\nuser=root\nsocket=%s\n' "$W/strange/sd/s" >"$W/my.cnf"
     for command in dry-run pre-script; do
         run $DB $command "executionId=$JOB1" "defaultsFile=$W/my.cnf"
-        expect 206 db-unreachable || { strange_says 0 "$held" || WHY="$WHY; the stranger was locked"; return 1; }
+        expect 206 other-server || { strange_says 0 "$held" || WHY="$WHY; the stranger was locked"; return 1; }
         case $(complaint) in "at $W/strange/sd/s another process takes the connections"*) ;; *) fail "$(complaint)"; return 1 ;; esac
     done
     # The same file as root's own, and nothing said in a parameter; then the client's environment.
@@ -107,13 +107,13 @@ same_names() {
         cp "$W/my.cnf" /root/.my.cnf
         run $DB pre-script "executionId=$JOB1"
         umount /root
-        expect 206 db-unreachable || return 1
+        expect 206 other-server || return 1
     fi
     printf '[client]\nuser=root\n' >"$W/my.cnf"
     export MYSQL_UNIX_PORT=$W/strange/sd/s
     run $DB pre-script "executionId=$JOB1" "defaultsFile=$W/my.cnf"
     unset MYSQL_UNIX_PORT
-    expect 206 db-unreachable || return 1
+    expect 206 other-server || return 1
     strange_says 0 "$held" || { fail 'the stranger was locked'; return 1; }
     # Ours, by the same way: it is asked by that name from then on, whatever the file says later.
     printf '[client]\nuser=root\nsocket=%s\n' "$W/sd/s" >"$W/my.cnf"
@@ -131,7 +131,7 @@ test_ours_mysql_behind_a_proxy_is_refused() {
     python3 "$HERE/documents/proxy.py" "$W/proxy.sock" "$W/strange/sock" &
     PIDS="$PIDS $!"
     await 5 test -S "$W/proxy.sock"
-    run $DB pre-script "executionId=$JOB1" "socket=$W/proxy.sock" && expect 206 db-unreachable || return 1
+    run $DB pre-script "executionId=$JOB1" "socket=$W/proxy.sock" && expect 206 other-server || return 1
     case $(complaint) in *'another process takes the connections'*) ;; *) fail "$(complaint)"; return 1 ;; esac
     strange_says 0 "SELECT COUNT(*) FROM information_schema.processlist WHERE user='root' AND id<>CONNECTION_ID()" || fail 'asked for a lock'
 }
@@ -166,16 +166,16 @@ test_ours_postgresql_that_names_our_places_is_refused() {
     apart "mount --bind '$W/strange/pg' '$W/data/pg' && exec setpriv --reuid=postgres --regid=postgres --clear-groups '$PG_BIN/postgres' -D '$W/data/pg' -p $port -k '$W/pg' -c listen_addresses='' -c shared_buffers=16MB"
     PORT=$port
     await 20 psql_says "$W/data/pg" "SELECT current_setting('data_directory')" || { fail "the stranger does not start: $(tail -n 2 "$W/apart.log")"; return 1; }
-    pg_run dry-run && expect 206 db-unreachable || return 1
+    pg_run dry-run && expect 206 other-server || return 1
     case $(complaint) in *'another process takes the connections'*) ;; *) fail "$(complaint)"; return 1 ;; esac
-    pg_run pre-script && expect 206 db-unreachable || return 1
+    pg_run pre-script && expect 206 other-server || return 1
     # Behind a proxy at the port of our own server: whose socket it is and whose data it names would fit.
     rm -f "$W/pg/.s.PGSQL.54332"
     python3 "$HERE/documents/proxy.py" "$W/pg/.s.PGSQL.54332" "$W/pg/.s.PGSQL.$port" "$(id -u postgres)" &
     PIDS="$PIDS $!"
     PORT=54332
     await 5 psql_says 1 'SELECT 1' || { fail 'no proxy'; return 1; }
-    pg_run pre-script && expect 206 db-unreachable
+    pg_run pre-script && expect 206 other-server
 }
 
 # --- Redis ---
@@ -196,8 +196,8 @@ test_ours_redis_in_a_mount_namespace() {
     outer
     # The same place, and other files
     strange_redis "mount -t tmpfs tmpfs '$W/data/redis' && chmod 777 '$W/data/redis' && exec" || return 1
-    redis_run dry-run && expect 206 db-unreachable || return 1
-    redis_run pre-script && expect 206 db-unreachable || return 1
+    redis_run dry-run && expect 206 other-server || return 1
+    redis_run pre-script && expect 206 other-server || return 1
     case $(complaint) in *'does not work in'*) ;; *) fail "$(complaint)"; return 1 ;; esac
     rcli_says OK SET x 1 || fail 'it was paused'
 }
@@ -208,7 +208,7 @@ test_ours_redis_in_a_container_is_refused_whatever_it_shares() {
     outer
     strange_redis "mkdir -p '$W/root' && mount -t tmpfs tmpfs '$W/root' && cd '$W/root' && mkdir -p usr etc proc tmp dev .'$W' && ln -s usr/bin usr/lib usr/lib64 usr/sbin . &&
         for d in usr etc proc dev '$W'; do mount --rbind \"/\${d#/}\" \"./\$d\" || exit; done && exec chroot '$W/root'" || return 1
-    redis_run pre-script && expect 206 db-unreachable || return 1
+    redis_run pre-script && expect 206 other-server || return 1
     case $(complaint) in *'in a container'*) ;; *) fail "$(complaint)"; return 1 ;; esac
     rcli_says OK SET x 1 || fail 'it was paused'
 }
@@ -237,7 +237,7 @@ test_ours_redis_at_another_address() {
     mkdir -p "$W/strange/redis" && chmod 777 "$W/strange" "$W/strange/redis"
     apart "mount --bind '$W/strange/redis' '$W/data/redis' && exec unshare -p -f --kill-child sh -c 'mount -t proc proc /proc; echo $((pid - 1)) >/proc/sys/kernel/ns_last_pid; redis-server --dir $W/data/redis --port 63795 --bind 127.0.0.1 --daemonize no --appendonly yes --save \"\" & wait'"
     await 10 stranger_is "$pid" || { fail "the stranger does not start as $pid: $(tail -n 2 "$W/apart.log")"; return 1; }
-    run $RD dry-run port=63795 && expect 206 db-unreachable && run $RD pre-script "executionId=$JOB1" port=63795 && expect 206 db-unreachable || return 1
+    run $RD dry-run port=63795 && expect 206 other-server && run $RD pre-script "executionId=$JOB1" port=63795 && expect 206 other-server || return 1
     case $(complaint) in 'at 63795 another process takes the connections'*) ;; *) fail "$(complaint)"; return 1 ;; esac
 }
 stranger_is() { redis-cli -h 127.0.0.1 -p 63795 INFO server 2>/dev/null | tr -d '\r' | grep -qx "process_id:$1"; }

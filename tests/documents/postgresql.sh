@@ -196,7 +196,7 @@ test_postgresql_refusals() {
     run $PG dry-run "socketDirectory=$W/pg" "port=$PORT" 'database=a b' && expect 206 bad-parameter || return 1
     run $PG dry-run "socketDirectory=$W/pg" "port=$PORT" "database=\$(touch $W/ran)" && expect 206 bad-parameter || return 1
     [ ! -e "$W/ran" ] || { fail 'a parameter was run'; return 1; }
-    pg_run pre-script "mounts=$W/logs" && expect 206 no-volume || return 1
+    pg_run pre-script "mounts=$W/logs" && expect 206 not-covered || return 1
     # WAL outside what is frozen: the script says where it is, the level is the console's to lower.
     pg_run dry-run "mounts=$W/data" && expect 0 || return 1
     [ "$(events "[.[] | select(.t==\"mount\" and .covered) | .mount] | join(\" \")")" = "$W/data" ] || fail covered

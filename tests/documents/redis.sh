@@ -104,7 +104,7 @@ test_redis_dumps_only() {
 
 test_redis_that_keeps_nothing_on_disk_is_refused() {
     redis_here none || { redis_skipped; return; }
-    redis_run pre-script && expect 206 db-denied || return 1
+    redis_run pre-script && expect 206 unsupported-server || return 1
     events '.[] | select(.t=="error") | .text' | grep -q 'holds nothing' || fail 'no clear words'
 }
 
@@ -153,7 +153,7 @@ test_redis_refusals_and_passwords() {
     redis_here aof || { redis_skipped; return; }
     outer
     run $RD dry-run "socket=$W/nowhere.sock" && expect 206 db-unreachable || return 1
-    redis_run pre-script "mounts=$W/logs" && expect 206 no-volume || return 1
+    redis_run pre-script "mounts=$W/logs" && expect 206 not-covered || return 1
     local word='pa"ss \$(id) w0rd'
     rcli CONFIG SET requirepass "$word" >/dev/null
     redis_run pre-script && expect 206 db-denied || return 1

@@ -27,6 +27,6 @@ same_other_end() {
     /*) listens "$SERVER" "$ASKED" "$BEFORE" ;;
     *) alive client && leads_here "$AL_PID" ;;
     esac && return 0
-    SESSION='' SAY_ERROR='the connection leads to another server than the one whose files are frozen'
+    SESSION='' SAY_CODE=other-server SAY_ERROR='the connection leads to another server than the one whose files are frozen'
     return 1
 }

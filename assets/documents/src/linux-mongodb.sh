@@ -7,7 +7,7 @@ BUDGET='{{ budgetSeconds }}'
 MOUNTS='{{ mounts }}'
 LOCK_WAIT='{{ lockWaitSeconds }}'
 LOCK_RETRIES='{{ lockRetries }}'
-SHELL_PATH='{{ client }}'
+CLIENT_PATH='{{ client }}'
 PORT='{{ port }}'
 CREDENTIALS_FILE='{{ credentialsFile }}'
 #@include common.sh
@@ -31,19 +31,13 @@ RECIPE=linux-mongodb
 
 recipe_parameters() {
     lock_parameters
-    check client "$SHELL_PATH" "$FILE"
     check port "$PORT" '^[1-9][0-9]{0,4}$'
     check credentialsFile "$CREDENTIALS_FILE" "$FILE"
 }
 
 recipe_tools() {
-    CLIENT=$SHELL_PATH
-    if [ "$CLIENT" = auto ]; then
-        if ! CLIENT=$(tool_path mongosh); then CLIENT=$(tool_path mongo) || CLIENT=''; fi
-    elif [ ! -x "$CLIENT" ]; then
-        CLIENT=''
-    fi
-    found_tool mongosh "$CLIENT"
+    if ! CLIENT=$(tool_path mongosh); then CLIENT=$(tool_path mongo) || CLIENT=''; fi
+    found_client mongosh
     need_tool timeout; TIMEOUT=$NT
     need_tool env; ENV_TOOL=$NT
     need_tool cat; CAT=$NT
@@ -118,10 +112,10 @@ recipe_preflight() {
     DATADIR=${WORDS#"$1 $2 $3 $4 $5 $6 $7 "}
     REPLICA=false
     if [ "$7" = secondary ]; then REPLICA=true; fi
-    case $3 in mongod*) ;; *) refuse db-denied "$3 holds no data of its own: give this document to the members behind it" ;; esac
-    if [ "$5" != wiredTiger ]; then refuse db-denied "the storage engine $5 is not handled, only wiredTiger"; fi
+    case $3 in mongod*) ;; *) refuse unsupported-server "$3 holds no data of its own: give this document to the members behind it" ;; esac
+    if [ "$5" != wiredTiger ]; then refuse unsupported-server "the storage engine $5 is not handled, only wiredTiger"; fi
     first_line "$DATADIR/mongod.lock"
-    if [ "$LINE_1" != "$SERVER" ]; then refuse db-unreachable "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
+    if [ "$LINE_1" != "$SERVER" ]; then refuse other-server "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
     ASKED=$PORT
     prove_server "$SERVER" "$DATADIR/mongod.lock" "$ASKED"
     say_engine mongodb

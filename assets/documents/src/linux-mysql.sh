@@ -7,6 +7,7 @@ BUDGET='{{ budgetSeconds }}'
 MOUNTS='{{ mounts }}'
 LOCK_WAIT='{{ lockWaitSeconds }}'
 LOCK_RETRIES='{{ lockRetries }}'
+CLIENT_PATH='{{ client }}'
 SOCKET='{{ socket }}'
 DEFAULTS_FILE='{{ defaultsFile }}'
 LOCK_METHOD='{{ lockMethod }}'
@@ -49,7 +50,7 @@ recipe_parameters() {
 
 recipe_tools() {
     if ! CLIENT=$(tool_path mariadb); then CLIENT=$(tool_path mysql) || CLIENT=''; fi
-    found_tool mysql "$CLIENT"
+    found_client mysql
     need_tool timeout; TIMEOUT=$NT
     need_tool find
     SYSTEMCTL=''
@@ -151,7 +152,7 @@ recipe_preflight() {
     # what the lock would have to wait for, nor where the tablespaces are.
     ask_or_refuse 'SHOW GRANTS'
     for P in 'RELOAD|FLUSH_TABLES' PROCESS; do granted "$P" || refuse db-denied "the account lacks ${P%|*} on *.*"; done
-    if [ "$LOCK_METHOD" = backup-stage ] && ! has_stages "$DB_VERSION"; then refuse db-denied "$DB_VERSION has no BACKUP STAGE (MariaDB 10.4.1 and later)"; fi
+    if [ "$LOCK_METHOD" = backup-stage ] && ! has_stages "$DB_VERSION"; then refuse unsupported-server "$DB_VERSION has no BACKUP STAGE (MariaDB 10.4.1 and later)"; fi
     if [ "$STOP" = yes ]; then find_service; fi
     check_places
 }
@@ -171,7 +172,7 @@ find_server() {
     if [ -n "$S" ]; then must asked "$ASKED"; fi
     if [ -n "$ASKED" ]; then return; fi
     "$SLEEP" 5 </dev/null 2>/dev/null | client >/dev/null 2>&1 &
-    leads_here $! || refuse db-unreachable "the option file leads to another server than the one whose files are here (process $SERVER)"
+    leads_here $! || refuse other-server "the option file leads to another server than the one whose files are here (process $SERVER)"
 }
 
 # granted ERE: in ANSWER, what SHOW GRANTS said

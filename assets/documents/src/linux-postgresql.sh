@@ -7,6 +7,7 @@ BUDGET='{{ budgetSeconds }}'
 MOUNTS='{{ mounts }}'
 LOCK_WAIT='{{ lockWaitSeconds }}'
 LOCK_RETRIES='{{ lockRetries }}'
+CLIENT_PATH='{{ client }}'
 SOCKET_DIRECTORY='{{ socketDirectory }}'
 PORT='{{ port }}'
 DB_USER='{{ user }}'
@@ -44,7 +45,7 @@ recipe_tools() {
         if [ -x "$P" ]; then CLIENT=$P; fi
     done
     if [ -z "$CLIENT" ]; then CLIENT=$(tool_path psql) || CLIENT=''; fi
-    found_tool psql "$CLIENT"
+    found_client psql
     need_tool setpriv; SETPRIV=$NT
     need_tool env; ENV_TOOL=$NT
     need_tool timeout; TIMEOUT=$NT
@@ -112,7 +113,7 @@ recipe_preflight() {
     ask_or_refuse "SELECT current_setting('server_version_num')"
     NUMBER=$ANSWER
     if ! matches "$NUMBER" '^[0-9]{5,6}$'; then refuse db-unreachable "no answer about the version: $NUMBER"; fi
-    if [ "$NUMBER" -lt 90600 ]; then refuse db-denied 'PostgreSQL before 9.6 has no backup mode that leaves the data directory alone; use linux-filesystem'; fi
+    if [ "$NUMBER" -lt 90600 ]; then refuse unsupported-server 'PostgreSQL before 9.6 has no backup mode that leaves the data directory alone; use linux-filesystem'; fi
     ask_or_refuse "SELECT current_setting('server_version'), current_setting('data_directory'), pg_is_in_recovery(), current_setting('wal_level')"
     DB_VERSION=${ANSWER%%|*}
     REST=${ANSWER#*|}
@@ -123,13 +124,13 @@ recipe_preflight() {
     DATADIR=${REST%|*}
     # Whose socket it is, his data directory it must be: a stranger's server in a directory open to all proves nothing about this one.
     case $DATADIR in /*) ;; *) refuse db-unreachable "no answer about the data directory: $ANSWER" ;; esac
-    if [ "$(stat -L -c %u "$DATADIR" 2>/dev/null)" != "$OWNER_UID" ]; then refuse db-unreachable "the server's socket does not belong to the owner of $DATADIR"; fi
+    if [ "$(stat -L -c %u "$DATADIR" 2>/dev/null)" != "$OWNER_UID" ]; then refuse other-server "the server's socket does not belong to the owner of $DATADIR"; fi
     DATADIR=$(readlink -f "$DATADIR") || refuse db-unreachable "no such data directory: $DATADIR"
     first_line "$DATADIR/postmaster.pid"
     prove_server "$LINE_1" "$DATADIR" "$ASKED"
     say_engine postgresql
     if [ $REPLICA = true ]; then emit note 'text=a standby: it writes no WAL while it is frozen, so where its primary waits for it (synchronous_standby_names) commits there stand still as long'; fi
-    if [ "$WAL_LEVEL" = minimal ]; then refuse db-denied 'wal_level is minimal, which allows no base backup; raise it to replica, or use linux-filesystem'; fi
+    if [ "$WAL_LEVEL" = minimal ]; then refuse unsupported-server 'wal_level is minimal, which allows no base backup; raise it to replica, or use linux-filesystem'; fi
     backup_words
     ask_or_refuse "SELECT has_function_privilege('$START_NAME', 'EXECUTE') AND has_function_privilege('$STOP_NAME', 'EXECUTE')"
     if [ "$ANSWER" != t ]; then refuse db-denied "the role may not run $START_NAME and $STOP_NAME"; fi
@@ -181,7 +182,7 @@ open_session() {
     same_server "$ASKED" || return 1
     # The process that serves us is one of the server's.
     if [ "$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$SESSION/status" 2>/dev/null)" != "$SERVER" ]; then
-        SESSION='' SAY_ERROR='another server answers than the one whose files are frozen'
+        SESSION='' SAY_CODE=other-server SAY_ERROR='another server answers than the one whose files are frozen'
         return 1
     fi
     say "SELECT current_setting('server_version_num');" 5000 || return 1

@@ -7,6 +7,7 @@ BUDGET='{{ budgetSeconds }}'
 MOUNTS='{{ mounts }}'
 LOCK_WAIT='{{ lockWaitSeconds }}'
 LOCK_RETRIES='{{ lockRetries }}'
+CLIENT_PATH='{{ client }}'
 SOCKET='{{ socket }}'
 PORT='{{ port }}'
 PASSWORD_FILE='{{ passwordFile }}'
@@ -40,7 +41,7 @@ recipe_parameters() {
 recipe_tools() {
     # The last one on Amazon Linux 2023
     CLIENT=$(tool_path redis-cli) || CLIENT=$(tool_path valkey-cli) || CLIENT=$(tool_path redis6-cli) || CLIENT=''
-    found_tool redis-cli "$CLIENT"
+    found_client redis-cli
     need_tool timeout; TIMEOUT=$NT
     need_tool env; ENV_TOOL=$NT
     need_tool find
@@ -128,7 +129,7 @@ recipe_preflight() {
         ENGINE=valkey
         DB_VERSION=$VALUE
     fi
-    if [ "$P" -lt 602 ]; then refuse db-denied "Redis $DB_VERSION cannot pause writes alone (6.2 and later can)"; fi
+    if [ "$P" -lt 602 ]; then refuse unsupported-server "Redis $DB_VERSION cannot pause writes alone (6.2 and later can)"; fi
     setting dir
     DATADIR=$VALUE
     case $DATADIR in /*) ;; *) refuse db-unreachable "no answer about the data directory: $DATADIR" ;; esac
@@ -142,7 +143,7 @@ recipe_preflight() {
     P=$(field aof_enabled "$ANSWER")
     setting save
     if [ "$P" != 1 ] && [ -z "$VALUE" ]; then
-        refuse db-denied 'neither the append-only file nor RDB dumps are on: the disk, and so a snapshot, holds nothing of the data'
+        refuse unsupported-server 'neither the append-only file nor RDB dumps are on: the disk, and so a snapshot, holds nothing of the data'
     fi
     refuse_uncovered dir "$DATADIR"
     if [ "$P" = 1 ]; then

@@ -5,11 +5,20 @@
 
 FILE='^(auto|/[A-Za-z0-9._/@+-]+)$'
 lock_parameters() {
+    check client "$CLIENT_PATH" "$FILE"
     check lockWaitSeconds "$LOCK_WAIT" '^[1-9][0-9]?$'
     check lockRetries "$LOCK_RETRIES" '^[0-9]$'
 }
 
+# found_client NAME: CLIENT, or the one that is asked for
+found_client() {
+    if [ "$CLIENT_PATH" != auto ]; then CLIENT=$CLIENT_PATH; fi
+    if [ ! -x "$CLIENT" ]; then CLIENT=''; fi
+    found_tool "$1" "$CLIENT"
+}
+
 # 1 when it could not be started. BEFORE: the sockets that the server held until then.
+# shellcheck disable=SC2034 # not for all databases
 open_client() {
     HELD=''
     if alive server; then sockets_of "$AL_PID"; fi
@@ -120,23 +129,23 @@ same() {
 prove_server() {
     SERVER=$1 THEIR_ROOT=/proc/$1/root
     case $1 in '' | *[!0-9]*) SERVER=unknown ;; esac
-    if [ "$SERVER" = unknown ] || ! process "$1"; then refuse db-unreachable "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
-    if ! same "$THEIR_ROOT/." /.; then refuse db-unreachable "the server that answers (process $1) runs in a container: its files are not those that this machine has by the same names"; fi
+    if [ "$SERVER" = unknown ] || ! process "$1"; then refuse other-server "the server that answers (process $SERVER in $DATADIR) is not a process of this machine"; fi
+    if ! same "$THEIR_ROOT/." /.; then refuse other-server "the server that answers (process $1) runs in a container: its files are not those that this machine has by the same names"; fi
     PROVEN=$2
     if [ "$(readlink "/proc/$1/ns/mnt")" = "$(readlink /proc/self/ns/mnt)" ]; then THEIR_ROOT=''; fi
     if [ -d "$2" ]; then
         same "/proc/$1/cwd" "$2"
     else
         find -L "/proc/$1/fd" -maxdepth 1 -samefile "$2" 2>/dev/null | grep -q .
-    fi || refuse db-unreachable "process $1 does not work in $DATADIR: another server answers than the one whose files are here"
-    if [ -n "${3:-}" ] && ! listens "$1" "$3"; then refuse db-unreachable "at $3 another process takes the connections than the server (process $1): a proxy, or another server"; fi
+    fi || refuse other-server "process $1 does not work in $DATADIR: another server answers than the one whose files are here"
+    if [ -n "${3:-}" ] && ! listens "$1" "$3"; then refuse other-server "at $3 another process takes the connections than the server (process $1): a proxy, or another server"; fi
     if [ -n "$S" ]; then note_process "$1" server || refuse arm-failed "no room in $JOBS"; fi
 }
 
 # same_server [WHERE]: before the kept session locks
 same_server() {
     if alive server && { SERVER=$AL_PID; [ -z "${1:-}" ] || listens "$SERVER" "$1"; }; then return 0; fi
-    SESSION='' SAY_ERROR='another server answers than the one whose files are frozen'
+    SESSION='' SAY_CODE=other-server SAY_ERROR='another server answers than the one whose files are frozen'
     return 1
 }
 
@@ -220,7 +229,7 @@ END
 # The words of every lock: begin_lock WHAT; while try_again; window_begins; locked HOW; at the end lock_failed.
 begin_lock() {
     if ! has_session || ! alive client; then
-        stop db-unreachable "no session for $1: $SAY_ERROR"
+        stop "${SAY_CODE:-db-unreachable}" "no session for $1: $SAY_ERROR"
         return
     fi
     TRIES=0
@@ -275,12 +284,12 @@ say_path() {
 
 # refuse_uncovered WHAT PATH: without this one nothing of the database would be in the snapshots
 refuse_uncovered() {
-    if ! seen_alike "$2"; then refuse no-volume "$1 ($2) is not there, or another for the server"; fi
+    if ! seen_alike "$2"; then refuse not-covered "$1 ($2) is not there, or another for the server"; fi
     superblock_of "$2"
     case $COVERED_DEVICES in *" $SB_DEVICE "*) if [ -n "$SB_DEVICE" ]; then return 0; fi ;; esac
-    RU_CODE=no-volume
+    RU_CODE=not-covered
     case " $FORBIDDEN" in *" $SB_DEVICE=root-mount"*) RU_CODE=root-mount ;; esac
-    refuse "$RU_CODE" "$1 ($2) is not on a filesystem that is frozen" "$SB_MOUNT"
+    refuse "$RU_CODE" "$1 ($2) is not on a filesystem that is frozen$(printf '%s' "$OTHERS" | sed -n "s/^$SB_DEVICE .*\] /: /p" | head -n 1)" "$SB_MOUNT"
 }
 
 # noted NAME PATH: where it is not frozen

@@ -420,7 +420,7 @@ async fn data_outside_the_freeze_is_refused() {
     let (exit, events) = play(&runtime, dry).await;
     assert_eq!(exit, 206);
     assert!(
-        events.iter().any(|e| e["code"] == "no-volume"),
+        events.iter().any(|e| e["code"] == "not-covered"),
         "{events:?}"
     );
 }

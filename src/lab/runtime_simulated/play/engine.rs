@@ -174,7 +174,7 @@ impl Play<'_> {
                 "{} ({datadir}) is not on a filesystem that is frozen",
                 is.setting
             );
-            let event = json!({"code": "no-volume", "text": text, "mount": datadir});
+            let event = json!({"code": "not-covered", "text": text, "mount": datadir});
             self.emit("error", event);
             return Err(self.end("refused", 206));
         }
