@@ -26,6 +26,8 @@ mod prunes;
 mod reviewed;
 #[path = "cli/sets.rs"]
 mod sets;
+#[path = "cli/shell.rs"]
+mod shell;
 #[path = "cli/targets.rs"]
 mod targets;
 #[path = "cli/told.rs"]

@@ -2,7 +2,9 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
+use super::values;
 use crate::domain::filter::RowKind;
 use crate::domain::ids::{JobId, SnapshotId, VolumeId};
 use crate::domain::job::OnFailure;
@@ -44,10 +46,10 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub lab_dir: Option<std::path::PathBuf>,
     /// Profile of the shared AWS configuration
-    #[arg(long, global = true, value_name = "P")]
+    #[arg(long, global = true, value_name = "P", add = ArgValueCandidates::new(values::profiles))]
     pub profile: Option<String>,
     /// AWS region
-    #[arg(long, global = true, value_name = "R")]
+    #[arg(long, global = true, value_name = "R", add = ArgValueCandidates::new(values::regions))]
     pub region: Option<String>,
     /// Endpoint for every service, such as a served lab's
     #[arg(long, global = true, value_name = "U")]
@@ -143,6 +145,12 @@ pub enum Command {
         /// For which shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual page
+    Man {
+        /// Write a page of each command into this directory instead
+        #[arg(long, value_name = "DIRECTORY")]
+        to: Option<std::path::PathBuf>,
+    },
 }
 
 /// What can be listed.
@@ -189,7 +197,7 @@ pub struct SnapshotArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag_pair)]
     pub tag: Vec<(String, String)>,
     /// Recipe for every instance, instead of the tag ConsistentSnapshot
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", add = ArgValueCandidates::new(values::recipes))]
     pub recipe: Option<String>,
     /// SSM document instead of a recipe, anybody's that keeps Data Lifecycle Manager's pre/post script contract
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
@@ -360,7 +368,7 @@ pub enum JobsCommand {
 #[derive(Debug, Args)]
 pub struct PruneArgs {
     /// A policy of the configuration file
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "drop_unproven_after"])]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(values::policies), conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "drop_unproven_after"])]
     pub policy: Option<String>,
     /// Keep the newest N
     #[arg(long, value_name = "N")]

@@ -9,6 +9,7 @@ mod lab;
 mod left;
 mod list;
 pub mod log;
+mod man;
 mod metrics;
 pub mod output;
 mod progress;
@@ -20,6 +21,7 @@ mod setup;
 mod signals;
 mod snapshot;
 mod taken_up;
+mod values;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,7 @@ use crate::domain::problem::{Kind, Problem};
 
 /// Parses the command line, does what it says, and returns the exit code.
 pub fn main() -> ExitCode {
+    values::answer();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -77,9 +80,11 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
     fits_together(&global)?;
     match cli.command {
         Some(Command::Completions { shell }) => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "freezeframe", &mut script);
-            printed(Out::new(global.output).raw(&script))?;
+            printed(Out::new(global.output).raw(&values::script(shell)?))?;
+            Ok(exit::OK)
+        }
+        Some(Command::Man { to }) => {
+            man::pages(Cli::command(), to.as_deref(), Out::new(global.output))?;
             Ok(exit::OK)
         }
         Some(Command::Lab(LabCommand::Serve { .. })) if global.lab.is_some() => Err(Problem::new(
@@ -119,7 +124,10 @@ async fn run(cli: Cli) -> Result<u8, Problem> {
                     let work = setup::documents(&opened.ops, &global, dry_run);
                     session::reading(&opened.ops, work).await
                 }
-                Command::Lab(_) | Command::Completions { .. } | Command::Config(_) => Ok(exit::OK),
+                Command::Lab(_)
+                | Command::Completions { .. }
+                | Command::Man { .. }
+                | Command::Config(_) => Ok(exit::OK),
             };
             opened.close().await;
             code

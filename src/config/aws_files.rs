@@ -305,6 +305,11 @@ impl AwsFiles {
         self.services.get(name)
     }
 
+    /// The names of all profiles.
+    pub fn profiles(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
+    }
+
     /// The profiles that there are, the first of them where they are many.
     pub fn profile_names(&self) -> String {
         const MOST: usize = 20;

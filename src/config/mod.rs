@@ -10,7 +10,7 @@ pub mod origin;
 pub mod paths;
 mod places;
 pub mod recipes;
-mod regions;
+pub mod regions;
 pub mod small_file;
 pub mod theme;
 pub mod variables;

@@ -5,7 +5,7 @@ use crate::domain::ids::Region;
 use crate::domain::problem::{Kind, Problem};
 
 /// Regions of all partitions as of November 2026.
-const KNOWN: &[&str] = &[
+pub const KNOWN: &[&str] = &[
     "af-south-1",
     "ap-east-1",
     "ap-east-2",

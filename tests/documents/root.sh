@@ -5,7 +5,7 @@ little_system() { # at $W/sys, volume vol-…b1
     local tool path lib
     make_volume sys ext4 0aaaaaaaaaaaaaab1 300M || return 1
     mkdir -p "$W/sys"/{usr/bin,usr/sbin,proc,sys,dev,run,tmp,etc,agent,data,old,boot/efi}
-    for tool in sh fsfreeze findmnt setsid flock sleep rmdir readlink stat sync mkfifo grep sed tr cut tail cp rm mkdir ln id date cat ls curl getent mount umount touch; do
+    for tool in sh fsfreeze findmnt setsid flock sleep rmdir readlink stat sync mkfifo grep sed tr cut tail cp rm mkdir ln id date cat sort ls curl getent mount umount touch; do
         path=$(command -v "$tool") || return 1
         cp -L "$path" "$W/sys/usr/bin/$tool"
         for lib in $(ldd "$path" 2>/dev/null | grep -o '/[^ )]*'); do

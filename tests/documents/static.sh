@@ -21,7 +21,7 @@ test_documents_leave_room() {
     local d size
     for d in $(documents); do
         size=$(wc -c <"$DOCS/$d.json")
-        [ "$size" -le $((65536 - 2048)) ] || { fail "$d has $((65536 - size)) bytes left of 65,536"; return 1; }
+        [ "$size" -le $((65536 - 1024)) ] || { fail "$d has $((65536 - size)) bytes left of 65,536"; return 1; }
     done
 }
 

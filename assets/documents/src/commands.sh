@@ -225,7 +225,7 @@ find_tools() {
     need_tool flock; FLOCK=$NT
     need_tool sleep; SLEEP=$NT
     need_tool rmdir; RMDIR=$NT
-    for P in readlink stat sync mkfifo grep sed tr cut tail cp rm mkdir ln id date; do need_tool "$P"; done
+    for P in readlink stat sync mkfifo grep sed tr cut tail cp rm mkdir ln id date cat sort; do need_tool "$P"; done
     recipe_tools
 }
 
