@@ -26,7 +26,7 @@ use crate::domain::set_plan::{self, SetOptions, SetPlan};
 use crate::domain::text::visible;
 use crate::domain::volume::Volume;
 use crate::ops::preflight::Foreseen;
-use crate::ops::run::{RunOptions, new_id, run_all, spec_for};
+use crate::ops::run::{RunOptions, admit, new_id, run_all};
 use crate::ops::targets::{self, Named};
 use crate::ops::{Ops, inventory, preflight};
 
@@ -109,9 +109,7 @@ pub(super) async fn run(
     let unknown = refused.len();
     let mut specs = Vec::new();
     for instance in &chosen.instances {
-        match spec_for(ops, instance, &options)
-            .and_then(|spec| preflight::fit(instance).map(|()| spec))
-        {
+        match admit(ops, instance, &options) {
             Ok(spec) => specs.push(spec),
             Err(problem) => refused.push(Refused {
                 instance: Some(instance.id.clone()),

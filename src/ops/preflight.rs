@@ -16,7 +16,7 @@ use super::waits::Waits;
 use crate::domain::connection::{Forecast, in_doubt, not_connected};
 use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, VolumeId};
-use crate::domain::instance::{Agent, Instance, Platform};
+use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, Mode};
 use crate::domain::machine::{CommandEnd, CommandOutcome, PreflightFacts};
 use crate::domain::mode::{ChosenMode, is_of_the_role};
@@ -27,6 +27,7 @@ use crate::domain::refusal::Refusal;
 use crate::domain::set_plan::{self, SetOptions, SetPlan};
 use crate::domain::trace::Trace;
 use crate::domain::volume::Volume;
+use crate::recipe::admission::fit;
 use crate::recipe::events;
 
 pub(super) use requirements::credentials_last;
@@ -342,51 +343,6 @@ fn without_role(
             ..facts
         }),
         Err(_) => Err(problem),
-    }
-}
-
-/// What EC2 and SSM alone can tell.
-///
-/// # Errors
-/// Not running, not Linux, or the agent is not online.
-pub fn fit(instance: &Instance) -> Result<(), Problem> {
-    let what = format!("check {} ({})", instance.name(), instance.id);
-    if instance.state != "running" {
-        return Err(Problem::new(
-            Kind::State,
-            what,
-            format!("it is {}", instance.state),
-            "start it, or take an ordinary snapshot: a stopped instance needs no freeze",
-        ));
-    }
-    if instance.platform == Platform::Windows {
-        return Err(Problem::new(
-            Kind::State,
-            what,
-            "it runs Windows, which this version cannot quiesce",
-            "use AWS's own AWSEC2-VssInstallAndSnapshot document until the VSS recipe arrives",
-        ));
-    }
-    match &instance.agent {
-        Agent::Online { .. } => Ok(()),
-        Agent::Lost { .. } => Err(Problem::new(
-            Kind::Agent,
-            what,
-            "its SSM agent has lost the connection",
-            "check amazon-ssm-agent on the instance and its way to the SSM endpoints",
-        )),
-        Agent::Absent => Err(Problem::new(
-            Kind::Agent,
-            what,
-            "Systems Manager does not know it",
-            "install the SSM agent and attach a role with AmazonSSMManagedInstanceCore",
-        )),
-        Agent::Unknown => Err(Problem::new(
-            Kind::Agent,
-            what,
-            "the state of its SSM agent is unknown",
-            "allow ssm:DescribeInstanceInformation, or try again",
-        )),
     }
 }
 

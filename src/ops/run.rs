@@ -17,6 +17,7 @@ use crate::domain::mode::{self, AskedMode, NoMode};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::{Limits, Next};
 use crate::domain::set_plan::SetOptions;
+use crate::recipe::admission;
 use crate::recipe::chosen::Chosen;
 
 /// How long a job waits for somebody to hear why it waits.
@@ -72,10 +73,19 @@ fn following(job: &JobId) -> JobId {
     }
 }
 
-/// What is asked of one instance, or why it cannot be asked.
+/// The job of one instance, or why it cannot be snapshotted: the same for the console and the command line.
 ///
 /// # Errors
-/// No recipe tag, an unknown recipe, or an instance that is not fit (see [`super::preflight::fit`]).
+/// As [`admission::fit`] and [`spec_for`].
+pub fn admit(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<JobSpec, Problem> {
+    admission::fit(instance)?;
+    spec_for(ops, instance, options)
+}
+
+/// What is asked of one instance, whatever its state and its agent are.
+///
+/// # Errors
+/// As [`admission::recipe_of`]; options that do not fit together.
 pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<JobSpec, Problem> {
     let recipe = recipe_of(ops, instance, options)?.with(&options.parameters)?;
     let able = mode::Able {
@@ -140,15 +150,7 @@ fn recipe_of(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<Cho
     if let Some(document) = &options.document {
         return ops.recipes.document(document);
     }
-    let word = options.recipe.as_deref().or_else(|| instance.recipe_tag()).ok_or_else(|| {
-        Problem::new(
-            Kind::Usage,
-            format!("choose a recipe for {} ({})", instance.name(), instance.id),
-            "it has no tag ConsistentSnapshot",
-            "tag it, for example ConsistentSnapshot=linux-filesystem, or name a recipe with --recipe",
-        )
-    })?;
-    ops.recipes.lookup(word, &instance.id).cloned()
+    admission::recipe_of(instance, options.recipe.as_deref(), &ops.recipes).cloned()
 }
 
 /// Runs jobs to their end within the limits, each in a task of its own, and returns the last view of each

@@ -1,5 +1,6 @@
 //! Recipes: how one kind of instance is quiesced.
 
+pub mod admission;
 pub mod catalogue;
 pub mod chosen;
 pub mod contract;

@@ -22,8 +22,8 @@ use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
 use crate::jobs::journal::Seen;
-use crate::ops::run::{RunOptions, run_all, spec_for};
-use crate::ops::{Ops, inventory, metrics, preflight, prune, restore, rethaw};
+use crate::ops::run::{RunOptions, admit, run_all};
+use crate::ops::{Ops, inventory, metrics, prune, restore, rethaw};
 
 /// Pause between two looks whether the jobs that are left when the person leaves need somebody still.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -514,9 +514,7 @@ async fn start_run(
                     "refresh the fleet with ctrl-r",
                 )
             })
-            .and_then(|instance| {
-                preflight::fit(instance).and_then(|()| spec_for(ops, instance, &options))
-            });
+            .and_then(|instance| admit(ops, instance, &options));
         match spec {
             Ok(spec) => {
                 tokens

@@ -334,7 +334,10 @@ fn a_run_that_would_be_refused_as_a_whole_is_not_started() {
     assert_eq!(hands.press("<Enter>"), []);
     assert!(said(&hands).contains("refused"), "{}", said(&hands));
     let screen = hands.screen(80, 24);
-    assert!(screen.contains("refused: it is stopped; only"), "{screen}");
+    assert!(
+        screen.contains("refused: it is stopped; start it"),
+        "{screen}"
+    );
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::{Agent, Instance};
 use crate::domain::proof::CLAIMED;
-use crate::domain::tags;
 use crate::domain::volume::Volume;
+use crate::recipe::admission;
 use crate::recipe::chosen::Catalogue;
 use crate::tui::action::Action;
 use crate::tui::app::world::World;
@@ -37,40 +37,10 @@ const COLUMNS: &[Column] = &[
     Column::new("Last proven", 18, 18, 1),
 ];
 
-/// Why a job of this instance would be refused at once, as far as the console can tell before
-/// preflight; `None` when nothing speaks against it. `recipe` is chosen in place of the instance's tag.
+/// Why a job of this instance would be refused at once, in words; `recipe` is chosen in place of its tag.
 pub fn refusal(instance: &Instance, recipe: Option<&str>, recipes: &Catalogue) -> Option<String> {
-    if instance.state != "running" {
-        return Some(format!(
-            "it is {}; only a running instance can be quiesced",
-            instance.state
-        ));
-    }
-    match &instance.agent {
-        Agent::Lost { .. } => {
-            return Some("the SSM agent is lost; restart it on the instance".into());
-        }
-        Agent::Absent => {
-            return Some("no SSM agent; install it and give the instance its profile".into());
-        }
-        Agent::Online { .. } | Agent::Unknown => {}
-    }
-    let Some(word) = recipe.or(instance.recipe_tag()) else {
-        let names: Vec<&str> = recipes.all().iter().map(|r| r.name.as_str()).collect();
-        return Some(format!(
-            "no tag {}; set it to {}",
-            tags::CONSISTENT_SNAPSHOT,
-            names.join(" or ")
-        ));
-    };
-    match recipes.lookup(word, &instance.id) {
-        Err(problem) => Some(format!("{}; {}", problem.cause, problem.mend)),
-        Ok(recipe) if recipe.platform != instance.platform => Some(format!(
-            "recipe {} is for {}, this is {}",
-            recipe.name, recipe.platform, instance.platform
-        )),
-        Ok(_) => None,
-    }
+    let problem = admission::refusal(instance, recipe, recipes)?;
+    Some(format!("{}; {}", problem.cause, problem.mend))
 }
 
 /// What the screen is for.
