@@ -17,7 +17,7 @@ use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal;
-use crate::ops::owner::{Driver, driver};
+use crate::ops::stop::{Way, way};
 use crate::ops::{Ops, orphans, recover, rethaw};
 
 /// Jobs of the journal that are looked through for one that was named.
@@ -282,7 +282,7 @@ fn rows(ops: &Ops, global: &Global, views: &[JobView]) -> Result<(), Problem> {
 /// Thaws now. Jobs that another living process drives are thawed under it: it sees that, and claims no more than was proven by then.
 async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Problem> {
     ops.session.may_write("thaw instances", ops.scope())?;
-    let mut open = ops.journal.open_jobs(ops.scope())?;
+    let open = ops.journal.open_jobs(ops.scope())?;
     let past = ops.journal.jobs(Some(ops.scope()), HISTORY)?;
     for job in named {
         if !past.iter().any(|view| view.spec.job == *job) {
@@ -296,45 +296,37 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         }
     }
     let wanted = |view: &JobView| named.is_empty() || named.contains(&view.spec.job);
-    // What lives in another process's lab only that process reaches; an answer from here would be about nothing.
-    open.retain(|(view, owner)| {
-        let there = ops.journal.is_of_own_world() && driver(owner) == Driver::Alive;
-        if there && wanted(view) {
-            output::note(&format!(
-                "job {} on {} runs in the lab of another process: stop it there",
-                view.spec.job, view.spec.instance
-            ));
-        }
-        !there
-    });
+    let (own_world, now) = (ops.journal.is_of_own_world(), ops.clock.now());
+    let ways = open.iter().filter(|(view, _)| wanted(view));
+    let ways = ways.map(|(view, owner)| (view, way(view, Some(owner), own_world, now)));
+    let ways: Vec<(&JobView, Way)> = ways.collect();
     let mut ended: Vec<(JobView, Came)> = Vec::new();
     // What nobody drives is settled as a whole.
-    let left: Vec<JobId> = open
-        .iter()
-        .filter(|(view, owner)| wanted(view) && driver(owner) != Driver::Alive)
-        .map(|(view, _)| view.spec.job.clone())
-        .collect();
+    let left = ways.iter().filter(|(_, way)| *way == Way::Settle);
+    let left: Vec<JobId> = left.map(|(view, _)| view.spec.job.clone()).collect();
     if !left.is_empty() {
         let settle = async |updates| recover::settle_only(ops, &updates, &left).await;
         let settled = telling(left.len(), &mut TakenUp::default(), settle).await?;
         ended.extend(settled.into_iter().map(|view| (view, Came::Settled)));
     }
-    for (view, owner) in &open {
-        // In preflight nothing is frozen yet; a thaw on record keeps it from beginning.
-        let freezing = (Phase::Preflight..=Phase::Thawing).contains(&view.phase);
-        if wanted(view) && freezing && driver(owner) == Driver::Alive {
-            ended.push((thawed(ops, view.clone()).await, Came::Driven));
-        } else if wanted(view) && view.thaw_uncertain && driver(owner) == Driver::Alive {
-            ended.push((again(ops, view.clone()).await, Came::Ended));
+    for (view, way) in ways {
+        match way {
+            // An answer from here would be about nothing.
+            Way::OtherLab => output::note(&format!(
+                "job {} on {} runs in the lab of another process: stop it there",
+                view.spec.job, view.spec.instance
+            )),
+            Way::Thaw => ended.push((thawed(ops, view.clone()).await, Came::Driven)),
+            Way::AskAgain => ended.push((again(ops, view.clone()).await, Came::Ended)),
+            Way::Settle | Way::HoldsNothing | Way::Over => {}
         }
     }
-    for mut view in past {
-        let settled = ended
+    for view in past {
+        let is_open = open
             .iter()
             .any(|(other, _)| other.spec.job == view.spec.job);
-        if wanted(&view) && !settled && view.phase == Phase::Done && view.thaw_uncertain {
-            view = again(ops, view).await;
-            ended.push((view, Came::Ended));
+        if wanted(&view) && !is_open && way(&view, None, own_world, now) == Way::AskAgain {
+            ended.push((again(ops, view).await, Came::Ended));
         }
     }
     for (view, came) in &ended {

@@ -22,6 +22,7 @@ pub mod rethaw;
 pub mod run;
 mod send;
 pub mod setup;
+pub mod stop;
 pub mod targets;
 mod thaw;
 mod timers;

@@ -32,7 +32,7 @@ use crate::recipe::events;
 pub use super::owner::owner_of_this_process;
 pub use doubts::Doubts;
 use open::Whom;
-pub use open::{Open, open, settle_gone};
+pub use open::{Open, is_left, open, settle_gone};
 
 /// Seconds, beyond the budget, after which a `pre-script` that was sent can neither begin nor hold a
 /// freeze any more: delivery, a lost attempt's time limit, and grace for both ends.
@@ -599,10 +599,10 @@ fn was_sent(call: &CallRow) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    pub(super) fn view(phase: Phase) -> JobView {
+    pub(in crate::ops) fn view(phase: Phase) -> JobView {
         let spec = serde_json::from_value(serde_json::json!({
             "job": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11",
             "account": "111122223333", "region": "eu-central-1", "instance": "i-0123456789abcdef0",

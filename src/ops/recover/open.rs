@@ -63,15 +63,15 @@ pub(super) enum Whom<'a> {
 impl Whom<'_> {
     pub(super) fn means(&self, view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
         match self {
-            Self::Left => left(view, owner, now),
+            Self::Left => is_left(view, owner, now),
             Self::Gone => driver(owner) == Driver::Gone,
-            Self::Named(jobs) => jobs.contains(&view.spec.job) && left(view, owner, now),
+            Self::Named(jobs) => jobs.contains(&view.spec.job) && is_left(view, owner, now),
         }
     }
 }
 
 /// Whether a start may take it that nobody drives that open job any more.
-fn left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
+pub fn is_left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
     match driver(owner) {
         Driver::Alive => false,
         Driver::Gone => true,

@@ -4,8 +4,9 @@ use tokio::sync::mpsc;
 
 use super::watch::telling;
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobView, Phase};
+use crate::domain::job::JobView;
 use crate::domain::problem::{Kind, Problem};
+use crate::ops::stop::{Way, way};
 use crate::ops::{Ops, recover, rethaw};
 use crate::tui::message::Message;
 
@@ -30,44 +31,44 @@ pub(super) async fn elsewhere(
         })
     };
     ops.session.may_write("thaw instances", ops.scope())?;
-    let open = recover::open(ops)?;
-    let named = |view: &JobView| view.spec.job == *job;
-    if !open.alive.iter().any(named) {
-        let only = [job.clone()];
-        let settle = async |updates| recover::settle_only(ops, &updates, &only).await;
-        // None where it is over, where another was faster, or where its process may live.
-        if let Some(view) = telling(messages, settle).await?.pop() {
-            return Ok(view);
-        }
-    }
-    let mut driven = open.alive.iter().chain(&open.elsewhere);
-    let Some(view) = driven.find(|view| named(view)) else {
-        return on_record();
+    let open = ops.journal.open_jobs(ops.scope())?;
+    let found = open.iter().find(|(view, _)| view.spec.job == *job);
+    let (view, owner) = match found {
+        Some((view, owner)) => (view.clone(), Some(owner.as_str())),
+        None => (on_record()?, None),
     };
     let refused = |cause: &str, mend: &str| {
         let what = format!("stop the job of {}", view.spec.named());
         Err(Problem::new(Kind::State, what, cause, mend))
     };
-    if ops.journal.is_of_own_world() {
-        return refused(
+    match way(&view, owner, ops.journal.is_of_own_world(), ops.clock.now()) {
+        Way::Settle => {
+            let only = [job.clone()];
+            let settle = async |updates| recover::settle_only(ops, &updates, &only).await;
+            // None where another was faster.
+            match telling(messages, settle).await?.pop() {
+                Some(view) => Ok(view),
+                None => on_record(),
+            }
+        }
+        Way::Thaw => {
+            recover::thaw_now(ops, &view).await?;
+            // Whoever drives it writes down the rest.
+            let mut view = on_record()?;
+            let uncertain = view.thaw_uncertain;
+            view.thawed();
+            view.thaw_uncertain = uncertain;
+            Ok(view)
+        }
+        Way::AskAgain => rethaw::thaw_again(ops, job).await,
+        Way::Over => Ok(view),
+        Way::OtherLab => refused(
             "it runs in the lab of another process",
             "stop it there; a lab ends with its process",
-        );
+        ),
+        Way::HoldsNothing => refused(
+            "another process drives it, and it holds nothing now",
+            "stop it where it was started; AWS's copying needs nobody and ends by itself",
+        ),
     }
-    if (Phase::Preflight..=Phase::Thawing).contains(&view.phase) {
-        recover::thaw_now(ops, view).await?;
-        // Whoever drives it writes down the rest.
-        let mut view = on_record()?;
-        let uncertain = view.thaw_uncertain;
-        view.thawed();
-        view.thaw_uncertain = uncertain;
-        return Ok(view);
-    }
-    if view.thaw_uncertain {
-        return rethaw::thaw_again(ops, job).await;
-    }
-    refused(
-        "another process drives it, and it holds nothing now",
-        "stop it where it was started; AWS's copying needs nobody and ends by itself",
-    )
 }
