@@ -56,10 +56,14 @@ inside() {
     of_root FF_INSIDE=yes FF_SH="$shell" FF_SLOW="${FF_SLOW:-}" FF_TESTS="${FF_TESTS:-}" FF_NOT="$never" bash "$repository/tests/documents.sh" 3>&-
     echo "documents ended with $?"
     if [ -n "${FF_SLOW:-}" ] && [ -x /usr/sbin/mysqld ]; then
-        echo "end to end: ${FF_REAL:-tests/real could not be built}"
-        # What is skipped there is a failure: the root has all that they need.
-        of_root FREEZEFRAME_TESTS_MUST_RUN=yes env --chdir="$repository" "$FF_REAL" --test-threads=1 --nocapture p13_mysql 3>&-
-        echo "end to end ended with $?"
+        if [ -n "${FF_REAL:-}" ] && ! of_root "$FF_REAL" --list >/dev/null 2>&1 3>&-; then
+            echo "SKIPPED end to end: tests/real, as this machine builds it, does not run with the C library of this root"
+        else
+            echo "end to end: ${FF_REAL:-tests/real could not be built}"
+            # What is skipped there is a failure: the root has all that they need.
+            of_root FREEZEFRAME_TESTS_MUST_RUN=yes env --chdir="$repository" "$FF_REAL" --test-threads=1 --nocapture p13_mysql 3>&-
+            echo "end to end ended with $?"
+        fi
     fi
 }
 

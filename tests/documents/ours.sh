@@ -247,7 +247,8 @@ stranger_is() { redis-cli -h 127.0.0.1 -p 63795 INFO server 2>/dev/null | tr -d 
 test_ours_mongodb_two_servers_of_one_volume() {
     mongo_here
     local first second others
-    kill "$MONGOD"
+    kill -KILL "$MONGOD"
+    await 5 gone "$MONGOD" || { fail 'the first stand-in does not end'; return 1; }
     # As systemd starts them, in /
     (cd / && exec python3 "$HERE/documents/listen.py" 27017 "$W/data/mongo/mongod.lock") &
     first=$!

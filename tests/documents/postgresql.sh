@@ -221,7 +221,10 @@ test_postgresql_log_of_every_statement_on_a_frozen_filesystem() {
     pg_stop "$W/data/pg"
     install -d -o postgres -g postgres "$W/logs/pglog"
     as_postgres pg_ctl -D "$W/data/pg" -w -t 30 -l "$W/logs/pglog/log" -o "-p $PG_PORT -k '$W/pg' -c listen_addresses='' -c shared_buffers=16MB -c log_statement=all -c dynamic_shared_memory_type=sysv" start >/dev/null 2>&1
-    psql_ 'CREATE ROLE keeper LOGIN; GRANT pg_read_all_settings TO keeper; GRANT EXECUTE ON FUNCTION pg_backup_start(text,boolean), pg_backup_stop(boolean) TO keeper'
+    # PostgreSQL 15 has other names for the two functions.
+    psql_ 'CREATE ROLE keeper LOGIN; GRANT pg_read_all_settings TO keeper'
+    psql_ 'GRANT EXECUTE ON FUNCTION pg_backup_start(text,boolean), pg_backup_stop(boolean) TO keeper' ||
+        psql_ 'GRANT EXECUTE ON FUNCTION pg_start_backup(text,boolean,boolean), pg_stop_backup(boolean,boolean) TO keeper'
     { pg_run pre-script user=keeper && expect 0 && pg_run post-script user=keeper && expect 0; } || code=1
     [ $code = 1 ] || order | grep -Eq '^hello release thawed thawed note alive position( file)+ unlocked disarmed probe probe window end$' || { fail "post: $(order)"; code=1; }
     pg_stop "$W/data/pg"
