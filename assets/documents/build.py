@@ -30,12 +30,12 @@ QUIESCE = {
     "mode": text("coordinated", "What dry-run prepares for: pre-script and post-script, or snapshot, which calls EC2 from the instance.", values=["coordinated", "autonomous"]),
     "freezeRoot": text("no", "Also freeze / and what carries the agent's files; only with snapshot.", values=["no", "yes"]),
     "leaveOut": text("none", "Left out of sets.", "^(none|((^|,)(root|tags|vol-[0-9a-f]+))+)$"),
-    "recipe": text("auto", "What the set of snapshot is tagged with as its recipe; auto: the document's own.", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
-    "budgetSeconds": text("30", "The failsafe thaws by itself this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
+    "recipe": text("auto", "What snapshot tags its set with; auto: the document's own.", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
+    "budgetSeconds": text("30", "The failsafe thaws this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
     "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
 FILE = "^(auto|/[A-Za-z0-9._/@+-]+)$"
-CLIENT = text("auto", "The database's client; auto: from the usual places.", FILE)
+CLIENT = text("auto", "The client; auto: the usual places.", FILE)
 NAME = "^[A-Za-z0-9_][A-Za-z0-9._@+-]{0,62}$"
 DOCUMENTS = {
     "linux-filesystem": (
@@ -49,8 +49,8 @@ DOCUMENTS = {
             "lockWaitSeconds": text("5", "How long one attempt waits for the global read lock.", "^[1-9][0-9]?$"),
             "lockRetries": text("3", "Further attempts after the first.", "^[0-9]$"),
             "client": CLIENT,
-            "socket": text("auto", "The server's socket; auto: the usual places.", FILE),
-            "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf when there is one.", FILE),
+            "socket": text("auto", "Its socket; auto: the usual places.", FILE),
+            "defaultsFile": text("auto", "A client option file on the instance (user, password); auto: /root/.my.cnf, if any.", FILE),
             "lockMethod": text("auto", "FLUSH TABLES WITH READ LOCK or MariaDB's BACKUP STAGE; auto: the stages where all tables are InnoDB.", values=["auto", "ftwrl", "backup-stage"]),
             "stop": text("no", "yes: stop the service instead of locking, start it after the thaw.", values=["no", "yes"]),
             "service": text("auto", "The service to stop; auto: mariadb, mysql or mysqld.", NAME),

@@ -171,7 +171,13 @@ scan_mounts() {
             OTHERS="$OTHERS$M_DEVICE $M_CODE $M_AT $M_FS $M_SOURCE $M_VOLUMES $M_TEXT$newline"
         fi
     done <<END
-$(cat /proc/self/mountinfo; echo -; cat /proc/[0-9]*/mountinfo 2>/dev/null | grep -v '^[0-9]* [0-9]* 0:' | sort -u -k3,3)
+$(
+        cat /proc/self/mountinfo
+        echo -
+        # One process of each namespace
+        # shellcheck disable=SC2046 # a word for each
+        grep -hv '^[0-9]* [0-9]* 0:' $(stat -L -c '%i %n' /proc/[0-9]*/ns/mnt 2>/dev/null | sort -u -k1,1 | sed 's/.* //;s/ns.mnt/mountinfo/') 2>/dev/null | sort -u -k3,3
+    )
 END
     # The volumes of what stays unfrozen and may change, each with such a mount
     SPOILT=' '
@@ -282,7 +288,7 @@ judge_mount() {
         ;;
     esac
     if [ $M_ALIEN = yes ]; then
-        M_CODE=no-volume M_TEXT='it is mounted in another mount namespace only, and is not frozen'
+        M_CODE=no-volume M_TEXT='mounted in another mount namespace only'
         return
     fi
     if [ "$M_SAFE" = no ]; then
