@@ -32,7 +32,7 @@ QUIESCE = {
     "leaveOut": text("none", "Left out of sets.", "^(none|((^|,)(root|tags|vol-[0-9a-f]+))+)$"),
     "recipe": text("auto", "What snapshot tags its set with; auto: the document's own.", "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"),
     "budgetSeconds": text("30", "The failsafe thaws this many seconds after it was armed.", "^[1-9][0-9]{0,2}$"),
-    "mounts": text("auto", "Mount points to freeze, separated by commas; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
+    "mounts": text("auto", "Mount points to freeze, comma-separated; auto: all on EBS volumes that may be.", f"^(auto|{PATH}(,{PATH})*)$"),
 }
 FILE = "^(auto|/[A-Za-z0-9._/@+-]+)$"
 CLIENT = text("auto", "The client; auto: the usual places.", FILE)

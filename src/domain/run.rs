@@ -125,11 +125,12 @@ pub enum Next {
 
 /// Codes with which an autonomous command ends before it asks for snapshots. Not `already-frozen`: a second
 /// delivery of a command that is at work says it too.
-const BEFORE_THE_REQUEST: [&str; 8] = [
+const BEFORE_THE_REQUEST: [&str; 9] = [
     "lock-timeout",
     "busy",
     "freeze-failed",
     "db-unreachable",
+    "other-server",
     "no-metadata",
     "no-credentials",
     "arm-failed",
@@ -293,6 +294,10 @@ mod tests {
         let denied = view(&QUIESCED, script("db-denied"));
         assert_eq!(limits.next(&denied, 1, wanted), Next::Last);
         assert_eq!(limits.next(&denied, 1, OnFailure::Skip), Next::Over);
+        // Told by the command itself, in autonomous mode, before it asked for anything.
+        let mut other = view(&QUIESCED, script("other-server"));
+        other.spec.mode = Mode::Autonomous;
+        assert_eq!(limits.next(&other, 1, wanted), Next::Last);
     }
 
     #[test]

@@ -90,8 +90,8 @@ asked_for() {
 # Emits `mount` for each, those that are not covered at the end; for wanted mounts that cannot be frozen, REFUSAL holds "code|mount|text" (the first).
 # The agent keeps 24,000 characters: beyond the first of those that are not covered, one for each filesystem that lowers a volume is told, and the others
 # are counted. MENTIONED: which were told.
-# After our own mounts come those of other mount namespaces (containers, services with mounts of their own) whose filesystems we have not: they cannot be
-# frozen here, and lower their volume.
+# After our own mounts come those of other mount namespaces (containers, services with mounts of their own) whose filesystems we have not, or only hidden
+# below a later mount: they cannot be frozen here, and lower their volume.
 # A volume is worth what its weakest filesystem is, so `auto` leaves alone what lies on none but volumes that also carry another, unfrozen one.
 scan_mounts() {
     COVERED=''
@@ -176,7 +176,7 @@ $(
         echo -
         # One process of each namespace
         # shellcheck disable=SC2046 # a word for each
-        grep -hv '^[0-9]* [0-9]* 0:' $(stat -L -c '%i %n' /proc/[0-9]*/ns/mnt 2>/dev/null | sort -u -k1,1 | sed 's/.* //;s/ns.mnt/mountinfo/') 2>/dev/null | sort -u -k3,3
+        grep -h -e '^[0-9]* [0-9]* [1-9]' -e ' - btrfs ' $(stat -L -c '%i %n' /proc/[0-9]*/ns/mnt 2>/dev/null | sort -u -k1,1 | sed 's/.* //;s/ns.mnt/mountinfo/') 2>/dev/null | sort -u -k3,3
     )
 END
     # The volumes of what stays unfrozen and may change, each with such a mount
@@ -288,7 +288,7 @@ judge_mount() {
         ;;
     esac
     if [ $M_ALIEN = yes ]; then
-        M_CODE=no-volume M_TEXT='mounted in another mount namespace only'
+        M_CODE=no-volume M_TEXT='mounted out of reach'
         return
     fi
     if [ "$M_SAFE" = no ]; then

@@ -26,6 +26,7 @@ open_client() {
     MARK=0
     SAY_READ=0
     SAY_ERROR=''
+    SAY_CODE=''
     mark "$S/session.out"
     mark "$S/session.err"
     mkfifo "$S/session.in" || return 1
