@@ -75,11 +75,18 @@ pub fn application_set(console: &Console, answer: &Answer) -> (Value, Vec<String
     for link in job["evidence"]["links"].as_array().unwrap() {
         assert_eq!(link["holds"], true, "{link:#}");
     }
-    let mut restore = Vec::new();
+    let (mut restore, mut locked) = (Vec::new(), 0);
     let set = job["set"].as_array().unwrap();
     for member in set {
         let data = member["volume"] == DB_XFS || member["volume"] == DB_EXT4;
-        let level = if data { "application" } else { "crash" };
+        // Where the server keeps all on one volume, the other one has only files: by its dry run, which names all places.
+        let files = &job["evidence"]["without"][text(&member["volume"])];
+        let level = match (data, files.is_null()) {
+            (true, true) => "application",
+            (true, false) => "filesystem",
+            (false, _) => "crash",
+        };
+        locked += usize::from(level == "application");
         let snapshot = text(&member["snapshot"]);
         assert_eq!(member["level"], level, "{member:#}");
         assert_eq!(console.level(&snapshot), level, "the tag of {member:#}");
@@ -90,6 +97,7 @@ pub fn application_set(console: &Console, answer: &Answer) -> (Value, Vec<String
     // Volumes of an earlier restore may still be attached; they are in the set as well.
     assert!(set.len() > 2, "{job:#}");
     assert_eq!(restore.len(), 4, "{job:#}");
+    assert!(locked > 0, "{job:#}");
     (job, restore)
 }
 
