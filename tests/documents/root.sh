@@ -3,7 +3,7 @@
 
 little_system() { # at $W/sys, volume vol-…b1
     local tool path lib
-    make_volume sys ext4 0aaaaaaaaaaaaaab1 300M || return 1
+    make_volume sys ext4 0aaaaaaaaaaaaaab1 600M || return 1
     mkdir -p "$W/sys"/{usr/bin,usr/sbin,proc,sys,dev,run,tmp,etc,agent,data,old,boot/efi}
     for tool in sh fsfreeze findmnt setsid flock sleep rmdir readlink stat sync mkfifo grep sed tr cut tail cp rm mkdir ln id date cat sort ls curl getent mount umount touch; do
         path=$(command -v "$tool") || return 1
