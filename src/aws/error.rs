@@ -304,9 +304,26 @@ mod tests {
         assert_eq!(short("plain"), "plain");
     }
 
+    /// A lab that takes its own key only.
+    async fn guarded_lab() -> crate::lab::Lab {
+        use crate::lab::{Clock, Lab, LabOptions, WorldSpec, runtime_simulated::SimulatedRuntime};
+        let base = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let clock = Clock::virtual_from(base);
+        let options = LabOptions {
+            world: WorldSpec::parse("name = \"empty\"").unwrap(),
+            seed: 1,
+            clock: clock.clone(),
+            runtime: std::sync::Arc::new(SimulatedRuntime::new(clock, 1).guarded()),
+            throttling: false,
+            account: "123456789012".into(),
+            region: "eu-central-1".into(),
+        };
+        Lab::start(options).await.unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn another_key_at_a_real_lab_is_told_which_one_it_takes() {
-        let lab = crate::lab::keys::tests::guarded().await;
+        let lab = guarded_lab().await;
         lab.keeps_its_key_in(std::path::Path::new("/root/my lab/credentials"));
         let keys = aws_credential_types::Credentials::new("AKIALAB", "lab", None, None, "test");
         let config = aws_sdk_sts::Config::builder()

@@ -629,7 +629,7 @@ fn counted(jobs: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::sample;
+    use crate::sample;
 
     fn view(phase: Phase) -> JobView {
         sample::view("j-1", phase)

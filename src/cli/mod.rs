@@ -5,6 +5,7 @@ mod config;
 mod console;
 pub mod exit;
 mod jobs;
+#[cfg_attr(not(feature = "lab"), path = "no_lab.rs")]
 mod lab;
 mod left;
 mod list;

@@ -228,7 +228,8 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::InstanceId;
-    use crate::domain::job::{Member, PhaseRecord, Verdict, sample};
+    use crate::domain::job::{Member, PhaseRecord, Verdict};
+    use crate::sample;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)

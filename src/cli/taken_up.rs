@@ -96,7 +96,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::job::{Member, Verdict, sample};
+    use crate::domain::job::{Member, Verdict};
+    use crate::sample;
 
     fn view(phase: Phase) -> JobView {
         let mut view = sample::view("j-1", phase);

@@ -9,8 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::job::{JobSpec, Mode};
 use crate::domain::problem::{Kind, Problem};
 
-/// What the names of our documents begin with in an account.
-pub const PREFIX: &str = "freezeframe-";
+pub use freezeframe_documents::PREFIX;
 
 /// One of our documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,39 +23,14 @@ pub struct Document {
 }
 
 static DOCUMENTS: LazyLock<Vec<Document>> = LazyLock::new(|| {
-    [
-        (
-            "linux-filesystem",
-            include_str!("../../assets/documents/linux-filesystem.json"),
-        ),
-        (
-            "linux-mysql",
-            include_str!("../../assets/documents/linux-mysql.json"),
-        ),
-        (
-            "linux-postgresql",
-            include_str!("../../assets/documents/linux-postgresql.json"),
-        ),
-        (
-            "linux-redis",
-            include_str!("../../assets/documents/linux-redis.json"),
-        ),
-        (
-            "linux-mongodb",
-            include_str!("../../assets/documents/linux-mongodb.json"),
-        ),
-        (
-            "linux-mount",
-            include_str!("../../assets/documents/linux-mount.json"),
-        ),
-    ]
-    .into_iter()
-    .map(|(name, content)| Document {
-        name: format!("{PREFIX}{name}"),
-        content,
-        hash: sha256(content),
-    })
-    .collect()
+    freezeframe_documents::ALL
+        .into_iter()
+        .map(|(name, content)| Document {
+            name: format!("{PREFIX}{name}"),
+            content,
+            hash: sha256(content),
+        })
+        .collect()
 });
 
 /// Every document of ours: one per recipe, and the one that drills and restores mount with.

@@ -264,7 +264,7 @@ pub(super) async fn news(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::job::sample::view;
+    use crate::sample::view;
 
     fn left(views: Vec<JobView>) -> Open {
         Open {
