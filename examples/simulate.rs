@@ -3,7 +3,7 @@
 //!
 //! `cargo run --example simulate -- --seeds 100000` (or `--from 5000 --seeds 1000`, or `--seed 7 --verbose`).
 //! `--fresh 1000` plays seeds that nobody has drawn before, and appends those that fail to `tests/sim/seeds.txt`, which
-//! `cargo test` plays again. `--story NAME` plays stories of one kind only: plain, run, abort, foreign, twins, hosts,
+//! `cargo test` plays again. `--story NAME` plays stories of one kind only: plain, run, abort, third_party, twins, hosts,
 //! outage, clocks, lost.
 #![recursion_limit = "256"] // Whole runs of the engine inside one future.
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
@@ -44,7 +44,7 @@ struct Args {
     /// that), even (all as likely)
     #[arg(long, default_value_t = Draw::Wide)]
     draw: Draw,
-    /// Stories of this kind only: plain, run, abort, foreign, twins (one journal), hosts (two), outage, clocks, lost
+    /// Stories of this kind only: plain, run, abort, third_party, twins (one journal), hosts (two), outage, clocks, lost
     #[arg(long)]
     story: Option<Theme>,
     /// What to cut out of the story of --seed, as a failing one prints it
@@ -217,7 +217,7 @@ fn tell(ending: &Ending) {
     for view in ending.eye.closed.iter().chain(&ending.eye.open) {
         println!(
             "{} {:?} uncertain={} {:?}",
-            view.spec.job, view.verdict, view.thaw_uncertain, view.error
+            view.spec.job, view.verdict, view.thaw_unconfirmed, view.error
         );
     }
 }

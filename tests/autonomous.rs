@@ -11,9 +11,9 @@ mod auto;
 mod commands;
 #[path = "autonomous/dead_agent.rs"]
 mod dead_agent;
-#[path = "autonomous/foreign.rs"]
-mod foreign;
 mod support;
+#[path = "autonomous/third_party.rs"]
+mod third_party;
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ async fn one_command_makes_a_proven_set_with_the_instances_own_role() {
         let view = bench.run(spec).await;
         assert_eq!(view.verdict, Some(verdict), "{view:#?}");
         assert!(view.evidence.links.iter().all(|l| l.holds), "{view:#?}");
-        assert!(view.error.is_none() && !view.thaw_uncertain);
+        assert!(view.error.is_none() && !view.thaw_unconfirmed);
         assert!(view.freeze_window_ms.is_some_and(|ms| ms > 0));
         assert!(view.frozen_since.is_none() && view.evidence.post_command.is_none());
         sound(&bench, &view).await;
@@ -146,7 +146,7 @@ async fn a_command_that_is_killed_or_cut_off_is_thawed_and_judged_by_what_is_pro
         bench.fault("snapshot", 0, 1, FaultKind::Command(mishap));
         let spec = alone(&bench, "linux-mysql", OnFailure::Skip).await;
         let view = bench.run(spec).await;
-        assert!(!view.thaw_uncertain, "{mishap:?} {view:#?}");
+        assert!(!view.thaw_unconfirmed, "{mishap:?} {view:#?}");
         sound(&bench, &view).await;
         assert!(
             bench.calls("CreateSnapshots") <= 1,
@@ -187,7 +187,7 @@ async fn p22_a_doubt_ends_with_the_proof_that_the_set_is_labelled_by() {
             false
         })
         .await;
-    assert!(view.thaw_uncertain && view.set_unseen, "{view:#?}");
+    assert!(view.thaw_unconfirmed && view.set_unseen, "{view:#?}");
     bench.lab.faults().clear();
     let sent = bench.calls("SendCommand");
     let (updates, _inbox) = mpsc::channel(16);
@@ -196,7 +196,7 @@ async fn p22_a_doubt_ends_with_the_proof_that_the_set_is_labelled_by() {
         panic!("{settled:#?}")
     };
     assert_eq!(settled.verdict, Some(Verdict::Application), "{settled:#?}");
-    assert!(!settled.thaw_uncertain, "{settled:#?}");
+    assert!(!settled.thaw_unconfirmed, "{settled:#?}");
     assert_eq!((&settled.error, settled.frozen_since), (&None, None));
     assert_eq!(bench.calls("SendCommand"), sent);
     sound(&bench, settled).await;
@@ -223,7 +223,7 @@ async fn a_call_that_the_instance_may_not_make_is_refused_before_anything_is_tou
             .await;
         let error = view.error.clone().unwrap();
         assert_eq!(error.code.as_deref(), Some("snapshot-refused"), "{error:?}");
-        assert!(error.mend.contains("role"), "{error:?}");
+        assert!(error.hint.contains("role"), "{error:?}");
         let wanted = match on_failure {
             OnFailure::Skip => Verdict::Skipped,
             OnFailure::CrashConsistent => Verdict::Crash,
@@ -260,9 +260,9 @@ async fn an_instance_that_is_not_answered_is_not_told_to_want_rights() {
             .run(alone(&bench, "linux-mysql", OnFailure::Skip).await)
             .await;
         let problem = view.error.clone().unwrap();
-        assert!(problem.mend.contains(words), "{fault:?}: {problem:?}");
+        assert!(problem.hint.contains(words), "{fault:?}: {problem:?}");
         assert!(
-            !problem.mend.contains("allow the instance's role"),
+            !problem.hint.contains("allow the instance's role"),
             "{fault:?}: {problem:?}"
         );
         assert_eq!(view.verdict, Some(Verdict::Skipped), "{fault:?}");
@@ -321,7 +321,7 @@ async fn cancelling_ends_thawed_whenever_it_comes() {
         let spec = alone(&bench, "linux-mysql", OnFailure::CrashConsistent).await;
         let view = bench.run_until(spec, |view| view.phase == phase).await;
         assert_eq!(view.verdict, Some(Verdict::Cancelled), "{view:#?}");
-        assert!(!view.thaw_uncertain);
+        assert!(!view.thaw_unconfirmed);
         sound(&bench, &view).await;
     }
 }

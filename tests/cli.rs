@@ -445,7 +445,7 @@ fn no_credentials_no_endpoint_and_a_wrong_region_are_told_apart() {
     assert!(none.err.contains("credential"), "{}", none.err);
     assert!(
         none.err.contains("--lab"),
-        "the mend names the way to try: {}",
+        "the hint names the way to try: {}",
         none.err
     );
     let no_region = run(&state, &["list", "instances"]);
@@ -716,9 +716,9 @@ fn own_recipes_and_documents_are_chosen_by_name() {
         "{job:#}"
     );
     assert!(
-        job["error"]["mend"]
+        job["error"]["hint"]
             .as_str()
-            .is_some_and(|mend| mend.contains("correct its name")),
+            .is_some_and(|hint| hint.contains("correct its name")),
         "{job:#}"
     );
     assert_eq!(dry(&["--document", "Theirs-PrePost"]).code, 1);

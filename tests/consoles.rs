@@ -23,8 +23,8 @@ use freezeframe::domain::ids::{CommandId, InstanceId, JobId, SnapshotId, VolumeI
 use freezeframe::domain::job::{JobSpec, JobView, Phase};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::machine::{
-    AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Effect, Engine,
-    Event, Job, PreflightFacts, SnapshotProgress, Timer, Written,
+    AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Engine, Job,
+    JobEffect, JobEvent, PreflightFacts, SnapshotProgress, Timer, Written,
 };
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::jobs::journal::{Journal, Lease};
@@ -107,7 +107,7 @@ enum Way {
     Create,
     Post(CommandId),
     Find,
-    Answer(Box<Event>),
+    Answer(Box<JobEvent>),
 }
 
 struct Console {
@@ -161,7 +161,7 @@ impl World {
             killed: 0,
         };
         for n in 0..2 {
-            world.tell(n, Event::Start);
+            world.tell(n, JobEvent::Start);
         }
         world
     }
@@ -226,13 +226,13 @@ impl World {
                 .collect();
             for timer in due {
                 if self.consoles[n].timers.remove(&timer).is_some() {
-                    self.tell(n, Event::TimedOut(timer));
+                    self.tell(n, JobEvent::TimedOut(timer));
                 }
             }
         }
     }
 
-    fn tell(&mut self, n: usize, event: Event) {
+    fn tell(&mut self, n: usize, event: JobEvent) {
         if !self.consoles[n].alive {
             return;
         }
@@ -247,62 +247,62 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, n: usize, effect: Effect) {
+    fn carry_out(&mut self, n: usize, effect: JobEffect) {
         let number = self.consoles[n].commands;
         let command = CommandId::from_api(format!("00000000-0000-0000-{n:04}-{number:012}"));
         let now = self.now;
         let console = &mut self.consoles[n];
         let answer = |event| Way::Answer(Box::new(event));
         match effect {
-            Effect::Preflight => console.ways.push(Way::Preflight),
-            Effect::SendPre => {
+            JobEffect::Preflight => console.ways.push(Way::Preflight),
+            JobEffect::SendPre => {
                 console.commands += 1;
                 // As `ops::ready` does, last of all.
                 let way = match self.lease(n) {
                     Ok(()) => Way::SendPre(command, now + TimeDelta::seconds(ATTEMPT_S)),
-                    Err(problem) => answer(Event::PreSent(Err(problem))),
+                    Err(problem) => answer(JobEvent::PreSent(Err(problem))),
                 };
                 self.consoles[n].ways.push(way);
             }
-            Effect::SendPost => {
+            JobEffect::SendPost => {
                 console.commands += 1;
                 console
                     .ways
-                    .push(answer(Event::PostSent(Ok(command.clone()))));
+                    .push(answer(JobEvent::PostSent(Ok(command.clone()))));
                 console.ways.push(Way::Post(command));
             }
-            Effect::CreateSnapshots => console.ways.push(Way::Create),
-            Effect::FindSnapshots => console.ways.push(Way::Find),
-            Effect::WriteLabels { attempt, labels } => {
+            JobEffect::CreateSnapshots => console.ways.push(Way::Create),
+            JobEffect::FindSnapshots => console.ways.push(Way::Find),
+            JobEffect::WriteLabels { attempt, labels } => {
                 for taken in self.taken.iter_mut().filter(|t| t.console == n) {
                     taken.level = labels.first().map(|l| l.level);
                 }
                 let written = Written::all(&labels);
                 console
                     .ways
-                    .push(answer(Event::LabelsWritten { attempt, written }));
+                    .push(answer(JobEvent::LabelsWritten { attempt, written }));
             }
-            Effect::WatchProgress => {
+            JobEffect::WatchProgress => {
                 let done = vec![SnapshotProgress {
                     snapshot: snapshot(n),
                     state: "completed".into(),
                     percent: 100,
                     full_bytes: None,
                 }];
-                console.ways.push(answer(Event::Progress(done)));
+                console.ways.push(answer(JobEvent::Progress(done)));
             }
-            Effect::Publish(_) => console.ways.push(answer(Event::Published(Ok(())))),
-            Effect::Arm { timer, after } => {
+            JobEffect::Publish(_) => console.ways.push(answer(JobEvent::Published(Ok(())))),
+            JobEffect::Arm { timer, after } => {
                 console
                     .timers
                     .insert(timer, now + TimeDelta::from_std(after).unwrap());
             }
-            Effect::Disarm(timer) => {
+            JobEffect::Disarm(timer) => {
                 console.timers.remove(&timer);
             }
-            Effect::CancelCommand(_) => {}
-            Effect::SendSnapshot => panic!("the jobs are coordinated"),
-            Effect::TakeTurn(_) => panic!("every command is taken"),
+            JobEffect::CancelCommand(_) => {}
+            JobEffect::SendSnapshot => panic!("the jobs are coordinated"),
+            JobEffect::TakeTurn(_) => panic!("every command is taken"),
         }
     }
 
@@ -313,31 +313,31 @@ impl World {
         let lost = self.rng.u32(0..30) == 0;
         let event = match way {
             Way::Answer(event) => return self.tell(n, *event),
-            Way::Preflight => Event::Preflight(self.lease(n).map(|()| facts())),
-            Way::SendPre(_, until) if self.now > until => Event::PreSent(Err(no_answer("send"))),
+            Way::Preflight => JobEvent::Preflight(self.lease(n).map(|()| facts())),
+            Way::SendPre(_, until) if self.now > until => JobEvent::PreSent(Err(no_answer("send"))),
             Way::SendPre(command, _) => {
                 let until = self.now + TimeDelta::seconds(DELIVERY_S);
                 let way = Way::Pre(command.clone(), until);
                 self.consoles[n].ways.push(way);
-                Event::PreSent(Ok(command))
+                JobEvent::PreSent(Ok(command))
             }
-            Way::Pre(command, until) if self.now > until => Event::PreEnded(CommandOutcome {
+            Way::Pre(command, until) if self.now > until => JobEvent::PreEnded(CommandOutcome {
                 command,
                 ended: CommandEnd::NeverDelivered,
                 stdout: String::new(),
                 stderr: String::new(),
             }),
-            Way::Pre(command, _) => Event::PreEnded(self.pre(n, command)),
-            Way::Post(command) => Event::PostEnded(self.post(n, command)),
+            Way::Pre(command, _) => JobEvent::PreEnded(self.pre(n, command)),
+            Way::Post(command) => JobEvent::PostEnded(self.post(n, command)),
             Way::Create => {
                 let made = self.create(n);
-                Event::SnapshotsAnswered(if lost {
+                JobEvent::SnapshotsAnswered(if lost {
                     Err(no_answer("create snapshots"))
                 } else {
                     Ok(made)
                 })
             }
-            Way::Find => Event::SnapshotsFound(Ok(self.found(n))),
+            Way::Find => JobEvent::SnapshotsFound(Ok(self.found(n))),
         };
         if self.consoles[n].alive {
             self.consoles[n].ways.push(Way::Answer(Box::new(event)));
@@ -540,7 +540,7 @@ impl World {
         // Without a word of doubt, that is.
         let over = |n: usize| {
             let console = &self.consoles[n];
-            console.alive && !console.job.view().thaw_uncertain
+            console.alive && !console.job.view().thaw_unconfirmed
         };
         if let Some(hold) = self.hold.as_ref().filter(|hold| !hold.fired) {
             assert!(!over(hold.console), "over and still frozen: {hold:?}");

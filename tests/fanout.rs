@@ -374,7 +374,7 @@ async fn an_uncertain_thaw_is_settled_by_asking_again() {
         .unwrap();
     let (views, _) = run(&ops, specs, &limits).await;
     let mut view = views[0].as_ref().unwrap().clone();
-    view.thaw_uncertain = true;
+    view.thaw_unconfirmed = true;
     view.verdict = Some(Verdict::Failed);
     let me = owner::owner_of_this_process();
     ops.journal
@@ -385,8 +385,8 @@ async fn an_uncertain_thaw_is_settled_by_asking_again() {
     let job = view.spec.job.clone();
     assert!(rethaw::thaw_again(&ops, &job).await.is_err());
     let on_record = |ops: &Ops| ops.journal.job(ops.scope(), &job).unwrap().unwrap();
-    assert!(on_record(&ops).thaw_uncertain);
+    assert!(on_record(&ops).thaw_unconfirmed);
     let calm = rethaw::thaw_again(&ops, &job).await.unwrap();
-    assert!(!calm.thaw_uncertain && !on_record(&ops).thaw_uncertain);
+    assert!(!calm.thaw_unconfirmed && !on_record(&ops).thaw_unconfirmed);
     assert_eq!(on_record(&ops).verdict, Some(Verdict::Failed));
 }

@@ -80,7 +80,7 @@ async fn a_mysql_job_ends_application_with_every_link_of_evidence() {
         view.error
     );
     assert_eq!(view.phase, Phase::Done);
-    assert!(!view.thaw_uncertain);
+    assert!(!view.thaw_unconfirmed);
     assert!(
         view.evidence.links.iter().all(|l| l.holds),
         "{:#?}",
@@ -168,7 +168,7 @@ async fn a_refused_create_snapshots_thaws_and_fails() {
     let view = bench.run(spec).await;
     assert_eq!(view.verdict, Some(Verdict::Failed));
     assert!(view.set.is_empty());
-    assert!(!view.thaw_uncertain);
+    assert!(!view.thaw_unconfirmed);
     assert_eq!(
         view.error.as_ref().unwrap().code.as_deref(),
         Some("SnapshotLimitExceeded")
@@ -236,7 +236,7 @@ async fn a_lost_reply_of_send_command_is_found_by_its_comment() {
     bench.fault("SendCommand", 1, 1, FaultKind::LoseResponse);
     let view = bench.run(spec).await;
     bench.nothing_frozen(&view.spec.instance);
-    assert!(!view.thaw_uncertain);
+    assert!(!view.thaw_unconfirmed);
     assert_eq!(view.verdict, Some(Verdict::Filesystem), "{:#?}", view.error);
 }
 
@@ -259,7 +259,7 @@ async fn p22_a_lost_reply_of_the_thaw_costs_neither_time_nor_level() {
         let view = bench.run_until(spec.clone(), frozen).await;
         bench.nothing_frozen(&view.spec.instance);
         let case = format!("{lost} lost, unseen: {unseen}");
-        assert!(!view.thaw_uncertain, "{case}");
+        assert!(!view.thaw_unconfirmed, "{case}");
         assert_eq!(
             view.verdict,
             Some(Verdict::Application),
@@ -288,7 +288,7 @@ async fn cancelling_while_frozen_thaws_first() {
         .run_until(spec, |v| v.phase == Phase::Snapshotting)
         .await;
     assert_eq!(view.verdict, Some(Verdict::Cancelled), "{view:#?}");
-    assert!(!view.thaw_uncertain);
+    assert!(!view.thaw_unconfirmed);
     bench.nothing_frozen(&view.spec.instance);
     for snapshot in bench
         .ops
@@ -326,7 +326,7 @@ async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_u
             })
             .await;
         bench.nothing_frozen(&instance);
-        assert!(view.thaw_uncertain, "{after}: {view:#?}");
+        assert!(view.thaw_unconfirmed, "{after}: {view:#?}");
         assert!(
             !matches!(
                 view.verdict,
@@ -337,7 +337,7 @@ async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_u
         );
         let error = view.error.clone().unwrap();
         assert_eq!(error.kind, Kind::Credentials, "{after}: {error:?}");
-        assert!(error.mend.contains("renew"), "{error:?}");
+        assert!(error.hint.contains("renew"), "{error:?}");
         assert_eq!(
             freezeframe::cli::exit::of_run(&[Ok(view.clone())]),
             freezeframe::cli::exit::THAW_UNCERTAIN
@@ -401,13 +401,13 @@ async fn stopped_with_a_proof_at(n: Option<usize>) -> (JobView, JobView, usize) 
 async fn a_proven_thaw_clears_a_stopped_job_whenever_the_proof_comes_also_in_its_last_step() {
     let (view, recorded, saves) = stopped_with_a_proof_at(None).await;
     assert_eq!(view.verdict, Some(Verdict::Cancelled), "{view:#?}");
-    assert!(view.thaw_uncertain && recorded.thaw_uncertain);
+    assert!(view.thaw_unconfirmed && recorded.thaw_unconfirmed);
     assert!(saves > 3, "{saves}");
     for n in 1..=saves {
         let (view, recorded, _) = stopped_with_a_proof_at(Some(n)).await;
         assert_eq!(view.verdict, Some(Verdict::Cancelled), "{n}");
-        assert!(!view.thaw_uncertain, "{n} of {saves}: {view:#?}");
-        assert!(!recorded.thaw_uncertain, "{n} of {saves}: {recorded:#?}");
+        assert!(!view.thaw_unconfirmed, "{n} of {saves}: {view:#?}");
+        assert!(!recorded.thaw_unconfirmed, "{n} of {saves}: {recorded:#?}");
     }
 }
 
@@ -511,7 +511,7 @@ async fn refusals_name_the_thing_and_change_nothing() {
         view.verdict
     );
     assert_eq!(view.error.as_ref().unwrap().kind, Kind::Agent);
-    assert!(!view.error.unwrap().mend.is_empty());
+    assert!(!view.error.unwrap().hint.is_empty());
     let mutating: Vec<_> = bench
         .lab
         .calls()
@@ -662,7 +662,7 @@ async fn a_job_left_open_is_thawed_then_settled() {
     let updates = listened();
     let settled = recover::settle(&bench.ops, &updates).await.unwrap();
     assert_eq!(settled.len(), 1);
-    assert!(!settled[0].thaw_uncertain, "{:#?}", settled[0].error);
+    assert!(!settled[0].thaw_unconfirmed, "{:#?}", settled[0].error);
     bench.nothing_frozen(&spec.instance);
     assert!(
         bench
@@ -702,7 +702,7 @@ async fn a_job_that_is_stopped_by_another_before_its_freeze_never_begins() {
         while inbox.recv().await.is_some() {}
         let view = job.await.unwrap().unwrap();
         assert_eq!(view.verdict, Some(Verdict::Cancelled), "{:?}", view.error);
-        assert!(view.set.is_empty() && !view.thaw_uncertain);
+        assert!(view.set.is_empty() && !view.thaw_unconfirmed);
         let calls = bench.ops.journal.calls(spec.job.as_str()).unwrap();
         let freezes =
             |detail: &str| detail.contains(" pre-script ") || detail.contains(" snapshot ");
@@ -734,7 +734,7 @@ async fn a_verdict_that_is_taken_up_is_that_of_the_lowest_covered_volume() {
         };
         let covered = proven(&view);
         assert!(
-            covered.len() > 1 && view.owed_labels.is_empty(),
+            covered.len() > 1 && view.pending_labels.is_empty(),
             "{view:#?}"
         );
         bench
@@ -784,7 +784,7 @@ async fn a_job_that_is_taken_up_is_not_doubted_where_its_thaw_is_proven() {
     bench.nothing_frozen(&spec.instance);
     bench.fault("SendCommand", 0, u32::MAX, denied());
     let settled = recover::settle(&bench.ops, &listened()).await.unwrap();
-    assert!(settled[0].thaw_uncertain);
+    assert!(settled[0].thaw_unconfirmed);
     let (journal, now) = (&bench.ops.journal, bench.ops.clock.now());
     let (scope, job) = (bench.ops.scope(), spec.job.as_str());
     let proof = journal.intend(scope, "other", job, "ThawProven", "", now);
@@ -792,7 +792,7 @@ async fn a_job_that_is_taken_up_is_not_doubted_where_its_thaw_is_proven() {
         .outcome(proof.unwrap(), "ok: nothing is frozen", now)
         .unwrap();
     let settled = recover::settle(&bench.ops, &listened()).await.unwrap();
-    assert!(!settled[0].thaw_uncertain, "{:#?}", settled[0].error);
+    assert!(!settled[0].thaw_unconfirmed, "{:#?}", settled[0].error);
 }
 
 /// What became of a job may be impossible to record: then it is said.
@@ -1060,7 +1060,7 @@ async fn bad_sessions_say_what_to_do() {
         .await
         .unwrap_err();
     assert_eq!(expired.kind, Kind::Credentials, "{expired:?}");
-    assert!(!expired.mend.is_empty());
+    assert!(!expired.hint.is_empty());
     let nowhere = session(&bench.lab, "AKIALAB", "nowhere", false)
         .await
         .unwrap_err();

@@ -13,8 +13,8 @@ use freezeframe::domain::ids::{
 use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::machine::{
-    AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Effect, Event, Job,
-    PreflightFacts, SnapshotProgress, Timer, Written, step,
+    AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Job, JobEffect,
+    JobEvent, PreflightFacts, SnapshotProgress, Timer, Written, step,
 };
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::domain::trace;
@@ -27,7 +27,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 21, 4, 0, 0).unwrap() + TimeDelta::seconds(seconds)
 }
 
-fn new_job(on_failure: OnFailure, mode: Mode, foreign: bool) -> Job {
+fn new_job(on_failure: OnFailure, mode: Mode, third_party: bool) -> Job {
     Job::new(JobSpec {
         job: JobId::from_api(JOB),
         run: RunId::from_api(ID),
@@ -49,7 +49,7 @@ fn new_job(on_failure: OnFailure, mode: Mode, foreign: bool) -> Job {
         freeze_root: false,
         parameters: std::collections::BTreeMap::new(),
         group: None,
-        foreign,
+        third_party,
         set_options: Default::default(),
     })
 }
@@ -203,7 +203,7 @@ fn problem() -> impl Strategy<Value = Problem> {
         ],
     )
         .prop_map(|(maybe, kind)| {
-            let mut p = Problem::new(kind, "call", "it failed", "mend it");
+            let mut p = Problem::new(kind, "call", "it failed", "hint it");
             p.may_have_happened = maybe;
             p
         })
@@ -251,39 +251,39 @@ fn written() -> impl Strategy<Value = Written> {
     ]
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = JobEvent> {
     let answers = || prop_oneof![3 => Just(Ok(made())), 1 => Just(Ok(Vec::new())), 2 => problem().prop_map(Err)];
     let unit = || prop_oneof![2 => Just(Ok(())), 1 => problem().prop_map(Err)];
     let sent = || prop_oneof![3 => Just(Ok(CommandId::from_api(ID))), 1 => problem().prop_map(Err)];
     let state = prop::sample::select(vec!["pending", "completed", "error", "what"]);
     prop_oneof![
-        2 => Just(Event::Start),
-        4 => Just(Event::Preflight(Ok(facts()))),
-        1 => problem().prop_map(|p| Event::Preflight(Err(p))),
-        3 => sent().prop_map(Event::PreSent),
-        5 => outcome().prop_map(Event::PreEnded),
-        2 => prop_oneof![Just(made()), Just(Vec::new())].prop_map(Event::SetAppeared),
-        1 => Just(Event::ReleaseSeen),
-        1 => Just(Event::ThawProven),
-        4 => answers().prop_map(Event::SnapshotsAnswered),
-        2 => sent().prop_map(Event::PostSent),
-        5 => outcome().prop_map(Event::PostEnded),
-        2 => answers().prop_map(Event::SnapshotsFound),
-        3 => (1_u32..4, written()).prop_map(|(attempt, written)| Event::LabelsWritten { attempt, written }),
-        3 => (state, any::<u8>()).prop_map(|(state, percent)| Event::Progress(vec![SnapshotProgress {
+        2 => Just(JobEvent::Start),
+        4 => Just(JobEvent::Preflight(Ok(facts()))),
+        1 => problem().prop_map(|p| JobEvent::Preflight(Err(p))),
+        3 => sent().prop_map(JobEvent::PreSent),
+        5 => outcome().prop_map(JobEvent::PreEnded),
+        2 => prop_oneof![Just(made()), Just(Vec::new())].prop_map(JobEvent::SetAppeared),
+        1 => Just(JobEvent::ReleaseSeen),
+        1 => Just(JobEvent::ThawProven),
+        4 => answers().prop_map(JobEvent::SnapshotsAnswered),
+        2 => sent().prop_map(JobEvent::PostSent),
+        5 => outcome().prop_map(JobEvent::PostEnded),
+        2 => answers().prop_map(JobEvent::SnapshotsFound),
+        3 => (1_u32..4, written()).prop_map(|(attempt, written)| JobEvent::LabelsWritten { attempt, written }),
+        3 => (state, any::<u8>()).prop_map(|(state, percent)| JobEvent::Progress(vec![SnapshotProgress {
             snapshot: made()[0].snapshot.clone(),
             state: state.to_owned(),
             percent,
             full_bytes: None,
         }])),
-        2 => unit().prop_map(Event::Published),
-        2 => timer().prop_map(Event::TimedOut),
-        1 => Just(Event::Cancel),
+        2 => unit().prop_map(JobEvent::Published),
+        2 => timer().prop_map(JobEvent::TimedOut),
+        1 => Just(JobEvent::Cancel),
     ]
 }
 
 /// The way a good job goes; random events are strewn in between.
-fn good_way() -> Vec<Event> {
+fn good_way() -> Vec<JobEvent> {
     let said = stdouts();
     let ended = |stdout: &String| CommandOutcome {
         command: CommandId::from_api(ID),
@@ -292,50 +292,50 @@ fn good_way() -> Vec<Event> {
         stderr: String::new(),
     };
     vec![
-        Event::Start,
-        Event::Preflight(Ok(facts())),
-        Event::PreSent(Ok(CommandId::from_api(ID))),
-        Event::PreEnded(ended(&said[0])),
-        Event::SnapshotsAnswered(Ok(made())),
-        Event::PostSent(Ok(CommandId::from_api(ID))),
-        Event::PostEnded(ended(&said[1])),
-        Event::LabelsWritten {
+        JobEvent::Start,
+        JobEvent::Preflight(Ok(facts())),
+        JobEvent::PreSent(Ok(CommandId::from_api(ID))),
+        JobEvent::PreEnded(ended(&said[0])),
+        JobEvent::SnapshotsAnswered(Ok(made())),
+        JobEvent::PostSent(Ok(CommandId::from_api(ID))),
+        JobEvent::PostEnded(ended(&said[1])),
+        JobEvent::LabelsWritten {
             attempt: 1,
             written: Written {
                 labels: vec![(made()[0].snapshot.clone(), Level::Filesystem)],
                 problem: None,
             },
         },
-        Event::Progress(vec![SnapshotProgress {
+        JobEvent::Progress(vec![SnapshotProgress {
             snapshot: made()[0].snapshot.clone(),
             state: "completed".into(),
             percent: 100,
             full_bytes: None,
         }]),
-        Event::Published(Ok(())),
+        JobEvent::Published(Ok(())),
     ]
 }
 
 /// The way a good autonomous job goes.
-fn good_way_alone() -> Vec<Event> {
+fn good_way_alone() -> Vec<JobEvent> {
     let mut way = good_way();
     way.splice(
         3..7,
         [
-            Event::SetAppeared(made()),
-            Event::PreEnded(CommandOutcome {
+            JobEvent::SetAppeared(made()),
+            JobEvent::PreEnded(CommandOutcome {
                 command: CommandId::from_api(ID),
                 ended: CommandEnd::Success,
                 stdout: stdouts()[ONE].clone(),
                 stderr: String::new(),
             }),
-            Event::SnapshotsFound(Ok(made())),
+            JobEvent::SnapshotsFound(Ok(made())),
         ],
     );
     way
 }
 
-fn story() -> impl Strategy<Value = Vec<Event>> {
+fn story() -> impl Strategy<Value = Vec<JobEvent>> {
     prop_oneof![
         prop::collection::vec(event(), 0..40),
         (
@@ -353,10 +353,10 @@ fn story() -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// Whether the command that freezes proves by itself that nothing was left frozen: the test's own reading.
-fn proves_clean(event: &Event, mode: Mode) -> bool {
+fn proves_clean(event: &JobEvent, mode: Mode) -> bool {
     match event {
-        Event::PreSent(Err(p)) => !p.may_have_happened,
-        Event::PreEnded(o) if mode == Mode::Autonomous => {
+        JobEvent::PreSent(Err(p)) => !p.may_have_happened,
+        JobEvent::PreEnded(o) if mode == Mode::Autonomous => {
             let said = |what: &str| o.stdout.contains(what);
             let whole = said("\"end\"");
             let open = !said("\"took_ms\":1") || said("\"frozen\":false") || said("\"thawed\"");
@@ -369,7 +369,7 @@ fn proves_clean(event: &Event, mode: Mode) -> bool {
                 _ => whole && open,
             }
         }
-        Event::PreEnded(o) => match o.ended {
+        JobEvent::PreEnded(o) => match o.ended {
             CommandEnd::NeverDelivered => true,
             CommandEnd::Failed { .. } => o.stdout.contains("\"failed\""),
             _ => false,
@@ -504,7 +504,7 @@ proptest! {
         post in prop_oneof![any_output(), good_then_any()],
         ended in prop::sample::select(vec![CommandEnd::Success, CommandEnd::Failed { exit: 201 }, CommandEnd::Failed { exit: 204 }, CommandEnd::Cancelled { may_have_run: true }]),
         alone in any::<bool>(),
-        foreign in any::<bool>(),
+        third_party in any::<bool>(),
     ) {
         for text in [&pre, &post] {
             let told = trace::parse(text);
@@ -515,12 +515,12 @@ proptest! {
             prop_assert_eq!(read, told);
         }
         let mode = if alone { Mode::Autonomous } else { Mode::Coordinated };
-        let mut job = new_job(OnFailure::CrashConsistent, mode, foreign);
+        let mut job = new_job(OnFailure::CrashConsistent, mode, third_party);
         let events = if alone { good_way_alone() } else { good_way() };
         for event in events {
             let event = match event {
-                Event::PreEnded(o) => Event::PreEnded(CommandOutcome { stdout: pre.clone(), ended: ended.clone(), ..o }),
-                Event::PostEnded(o) => Event::PostEnded(CommandOutcome { stdout: post.clone(), ..o }),
+                JobEvent::PreEnded(o) => JobEvent::PreEnded(CommandOutcome { stdout: pre.clone(), ended: ended.clone(), ..o }),
+                JobEvent::PostEnded(o) => JobEvent::PostEnded(CommandOutcome { stdout: post.clone(), ..o }),
                 other => other,
             };
             job.step(event, at(1));
@@ -532,7 +532,7 @@ proptest! {
         }
         // Nothing above crash by what somebody else says, and nothing at all by what is out of order.
         let proven = job.view().set.iter().any(|m| m.level.is_proven());
-        prop_assert!(!(proven && foreign));
+        prop_assert!(!(proven && third_party));
     }
 
     #[test]
@@ -561,13 +561,13 @@ proptest! {
         let mut thawed = false;
         for event in good_way_alone() {
             let event = match event {
-                Event::PreEnded(mut o) => {
+                JobEvent::PreEnded(mut o) => {
                     o.stdout = short.clone();
-                    Event::PreEnded(o)
+                    JobEvent::PreEnded(o)
                 }
                 other => other,
             };
-            thawed |= job.step(event, at(1)).contains(&Effect::SendPost);
+            thawed |= job.step(event, at(1)).contains(&JobEffect::SendPost);
         }
         let proven = job.view().set.iter().any(|m| m.level.is_proven());
         prop_assert!(!proven || told, "{}", short);
@@ -582,9 +582,9 @@ proptest! {
         let mut job = new_job(OnFailure::Skip, Mode::Coordinated, false);
         for event in good_way() {
             let event = match event {
-                Event::PostEnded(mut o) => {
+                JobEvent::PostEnded(mut o) => {
                     o.stdout = short.clone();
-                    Event::PostEnded(o)
+                    JobEvent::PostEnded(o)
                 }
                 other => other,
             };
@@ -604,36 +604,36 @@ proptest! {
     ) {
         let on_failure = if crash { OnFailure::CrashConsistent } else { OnFailure::Skip };
         let mode = if kind == 1 { Mode::Autonomous } else { Mode::Coordinated };
-        let foreign = kind == 2;
-        let mut job = new_job(on_failure, mode, foreign);
+        let third_party = kind == 2;
+        let mut job = new_job(on_failure, mode, third_party);
         let mut armed: HashSet<Timer> = HashSet::new();
-        let mut asked: Vec<Effect> = Vec::new();
+        let mut asked: Vec<JobEffect> = Vec::new();
         let (mut clean, mut now, mut turns) = (false, 0, 0);
-        let mut pending: Vec<Event> = story.into_iter().rev().collect();
+        let mut pending: Vec<JobEvent> = story.into_iter().rev().collect();
         let mut steps = 0;
         loop {
             // When the story is told out, the timers that are armed run out, one after another.
             let event = match pending.pop() {
                 Some(event) => event,
                 None if job.is_done() => break,
-                None if job.view().phase == Phase::Queued => Event::Start,
+                None if job.view().phase == Phase::Queued => JobEvent::Start,
                 None => {
                     let Some(timer) = armed.iter().min().copied() else {
                         return Err(TestCaseError::fail(format!("stuck without a timer: {:?}", job.view())));
                     };
                     now += 200;
-                    Event::TimedOut(timer)
+                    JobEvent::TimedOut(timer)
                 }
             };
             steps += 1;
             prop_assert!(steps < 200, "no end: {:?}", job.view());
             now += tick;
-            let pre_was_asked = asked.iter().any(|e| matches!(e, Effect::SendPre | Effect::SendSnapshot));
-            if let Event::TimedOut(timer) = &event {
+            let pre_was_asked = asked.iter().any(|e| matches!(e, JobEffect::SendPre | JobEffect::SendSnapshot));
+            if let JobEvent::TimedOut(timer) = &event {
                 armed.remove(timer);
             }
             clean |= pre_was_asked && proves_clean(&event, mode);
-            let away = matches!(&event, Event::PreSent(Err(p)) if p.kind == Kind::Throttled && !p.may_have_happened);
+            let away = matches!(&event, JobEvent::PreSent(Err(p)) if p.kind == Kind::Throttled && !p.may_have_happened);
             let was_done = job.is_done();
             let before = job.clone();
             let (after, effects) = step(job, event.clone(), at(now));
@@ -648,14 +648,14 @@ proptest! {
             }
             for effect in &effects {
                 match effect {
-                    Effect::Arm { timer, .. } => { armed.insert(*timer); }
-                    Effect::Disarm(timer) => { armed.remove(timer); }
+                    JobEffect::Arm { timer, .. } => { armed.insert(*timer); }
+                    JobEffect::Disarm(timer) => { armed.remove(timer); }
                     // Only what was certainly not taken is offered again.
-                    Effect::TakeTurn(_) => {
+                    JobEffect::TakeTurn(_) => {
                         prop_assert!(away && pre_was_asked);
                         turns += 1;
                     }
-                    Effect::SendPre | Effect::SendSnapshot => clean = false,
+                    JobEffect::SendPre | JobEffect::SendSnapshot => clean = false,
                     _ => {}
                 }
             }
@@ -674,34 +674,34 @@ proptest! {
                 Phase::Quiescing | Phase::Frozen | Phase::Snapshotting | Phase::Thawing => {
                     prop_assert!(held || view.frozen_since.is_none(), "{view:?}");
                 }
-                _ => prop_assert_eq!(held, view.thaw_uncertain, "{:?}", view),
+                _ => prop_assert_eq!(held, view.thaw_unconfirmed, "{:?}", view),
             }
         }
-        let count = |wanted: &Effect| asked.iter().filter(|e| *e == wanted).count();
+        let count = |wanted: &JobEffect| asked.iter().filter(|e| *e == wanted).count();
         let view = job.view();
         prop_assert!(view.verdict.is_some());
-        prop_assert!(count(&Effect::CreateSnapshots) <= 1);
-        let sent = count(&Effect::SendPre) + count(&Effect::SendSnapshot);
+        prop_assert!(count(&JobEffect::CreateSnapshots) <= 1);
+        let sent = count(&JobEffect::SendPre) + count(&JobEffect::SendSnapshot);
         prop_assert!(sent <= 1 + turns);
-        prop_assert_eq!(count(&Effect::SendSnapshot), if mode == Mode::Autonomous { sent } else { 0 });
-        prop_assert!(count(&Effect::SendPost) <= 6);
+        prop_assert_eq!(count(&JobEffect::SendSnapshot), if mode == Mode::Autonomous { sent } else { 0 });
+        prop_assert!(count(&JobEffect::SendPost) <= 6);
         if sent >= 1 && !clean {
-            prop_assert!(count(&Effect::SendPost) >= 1, "never thawed: {view:?}");
+            prop_assert!(count(&JobEffect::SendPost) >= 1, "never thawed: {view:?}");
         }
         if let (Some(call), Some(post)) = (
-            asked.iter().position(|e| *e == Effect::CreateSnapshots),
-            asked.iter().position(|e| *e == Effect::SendPost),
+            asked.iter().position(|e| *e == JobEffect::CreateSnapshots),
+            asked.iter().position(|e| *e == JobEffect::SendPost),
         ) && post < call {
             prop_assert!(view.set.iter().all(|m| !m.level.is_proven()), "snapshotted after the thaw");
         }
         if mode == Mode::Autonomous && view.set.iter().any(|m| m.level.is_proven()) {
-            prop_assert_eq!(count(&Effect::CreateSnapshots), 0, "two sets: {:?}", view);
+            prop_assert_eq!(count(&JobEffect::CreateSnapshots), 0, "two sets: {:?}", view);
             // Not even for a moment: what nobody saw is not said.
             prop_assert!(view.frozen_since.is_none());
         }
         if view.set.iter().any(|m| m.level.is_proven()) {
             prop_assert!(view.evidence.links.iter().all(|l| l.holds), "{:?}", view.evidence);
-            prop_assert!(!view.evidence.failsafe_fired && !view.thaw_uncertain);
+            prop_assert!(!view.evidence.failsafe_fired && !view.thaw_unconfirmed);
         }
         if matches!(view.verdict, Some(Verdict::Filesystem | Verdict::Application)) {
             prop_assert!(view.set.iter().any(|m| m.level >= Level::Filesystem));
@@ -711,7 +711,7 @@ proptest! {
         }
         // Written before claimed.
         for member in view.set.iter().filter(|m| m.level.is_proven()) {
-            let wrote = asked.iter().any(|e| matches!(e, Effect::WriteLabels { labels, .. }
+            let wrote = asked.iter().any(|e| matches!(e, JobEffect::WriteLabels { labels, .. }
                 if labels.iter().any(|l| l.snapshot == member.snapshot && l.level == member.level)));
             prop_assert!(wrote);
         }

@@ -41,7 +41,7 @@ impl Session {
     }
 }
 
-/// What another attempt may mend: throttling, a failure on AWS's side, an answer that was lost.
+/// What another attempt may cure: throttling, a failure on AWS's side, an answer that was lost.
 fn may_pass(problem: &Problem) -> bool {
     problem.may_have_happened || matches!(problem.kind, Kind::Throttled | Kind::Network)
 }

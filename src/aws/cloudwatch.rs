@@ -14,7 +14,7 @@ use crate::domain::problem::{Kind, Problem};
 
 /// One value to publish.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Datum {
+pub struct MetricDatum {
     /// Which metric.
     pub metric: Metric,
     /// Dimension `Drive`: the device name.
@@ -52,7 +52,7 @@ impl Session {
         namespace: &str,
         server: &InstanceId,
         at: DateTime<Utc>,
-        data: &[Datum],
+        data: &[MetricDatum],
     ) -> Result<(), Problem> {
         let list = data
             .iter()

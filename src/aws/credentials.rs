@@ -42,7 +42,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// Longest that a program may take: it may ask a person.
 const LONGEST_PROGRAM: Duration = Duration::from_secs(120);
 const PROCESS_HINT: &str =
-    "run the credential_process of the profile by hand, and mend what it says";
+    "run the credential_process of the profile by hand, and correct what it says";
 /// Name of the sessions of assumed roles, where the profile says none.
 const SESSION_NAME: &str = "freezeframe";
 
@@ -340,7 +340,7 @@ impl Inner {
         provider.provide_credentials().await.map_err(|error| {
             let profile = choice.source.profile().unwrap_or("default");
             let profile = crate::domain::restore::shell_quote(profile);
-            let mend = match &choice.base {
+            let hint = match &choice.base {
                 Base::Sso { .. } => format!("sign in: aws sso login --profile {profile}"),
                 Base::Login(_) => format!("sign in: aws login --profile {profile}"),
                 Base::Instance if matches!(choice.source, Source::Instance) => {
@@ -363,7 +363,7 @@ impl Inner {
                 }
                 _ => chain(&error),
             };
-            Problem::new(Kind::Credentials, what, cause, mend)
+            Problem::new(Kind::Credentials, what, cause, hint)
         })
     }
 
@@ -475,7 +475,7 @@ fn of_source(problem: Problem, source: &Source) -> Problem {
     if problem.kind != Kind::Credentials {
         return problem;
     }
-    let mend = match source {
+    let hint = match source {
         Source::Variables { .. } => {
             "set new keys in the environment and start again; check the region and this machine's clock".to_owned()
         }
@@ -489,11 +489,11 @@ fn of_source(problem: Problem, source: &Source) -> Problem {
                  the console; check the region and this machine's clock"
             )
         }
-        _ => problem.mend,
+        _ => problem.hint,
     };
     Problem {
         what: format!("{}; credentials: {source}", problem.what),
-        mend,
+        hint,
         ..problem
     }
 }

@@ -1,4 +1,4 @@
-//! From the SDK's errors to [`Problem`]: kind, cause, mend, and whether the call may have happened.
+//! From the SDK's errors to [`Problem`]: kind, cause, hint, and whether the call may have happened.
 
 use std::error::Error as StdError;
 
@@ -86,16 +86,16 @@ where
                 return nobodys(what, status);
             };
             let message = inner.message().unwrap_or(code);
-            let (kind, mend) = match by_code(code) {
+            let (kind, hint) = match by_code(code) {
                 // Whatever the code is called: AWS's side, or what stands between, could not do it now.
                 (Kind::Aws, _) if status >= 500 => (Kind::Aws, UNAVAILABLE),
                 known => known,
             };
-            let mut problem = Problem::new(kind, what, message, mend).with_code(code);
+            let mut problem = Problem::new(kind, what, message, hint).with_code(code);
             if kind == Kind::Credentials
-                && let Some(mend) = labs_key(service.raw())
+                && let Some(hint) = labs_key(service.raw())
             {
-                problem.mend = mend;
+                problem.hint = hint;
             }
             // A server-side failure, an answer of a proxy without a code, or a success that could not be
             // read do not say whether the work was done. Being throttled says that it was not.
@@ -116,12 +116,12 @@ where
                 return no_credentials(what, &cause);
             }
             let refused = cause.contains("refused") || cause.contains("dns error");
-            let mend = if cause.contains("certificate") {
+            let hint = if cause.contains("certificate") {
                 "name the certificates to trust with AWS_CA_BUNDLE (or ca_bundle of the profile), and check the endpoint"
             } else {
                 "check that the endpoint is right and reachable (--endpoint-url, --region, HTTPS_PROXY and NO_PROXY)"
             };
-            let mut problem = Problem::new(Kind::Network, what, &cause, mend);
+            let mut problem = Problem::new(Kind::Network, what, &cause, hint);
             // A connection that was never made carried nothing.
             problem.may_have_happened = !refused;
             problem
@@ -336,12 +336,12 @@ mod tests {
         let asked = aws_sdk_sts::Client::from_conf(config).get_caller_identity();
         let problem = problem("ask", &asked.send().await.unwrap_err());
         assert_eq!(problem.kind, Kind::Credentials);
-        let mend = &problem.mend;
+        let hint = &problem.hint;
         assert!(
-            mend.contains("AWS_SHARED_CREDENTIALS_FILE='/root/my lab/credentials'"),
-            "{mend}"
+            hint.contains("AWS_SHARED_CREDENTIALS_FILE='/root/my lab/credentials'"),
+            "{hint}"
         );
-        assert!(!mend.contains("renew"), "{mend}");
+        assert!(!hint.contains("renew"), "{hint}");
     }
 
     #[test]

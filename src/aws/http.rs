@@ -56,12 +56,12 @@ fn connections(proxy: ProxyConfig, trust: TlsContext) -> SharedHttpClient {
 fn trust(aws: &Aws) -> Result<TlsContext, Problem> {
     let store = match &aws.ca_bundle {
         Some((path, said)) => {
-            let wrong = |cause: String, mend: &str| {
+            let wrong = |cause: String, hint: &str| {
                 Problem::new(
                     Kind::Usage,
                     format!("read the certificates {} ({said})", path.display()),
                     cause,
-                    mend,
+                    hint,
                 )
             };
             let bytes = crate::config::small_file::read_bytes(path).map_err(|e| {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::domain::ids::VolumeId;
-use crate::domain::pace::{Bucket, Level, VOLUME_SPACING};
+use crate::domain::pace::{Bucket, TokenBucket, VOLUME_SPACING};
 use crate::domain::problem::{Kind, Problem};
 
 /// The buckets of one account and region, shared by everyone who calls through one session. Cheap to clone.
@@ -21,7 +21,7 @@ pub struct Pace(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     since: Instant,
-    levels: Mutex<HashMap<Bucket, Level>>,
+    levels: Mutex<HashMap<Bucket, TokenBucket>>,
     /// When this process last asked for snapshots of a volume.
     asked: Mutex<HashMap<VolumeId, Instant>>,
 }
@@ -37,12 +37,12 @@ impl Default for Pace {
 }
 
 impl Pace {
-    fn with<T>(&self, bucket: Bucket, f: impl FnOnce(&mut Level, Duration) -> T) -> T {
+    fn with<T>(&self, bucket: Bucket, f: impl FnOnce(&mut TokenBucket, Duration) -> T) -> T {
         let now = self.0.since.elapsed();
         let mut levels = self.0.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let level = levels
             .entry(bucket)
-            .or_insert_with(|| Level::full(bucket.ours(), now));
+            .or_insert_with(|| TokenBucket::full(bucket.ours(), now));
         f(level, now)
     }
 
@@ -63,7 +63,7 @@ impl Pace {
 
     /// A token for a call to come, and how long to wait before it may be used.
     pub fn promise(&self, bucket: Bucket) -> (Token, Duration) {
-        let wait = self.with(bucket, Level::take);
+        let wait = self.with(bucket, TokenBucket::take);
         let token = Token {
             pace: self.clone(),
             bucket,
@@ -74,12 +74,12 @@ impl Pace {
 
     /// Takes a token for something that must not wait; those who can wait then wait longer.
     pub(super) fn take_now(&self, bucket: Bucket) {
-        self.with(bucket, Level::take);
+        self.with(bucket, TokenBucket::take);
     }
 
     /// Takes a token if one is there.
     pub(super) fn take_if_there(&self, bucket: Bucket) -> bool {
-        self.with(bucket, Level::take_if_there)
+        self.with(bucket, TokenBucket::take_if_there)
     }
 
     /// How long so many more calls will take by the bucket alone.
@@ -89,7 +89,7 @@ impl Pace {
 
     /// Whether at least half of the bucket is there.
     pub(super) fn is_half_full(&self, bucket: Bucket) -> bool {
-        self.with(bucket, Level::is_half_full)
+        self.with(bucket, TokenBucket::is_half_full)
     }
 
     /// Learns from an answer: who is sent away goes slower. A volume's own limits say nothing of the bucket.
@@ -99,7 +99,7 @@ impl Pace {
         answer: Result<T, Problem>,
     ) -> Result<T, Problem> {
         if matches!(&answer, Err(problem) if is_of_the_bucket(problem)) {
-            self.with(bucket, Level::sent_away);
+            self.with(bucket, TokenBucket::halve_rate_once_per_burst);
         }
         answer
     }
@@ -159,7 +159,7 @@ impl Token {
 impl Drop for Token {
     fn drop(&mut self) {
         if !self.spent {
-            self.pace.with(self.bucket, Level::give_back);
+            self.pace.with(self.bucket, TokenBucket::give_back);
         }
     }
 }

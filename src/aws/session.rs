@@ -293,8 +293,8 @@ impl Session {
 
     /// The same session, which says so where it refuses as read-only: what to do about it, by where that came from.
     #[must_use]
-    pub fn with_read_only_mend(mut self, mend: Option<&str>) -> Self {
-        self.read_only_mend = mend.map(Arc::from);
+    pub fn with_read_only_mend(mut self, hint: Option<&str>) -> Self {
+        self.read_only_mend = hint.map(Arc::from);
         self
     }
 

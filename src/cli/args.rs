@@ -99,7 +99,7 @@ pub enum Command {
     ///
     /// The state of a job is its phase while somebody drives it and when it is done. Where nobody does: `copying` is
     /// thawed and labelled, AWS copies its set and nobody is needed; `left-open` is to be taken up (`jobs resume`);
-    /// `owes-labels` is over but for labels that could not be written (`jobs resume` writes them). `thaw-uncertain`
+    /// `labels-pending` is over but for labels that could not be written (`jobs resume` writes them). `thaw-unconfirmed`
     /// goes before all: look at the instance (`jobs abort` thaws it again, `jobs thawed` takes your word).
     List {
         /// What to list
@@ -334,7 +334,7 @@ pub enum JobsCommand {
     /// For a job that ended with its thaw uncertain and that no thaw can prove: somebody else's document that only says
     /// "not frozen", an instance that is gone. Nothing is sent to it. Your word and your ARN are on record; the levels
     /// of the set stay what they were.
-    Thawed {
+    ThawVerdict {
         /// This job; may be repeated
         #[arg(long, value_name = "ID", required = true)]
         job: Vec<JobId>,

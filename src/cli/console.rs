@@ -44,7 +44,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     let (messages, mut messages_in) = mpsc::channel(QUEUE);
     let executor =
         Executor::new(opened.ops.clone(), messages).with_limits(opened.config.run.clone());
-    let brake = executor.brake();
+    let stop_all = executor.stop_all_token();
     let executor = tokio::spawn(executor.run(effects_in));
     let failed = |e: std::io::Error| {
         Problem::new(
@@ -91,9 +91,9 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     signals::survive_hangup()?;
     let quit = matches!(shown, Ok(Outcome::Quit));
     let watcher = if quit {
-        signals::stop_on_signals(brake.clone(), LEFT)?
+        signals::stop_on_signals(stop_all.clone(), LEFT)?
     } else {
-        signals::stop_on_signals(brake.clone(), signals::OfJobs::unseen())?
+        signals::stop_on_signals(stop_all.clone(), signals::OfJobs::unseen())?
     };
     if !executor.is_finished() {
         // On a hang-up nobody reads this, and jobs go on all the same.
@@ -123,7 +123,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         )),
         _ if doubts => Ok(exit::THAW_UNCERTAIN),
         (Ok(Outcome::Terminated), _) => Ok(exit::INTERRUPTED),
-        (Ok(_), _) if brake.is_cancelled() => Ok(exit::INTERRUPTED),
+        (Ok(_), _) if stop_all.is_cancelled() => Ok(exit::INTERRUPTED),
         (Ok(_), _) => Ok(exit::OK),
     }
 }

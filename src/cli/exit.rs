@@ -34,9 +34,9 @@ pub fn of_run(jobs: &[Result<JobView, Problem>]) -> u8 {
     }
     let one = |job: &Result<JobView, Problem>| match job {
         Err(problem) => of_problem(problem),
-        Ok(view) if view.thaw_uncertain => THAW_UNCERTAIN,
+        Ok(view) if view.thaw_unconfirmed => THAW_UNCERTAIN,
         // Its set is there, but not everything that was proven is written on it.
-        Ok(view) if view.owes_labels() => FAILED,
+        Ok(view) if view.has_pending_labels() => FAILED,
         Ok(view) => match view.verdict {
             Some(Verdict::Application | Verdict::Filesystem) => OK,
             Some(Verdict::Crash) => CRASH,

@@ -35,7 +35,7 @@ pub(super) async fn run(
     match command {
         JobsCommand::Resume { wait } => resume(opened, global, *wait).await,
         JobsCommand::Abort { job, all: _ } => abort(&opened.ops, global, job).await,
-        JobsCommand::Thawed { job, yes } => declare(&opened.ops, global, job, *yes).await,
+        JobsCommand::ThawVerdict { job, yes } => declare(&opened.ops, global, job, *yes).await,
         JobsCommand::Orphans { label, yes } => {
             find_orphans(&opened.ops, global, *label, *yes).await
         }
@@ -83,7 +83,7 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
         let settled = take_up_again(ops, &mut said).await?;
         let open = settled
             .iter()
-            .any(|view| view.phase != Phase::Done || view.owes_labels());
+            .any(|view| view.phase != Phase::Done || view.has_pending_labels());
         for view in settled {
             last.retain(|old| old.spec.job != view.spec.job);
             last.push(view);
@@ -110,12 +110,12 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
 fn code(views: &[JobView]) -> u8 {
     if views.is_empty() {
         exit::NOTHING
-    } else if views.iter().any(|v| v.thaw_uncertain) {
+    } else if views.iter().any(|v| v.thaw_unconfirmed) {
         exit::THAW_UNCERTAIN
     } else if views.iter().any(|v| match v.verdict {
-        _ if v.owes_labels() => true,
+        _ if v.has_pending_labels() => true,
         Some(Verdict::Failed) => true,
-        // Thawed and labelled; only AWS still copies.
+        // ThawVerdict and labelled; only AWS still copies.
         None => v.phase != Phase::Completing,
         Some(_) => false,
     }) {
@@ -144,11 +144,11 @@ enum Came {
 /// The words for it on standard error; none where they were said already.
 fn came_of(view: &JobView, came: Came) -> Option<String> {
     let who = format!("job {} on {}", view.spec.job, view.spec.instance);
-    if view.thaw_uncertain {
+    if view.thaw_unconfirmed {
         let why = view
             .error
             .as_ref()
-            .map(|e| format!(": {e}\n  next: {}", e.mend));
+            .map(|e| format!(": {e}\n  next: {}", e.hint));
         return Some(format!(
             "{who}: THAW UNCERTAIN{}\n  or: where you have looked and nothing is frozen, `freezeframe jobs thawed --job {}`",
             why.unwrap_or_default(),
@@ -195,7 +195,7 @@ fn thaw_rows(ops: &Ops, global: &Global, views: &[(JobView, Came)]) -> Result<()
                         .iter()
                         .map(|(view, came)| {
                             // Where the thaw is proven an older failure is none of this command's.
-                            let own = view.thaw_uncertain || *came == Came::Settled;
+                            let own = view.thaw_unconfirmed || *came == Came::Settled;
                             let why = view.error.as_ref().filter(|_| own);
                             vec![
                                 view.spec.job.to_string(),
@@ -215,7 +215,7 @@ fn thaw_rows(ops: &Ops, global: &Global, views: &[(JobView, Came)]) -> Result<()
 
 /// Whether its instance is thawed: `open` is one on which nothing is frozen and something could still begin.
 fn thaw_word(view: &JobView, came: Came) -> &'static str {
-    if view.thaw_uncertain {
+    if view.thaw_unconfirmed {
         "uncertain"
     } else if came == Came::Settled && may_begin(view) {
         "open"
@@ -226,7 +226,7 @@ fn thaw_word(view: &JobView, came: Came) -> &'static str {
 
 /// Of a job that was settled here: whether it stays open because its command could still begin.
 fn may_begin(view: &JobView) -> bool {
-    view.phase != Phase::Done && !view.only_copies() && !view.thaw_uncertain
+    view.phase != Phase::Done && !view.only_copies() && !view.thaw_unconfirmed
 }
 
 fn phase(view: &JobView) -> String {
@@ -238,8 +238,8 @@ fn phase(view: &JobView) -> String {
 
 fn verdict(view: &JobView) -> String {
     match (view.verdict, view.earns) {
-        _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
-        _ if view.owes_labels() => "owes labels".to_owned(),
+        _ if view.thaw_unconfirmed => "THAW UNCERTAIN".to_owned(),
+        _ if view.has_pending_labels() => "labels pending".to_owned(),
         (Some(verdict), _) => verdict.to_string(),
         (None, Some(earns)) if view.only_copies() => format!("{earns} once copied"),
         (None, _) => "-".to_owned(),
@@ -347,7 +347,7 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
     thaw_rows(ops, global, &ended)?;
     Ok(if ended.is_empty() {
         exit::NOTHING
-    } else if ended.iter().any(|(view, _)| view.thaw_uncertain) {
+    } else if ended.iter().any(|(view, _)| view.thaw_unconfirmed) {
         exit::THAW_UNCERTAIN
     } else {
         exit::OK
@@ -385,7 +385,7 @@ async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Resu
     }
     let declared = jobs
         .into_iter()
-        .map(|job| rethaw::declare_thawed(ops, job))
+        .map(|job| rethaw::record_operator_confirmation(ops, job))
         .collect::<Result<Vec<_>, _>>()?;
     rows(ops, global, &declared)?;
     Ok(exit::OK)
@@ -417,7 +417,7 @@ async fn thawed(ops: &Ops, mut view: JobView) -> JobView {
             view.thawed();
         }
         Err(problem) => {
-            view.thaw_uncertain = true;
+            view.thaw_unconfirmed = true;
             view.error = Some(problem);
         }
     }
@@ -523,8 +523,9 @@ fn keep_what_is_unsettled(path: &Path) -> Result<Option<usize>, Problem> {
     else {
         return Ok(None);
     };
-    let wants =
-        |view: &&JobView| view.phase != Phase::Done || view.thaw_uncertain || view.owes_labels();
+    let wants = |view: &&JobView| {
+        view.phase != Phase::Done || view.thaw_unconfirmed || view.has_pending_labels()
+    };
     match jobs.iter().filter(wants).count() {
         0 => Ok(Some(jobs.len())),
         n => Err(Problem::new(
@@ -655,7 +656,7 @@ mod tests {
             said.contains("its doubt is over") && !said.contains("too long"),
             "{said}"
         );
-        over.thaw_uncertain = true;
+        over.thaw_unconfirmed = true;
         let said = came_of(&over, Came::Ended).unwrap();
         assert!(
             said.contains("THAW UNCERTAIN: thaw of i-1: it took too long\n  next: look")

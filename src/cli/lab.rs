@@ -211,14 +211,14 @@ fn fault_plan(name: &str) -> Result<Plan, Problem> {
     }
     .map_err(|e| match &e {
         LabError::FaultOn { on, known, .. } => Problem {
-            mend: match nearest(on, known) {
+            hint: match nearest(on, known) {
                 Some(near) => format!("did you mean `{near}`? known here: {}", known.join(", ")),
                 None => format!("name one of {}", known.join(", ")),
             },
             ..wrong(e.to_string())
         },
         LabError::FaultsValue { hint, .. } => Problem {
-            mend: hint.clone(),
+            hint: hint.clone(),
             ..wrong(e.to_string())
         },
         _ => wrong(e.to_string()),

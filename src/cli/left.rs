@@ -102,5 +102,5 @@ impl Left {
 }
 
 fn doubted(job: &JobView) -> bool {
-    job.thaw_uncertain && job.phase == Phase::Done
+    job.thaw_unconfirmed && job.phase == Phase::Done
 }

@@ -17,7 +17,7 @@ use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::set;
 use crate::domain::snapshot::{self, Snapshot};
-use crate::ops::owner::{Driver, driver};
+use crate::ops::owner::{OwnerState, owner_state};
 use crate::ops::{Ops, inventory};
 
 /// Jobs of the journal that are listed, or looked through.
@@ -126,7 +126,7 @@ pub(super) async fn run(
                 rows.map(|s| {
                     let mut value = with_id(s, &s.state);
                     if let Value::Object(map) = &mut value {
-                        map.insert("level".to_owned(), serde_json::json!(s.borne_level()));
+                        map.insert("level".to_owned(), serde_json::json!(s.verified_level()));
                     }
                     value
                 })
@@ -220,7 +220,7 @@ pub(super) async fn run(
                 .journal
                 .open_jobs(ops.scope())?
                 .into_iter()
-                .filter(|(_, owner)| driver(owner) == Driver::Gone)
+                .filter(|(_, owner)| owner_state(owner) == OwnerState::Gone)
                 .map(|(view, _)| view.spec.job)
                 .collect();
             let there = instances(ops, filter.asks_for_tags()).await?;

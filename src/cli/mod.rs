@@ -170,7 +170,7 @@ fn note_refusal(ops: &crate::ops::Ops, what: &str) -> Option<Problem> {
     let problem = ops.session.may_write(what, ops.scope()).err()?;
     output::note(&format!(
         "a real run would be refused: {}; {}",
-        problem.cause, problem.mend
+        problem.cause, problem.hint
     ));
     Some(problem)
 }

@@ -236,7 +236,7 @@ pub fn problem(problem: &Problem, format: Format) {
                 "error ({}): {}\n  next: {}{}",
                 problem.kind,
                 visible(&problem.to_string()),
-                visible(&problem.mend),
+                visible(&problem.hint),
                 request.unwrap_or_default()
             )
         }

@@ -62,8 +62,8 @@ impl Seen {
             frozen: view.frozen_since,
             held: view.held(),
             delayed: view.delayed_thaw(),
-            failsafe_s: (!view.spec.foreign).then_some(i64::from(view.spec.budget_s)),
-            uncertain: view.thaw_uncertain,
+            failsafe_s: (!view.spec.third_party).then_some(i64::from(view.spec.budget_s)),
+            uncertain: view.thaw_unconfirmed,
             waiting: view.waiting.clone(),
             copied: view.progress(),
             told: now,
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(progress.line(&thawing, at(30)), None);
         assert_eq!(progress.still(at(32)).len(), 1);
         let mut theirs = Progress::of(1);
-        thawing.spec.foreign = true;
+        thawing.spec.third_party = true;
         theirs.line(&thawing, at(2)).unwrap();
         let said = theirs.still(at(17)).concat();
         assert!(!said.contains("failsafe"), "it has none of ours: {said}");
@@ -330,7 +330,7 @@ mod tests {
     fn a_doubt_is_told_once_and_with_the_end() {
         let mut progress = Progress::of(1);
         let mut doubted = view(1, Phase::Thawing);
-        doubted.thaw_uncertain = true;
+        doubted.thaw_unconfirmed = true;
         assert_eq!(
             progress.line(&doubted, at(0)).unwrap(),
             "i-1 db: THAW UNCERTAIN"

@@ -85,7 +85,7 @@ pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> R
         show::result(&mut out, &plan, &result)?;
     }
     for (id, problem) in &result.failed {
-        output::note(&format!("{id}: {problem} - {}", problem.mend));
+        output::note(&format!("{id}: {problem} - {}", problem.hint));
     }
     if let Some(stopped) = &result.stopped {
         output::note(&result.tally());
@@ -127,7 +127,7 @@ fn policy(opened: &Opened, args: &PruneArgs) -> Result<Policy, Problem> {
 fn named(opened: &Opened, name: &str) -> Result<Policy, Problem> {
     opened.config.retention.get(name).cloned().ok_or_else(|| {
         let known: Vec<&str> = opened.config.retention.keys().map(String::as_str).collect();
-        let (cause, mend) = if known.is_empty() {
+        let (cause, hint) = if known.is_empty() {
             (
                 "the configuration has no policies".to_owned(),
                 format!(
@@ -147,7 +147,7 @@ fn named(opened: &Opened, name: &str) -> Result<Policy, Problem> {
             Kind::Usage,
             format!("find the policy `{name}`"),
             cause,
-            mend,
+            hint,
         )
     })
 }

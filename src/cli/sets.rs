@@ -73,7 +73,7 @@ impl Account {
             sentences.into_iter().map(|s| s.text).collect()
         };
         let Some(job) = &self.job else {
-            let summary = match self.set.bare_claim() {
+            let summary = match self.set.unverified_claim() {
                 _ if self.set.copy => "copy",
                 Some(_) => proof::CLAIMED,
                 None => "by tag",
@@ -95,7 +95,7 @@ impl Account {
         let mut value = json!({
             "source": "journal", "summary": summary, "broken": broken.map(|l| &l.name),
             "mode": job.spec.mode, "mode_reason": job.spec.mode_reason, "document": job.spec.document, "budget_s": job.spec.budget_s,
-            "verdict": job.verdict, "thaw_uncertain": job.thaw_uncertain, "error": job.error,
+            "verdict": job.verdict, "thaw_unconfirmed": job.thaw_unconfirmed, "error": job.error,
         });
         if let (Value::Object(map), Value::Object(report)) = (&mut value, json!(job.evidence)) {
             map.extend(report);

@@ -100,7 +100,7 @@ pub(super) async fn run(
     if !args.dry_run {
         ops.session.may_write("take snapshots", ops.scope())?;
         // What an earlier process left open comes first; it may still be frozen.
-        uncertain = jobs::take_up(ops).await?.iter().any(|v| v.thaw_uncertain);
+        uncertain = jobs::take_up(ops).await?.iter().any(|v| v.thaw_unconfirmed);
     }
     let all = inventory::instances(ops).await?;
     let chosen = targets::choose(&all, &args.instance, &args.tag, ops.scope())?;
@@ -184,7 +184,7 @@ fn flags_fit(ops: &Ops, options: &RunOptions) -> Result<(), Problem> {
                         kind: Kind::Usage,
                         what: format!("choose the recipe {}", visible(recipe)),
                         cause: problem.cause.replace("ConsistentSnapshot=", "--recipe "),
-                        mend: problem.mend.replace("correct the tag, or choose", "choose"),
+                        hint: problem.hint.replace("correct the tag, or choose", "choose"),
                         ..problem
                     });
                 }
@@ -194,10 +194,10 @@ fn flags_fit(ops: &Ops, options: &RunOptions) -> Result<(), Problem> {
     };
     let able = mode::Able {
         document: &visible(&chosen.document),
-        foreign: chosen.foreign,
+        third_party: chosen.third_party,
     };
     mode::before(options.mode, options.freeze_root, able)
-        .map_err(|no| Problem::new(Kind::Usage, "choose a mode", no.cause, no.mend))?;
+        .map_err(|no| Problem::new(Kind::Usage, "choose a mode", no.cause, no.hint))?;
     chosen.with(&options.parameters).map(drop)
 }
 
@@ -211,7 +211,7 @@ fn of_stop(problem: Problem, args: &SnapshotArgs) -> Problem {
     }
     Problem {
         cause: format!("--stop was given, and {document} cannot stop what it quiesces"),
-        mend: "leave --stop out; docs/recipes.md says which recipes take it (the parameter `stop`)"
+        hint: "leave --stop out; docs/recipes.md says which recipes take it (the parameter `stop`)"
             .to_owned(),
         ..problem
     }
@@ -254,7 +254,7 @@ async fn drive(
             };
             // Some views are left out: what is on its way to a freeze counts as frozen.
             let may = (Phase::Preflight..=Phase::Thawing).contains(&view.phase);
-            if may || view.thaw_uncertain {
+            if may || view.thaw_unconfirmed {
                 holding.insert(view.spec.job.clone());
             } else {
                 holding.remove(&view.spec.job);
@@ -342,7 +342,7 @@ async fn dry_run(
                             e => format!(
                                 "{}; {}",
                                 e["cause"].as_str().unwrap_or_default(),
-                                e["mend"].as_str().unwrap_or_default()
+                                e["hint"].as_str().unwrap_or_default()
                             ),
                         };
                         vec![
@@ -444,8 +444,8 @@ async fn look_at_documents(ops: &Ops, specs: &[JobSpec]) -> Vec<Result<bool, Pro
     let mut found = Vec::new();
     for spec in specs {
         let alike = |other: &JobSpec| {
-            (&other.document, other.foreign, &other.parameters)
-                == (&spec.document, spec.foreign, &spec.parameters)
+            (&other.document, other.third_party, &other.parameters)
+                == (&spec.document, spec.third_party, &spec.parameters)
         };
         let known = seen.iter().find(|(other, _)| alike(other));
         let said = match known {
@@ -467,7 +467,7 @@ fn lowered_words(view: &JobView, lowered: &Lowered) -> String {
         asked,
         got,
         why,
-        mend,
+        hint,
     } = lowered;
     let JobSpec {
         instance,
@@ -478,8 +478,8 @@ fn lowered_words(view: &JobView, lowered: &Lowered) -> String {
         "{instance} {instance_name}: {got}, not {asked}: {}",
         visible(why)
     );
-    if let Some(mend) = mend {
-        words.push_str(&format!("\n  next: {mend}"));
+    if let Some(hint) = hint {
+        words.push_str(&format!("\n  next: {hint}"));
     }
     words
 }
@@ -528,7 +528,7 @@ fn report(
             output::problem(problem, Format::Table);
         }
         if let Ok(view) = view
-            && view.thaw_uncertain
+            && view.thaw_unconfirmed
         {
             output::note(&uncertain(view));
         }
@@ -547,7 +547,7 @@ fn table(views: &[Result<JobView, Problem>], refused: &[Refused]) -> Table {
             output::or_dash(&view.spec.instance_name),
             view.spec.recipe.clone(),
             match view.verdict {
-                _ if view.thaw_uncertain => "THAW UNCERTAIN".to_owned(),
+                _ if view.thaw_unconfirmed => "THAW UNCERTAIN".to_owned(),
                 Some(verdict) => verdict.to_string(),
                 None => "-".to_owned(),
             },

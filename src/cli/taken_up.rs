@@ -58,7 +58,10 @@ impl TakenUp {
         if let Some(doing) = &view.waiting {
             return format!("{who}: {doing}");
         }
-        if self.copied.contains(&view.spec.job) && !view.thaw_uncertain && !view.owes_labels() {
+        if self.copied.contains(&view.spec.job)
+            && !view.thaw_unconfirmed
+            && !view.has_pending_labels()
+        {
             if view.only_copies() {
                 return format!("{who}: still {}", copying(view));
             }
@@ -66,13 +69,13 @@ impl TakenUp {
                 return format!("{who}: copied, {verdict}");
             }
         }
-        let what = if view.thaw_uncertain {
+        let what = if view.thaw_unconfirmed {
             let job = &view.spec.job;
             format!(
                 "THAW UNCERTAIN; `freezeframe jobs abort --job {job}` asks again, `freezeframe jobs thawed --job \
                  {job}` ends the doubt once you have looked at the instance"
             )
-        } else if view.owes_labels() {
+        } else if view.has_pending_labels() {
             "its labels could not be written yet; they are on record, and the next start tries again"
                 .to_owned()
         } else if let (Phase::Done, Some(verdict)) = (view.phase, view.verdict) {

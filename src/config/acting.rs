@@ -179,12 +179,12 @@ pub fn choose(asked: &Asked, variables: &Variables, files: &AwsFiles) -> Result<
 pub const NONE: &str = "name a profile (--profile), sign in (`aws sso login`, `aws login`), or set AWS_ACCESS_KEY_ID and \
      AWS_SECRET_ACCESS_KEY; to try freezeframe without an account use --lab";
 
-fn wrong(profile: &str, cause: String, mend: &str) -> Problem {
+fn wrong(profile: &str, cause: String, hint: &str) -> Problem {
     Problem::new(
         Kind::Usage,
         format!("use the profile `{}`", visible(profile)),
         cause,
-        mend,
+        hint,
     )
 }
 
@@ -619,7 +619,7 @@ mod tests {
                 let problem = chosen(profile, &machine).unwrap_err();
                 assert!(problem.cause.contains(words), "{name}: {problem}");
                 assert_eq!(problem.kind, Kind::Usage, "{name}");
-                assert!(!problem.mend.is_empty());
+                assert!(!problem.hint.is_empty());
             }
             let by_flag = chosen(flag(name), &KEYS);
             assert!(by_flag.is_err(), "{name}: the environment's keys acted");

@@ -284,12 +284,12 @@ pub fn has_bad_port(authority: &str) -> bool {
 /// # Errors
 /// No `http://` or `https://`, no host, or more than scheme, host, port and path.
 pub fn endpoint(text: &str, said: &str) -> Result<String, Problem> {
-    let wrong = |cause: &str, mend: String| {
+    let wrong = |cause: &str, hint: String| {
         Err(Problem::new(
             Kind::Usage,
             format!("use the endpoint `{text}` ({said})"),
             cause,
-            mend,
+            hint,
         ))
     };
     let example = "write it such as http://127.0.0.1:4566".to_owned();
@@ -356,9 +356,9 @@ mod tests {
         ] {
             let problem = endpoint(text, "--endpoint-url").unwrap_err();
             assert!(
-                problem.mend.contains(words),
+                problem.hint.contains(words),
                 "{text:?}: {problem} / {}",
-                problem.mend
+                problem.hint
             );
         }
         for text in [
@@ -464,18 +464,18 @@ mod tests {
         };
         let problem = resolved("", AWS, &[], &zone).unwrap_err();
         assert!(problem.what.contains("config: line 9"), "{problem}");
-        assert!(problem.mend.contains("eu-west-3"), "{}", problem.mend);
+        assert!(problem.hint.contains("eu-west-3"), "{}", problem.hint);
         let none = Overrides {
             profile: Some("lib".into()),
             ..Overrides::default()
         };
         let problem = resolved("", AWS, &[], &none).unwrap_err();
         assert!(
-            problem.cause.contains("no such profile") && problem.mend.contains("`lab`"),
+            problem.cause.contains("no such profile") && problem.hint.contains("`lab`"),
             "{problem}"
         );
         // Those that there are, too; of very many the first.
-        assert!(problem.mend.contains("zone"), "{problem} {}", problem.mend);
+        assert!(problem.hint.contains("zone"), "{problem} {}", problem.hint);
         let many: String = (0..200)
             .map(|n| format!("[profile p{n:03}]\nregion = eu-west-1\n"))
             .collect();
@@ -486,11 +486,11 @@ mod tests {
             };
             let problem = resolved("", &many, &[], &none).unwrap_err();
             assert!(
-                problem.mend.contains("p000, p001") && problem.mend.contains("and 180 more"),
+                problem.hint.contains("p000, p001") && problem.hint.contains("and 180 more"),
                 "{}",
-                problem.mend
+                problem.hint
             );
-            assert!(problem.mend.len() < 300, "{}", problem.mend);
+            assert!(problem.hint.len() < 300, "{}", problem.hint);
         }
         let two = [("AWS_PROFILE", "lab"), ("AWS_DEFAULT_PROFILE", "zone")];
         let problem = resolved("", AWS, &two, &Overrides::default()).unwrap_err();

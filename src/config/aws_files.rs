@@ -153,12 +153,12 @@ impl AwsFiles {
     }
 
     fn add(&mut self, path: &Path, kind: FileKind) -> Result<(), Problem> {
-        let wrong = |cause: String, mend: &str| {
+        let wrong = |cause: String, hint: &str| {
             Problem::new(
                 Kind::Usage,
                 format!("read the AWS file {}", path.display()),
                 cause,
-                mend,
+                hint,
             )
         };
         let bytes = match super::small_file::read_bytes(path) {
@@ -329,7 +329,7 @@ impl AwsFiles {
             .map(|path| path.display().to_string())
             .collect();
         let known: Vec<&str> = self.profiles.keys().map(String::as_str).collect();
-        let mend = match (self.bare.get(name), super::nearest(name, &known)) {
+        let hint = match (self.bare.get(name), super::nearest(name, &known)) {
             (Some(at), _) => format!("{at} says [{name}]; write [profile {name}] there"),
             (None, Some(near)) if known.len() == 1 => format!("did you mean `{near}`?"),
             (None, Some(near)) => {
@@ -344,7 +344,7 @@ impl AwsFiles {
             Kind::Usage,
             format!("find the profile `{name}` ({said})"),
             format!("no such profile in {}", searched.join(" or in ")),
-            mend,
+            hint,
         )
     }
 }
@@ -488,13 +488,13 @@ pub(super) mod tests {
         assert!(files.profile("oops").is_none() && files.profile("plugins").is_none());
         let bare = files.no_such_profile("oops", &Origin::Flag("--profile"));
         assert!(
-            bare.mend.contains("line 19") && bare.mend.contains("[profile oops]"),
+            bare.hint.contains("line 19") && bare.hint.contains("[profile oops]"),
             "{}",
-            bare.mend
+            bare.hint
         );
         let near = files.no_such_profile("viewr", &Origin::Flag("--profile"));
         assert!(
-            near.mend.contains("`viewer`") && near.cause.contains("/h/.aws/config"),
+            near.hint.contains("`viewer`") && near.cause.contains("/h/.aws/config"),
             "{near}"
         );
     }

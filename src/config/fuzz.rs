@@ -194,7 +194,7 @@ proptest! {
                 matches!(problem.kind, Kind::Usage | Kind::Credentials),
                 "{:?}: {problem}", problem.kind
             );
-            prop_assert!(!problem.mend.is_empty() && !problem.cause.is_empty(), "{problem}");
+            prop_assert!(!problem.hint.is_empty() && !problem.cause.is_empty(), "{problem}");
         }
     }
 

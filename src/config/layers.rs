@@ -363,8 +363,8 @@ fn layered(
     if let Some(value) = variables.raw(READ_ONLY) {
         config.read_only = match value.to_str().map(str::to_ascii_lowercase).as_deref() {
             Some("1" | "true" | "yes") => {
-                let mend = format!("remove {READ_ONLY} from the environment to change anything");
-                config.read_only_mend = Some(also(config.read_only_mend, &mend));
+                let hint = format!("remove {READ_ONLY} from the environment to change anything");
+                config.read_only_mend = Some(also(config.read_only_mend, &hint));
                 let origin = Origin::Variable(READ_ONLY.to_owned());
                 config.origins.set("read_only", origin);
                 true
@@ -411,8 +411,8 @@ fn flags(config: &mut Config, overrides: &Overrides) {
     }
     if overrides.read_only {
         config.read_only = true;
-        let mend = "start without --read-only to change anything";
-        config.read_only_mend = Some(also(config.read_only_mend.take(), mend));
+        let hint = "start without --read-only to change anything";
+        config.read_only_mend = Some(also(config.read_only_mend.take(), hint));
         config.origins.set("read_only", Origin::Flag("--read-only"));
     }
     if let Some(theme) = said(&overrides.theme) {
@@ -459,7 +459,7 @@ fn known_variables(variables: &Variables) -> Result<(), Problem> {
         }
         let aws = AWS_SAYS.iter().find(|(ours, _)| *ours == word);
         let end = known.iter().find(|all| all.ends_with(&format!("_{word}")));
-        let mend = match (aws, end.copied().or_else(|| nearest(word, &known))) {
+        let hint = match (aws, end.copied().or_else(|| nearest(word, &known))) {
             (Some((_, aws)), _) => format!("set {aws}"),
             (None, Some(near)) => format!("did you mean {PREFIX}{near}?"),
             (None, None) => format!("known are {PREFIX}… {}", known.join(", ")),
@@ -468,16 +468,16 @@ fn known_variables(variables: &Variables) -> Result<(), Problem> {
             Kind::Usage,
             format!("read {name}"),
             "there is no such variable",
-            format!("{mend}; or remove it from the environment"),
+            format!("{hint}; or remove it from the environment"),
         ));
     }
     Ok(())
 }
 
 /// One more thing to do before what was to be done.
-fn also(mend: Option<String>, more: &str) -> String {
-    match mend {
-        Some(mend) => format!("{mend}; and {more}"),
+fn also(hint: Option<String>, more: &str) -> String {
+    match hint {
+        Some(hint) => format!("{hint}; and {more}"),
         None => more.to_owned(),
     }
 }
@@ -518,7 +518,7 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
             format!("line {line}, column {column}: ")
         });
         let first = e.message().lines().next().unwrap_or_default();
-        // What is known stands in the mend, once.
+        // What is known stands in the hint, once.
         let cause = match first.split_once(", expected ") {
             Some((cause, _)) if first.starts_with("unknown ") => cause,
             _ => first,
@@ -527,7 +527,7 @@ fn parse(text: &str, file: &str) -> Result<Config, Problem> {
             Kind::Usage,
             format!("read the configuration {file}"),
             format!("{place}{cause}"),
-            mend(first),
+            hint(first),
         )
     })?;
     let places = Places::of(text);
@@ -612,7 +612,7 @@ fn checked(config: &Config, at: impl Fn(&str) -> String) -> Result<(), Problem> 
             Kind::Usage,
             format!("read the configuration {}", at("theme")),
             format!("{}: {}", problem.what, problem.cause),
-            problem.mend,
+            problem.hint,
         )
     })?;
     config.run.check().map_err(|problem| {
@@ -627,7 +627,7 @@ fn checked(config: &Config, at: impl Fn(&str) -> String) -> Result<(), Problem> 
 }
 
 /// What to do about a message of serde: for an unknown word the nearest known one.
-fn mend(message: &str) -> String {
+fn hint(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
         [wrong, known @ ..] if message.starts_with("unknown ") && !known.is_empty() => {
@@ -687,21 +687,21 @@ pub(super) mod tests {
             "{error}"
         );
         assert!(
-            error.mend.contains("did you mean `budget_seconds`"),
+            error.hint.contains("did you mean `budget_seconds`"),
             "{}",
-            error.mend
+            error.hint
         );
         assert_eq!(error.kind, Kind::Usage);
         let error = parse("[retention.nightly]\nkeep_dayly = 3\n", "c.toml").unwrap_err();
         assert!(
-            error.mend.contains("`keep-daily`"),
+            error.hint.contains("`keep-daily`"),
             "{} / {}",
             error.cause,
-            error.mend
+            error.hint
         );
         let far = parse("xyzzyplugh = 1\n", "c.toml").unwrap_err();
-        assert!(!far.mend.contains("did you mean"), "{}", far.mend);
-        assert!(far.mend.contains("read_only"), "{}", far.mend);
+        assert!(!far.hint.contains("did you mean"), "{}", far.hint);
+        assert!(far.hint.contains("read_only"), "{}", far.hint);
     }
 
     #[test]
@@ -731,24 +731,24 @@ pub(super) mod tests {
         let read_only = of(&[(READ_ONLY, "1")]);
         let by_variable = layered(None, &flags, &read_only, Some(file.clone())).unwrap();
         assert!(by_variable.read_only);
-        let mend = by_variable.read_only_mend.unwrap();
+        let hint = by_variable.read_only_mend.unwrap();
         assert!(
-            mend.contains(READ_ONLY) && !mend.contains("--read-only"),
-            "{mend}"
+            hint.contains(READ_ONLY) && !hint.contains("--read-only"),
+            "{hint}"
         );
         let flag = Overrides {
             read_only: true,
             ..Overrides::default()
         };
         let by_both = layered(None, &flag, &read_only, Some(file.clone())).unwrap();
-        let mend = by_both.read_only_mend.unwrap();
+        let hint = by_both.read_only_mend.unwrap();
         assert!(
-            mend.contains(READ_ONLY) && mend.contains("--read-only"),
-            "{mend}"
+            hint.contains(READ_ONLY) && hint.contains("--read-only"),
+            "{hint}"
         );
         let by_file = parse("theme = \"freezeframe\"\nread_only = true\n", "c.toml").unwrap();
-        let mend = by_file.read_only_mend.unwrap();
-        assert!(mend.contains("c.toml: line 2"), "{mend}");
+        let hint = by_file.read_only_mend.unwrap();
+        assert!(hint.contains("c.toml: line 2"), "{hint}");
         let odd = of(&[(READ_ONLY, "perhaps")]);
         assert!(layered(None, &flags, &odd, Some(file.clone())).is_err());
         let by_env = Variables::from_pairs([(CONFIG, file.clone())]);

@@ -125,9 +125,9 @@ mod tests {
             let problem = from(Some(dir.into())).unwrap_err();
             assert_eq!(problem.kind, Kind::Usage, "{dir}");
             assert!(
-                problem.mend.starts_with("write /") && problem.mend.contains(words),
+                problem.hint.starts_with("write /") && problem.hint.contains(words),
                 "{}",
-                problem.mend
+                problem.hint
             );
         }
         assert!(given(Path::new("~/c.toml"), "--config").is_err());

@@ -24,7 +24,7 @@ pub struct Recipe {
     pub parameters: BTreeMap<String, String>,
     /// It keeps Data Lifecycle Manager's contract and need not speak FF1. Absent: unless the document's name
     /// is one of ours.
-    pub foreign: Option<bool>,
+    pub third_party: Option<bool>,
     /// The failsafe's budget in seconds, 1 to 999, unless the command line says another.
     pub budget_seconds: Option<u32>,
     /// What it does, in one line.
@@ -49,16 +49,16 @@ pub(super) fn check(
     for (name, recipe) in recipes.iter_mut() {
         recipe.place = places.said(file, &["recipes", name]);
         recipe.places = places.below(file, &["recipes", name]);
-        if let Err((key, cause, mend)) = one(name, recipe) {
-            return Err(refused_at(name, recipe, &key, &cause, mend));
+        if let Err((key, cause, hint)) = one(name, recipe) {
+            return Err(refused_at(name, recipe, &key, &cause, hint));
         }
     }
     Ok(())
 }
 
 /// A problem with one recipe of the configuration.
-pub fn refused(name: &str, recipe: &Recipe, cause: &str, mend: impl AsRef<str>) -> Problem {
-    refused_at(name, recipe, "", cause, mend)
+pub fn refused(name: &str, recipe: &Recipe, cause: &str, hint: impl AsRef<str>) -> Problem {
+    refused_at(name, recipe, "", cause, hint)
 }
 
 /// A problem with one key of a recipe, such as `document` or `parameters.NAME`; its line is told.
@@ -67,18 +67,18 @@ pub fn refused_at(
     recipe: &Recipe,
     key: &str,
     cause: &str,
-    mend: impl AsRef<str>,
+    hint: impl AsRef<str>,
 ) -> Problem {
     let place = recipe.places.get(key).unwrap_or(&recipe.place);
     Problem::new(
         Kind::Usage,
         format!("read the recipe `{name}` of {place}"),
         cause,
-        mend,
+        hint,
     )
 }
 
-/// What is wrong: the key, the cause, the mend.
+/// What is wrong: the key, the cause, the hint.
 fn one(name: &str, recipe: &Recipe) -> Result<(), (String, String, &'static str)> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_recipe_of_ones_own_is_read_with_its_place() {
         let text = "theme = \"freezeframe\"\n\n[recipes.my-app]\ndocument = \"MyApp-Quiesce\"\nplatform = \"linux\"\n\
-                    budget_seconds = 45\nwhat = \"hold my app\"\nforeign = true\nparameters = { port = \"80\" }\n\
+                    budget_seconds = 45\nwhat = \"hold my app\"\nthird_party = true\nparameters = { port = \"80\" }\n\
                     [recipes.linux-mysql.parameters]\nlockWaitSeconds = \"10\"\n";
         let config = parse(text, "c.toml").unwrap();
         let own = &config.recipes["my-app"];
@@ -206,7 +206,7 @@ mod tests {
             assert_eq!(error.kind, Kind::Usage, "{text}");
             let shown = error.to_string();
             assert!(shown.contains(line) && shown.contains(word), "{shown}");
-            assert!(!error.mend.is_empty());
+            assert!(!error.hint.is_empty());
         }
     }
 
@@ -218,17 +218,17 @@ mod tests {
             "{error}"
         );
         assert!(
-            error.mend.contains("did you mean `document`"),
+            error.hint.contains("did you mean `document`"),
             "{}",
-            error.mend
+            error.hint
         );
         let error = parse("[recipes.a]\nparameters = { n = 5 }\n", "c.toml").unwrap_err();
         assert!(error.cause.contains("line 2"), "{error}");
         let error = parse("[recipes.a]\nplatform = \"macos\"\n", "c.toml").unwrap_err();
         assert!(
-            error.cause.contains("line 2") && error.mend.contains("linux"),
+            error.cause.contains("line 2") && error.hint.contains("linux"),
             "{error} {}",
-            error.mend
+            error.hint
         );
     }
 }

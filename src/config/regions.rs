@@ -52,12 +52,12 @@ pub const KNOWN: &[&str] = &[
 /// # Errors
 /// An availability zone, a name that is one letter off, or no name of a region at all.
 pub fn region(text: &str, said: &str) -> Result<Region, Problem> {
-    let wrong = |cause: String, mend: String| {
+    let wrong = |cause: String, hint: String| {
         Problem::new(
             Kind::Usage,
             format!("choose a region ({said})"),
             cause,
-            mend,
+            hint,
         )
     };
     if KNOWN.contains(&text) {
@@ -169,9 +169,9 @@ mod tests {
         ] {
             let problem = region(text, "--region").unwrap_err();
             assert!(
-                problem.mend.contains(words),
+                problem.hint.contains(words),
                 "{text}: {problem} / {}",
-                problem.mend
+                problem.hint
             );
             assert_eq!(problem.kind, Kind::Usage);
         }

@@ -226,7 +226,7 @@ impl Theme {
                 Kind::Usage,
                 format!("read theme {file}, line {line}"),
                 error.message(),
-                format!("mend line {line}: roles look like text = {{ fg = \"#d0d7de\", ansi = \"white\" }}"),
+                format!("hint line {line}: roles look like text = {{ fg = \"#d0d7de\", ansi = \"white\" }}"),
             )
         })?;
         Ok(Self {
@@ -253,7 +253,7 @@ mod tests {
         assert!(
             Theme::builtin("solarized")
                 .unwrap_err()
-                .mend
+                .hint
                 .contains("freezeframe-light")
         );
     }
@@ -281,7 +281,7 @@ mod tests {
                 "{problem:?}"
             );
             assert!(problem.cause.contains(cause), "{problem:?}");
-            assert!(!problem.mend.is_empty());
+            assert!(!problem.hint.is_empty());
         }
     }
 

@@ -26,8 +26,8 @@ use crate::domain::ids::{JobId, Scope};
 use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 
-/// Version of the schema below. 2 added `call.known` and `lease`, 3 `prune`.
-const SCHEMA: i64 = 3;
+/// Version of the schema below and of what its JSON columns hold. A file of another version is refused.
+const SCHEMA: i64 = 4;
 
 const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS job (
@@ -179,6 +179,16 @@ impl Journal {
                 "use the newer freezeframe that wrote it, or another state directory (FREEZEFRAME_STATE_DIR)",
             ));
         }
+        if version != 0 && version < SCHEMA {
+            return Err(Problem::new(
+                Kind::Local,
+                format!("open the journal {path}"),
+                format!(
+                    "an earlier freezeframe wrote it (schema {version}, this one knows {SCHEMA})"
+                ),
+                "end its open jobs with the freezeframe that wrote it (jobs resume), then move it aside (jobs set-aside)",
+            ));
+        }
         Ok(Self {
             db: Arc::new(Mutex::new(db)),
             path,
@@ -267,7 +277,7 @@ impl Journal {
 
     /// From now on no outcome of this subject says anything about order: a call of it was sent that the
     /// journal could not record.
-    pub fn disorder(&self, subject: &str) {
+    pub fn mark_order_unknown(&self, subject: &str) {
         self.disordered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -358,7 +368,7 @@ impl Journal {
     ) -> Result<(), Problem> {
         let text = to_json(&self.path, view)?;
         let started = stamp(view.started().unwrap_or(at));
-        let thawed = view.phase >= Phase::Verifying && !view.thaw_uncertain;
+        let thawed = view.phase >= Phase::Verifying && !view.thaw_unconfirmed;
         self.write("save-job", |db| {
             let write = db.unchecked_transaction()?;
             write.execute(

@@ -22,7 +22,7 @@ use crate::aws::pace::Token;
 use crate::domain::ids::{CommandId, JobId, SnapshotId};
 use crate::domain::job::{JobSpec, JobView, Mode};
 use crate::domain::label::{Label, Written};
-use crate::domain::machine::{CreatedSnapshot, Datum, Effect, Event, Job, Timer};
+use crate::domain::machine::{CreatedSnapshot, Job, JobEffect, JobEvent, MetricValue, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
@@ -89,14 +89,14 @@ async fn drive(
     let mut waiting = driver.waits.subscribe();
     let mut saved = None;
     let mut logged = log::Logged::default();
-    driver.send(Event::Start);
+    driver.send(JobEvent::Start);
     let mut cancelled = false;
     loop {
         let event = tokio::select! {
             biased;
             () = cancel.cancelled(), if !cancelled => {
                 cancelled = true;
-                Event::Cancel
+                JobEvent::Cancel
             }
             event = inbox.recv() => match event {
                 Some(event) => event,
@@ -106,7 +106,7 @@ async fn drive(
                 if !driver.timers.is_due(ring) {
                     continue;
                 }
-                Event::TimedOut(ring.timer)
+                JobEvent::TimedOut(ring.timer)
             }
             Ok(()) = waiting.changed() => {
                 let view = JobView { waiting: driver.waits.now(), ..job.view() };
@@ -127,10 +127,10 @@ async fn drive(
         let state = (
             view.phase,
             view.verdict,
-            (view.thaw_uncertain, view.held().is_something()),
+            (view.thaw_unconfirmed, view.held().is_something()),
             view.set.len(),
             view.error.as_ref().map(Problem::of_any_request),
-            (view.owed_labels.clone(), view.earns, view.set_unseen),
+            (view.pending_labels.clone(), view.earns, view.set_unseen),
         );
         let mut unsaved = None;
         if saved.as_ref() != Some(&state) || done {
@@ -155,19 +155,19 @@ async fn drive(
         for effect in effects {
             match (&unsaved, effect) {
                 // Nothing is frozen that the next start would not know of.
-                (Some(problem), Effect::SendPre | Effect::SendSnapshot) => {
-                    driver.send(Event::PreSent(Err(problem.clone())))
+                (Some(problem), JobEffect::SendPre | JobEffect::SendSnapshot) => {
+                    driver.send(JobEvent::PreSent(Err(problem.clone())))
                 }
                 // Told to stop by somebody else (`jobs abort`) before it froze anything: it does not begin.
-                (None, Effect::SendPre | Effect::SendSnapshot | Effect::TakeTurn(_))
+                (None, JobEffect::SendPre | JobEffect::SendSnapshot | JobEffect::TakeTurn(_))
                     if thaw_is_on_record(&driver.ops, &driver.spec) =>
                 {
                     driver.stopped_before_its_freeze();
                 }
                 // Nothing is claimed that is not on record as judged.
-                (Some(problem), Effect::WriteLabels { attempt, .. }) => {
+                (Some(problem), JobEffect::WriteLabels { attempt, .. }) => {
                     let written = Written::none(problem.clone());
-                    driver.send(Event::LabelsWritten { attempt, written })
+                    driver.send(JobEvent::LabelsWritten { attempt, written })
                 }
                 (_, effect) => driver.carry_out(effect, &job),
             }
@@ -191,7 +191,7 @@ async fn drive(
 
 struct Driver {
     ops: Ops,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<JobEvent>,
     timers: Timers,
     spec: JobSpec,
     limits: Limits,
@@ -211,20 +211,20 @@ impl Driver {
         );
         let events = self.events.clone();
         log::spawn(async move {
-            for event in [Event::Cancel, Event::PreSent(Err(stopped))] {
+            for event in [JobEvent::Cancel, JobEvent::PreSent(Err(stopped))] {
                 let _ = events.send(event).await;
             }
         });
     }
 
-    fn send(&self, event: Event) {
+    fn send(&self, event: JobEvent) {
         let events = self.events.clone();
         log::spawn(async move {
             let _ = events.send(event).await;
         });
     }
 
-    fn spawn(&self, work: impl Future<Output = Event> + Send + 'static) {
+    fn spawn(&self, work: impl Future<Output = JobEvent> + Send + 'static) {
         let events = self.events.clone();
         log::spawn(async move {
             let _ = events.send(work.await).await;
@@ -232,9 +232,9 @@ impl Driver {
     }
 
     /// Somebody asked again, and the instance said that all is thawed.
-    fn clear_doubt(&self, job: &mut Job) -> Vec<Effect> {
+    fn clear_doubt(&self, job: &mut Job) -> Vec<JobEffect> {
         if job.thaw_is_uncertain() && rethaw::is_proven(&self.ops, &self.spec) {
-            job.step(Event::ThawProven, self.ops.clock.now())
+            job.step(JobEvent::ThawProven, self.ops.clock.now())
         } else {
             Vec::new()
         }
@@ -244,8 +244,8 @@ impl Driver {
     /// clear, is anybody's who comes by.
     fn save(&self, view: &JobView, done: bool, owner: &str) -> Result<(), Problem> {
         let (open, by) = if done {
-            let owes = view.owes_labels() || view.owes_thaw();
-            (owes, owner_of_no_process())
+            let stays_open = view.has_pending_labels() || view.needs_thaw();
+            (stays_open, owner_of_no_process())
         } else {
             (true, owner.to_owned())
         };
@@ -262,31 +262,31 @@ impl Driver {
         self.reserve.take(Bucket::SendCommand)
     }
 
-    fn carry_out(&mut self, effect: Effect, job: &Job) {
+    fn carry_out(&mut self, effect: JobEffect, job: &Job) {
         let ops = self.ops.clone();
         let spec = self.spec.clone();
         match effect {
-            Effect::Preflight => {
+            JobEffect::Preflight => {
                 let (limits, waits) = (self.limits.clone(), self.waits.clone());
                 let reserve = self.reserve.clone();
                 self.spawn(async move {
                     let ready = ready::check(&ops, &spec, &limits, &waits, &reserve).await;
-                    Event::Preflight(ready)
+                    JobEvent::Preflight(ready)
                 });
             }
-            Effect::TakeTurn(facts) => {
+            JobEffect::TakeTurn(facts) => {
                 let (limits, waits) = (self.limits.clone(), self.waits.clone());
                 let reserve = self.reserve.clone();
                 self.spawn(async move {
                     let turn = ready::turn(&ops, &spec, &facts, &limits, &waits, &reserve);
-                    Event::Preflight(turn.await.map(|()| facts))
+                    JobEvent::Preflight(turn.await.map(|()| facts))
                 });
             }
-            Effect::SendPre => {
+            JobEffect::SendPre => {
                 let (events, token) = (self.events.clone(), self.token());
                 log::spawn(send_and_follow(ops, spec, Step::Pre, token, events));
             }
-            Effect::SendSnapshot => {
+            JobEffect::SendSnapshot => {
                 let (events, token) = (self.events.clone(), self.token());
                 let spec = match job.set_plan() {
                     Some(plan) => preflight::told_of(&spec, plan),
@@ -305,11 +305,11 @@ impl Driver {
                     }
                 });
             }
-            Effect::SendPost => {
+            JobEffect::SendPost => {
                 let (events, token) = (self.events.clone(), self.token());
                 log::spawn(send_and_follow(ops, spec, Step::Post, token, events));
             }
-            Effect::CancelCommand(command) => {
+            JobEffect::CancelCommand(command) => {
                 log::spawn(async move {
                     if let Err(problem) = ops.session.cancel_command(&command, &spec.instance).await
                     {
@@ -317,7 +317,7 @@ impl Driver {
                     }
                 });
             }
-            Effect::CreateSnapshots => {
+            JobEffect::CreateSnapshots => {
                 // Nothing stands between a freeze and this call. Without a freeze it waits for its turn.
                 let reserved = self.reserve.take(Bucket::CreateSnapshots);
                 let wait = reserved.is_none() && job.view().frozen_since.is_none();
@@ -329,11 +329,12 @@ impl Driver {
                         // Only where nothing is frozen: preflight plans before a freeze.
                         None => match planned_late(&ops, &spec).await {
                             Ok(plan) => {
-                                let _ = events.send(Event::Planned(plan.clone())).await;
+                                let _ = events.send(JobEvent::Planned(plan.clone())).await;
                                 plan
                             }
                             Err(problem) => {
-                                let _ = events.send(Event::SnapshotsAnswered(Err(problem))).await;
+                                let _ =
+                                    events.send(JobEvent::SnapshotsAnswered(Err(problem))).await;
                                 return;
                             }
                         },
@@ -350,36 +351,36 @@ impl Driver {
                     }
                     let answer = create(&ops, &spec, &plan).await;
                     if thaw_is_on_record(&ops, &spec) {
-                        let _ = events.send(Event::ReleaseSeen).await;
+                        let _ = events.send(JobEvent::ReleaseSeen).await;
                     }
-                    let _ = events.send(Event::SnapshotsAnswered(answer)).await;
+                    let _ = events.send(JobEvent::SnapshotsAnswered(answer)).await;
                 });
             }
-            Effect::FindSnapshots => {
+            JobEffect::FindSnapshots => {
                 let (expected, volumes) = (job.expected(), job.attached());
                 self.spawn(async move {
-                    Event::SnapshotsFound(find(&ops, &spec, &expected, volumes).await)
+                    JobEvent::SnapshotsFound(find(&ops, &spec, &expected, volumes).await)
                 });
             }
-            Effect::WriteLabels { attempt, labels } => {
+            JobEffect::WriteLabels { attempt, labels } => {
                 let waits = self.waits.clone();
                 self.spawn(async move {
                     let written = label_when_taken(&ops, &spec.job, labels, &waits).await;
-                    Event::LabelsWritten { attempt, written }
+                    JobEvent::LabelsWritten { attempt, written }
                 });
             }
-            Effect::WatchProgress => {
+            JobEffect::WatchProgress => {
                 let events = self.events.clone();
                 let ids: Vec<_> = job.view().set.iter().map(|m| m.snapshot.clone()).collect();
                 log::spawn(async move { watch_progress(ops, ids, events).await });
             }
-            Effect::Publish(data) => {
+            JobEffect::Publish(data) => {
                 self.spawn(async move {
                     let now = ops.clock.now();
-                    Event::Published(publish(&ops, &spec, now, data).await)
+                    JobEvent::Published(publish(&ops, &spec, now, data).await)
                 });
             }
-            Effect::Arm { timer, after } => {
+            JobEffect::Arm { timer, after } => {
                 let waits = self.waits.clone();
                 // Waiting for one's turn is no failure of anybody. What watches over a freeze never stands still.
                 let stands = match timer {
@@ -395,7 +396,7 @@ impl Driver {
                     }
                 });
             }
-            Effect::Disarm(timer) => self.timers.disarm(timer),
+            JobEffect::Disarm(timer) => self.timers.disarm(timer),
         }
     }
 }
@@ -409,12 +410,12 @@ pub(super) async fn publish(
     ops: &Ops,
     spec: &JobSpec,
     at: DateTime<Utc>,
-    data: Vec<Datum>,
+    data: Vec<MetricValue>,
 ) -> Result<(), Problem> {
     let detail = format!("{} values of {}", data.len(), spec.instance);
-    let data: Vec<cloudwatch::Datum> = data
+    let data: Vec<cloudwatch::MetricDatum> = data
         .into_iter()
-        .map(|d| cloudwatch::Datum {
+        .map(|d| cloudwatch::MetricDatum {
             metric: d.metric,
             drive: d.drive,
             value: d.value,
@@ -434,15 +435,15 @@ async fn send_and_follow(
     spec: JobSpec,
     step: Step,
     token: Option<Token>,
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<JobEvent>,
 ) {
     // Nobody is told of waits from here on: something may be frozen.
     let waits = Waits::default();
     let sent = send_when_taken(&ops, &spec, step, &waits, token).await;
     let command = sent.as_ref().ok().cloned();
     let told = match step {
-        Step::Post => Event::PostSent(sent),
-        Step::Look | Step::Pre => Event::PreSent(sent),
+        Step::Post => JobEvent::PostSent(sent),
+        Step::Look | Step::Pre => JobEvent::PreSent(sent),
     };
     if events.send(told).await.is_err() {
         return;
@@ -459,20 +460,20 @@ async fn follow_to_its_end(
     spec: &JobSpec,
     step: Step,
     command: &CommandId,
-    events: &mpsc::Sender<Event>,
+    events: &mpsc::Sender<JobEvent>,
 ) {
     let outcome = match step {
         Step::Look => follow(ops, spec, command).await,
-        Step::Pre => follow_as_events(ops, spec, command, events, Event::PreDelivery).await,
-        Step::Post => follow_as_events(ops, spec, command, events, Event::PostDelivery).await,
+        Step::Pre => follow_as_events(ops, spec, command, events, JobEvent::PreDelivery).await,
+        Step::Post => follow_as_events(ops, spec, command, events, JobEvent::PostDelivery).await,
     };
     // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
-    if step == Step::Pre && spec.foreign && thaw_is_on_record(ops, spec) {
-        let _ = events.send(Event::Cancel).await;
+    if step == Step::Pre && spec.third_party && thaw_is_on_record(ops, spec) {
+        let _ = events.send(JobEvent::Cancel).await;
     }
     let ended = match step {
-        Step::Post => Event::PostEnded(thaw::told(ops, spec, outcome).await),
-        Step::Look | Step::Pre => Event::PreEnded(outcome),
+        Step::Post => JobEvent::PostEnded(thaw::told(ops, spec, outcome).await),
+        Step::Look | Step::Pre => JobEvent::PreEnded(outcome),
     };
     let _ = events.send(ended).await;
 }
@@ -602,14 +603,14 @@ async fn set_of(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Probl
 
 /// Autonomous mode: tells when the set appears, once, and then waits to be dropped. A look that fails is
 /// only a look that fails.
-async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<Event>) {
+async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<JobEvent>) {
     let mut pause = SET_FIRST;
     loop {
         tokio::time::sleep(pause).await;
         pause = pause.mul_f32(1.5).min(SET_LONGEST);
         match set_of(&ops, &spec).await {
             Ok(set) if !set.is_empty() => {
-                let _ = events.send(Event::SetAppeared(set)).await;
+                let _ = events.send(JobEvent::SetAppeared(set)).await;
                 return std::future::pending().await;
             }
             Ok(_) => {}

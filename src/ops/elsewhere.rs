@@ -10,7 +10,7 @@ use super::send::Step;
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::{CommandId, InstanceId, JobId};
 use crate::domain::job::Mode;
-use crate::domain::machine::{CommandEnd, CommandOutcome, Thawed, told_by_exit};
+use crate::domain::machine::{CommandEnd, CommandOutcome, ThawVerdict, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::ran::Ran;
 use crate::domain::trace;
@@ -65,7 +65,7 @@ pub(super) async fn jobs_on(ops: &Ops, instance: &InstanceId) -> Result<Vec<Othe
         .await?;
     let mut others = Vec::new();
     for (job, commands) in by_job(&listed) {
-        let mut standing = standing(&commands, &Told::default(), now);
+        let mut standing = standing(&commands, &Findings::default(), now);
         if standing.is_none() || ops.journal.job(ops.scope(), &job)?.is_some() {
             continue;
         }
@@ -85,7 +85,7 @@ pub(super) async fn jobs_on(ops: &Ops, instance: &InstanceId) -> Result<Vec<Othe
 
 /// What is known beside the status of commands.
 #[derive(Default)]
-struct Told {
+struct Findings {
     /// What they said, by their ids.
     said: BTreeMap<CommandId, CommandOutcome>,
     /// A `post-script` that began when that command which freezes had ended.
@@ -98,8 +98,8 @@ async fn told(
     instance: &InstanceId,
     commands: &[(Step, &Listed)],
     now: DateTime<Utc>,
-) -> Result<Told, Problem> {
-    let mut told = Told::default();
+) -> Result<Findings, Problem> {
+    let mut told = Findings::default();
     let decides = |step: Step, command: &Listed| match step {
         Step::Look => false,
         Step::Pre => command.status == "Failed" && may_hold(command, now),
@@ -210,7 +210,7 @@ fn by_job(listed: &[Listed]) -> BTreeMap<JobId, Vec<(Step, &Listed)>> {
 }
 
 /// Where a job stands by its commands, and by what those said that failed.
-fn standing(commands: &[(Step, &Listed)], told: &Told, now: DateTime<Utc>) -> Option<Standing> {
+fn standing(commands: &[(Step, &Listed)], told: &Findings, now: DateTime<Utc>) -> Option<Standing> {
     let of = |wanted: Step| {
         commands
             .iter()
@@ -238,7 +238,7 @@ fn standing(commands: &[(Step, &Listed)], told: &Told, now: DateTime<Utc>) -> Op
 
 /// Whether a `post-script` is a proof that what that command froze is thawed. A failed one is none by itself: it
 /// may have met the other at work, thawed nothing, or never been delivered. What it said may still be one.
-fn thaws(post: &Listed, pre: &Listed, told: &Told) -> bool {
+fn thaws(post: &Listed, pre: &Listed, told: &Findings) -> bool {
     // Ours ends well only where it released a freeze.
     if post.status == "Success" && is_ours(post) {
         return true;
@@ -252,7 +252,7 @@ fn thaws(post: &Listed, pre: &Listed, told: &Told) -> bool {
     if trace.lines.is_empty() {
         let ended = told.said.get(&pre.id).map(|outcome| &outcome.ended);
         let froze = ended.is_none_or(CommandEnd::may_have_frozen);
-        return matches!(told_by_exit(&outcome.ended, froze, after), Thawed::Yes);
+        return matches!(told_by_exit(&outcome.ended, froze, after), ThawVerdict::Yes);
     }
     let none = match outcome.ended {
         CommandEnd::Success => return true,
@@ -268,7 +268,7 @@ fn thaws(post: &Listed, pre: &Listed, told: &Told) -> bool {
 }
 
 /// Whether a command that freezes and failed says itself that it left nothing held.
-fn left_nothing(pre: &Listed, told: &Told) -> bool {
+fn left_nothing(pre: &Listed, told: &Findings) -> bool {
     let Some(outcome) = told.said.get(&pre.id) else {
         return false;
     };
@@ -324,14 +324,14 @@ mod tests {
         }
     }
 
-    fn foreign(command: &Listed) -> Listed {
+    fn third_party(command: &Listed) -> Listed {
         Listed {
             document: "ops-dlm".to_owned(),
             ..command.clone()
         }
     }
 
-    fn told(command: &Listed, ended: CommandEnd, lines: &[&str]) -> Told {
+    fn told(command: &Listed, ended: CommandEnd, lines: &[&str]) -> Findings {
         let line = |(n, line): (usize, &&str)| format!("FF1 {{\"seq\":{n},\"ms\":{n},{line}}}\n");
         let outcome = CommandOutcome {
             command: command.id.clone(),
@@ -339,17 +339,17 @@ mod tests {
             stdout: (1..).zip(lines).map(line).collect(),
             stderr: String::new(),
         };
-        Told {
+        Findings {
             said: BTreeMap::from([(command.id.clone(), outcome)]),
             after: BTreeSet::new(),
         }
     }
 
     fn one(listed: &[Listed], now: i64) -> Option<Standing> {
-        one_told(listed, &Told::default(), now)
+        one_told(listed, &Findings::default(), now)
     }
 
-    fn one_told(listed: &[Listed], told: &Told, now: i64) -> Option<Standing> {
+    fn one_told(listed: &[Listed], told: &Findings, now: i64) -> Option<Standing> {
         let found = by_job(listed);
         assert!(found.len() <= 1);
         found
@@ -457,8 +457,8 @@ mod tests {
             } else {
                 "Failed"
             };
-            let post = foreign(&command("post-script", "a", 12, status));
-            let pair = [foreign(pre), post.clone()];
+            let post = third_party(&command("post-script", "a", 12, status));
+            let pair = [third_party(pre), post.clone()];
             assert_eq!(one(&pair, 20), Some(Standing::Holds), "nobody asked it");
             let mut told = told(&post, ended.clone(), &[]);
             if let Some(exit) = pre_exit {
@@ -470,7 +470,7 @@ mod tests {
             assert_eq!(one_told(&pair, &told, 20), later, "{ended:?}");
         }
         // One of ours under a name of its own.
-        let own = foreign(&command("post-script", "a", 12, "Success"));
+        let own = third_party(&command("post-script", "a", 12, "Success"));
         let told_of_own = told(&own, CommandEnd::Success, &[HELLO, OPEN, END]);
         assert_eq!(one_told(&[pre.clone(), own], &told_of_own, 20), None);
         // "No such job" does not keep a late one from beginning, unless it left its stone.

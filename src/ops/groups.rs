@@ -160,7 +160,7 @@ impl Pass {
     /// Gives back what a job in that state needs no more: its group once nothing is frozen, its slot
     /// once only AWS's copying is left.
     pub(super) fn advance(&mut self, view: &JobView) {
-        let group = if view.phase >= Phase::Verifying && !view.thaw_uncertain {
+        let group = if view.phase >= Phase::Verifying && !view.thaw_unconfirmed {
             self.group.take()
         } else {
             None
@@ -238,7 +238,7 @@ mod tests {
     fn at(phase: Phase, uncertain: bool) -> JobView {
         let mut view = crate::domain::machine::Job::new(spec("i-1", None)).view();
         view.phase = phase;
-        view.thaw_uncertain = uncertain;
+        view.thaw_unconfirmed = uncertain;
         view
     }
 

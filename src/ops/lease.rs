@@ -37,8 +37,8 @@ pub(super) async fn claim(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
         Some(other) => {
             // Only where it is on record here can it be stopped from here.
             let here = ops.journal.job(&spec.scope, &other)?.is_some();
-            let mend = if here { HERE } else { THERE };
-            Err(taken(spec, &other, "started by another console", mend))
+            let hint = if here { HERE } else { THERE };
+            Err(taken(spec, &other, "started by another console", hint))
         }
         None => Ok(()),
     }
@@ -67,12 +67,12 @@ pub(super) fn renew(ops: &Ops, spec: &JobSpec) -> Result<(), Problem> {
     }
 }
 
-fn taken(spec: &JobSpec, other: &JobId, whose: &str, mend: &str) -> Problem {
+fn taken(spec: &JobSpec, other: &JobId, whose: &str, hint: &str) -> Problem {
     Problem::new(
         Kind::State,
         format!("check {}", spec.instance),
         format!("job {other}, {whose}, is under way there"),
-        mend,
+        hint,
     )
 }
 

@@ -89,7 +89,7 @@ impl Ops {
     ///
     /// # Errors
     /// The call's.
-    pub async fn rescued<T>(
+    pub async fn recorded_best_effort<T>(
         &self,
         subject: &str,
         action: &str,
@@ -104,7 +104,7 @@ impl Ops {
         match intent {
             Ok(intent) => self.outcome(intent, &result, action, detail, words),
             Err(problem) => {
-                self.journal.disorder(subject);
+                self.journal.mark_order_unknown(subject);
                 tracing::error!(%problem, action, detail, "a thaw was sent without a record");
             }
         }

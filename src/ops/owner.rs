@@ -29,7 +29,7 @@ fn started(pid: u32) -> Option<String> {
 
 /// What can be said of the process that drove a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Driver {
+pub enum OwnerState {
     /// It lives.
     Alive,
     /// It is gone.
@@ -39,17 +39,17 @@ pub enum Driver {
 }
 
 /// Whether the process of that name (see [`owner_of_this_process`]) still lives.
-pub fn driver(owner: &str) -> Driver {
+pub fn owner_state(owner: &str) -> OwnerState {
     let mut parts = owner.rsplitn(3, ':');
     let (Some(start), Some(pid), Some(on)) = (parts.next(), parts.next(), parts.next()) else {
-        return Driver::Elsewhere;
+        return OwnerState::Elsewhere;
     };
     if on != place() || start.is_empty() {
-        return Driver::Elsewhere;
+        return OwnerState::Elsewhere;
     }
     match pid.parse::<u32>().ok().and_then(started) {
-        Some(now) if now == start => Driver::Alive,
-        _ => Driver::Gone,
+        Some(now) if now == start => OwnerState::Alive,
+        _ => OwnerState::Gone,
     }
 }
 
@@ -65,15 +65,15 @@ mod tests {
     #[test]
     fn only_the_very_process_counts_as_alive() {
         let me = owner_of_this_process();
-        assert_eq!(driver(&me), Driver::Alive);
+        assert_eq!(owner_state(&me), OwnerState::Alive);
         let (rest, _) = me.rsplit_once(':').unwrap();
         assert_eq!(
-            driver(&format!("{rest}:1")),
-            Driver::Gone,
+            owner_state(&format!("{rest}:1")),
+            OwnerState::Gone,
             "same pid, another start"
         );
-        assert_eq!(driver(&owner_of_no_process()), Driver::Gone);
-        assert_eq!(driver("elsewhere:1:1"), Driver::Elsewhere);
-        assert_eq!(driver("nonsense"), Driver::Elsewhere);
+        assert_eq!(owner_state(&owner_of_no_process()), OwnerState::Gone);
+        assert_eq!(owner_state("elsewhere:1:1"), OwnerState::Elsewhere);
+        assert_eq!(owner_state("nonsense"), OwnerState::Elsewhere);
     }
 }

@@ -12,7 +12,7 @@ use super::Ops;
 use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::JobSpec;
-use crate::domain::machine::{CommandOutcome, Event, GONE, SnapshotProgress};
+use crate::domain::machine::{CommandOutcome, GONE, JobEvent, SnapshotProgress};
 use crate::domain::problem::Kind;
 use crate::domain::snapshot::Snapshot;
 
@@ -52,8 +52,8 @@ pub(super) async fn follow_as_events(
     ops: &Ops,
     spec: &JobSpec,
     command: &CommandId,
-    events: &mpsc::Sender<Event>,
-    event: fn(Delivery) -> Event,
+    events: &mpsc::Sender<JobEvent>,
+    event: fn(Delivery) -> JobEvent,
 ) -> CommandOutcome {
     let (seen, mut news) = watch::channel(Delivery::Taken);
     let mut outcome = std::pin::pin!(follow_telling(ops, spec, command, seen));
@@ -105,7 +105,7 @@ impl Missing {
 }
 
 /// Reports how far AWS is with these snapshots, until each is `completed`, `error` or gone, or nobody listens.
-pub(super) async fn watch_progress(ops: Ops, ids: Vec<SnapshotId>, events: mpsc::Sender<Event>) {
+pub(super) async fn watch_progress(ops: Ops, ids: Vec<SnapshotId>, events: mpsc::Sender<JobEvent>) {
     let mut answers = ops.session.progress_of(ids.clone());
     let mut missing = Missing::default();
     loop {
@@ -142,7 +142,7 @@ pub(super) async fn watch_progress(ops: Ops, ids: Vec<SnapshotId>, events: mpsc:
                     && progress
                         .iter()
                         .all(|p| matches!(p.state.as_str(), "completed" | "error" | GONE));
-                if events.send(Event::Progress(progress)).await.is_err() || over {
+                if events.send(JobEvent::Progress(progress)).await.is_err() || over {
                     return;
                 }
             }

@@ -1,4 +1,4 @@
-//! Preflight: everything that can be checked before anything is touched. It refuses with a reason and a mend.
+//! Preflight: everything that can be checked before anything is touched. It refuses with a reason and a hint.
 
 mod requirements;
 
@@ -69,7 +69,7 @@ pub(super) async fn check(
     }
     facts
         .with_set(set, &spec.mounts)
-        .map_err(|(cause, mend)| not_so(&instance, cause, mend))
+        .map_err(|(cause, hint)| not_so(&instance, cause, hint))
 }
 
 /// The plan of an instance's set, from its volumes as they are now. Where reading volumes is not allowed nothing is
@@ -108,19 +108,19 @@ pub fn set_plan_of(
     options: &SetOptions,
 ) -> Result<SetPlan, Problem> {
     set_plan::plan(instance, volumes, options)
-        .map_err(|(cause, mend)| not_so(instance, cause, mend))
+        .map_err(|(cause, hint)| not_so(instance, cause, hint))
 }
 
-fn not_so(instance: &Instance, cause: String, mend: String) -> Problem {
+fn not_so(instance: &Instance, cause: String, hint: String) -> Problem {
     let what = format!("check {} ({})", instance.name(), instance.id);
-    Problem::new(Kind::State, what, cause, mend)
+    Problem::new(Kind::State, what, cause, hint)
 }
 
 /// The job as its document is told of it in autonomous mode, where the instance makes the call.
 pub(super) fn told_of(spec: &JobSpec, set: &SetPlan) -> JobSpec {
     let mut told = spec.clone();
     let alone = spec.mode == Mode::Autonomous || spec.mode_is_open();
-    if alone && !spec.foreign {
+    if alone && !spec.third_party {
         told.parameters.extend(set.parameters());
     }
     told
@@ -183,9 +183,9 @@ async fn would_refuse(
     asked.map_err(|problem| match spec.mode_is_open() {
         false => problem,
         true => Problem {
-            mend: format!(
+            hint: format!(
                 "{}; where the instance's own role may make them, --mode autonomous takes it without this right",
-                problem.mend
+                problem.hint
             ),
             ..problem
         },
@@ -233,7 +233,7 @@ async fn look(
         CommandEnd::Failed { exit } => {
             let never = no_start::is(
                 exit,
-                spec.foreign || !trace.lines.is_empty(),
+                spec.third_party || !trace.lines.is_empty(),
                 &outcome.stderr,
             );
             return Err(Problem::new(
@@ -244,7 +244,7 @@ async fn look(
                     last_line(&outcome.stderr)
                 ),
                 if never {
-                    no_start::MEND
+                    no_start::HINT
                 } else {
                     "look at the command's output in Run Command's history"
                 },
@@ -274,7 +274,7 @@ async fn look(
             ..facts
         }),
         // It need not speak FF1; what it froze, its pre-script may still say.
-        Err(_) if spec.foreign => Ok(PreflightFacts::of_attachments(instance)),
+        Err(_) if spec.third_party => Ok(PreflightFacts::of_attachments(instance)),
         Err(cause) => Err(Problem::new(
             Kind::Malformed,
             what,
@@ -385,9 +385,9 @@ pub(super) fn end_in_words(ended: &CommandEnd) -> String {
 /// A problem from what a script on the instance said.
 pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
     if let Some(refusal) = Refusal::of(code, text) {
-        return Problem::new(Kind::Script, what, text, refusal.mend()).with_code(code);
+        return Problem::new(Kind::Script, what, text, refusal.hint()).with_code(code);
     }
-    let mend = match code {
+    let hint = match code {
         "no-mounts" => {
             "nothing on this instance qualifies for a freeze: name the mounts (--mount), take / along (--freeze-root), or \
              choose a recipe that fits"
@@ -440,7 +440,7 @@ pub(super) fn script_problem(what: &str, code: &str, text: &str) -> Problem {
         "busy" => "another freezeframe job is under way on the instance; wait for its end",
         _ => "read the message; the command's whole output is in Run Command's history",
     };
-    Problem::new(Kind::Script, what, text, mend).with_code(code)
+    Problem::new(Kind::Script, what, text, hint).with_code(code)
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub async fn allowed(ops: &Ops, plan: &PrunePlan) -> Result<(), Problem> {
             Err(problem) if problem.kind == Kind::Denied && id == first && first != last => {}
             Err(problem) if problem.kind == Kind::Denied => {
                 return Err(Problem {
-                    mend: "allow ec2:DeleteSnapshot to whoever runs this; nothing was deleted"
+                    hint: "allow ec2:DeleteSnapshot to whoever runs this; nothing was deleted"
                         .to_owned(),
                     ..problem
                 });

@@ -120,7 +120,7 @@ fn goes_first(other: &JobView, mine: &JobView) -> bool {
     match other.phase {
         // A doubt about one that is over does not hold up its group for ever.
         Phase::Done => false,
-        _ if other.thaw_uncertain => true,
+        _ if other.thaw_unconfirmed => true,
         Phase::Queued | Phase::Completing | Phase::Verifying => false,
         Phase::Preflight => order(other) < order(mine),
         Phase::Quiescing | Phase::Frozen | Phase::Snapshotting | Phase::Thawing => true,

@@ -23,9 +23,9 @@ use super::{Ops, log};
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
-use crate::domain::machine::{CommandEnd, Thawed, told_by_exit};
+use crate::domain::machine::{CommandEnd, ThawVerdict, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::trace::{Said, Trace};
+use crate::domain::trace::{Trace, TraceEvent};
 use crate::jobs::journal::CallRow;
 use crate::recipe::events;
 
@@ -215,7 +215,7 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
     match send_thaw(ops, view, By::Person).await {
         Thaw::Done => Ok(()),
         // A late pre-script of ours finds the stone that post-script has laid.
-        Thaw::Later if !view.spec.foreign => Ok(()),
+        Thaw::Later if !view.spec.third_party => Ok(()),
         Thaw::Later => Err(may_begin(view)),
         Thaw::Uncertain(problem) | Thaw::Held(problem) => Err(problem),
     }
@@ -248,7 +248,7 @@ fn may_begin(view: &JobView) -> Problem {
 /// asked only where that is `due`.
 async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: bool) -> Thaw {
     // Over but for its labels; what is uncertain of one with a failsafe of ours only a person asks again.
-    if view.phase == Phase::Done && !view.owes_thaw() {
+    if view.phase == Phase::Done && !view.needs_thaw() {
         return Thaw::Done;
     }
     match may_be_frozen(ops, view) {
@@ -256,7 +256,7 @@ async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: b
         Ok(true) => {}
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
     }
-    let doubt = view.spec.foreign && view.thaw_uncertain;
+    let doubt = view.spec.third_party && view.thaw_unconfirmed;
     if doubt && !due {
         return Thaw::Uncertain(view.error.clone().unwrap_or_else(|| unproven(view)));
     }
@@ -279,14 +279,14 @@ enum By {
 
 async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
     let certain = certain_at(view).is_none_or(|at| ops.clock.now() >= at);
-    let foreign = view.spec.foreign;
+    let third_party = view.spec.third_party;
     let mut silent = Silent::default();
-    if foreign && !was_frozen(view) {
+    if third_party && !was_frozen(view) {
         let look = tokio::time::timeout(FIRST_LOOK, pre_script_end(ops, view));
         silent.before = look.await.ok().flatten();
     }
     for tried in 0..BUSY_TRIES {
-        if foreign {
+        if third_party {
             match at_work(ops, view).await {
                 Ok(None) => {}
                 Ok(Some(other)) => return Thaw::Uncertain(in_the_way(view, &other)),
@@ -297,7 +297,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
                 }
             }
         }
-        if foreign && by == By::TakeUp && tried == 0 {
+        if third_party && by == By::TakeUp && tried == 0 {
             ops.doubts.asked(&view.spec.job, ops.clock.now());
         }
         let command = match send::send(ops, &view.spec, Step::Post).await {
@@ -310,7 +310,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
             tokio::time::sleep(BUSY_PAUSE).await;
             continue;
         }
-        if foreign && trace.lines.is_empty() {
+        if third_party && trace.lines.is_empty() {
             let thaw = silent.judged(view, outcome.ended.clone());
             let none = outcome.ended == CommandEnd::Failed { exit: 205 };
             match thaw {
@@ -327,13 +327,15 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
                 other => return other,
             }
         }
-        let thaw = judged(view, &trace, certain && !foreign, outcome.ended);
+        let thaw = judged(view, &trace, certain && !third_party, outcome.ended);
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
-                // A foreign one that froze is not thawed because a later command finds nothing.
-                Some(end) if foreign && end.may_have_frozen() => Thaw::Uncertain(unproven(view)),
+                // A third-party one that froze is not thawed because a later command finds nothing.
+                Some(end) if third_party && end.may_have_frozen() => {
+                    Thaw::Uncertain(unproven(view))
+                }
                 Some(_) => Thaw::Done,
-                None => not_yet(view, certain && foreign),
+                None => not_yet(view, certain && third_party),
             },
             other => other,
         };
@@ -382,7 +384,7 @@ async fn at_work(ops: &Ops, view: &JobView) -> Result<Option<JobId>, Problem> {
     match holder.unwrap_or_default() {
         Some(holder) if holder != spec.job => Ok(Some(holder)),
         // What may be frozen this moment waits for no look.
-        _ if view.thaw_uncertain => {
+        _ if view.thaw_unconfirmed => {
             let look = tokio::time::timeout(FIRST_LOOK, elsewhere::jobs_on(ops, &spec.instance));
             let found = look.await.unwrap_or_else(|_| Err(unseen(view)))?;
             let holds = |other: Other| (other.standing == Standing::Holds).then_some(other.job);
@@ -464,10 +466,10 @@ impl Silent {
         let froze = was_frozen(view) || may;
         let conclusive = froze || self.before.is_some();
         match (told_by_exit(&ended, froze, conclusive), ended) {
-            (Thawed::Yes, _) => Thaw::Done,
-            (Thawed::Later, _) => Thaw::Later,
-            (Thawed::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),
-            (Thawed::No, _) => Thaw::Uncertain(unproven(view)),
+            (ThawVerdict::Yes, _) => Thaw::Done,
+            (ThawVerdict::Later, _) => Thaw::Later,
+            (ThawVerdict::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),
+            (ThawVerdict::No, _) => Thaw::Uncertain(unproven(view)),
         }
     }
 }
@@ -478,7 +480,7 @@ fn judged(view: &JobView, trace: &Trace, certain: bool, ended: CommandEnd) -> Th
     let still: Vec<&str> = trace
         .events()
         .filter_map(|said| match said {
-            Said::Probe {
+            TraceEvent::Probe {
                 mount,
                 frozen: true,
             } if trace.probed(mount) == Some(true) => Some(mount.as_str()),
@@ -582,7 +584,7 @@ fn freezes(call: &CallRow) -> bool {
 /// refused was not carried out.
 fn may_be_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
     // What was uncertain stays so until an instance says otherwise, however far the copying has come.
-    if view.phase >= Phase::Verifying && !view.thaw_uncertain {
+    if view.phase >= Phase::Verifying && !view.thaw_unconfirmed {
         return Ok(false);
     }
     let calls = ops.journal.calls(view.spec.job.as_str())?;

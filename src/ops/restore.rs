@@ -136,7 +136,7 @@ pub async fn run_until(
             });
             step.tell(
                 StepState::Failed,
-                format!("{problem}{kept}; {}", problem.mend),
+                format!("{problem}{kept}; {}", problem.hint),
             )
             .await;
         }

@@ -24,7 +24,7 @@ pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     record(ops, &view, PROVEN, "ok: nothing is frozen")?;
     // It may have come to its end meanwhile.
     let mut view = ops.journal.job(ops.scope(), job)?.unwrap_or(view);
-    if view.thaw_uncertain {
+    if view.thaw_unconfirmed {
         view.thawed();
         // One that goes on is its driver's to write.
         if view.phase == Phase::Done {
@@ -41,11 +41,11 @@ pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
 /// it is not over yet.
 pub fn doubted(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     let view = find(ops, job)?;
-    let refused = |cause: &str, mend: &str| {
+    let refused = |cause: &str, hint: &str| {
         let what = format!("put on record that {job} is thawed");
-        Err(Problem::new(Kind::State, what, cause, mend))
+        Err(Problem::new(Kind::State, what, cause, hint))
     };
-    if !view.thaw_uncertain {
+    if !view.thaw_unconfirmed {
         refused(
             "nobody is in doubt about it",
             "`freezeframe list jobs` shows which thaws are uncertain",
@@ -65,7 +65,7 @@ pub fn doubted(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
 ///
 /// # Errors
 /// As [`doubted`]; [`Kind::Local`] when the journal cannot be written.
-pub fn declare_thawed(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
+pub fn record_operator_confirmation(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     let mut view = doubted(ops, job)?;
     let who = &ops.session.arn();
     record(ops, &view, DECLARED, &format!("ok: by the word of {who}"))?;
@@ -75,7 +75,7 @@ pub fn declare_thawed(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
             "{}; {who} has looked, and says that it is thawed",
             problem.cause
         );
-        "nothing is left to do: it was looked at".clone_into(&mut problem.mend);
+        "nothing is left to do: it was looked at".clone_into(&mut problem.hint);
     }
     keep(ops, &view)?;
     Ok(view)
@@ -105,7 +105,7 @@ fn record(ops: &Ops, view: &JobView, action: &str, outcome: &str) -> Result<(), 
 fn keep(ops: &Ops, view: &JobView) -> Result<(), Problem> {
     let nobody = owner::owner_of_no_process();
     ops.journal
-        .save_job(view, &nobody, view.owes_labels(), ops.clock.now())
+        .save_job(view, &nobody, view.has_pending_labels(), ops.clock.now())
 }
 
 /// Whether [`thaw_again`] has proven that nothing of the job is frozen. What cannot be read proves nothing.

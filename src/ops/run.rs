@@ -90,12 +90,12 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
     let recipe = recipe_of(ops, instance, options)?.with(&options.parameters)?;
     let able = mode::Able {
         document: &recipe.document,
-        foreign: recipe.foreign,
+        third_party: recipe.third_party,
     };
     let chosen = mode::before(options.mode, options.freeze_root, able);
-    let chosen = chosen.map_err(|NoMode { cause, mend }| {
+    let chosen = chosen.map_err(|NoMode { cause, hint }| {
         let what = format!("choose a mode for {} ({})", instance.name(), instance.id);
-        Problem::new(Kind::Usage, what, cause, mend)
+        Problem::new(Kind::Usage, what, cause, hint)
     })?;
     let set_options = ops.tagging.options(&options.set);
     if options.freeze_root && set_options.exclude_root {
@@ -140,7 +140,7 @@ pub fn spec_for(ops: &Ops, instance: &Instance, options: &RunOptions) -> Result<
             .get(&options.limits.group_tag)
             .filter(|group| !group.trim().is_empty())
             .map(str::to_owned),
-        foreign: recipe.foreign,
+        third_party: recipe.third_party,
         set_options,
     })
 }

@@ -111,7 +111,7 @@ async fn offer(
         document: &spec.document,
         // Whatever happened to the document meanwhile, the thaw is not refused for it.
         hash: ours
-            .filter(|_| step != Step::Post && !spec.foreign)
+            .filter(|_| step != Step::Post && !spec.third_party)
             .map(|ours| ours.hash.as_str()),
         parameters: &parameters,
         comment: &comment,

@@ -27,7 +27,7 @@ pub enum Way {
 /// the journal is of a lab within each process.
 pub fn way(view: &JobView, owner: Option<&str>, own_world: bool, now: DateTime<Utc>) -> Way {
     let Some(owner) = owner else {
-        return if view.thaw_uncertain {
+        return if view.thaw_unconfirmed {
             Way::AskAgain
         } else {
             Way::Over
@@ -39,7 +39,7 @@ pub fn way(view: &JobView, owner: Option<&str>, own_world: bool, now: DateTime<U
         Way::OtherLab
     } else if (Phase::Preflight..=Phase::Thawing).contains(&view.phase) {
         Way::Thaw
-    } else if view.thaw_uncertain {
+    } else if view.thaw_unconfirmed {
         Way::AskAgain
     } else {
         Way::HoldsNothing
@@ -63,7 +63,7 @@ mod tests {
         );
         let of = |phase, uncertain, owner: Option<&str>, own_world| {
             let mut view = view(phase);
-            view.thaw_uncertain = uncertain;
+            view.thaw_unconfirmed = uncertain;
             view.phases.push(crate::domain::job::PhaseRecord {
                 phase,
                 started: now,

@@ -334,9 +334,9 @@ mod tests {
         let [(_, name), (_, id), (_, far)] = &chosen.unknown[..] else {
             panic!("{:?}", chosen.unknown);
         };
-        assert!(name.mend.contains("did you mean `shop-db-1`?"), "{name:?}");
+        assert!(name.hint.contains("did you mean `shop-db-1`?"), "{name:?}");
         assert!(id.cause.contains("no such instance"), "{id:?}");
-        assert!(!far.mend.contains("shop-db-1"), "{far:?}");
+        assert!(!far.hint.contains("shop-db-1"), "{far:?}");
         let odd = choose(&fleet(), &words(&["i-nonsense"]), &[], &scope()).unwrap_err();
         assert_eq!(odd.kind, Kind::Usage, "{odd}");
         assert!(" ".parse::<Named>().is_err());

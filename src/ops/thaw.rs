@@ -13,7 +13,7 @@ use crate::domain::ids::CommandId;
 use crate::domain::job::JobSpec;
 use crate::domain::machine::CommandOutcome;
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::trace::{Said, Trace};
+use crate::domain::trace::{Trace, TraceEvent};
 use crate::recipe::events;
 
 /// Requests in close succession.
@@ -66,7 +66,7 @@ async fn attempt(
             other => return other,
         };
         // Of somebody else's document only what is sent now counts, and an earlier one cannot be told from it.
-        if spec.foreign {
+        if spec.third_party {
             return Err(problem);
         }
         let look = tokio::time::timeout(LOOK, unanswered(ops, spec, before.as_ref()));
@@ -75,7 +75,7 @@ async fn attempt(
             _ => Err(problem),
         }
     };
-    ops.rescued(
+    ops.recorded_best_effort(
         spec.job.as_str(),
         "SendCommand",
         detail,
@@ -119,7 +119,7 @@ async fn unanswered(
 /// What the thaw has said: this outcome, unless one whose answer was lost did the work and this one found it done.
 pub(super) async fn told(ops: &Ops, spec: &JobSpec, outcome: CommandOutcome) -> CommandOutcome {
     let trace = events::parse(&outcome.stdout);
-    if spec.foreign || !trace.has_error("not-frozen") || !is_any_unknown(ops, spec) {
+    if spec.third_party || !trace.has_error("not-frozen") || !is_any_unknown(ops, spec) {
         return outcome;
     }
     for look in 1..=LATE_LOOKS {
@@ -166,5 +166,5 @@ async fn released(ops: &Ops, spec: &JobSpec) -> Result<Option<CommandOutcome>, P
 
 /// Whether a `post-script` found the freeze and ended it.
 pub(super) fn has_released(trace: &Trace) -> bool {
-    trace.events().any(|said| *said == Said::Release) || !trace.thawed_mounts().is_empty()
+    trace.events().any(|said| *said == TraceEvent::Release) || !trace.thawed_mounts().is_empty()
 }

@@ -94,12 +94,12 @@ pub fn lookup(value: &str, instance: &InstanceId) -> Result<&'static Recipe, Pro
         return Ok(recipe);
     }
     let what = format!("choose a recipe for {instance}");
-    if let Some((_, mend)) = LATER.iter().find(|(name, _)| *name == value) {
+    if let Some((_, hint)) = LATER.iter().find(|(name, _)| *name == value) {
         return Err(Problem::new(
             Kind::State,
             what,
             format!("{CONSISTENT_SNAPSHOT}={value} asks for a recipe that is not in this version"),
-            mend,
+            hint,
         ));
     }
     Err(unknown(value, instance, nearest(value)))
@@ -223,7 +223,7 @@ mod tests {
         for value in ["WindowsVSS", "windows-vss"] {
             let problem = lookup(value, &instance()).unwrap_err();
             assert_eq!(problem.kind, Kind::State);
-            assert!(problem.cause.contains("not in this version") && !problem.mend.is_empty());
+            assert!(problem.cause.contains("not in this version") && !problem.hint.is_empty());
         }
     }
 
@@ -238,7 +238,7 @@ mod tests {
             assert_eq!(problem.kind, Kind::Usage);
             assert!(problem.what.contains("i-0123456789abcdef0"), "{problem:?}");
             assert!(
-                problem.cause.contains(value) && problem.mend.contains(near),
+                problem.cause.contains(value) && problem.hint.contains(near),
                 "{problem:?}"
             );
         }
@@ -246,7 +246,7 @@ mod tests {
             let problem = lookup(far, &instance()).unwrap_err();
             assert!(!problem.cause.contains("nearest"), "{problem:?}");
             for recipe in &RECIPES {
-                assert!(problem.mend.contains(recipe.name), "{problem:?}");
+                assert!(problem.hint.contains(recipe.name), "{problem:?}");
             }
         }
         let hostile = lookup("\u{1b}[2J", &instance()).unwrap_err();

@@ -45,7 +45,7 @@ pub struct Chosen {
     /// The best level that it can prove.
     pub level: Level,
     /// The document is not one of ours: it keeps Data Lifecycle Manager's contract and need not speak FF1.
-    pub foreign: bool,
+    pub third_party: bool,
     /// Parameters beyond those of the contract.
     pub parameters: BTreeMap<String, String>,
     /// The failsafe's budget in seconds, 1 to 999.
@@ -65,7 +65,7 @@ impl Chosen {
     /// # Errors
     /// [`Kind::Usage`] for one that the job gives itself, or that a document of ours does not take.
     pub fn with(mut self, parameters: &BTreeMap<String, String>) -> Result<Self, Problem> {
-        let contract: &[&str] = if self.foreign {
+        let contract: &[&str] = if self.third_party {
             &CONTRACT_OF_DLM
         } else {
             &CONTRACT
@@ -81,10 +81,10 @@ impl Chosen {
                 ));
             }
             if let Ok(ours) = document::by_name(&self.document)
-                && !self.foreign
+                && !self.third_party
             {
                 fits(ours, key, value)
-                    .map_err(|(cause, mend)| Problem::new(Kind::Usage, what(key), cause, mend))?;
+                    .map_err(|(cause, hint)| Problem::new(Kind::Usage, what(key), cause, hint))?;
             }
         }
         self.parameters.extend(parameters.clone());
@@ -201,7 +201,11 @@ impl Catalogue {
     /// # Errors
     /// [`Kind::Usage`] when that cannot be the name or ARN of a document.
     pub fn document(&self, name: &str) -> Result<Chosen, Problem> {
-        if let Some(chosen) = self.all.iter().find(|c| !c.foreign && c.document == name) {
+        if let Some(chosen) = self
+            .all
+            .iter()
+            .find(|c| !c.third_party && c.document == name)
+        {
             return Ok(chosen.clone());
         }
         if !configured::is_document(name) {
@@ -218,7 +222,7 @@ impl Catalogue {
             platform: Platform::Linux,
             what: OWN.to_owned(),
             level: Level::Crash,
-            foreign: true,
+            third_party: true,
             parameters: BTreeMap::new(),
             budget_s: self.budget_s,
         })
@@ -232,7 +236,7 @@ fn from_builtin(recipe: &Recipe, budget_s: u32) -> Chosen {
         platform: recipe.platform,
         what: recipe.what.to_owned(),
         level: recipe.level,
-        foreign: false,
+        third_party: false,
         parameters: BTreeMap::new(),
         budget_s,
     }
@@ -247,7 +251,7 @@ fn for_builtin(
         document,
         platform,
         parameters,
-        foreign,
+        third_party,
         budget_seconds,
         what,
         place: _,
@@ -256,7 +260,7 @@ fn for_builtin(
     let redefined = [
         ("document", document.is_some()),
         ("platform", platform.is_some()),
-        ("foreign", foreign.is_some()),
+        ("third_party", third_party.is_some()),
         ("budget_seconds", budget_seconds.is_some()),
         ("what", what.is_some()),
     ]
@@ -268,12 +272,12 @@ fn for_builtin(
         } else {
             format!("it is an older name of the built-in recipe {}", recipe.name)
         };
-        let mend = format!(
+        let hint = format!(
             "keep only [recipes.{}.parameters], or choose another name for a recipe of your own",
             recipe.name
         );
         let key = redefined.map_or("", |(key, _)| key);
-        return Err(refused_at(name, table, key, &cause, mend));
+        return Err(refused_at(name, table, key, &cause, hint));
     }
     check_parameters(name, table, recipe.document, false)?;
     Ok(parameters.clone())
@@ -287,7 +291,7 @@ fn own(name: &str, table: &configured::Recipe, budget_s: u32) -> Result<Chosen, 
             .map(|recipe| (catalogue::distance(name, recipe.name), recipe.name))
             .min()
             .filter(|(distance, known)| *distance <= known.len() / 3);
-        let mend = match near {
+        let hint = match near {
             Some((_, known)) => format!("did you mean `{known}`? for a recipe of your own, {add}"),
             None => add.to_owned(),
         };
@@ -295,12 +299,12 @@ fn own(name: &str, table: &configured::Recipe, budget_s: u32) -> Result<Chosen, 
             name,
             table,
             "it names no document, and no recipe of that name is built in",
-            mend,
+            hint,
         ));
     };
     let builtin = catalogue::all().iter().find(|r| r.document == named);
-    let foreign = table.foreign.unwrap_or(builtin.is_none());
-    check_parameters(name, table, named, foreign)?;
+    let third_party = table.third_party.unwrap_or(builtin.is_none());
+    check_parameters(name, table, named, third_party)?;
     let what = table.what.clone().unwrap_or_else(|| OWN.to_owned());
     Ok(Chosen {
         name: name.to_owned(),
@@ -308,12 +312,12 @@ fn own(name: &str, table: &configured::Recipe, budget_s: u32) -> Result<Chosen, 
         platform: table.platform.unwrap_or(Platform::Linux),
         what,
         level: match builtin {
-            Some(recipe) if !foreign => recipe.level,
+            Some(recipe) if !third_party => recipe.level,
             // One of ours under another name may prove what it proves; nobody else's proves anything.
-            _ if foreign => Level::Crash,
+            _ if third_party => Level::Crash,
             _ => Level::Application,
         },
-        foreign,
+        third_party,
         parameters: table.parameters.clone(),
         budget_s: table.budget_seconds.unwrap_or(budget_s),
     })
@@ -324,9 +328,13 @@ fn check_parameters(
     name: &str,
     table: &configured::Recipe,
     document: &str,
-    foreign: bool,
+    third_party: bool,
 ) -> Result<(), Problem> {
-    let ours: &[&str] = if foreign { &CONTRACT_OF_DLM } else { &CONTRACT };
+    let ours: &[&str] = if third_party {
+        &CONTRACT_OF_DLM
+    } else {
+        &CONTRACT
+    };
     if let Some(key) = table.parameters.keys().find(|k| ours.contains(&k.as_str())) {
         return Err(refused_at(
             name,
@@ -340,8 +348,8 @@ fn check_parameters(
         return Ok(());
     };
     for (key, value) in &table.parameters {
-        fits(document, key, value).map_err(|(cause, mend)| {
-            refused_at(name, table, &format!("parameters.{key}"), &cause, mend)
+        fits(document, key, value).map_err(|(cause, hint)| {
+            refused_at(name, table, &format!("parameters.{key}"), &cause, hint)
         })?;
     }
     Ok(())
@@ -350,7 +358,7 @@ fn check_parameters(
 /// Whether a document of ours takes a parameter with that value; else why not, and what it takes.
 ///
 /// # Errors
-/// The cause and the mend.
+/// The cause and the hint.
 pub fn fits(document: &document::Document, key: &str, value: &str) -> Result<(), (String, String)> {
     let content: Value = serde_json::from_str(document.content).unwrap_or_default();
     let Some(declared) = content["parameters"].get(key) else {
@@ -361,7 +369,7 @@ pub fn fits(document: &document::Document, key: &str, value: &str) -> Result<(),
             .filter(|known| !CONTRACT.contains(known))
             .collect();
         let distance = |known: &&&str| catalogue::distance(key, known);
-        let mend = match known.iter().min_by_key(distance) {
+        let hint = match known.iter().min_by_key(distance) {
             Some(near) if distance(&near) <= (near.len() / 3).max(1) => {
                 format!("did you mean `{near}`? it takes {}", known.join(", "))
             }
@@ -370,7 +378,7 @@ pub fn fits(document: &document::Document, key: &str, value: &str) -> Result<(),
         };
         return Err((
             format!("{} declares no parameter `{key}`", document.name),
-            mend,
+            hint,
         ));
     };
     if let Some(words) = declared["allowedValues"].as_array()

@@ -67,11 +67,11 @@ pub fn parameters(spec: &JobSpec, command: &str) -> BTreeMap<String, Vec<String>
         ("executionId", spec.job.to_string()),
         ("command", command.to_owned()),
     ];
-    if !spec.foreign {
+    if !spec.third_party {
         pairs.push(("budgetSeconds", spec.budget_s.to_string()));
         pairs.push(("mounts", mounts));
     }
-    if spec.mode == Mode::Autonomous && !spec.foreign {
+    if spec.mode == Mode::Autonomous && !spec.third_party {
         pairs.push(("mode", spec.mode.to_string()));
         let root = if spec.freeze_root { "yes" } else { "no" };
         pairs.push(("freezeRoot", root.to_owned()));
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn somebody_elses_document_gets_the_contract_and_what_was_configured() {
         let mut spec = spec(&["/data"]);
-        spec.foreign = true;
+        spec.third_party = true;
         spec.parameters = [("port", "80"), ("command", "evil")]
             .into_iter()
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -248,11 +248,11 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_name_is_refused_with_ours_named() {
+    fn an_unknown_name_is_refused_with_ours_named() {
         let problem = by_name("AWS-RunShellScript").unwrap_err();
         assert_eq!(problem.kind, Kind::Document);
         assert!(
-            problem.mend.contains("freezeframe-linux-filesystem"),
+            problem.hint.contains("freezeframe-linux-filesystem"),
             "{problem:?}"
         );
     }

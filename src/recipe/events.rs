@@ -1,4 +1,4 @@
 //! The line protocol FF1, as the use cases call it. The types and the parser live on the pure floor,
 //! because the state machine judges with them.
 
-pub use crate::domain::trace::{Line, Malformed, Said, ScriptError, Trace, parse};
+pub use crate::domain::trace::{Line, Malformed, ScriptError, Trace, TraceEvent, parse};

@@ -28,7 +28,7 @@ use super::screen::restore::Restore;
 use super::screen::retention::Retention;
 use super::screen::snapshots::Snapshots;
 use super::screen::volumes::Volumes;
-use super::screen::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
+use super::screen::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use super::style::Styles;
 use super::widget::header;
 use crate::domain::job::OnFailure;
@@ -264,8 +264,8 @@ impl App {
         })
     }
 
-    fn cx(&self, now: DateTime<Utc>) -> Cx<'_> {
-        Cx {
+    fn cx(&self, now: DateTime<Utc>) -> ScreenContext<'_> {
+        ScreenContext {
             world: &self.world,
             now,
             styles: &self.styles,
@@ -283,9 +283,9 @@ impl App {
     fn with_top<T>(
         &mut self,
         now: DateTime<Utc>,
-        run: impl FnOnce(&mut dyn Screen, &Cx<'_>) -> T,
+        run: impl FnOnce(&mut dyn Screen, &ScreenContext<'_>) -> T,
     ) -> T {
-        let cx = Cx {
+        let cx = ScreenContext {
             world: &self.world,
             now,
             styles: &self.styles,
@@ -301,9 +301,9 @@ impl App {
         &mut self,
         id: ScreenId,
         now: DateTime<Utc>,
-        run: impl FnOnce(&mut dyn Screen, &Cx<'_>) -> T,
+        run: impl FnOnce(&mut dyn Screen, &ScreenContext<'_>) -> T,
     ) -> T {
-        let cx = Cx {
+        let cx = ScreenContext {
             world: &self.world,
             now,
             styles: &self.styles,
@@ -313,7 +313,7 @@ impl App {
     }
 
     /// Whether an action means something now: to the topmost screen, or to the app itself.
-    fn available(&self, action: Action, menu: &[MenuItem], cx: &Cx<'_>) -> bool {
+    fn available(&self, action: Action, menu: &[MenuItem], cx: &ScreenContext<'_>) -> bool {
         if action == Action::Interrupt {
             return true;
         }
@@ -345,7 +345,7 @@ impl App {
     }
 
     /// What the menu of the screen offers; nothing under a dialog and while typing.
-    fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
+    fn menu(&self, cx: &ScreenContext<'_>) -> Vec<MenuItem> {
         if self.overlays.is_empty() && !self.top().typing() {
             self.top().menu(cx)
         } else {

@@ -58,8 +58,8 @@ struct Driven {
 
 impl Driven {
     /// `stop`: told to every job that was asked for by then; one that comes later for an older run stops at once.
-    fn new(brake: &CancellationToken, stop: &CancellationToken) -> Self {
-        let stops = brake.child_token();
+    fn new(stop_all: &CancellationToken, stop: &CancellationToken) -> Self {
+        let stops = stop_all.child_token();
         if stop.is_cancelled() {
             stops.cancel();
         }
@@ -105,7 +105,7 @@ pub struct Executor {
     messages: mpsc::Sender<Message>,
     tokens: Tokens,
     /// Stops everything.
-    brake: CancellationToken,
+    stop_all: CancellationToken,
     /// Stops a prune before its next set, and what a run has yet to begin.
     stop: CancellationToken,
     /// Stops the prune under way after the calls under way.
@@ -124,21 +124,21 @@ pub struct Executor {
 impl Executor {
     /// Thaws and stops every job, now or later begun, and stops prunes before their next set, when
     /// it is cancelled. It keeps its hold after the console has gone.
-    pub fn brake(&self) -> CancellationToken {
-        self.brake.clone()
+    pub fn stop_all_token(&self) -> CancellationToken {
+        self.stop_all.clone()
     }
 
     /// An executor that answers on `messages`.
     pub fn new(ops: Ops, messages: mpsc::Sender<Message>) -> Self {
-        let brake = CancellationToken::new();
+        let stop_all = CancellationToken::new();
         Self {
             ops,
             limits: Limits::default(),
             messages,
             tokens: Tokens::default(),
-            stop: brake.child_token(),
+            stop: stop_all.child_token(),
             prune: CancellationToken::new(),
-            brake,
+            stop_all,
             reads: JoinSet::new(),
             work: JoinSet::new(),
             runs: JoinSet::new(),
@@ -428,7 +428,7 @@ impl Executor {
     fn start(&mut self, request: RunRequest) {
         let (ops, messages, tokens) =
             (self.ops.clone(), self.messages.clone(), self.tokens.clone());
-        let (brake, limits) = (self.brake.clone(), self.limits.clone());
+        let (stop_all, limits) = (self.stop_all.clone(), self.limits.clone());
         // What an earlier run owes its sets is written when the next begins.
         let (settling, told) = (self.ops.clone(), self.messages.clone());
         self.work.spawn(async move {
@@ -444,7 +444,7 @@ impl Executor {
                 limits,
                 &messages,
                 (&tokens, starting),
-                (&brake, &stop),
+                (&stop_all, &stop),
             )
             .await
             {
@@ -456,7 +456,7 @@ impl Executor {
     /// Stops every job that this console drives but these, and a prune or restore under way; what is started later has a
     /// token of its own.
     fn stop_all(&mut self, spare: &[JobId]) {
-        std::mem::replace(&mut self.stop, self.brake.child_token()).cancel();
+        std::mem::replace(&mut self.stop, self.stop_all.child_token()).cancel();
         for (job, driven) in self.tokens.all().iter() {
             if !spare.contains(job) {
                 driven.stops.cancel();
@@ -484,7 +484,7 @@ async fn start_run(
     limits: Limits,
     messages: &mpsc::Sender<Message>,
     (tokens, starting): (&Tokens, Starting),
-    (brake, stop): (&CancellationToken, &CancellationToken),
+    (stop_all, stop): (&CancellationToken, &CancellationToken),
 ) -> Result<(), Problem> {
     let options = RunOptions {
         run: request.run,
@@ -519,7 +519,7 @@ async fn start_run(
             Ok(spec) => {
                 tokens
                     .all()
-                    .insert(spec.job.clone(), Driven::new(brake, stop));
+                    .insert(spec.job.clone(), Driven::new(stop_all, stop));
                 specs.push(spec);
             }
             Err(problem) => refused.push(problem),
@@ -545,7 +545,7 @@ async fn start_run(
         tokens
             .all()
             .entry(job.clone())
-            .or_insert_with(|| Driven::new(brake, stop))
+            .or_insert_with(|| Driven::new(stop_all, stop))
             .stops
             .clone()
     };

@@ -116,7 +116,7 @@ async fn what_ec2_would_refuse_is_asked_before_anything_stands_still() {
             if asked != AskedMode::Autonomous {
                 let problem = would.refused.unwrap();
                 assert_eq!(problem.kind, Kind::Denied, "{problem:?}");
-                assert!(problem.mend.contains("ec2:CreateSnapshots"), "{problem:?}");
+                assert!(problem.hint.contains("ec2:CreateSnapshots"), "{problem:?}");
             }
             assert_eq!(bench.calls("SendCommand"), 0);
             let view = bench.run(spec).await;

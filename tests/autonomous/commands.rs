@@ -168,12 +168,12 @@ async fn p11_the_tags_of_a_set_on_a_volume_lend_no_level_to_another() {
                 let proven = mode.is_some() && frozen;
                 assert_eq!(snapshot.was_frozen(), proven, "{said}");
                 // Nobody has judged what a window took; and a bare word bears nothing out.
-                for level in [snapshot.level(), snapshot.borne_level()] {
+                for level in [snapshot.level(), snapshot.verified_level()] {
                     assert_eq!(level.is_some_and(Level::is_proven), proven, "{said}");
                 }
                 let mut claimed = snapshot.clone();
                 claimed.tags.set(tags::LEVEL, "application");
-                assert_eq!(claimed.bare_claim().is_some(), !proven, "{said}");
+                assert_eq!(claimed.unverified_claim().is_some(), !proven, "{said}");
             }
         }
     }

@@ -13,8 +13,8 @@ use freezeframe::lab::runtime_simulated::What;
 use freezeframe::lab::world::AgentStatus;
 use freezeframe::ops::preflight;
 
-use super::foreign::on_document;
 use super::support::{Bench, bench};
+use super::third_party::on_document;
 
 /// Its agent dies now.
 fn dies(bench: &Bench, instance: &InstanceId) {
@@ -158,7 +158,9 @@ async fn p28_a_delayed_thaw_is_told_with_the_moment_of_the_failsafe() {
     let by = delayed.failsafe_by.unwrap();
     assert_eq!((by - since.unwrap()).num_seconds(), 30);
     let fired = bench.runtime.history(there.as_str());
-    let thawed = fired.iter().find(|h| matches!(h.what, What::Thawed { .. }));
+    let thawed = fired
+        .iter()
+        .find(|h| matches!(h.what, What::ThawVerdict { .. }));
     assert!(thawed.unwrap().at <= by, "{fired:?}");
     assert_eq!(view.phase, Phase::Done);
     assert_eq!(view.delayed_thaw(), None);

@@ -20,15 +20,15 @@ fn in_doubt() -> TempDir {
         "job": JOB, "run": "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f11",
         "account": "123456789012", "region": "eu-central-1",
         "instance": "i-0123456789abcdef0", "instance_name": "db-1",
-        "recipe": "linux-mysql", "document": "ops-dlm", "foreign": true,
+        "recipe": "linux-mysql", "document": "ops-dlm", "third_party": true,
         "mode": "coordinated", "budget_s": 30, "on_failure": "skip",
         "mounts": [], "namespace": "Organization/Backup",
-        "phase": "done", "verdict": "failed", "thaw_uncertain": true,
+        "phase": "done", "verdict": "failed", "thaw_unconfirmed": true,
         "phases": [{"phase": "queued", "started": "2026-11-21T12:00:00Z", "ended": null, "failed": false}],
         "frozen_since": null, "freeze_window_ms": null, "set": [],
         "evidence": {"links": [], "frozen_mounts": [], "pre_command": null, "post_command": null,
             "window_ms": null, "failsafe_fired": false},
-        "error": {"kind": "agent", "what": "thaw i-0123456789abcdef0", "cause": "nobody could confirm it", "mend": "look"},
+        "error": {"kind": "agent", "what": "thaw i-0123456789abcdef0", "cause": "nobody could confirm it", "hint": "look"},
     }))
     .unwrap();
     let journal = Journal::open(&state.path().join("journal-lab.sqlite")).unwrap();
@@ -42,7 +42,7 @@ fn in_doubt() -> TempDir {
 fn a_doubt_ends_by_the_word_of_whoever_looked_and_the_word_is_on_record() {
     let state = in_doubt();
     let listed = run(&state, &["--lab", "list", "jobs"]);
-    assert!(listed.out.contains("thaw-uncertain"), "{listed:?}");
+    assert!(listed.out.contains("thaw-unconfirmed"), "{listed:?}");
     let thawed = ["--lab", "-o", "json", "jobs", "thawed", "--job", JOB];
 
     // Nothing is taken for a yes that is none.
@@ -56,13 +56,13 @@ fn a_doubt_ends_by_the_word_of_whoever_looked_and_the_word_is_on_record() {
     let both = [&thawed[..], &["--job", OTHER, "--yes"]].concat();
     assert!(run(&state, &both).err.contains("no such job"));
     let listed = run(&state, &["--lab", "list", "jobs"]);
-    assert!(listed.out.contains("thaw-uncertain"), "{listed:?}");
+    assert!(listed.out.contains("thaw-unconfirmed"), "{listed:?}");
 
     let answer = run(&state, &[&thawed[..], &["--yes"]].concat());
     assert_eq!(answer.code, 0, "{answer:?}");
     let row = &answer.json()[0];
     assert_eq!(
-        (&row["thaw_uncertain"], &row["verdict"]),
+        (&row["thaw_unconfirmed"], &row["verdict"]),
         (&json!(false), &json!("failed"))
     );
     let cause = row["error"]["cause"].as_str().unwrap();
@@ -71,7 +71,7 @@ fn a_doubt_ends_by_the_word_of_whoever_looked_and_the_word_is_on_record() {
         "{cause}"
     );
     let listed = run(&state, &["--lab", "list", "jobs"]);
-    assert!(!listed.out.contains("thaw-uncertain"), "{listed:?}");
+    assert!(!listed.out.contains("thaw-unconfirmed"), "{listed:?}");
     let again = run(&state, &[&thawed[..], &["--yes"]].concat());
     assert_eq!(again.code, 1, "{again:?}");
     assert!(again.err.contains("nobody is in doubt"), "{}", again.err);

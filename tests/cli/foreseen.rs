@@ -160,7 +160,7 @@ fn what_only_the_call_tells_ends_the_job_thawed_and_named() {
             assert_eq!(done.code, 1, "{code} {mode}: {}", done.err);
             let job = &done.json()["jobs"][0];
             assert_eq!(job["verdict"], "failed", "{code} {mode}: {job:#}");
-            assert_eq!(job["thaw_uncertain"], false, "{code} {mode}: {job:#}");
+            assert_eq!(job["thaw_unconfirmed"], false, "{code} {mode}: {job:#}");
             assert!(done.err.contains(code), "{code} {mode}: {}", done.err);
         }
     }

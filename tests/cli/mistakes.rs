@@ -1,4 +1,4 @@
-//! What a person mistypes: each is refused at once, with 2, the thing named and the mend told.
+//! What a person mistypes: each is refused at once, with 2, the thing named and the hint told.
 
 use super::{Served, configured, mysql_instance, run, state};
 

@@ -1,4 +1,4 @@
-//! What is told of what went wrong: on standard error in every format, with the thing and the mend.
+//! What is told of what went wrong: on standard error in every format, with the thing and the hint.
 
 use serde_json::Value;
 

@@ -468,7 +468,7 @@ async fn a_job_of_another_process_is_thawed_under_it() {
         Some(Verdict::Application | Verdict::Filesystem)
     );
     assert!(!claimed, "{view:#?}");
-    assert!(!view.thaw_uncertain);
+    assert!(!view.thaw_unconfirmed);
     let why = view.error.unwrap().cause;
     assert!(why.contains("another process asked for its thaw"), "{why}");
     console.close().await;
@@ -481,14 +481,14 @@ async fn a_doubt_about_a_job_of_another_process_is_asked_again() {
     let spec = house.spec().await;
     let (mut view, job) = driven_to(&there, &spec, Phase::Completing).await;
     job.abort();
-    view.thaw_uncertain = true;
+    view.thaw_unconfirmed = true;
     let me = recover::owner_of_this_process();
     let now = there.clock.now();
     there.journal.save_job(&view, &me, true, now).unwrap();
     let mut console = Console::open(house.process());
     let stop = Effect::CancelJob(spec.job.clone());
     console.asks.send(stop).await.unwrap();
-    let sure = |view: &JobView| view.spec.job == spec.job && !view.thaw_uncertain;
+    let sure = |view: &JobView| view.spec.job == spec.job && !view.thaw_unconfirmed;
     console.until("nothing is frozen", sure).await;
     console.close().await;
 }

@@ -110,7 +110,7 @@ async fn a_set_that_the_instance_was_refused_is_not_asked_for_again() {
         "{view:#?}"
     );
     assert_eq!(ops.journal.jobs(None, 10).unwrap().len(), 1);
-    assert!(!view.thaw_uncertain);
+    assert!(!view.thaw_unconfirmed);
 }
 
 /// The last attempt makes the lesser set, and makes it itself.
@@ -165,7 +165,7 @@ async fn abort_of_all_thaws_what_is_at_work_and_begins_nothing_more() {
     let (mut thawed, mut touched) = (0, 0);
     for view in views.iter().map(|v| v.as_ref().unwrap()) {
         assert_eq!(view.verdict, Some(Verdict::Cancelled), "{:?}", view.error);
-        assert!(!view.thaw_uncertain, "{view:#?}");
+        assert!(!view.thaw_unconfirmed, "{view:#?}");
         let sent = ops.journal.calls(view.spec.job.as_str()).unwrap();
         let was = |word: &str| sent.iter().any(|c| c.detail.contains(word));
         touched += usize::from(was(" snapshot on "));

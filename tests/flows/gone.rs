@@ -54,7 +54,7 @@ fn named(view: &JobView, gone: &str) {
     let error = view.error.as_ref().unwrap();
     assert_eq!(error.kind, Kind::NotFound, "{error}");
     assert!(
-        error.cause.contains(gone) && error.mend.contains("incomplete"),
+        error.cause.contains(gone) && error.hint.contains("incomplete"),
         "{error}"
     );
     let member = view.set.iter().find(|m| m.snapshot.as_str() == gone);
@@ -84,12 +84,12 @@ async fn p11_a_snapshot_that_is_deleted_while_it_is_copied_fails_its_job_and_is_
             .run_until(spec, |view| {
                 let mut gone = gone.lock().unwrap();
                 if view.phase == Phase::Completing && gone.is_none() {
-                    let owed = view
-                        .owed_labels
+                    let pending = view
+                        .pending_labels
                         .iter()
                         .find(|l| l.level == Level::Application);
                     let id = proven(view)
-                        .or(owed.map(|l| l.snapshot.to_string()))
+                        .or(pending.map(|l| l.snapshot.to_string()))
                         .unwrap();
                     delete(&bench, &id);
                     *gone = Some(id);
@@ -99,7 +99,7 @@ async fn p11_a_snapshot_that_is_deleted_while_it_is_copied_fails_its_job_and_is_
             .await;
         let gone = gone.lock().unwrap().clone().unwrap();
         named(&view, &gone);
-        assert!(view.owed_labels.is_empty(), "{:#?}", view.owed_labels);
+        assert!(view.pending_labels.is_empty(), "{:#?}", view.pending_labels);
         // The others are worth what was proven of each.
         let left = levels(&bench, &view).await;
         assert_eq!(left.len(), view.set.len() - 1);
@@ -341,7 +341,7 @@ async fn p29_a_part_of_a_set_is_labelled_with_the_rest_when_that_is_shown() {
         })
         .await;
     assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
-    assert!(view.owes_labels(), "{view:#?}");
+    assert!(view.has_pending_labels(), "{view:#?}");
     let part = |m: &Member| m.level == Level::Pending && m.reason.contains("whole set");
     assert!(
         view.set.len() == 2 && view.set.iter().all(part),
@@ -349,10 +349,10 @@ async fn p29_a_part_of_a_set_is_labelled_with_the_rest_when_that_is_shown() {
     );
     assert_eq!(levels(&bench, &view).await, [Level::Pending; 2]);
     let first = settled(&bench).await;
-    assert!(first.owes_labels(), "{first:#?}");
+    assert!(first.has_pending_labels(), "{first:#?}");
     show(&bench, hidden.lock().unwrap().take().unwrap());
     let view = settled(&bench).await;
-    assert!(!view.owes_labels(), "{view:#?}");
+    assert!(!view.has_pending_labels(), "{view:#?}");
     assert_eq!(view.verdict, Some(Verdict::Crash), "{view:#?}");
     assert_eq!(levels(&bench, &view).await, [Level::Crash; 3]);
 }

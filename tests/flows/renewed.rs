@@ -57,7 +57,7 @@ async fn a_session_that_expired_goes_on_with_what_the_file_has_now() {
     for _ in 0..2 {
         let problem = session.volumes().await.unwrap_err();
         assert_eq!(problem.kind, Kind::Credentials, "{problem}");
-        assert!(problem.mend.contains("ctrl-r"), "{}", problem.mend);
+        assert!(problem.hint.contains("ctrl-r"), "{}", problem.hint);
     }
     std::fs::write(&file, keys("AKIASECOND")).unwrap();
     session.volumes().await.unwrap();

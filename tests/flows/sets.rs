@@ -79,7 +79,7 @@ async fn a_volume_with_fifty_tags_is_backed_up_and_what_is_left_off_is_told() {
                 made.id
             );
             assert!(made.tags.0.len() <= tags::MAX_TAGS);
-            assert!(made.borne_level().is_some() && made.tags.get(tags::VOLUME).is_some());
+            assert!(made.verified_level().is_some() && made.tags.get(tags::VOLUME).is_some());
             let of = bench.lab.world_of(REGION).volumes[made.volume.as_str()]
                 .tags
                 .clone();
@@ -153,7 +153,7 @@ async fn a_set_without_the_database_is_refused_before_anything_is_frozen() {
         assert!(error.cause.contains("left out of the set"), "{error}");
         assert!(
             error
-                .mend
+                .hint
                 .contains("remove the tag freezeframe:exclude from vol-"),
             "{error}"
         );

@@ -30,9 +30,9 @@ enum Which {
     /// The console makes it: the dry run ended because the role may not.
     FallenBack,
     /// Somebody else's document that speaks FF1, and has a dry run.
-    Foreign,
+    ThirdParty,
     /// The same without a dry run: only its `pre-script` names what it freezes.
-    ForeignWithoutDryRun,
+    ThirdPartyWithoutDryRun,
 }
 
 impl Which {
@@ -50,8 +50,8 @@ impl Which {
         }
         let instance = bench.instance(recipe).await;
         let mut spec = spec_for(&bench.ops, &instance, &asked).unwrap();
-        spec.foreign = matches!(self, Self::Foreign | Self::ForeignWithoutDryRun);
-        if self == Self::ForeignWithoutDryRun {
+        spec.third_party = matches!(self, Self::ThirdParty | Self::ThirdPartyWithoutDryRun);
+        if self == Self::ThirdPartyWithoutDryRun {
             let ours = document::by_name(&spec.document).unwrap().content;
             let theirs = ours.replace(r#""dry-run""#, r#""pre-script""#);
             assert_ne!(ours, theirs);
@@ -112,8 +112,8 @@ async fn p21_a_set_that_is_judged_by_the_next_console_is_worth_what_its_own_woul
         (Which::Proven, mysql, true),
         (Which::FallenBack, mysql, false),
         (Which::FallenBack, "linux-filesystem", true),
-        (Which::Foreign, "linux-filesystem", false),
-        (Which::ForeignWithoutDryRun, mysql, false),
+        (Which::ThirdParty, "linux-filesystem", false),
+        (Which::ThirdPartyWithoutDryRun, mysql, false),
     ] {
         let context = format!("{which:?} {recipe} without root: {exclude_root}");
         let whole = bench().await;
@@ -187,7 +187,7 @@ async fn p21_a_label_that_stands_and_is_not_shown_yet_is_not_judged_again() {
     });
     let spec = Which::Coordinated.spec(&bench, "linux-mysql", false).await;
     let view = dropped_in(&bench, &spec, Phase::Completing).await;
-    assert!(view.owed_labels.is_empty(), "{view:#?}");
+    assert!(view.pending_labels.is_empty(), "{view:#?}");
     leave(&bench, &view);
     let shown = bench.ops.session.snapshots_of_job(&spec.job).await.unwrap();
     let late = shown.iter().filter(|s| s.level() == Some(Level::Pending));
@@ -195,7 +195,7 @@ async fn p21_a_label_that_stands_and_is_not_shown_yet_is_not_judged_again() {
     bench.fault("ListCommands", 0, u32::MAX, denied());
     let written = bench.calls("CreateTags");
     let settled = settled(&bench).await;
-    assert_eq!(bench.calls("CreateTags"), written, "nothing is owed");
+    assert_eq!(bench.calls("CreateTags"), written, "nothing is pending");
     let claims = |view: &JobView| -> Vec<_> {
         let members = view.set.iter();
         members.map(|m| (m.snapshot.clone(), m.level)).collect()
@@ -214,7 +214,7 @@ async fn p11_a_label_is_lowered_on_record_before_its_tag_is() {
     let mut view = dropped_in(&bench, &spec, Phase::Verifying).await;
     // What it had sent goes on: its labels are written.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let label = view.owed_labels.iter_mut().find(|l| l.level.is_proven());
+    let label = view.pending_labels.iter_mut().find(|l| l.level.is_proven());
     let label = label.unwrap();
     label.level = Level::Crash;
     let lowered = label.snapshot.to_string();

@@ -20,7 +20,7 @@ fn holds(served: &Served, instance: &str) -> BTreeMap<String, (DateTime<Utc>, Da
         *open += match happening.what {
             What::Armed { .. } => continue,
             What::Locked { .. } | What::Frozen { .. } => 1,
-            What::Unlocked { .. } | What::Thawed { .. } => -1,
+            What::Unlocked { .. } | What::ThawVerdict { .. } => -1,
         };
         let (_, to) = holds
             .entry(happening.job)
@@ -70,7 +70,7 @@ async fn p23_two_consoles_on_one_host_or_two_never_hold_one_instance_together() 
             assert_ne!(answer.code, Some(5), "{answer:?}");
             if verdict != "application" {
                 let job = answer.json()["jobs"][0].clone();
-                assert!(job["error"]["mend"].is_string(), "{job:#}");
+                assert!(job["error"]["hint"].is_string(), "{job:#}");
             }
         }
         for made in served.made(&instance) {

@@ -43,7 +43,7 @@ async fn p22_credentials_that_expire_mid_freeze_end_thawed_and_are_cleared_up_wi
         served.lab.faults().clear();
         let resumed = home.run(&["jobs", "resume", "--wait"]).await;
         let (view, open) = home.job().unwrap();
-        assert!(!open && view["thaw_uncertain"] == false, "{resumed:?}");
+        assert!(!open && view["thaw_unconfirmed"] == false, "{resumed:?}");
         for made in served.made(&instance) {
             // Whatever the failsafe released proves nothing.
             assert!(made.level == "crash" || made.frozen, "{made:?}");

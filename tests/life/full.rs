@@ -1,5 +1,5 @@
 //! A journal that cannot be written: no room for it at any point of a job, or none from the start. What is not
-//! on record is not done, what may be frozen is thawed all the same, and the words name the file and the mend.
+//! on record is not done, what may be frozen is thawed all the same, and the words name the file and the hint.
 
 use std::process::Command;
 

@@ -25,7 +25,7 @@ fn view(phase: &str) -> JobView {
         "recipe": "linux-mysql", "document": "freezeframe-linux-mysql",
         "mode": "coordinated", "budget_s": 30, "on_failure": "skip",
         "mounts": [], "namespace": "Organization/Backup",
-        "phase": phase, "verdict": null, "thaw_uncertain": false,
+        "phase": phase, "verdict": null, "thaw_unconfirmed": false,
         "phases": [{"phase": "queued", "started": "2026-11-21T12:00:00Z", "ended": null, "failed": false}],
         "frozen_since": null, "freeze_window_ms": null, "set": [],
         "evidence": {"links": [], "frozen_mounts": [], "pre_command": null, "post_command": null,
@@ -146,7 +146,7 @@ fn p21_a_torn_journal_is_refused_in_words_and_kept_when_moved_aside() {
         let problem = Journal::open(&path).unwrap_err();
         assert_eq!(problem.kind, Kind::Local, "{what}");
         assert!(
-            problem.what.contains("journal.sqlite") && problem.mend.contains("set-aside"),
+            problem.what.contains("journal.sqlite") && problem.hint.contains("set-aside"),
             "{what}: {problem:?}"
         );
         assert_eq!(
@@ -171,31 +171,23 @@ fn p21_a_torn_journal_is_refused_in_words_and_kept_when_moved_aside() {
 }
 
 #[test]
-fn a_journal_of_the_first_schema_is_taken_over() {
+fn a_journal_of_another_version_is_refused_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.sqlite");
-    let db = rusqlite::Connection::open(&path).unwrap();
-    db.execute_batch(
-        "CREATE TABLE call (seq INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT NOT NULL, account TEXT NOT NULL,
-            region TEXT NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, detail TEXT NOT NULL,
-            intended TEXT NOT NULL, ended TEXT, outcome TEXT) STRICT;
-         INSERT INTO call (subject, account, region, who, action, detail, intended, outcome)
-            VALUES ('old', '1', 'r', 'w', 'CreateSnapshots', 'd', 'i', 'ok: snap-1');
-         PRAGMA user_version = 1;",
-    )
-    .unwrap();
-    drop(db);
-    let journal = Journal::open(&path).unwrap();
-    let calls = journal.calls("old").unwrap();
-    assert_eq!(calls[0].outcome.as_deref(), Some("ok: snap-1"));
-    assert_eq!(calls[0].known, None, "its order was never written down");
-    write(&journal, 0);
-    drop(journal);
-    let newer = rusqlite::Connection::open(&path).unwrap();
-    newer.pragma_update(None, "user_version", 99).unwrap();
-    drop(newer);
-    let problem = Journal::open(&path).unwrap_err();
-    assert!(problem.cause.contains("99"), "{problem:?}");
+    drop(Journal::open(&path).unwrap());
+    for (version, advice) in [(3, "jobs resume"), (99, "newer freezeframe")] {
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.pragma_update(None, "user_version", version).unwrap();
+        drop(db);
+        let problem = Journal::open(&path).unwrap_err();
+        assert!(problem.cause.contains(&version.to_string()), "{problem:?}");
+        assert!(problem.hint.contains(advice), "{problem:?}");
+        let db = rusqlite::Connection::open(&path).unwrap();
+        let kept: i64 = db
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(kept, version);
+    }
 }
 
 #[test]
@@ -241,7 +233,7 @@ fn the_order_of_an_outcome_is_on_record_unless_something_was_sent_without_one() 
     let calls = journal.calls("job").unwrap();
     assert_eq!(calls[0].known, Some(calls[0].seq + 1));
     assert!(calls[1].seq > calls[0].known.unwrap());
-    journal.disorder("job");
+    journal.mark_order_unknown("job");
     journal.outcome(later, "ok: 2", noon()).unwrap();
     assert_eq!(journal.calls("job").unwrap()[1].known, None);
 }

@@ -81,7 +81,7 @@ async fn killed(served: &Served, instance: &str, mode: &str, after: i64) -> Outc
             "after {after}: {resumed:?}"
         );
         assert_eq!(
-            rows[0]["thaw_uncertain"], false,
+            rows[0]["thaw_unconfirmed"], false,
             "after {after}: {resumed:?}"
         );
     } else {

@@ -65,15 +65,15 @@ async fn p12_labels_that_are_denied_are_owed_and_written_as_judged_once_they_may
     let job = first["job"].as_str().unwrap();
     assert_eq!(first["verdict"], "crash", "{first:#}");
     assert_eq!(first["earns"], "application", "{first:#}");
-    assert_eq!(first["owed_labels"].as_array().unwrap().len(), 3);
+    assert_eq!(first["pending_labels"].as_array().unwrap().len(), 3);
     assert_eq!(first["error"]["code"], "UnauthorizedOperation", "{first:#}");
-    let mend = first["error"]["mend"].as_str().unwrap();
-    assert!(mend.contains("jobs resume"), "{mend}");
+    let hint = first["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("jobs resume"), "{hint}");
     served.nothing_frozen(&instance);
     assert_eq!(levels(&served.made(&instance)), ["pending"; 3]);
     let listed = home.run(&["list", "jobs"]).await.json();
-    assert_eq!(listed[0]["state"], "owes-labels", "{listed:#}");
-    // Still denied: still owed, and no other call than the label's is made for it.
+    assert_eq!(listed[0]["state"], "labels-pending", "{listed:#}");
+    // Still denied: still pending, and no other call than the label's is made for it.
     let resumed = home.run(&["jobs", "resume"]).await;
     assert_eq!(resumed.code, Some(1), "{resumed:?}");
     assert!(resumed.err.contains("on record"), "{resumed:?}");
@@ -84,7 +84,7 @@ async fn p12_labels_that_are_denied_are_owed_and_written_as_judged_once_they_may
     let other = second["job"].as_str().unwrap();
     // Meanwhile somebody deleted one snapshot, and gave another up.
     let made = of_job(&served, &instance, job);
-    let proven: Vec<&str> = first["owed_labels"]
+    let proven: Vec<&str> = first["pending_labels"]
         .as_array()
         .unwrap()
         .iter()
@@ -158,7 +158,7 @@ async fn p12_killed_in_the_middle_of_its_labels_the_rest_is_written_as_judged_wh
     running.child.wait().unwrap();
     let (view, open) = home.job().unwrap();
     assert!(open && view["phase"] == "verifying", "{view:#}");
-    assert_eq!(view["owed_labels"].as_array().unwrap().len(), 3);
+    assert_eq!(view["pending_labels"].as_array().unwrap().len(), 3);
     assert!(served.made(&instance).iter().any(|m| m.level == "pending"));
     served.lab.faults().clear();
     // What the commands said is gone: only the record can tell what the set is worth.
@@ -189,7 +189,11 @@ async fn p12_when_one_of_several_labels_stands_the_others_are_written_by_the_nex
     let answer = home.run(&args(&instance)).await;
     assert_eq!(answer.code, Some(1), "{answer:?}");
     let view = answer.json()["jobs"][0].clone();
-    assert_eq!(view["owed_labels"].as_array().unwrap().len(), 2, "{view:#}");
+    assert_eq!(
+        view["pending_labels"].as_array().unwrap().len(),
+        2,
+        "{view:#}"
+    );
     for member in view["set"].as_array().unwrap() {
         let there = served.made(&instance);
         let there = there

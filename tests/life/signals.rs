@@ -72,7 +72,7 @@ async fn p21_term_and_an_interrupt_without_a_terminal_thaw_and_stop_with_130() {
         assert!(answer.err.contains("thawing"), "{name}: {answer:?}");
         assert_eq!(answer.json()["jobs"][0]["verdict"], "cancelled", "{name}");
         let (view, open) = home.job().unwrap();
-        assert!(!open && view["thaw_uncertain"] == false, "{view:#}");
+        assert!(!open && view["thaw_unconfirmed"] == false, "{view:#}");
         promised(&served, &instance, "crash");
     }
 }

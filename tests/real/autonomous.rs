@@ -52,7 +52,7 @@ fn claims(
 ) -> Value {
     let job = answer.job();
     assert_eq!(job["verdict"], verdict, "{answer:?}");
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
     let set = job["set"].as_array().unwrap();
     assert!(!set.is_empty(), "{job:#}");
     for member in set {

@@ -52,7 +52,7 @@ fn p01_second_delivery_of_a_failed_command_freezes_nothing() {
             (1, &"freeze-failed".into()),
             "{answer:?}"
         );
-        assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+        assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
         assert!(
             second(&lab).is_none(),
             "it came too early to prove anything"

@@ -100,7 +100,7 @@ fn failed(answer: &Answer, exit: u32) {
         (1, &Value::from("failed")),
         "{answer:?}"
     );
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
     assert_eq!(job["set"], json!([]), "{job:#}");
     let said = format!("pre-script ended with exit code {exit}");
     assert_eq!(job["error"]["cause"], said.as_str(), "{job:#}");
@@ -130,7 +130,7 @@ fn dlm_sample_under_our_engine_earns_a_crash() {
     assert_eq!(answer.code, 4, "{answer:?}");
     let job = answer.job();
     assert_eq!(job["verdict"], "crash", "{job:#}");
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
     assert_eq!(job["error"], Value::Null, "{job:#}");
     no_evidence(&console, &job);
     // The set was taken between the freezes and the thaws all the same; only nobody can show it.
@@ -237,7 +237,7 @@ fn dlm_sample_whose_post_script_fails_is_asked_again_and_never_believed() {
         (4, &Value::from("crash")),
         "{answer:?}"
     );
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
     no_evidence(&console, &job);
     at_rest(&lab, "202");
 
@@ -255,7 +255,7 @@ fn dlm_sample_whose_post_script_fails_is_asked_again_and_never_believed() {
     assert_eq!(left, [false, true], "{answer:?}");
     let job = answer.job();
     assert_eq!(answer.code, 5, "{answer:?}");
-    assert_eq!(job["thaw_uncertain"], true, "{job:#}");
+    assert_eq!(job["thaw_unconfirmed"], true, "{job:#}");
     assert_eq!(job["verdict"], "crash", "{job:#}");
     no_evidence(&console, &job);
     // Its failsafe would still come; it is not ours to wait for.
@@ -297,7 +297,7 @@ fn dlm_sample_left_alone_is_thawed_by_itself_or_by_the_next_start() {
         (4, &Value::from("crash")),
         "{answer:?}"
     );
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
     assert_eq!(
         job["error"]["cause"], "post-script ended with exit code 203",
         "{job:#}"
@@ -322,7 +322,7 @@ fn dlm_sample_left_alone_is_thawed_by_itself_or_by_the_next_start() {
     outer.unused();
     let row = console.journal(&open);
     assert_eq!(row["phase"], "done", "{row:#}");
-    assert_eq!(row["thaw_uncertain"], false, "{row:#}");
+    assert_eq!(row["thaw_unconfirmed"], false, "{row:#}");
     assert!(
         matches!(row["verdict"].as_str(), Some("failed" | "crash")),
         "{row:#}"
@@ -363,7 +363,7 @@ fn dlm_sample_that_is_stopped_while_it_freezes_is_thawed_and_never_believed() {
     let open = text(&open.expect("an open job")["id"]);
     let next = console.run(&["jobs", "abort", "--job", &open]);
     assert_eq!(next.code, 5, "{next:?}");
-    assert_eq!(console.journal(&open)["thaw_uncertain"], true, "{next:?}");
+    assert_eq!(console.journal(&open)["thaw_unconfirmed"], true, "{next:?}");
     assert_eq!(lab.sets(), before, "no set of what was stopped");
     assert!(!b.seen_frozen(), "the second was never reached");
     drop((a, b));

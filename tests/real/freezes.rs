@@ -18,7 +18,7 @@ fn watched(lab: &Lab) -> (Probe, Probe, OuterThaw) {
 fn settled(console: &Console, job: &str) {
     let row = console.journal(job);
     assert_eq!(row["phase"], "done", "{row:#}");
-    assert_eq!(row["thaw_uncertain"], false, "{row:#}");
+    assert_eq!(row["thaw_unconfirmed"], false, "{row:#}");
     assert!(
         matches!(row["verdict"].as_str(), Some("failed" | "crash")),
         "{row:#}"
@@ -33,7 +33,7 @@ fn claims_no_more_than_crash(console: &Console, answer: &Answer) {
         (4, &Value::from("crash")),
         "{answer:?}"
     );
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
     assert_eq!(job["evidence"]["failsafe_fired"], true, "{job:#}");
     let set = job["set"].as_array().unwrap();
     assert_eq!(set.len(), 3, "{job:#}");
@@ -324,7 +324,7 @@ fn p01_agent_group_killed_is_thawed() {
         };
         assert_eq!(job["verdict"], verdict, "{answer:?}");
         assert!(matches!(answer.code, 0 | 1), "{answer:?}");
-        assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+        assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
         quiet(&lab);
         writable(&lab, "it");
         outer.unused();
@@ -376,7 +376,7 @@ fn p05_second_mount_frozen_by_another_owner() {
             taken,
             "the other owner's freeze"
         );
-        assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+        assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
         if early {
             assert!(
                 !a.seen_frozen(),

@@ -216,7 +216,7 @@ fn told_by(console: &Console) {
     assert_eq!(job["error"]["code"], "lock-timeout", "{answer:?}");
     assert_ne!(job["verdict"], "application", "{answer:?}");
     assert_eq!(job["set"], Value::Array(Vec::new()), "{answer:?}");
-    assert_eq!(job["thaw_uncertain"], false, "{answer:?}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{answer:?}");
 }
 
 #[test]

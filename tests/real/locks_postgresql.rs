@@ -223,7 +223,7 @@ fn p09_postgresql_gives_up_within_its_limit_and_harms_nobody() {
     assert_eq!(job["error"]["code"], "lock-timeout", "{answer:?}");
     assert_ne!(job["verdict"], "application", "{answer:?}");
     assert_eq!(job["set"], Value::Array(Vec::new()), "{answer:?}");
-    assert_eq!(job["thaw_uncertain"], false, "{answer:?}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{answer:?}");
     lab.must(DB, &format!("kill -CONT {checkpointer}"));
     outer.unused();
     for probe in &probes {

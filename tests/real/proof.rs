@@ -71,7 +71,7 @@ pub fn application_set(console: &Console, answer: &Answer) -> (Value, Vec<String
     assert_eq!(answer.code, 0, "{answer:?}");
     let job = answer.job();
     assert_eq!(job["verdict"], "application", "{job:#}");
-    assert_eq!(job["thaw_uncertain"], false, "{job:#}");
+    assert_eq!(job["thaw_unconfirmed"], false, "{job:#}");
     for link in job["evidence"]["links"].as_array().unwrap() {
         assert_eq!(link["holds"], true, "{link:#}");
     }

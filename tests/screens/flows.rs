@@ -21,7 +21,7 @@ use super::support::{DB, Hands, RUN, WEB, identity, instances, job, problem, sna
 pub fn said(hands: &Hands) -> String {
     match hands.app.notice() {
         Some(Notice::Info(words)) => words.clone(),
-        Some(Notice::Problem(problem)) => format!("{problem} {}", problem.mend),
+        Some(Notice::Problem(problem)) => format!("{problem} {}", problem.hint),
         None => String::new(),
     }
 }

@@ -22,7 +22,7 @@ fn of(n: u8, instance: &str, phase: Phase) -> JobView {
     job.spec.instance_name = "web".into();
     if phase == Phase::Done {
         job.verdict = Some(Verdict::Failed);
-        job.thaw_uncertain = true;
+        job.thaw_unconfirmed = true;
     }
     job
 }

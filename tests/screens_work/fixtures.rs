@@ -170,7 +170,7 @@ pub fn ended(n: u8, name: &str, verdict: Verdict) -> JobView {
 
 pub fn uncertain(n: u8, name: &str) -> JobView {
     let mut job = failed(n, name, 0.1);
-    job.thaw_uncertain = true;
+    job.thaw_unconfirmed = true;
     job.error = Some(Problem::new(
         Kind::Timeout,
         "thaw the filesystems",
@@ -247,15 +247,15 @@ fn decision(n: u8, fate: Fate, days: i64, reasons: &[&str]) -> Decision {
 }
 
 pub fn prune_plan() -> PrunePlan {
-    let mut foreign = decision(
+    let mut not_ours = decision(
         6,
         Fate::Blocked,
         3,
         &["managed by DLM policy-0123456789abcdef0"],
     );
-    foreign.job = None;
-    (foreign.level, foreign.tagged, foreign.expected) = (None, None, None);
-    foreign.instance_name = "evil\u{1b}[2Jname".into();
+    not_ours.job = None;
+    (not_ours.level, not_ours.tagged, not_ours.expected) = (None, None, None);
+    not_ours.instance_name = "evil\u{1b}[2Jname".into();
     PrunePlan {
         scope: scope(),
         policy: Policy {
@@ -279,7 +279,7 @@ pub fn prune_plan() -> PrunePlan {
             decision(3, Fate::Delete, 3, &[]),
             decision(4, Fate::Delete, 4, &[]),
             decision(5, Fate::Blocked, 5, &["used by ami-0123456789abcdef0"]),
-            foreign,
+            not_ours,
         ],
     }
 }

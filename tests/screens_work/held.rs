@@ -174,7 +174,7 @@ fn p28_a_delayed_thaw_says_when_the_failsafe_acts() {
     ] {
         let mut job = frozen(1, "db", 12_000);
         job.phase = Phase::Thawing;
-        job.spec.foreign = !watched;
+        job.spec.third_party = !watched;
         job.freezing = Freezing::Open(Freeze {
             sent: noon() - TimeDelta::seconds(13),
             delivery: Delivery::Ended,

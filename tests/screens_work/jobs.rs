@@ -67,7 +67,7 @@ fn a_frozen_lane_counts_while_time_goes_on() {
 #[test]
 fn a_frozen_lane_of_somebody_elses_document_promises_no_failsafe() {
     let mut theirs = frozen(1, "db-primary", 44_412);
-    theirs.spec.foreign = true;
+    theirs.spec.third_party = true;
     let mut hands = with_jobs(vec![theirs]);
     let lane = hands.screen(120, 40);
     assert!(
@@ -186,7 +186,7 @@ fn an_uncertain_thaw_can_be_thawed_again() {
     assert_eq!(hands.press("t"), [Effect::ThawAgain(spec.job)]);
     // What came of it is the job's own state.
     let mut calm = uncertain(2, "db-2");
-    calm.thaw_uncertain = false;
+    calm.thaw_unconfirmed = false;
     hands.message(Message::Job(Box::new(calm)));
     assert!(!shown(&hands).contains("THAW UNCERTAIN"));
     assert_eq!(hands.press("gt"), []);

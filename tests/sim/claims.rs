@@ -32,7 +32,7 @@ impl Eye {
                 view.phase
             ));
         }
-        let thawed = view.phase >= Phase::Verifying && !view.thaw_uncertain;
+        let thawed = view.phase >= Phase::Verifying && !view.thaw_unconfirmed;
         if thawed && self.holds(job) && !self.lies(job) {
             wrong.push(format!(
                 "{job}: {} and thawed by its own word, but still held",
@@ -52,7 +52,7 @@ impl Eye {
             true => view.ended(),
             false => self.over.get(job).copied(),
         };
-        let Some(over) = over.filter(|_| !view.thaw_uncertain && !self.lies(job)) else {
+        let Some(over) = over.filter(|_| !view.thaw_unconfirmed && !self.lies(job)) else {
             return;
         };
         // A doubt that was cleared later says nothing about the end.
@@ -78,8 +78,8 @@ impl Eye {
     }
 
     /// What a job that is over says of its set, member by member, and its verdict: no more and no less than the tags.
-    /// Without `owed` a job may end before its labels are written, and say that they are not.
-    pub(super) fn verdict(&self, view: &JobView, owed: bool, wrong: &mut Vec<String>) {
+    /// Without `pending` a job may end before its labels are written, and say that they are not.
+    pub(super) fn verdict(&self, view: &JobView, pending: bool, wrong: &mut Vec<String>) {
         let job = view.spec.job.as_str();
         if self.asked(job).is_some_and(|asked| asked.lost) {
             return;
@@ -93,8 +93,8 @@ impl Eye {
             let member = view.set.iter().find(|m| m.snapshot.as_str() == one.id);
             let tag = self.level(&one.id);
             match member {
-                None if !owed && view.set.is_empty() => {}
-                Some(member) if !owed && member.level == Level::Pending => {}
+                None if !pending && view.set.is_empty() => {}
+                Some(member) if !pending && member.level == Level::Pending => {}
                 None => wrong.push(format!("{job}: knows nothing of its {}", one.id)),
                 Some(member) if member.level != tag => wrong.push(format!(
                     "{job}: says that {} is {}, its tag says {tag}",
@@ -132,7 +132,7 @@ impl Eye {
         let worst = frozen().filter(|of| !full(of)).map(|of| of.1).min();
         let worst = worst.or_else(|| frozen().map(|of| of.1).min());
         let best = taken.iter().map(|one| self.level(&one.id)).max();
-        let unwritten = !owed && view.set.iter().any(|m| m.level == Level::Pending);
+        let unwritten = !pending && view.set.iter().any(|m| m.level == Level::Pending);
         let fits = match verdict {
             Verdict::Application => worst == Some(Level::Application),
             Verdict::Filesystem => worst == Some(Level::Filesystem),
@@ -152,7 +152,7 @@ impl Eye {
     }
 
     /// A snapshot that was never judged belongs to a job that still owes it.
-    pub(super) fn owed(&self, taken: &Taken, wrong: &mut Vec<String>) {
+    pub(super) fn pending(&self, taken: &Taken, wrong: &mut Vec<String>) {
         let open = self
             .open
             .iter()

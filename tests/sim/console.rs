@@ -150,20 +150,20 @@ impl Process {
         let Some(ops) = self.stage.patiently(&self.life, mortal, ahead).await else {
             return;
         };
-        let brakes = Arc::new(Brakes::default());
+        let stops = Arc::new(Stops::default());
         let mut all: JoinSet<()> = JoinSet::new();
         let (me, asked) = (self.clone(), console.clone());
-        let pulled = brakes.clone();
+        let pulled = stops.clone();
         let work = all.spawn(async move {
             me.settle(&ops, asked.journal).await;
             for abort in asked.aborts.clone() {
                 let (me, asked, specs) = (me.clone(), asked.clone(), specs.clone());
-                let brakes = pulled.clone();
-                tokio::spawn(async move { me.abort(abort, &asked, &specs, brakes).await });
+                let stops = pulled.clone();
+                tokio::spawn(async move { me.abort(abort, &asked, &specs, stops).await });
             }
             let watched = Watched {
                 process: me.clone(),
-                brakes: pulled,
+                stops: pulled,
             };
             let results = match &asked.run {
                 Some(limits) => watched.whole(&ops, &specs, limits).await,
@@ -207,7 +207,7 @@ impl Process {
     }
 
     /// Waits for the moment, then stops whom it is to stop.
-    async fn abort(self, abort: Abort, console: &Console, specs: &[JobSpec], brakes: Arc<Brakes>) {
+    async fn abort(self, abort: Abort, console: &Console, specs: &[JobSpec], stops: Arc<Stops>) {
         let whom = abort
             .whom
             .and_then(|n| console.wishes.iter().position(|wish| *wish == n))
@@ -228,7 +228,7 @@ impl Process {
         if abort.by_another {
             self.abort_by_another(console.journal, whom.as_ref()).await;
         } else {
-            brakes.pull(whom.as_ref());
+            stops.pull(whom.as_ref());
         }
     }
 
@@ -268,7 +268,7 @@ impl Process {
             }
         }
         for view in past.iter().filter(|view| wanted(view)) {
-            if view.phase == Phase::Done && view.thaw_uncertain {
+            if view.phase == Phase::Done && view.thaw_unconfirmed {
                 // What it finds is on record, and looked at there.
                 let found = rethaw::thaw_again(&ops, &view.spec.job).await;
                 drop(found);
@@ -286,12 +286,12 @@ type Told = Result<JobView, freezeframe::domain::problem::Problem>;
 
 /// The tokens of a console's jobs, by which it stops one or all.
 #[derive(Default)]
-struct Brakes {
+struct Stops {
     all: CancellationToken,
     each: Mutex<BTreeMap<JobId, (Option<InstanceId>, CancellationToken)>>,
 }
 
-impl Brakes {
+impl Stops {
     fn token(&self, job: &JobId, instance: Option<&InstanceId>) -> CancellationToken {
         let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
         each.entry(job.clone())
@@ -322,7 +322,7 @@ impl Brakes {
 /// How a console drives its jobs.
 struct Watched {
     process: Process,
-    brakes: Arc<Brakes>,
+    stops: Arc<Stops>,
 }
 
 impl Watched {
@@ -335,13 +335,13 @@ impl Watched {
         let (updates, mut inbox) = mpsc::channel(64);
         let learn = async {
             while let Some(view) = inbox.recv().await {
-                self.brakes.learn(&view);
+                self.stops.learn(&view);
             }
         };
         let token = |job: &JobId| {
             self.process.enlist(std::slice::from_ref(job));
             let spec = specs.iter().find(|spec| spec.job == *job);
-            self.brakes.token(job, spec.map(|spec| &spec.instance))
+            self.stops.token(job, spec.map(|spec| &spec.instance))
         };
         let all = run::run_all(ops, specs.to_vec(), limits, updates, token);
         tokio::join!(all, learn).0
@@ -351,7 +351,7 @@ impl Watched {
         let mut jobs = JoinSet::new();
         for spec in specs {
             self.process.enlist(std::slice::from_ref(&spec.job));
-            let token = self.brakes.token(&spec.job, Some(&spec.instance));
+            let token = self.stops.token(&spec.job, Some(&spec.instance));
             let (updates, _) = mpsc::channel(1);
             jobs.spawn(backup::run_job(ops.clone(), spec.clone(), updates, token));
         }

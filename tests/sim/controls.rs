@@ -37,7 +37,7 @@ fn negative_controls_every_broken_promise_is_caught() {
         "thawed by the failsafe",
         &|eye| {
             history(eye, &|h| {
-                if let What::Thawed { by, .. } = &mut h.what {
+                if let What::ThawVerdict { by, .. } = &mut h.what {
                     *by = By::Failsafe;
                 }
             })
@@ -70,7 +70,7 @@ fn negative_controls_every_broken_promise_is_caught() {
         "frozen past the budget",
         &|eye| {
             history(eye, &|h| {
-                if matches!(h.what, What::Thawed { .. }) {
+                if matches!(h.what, What::ThawVerdict { .. }) {
                     h.at += chrono::TimeDelta::seconds(60);
                 }
             })
@@ -192,7 +192,7 @@ fn negative_controls_every_broken_promise_is_caught() {
             view.phase = Phase::Thawing;
             eye.open.push(view);
             for history in eye.histories.values_mut() {
-                history.retain(|h| !matches!(h.what, What::Thawed { .. }));
+                history.retain(|h| !matches!(h.what, What::ThawVerdict { .. }));
             }
         },
         "nothing tells it",
@@ -203,7 +203,7 @@ fn negative_controls_every_broken_promise_is_caught() {
             let ended = eye.closed[0].ended().unwrap();
             eye.now = ended + chrono::TimeDelta::seconds(9);
             history(eye, &|h| {
-                if matches!(h.what, What::Thawed { .. }) {
+                if matches!(h.what, What::ThawVerdict { .. }) {
                     h.at = ended + chrono::TimeDelta::seconds(1);
                 }
             });
@@ -230,7 +230,7 @@ fn negative_controls_every_false_claim_is_caught() {
     };
     let hold_on = |eye: &mut Eye| {
         for history in eye.histories.values_mut() {
-            history.retain(|h| !matches!(h.what, What::Thawed { .. }));
+            history.retain(|h| !matches!(h.what, What::ThawVerdict { .. }));
         }
     };
     caught(
@@ -365,7 +365,7 @@ fn p28_negative_control_a_freeze_that_a_killed_script_left_is_doubted_until_some
         assert!(eye.holds(&job), "{mishap:?} left nothing");
         let all = eye.open.iter_mut().chain(&mut eye.closed);
         for view in all.filter(|view| view.spec.job.as_str() == job) {
-            assert!(view.thaw_uncertain, "{mishap:?}: {view:#?}");
+            assert!(view.thaw_unconfirmed, "{mishap:?}: {view:#?}");
             doubts += 1;
             view.thawed();
             view.phase = Phase::Done;

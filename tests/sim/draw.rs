@@ -14,14 +14,14 @@ use super::story::{Abort, Console, Manners, Moment, Outage, Story, Trouble, Wish
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Theme {
-    /// Jobs or a run, faults, deaths, a brake.
+    /// Jobs or a run, faults, deaths, a stop of all.
     Plain,
     /// Several instances, groups, retries.
     Run,
     /// Somebody stops one or all, at any step.
     Abort,
     /// Documents of other makers.
-    Foreign,
+    ThirdParty,
     /// Two consoles on one journal.
     Twins,
     /// Two consoles on two hosts.
@@ -87,7 +87,7 @@ impl Theme {
             0..6 => Self::Plain,
             6..9 => Self::Run,
             9..12 => Self::Abort,
-            12..14 => Self::Foreign,
+            12..14 => Self::ThirdParty,
             14 | 15 => Self::Twins,
             16 => Self::Hosts,
             17 => Self::Outage,
@@ -122,11 +122,11 @@ impl Story {
             Theme::Run => [2, 2, 3, 4, 6][rng.usize(0..5)],
             _ => [1, 1, 1, 2, 3][rng.usize(0..5)],
         };
-        let foreign = |rng: &mut fastrand::Rng| theme == Theme::Foreign && rng.u8(0..4) > 0;
+        let third_party = |rng: &mut fastrand::Rng| theme == Theme::ThirdParty && rng.u8(0..4) > 0;
         let wishes: Vec<Wish> = (0..count)
             .map(|_| {
-                let foreign = foreign(rng);
-                wish(rng, foreign)
+                let third_party = third_party(rng);
+                wish(rng, third_party)
             })
             .collect();
         let grouped = theme == Theme::Run || rng.u8(0..4) == 0;
@@ -161,7 +161,7 @@ impl Story {
         };
         match theme {
             Theme::Plain | Theme::Run => {}
-            Theme::Foreign => story.plan.faults.retain(lays_no_trap),
+            Theme::ThirdParty => story.plan.faults.retain(lays_no_trap),
             Theme::Abort => {
                 first.aborts = (0..rng.usize(1..3)).map(|_| abort(rng, count)).collect();
             }
@@ -352,8 +352,8 @@ fn instance(
     text
 }
 
-fn wish(rng: &mut fastrand::Rng, foreign: bool) -> Wish {
-    let document = foreign.then(|| Manners::ALL[rng.usize(0..Manners::ALL.len())]);
+fn wish(rng: &mut fastrand::Rng, third_party: bool) -> Wish {
+    let document = third_party.then(|| Manners::ALL[rng.usize(0..Manners::ALL.len())]);
     let mode = match document {
         Some(_) => Mode::Coordinated,
         None => [Mode::Coordinated, Mode::Autonomous][rng.usize(0..2)],

@@ -143,7 +143,7 @@ impl Eye {
         self.ended(LABELS_STAY_OWED)
     }
 
-    fn ended(&self, owed: bool) -> Vec<String> {
+    fn ended(&self, pending: bool) -> Vec<String> {
         let mut wrong = Vec::new();
         for asked in &self.asked {
             self.once(asked, &mut wrong);
@@ -153,13 +153,13 @@ impl Eye {
         self.records(&mut wrong);
         self.clearings(&mut wrong);
         for view in &self.closed {
-            self.verdict(view, owed, &mut wrong);
+            self.verdict(view, pending, &mut wrong);
         }
         for view in self.open.iter().chain(&self.closed) {
             self.left_out(view, &mut wrong);
         }
-        for snapshot in self.snapshots.iter().filter(|_| owed) {
-            self.owed(snapshot, &mut wrong);
+        for snapshot in self.snapshots.iter().filter(|_| pending) {
+            self.pending(snapshot, &mut wrong);
         }
         for asked in self.asked.iter().filter(|asked| asked.lost) {
             if self.holds(&asked.job) {
@@ -195,7 +195,7 @@ impl Eye {
                 What::Locked { .. } => ("lock".to_owned(), None),
                 What::Frozen { volume, .. } => (volume.clone(), None),
                 What::Unlocked { by } => ("lock".to_owned(), Some(*by)),
-                What::Thawed { volume, by, .. } => (volume.clone(), Some(*by)),
+                What::ThawVerdict { volume, by, .. } => (volume.clone(), Some(*by)),
             };
             match by {
                 None => held.push(Held {
@@ -392,7 +392,7 @@ impl Eye {
                 let doubted = |asked: &Asked| {
                     let mut closed = self.closed.iter();
                     let uncertain = closed
-                        .any(|view| view.spec.job.as_str() == asked.job && view.thaw_uncertain);
+                        .any(|view| view.spec.job.as_str() == asked.job && view.thaw_unconfirmed);
                     match asked.theirs {
                         None => false,
                         Some(Manners::Lies) => true,

@@ -154,13 +154,13 @@ impl Look {
         let mut views = eye.open.iter().chain(&eye.closed);
         let view = views.find(|view| view.spec.job.as_str() == taken.job);
         let judged = view.is_some_and(|view| {
-            let owed = view.owed_labels.iter().any(|label| {
+            let pending = view.pending_labels.iter().any(|label| {
                 label.snapshot.as_str() == taken.id && label.level.to_string() == taken.level
             });
             let member = |member: &Member| member.snapshot.as_str() == taken.id;
             view.phase >= Phase::Verifying
-                && !view.thaw_uncertain
-                && owed
+                && !view.thaw_unconfirmed
+                && pending
                 && view.set.iter().any(member)
                 && view.evidence.tells_of_the_thaw()
         });
@@ -176,7 +176,7 @@ impl Look {
     /// Another process says what came of its thaw under a living console.
     pub fn abort(&self, view: &JobView, told: Result<(), freezeframe::domain::problem::Problem>) {
         let instance = view.spec.instance.as_str();
-        if told.is_ok() && view.spec.foreign {
+        if told.is_ok() && view.spec.third_party {
             return;
         }
         let job = view.spec.job.as_str();
@@ -201,7 +201,7 @@ impl Look {
                     continue;
                 };
                 let view = journal.job(&spec.scope, &holder).ok().flatten();
-                if view.is_none_or(|view| view.ended().is_some() && !view.thaw_uncertain) {
+                if view.is_none_or(|view| view.ended().is_some() && !view.thaw_unconfirmed) {
                     wrong.push(format!("{holder} is over and keeps {}", spec.instance));
                 }
             }
@@ -385,7 +385,7 @@ impl Memory {
         if view.ended().is_some() {
             self.over.entry(job.clone()).or_insert(now);
         }
-        if view.thaw_uncertain {
+        if view.thaw_unconfirmed {
             self.uncertain.entry(job).or_insert(now);
         } else if let Some(since) = self.uncertain.remove(&job) {
             let evidence = &view.evidence;

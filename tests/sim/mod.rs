@@ -89,7 +89,7 @@ async fn later_lives(stage: &Stage, story: &Story, journal: usize, storm: tokio:
             return;
         }
         if fair >= STARTS {
-            if left.iter().any(|spec| !spec.foreign) {
+            if left.iter().any(|spec| !spec.third_party) {
                 break;
             }
             pause = THEIR_PAUSE;

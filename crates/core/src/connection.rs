@@ -36,7 +36,7 @@ pub const DOUBT: &str = "an agent that may use ec2messages alone is never connec
                          job's dry run finds out in seconds, and freezes nothing";
 
 /// What to do about it.
-const MEND: &str = "check amazon-ssm-agent on the instance and its way to the SSM endpoints (ssmmessages, ec2messages)";
+const HINT: &str = "check amazon-ssm-agent on the instance and its way to the SSM endpoints (ssmmessages, ec2messages)";
 
 /// The agent of this instance is not connected.
 pub fn not_connected(instance: &Instance) -> Problem {
@@ -44,14 +44,14 @@ pub fn not_connected(instance: &Instance) -> Problem {
         Kind::Agent,
         format!("check {} ({})", instance.name(), instance.id),
         CAUSE,
-        MEND,
+        HINT,
     )
 }
 
 /// The same, where it may still be reached.
 pub fn in_doubt(instance: &Instance) -> Problem {
     Problem {
-        mend: format!("{MEND}; {DOUBT}"),
+        hint: format!("{HINT}; {DOUBT}"),
         ..not_connected(instance)
     }
 }

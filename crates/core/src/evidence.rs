@@ -16,7 +16,7 @@ use links::Sides;
 
 /// One command's part of the story.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct CommandReport {
     /// The command.
     pub command: CommandId,
     /// It ended with exit code 0.
@@ -45,13 +45,13 @@ pub struct Facts<'a> {
     /// Who made the call: two traces and the console's own order, or one trace.
     pub mode: Mode,
     /// The document is somebody else's, and need not speak FF1.
-    pub foreign: bool,
+    pub third_party: bool,
     /// What preflight learned.
     pub preflight: Option<&'a PreflightFacts>,
     /// `pre-script`; `snapshot` in autonomous mode.
-    pub pre: Option<&'a Told>,
+    pub pre: Option<&'a CommandReport>,
     /// The `post-script` that thawed; in autonomous mode one that had to help.
-    pub post: Option<&'a Told>,
+    pub post: Option<&'a CommandReport>,
     /// Order of the console's own events.
     pub call: CallOrder,
     /// The set; in autonomous mode as EC2 shows it by its tag.
@@ -93,7 +93,7 @@ pub fn judge(facts: &Facts<'_>) -> (EvidenceReport, Vec<Judged>) {
         },
     };
     let chain = sides.chain(preflight.engine.is_some());
-    let silent = facts.foreign && pre.lines.is_empty() && helped.lines.is_empty();
+    let silent = facts.third_party && pre.lines.is_empty() && helped.lines.is_empty();
     let judged = facts
         .snapshots
         .iter()

@@ -129,7 +129,7 @@ impl Held {
             Freezing::Open(freeze) => Some(freeze),
             Freezing::Over | Freezing::Unrecorded => None,
         };
-        if job.thaw_uncertain {
+        if job.thaw_unconfirmed {
             let since = job.frozen_since.or(open.map(|freeze| freeze.sent));
             return Self::ThawUncertain { since };
         }
@@ -280,14 +280,14 @@ mod tests {
         let by = |seconds| DelayedThaw {
             failsafe_by: seconds,
         };
-        let mend = by(Some(at(60)));
+        let hint = by(Some(at(60)));
         assert_eq!(
-            mend.words(at(36)),
+            hint.words(at(36)),
             "its thaw is delayed, the SSM agent does not take it: its failsafe thaws within 24 s"
         );
-        assert!(mend.words(at(61)).ends_with("its failsafe was due 1 s ago"));
+        assert!(hint.words(at(61)).ends_with("its failsafe was due 1 s ago"));
         assert!(by(None).words(at(0)).contains("no failsafe of ours"));
-        assert_eq!(mend.short(at(36)), "thaw delayed, failsafe in 24 s");
+        assert_eq!(hint.short(at(36)), "thaw delayed, failsafe in 24 s");
         // What an earlier version wrote has no thaw.
         let old = r#"{"sent":"1970-01-01T00:00:01Z","delivery":"delayed"}"#;
         let old: Freeze = serde_json::from_str(old).unwrap();
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(Held::of(&job), Held::Frozen { since: at(3) });
         job.phase = Phase::Done;
         assert_eq!(Held::of(&job), Held::Nothing);
-        job.thaw_uncertain = true;
+        job.thaw_unconfirmed = true;
         let since = Some(at(3));
         assert_eq!(Held::of(&job), Held::ThawUncertain { since });
         let thawed = view(Phase::Thawing, Freezing::Over);

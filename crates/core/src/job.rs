@@ -109,7 +109,7 @@ pub struct JobSpec {
     pub group: Option<String>,
     /// The document is not one of ours: it keeps Data Lifecycle Manager's contract and speaks no FF1.
     #[serde(default)]
-    pub foreign: bool,
+    pub third_party: bool,
     /// Which volumes to leave out, which tags to add and to keep.
     #[serde(default, skip_serializing_if = "SetOptions::is_empty")]
     pub set_options: SetOptions,
@@ -356,7 +356,7 @@ pub struct JobView {
     /// How it ended.
     pub verdict: Option<Verdict>,
     /// Nobody could confirm that everything is thawed.
-    pub thaw_uncertain: bool,
+    pub thaw_unconfirmed: bool,
     /// Phases so far.
     pub phases: Vec<PhaseRecord>,
     /// Since when the console knows it frozen; gone once thawed. Never known in autonomous mode: what
@@ -381,7 +381,7 @@ pub struct JobView {
     /// Labels that were judged and are not known to be written. On record before the first is written; a job
     /// that is done with some left is still open, and the next start writes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub owed_labels: Vec<Label>,
+    pub pending_labels: Vec<Label>,
     /// Whether a set may exist that could not be looked for when the job ended. Like owed labels it leaves the
     /// job open: the next start looks, judges by the records and labels.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -442,7 +442,7 @@ impl JobView {
 
     /// It is proven that nothing of it is frozen any more.
     pub fn thawed(&mut self) {
-        self.thaw_uncertain = false;
+        self.thaw_unconfirmed = false;
         self.frozen_since = None;
         self.freezing = Freezing::Over;
     }
@@ -451,7 +451,7 @@ impl JobView {
     /// it there.
     pub fn is_thawed(&self) -> bool {
         matches!(self.freezing, Freezing::Over)
-            && !self.thaw_uncertain
+            && !self.thaw_unconfirmed
             && matches!(
                 self.phase,
                 Phase::Quiescing | Phase::Frozen | Phase::Snapshotting | Phase::Thawing
@@ -459,26 +459,26 @@ impl JobView {
     }
 
     /// Whether it is over but for labels that could not be written, perhaps on a set that nobody could look for.
-    pub fn owes_labels(&self) -> bool {
-        self.phase == Phase::Done && (self.set_unseen || !self.owed_labels.is_empty())
+    pub fn has_pending_labels(&self) -> bool {
+        self.phase == Phase::Done && (self.set_unseen || !self.pending_labels.is_empty())
     }
 
     /// Whether it ended with a doubt that no failsafe of ours ends: what somebody else's document froze may stand.
-    pub fn owes_thaw(&self) -> bool {
-        self.phase == Phase::Done && self.thaw_uncertain && self.spec.foreign
+    pub fn needs_thaw(&self) -> bool {
+        self.phase == Phase::Done && self.thaw_unconfirmed && self.spec.third_party
     }
 
     /// Whether nothing is left to do for it but to wait for AWS: it is thawed and labelled, and its set is being
     /// copied.
     pub fn only_copies(&self) -> bool {
-        self.phase == Phase::Completing && !self.thaw_uncertain && self.owed_labels.is_empty()
+        self.phase == Phase::Completing && !self.thaw_unconfirmed && self.pending_labels.is_empty()
     }
 
     /// The state that listings and filters know it by. `left` says that nobody drives it any more.
     pub fn listed_state(&self, left: bool) -> String {
         match left {
-            _ if self.thaw_uncertain => "thaw-uncertain".to_owned(),
-            _ if self.owes_labels() => "owes-labels".to_owned(),
+            _ if self.thaw_unconfirmed => "thaw-unconfirmed".to_owned(),
+            _ if self.has_pending_labels() => "labels-pending".to_owned(),
             true if self.only_copies() => "copying".to_owned(),
             true => "left-open".to_owned(),
             false => self.phase.to_string(),

@@ -50,7 +50,7 @@ impl Label {
     }
 
     /// The tags that are written in one call. Those beside a proven level tell it from one that somebody wrote
-    /// ([`super::snapshot::Snapshot::bare_claim`]), so none of them is ever left out.
+    /// ([`super::snapshot::Snapshot::unverified_claim`]), so none of them is ever left out.
     pub fn tags(&self) -> Tags {
         let mut tags = self.beside.clone();
         tags.set(tags::SET_SIZE, self.set_size.to_string());
@@ -145,14 +145,14 @@ impl Written {
         }
     }
 
-    /// Takes what stands off the labels that are owed, and shows it on the members.
-    pub fn settle(&self, owed: &mut Vec<Label>, set: &mut [Member]) {
+    /// Takes what stands off the labels that are pending, and shows it on the members.
+    pub fn settle(&self, pending: &mut Vec<Label>, set: &mut [Member]) {
         for (snapshot, level) in &self.labels {
             let stands = |label: &Label| label.snapshot == *snapshot && label.level == *level;
-            let Some(n) = owed.iter().position(stands) else {
+            let Some(n) = pending.iter().position(stands) else {
                 continue;
             };
-            let label = owed.remove(n);
+            let label = pending.remove(n);
             if let Some(member) = set.iter_mut().find(|m| m.snapshot == label.snapshot) {
                 member.level = label.level;
                 member.reason = label.reason;
@@ -165,8 +165,8 @@ fn doing(instance: &InstanceId) -> String {
     format!("write the labels of the set of {instance}")
 }
 
-/// That labels are owed, in words: why, and who writes them.
-pub fn owed(instance: &InstanceId, why: Option<&Problem>) -> Problem {
+/// That labels are pending, in words: why, and who writes them.
+pub fn pending_problem(instance: &InstanceId, why: Option<&Problem>) -> Problem {
     let mut problem = Problem::new(
         why.map_or(super::problem::Kind::Aws, |why| why.kind),
         doing(instance),
@@ -181,8 +181,8 @@ pub fn owed(instance: &InstanceId, why: Option<&Problem>) -> Problem {
     problem
 }
 
-/// Whether it is the problem that [`owed`] makes.
-pub fn is_owed(instance: &InstanceId, problem: &Problem) -> bool {
+/// Whether it is the problem that [`pending_problem`] makes.
+pub fn is_pending_problem(instance: &InstanceId, problem: &Problem) -> bool {
     problem.what == doing(instance)
 }
 
@@ -239,9 +239,9 @@ mod tests {
                     .unwrap();
                 row.tags
                     .set(tags::JOB, "0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10");
-                assert_eq!(row.borne_level(), Some(level), "{frozen_ms:?}");
+                assert_eq!(row.verified_level(), Some(level), "{frozen_ms:?}");
                 row.tags.set(tags::SET_SIZE, "many");
-                assert_eq!(row.borne_level(), Some(level.min(Level::Crash)));
+                assert_eq!(row.verified_level(), Some(level.min(Level::Crash)));
             }
         }
     }
@@ -275,10 +275,10 @@ mod tests {
 
     #[test]
     fn only_the_very_label_that_stands_is_owed_no_more() {
-        let mut owed = vec![label(Level::Crash)];
+        let mut pending = vec![label(Level::Crash)];
         let mut set = vec![Member {
-            snapshot: owed[0].snapshot.clone(),
-            volume: owed[0].volume.clone(),
+            snapshot: pending[0].snapshot.clone(),
+            volume: pending[0].volume.clone(),
             device: String::new(),
             level: Level::Pending,
             reason: String::new(),
@@ -286,10 +286,10 @@ mod tests {
             volume_gib: 1,
         }];
         // A late answer of the higher one that was meant before.
-        Written::all(&[label(Level::Application)]).settle(&mut owed, &mut set);
-        assert_eq!((owed.len(), set[0].level), (1, Level::Pending));
-        Written::all(&[label(Level::Crash)]).settle(&mut owed, &mut set);
-        assert_eq!((owed.len(), set[0].level), (0, Level::Crash));
+        Written::all(&[label(Level::Application)]).settle(&mut pending, &mut set);
+        assert_eq!((pending.len(), set[0].level), (1, Level::Pending));
+        Written::all(&[label(Level::Crash)]).settle(&mut pending, &mut set);
+        assert_eq!((pending.len(), set[0].level), (0, Level::Crash));
         assert_eq!(set[0].reason, "every link held");
     }
 
@@ -298,9 +298,9 @@ mod tests {
         let there = InstanceId::from_api("i-0123456789abcdef0");
         let why = Problem::new(super::super::problem::Kind::Denied, "tag", "no", "ask")
             .with_code("UnauthorizedOperation");
-        let problem = owed(&there, Some(&why));
+        let problem = pending_problem(&there, Some(&why));
         assert_eq!(problem.code.as_deref(), Some("UnauthorizedOperation"));
-        assert!(problem.mend.contains("jobs resume"));
-        assert!(is_owed(&there, &problem) && !is_owed(&there, &why));
+        assert!(problem.hint.contains("jobs resume"));
+        assert!(is_pending_problem(&there, &problem) && !is_pending_problem(&there, &why));
     }
 }

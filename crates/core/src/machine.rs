@@ -16,8 +16,8 @@ mod ending;
 mod facts;
 mod failsafe;
 mod finish;
-mod foreign;
 mod freeze;
+mod third_party;
 mod types;
 pub mod values;
 
@@ -33,14 +33,14 @@ pub use facts::{
 };
 pub use failsafe::Began;
 pub use finish::{GONE_SINCE, incomplete};
-pub use foreign::told_by_exit;
-pub use freeze::Thawed;
+pub use freeze::ThawVerdict;
+pub use third_party::told_by_exit;
 pub use types::{
-    CommandEnd, CommandOutcome, CreatedSnapshot, Datum, Effect, Event, GONE, SnapshotProgress,
-    Timer,
+    CommandEnd, CommandOutcome, CreatedSnapshot, GONE, JobEffect, JobEvent, MetricValue,
+    SnapshotProgress, Timer,
 };
 
-use super::evidence::{CallOrder, Judged, Told};
+use super::evidence::{CallOrder, CommandReport, Judged};
 use super::held::{DelayedThaw, Delivery, Freeze, Freezing};
 use super::ids::CommandId;
 use super::job::{
@@ -62,7 +62,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// How the command that freezes stands: `pre-script`, or `snapshot` in autonomous mode.
 #[derive(Debug, Clone, PartialEq)]
-enum Pre {
+enum FreezeCommand {
     /// Never asked for, or proven never to have run, or proven to have left nothing frozen.
     Clean,
     /// Asked for; no end known.
@@ -73,7 +73,7 @@ enum Pre {
 
 /// How `CreateSnapshots` stands.
 #[derive(Debug, Clone, PartialEq)]
-enum Call {
+enum SnapshotCall {
     NotMade,
     UnderWay,
     Answered,
@@ -84,7 +84,7 @@ enum Call {
 
 /// How `post-script` stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Post {
+enum ThawCommand {
     /// Not asked for.
     Idle,
     /// Under way, and whether "no such job" would be a proof.
@@ -97,15 +97,15 @@ enum Post {
 
 /// Where the end of the job stands, from the judgement on.
 #[derive(Debug, Clone, PartialEq)]
-enum Closing {
+enum Completion {
     No,
     /// Looking by tag.
     Finding,
     /// Labels are under way or waiting for another attempt.
     Labelling,
-    /// AWS copies. Labels that are owed are tried again now and then.
+    /// AWS copies. Labels that are pending are tried again now and then.
     Copying,
-    /// Copied; labels that are owed are tried once more.
+    /// Copied; labels that are pending are tried once more.
     LastLabels,
     /// A failed snapshot's label is being lowered.
     Lowering(Verdict),
@@ -120,26 +120,26 @@ pub struct Job {
     phase: Phase,
     phases: Vec<PhaseRecord>,
     verdict: Option<Verdict>,
-    thaw_uncertain: bool,
+    thaw_unconfirmed: bool,
     frozen_since: Option<DateTime<Utc>>,
     error: Option<Problem>,
     facts: Option<PreflightFacts>,
     /// The plan of a set that is taken without what preflight would have told.
     planned: Option<SetPlan>,
     cancelled: bool,
-    pre: Pre,
+    pre: FreezeCommand,
     /// How often the command that freezes was offered and not taken.
-    sent_away: u32,
+    throttled: u32,
     began: Option<Began>,
     /// What Systems Manager says of the command that freezes.
     delivery: Delivery,
     pre_command: Option<CommandId>,
-    pre_told: Option<Told>,
+    pre_told: Option<CommandReport>,
     /// By its end alone it may have left frozen what it was to freeze.
     may_have_frozen: bool,
-    call: Call,
+    call: SnapshotCall,
     order: CallOrder,
-    post: Post,
+    post: ThawCommand,
     posts: u32,
     /// Systems Manager says that the `post-script` that is under way is delayed.
     post_delayed: bool,
@@ -151,18 +151,18 @@ pub struct Job {
     posts_after: Vec<CommandId>,
     /// A `post-script` of somebody else's document that was sent after its `pre-script` had ended has ended well.
     released: bool,
-    post_told: Option<Told>,
+    post_told: Option<CommandReport>,
     /// A `post-script` found something frozen.
     found_frozen: bool,
     made: Vec<CreatedSnapshot>,
     /// Autonomous mode: the set as it appeared while the command was under way.
     seen: Vec<CreatedSnapshot>,
     released_by_another: bool,
-    closing: Closing,
+    completion: Completion,
     evidence: EvidenceReport,
     judged: Vec<Judged>,
     label_tries: u32,
-    owed: Vec<Label>,
+    pending: Vec<Label>,
     /// A set may exist, and it could not be looked for.
     set_unseen: bool,
     earns: Option<Verdict>,
@@ -176,7 +176,7 @@ pub struct Job {
 }
 
 /// The machine as a function: the state after an event, and what is to be done.
-pub fn step(mut job: Job, event: Event, now: DateTime<Utc>) -> (Job, Vec<Effect>) {
+pub fn step(mut job: Job, event: JobEvent, now: DateTime<Utc>) -> (Job, Vec<JobEffect>) {
     let effects = job.step(event, now);
     (job, effects)
 }
@@ -189,22 +189,22 @@ impl Job {
             phase: Phase::Queued,
             phases: Vec::new(),
             verdict: None,
-            thaw_uncertain: false,
+            thaw_unconfirmed: false,
             frozen_since: None,
             error: None,
             facts: None,
             planned: None,
             cancelled: false,
-            pre: Pre::Clean,
-            sent_away: 0,
+            pre: FreezeCommand::Clean,
+            throttled: 0,
             began: None,
             delivery: Delivery::Unanswered,
             pre_command: None,
             pre_told: None,
             may_have_frozen: false,
-            call: Call::NotMade,
+            call: SnapshotCall::NotMade,
             order: CallOrder::default(),
-            post: Post::Idle,
+            post: ThawCommand::Idle,
             posts: 0,
             post_delayed: false,
             post_command: None,
@@ -217,11 +217,11 @@ impl Job {
             made: Vec::new(),
             seen: Vec::new(),
             released_by_another: false,
-            closing: Closing::No,
+            completion: Completion::No,
             evidence: EvidenceReport::default(),
             judged: Vec::new(),
             label_tries: 0,
-            owed: Vec::new(),
+            pending: Vec::new(),
             set_unseen: false,
             earns: None,
             label_problem: None,
@@ -240,7 +240,7 @@ impl Job {
 
     /// Whether it gave up thawing, and nobody has proven since that nothing is frozen.
     pub fn thaw_is_uncertain(&self) -> bool {
-        self.thaw_uncertain
+        self.thaw_unconfirmed
     }
 
     /// What everyone may see.
@@ -257,7 +257,7 @@ impl Job {
             spec: self.spec.clone(),
             phase: self.phase,
             verdict: self.verdict,
-            thaw_uncertain: self.thaw_uncertain,
+            thaw_unconfirmed: self.thaw_unconfirmed,
             phases,
             frozen_since: self.frozen_since,
             freezing: self.freezing(),
@@ -272,7 +272,7 @@ impl Job {
                 .as_ref()
                 .map_or_else(Vec::new, |f| f.notes.clone()),
             evidence,
-            owed_labels: self.owed.clone(),
+            pending_labels: self.pending.clone(),
             set_unseen: self.set_unseen,
             earns: self.earns.map(|earned| {
                 if self.cancelled {
@@ -287,40 +287,42 @@ impl Job {
     }
 
     /// Takes one event in and says what is to be done.
-    pub fn step(&mut self, event: Event, now: DateTime<Utc>) -> Vec<Effect> {
+    pub fn step(&mut self, event: JobEvent, now: DateTime<Utc>) -> Vec<JobEffect> {
         let mut todo = Vec::new();
         if self.is_done() {
-            if event == Event::ThawProven {
+            if event == JobEvent::ThawProven {
                 self.thaw_proven(now);
             }
             return todo;
         }
         match event {
-            Event::Start => self.start(now, &mut todo),
-            Event::Preflight(result) => self.preflight(result, now, &mut todo),
-            Event::PreSent(result) => self.pre_sent(result, now, &mut todo),
-            Event::PreDelivery(delivery) if self.pre == Pre::Open => self.delivery = delivery,
-            Event::PreDelivery(_) => {}
-            Event::PostDelivery(delivery) => {
-                let under_way = matches!(self.post, Post::UnderWay { .. });
+            JobEvent::Start => self.start(now, &mut todo),
+            JobEvent::Preflight(result) => self.preflight(result, now, &mut todo),
+            JobEvent::PreSent(result) => self.pre_sent(result, now, &mut todo),
+            JobEvent::PreDelivery(delivery) if self.pre == FreezeCommand::Open => {
+                self.delivery = delivery
+            }
+            JobEvent::PreDelivery(_) => {}
+            JobEvent::PostDelivery(delivery) => {
+                let under_way = matches!(self.post, ThawCommand::UnderWay { .. });
                 self.post_delayed = under_way && delivery == Delivery::Delayed;
             }
-            Event::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
-            Event::SetAppeared(set) => self.set_appeared(set, now),
-            Event::ReleaseSeen => self.released_by_another = true,
-            Event::ThawProven => self.thaw_proven(now),
-            Event::Planned(plan) => self.planned = Some(plan),
-            Event::SnapshotsAnswered(result) => self.answered(result, now, &mut todo),
-            Event::PostSent(result) => self.post_sent(result, now, &mut todo),
-            Event::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
-            Event::SnapshotsFound(result) => self.found(result, now, &mut todo),
-            Event::LabelsWritten { attempt, written } => {
+            JobEvent::PreEnded(outcome) => self.pre_ended(outcome, now, &mut todo),
+            JobEvent::SetAppeared(set) => self.set_appeared(set, now),
+            JobEvent::ReleaseSeen => self.released_by_another = true,
+            JobEvent::ThawProven => self.thaw_proven(now),
+            JobEvent::Planned(plan) => self.planned = Some(plan),
+            JobEvent::SnapshotsAnswered(result) => self.answered(result, now, &mut todo),
+            JobEvent::PostSent(result) => self.post_sent(result, now, &mut todo),
+            JobEvent::PostEnded(outcome) => self.post_ended(outcome, now, &mut todo),
+            JobEvent::SnapshotsFound(result) => self.found(result, now, &mut todo),
+            JobEvent::LabelsWritten { attempt, written } => {
                 self.labels_written(attempt, &written, now, &mut todo)
             }
-            Event::Progress(list) => self.progress(&list, now, &mut todo),
-            Event::Published(result) => self.published(result, now, &mut todo),
-            Event::TimedOut(timer) => self.timed_out(timer, now, &mut todo),
-            Event::Cancel => self.cancel(now, &mut todo),
+            JobEvent::Progress(list) => self.progress(&list, now, &mut todo),
+            JobEvent::Published(result) => self.published(result, now, &mut todo),
+            JobEvent::TimedOut(timer) => self.timed_out(timer, now, &mut todo),
+            JobEvent::Cancel => self.cancel(now, &mut todo),
         }
         todo
     }
@@ -328,9 +330,9 @@ impl Job {
     /// Whether what freezes was certainly never taken by Systems Manager.
     fn never_taken(&self) -> bool {
         match self.pre {
-            Pre::Clean => true,
-            Pre::Ended { conclusive } => conclusive && self.pre_told.is_none(),
-            Pre::Open => false,
+            FreezeCommand::Clean => true,
+            FreezeCommand::Ended { conclusive } => conclusive && self.pre_told.is_none(),
+            FreezeCommand::Open => false,
         }
     }
 
@@ -338,20 +340,20 @@ impl Job {
     /// left nothing so, or that all is thawed.
     fn freezing(&self) -> Freezing {
         let over = match (&self.pre, self.post) {
-            _ if self.thaw_uncertain => false,
-            (_, Post::Over) => true,
+            _ if self.thaw_unconfirmed => false,
+            (_, ThawCommand::Over) => true,
             _ => self.never_taken(),
         };
         match self.began {
             Some(began) if !over => Freezing::Open(Freeze {
                 sent: began.sent,
                 delivery: match self.pre {
-                    Pre::Ended { .. } => Delivery::Ended,
-                    Pre::Clean | Pre::Open => self.delivery,
+                    FreezeCommand::Ended { .. } => Delivery::Ended,
+                    FreezeCommand::Clean | FreezeCommand::Open => self.delivery,
                 },
                 nothing_at: None,
                 thaw: self.post_delayed.then(|| DelayedThaw {
-                    failsafe_by: (!self.spec.foreign).then(|| self.failsafe_by(began)),
+                    failsafe_by: (!self.spec.third_party).then(|| self.failsafe_by(began)),
                 }),
             }),
             _ => Freezing::Over,
@@ -366,10 +368,10 @@ impl Job {
             .map_or(certain, |since| certain.min(since + budget))
     }
 
-    fn start(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    fn start(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         if self.phase == Phase::Queued {
             self.enter(Phase::Preflight, now);
-            todo.push(Effect::Preflight);
+            todo.push(JobEffect::Preflight);
             arm(todo, Timer::Preflight, PREFLIGHT);
         }
     }
@@ -378,12 +380,12 @@ impl Job {
         &mut self,
         result: Result<PreflightFacts, Problem>,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
         if self.phase != Phase::Preflight {
             return;
         }
-        todo.push(Effect::Disarm(Timer::Preflight));
+        todo.push(JobEffect::Disarm(Timer::Preflight));
         if let Ok(PreflightFacts {
             mode: Some(chosen), ..
         }) = &result
@@ -403,7 +405,7 @@ impl Job {
                 self.refused(problem, true, now, todo);
             }
             // Somebody else's document need not say what it freezes.
-            Ok(facts) if facts.covered.is_empty() && !self.spec.foreign => {
+            Ok(facts) if facts.covered.is_empty() && !self.spec.third_party => {
                 let problem = Problem::new(
                     Kind::State,
                     format!("check {}", self.spec.instance),
@@ -416,15 +418,19 @@ impl Job {
             Ok(facts) => {
                 self.facts = Some(facts);
                 self.enter(Phase::Quiescing, now);
-                self.pre = Pre::Open;
+                self.pre = FreezeCommand::Open;
                 self.began = Some(Began::sent(now));
                 self.delivery = Delivery::Unanswered;
                 todo.push(match self.spec.mode {
-                    Mode::Coordinated => Effect::SendPre,
-                    Mode::Autonomous => Effect::SendSnapshot,
+                    Mode::Coordinated => JobEffect::SendPre,
+                    Mode::Autonomous => JobEffect::SendSnapshot,
                 });
                 // Where no failsafe of ours watches, the console keeps the budget itself.
-                let grace = if self.spec.foreign { 0 } else { 2 * GRACE_S };
+                let grace = if self.spec.third_party {
+                    0
+                } else {
+                    2 * GRACE_S
+                };
                 let limit = DELIVERY_S + u64::from(self.spec.budget_s) + grace;
                 arm(todo, Timer::Quiesce, Duration::from_secs(limit));
             }
@@ -445,7 +451,7 @@ impl Job {
         problem: Problem,
         refusal: bool,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
         // Another job there, or an instance that is not in a state for it, is no reason for a lesser set;
         // that the agent, the document or the script cannot quiesce it is.
@@ -461,7 +467,7 @@ impl Job {
         }
     }
 
-    fn timed_out(&mut self, timer: Timer, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    fn timed_out(&mut self, timer: Timer, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         match timer {
             Timer::Preflight if self.phase == Phase::Preflight => {
                 let problem = self.too_long("preflight", "look at the SSM agent on the instance");
@@ -475,32 +481,38 @@ impl Job {
                 self.fail_record(problem);
                 self.abandon_pre(now, todo);
             }
-            Timer::Call if self.phase == Phase::Snapshotting && self.call == Call::UnderWay => {
+            Timer::Call
+                if self.phase == Phase::Snapshotting && self.call == SnapshotCall::UnderWay =>
+            {
                 let problem = self.too_long(
                     "CreateSnapshots",
                     "thawed first; a late answer is still accepted",
                 );
                 self.fail_record(problem);
-                if self.pre == Pre::Clean {
-                    self.call = Call::Unknown;
+                if self.pre == FreezeCommand::Clean {
+                    self.call = SnapshotCall::Unknown;
                 }
                 self.thaw_or_go_on(now, todo);
             }
-            Timer::Answer if self.call == Call::UnderWay && self.post == Post::Over => {
-                self.call = Call::Unknown;
+            Timer::Answer
+                if self.call == SnapshotCall::UnderWay && self.post == ThawCommand::Over =>
+            {
+                self.call = SnapshotCall::Unknown;
                 self.after_thaw(now, todo);
             }
             Timer::Thaw => self.thaw_timed_out(now, todo),
-            Timer::ThawRetry if self.post == Post::Pausing => self.send_post(now, todo),
+            Timer::ThawRetry if self.post == ThawCommand::Pausing => self.send_post(now, todo),
             Timer::Find => self.find_timed_out(now, todo),
             Timer::Labels => {
                 let problem = self.too_long("writing the labels", "they are tried again");
                 self.labels_written(self.label_tries, &Written::none(problem), now, todo);
             }
-            Timer::LabelRetry if matches!(self.closing, Closing::Labelling | Closing::Copying) => {
+            Timer::LabelRetry
+                if matches!(self.completion, Completion::Labelling | Completion::Copying) =>
+            {
                 self.write_labels(todo);
             }
-            Timer::Complete if self.closing == Closing::Copying => {
+            Timer::Complete if self.completion == Completion::Copying => {
                 let problem = self.too_long(
                     "copying at AWS",
                     "look at the snapshots in the Snapshots screen",
@@ -517,22 +529,27 @@ impl Job {
         }
     }
 
-    fn cancel(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
-        if self.cancelled || matches!(self.closing, Closing::Publishing(_) | Closing::Lowering(_)) {
+    fn cancel(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+        if self.cancelled
+            || matches!(
+                self.completion,
+                Completion::Publishing(_) | Completion::Lowering(_)
+            )
+        {
             return;
         }
         self.cancelled = true;
         match self.phase {
             Phase::Queued | Phase::Preflight => {
-                todo.push(Effect::Disarm(Timer::Preflight));
+                todo.push(JobEffect::Disarm(Timer::Preflight));
                 self.done(Verdict::Cancelled, now);
             }
             _ if self.waits_for_pre() => self.abandon_pre(now, todo),
             // A call without a freeze cannot be taken back; its answer still deserves its label.
-            Phase::Snapshotting if self.pre == Pre::Clean => {}
+            Phase::Snapshotting if self.pre == FreezeCommand::Clean => {}
             Phase::Quiescing | Phase::Frozen | Phase::Snapshotting => self.thaw_or_go_on(now, todo),
             Phase::Completing => {
-                todo.push(Effect::Disarm(Timer::Complete));
+                todo.push(JobEffect::Disarm(Timer::Complete));
                 self.publish(Verdict::Cancelled, now, todo);
             }
             // Thawing and labelling are never cut short.
@@ -573,12 +590,12 @@ impl Job {
         self.enter(Phase::Done, now);
     }
 
-    fn too_long(&self, doing: &str, mend: &str) -> Problem {
+    fn too_long(&self, doing: &str, hint: &str) -> Problem {
         Problem::new(
             Kind::Timeout,
             format!("{doing} of {}", self.spec.instance),
             "it took too long",
-            mend,
+            hint,
         )
     }
 
@@ -591,7 +608,8 @@ impl Job {
     /// Whether the end of the command that freezes is what the job waits for. In autonomous mode the set
     /// may have appeared meanwhile.
     fn waits_for_pre(&self) -> bool {
-        self.pre == Pre::Open && matches!(self.phase, Phase::Quiescing | Phase::Snapshotting)
+        self.pre == FreezeCommand::Open
+            && matches!(self.phase, Phase::Quiescing | Phase::Snapshotting)
     }
 
     fn freezes_root_unasked(&self, facts: &PreflightFacts) -> bool {
@@ -600,8 +618,8 @@ impl Job {
     }
 }
 
-fn arm(todo: &mut Vec<Effect>, timer: Timer, after: Duration) {
-    todo.push(Effect::Arm { timer, after });
+fn arm(todo: &mut Vec<JobEffect>, timer: Timer, after: Duration) {
+    todo.push(JobEffect::Arm { timer, after });
 }
 
 #[cfg(test)]

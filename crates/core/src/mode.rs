@@ -74,7 +74,7 @@ pub struct Able<'a> {
     /// The document's name.
     pub document: &'a str,
     /// It is somebody else's, and has no command that makes the snapshots.
-    pub foreign: bool,
+    pub third_party: bool,
 }
 
 /// Why a mode that was asked for cannot be had.
@@ -83,7 +83,7 @@ pub struct NoMode {
     /// In words.
     pub cause: String,
     /// What to do.
-    pub mend: &'static str,
+    pub hint: &'static str,
 }
 
 /// The mode as far as it is known before the instance is asked; `None`: its dry run decides.
@@ -99,7 +99,7 @@ pub fn before(
         return Err(NoMode {
             cause: "/ carries the agent that must thaw it, so coordinated mode never freezes it"
                 .to_owned(),
-            mend: "freeze it with --mode autonomous, or leave --freeze-root out",
+            hint: "freeze it with --mode autonomous, or leave --freeze-root out",
         });
     }
     let theirs = || {
@@ -111,11 +111,11 @@ pub fn before(
     Ok(match asked {
         AskedMode::Coordinated => Some(ChosenMode::new(Mode::Coordinated, "it was asked for")),
         AskedMode::Autonomous | AskedMode::Auto
-            if able.foreign && (freeze_root || asked == AskedMode::Autonomous) =>
+            if able.third_party && (freeze_root || asked == AskedMode::Autonomous) =>
         {
             return Err(NoMode {
                 cause: theirs(),
-                mend: if freeze_root {
+                hint: if freeze_root {
                     "leave --freeze-root out: only a document that takes the snapshots itself may freeze /"
                 } else {
                     "take it with --mode coordinated"
@@ -123,7 +123,7 @@ pub fn before(
             });
         }
         AskedMode::Autonomous => Some(ChosenMode::new(Mode::Autonomous, "it was asked for")),
-        AskedMode::Auto if able.foreign => Some(ChosenMode::new(Mode::Coordinated, theirs())),
+        AskedMode::Auto if able.third_party => Some(ChosenMode::new(Mode::Coordinated, theirs())),
         AskedMode::Auto => None,
     })
 }
@@ -146,11 +146,11 @@ mod tests {
 
     const OURS: Able<'_> = Able {
         document: "freezeframe-linux-mysql",
-        foreign: false,
+        third_party: false,
     };
     const THEIRS: Able<'_> = Able {
         document: "Theirs",
-        foreign: true,
+        third_party: true,
     };
 
     #[test]

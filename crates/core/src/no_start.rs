@@ -1,7 +1,7 @@
 //! A script that the instance did not let run at all: the shell or the agent says so, and names no cause.
 
 /// What stands in the way of every Run Command script on some hardened images.
-pub const MEND: &str = "nothing of it ran: look on the instance whether fapolicyd refuses scripts below /var/lib/amazon/ssm \
+pub const HINT: &str = "nothing of it ran: look on the instance whether fapolicyd refuses scripts below /var/lib/amazon/ssm \
      (ausearch -m fanotify; allow that directory) or its filesystem is mounted noexec (findmnt -no OPTIONS -T \
      /var/lib/amazon/ssm)";
 

@@ -111,7 +111,7 @@ impl Bucket {
 /// How full a bucket is. Tokens may be owed: who takes one that is not there yet is told how long to wait
 /// for it, and whoever comes next waits behind.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Level {
+pub struct TokenBucket {
     rate: Rate,
     tokens: f64,
     at: Duration,
@@ -120,7 +120,7 @@ pub struct Level {
     lesson: Option<Duration>,
 }
 
-impl Level {
+impl TokenBucket {
     /// A full bucket at `now` (time since any fixed moment; it must not run backwards, and where it does
     /// nothing flows).
     pub fn full(rate: Rate, now: Duration) -> Self {
@@ -145,7 +145,7 @@ impl Level {
     pub fn take(&mut self, now: Duration) -> Duration {
         self.flow(now);
         self.tokens -= 1.0;
-        self.owed()
+        self.wait()
     }
 
     /// Takes a token if one is there.
@@ -180,7 +180,7 @@ impl Level {
 
     /// AWS sent somebody away: whatever we thought was there is not, and less flows in than we thought,
     /// because others use the bucket too, or because it is smaller.
-    pub fn sent_away(&mut self, now: Duration) {
+    pub fn halve_rate_once_per_burst(&mut self, now: Duration) {
         self.flow(now);
         self.tokens = self.tokens.min(0.0);
         let learned = self
@@ -192,7 +192,7 @@ impl Level {
         }
     }
 
-    fn owed(&self) -> Duration {
+    fn wait(&self) -> Duration {
         let flow = self.rate.refill * self.share;
         Duration::try_from_secs_f64((-self.tokens / flow).max(0.0)).unwrap_or_default()
     }
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn what_is_there_is_free_and_what_is_not_is_waited_for_in_order() {
-        let mut level = Level::full(RATE, s(0.0));
+        let mut level = TokenBucket::full(RATE, s(0.0));
         for _ in 0..10 {
             assert_eq!(level.take(s(0.0)), Duration::ZERO);
         }
@@ -239,17 +239,18 @@ mod tests {
 
     #[test]
     fn what_is_to_come_is_foretold() {
-        let mut level = Level::full(RATE, s(0.0));
+        let mut level = TokenBucket::full(RATE, s(0.0));
         assert_eq!(level.forecast(s(0.0), 10), Duration::ZERO);
         assert_eq!(level.forecast(s(0.0), 30), s(10.0));
-        level.sent_away(s(0.0));
+        level.halve_rate_once_per_burst(s(0.0));
         assert_eq!(level.forecast(s(0.0), 30), s(30.0));
     }
 
     #[test]
     fn it_never_holds_more_than_its_size_and_a_clock_set_back_gives_nothing() {
-        let mut level = Level::full(RATE, s(0.0));
-        let burst = |level: &mut Level, at| (0..100).filter(|_| level.take_if_there(at)).count();
+        let mut level = TokenBucket::full(RATE, s(0.0));
+        let burst =
+            |level: &mut TokenBucket, at| (0..100).filter(|_| level.take_if_there(at)).count();
         assert!(level.is_half_full(s(0.0)));
         assert_eq!(burst(&mut level, s(0.0)), 10);
         assert!(!level.is_half_full(s(2.4)) && level.is_half_full(s(2.5)));
@@ -260,14 +261,14 @@ mod tests {
 
     #[test]
     fn who_is_sent_away_waits_longer_and_learns_once_per_burst() {
-        let mut level = Level::full(RATE, s(0.0));
+        let mut level = TokenBucket::full(RATE, s(0.0));
         for _ in 0..5 {
-            level.sent_away(s(0.0));
+            level.halve_rate_once_per_burst(s(0.0));
         }
         assert!(!level.take_if_there(s(0.0)));
         // Half of 2 per second.
         assert_eq!(level.take(s(0.0)), s(1.0));
-        level.sent_away(s(0.1));
+        level.halve_rate_once_per_burst(s(0.1));
         assert!(
             level.take(s(0.1)) > s(1.0),
             "a debt is not forgiven by being sent away"
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_was_not_used_is_there_again_and_the_bucket_no_larger() {
-        let mut level = Level::full(RATE, s(0.0));
+        let mut level = TokenBucket::full(RATE, s(0.0));
         level.give_back(s(0.0));
         for _ in 0..10 {
             assert!(level.take_if_there(s(0.0)));
@@ -299,8 +300,8 @@ mod tests {
             size: 5.0,
             refill: 1.6,
         };
-        let mut ours = Level::full(Bucket::SendCommand.ours(), s(0.0));
-        let mut theirs = Level::full(real, s(0.0));
+        let mut ours = TokenBucket::full(Bucket::SendCommand.ours(), s(0.0));
+        let mut theirs = TokenBucket::full(real, s(0.0));
         let (mut now, mut sent, mut away) = (Duration::ZERO, 0_u32, 0_u32);
         // One caller after the other, each as soon as it may.
         while now < s(600.0) {
@@ -309,7 +310,7 @@ mod tests {
                 sent += 1;
             } else {
                 away += 1;
-                ours.sent_away(now);
+                ours.halve_rate_once_per_burst(now);
             }
         }
         assert!(sent > 600, "{sent} of at most 965");
@@ -323,7 +324,7 @@ mod tests {
             let Some(published) = bucket.published().or_else(|| bucket.assumed()) else {
                 panic!("{bucket} has no rate");
             };
-            let mut ours = Level::full(bucket.ours(), s(0.0));
+            let mut ours = TokenBucket::full(bucket.ours(), s(0.0));
             let mut sent: Vec<Duration> = (0..1_000_u32)
                 .map(|n| {
                     // Bursts of 40, a little apart.
@@ -332,7 +333,7 @@ mod tests {
                 })
                 .collect();
             sent.sort();
-            let mut theirs = Level::full(published, s(0.0));
+            let mut theirs = TokenBucket::full(published, s(0.0));
             assert!(
                 sent.iter().all(|at| theirs.take_if_there(*at)),
                 "{bucket} would have been throttled"

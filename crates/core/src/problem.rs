@@ -41,7 +41,7 @@ pub enum Kind {
     Aws,
 }
 
-/// A failure in words: `what` failed, the `cause`, and the `mend`. All three are safe to show.
+/// A failure in words: `what` failed, the `cause`, and the `hint`. All three are safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// What sort of failure it is.
@@ -51,7 +51,7 @@ pub struct Problem {
     /// Why it failed, in the words of whoever refused.
     pub cause: String,
     /// What to do next. Never empty.
-    pub mend: String,
+    pub hint: String,
     /// AWS's error code where there is one, such as `InvalidSnapshot.InUse`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
@@ -70,14 +70,14 @@ impl Problem {
         kind: Kind,
         what: impl AsRef<str>,
         cause: impl AsRef<str>,
-        mend: impl AsRef<str>,
+        hint: impl AsRef<str>,
     ) -> Self {
         let safe = |text: &str| super::text::visible(text).into_owned();
         Self {
             kind,
             what: safe(what.as_ref()),
             cause: safe(cause.as_ref()),
-            mend: safe(mend.as_ref()),
+            hint: safe(hint.as_ref()),
             code: None,
             request_id: None,
             may_have_happened: false,

@@ -88,10 +88,10 @@ pub fn members(
 /// What may be claimed of one snapshot of a set.
 pub fn member(snapshot: &Snapshot, job: Option<&JobView>) -> MemberProof {
     let tagged = snapshot.level().unwrap_or(Level::Pending);
-    let (level, reason) = match (job, snapshot.bare_claim()) {
+    let (level, reason) = match (job, snapshot.unverified_claim()) {
         (Some(job), _) => judged(tagged, snapshot, job),
         (None, Some(claim)) => (
-            snapshot.borne_level().unwrap_or(Level::Pending),
+            snapshot.verified_level().unwrap_or(Level::Pending),
             format!("{claim} is {CLAIMED}: {}", unmarked(snapshot)),
         ),
         (None, None) => (
@@ -179,7 +179,7 @@ pub fn positions(
     snapshots
         .iter()
         .filter(|s| set.members.contains(&s.id))
-        .filter(|s| s.borne_level() == Some(Level::Application))
+        .filter(|s| s.verified_level() == Some(Level::Application))
         .flat_map(|s| s.tags.iter())
         .filter_map(|(key, value)| {
             let name = key.strip_prefix(tags::POSITION)?;
@@ -269,7 +269,7 @@ fn capital(text: &str) -> String {
 pub fn sentences(job: &JobView) -> Vec<Sentence> {
     let evidence = &job.evidence;
     let mut out = Vec::new();
-    if job.thaw_uncertain {
+    if job.thaw_unconfirmed {
         out.push(Sentence::new(
             Tone::Broken,
             "Nobody could confirm that every filesystem is thawed. Look at the instance.",
@@ -281,7 +281,7 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
             "The operator stopped the job. Labels tell what was proven all the same, and no more.",
         ));
     }
-    if job.spec.foreign {
+    if job.spec.third_party {
         out.push(Sentence::new(
             Tone::Plain,
             format!(
@@ -331,7 +331,7 @@ pub fn sentences(job: &JobView) -> Vec<Sentence> {
         let budget = job.spec.budget_s;
         let failsafe = if evidence.failsafe_fired {
             format!("; the failsafe ended that: it was armed for {budget} s")
-        } else if job.spec.foreign {
+        } else if job.spec.third_party {
             // It has none of ours.
             String::new()
         } else {
@@ -410,7 +410,7 @@ pub fn sentences_by_tag(set: &SnapshotSet) -> Vec<Sentence> {
             ),
         ];
     }
-    if let Some(claim) = set.bare_claim() {
+    if let Some(claim) = set.unverified_claim() {
         return vec![
             Sentence::new(
                 Tone::Broken,

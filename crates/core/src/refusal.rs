@@ -62,7 +62,7 @@ impl Refusal {
     }
 
     /// What to do about it.
-    pub fn mend(self) -> &'static str {
+    pub fn hint(self) -> &'static str {
         match self {
             Self::Silent => {
                 "the role was not judged: EC2 did not answer the instance. Try again; if it lasts, look at the \
@@ -141,7 +141,7 @@ mod tests {
             Refusal::Unwell,
         ] {
             assert!(
-                refusal.may_pass() && !refusal.mend().contains("allow the"),
+                refusal.may_pass() && !refusal.hint().contains("allow the"),
                 "{refusal:?}"
             );
         }

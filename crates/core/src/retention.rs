@@ -140,7 +140,7 @@ impl Policy {
     }
 }
 
-/// What happens to a set (or to a foreign snapshot, which is always blocked).
+/// What happens to a set (or to a snapshot that is not ours, which is always blocked).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -212,7 +212,7 @@ pub struct PrunePlan {
     pub policy: Policy,
     /// When it was made.
     pub made_at: DateTime<Utc>,
-    /// One decision per set and per foreign snapshot, newest first within an instance.
+    /// One decision per set and per snapshot that is not ours, newest first within an instance.
     pub decisions: Vec<Decision>,
 }
 

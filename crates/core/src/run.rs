@@ -149,7 +149,7 @@ fn untouched(view: &JobView) -> bool {
     let before = code.is_some_and(|code| BEFORE_THE_REQUEST.contains(&code))
         || (refused && view.evidence.pre_command.is_none());
     matches!(view.verdict, Some(Verdict::Failed | Verdict::Skipped))
-        && !view.thaw_uncertain
+        && !view.thaw_unconfirmed
         && !asked
         && (!by_itself || before)
 }
@@ -211,7 +211,7 @@ mod tests {
             "account": "123456789012", "region": "eu-central-1", "instance": "i-1", "instance_name": "db",
             "recipe": "linux-mysql", "document": "freezeframe-linux-mysql", "mode": "coordinated",
             "budget_s": 30, "on_failure": "skip", "mounts": [], "namespace": "N",
-            "phase": "done", "verdict": "failed", "thaw_uncertain": false, "phases": phases,
+            "phase": "done", "verdict": "failed", "thaw_unconfirmed": false, "phases": phases,
             "frozen_since": null, "freeze_window_ms": null, "set": [], "evidence": {
                 "links": [], "frozen_mounts": [], "pre_command": null, "post_command": null,
                 "window_ms": null, "failsafe_fired": false,
@@ -256,7 +256,7 @@ mod tests {
             assert_eq!(next(&v), Next::Over, "{touched}");
         }
         let mut uncertain = view(&QUIESCED, script("lock-timeout"));
-        uncertain.thaw_uncertain = true;
+        uncertain.thaw_unconfirmed = true;
         assert_eq!(next(&uncertain), Next::Over);
         for verdict in [Verdict::Cancelled, Verdict::Crash, Verdict::Application] {
             let mut v = view(&QUIESCED, script("lock-timeout"));

@@ -29,7 +29,7 @@ pub struct SnapshotSet {
     #[serde(default)]
     pub mode: Option<String>,
     /// What may be claimed by its members' levels ([`whole`]), as far as their tags bear
-    /// it out ([`Snapshot::borne_level`]); `pending` while any of ours is pending. Where the journal has the job,
+    /// it out ([`Snapshot::verified_level`]); `pending` while any of ours is pending. Where the journal has the job,
     /// whoever shows the set lowers or proves it by that.
     pub level: Level,
     /// The same by the levels' tags alone, whoever wrote them. What protects a set from being pruned goes by this.
@@ -64,7 +64,7 @@ impl SnapshotSet {
     }
 
     /// The proven level that its tags claim and that nothing bears out.
-    pub fn bare_claim(&self) -> Option<Level> {
+    pub fn unverified_claim(&self) -> Option<Level> {
         Some(self.tagged).filter(|tagged| tagged.is_proven() && *tagged > self.level)
     }
 }
@@ -156,7 +156,7 @@ fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
         started: members.iter().map(|m| m.started).min().unwrap_or_default(),
         recipe: tag(tags::RECIPE).map(str::to_owned),
         mode: tag(tags::MODE).map(|words| visible(words).into_owned()),
-        level: worth(Snapshot::borne_level),
+        level: worth(Snapshot::verified_level),
         tagged: worth(Snapshot::level),
         frozen_ms: members.iter().find_map(frozen),
         members: members.iter().map(|m| m.id.clone()).collect(),

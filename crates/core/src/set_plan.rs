@@ -246,7 +246,7 @@ pub struct CreateCall {
 /// Everything that the recipe must have in the set is looked at later, when the instance has said what it freezes.
 ///
 /// # Errors
-/// Cause and mend: nothing would be left, or more left out than a call can name.
+/// Cause and hint: nothing would be left, or more left out than a call can name.
 pub fn plan(
     instance: &Instance,
     volumes: &HashMap<VolumeId, Volume>,

@@ -51,7 +51,7 @@ impl Snapshot {
 
     /// The level that its tag says. `None` for snapshots that are not ours; a missing or unknown word on ours is
     /// `pending`: unknown is never shown as consistent. Anybody may have written it: what is shown as proven is
-    /// [`Snapshot::borne_level`].
+    /// [`Snapshot::verified_level`].
     pub fn level(&self) -> Option<Level> {
         self.job().map(|_| {
             self.tags
@@ -63,9 +63,9 @@ impl Snapshot {
 
     /// The level that its tags bear out: what its tag says, but no more than `crash` where a proven level has not
     /// what freezeframe writes with one.
-    pub fn borne_level(&self) -> Option<Level> {
+    pub fn verified_level(&self) -> Option<Level> {
         self.level().map(|level| {
-            if self.bare_claim().is_some() {
+            if self.unverified_claim().is_some() {
                 level.min(Level::Crash)
             } else {
                 level
@@ -84,7 +84,7 @@ impl Snapshot {
 
     /// The level that its tag claims and nothing else on it bears out: freezeframe writes the set's size, the
     /// freeze window and the snapshot's own id in the same call as a proven level.
-    pub fn bare_claim(&self) -> Option<Level> {
+    pub fn unverified_claim(&self) -> Option<Level> {
         let marked = self
             .tags
             .get(tags::SET_SIZE)
@@ -151,7 +151,7 @@ pub fn by_volume(snapshots: &[Snapshot]) -> HashMap<VolumeId, VolumeBackups> {
         let new = VolumeBackups {
             count: 1,
             newest: snapshot.started,
-            level: snapshot.borne_level(),
+            level: snapshot.verified_level(),
         };
         by_volume
             .entry(snapshot.volume.clone())
@@ -241,15 +241,15 @@ mod tests {
             ])
         };
         let own = labelled("snap-00000000000000001", "1");
-        assert_eq!((own.copied_from(), own.bare_claim()), (None, None));
+        assert_eq!((own.copied_from(), own.unverified_claim()), (None, None));
         let other = labelled("snap-00000000000000002", "1");
         assert_eq!(other.copied_from(), Some("snap-00000000000000002"));
-        assert_eq!(other.bare_claim(), Some(Level::Application));
-        assert_eq!(other.borne_level(), Some(Level::Crash));
+        assert_eq!(other.unverified_claim(), Some(Level::Application));
+        assert_eq!(other.verified_level(), Some(Level::Crash));
         assert_eq!(origin(&other).word(), "copy");
         // What our own call makes of a volume with such tags is ours, and not judged.
         let new = labelled("snap-00000000000000002", tags::UNJUDGED);
         assert_eq!(new.copied_from(), None);
-        assert_eq!(new.borne_level(), Some(Level::Crash));
+        assert_eq!(new.verified_level(), Some(Level::Crash));
     }
 }

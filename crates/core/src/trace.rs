@@ -15,7 +15,7 @@ use super::ids::{SnapshotId, VolumeId};
 /// One event of the protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "t", rename_all = "kebab-case")]
-pub enum Said {
+pub enum TraceEvent {
     /// First line of every command.
     Hello {
         /// Recipe of the document.
@@ -147,7 +147,7 @@ pub enum Said {
         session: String,
     },
     /// A thaw was tried.
-    Thawed {
+    ThawVerdict {
         /// Mount point.
         mount: String,
         /// Whether *our own* FITHAW returned 0.
@@ -238,7 +238,7 @@ pub struct Line {
     /// Milliseconds of the instance's monotonic clock.
     pub ms: u64,
     /// The event.
-    pub said: Said,
+    pub said: TraceEvent,
 }
 
 /// A line that called itself FF1 and was not.
@@ -283,19 +283,19 @@ pub struct Trace {
     /// Lines that were not; they raise no level.
     pub malformed: Vec<Malformed>,
     /// Set when `seq` did not strictly increase: then the trace proves nothing.
-    pub disorder: Option<String>,
+    pub out_of_order: Option<String>,
 }
 
 impl Trace {
     /// The events in order.
-    pub fn events(&self) -> impl Iterator<Item = &Said> {
+    pub fn events(&self) -> impl Iterator<Item = &TraceEvent> {
         self.lines.iter().map(|line| &line.said)
     }
 
     /// The first error that the script reported.
     pub fn first_error(&self) -> Option<ScriptError<'_>> {
         self.events().find_map(|said| match said {
-            Said::Error { code, text, mount } => Some(ScriptError {
+            TraceEvent::Error { code, text, mount } => Some(ScriptError {
                 code,
                 text,
                 mount: mount.as_deref(),
@@ -307,19 +307,19 @@ impl Trace {
     /// Whether an error of that code was reported.
     pub fn has_error(&self, wanted: &str) -> bool {
         self.events()
-            .any(|said| matches!(said, Said::Error { code, .. } if code == wanted))
+            .any(|said| matches!(said, TraceEvent::Error { code, .. } if code == wanted))
     }
 
     /// Whether the script said that everything covered is frozen.
     pub fn is_ready(&self) -> bool {
-        self.events().any(|said| *said == Said::Ready)
+        self.events().any(|said| *said == TraceEvent::Ready)
     }
 
     /// Mounts whose freeze returned 0, in order.
     pub fn frozen_mounts(&self) -> Vec<&str> {
         self.events()
             .filter_map(|said| match said {
-                Said::Frozen { mount, .. } => Some(mount.as_str()),
+                TraceEvent::Frozen { mount, .. } => Some(mount.as_str()),
                 _ => None,
             })
             .collect()
@@ -329,7 +329,7 @@ impl Trace {
     pub fn thawed_mounts(&self) -> Vec<&str> {
         self.events()
             .filter_map(|said| match said {
-                Said::Thawed {
+                TraceEvent::ThawVerdict {
                     mount, ok: true, ..
                 } => Some(mount.as_str()),
                 _ => None,
@@ -341,7 +341,7 @@ impl Trace {
     pub fn probed(&self, wanted: &str) -> Option<bool> {
         self.events()
             .filter_map(|said| match said {
-                Said::Probe { mount, frozen } if mount == wanted => Some(*frozen),
+                TraceEvent::Probe { mount, frozen } if mount == wanted => Some(*frozen),
                 _ => None,
             })
             .last()
@@ -350,15 +350,15 @@ impl Trace {
     /// Whether a mount's last probe found it frozen.
     pub fn any_probed_frozen(&self) -> bool {
         self.events().any(
-            |said| matches!(said, Said::Probe { mount, .. } if self.probed(mount) == Some(true)),
+            |said| matches!(said, TraceEvent::Probe { mount, .. } if self.probed(mount) == Some(true)),
         )
     }
 
     /// Whether the failsafe had acted; `None` when nobody said.
     pub fn fired(&self) -> Option<bool> {
         let said = self.events().filter_map(|said| match said {
-            Said::Disarmed { fired } => Some(*fired),
-            Said::Error { code, .. } if code == "failsafe-fired" => Some(true),
+            TraceEvent::Disarmed { fired } => Some(*fired),
+            TraceEvent::Error { code, .. } if code == "failsafe-fired" => Some(true),
             _ => None,
         });
         said.reduce(|a, b| a || b)
@@ -367,23 +367,26 @@ impl Trace {
     /// The freeze window in milliseconds.
     pub fn window_ms(&self) -> Option<u64> {
         self.events().find_map(|said| match said {
-            Said::Window { window_ms } => Some(*window_ms),
+            TraceEvent::Window { window_ms } => Some(*window_ms),
             _ => None,
         })
     }
 
     /// Milliseconds on the instance from arming the failsafe to `ready`: spent of the budget.
     pub fn spent_ms(&self) -> Option<u64> {
-        let at =
-            |wanted: fn(&Said) -> bool| self.lines.iter().find(|l| wanted(&l.said)).map(|l| l.ms);
-        let armed = at(|s| matches!(s, Said::Armed { .. }))?;
-        let ready = at(|s| matches!(s, Said::Ready))?;
+        let at = |wanted: fn(&TraceEvent) -> bool| {
+            self.lines.iter().find(|l| wanted(&l.said)).map(|l| l.ms)
+        };
+        let armed = at(|s| matches!(s, TraceEvent::Armed { .. }))?;
+        let ready = at(|s| matches!(s, TraceEvent::Ready))?;
         Some(ready.saturating_sub(armed))
     }
 
     /// What came of the request of autonomous mode, if the trace says it exactly once.
-    pub fn answer(&self) -> Option<&Said> {
-        let mut answers = self.events().filter(|s| matches!(s, Said::Answer { .. }));
+    pub fn answer(&self) -> Option<&TraceEvent> {
+        let mut answers = self
+            .events()
+            .filter(|s| matches!(s, TraceEvent::Answer { .. }));
         answers.next().filter(|_| answers.next().is_none())
     }
 
@@ -391,7 +394,7 @@ impl Trace {
     pub fn answered_snapshots(&self) -> Vec<(&SnapshotId, &VolumeId, u64)> {
         self.events()
             .filter_map(|said| match said {
-                Said::Snapshot {
+                TraceEvent::Snapshot {
                     snapshot,
                     volume,
                     gib,
@@ -403,12 +406,15 @@ impl Trace {
 
     /// Whether the script reached its last line, and every line of it was understood.
     pub fn is_whole(&self) -> bool {
-        self.malformed.is_empty() && self.disorder.is_none() && self.reached_its_end()
+        self.malformed.is_empty() && self.out_of_order.is_none() && self.reached_its_end()
     }
 
     /// Whether the script reached its last line: nothing that came after another is missing.
     pub fn reached_its_end(&self) -> bool {
-        matches!(self.lines.last().map(|l| &l.said), Some(Said::End { .. }))
+        matches!(
+            self.lines.last().map(|l| &l.said),
+            Some(TraceEvent::End { .. })
+        )
     }
 
     /// Whether a command that reached its last line thawed that mount, or found it open.
@@ -421,13 +427,13 @@ impl Trace {
     /// Whether one command that froze says of itself that it left nothing held: it reached its last line,
     /// every mount that it froze was thawed or found open, the lock let go, the failsafe gone.
     pub fn left_nothing_held(&self) -> bool {
-        let has = |wanted: fn(&Said) -> bool| self.events().any(wanted);
+        let has = |wanted: fn(&TraceEvent) -> bool| self.events().any(wanted);
         self.is_whole()
             && !self.any_probed_frozen()
             && !self.has_error("thaw-failed")
             && self.frozen_mounts().iter().all(|m| self.leaves_open(m))
-            && (!has(|s| matches!(s, Said::Locked { .. }))
-                || has(|s| matches!(s, Said::Unlocked { .. }))
+            && (!has(|s| matches!(s, TraceEvent::Locked { .. }))
+                || has(|s| matches!(s, TraceEvent::Unlocked { .. }))
                 || self.has_error("lock-lost")
                 || self.fired() == Some(true))
             && (!self.is_armed() || self.fired().is_some())
@@ -437,12 +443,13 @@ impl Trace {
     /// that no late `pre-script` of the job gets past (docs/line-protocol.md).
     pub fn leaves_a_stone(&self) -> bool {
         self.events()
-            .any(|said| matches!(said, Said::Hello { version, .. } if *version >= 2))
+            .any(|said| matches!(said, TraceEvent::Hello { version, .. } if *version >= 2))
     }
 
     /// Whether the failsafe was armed.
     pub fn is_armed(&self) -> bool {
-        self.events().any(|said| matches!(said, Said::Armed { .. }))
+        self.events()
+            .any(|said| matches!(said, TraceEvent::Armed { .. }))
     }
 
     /// Whether a command that was refused may not have been able to note that it was delivered: a second delivery of
@@ -460,15 +467,15 @@ impl Trace {
     /// Whether `pre-script` failed and undid whatever it had done: everything frozen was thawed by our
     /// own hand, the lock let go, the failsafe sent home, and the last line was reached.
     pub fn failed_cleanly(&self) -> bool {
-        let has = |wanted: fn(&Said) -> bool| self.events().any(wanted);
+        let has = |wanted: fn(&TraceEvent) -> bool| self.events().any(wanted);
         let thawed = self.thawed_mounts();
         let ended = matches!(
             self.lines.last().map(|l| &l.said),
-            Some(Said::End { outcome, .. }) if outcome == "failed" || outcome == "refused"
+            Some(TraceEvent::End { outcome, .. }) if outcome == "failed" || outcome == "refused"
         );
         ended
             && self.malformed.is_empty()
-            && self.disorder.is_none()
+            && self.out_of_order.is_none()
             && self.first_error().is_some()
             && !self.has_error("thaw-failed")
             && self
@@ -476,9 +483,9 @@ impl Trace {
                 .iter()
                 .all(|mount| thawed.contains(mount))
             && !self.any_probed_frozen()
-            && (!has(|s| matches!(s, Said::Locked { .. }))
-                || has(|s| matches!(s, Said::Unlocked { .. })))
-            && (!self.is_armed() || has(|s| matches!(s, Said::Disarmed { .. })))
+            && (!has(|s| matches!(s, TraceEvent::Locked { .. }))
+                || has(|s| matches!(s, TraceEvent::Unlocked { .. })))
+            && (!self.is_armed() || has(|s| matches!(s, TraceEvent::Disarmed { .. })))
     }
 }
 

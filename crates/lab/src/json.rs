@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_end_and_foreign_tokens_are_refused() {
+    fn pages_end_and_tokens_of_others_are_refused() {
         let items: Vec<u32> = (0..7).collect();
         let (first, token) = page(&items, None, 5, "InvalidNextToken").unwrap();
         assert_eq!(first.len(), 5);

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn p30_foreign_hosts_pages_and_other_methods_get_nothing() {
+    async fn p30_other_hosts_pages_and_other_methods_get_nothing() {
         let (lab, port, _stop) = served().await;
         let sign = "Authorization: AWS4-HMAC-SHA256 Credential=K/20261121/eu-central-1/ec2/aws4_request\r\nConnection: close\r\n";
         let body = format!("Content-Length: {}\r\n\r\n{FORM}", FORM.len());

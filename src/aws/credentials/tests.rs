@@ -269,7 +269,7 @@ async fn a_credential_process_that_prints_for_ever_is_refused() {
     let problem = home.open(&fake, flags("p"), &[]).await.unwrap_err();
     assert_eq!(problem.kind, Kind::Credentials, "{problem}");
     assert!(problem.cause.contains("more than 1 MiB"), "{problem}");
-    assert!(problem.mend.contains("credential_process"), "{problem}");
+    assert!(problem.hint.contains("credential_process"), "{problem}");
     assert!(fake.calls.lock().unwrap().is_empty());
 }
 
@@ -295,21 +295,21 @@ fn refused_credentials_are_named_with_the_way_to_renew_them() {
         "{problem}"
     );
     assert!(
-        problem.mend.contains("--profile 'old one'"),
+        problem.hint.contains("--profile 'old one'"),
         "{}",
-        problem.mend
+        problem.hint
     );
     let environment = of_source(refused(), &Source::Variables { instead_of: None });
     assert!(
-        environment.mend.contains("environment"),
+        environment.hint.contains("environment"),
         "{}",
-        environment.mend
+        environment.hint
     );
     let sso = Source::Profile {
         name: "corp".to_owned(),
         how: How::Sso,
     };
-    assert_eq!(of_source(refused(), &sso).mend, "sign in");
+    assert_eq!(of_source(refused(), &sso).hint, "sign in");
 }
 
 #[tokio::test]
@@ -320,9 +320,9 @@ async fn p26_a_profile_that_is_not_there_asks_nobody() {
         let problem = home.open(&fake, flags("viewr"), more).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Usage);
         assert!(
-            problem.mend.contains("`viewer`"),
+            problem.hint.contains("`viewer`"),
             "{problem} / {}",
-            problem.mend
+            problem.hint
         );
     }
     assert!(fake.calls.lock().unwrap().is_empty());

@@ -19,13 +19,14 @@ const BESIDE: [&str; 2] = ["-wal", "-shm"];
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Durability, tables, version. Returns the version that the file had, 0 for a new one.
+/// Durability, tables, version. Returns the version that the file had, 0 for a new one; a file of another version is
+/// left as it is.
 pub(super) fn set_up(db: &Connection, tables: &str, schema: i64) -> rusqlite::Result<i64> {
     db.busy_timeout(Duration::from_secs(5))?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0))?;
-    if version >= schema {
+    if version != 0 {
         return Ok(version);
     }
     // Of two first starts the second waits here, and then finds everything done.
@@ -37,14 +38,6 @@ pub(super) fn set_up(db: &Connection, tables: &str, schema: i64) -> rusqlite::Re
 
 fn make(db: &Connection, tables: &str, schema: i64) -> rusqlite::Result<()> {
     db.execute_batch(tables)?;
-    let columns: i64 = db.query_row(
-        "SELECT count(*) FROM pragma_table_info('call') WHERE name = 'known'",
-        [],
-        |r| r.get(0),
-    )?;
-    if columns == 0 {
-        db.execute_batch("ALTER TABLE call ADD COLUMN known INTEGER")?;
-    }
     db.pragma_update(None, "user_version", schema)
 }
 
@@ -115,7 +108,7 @@ pub(super) fn whole(path: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
-/// An error of SQLite, with the mend that fits.
+/// An error of SQLite, with the hint that fits.
 pub(super) fn problem(path: &str, error: &rusqlite::Error) -> Problem {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {

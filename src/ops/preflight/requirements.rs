@@ -9,7 +9,7 @@ use crate::domain::job::{JobSpec, Mode};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::set_plan::SetPlan;
-use crate::domain::trace::{Said, Trace};
+use crate::domain::trace::{Trace, TraceEvent};
 use crate::ops::waits::Waits;
 use crate::ops::{Ops, backup};
 use crate::recipe::{contract, document as documents};
@@ -48,7 +48,7 @@ pub(super) fn role_lasts(ops: &Ops, spec: &JobSpec, trace: &Trace) -> Result<(),
         return Ok(());
     }
     let until = trace.events().find_map(|said| match said {
-        Said::Prepared {
+        TraceEvent::Prepared {
             credentials_until: Some(until),
             ..
         } => DateTime::parse_from_rfc3339(until).ok(),
@@ -96,7 +96,7 @@ pub(super) async fn may_snapshot(
             Err(problem) if problem.kind == Kind::Throttled && tried < ASKED => {}
             Err(problem) if problem.kind == Kind::Denied => {
                 return Err(Problem {
-                    mend: "allow ec2:CreateSnapshots and ec2:CreateTags to whoever runs this; nothing was frozen"
+                    hint: "allow ec2:CreateSnapshots and ec2:CreateTags to whoever runs this; nothing was frozen"
                         .to_owned(),
                     ..problem
                 });
@@ -131,26 +131,26 @@ pub(super) async fn document(
     spec: &JobSpec,
     there: Option<DocumentFacts>,
 ) -> Result<bool, Problem> {
-    let refused = |cause: String, mend: &str| {
+    let refused = |cause: String, hint: &str| {
         Err(Problem::new(
             Kind::Document,
             format!("check document {}", spec.document),
             cause,
-            mend,
+            hint,
         ))
     };
     let ours = documents::by_name(&spec.document)
         .ok()
-        .filter(|_| !spec.foreign);
+        .filter(|_| !spec.third_party);
     let Some(facts) = there else {
-        let mend = if ours.is_some() {
+        let hint = if ours.is_some() {
             "install the documents with `freezeframe setup documents`"
         } else {
             "correct its name, or create it in this account and region"
         };
         return refused(
             format!("there is no such SSM document in {}", ops.scope()),
-            mend,
+            hint,
         );
     };
     if let Some(ours) = ours

@@ -1,7 +1,7 @@
 //! Prunes on record: begun, ended, and those whose process was killed.
 
 use super::super::Ops;
-use super::super::owner::{Driver, driver, owner_of_this_process};
+use super::super::owner::{OwnerState, owner_of_this_process, owner_state};
 use super::super::run::new_id;
 use crate::domain::problem::Problem;
 use crate::domain::prune::{PruneProgress, PruneRecord};
@@ -57,7 +57,7 @@ impl<'a> Record<'a> {
 pub fn settle(ops: &Ops) -> Result<Vec<PruneRecord>, Problem> {
     let mut ended = Vec::new();
     for (mut record, owner) in ops.journal.open_prunes(ops.scope())? {
-        if driver(&owner) != Driver::Gone {
+        if owner_state(&owner) != OwnerState::Gone {
             continue;
         }
         let calls = ops.journal.calls(&record.id)?;

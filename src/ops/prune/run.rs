@@ -57,7 +57,7 @@ pub async fn run(
         id: record.id(),
         updates,
         stop,
-        told: Mutex::new(Told {
+        state: Mutex::new(RunState {
             progress,
             ends: VecDeque::new(),
         }),
@@ -70,7 +70,7 @@ pub async fn run(
             break;
         }
     }
-    let progress = run.told.into_inner().progress;
+    let progress = run.state.into_inner().progress;
     let progress = match end {
         Some(problem) => ended(progress, problem, updates).await,
         None => {
@@ -118,10 +118,10 @@ struct Run<'a> {
     id: &'a str,
     updates: &'a mpsc::Sender<PruneProgress>,
     stop: &'a CancellationToken,
-    told: Mutex<Told>,
+    state: Mutex<RunState>,
 }
 
-struct Told {
+struct RunState {
     progress: PruneProgress,
     /// When the latest deletions ended.
     ends: VecDeque<Instant>,
@@ -294,32 +294,32 @@ impl Run<'_> {
     }
 
     async fn tell(&self, change: impl FnOnce(&mut PruneProgress)) {
-        let mut told = self.told.lock().await;
-        let before = told.progress.deleted.len();
-        change(&mut told.progress);
+        let mut state = self.state.lock().await;
+        let before = state.progress.deleted.len();
+        change(&mut state.progress);
         let now = Instant::now();
-        if told.progress.deleted.len() > before {
-            told.ends.push_back(now);
+        if state.progress.deleted.len() > before {
+            state.ends.push_back(now);
         }
-        while told
+        while state
             .ends
             .front()
             .is_some_and(|at| now.duration_since(*at) > OF_LATE)
         {
-            told.ends.pop_front();
+            state.ends.pop_front();
         }
-        told.progress.speed = self.speed(&told, now);
-        let progress = told.progress.clone();
-        drop(told);
+        state.progress.speed = self.speed(&state, now);
+        let progress = state.progress.clone();
+        drop(state);
         let _ = self.updates.send(progress).await;
     }
 
-    fn speed(&self, told: &Told, now: Instant) -> Option<Speed> {
-        let first = told.ends.front()?;
+    fn speed(&self, state: &RunState, now: Instant) -> Option<Speed> {
+        let first = state.ends.front()?;
         let of_late = now.duration_since(*first).as_secs_f64();
-        let ended = f64::from(u32::try_from(told.ends.len()).unwrap_or(u32::MAX));
+        let ended = f64::from(u32::try_from(state.ends.len()).unwrap_or(u32::MAX));
         let per_second = ended / of_late.max(1.0);
-        let left = told.progress.left();
+        let left = state.progress.left();
         // By the bucket, and by what was seen where that is slower.
         let by_bucket = self
             .ops

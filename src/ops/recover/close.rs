@@ -32,16 +32,16 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
     let held = matches!(thawed, Thaw::Held(_));
     if view.phase == Phase::Done {
-        let doubted = view.owes_thaw() && doubt_stays(ops, view, &thawed);
+        let doubted = view.needs_thaw() && doubt_stays(ops, view, &thawed);
         let settled = if view.set_unseen {
             unseen(ops, view, held).await
-        } else if view.owes_labels() {
-            owed(ops, view).await
+        } else if view.has_pending_labels() {
+            pending(ops, view).await
         } else {
             Ok(true)
         };
         let settled = settled.unwrap_or_else(|problem| {
-            tracing::warn!(%problem, "owed labels could not be written");
+            tracing::warn!(%problem, "pending labels could not be written");
             false
         });
         return settled && !doubted;
@@ -69,7 +69,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             return false;
         }
         Thaw::Uncertain(problem) | Thaw::Held(problem) => {
-            view.thaw_uncertain = true;
+            view.thaw_unconfirmed = true;
             view.error = Some(problem);
             if may_yet_be_told(ops, view) {
                 return false;
@@ -79,7 +79,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
     match settle_set(ops, view, held).await {
         Ok(over) => over,
         Err(problem) => {
-            if !view.thaw_uncertain {
+            if !view.thaw_unconfirmed {
                 view.error = Some(problem);
             }
             false
@@ -90,7 +90,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
 /// Whether a later try to thaw may know more. When the failsafe has acted, or is gone with the instance, none does.
 /// Somebody else's document has none: it is asked again for a day.
 fn may_yet_be_told(ops: &Ops, view: &JobView) -> bool {
-    let patience = TimeDelta::days(i64::from(view.spec.foreign));
+    let patience = TimeDelta::days(i64::from(view.spec.third_party));
     certain_at(view).is_some_and(|at| ops.clock.now() < at + patience)
 }
 
@@ -128,18 +128,18 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
     };
     let gone = lost.gone;
     let copying = set.iter().any(|s| s.state == "pending") || waits.is_some();
-    let on_record = |s: &Snapshot| view.owed_labels.iter().any(|l| l.snapshot == s.id);
+    let on_record = |s: &Snapshot| view.pending_labels.iter().any(|l| l.snapshot == s.id);
     let unjudged = set
         .iter()
         .any(|s| labels::level(s) == Level::Pending && !on_record(s));
     // Half of it is not judged while the other half may only be out of sight.
     if let Some(waits) = waits.as_ref().filter(|_| unjudged || set.is_empty()) {
-        if !view.thaw_uncertain {
+        if !view.thaw_unconfirmed {
             view.error = Some(waits.clone());
         }
         return Ok(false);
     }
-    view.owed_labels.retain(|l| !gone.contains(&l.snapshot));
+    view.pending_labels.retain(|l| !gone.contains(&l.snapshot));
     for member in &mut view.set {
         if gone.contains(&member.snapshot) {
             member.level = member.level.min(Level::Crash);
@@ -161,7 +161,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
             view.freeze_window_ms = view.freeze_window_ms.or(found.window_ms);
         }
         // Somebody else's document may be delivered again, and freeze once more.
-        if !held && !view.spec.foreign && found.tells_of_the_thaw() {
+        if !held && !view.spec.third_party && found.tells_of_the_thaw() {
             view.thawed();
         }
         proof = Some(found);
@@ -173,7 +173,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
         enter(view, Phase::Verifying, now);
     }
     let covered: Vec<_> = view
-        .owed_labels
+        .pending_labels
         .iter()
         .filter(|label| label.frozen_ms.is_some())
         .map(|label| label.snapshot.clone())
@@ -183,7 +183,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
         if view.phase != Phase::Done {
             enter(view, Phase::Completing, now);
         }
-        if !view.thaw_uncertain {
+        if !view.thaw_unconfirmed {
             view.error = outcome.problem(view).or(waits);
         }
         return Ok(false);
@@ -195,7 +195,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
         .collect();
     let failed = !errored.is_empty() || !gone.is_empty();
     let verdict = labels::verdict(view, &set, failed);
-    if !view.thaw_uncertain {
+    if !view.thaw_unconfirmed {
         view.error = match verdict {
             _ if failed => {
                 let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
@@ -222,7 +222,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
     })
     .await;
     enter(view, Phase::Done, now);
-    Ok(view.owed_labels.is_empty())
+    Ok(view.pending_labels.is_empty())
 }
 
 /// A job that ended without anybody being able to look for its set: it is looked for now, and judged by the
@@ -235,19 +235,19 @@ async fn unseen(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Probl
 }
 
 /// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.
-async fn owed(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
+async fn pending(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
     let (set, _) = find(ops, view).await?;
     // A level that was lowered since is; what shows none may only be shown late.
     for snapshot in set.iter().filter(|s| labels::level(s) > Level::Pending) {
         keep(view, snapshot, None);
     }
     let outcome = labels::write(ops, view, &set).await?;
-    let ours = |problem: &Problem| label::is_owed(&view.spec.instance, problem);
+    let ours = |problem: &Problem| label::is_pending_problem(&view.spec.instance, problem);
     let mine = view.error.as_ref().is_none_or(ours);
     if mine {
         view.error = outcome.problem(view);
     }
-    if view.owed_labels.is_empty() {
+    if view.pending_labels.is_empty() {
         if mine && view.error.is_none() {
             for record in &mut view.phases {
                 record.failed &= record.phase != Phase::Verifying;
@@ -257,7 +257,7 @@ async fn owed(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
             view.verdict = Some(labels::verdict(view, &set, false));
         }
     }
-    Ok(view.owed_labels.is_empty())
+    Ok(view.pending_labels.is_empty())
 }
 
 /// How far the command that freezes is by now, where Systems Manager says.

@@ -89,10 +89,13 @@ pub(super) fn shown_late(
 /// earlier judgement said is never raised.
 pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
     let mut levels = Vec::new();
-    let mut owed = Vec::new();
+    let mut pending = Vec::new();
     for snapshot in set {
         let (mut level, reason) = worth(snapshot, proof);
-        let before = view.owed_labels.iter().find(|l| l.snapshot == snapshot.id);
+        let before = view
+            .pending_labels
+            .iter()
+            .find(|l| l.snapshot == snapshot.id);
         let stood = view.set.iter().find(|m| m.snapshot == snapshot.id);
         let stood = stood.map(|m| m.level).filter(|l| *l > Level::Pending);
         let before = before.map(|before| before.level).or(stood);
@@ -124,7 +127,7 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
             beside.0.remove(tags::MODE);
         }
         let room = label::room(snapshot, &beside).unwrap_or_default();
-        owed.push(Label {
+        pending.push(Label {
             snapshot: snapshot.id.clone(),
             volume: snapshot.volume.clone(),
             device: proof
@@ -142,7 +145,7 @@ pub(super) fn judged(view: &mut JobView, set: &[Snapshot], proof: &Proof) {
             beside,
         });
     }
-    view.owed_labels = owed;
+    view.pending_labels = pending;
     if view.earns != Some(Verdict::Cancelled) {
         // What the first judgement found covered is so still.
         let evidence = evidence_of(view, proof);
@@ -194,7 +197,7 @@ pub(super) fn verdict(view: &JobView, set: &[Snapshot], failed: bool) -> Verdict
         .set
         .iter()
         .all(|member| set.iter().any(|s| s.id == member.snapshot));
-    if !complete || view.owed_labels.iter().any(|label| label.covered) {
+    if !complete || view.pending_labels.iter().any(|label| label.covered) {
         return Verdict::Crash;
     }
     // Somebody may have lowered the tags since.
@@ -217,8 +220,11 @@ pub(super) struct Outcome {
 impl Outcome {
     /// In words; nothing where every label stands.
     pub(super) fn problem(&self, view: &JobView) -> Option<Problem> {
-        if !view.owed_labels.is_empty() {
-            return Some(label::owed(&view.spec.instance, self.why.as_ref()));
+        if !view.pending_labels.is_empty() {
+            return Some(label::pending_problem(
+                &view.spec.instance,
+                self.why.as_ref(),
+            ));
         }
         (!self.gone.is_empty()).then(|| {
             let ids: Vec<&str> = self.gone.iter().map(SnapshotId::as_str).collect();
@@ -236,7 +242,7 @@ impl Outcome {
     }
 }
 
-/// Writes the labels that are owed and still due, after they are on record. What is gone is let go, once it
+/// Writes the labels that are pending and still due, after they are on record. What is gone is let go, once it
 /// is certain that it is not merely out of sight.
 ///
 /// # Errors
@@ -256,12 +262,12 @@ pub(super) async fn write(
     let out_of_sight = seen.is_some_and(|at| now < at + TimeDelta::seconds(UNDER_WAY_S));
     let mut outcome = Outcome::default();
     let mut stand = Written::default();
-    let mut owed = Vec::new();
+    let mut pending = Vec::new();
     let mut due = Vec::new();
-    for mut label in std::mem::take(&mut view.owed_labels) {
+    for mut label in std::mem::take(&mut view.pending_labels) {
         let Some(there) = set.iter().find(|s| s.id == label.snapshot) else {
             if out_of_sight {
-                owed.push(label);
+                pending.push(label);
             } else {
                 tell(
                     view,
@@ -287,21 +293,21 @@ pub(super) async fn write(
             tell(view, &label.snapshot, Some(tagged), &reason);
             continue;
         }
-        owed.push(label);
+        pending.push(label);
     }
     // What AWS failed after its label stood.
     for there in set
         .iter()
         .filter(|s| s.state == "error" && level(s) > Level::Crash)
     {
-        if !owed.iter().any(|label| label.snapshot == there.id) {
+        if !pending.iter().any(|label| label.snapshot == there.id) {
             let label = failed(there, set.len());
             due.push(label.clone());
-            owed.push(label);
+            pending.push(label);
         }
     }
-    view.owed_labels = owed;
-    stand.settle(&mut view.owed_labels, &mut view.set);
+    view.pending_labels = pending;
+    stand.settle(&mut view.pending_labels, &mut view.set);
     if due.is_empty() {
         return Ok(outcome);
     }
@@ -317,7 +323,7 @@ pub(super) async fn write(
     ops.journal
         .save_job(view, &owner_of_this_process(), true, now)?;
     let written = backup::label(ops, &view.spec.job, due).await;
-    written.settle(&mut view.owed_labels, &mut view.set);
+    written.settle(&mut view.pending_labels, &mut view.set);
     outcome.why = written.problem;
     Ok(outcome)
 }

@@ -8,7 +8,7 @@ use crate::domain::ids::JobId;
 use crate::domain::job::JobView;
 use crate::domain::problem::Problem;
 use crate::ops::Ops;
-use crate::ops::owner::{Driver, driver};
+use crate::ops::owner::{OwnerState, owner_state};
 
 /// Jobs of a scope that are not over, or owe something.
 #[derive(Debug, Default)]
@@ -28,10 +28,10 @@ pub struct Open {
 pub fn open(ops: &Ops) -> Result<Open, Problem> {
     let mut open = Open::default();
     for (view, owner) in ops.journal.open_jobs(ops.scope())? {
-        match driver(&owner) {
-            Driver::Gone => open.gone.push(view),
-            Driver::Alive => open.alive.push(view),
-            Driver::Elsewhere => open.elsewhere.push(view),
+        match owner_state(&owner) {
+            OwnerState::Gone => open.gone.push(view),
+            OwnerState::Alive => open.alive.push(view),
+            OwnerState::Elsewhere => open.elsewhere.push(view),
         }
     }
     Ok(open)
@@ -64,7 +64,7 @@ impl Whom<'_> {
     pub(super) fn means(&self, view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
         match self {
             Self::Left => is_left(view, owner, now),
-            Self::Gone => driver(owner) == Driver::Gone,
+            Self::Gone => owner_state(owner) == OwnerState::Gone,
             Self::Named(jobs) => jobs.contains(&view.spec.job) && is_left(view, owner, now),
         }
     }
@@ -72,9 +72,9 @@ impl Whom<'_> {
 
 /// Whether a start may take it that nobody drives that open job any more.
 pub fn is_left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
-    match driver(owner) {
-        Driver::Alive => false,
-        Driver::Gone => true,
-        Driver::Elsewhere => certain_at(view).is_none_or(|at| now >= at),
+    match owner_state(owner) {
+        OwnerState::Alive => false,
+        OwnerState::Gone => true,
+        OwnerState::Elsewhere => certain_at(view).is_none_or(|at| now >= at),
     }
 }

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 
 use super::certain_at;
 use crate::aws::ssm::{Listed, Polled};
-use crate::domain::evidence::{CallOrder, Facts, Judged, Told, judge};
+use crate::domain::evidence::{CallOrder, CommandReport, Facts, Judged, judge};
 use crate::domain::ids::CommandId;
 use crate::domain::job::{EvidenceReport, JobSpec, JobView, Mode, Phase};
 use crate::domain::level::Level;
@@ -78,7 +78,7 @@ pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Resul
     let (report, mut judged) = judge(&Facts {
         job: &view.spec.job,
         mode: view.spec.mode,
-        foreign: view.spec.foreign,
+        third_party: view.spec.third_party,
         preflight: facts.as_ref(),
         pre: told.pre.as_ref(),
         post: told.post.as_ref(),
@@ -106,8 +106,8 @@ pub(super) async fn gather(ops: &Ops, view: &JobView, set: &[Snapshot]) -> Resul
 #[derive(Default)]
 struct Commands {
     look: Option<CommandOutcome>,
-    pre: Option<Told>,
-    post: Option<Told>,
+    pre: Option<CommandReport>,
+    post: Option<CommandReport>,
 }
 
 async fn commands(ops: &Ops, view: &JobView, calls: &[CallRow]) -> Result<Commands, Problem> {
@@ -160,7 +160,11 @@ async fn commands(ops: &Ops, view: &JobView, calls: &[CallRow]) -> Result<Comman
 }
 
 /// The `post-script` that thawed, of all that were sent; else any that ended.
-async fn thaw(ops: &Ops, view: &JobView, posts: &[&Listed]) -> Result<Option<Told>, Problem> {
+async fn thaw(
+    ops: &Ops,
+    view: &JobView,
+    posts: &[&Listed],
+) -> Result<Option<CommandReport>, Problem> {
     let mut best = None;
     for post in posts {
         let Some(outcome) = ended(ops, view, &post.id).await? else {
@@ -190,8 +194,8 @@ async fn ended(
     }
 }
 
-fn told(outcome: CommandOutcome) -> Told {
-    Told {
+fn told(outcome: CommandOutcome) -> CommandReport {
+    CommandReport {
         succeeded: outcome.ended == CommandEnd::Success,
         trace: events::parse(&outcome.stdout),
         command: outcome.command,
@@ -205,10 +209,10 @@ async fn facts(
     view: &JobView,
     told: &Commands,
 ) -> Result<Option<PreflightFacts>, Problem> {
-    let foreign = view.spec.foreign;
+    let third_party = view.spec.third_party;
     let look = told.look.as_ref();
     let dry_run = look.and_then(|look| let_begin(&view.spec, look));
-    if dry_run.is_none() && !foreign {
+    if dry_run.is_none() && !third_party {
         return Ok(None);
     }
     let Some(attached) = attached(ops, view).await? else {
@@ -216,7 +220,7 @@ async fn facts(
     };
     let looked = match dry_run.map(|trace| attached.clone().with_dry_run(&trace)) {
         Some(Ok(facts)) => facts,
-        _ if foreign => attached,
+        _ if third_party => attached,
         Some(Err(why)) => {
             tracing::warn!(why, "the dry run's output is not what it was");
             return Ok(None);
@@ -224,7 +228,7 @@ async fn facts(
         None => return Ok(None),
     };
     let mut facts = with_plan(looked, view);
-    if let (true, Some(facts), Some(pre)) = (foreign, &mut facts, &told.pre) {
+    if let (true, Some(facts), Some(pre)) = (third_party, &mut facts, &told.pre) {
         facts.learn(&pre.trace);
     }
     Ok(facts)

@@ -35,7 +35,7 @@ fn without_a_configuration_it_is_the_built_in_catalogue() {
     for recipe in catalogue::all() {
         let chosen = here.lookup(recipe.name, &instance()).unwrap();
         assert_eq!(chosen.document, recipe.document);
-        assert!(!chosen.foreign && chosen.parameters.is_empty());
+        assert!(!chosen.third_party && chosen.parameters.is_empty());
         assert_eq!(chosen.budget_s, 30);
     }
     assert_eq!(here.find("AmazonLinuxMySQL").unwrap().name, "linux-mysql");
@@ -50,29 +50,30 @@ fn a_recipe_of_ones_own_is_chosen_by_its_name() {
     );
     let chosen = here.lookup("my-app", &instance()).unwrap();
     assert_eq!(
-        (chosen.document.as_str(), chosen.foreign, chosen.level),
+        (chosen.document.as_str(), chosen.third_party, chosen.level),
         ("MyApp", true, Level::Crash)
     );
     assert_eq!(chosen.budget_s, 45);
     assert_eq!(chosen.parameters["budgetSeconds"], "40");
     assert_eq!(here.find("linux-filesystem").unwrap().budget_s, 20);
     let near = here.lookup("my-ap", &instance()).unwrap_err();
-    assert!(near.mend.contains("my-app"), "{}", near.mend);
+    assert!(near.hint.contains("my-app"), "{}", near.hint);
     let near = here.lookup("AmazonLinuxMySql", &instance()).unwrap_err();
-    assert!(near.mend.contains("linux-mysql"), "{}", near.mend);
+    assert!(near.hint.contains("linux-mysql"), "{}", near.hint);
     let later = here.lookup("WindowsVSS", &instance()).unwrap_err();
     assert_eq!(later.kind, Kind::State);
 }
 
 #[test]
-fn our_own_document_under_another_name_is_not_foreign_unless_it_is_said() {
+fn our_own_document_under_another_name_is_third_party_only_where_the_configuration_says_so() {
     let text = "[recipes.slow]\ndocument = \"freezeframe-linux-mysql\"\nparameters = { lockRetries = \"9\" }\n";
     let here = catalogue_of(text);
     let slow = here.find("slow").unwrap();
-    assert!(!slow.foreign && slow.level == Level::Application);
-    let here =
-        catalogue_of("[recipes.slow]\ndocument = \"freezeframe-linux-mysql\"\nforeign = true\n");
-    assert!(here.find("slow").unwrap().foreign);
+    assert!(!slow.third_party && slow.level == Level::Application);
+    let here = catalogue_of(
+        "[recipes.slow]\ndocument = \"freezeframe-linux-mysql\"\nthird_party = true\n",
+    );
+    assert!(here.find("slow").unwrap().third_party);
 }
 
 #[test]
@@ -84,15 +85,15 @@ fn a_built_in_recipe_takes_parameters_only() {
     for extra in [
         "document = \"abc\"",
         "platform = \"linux\"",
-        "foreign = true",
+        "third_party = true",
         "budget_seconds = 5",
         "what = \"x\"",
     ] {
         let problem = refusal(&format!("[recipes.linux-mysql]\n{extra}\n"));
         assert!(
-            problem.mend.contains("parameters"),
+            problem.hint.contains("parameters"),
             "{problem} {}",
-            problem.mend
+            problem.hint
         );
     }
     let problem = refusal_at(
@@ -106,12 +107,12 @@ fn a_built_in_recipe_takes_parameters_only() {
 fn what_the_document_would_refuse_is_refused_here() {
     let problem = refusal("[recipes.linux-mysql.parameters]\nlockWaitSecond = \"10\"\n");
     assert!(
-        problem.mend.contains("`lockWaitSeconds`"),
+        problem.hint.contains("`lockWaitSeconds`"),
         "{}",
-        problem.mend
+        problem.hint
     );
     let problem = refusal("[recipes.linux-mysql.parameters]\nlockWaitSeconds = \"0\"\n");
-    assert!(problem.mend.contains("match"), "{}", problem.mend);
+    assert!(problem.hint.contains("match"), "{}", problem.hint);
     for key in CONTRACT {
         let problem = refusal(&format!(
             "[recipes.linux-mysql.parameters]\n{key} = \"x\"\n"
@@ -125,19 +126,19 @@ fn what_the_document_would_refuse_is_refused_here() {
     );
     assert!(problem.cause.contains("no document"), "{problem}");
     assert!(
-        problem.mend.contains("did you mean `linux-mysql`"),
+        problem.hint.contains("did you mean `linux-mysql`"),
         "{}",
-        problem.mend
+        problem.hint
     );
 }
 
 #[test]
-fn a_document_named_directly_is_foreign_unless_it_is_ours() {
+fn a_document_named_directly_is_third_party_unless_it_is_ours() {
     let here = Catalogue::default();
     let theirs = here.document("MyCompany-PrePost").unwrap();
-    assert!(theirs.foreign && theirs.name == "MyCompany-PrePost");
+    assert!(theirs.third_party && theirs.name == "MyCompany-PrePost");
     let ours = here.document("freezeframe-linux-mysql").unwrap();
-    assert!(!ours.foreign && ours.name == "linux-mysql");
+    assert!(!ours.third_party && ours.name == "linux-mysql");
     let problem = here.document("a;$(id)").unwrap_err();
     assert_eq!(problem.kind, Kind::Usage);
 }

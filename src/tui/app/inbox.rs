@@ -196,11 +196,11 @@ impl App {
             .map(|identity| &identity.scope);
         match rows.iter().map(scope).find(|scope| Some(*scope) != ours) {
             None => Ok(rows),
-            Some(foreign) => Err(Problem::new(
+            Some(other) => Err(Problem::new(
                 Kind::Malformed,
                 format!("read {what}"),
                 format!(
-                    "the answer holds rows of {foreign}, which is not the account and region above"
+                    "the answer holds rows of {other}, which is not the account and region above"
                 ),
                 "press ctrl-r to read again; if it stays, leave and start with --profile and --region",
             )),

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::config::theme::Role;
 use crate::tui::action::Action;
-use crate::tui::screen::{Cx, Reaction, Request, Screen};
+use crate::tui::screen::{Reaction, Request, Screen, ScreenContext};
 use crate::tui::widget::dialog::{Choice, Question};
 
 const TITLE: &str = "Leave freezeframe?";
@@ -20,7 +20,7 @@ pub struct Leave {
 impl Leave {
     /// The question; the focus is on staying.
     pub fn new() -> Self {
-        let says = |cx: &Cx<'_>| {
+        let says = |cx: &ScreenContext<'_>| {
             let mut says = vec![(format!("{}.", cx.world.busy().join(", ")), Role::Warn)];
             says.push((
                 "ctrl-c again within 2 s thaws and stops this console's jobs, and leaves."
@@ -38,7 +38,7 @@ impl Leave {
                 vec![Request::StopAll, Request::Quit],
             ),
         ];
-        let only = |cx: &Cx<'_>| {
+        let only = |cx: &ScreenContext<'_>| {
             let mut says = vec![
                 (format!("{}.", cx.world.busy().join(", ")), Role::Text),
                 (
@@ -56,7 +56,7 @@ impl Leave {
             Choice::asks("Leave it to AWS", vec![Request::Quit]),
             Choice::asks("Leave when all is done", vec![Request::Detach]),
         ];
-        let ended = |cx: &Cx<'_>| {
+        let ended = |cx: &ScreenContext<'_>| {
             let words = "Everything has ended meanwhile; leaving stops nothing.";
             let mut says = vec![(words.to_owned(), Role::Ok)];
             if let Some(others) = elsewhere(cx) {
@@ -76,7 +76,7 @@ impl Leave {
         }
     }
 
-    fn now(&self, cx: &Cx<'_>) -> &Question {
+    fn now(&self, cx: &ScreenContext<'_>) -> &Question {
         if cx.world.busy().is_empty() {
             &self.idle
         } else if cx.world.is_left_to_aws() {
@@ -88,14 +88,14 @@ impl Leave {
 }
 
 /// What goes on whatever is chosen here.
-fn elsewhere(cx: &Cx<'_>) -> Option<(String, Role)> {
+fn elsewhere(cx: &ScreenContext<'_>) -> Option<(String, Role)> {
     cx.world
         .goes_on_elsewhere()
         .map(|words| (words, Role::Text))
 }
 
 impl Screen for Leave {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         TITLE.to_owned()
     }
 
@@ -104,15 +104,15 @@ impl Screen for Leave {
          Esc stays."
     }
 
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         self.now(cx).handles(action, cx)
     }
 
-    fn says(&self, action: Action, cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+    fn says(&self, action: Action, cx: &ScreenContext<'_>) -> Option<(&'static str, &'static str)> {
         self.now(cx).says(action, cx)
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if cx.world.busy().is_empty() {
             self.idle.act(action, cx)
         } else if cx.world.is_left_to_aws() {
@@ -122,7 +122,7 @@ impl Screen for Leave {
         }
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         self.now(cx).view(frame, area, cx);
     }
 

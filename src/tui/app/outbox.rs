@@ -76,12 +76,12 @@ impl App {
                 });
             }
             Request::StartRun(run) => {
-                let foreign = run
+                let other = run
                     .instances
                     .iter()
                     .find_map(|id| self.world.instance(id).map(|i| i.scope.clone()))
                     .filter(|scope| !self.is_ours(scope));
-                if self.may_write("take snapshots", foreign.as_ref()) {
+                if self.may_write("take snapshots", other.as_ref()) {
                     self.screens.fleet.unmark_all();
                     effects.push(Effect::StartRun(run));
                 }
@@ -158,12 +158,12 @@ impl App {
     /// Whether a write may go out now; tells why when not. The one guard before every write.
     fn may_write(&mut self, what: &str, scope: Option<&Scope>) -> bool {
         let problem = if let Some(reason) = self.world.writes_refused() {
-            let mend = if reason == "read-only" {
+            let hint = if reason == "read-only" {
                 "start freezeframe without --read-only to change something"
             } else {
                 "press ctrl-r, and look at the first line"
             };
-            Problem::new(Kind::Denied, what, reason, mend)
+            Problem::new(Kind::Denied, what, reason, hint)
         } else if let Some(scope) = scope.filter(|scope| !self.is_ours(scope)) {
             Problem::new(
                 Kind::Usage,

@@ -9,7 +9,7 @@ use tui_input::Input;
 
 use crate::config::theme::Role;
 use crate::tui::action::Action;
-use crate::tui::screen::{Cx, Reaction, Request, Screen, ScreenId, Subject};
+use crate::tui::screen::{Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::tui::widget::{form, text};
 
 /// What can be said at the prompt, with what it does.
@@ -82,7 +82,7 @@ impl Prompt {
 }
 
 impl Screen for Prompt {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         "Command".to_owned()
     }
 
@@ -90,11 +90,11 @@ impl Screen for Prompt {
         "Goes to a screen, or leaves freezeframe, by name: type the first letters, Enter."
     }
 
-    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, _cx: &ScreenContext<'_>) -> bool {
         matches!(action, Action::Open | Action::Back | Action::NextField)
     }
 
-    fn act(&mut self, action: Action, _cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, _cx: &ScreenContext<'_>) -> Reaction {
         match action {
             Action::Open => Reaction::Done(self.run()),
             Action::Back => Reaction::ask(Request::Close),
@@ -112,17 +112,17 @@ impl Screen for Prompt {
         true
     }
 
-    fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, _cx: &ScreenContext<'_>) -> Vec<Request> {
         self.error = None;
         form::type_into(&mut self.input, key);
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, _cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, _cx: &ScreenContext<'_>) {
         form::paste_into(&mut self.input, pasted);
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let at = Rect {
             y: area.bottom().saturating_sub(1),
             height: area.height.min(1),

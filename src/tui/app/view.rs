@@ -108,7 +108,7 @@ fn tabs(app: &App) -> Vec<(String, String, bool)> {
 fn notice_lines(notice: &Notice, cells: usize) -> Vec<String> {
     let words = match notice {
         Notice::Info(words) => words.clone(),
-        Notice::Problem(problem) => format!("! {problem} → {}", problem.mend),
+        Notice::Problem(problem) => format!("! {problem} → {}", problem.hint),
     };
     let mut lines = text::wrap(&words, cells.max(1));
     if lines.len() > NOTICE_LINES {

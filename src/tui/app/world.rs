@@ -76,7 +76,7 @@ pub enum Remembered<'a> {
 
 /// Who drives an open job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Driver {
+pub enum DrivenBy {
     /// This console, since its start.
     Here,
     /// Its process is gone, and this console thaws and settles it now.
@@ -312,18 +312,18 @@ impl World {
     }
 
     /// Who drives it, if it has not ended.
-    pub fn driver(&self, job: &JobView) -> Driver {
+    pub fn driver(&self, job: &JobView) -> DrivenBy {
         let id = &job.spec.job;
         if self.own.contains(id) {
-            Driver::Here
+            DrivenBy::Here
         } else if self.settling.contains(id) {
-            Driver::SettledHere
+            DrivenBy::SettledHere
         } else if self.is_out_of_reach(job) {
-            Driver::OutOfReach
+            DrivenBy::OutOfReach
         } else if self.left.contains(id) {
-            Driver::Nobody
+            DrivenBy::Nobody
         } else {
-            Driver::Another
+            DrivenBy::Another
         }
     }
 
@@ -347,7 +347,7 @@ impl World {
     /// stopped.
     pub fn goes_on_elsewhere(&self) -> Option<String> {
         let others = self.running();
-        let others = others.filter(|job| self.driver(job) == Driver::Another);
+        let others = others.filter(|job| self.driver(job) == DrivenBy::Another);
         let jobs = match others.filter(|job| !job.only_copies()).count() {
             0 => return None,
             1 => "1 job that this console does not drive goes on".to_owned(),

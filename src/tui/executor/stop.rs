@@ -37,9 +37,9 @@ pub(super) async fn elsewhere(
         Some((view, owner)) => (view.clone(), Some(owner.as_str())),
         None => (on_record()?, None),
     };
-    let refused = |cause: &str, mend: &str| {
+    let refused = |cause: &str, hint: &str| {
         let what = format!("stop the job of {}", view.spec.named());
-        Err(Problem::new(Kind::State, what, cause, mend))
+        Err(Problem::new(Kind::State, what, cause, hint))
     };
     match way(&view, owner, ops.journal.is_of_own_world(), ops.clock.now()) {
         Way::Settle => {
@@ -55,9 +55,9 @@ pub(super) async fn elsewhere(
             recover::thaw_now(ops, &view).await?;
             // Whoever drives it writes down the rest.
             let mut view = on_record()?;
-            let uncertain = view.thaw_uncertain;
+            let uncertain = view.thaw_unconfirmed;
             view.thawed();
-            view.thaw_uncertain = uncertain;
+            view.thaw_unconfirmed = uncertain;
             Ok(view)
         }
         Way::AskAgain => rethaw::thaw_again(ops, job).await,

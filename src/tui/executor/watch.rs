@@ -29,8 +29,8 @@ const AGAIN: Duration = Duration::from_secs(20);
 /// Pause between two looks while nothing is open.
 const IDLE: Duration = Duration::from_secs(30);
 /// Pause before what a job still owes after its end is tried again; doubles.
-const OWED: Duration = Duration::from_secs(60);
-const OWED_LONGEST: Duration = Duration::from_secs(30 * 60);
+const PENDING: Duration = Duration::from_secs(60);
+const PENDING_LONGEST: Duration = Duration::from_secs(30 * 60);
 
 /// Takes up, thaw first, whatever nobody drives, until the console closes. Closing what one round took up may take
 /// minutes; what is left meanwhile is another's, so that no thaw waits for it. The journal hands each job to one of
@@ -133,7 +133,7 @@ struct Rounds {
     /// When those that are not over are tried again.
     again: Option<Instant>,
     /// When those that owe something are, and the pause before that.
-    owed: Option<(Instant, Duration)>,
+    pending: Option<(Instant, Duration)>,
     /// The last try failed; a look that tries nothing does not make that good.
     failed: bool,
     /// What went wrong, and has been told.
@@ -183,13 +183,13 @@ impl Rounds {
             .extend(left.iter().map(|view| view.spec.job.clone()));
         let over = left.iter().any(|view| view.phase == Phase::Done);
         let open = left.iter().any(|view| view.phase != Phase::Done);
-        let owes = over && self.owed.is_none_or(|(at, _)| passed(at));
-        let due = new || owes || (open && self.again.is_none_or(passed));
+        let is_pending = over && self.pending.is_none_or(|(at, _)| passed(at));
+        let due = new || is_pending || (open && self.again.is_none_or(passed));
         if !all().any(|view| view.phase == Phase::Done && self.tried.contains(&view.spec.job)) {
-            self.owed = None;
+            self.pending = None;
         } else if due && over {
-            let pause = self.owed.map_or(OWED, |(_, pause)| pause * 2);
-            self.owed = Some((now, pause.min(OWED_LONGEST)));
+            let pause = self.pending.map_or(PENDING, |(_, pause)| pause * 2);
+            self.pending = Some((now, pause.min(PENDING_LONGEST)));
         }
         if due {
             self.pauses();
@@ -201,12 +201,12 @@ impl Rounds {
     fn pauses(&mut self) {
         let now = Instant::now();
         self.again = Some(now + AGAIN);
-        self.owed = self.owed.map(|(_, pause)| (now + pause, pause));
+        self.pending = self.pending.map(|(_, pause)| (now + pause, pause));
     }
 
     /// A round is over. What it left, or owes since, is not tried before its pause.
     async fn over(&mut self, ended: Result<(), Problem>, messages: &mpsc::Sender<Message>) {
-        self.owed.get_or_insert((Instant::now(), OWED));
+        self.pending.get_or_insert((Instant::now(), PENDING));
         self.pauses();
         self.failed = ended.is_err();
         if let Err(problem) = ended {
@@ -301,8 +301,8 @@ mod tests {
             10,
         );
         assert_eq!(open, [0, 20, 40]);
-        let owed = tried(|_| left(vec![view("a", Phase::Done)]), 30);
-        assert_eq!(owed, [0, 60, 180, 420, 900, 1_860, 3_660, 5_460]);
+        let pending = tried(|_| left(vec![view("a", Phase::Done)]), 30);
+        assert_eq!(pending, [0, 60, 180, 420, 900, 1_860, 3_660, 5_460]);
         // Another that is left is thawed at once, however long the pause is.
         let another = |at| {
             let mut views = vec![view("a", Phase::Done)];
@@ -338,8 +338,8 @@ mod tests {
         let open = tried(in_turn(Phase::Frozen), 4);
         assert!(open.len() > 100);
         assert!(pauses(&open).iter().all(|pause| *pause >= 20), "{open:?}");
-        let owed = pauses(&tried(in_turn(Phase::Done), 4));
-        assert_eq!(owed, [60, 120, 240, 480, 960, 1_800, 1_800]);
+        let pending = pauses(&tried(in_turn(Phase::Done), 4));
+        assert_eq!(pending, [60, 120, 240, 480, 960, 1_800, 1_800]);
         // Nor is what a round of its own had, which may last longer than every pause.
         let held = |at: u64| match at % 120 {
             3..93 => Open {
@@ -367,10 +367,10 @@ mod tests {
             assert!(rounds.is_due(&held(113)));
             // It ended, and owes its labels.
             rounds.over(Ok(()), &says).await;
-            let owing = left(vec![view("a", Phase::Done)]);
-            assert!(!rounds.is_due(&owing));
-            sleep(OWED).await;
-            assert!(rounds.is_due(&owing));
+            let with_pending = left(vec![view("a", Phase::Done)]);
+            assert!(!rounds.is_due(&with_pending));
+            sleep(PENDING).await;
+            assert!(rounds.is_due(&with_pending));
         });
         // When it was over in between it is new.
         let anew = |at| match at {

@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 
 use super::list::{List, Listed, Words, reaction};
 use super::snapshot_dialog::SnapshotDialog;
-use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
+use super::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
@@ -40,7 +40,7 @@ const COLUMNS: &[Column] = &[
 /// Why a job of this instance would be refused at once, in words; `recipe` is chosen in place of its tag.
 pub fn refusal(instance: &Instance, recipe: Option<&str>, recipes: &Catalogue) -> Option<String> {
     let problem = admission::refusal(instance, recipe, recipes)?;
-    Some(format!("{}; {}", problem.cause, problem.mend))
+    Some(format!("{}; {}", problem.cause, problem.hint))
 }
 
 /// What the screen is for.
@@ -60,7 +60,7 @@ impl Default for Fleet {
 }
 
 impl Fleet {
-    fn rebuild(&mut self, cx: &Cx<'_>) {
+    fn rebuild(&mut self, cx: &ScreenContext<'_>) {
         let world = cx.world;
         self.list.rebuild(
             world.instances(),
@@ -75,7 +75,7 @@ impl Fleet {
         self.list.table.unmark_all();
     }
 
-    fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a Instance> {
+    fn current<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a Instance> {
         cx.world.instances().get(self.list.current()?)
     }
 
@@ -105,7 +105,7 @@ fn compare(world: &World, a: &Instance, b: &Instance, column: usize) -> Ordering
     }
 }
 
-fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
+fn cells(instance: &Instance, cx: &ScreenContext<'_>) -> Vec<Cell> {
     let state_role = match instance.state.as_str() {
         "running" => Role::Ok,
         "stopped" | "terminated" => Role::Muted,
@@ -158,7 +158,7 @@ fn volumes_words(instance: &Instance, world: &World) -> String {
     }
 }
 
-fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
+fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
     let world = cx.world;
     let mut out = vec![
         Entry::Section("Instance".into()),
@@ -222,7 +222,7 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
         .iter()
         .filter(|s| s.instance.as_ref() == Some(&instance.id))
         .take_while(|s| !s.level.is_proven())
-        .find_map(|s| Some((s.bare_claim()?, s)));
+        .find_map(|s| Some((s.unverified_claim()?, s)));
     if let Some((claim, set)) = newest {
         out.push(Entry::Pair(
             "Not counted".into(),
@@ -264,7 +264,7 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
     out.push(Entry::Section(format!("Sets ({})", sets.len())));
     for set in sets.iter().take(10) {
         let (symbol, word, role) = level(Some(set.level));
-        let claim = match set.bare_claim() {
+        let claim = match set.unverified_claim() {
             Some(claim) => format!(", {claim} {CLAIMED}"),
             None => String::new(),
         };
@@ -296,7 +296,7 @@ fn describe(instance: &Instance, cx: &Cx<'_>) -> Details {
     )
 }
 
-fn agent_words(agent: &Agent, cx: &Cx<'_>) -> String {
+fn agent_words(agent: &Agent, cx: &ScreenContext<'_>) -> String {
     let ping = |at: &Option<chrono::DateTime<chrono::Utc>>| {
         at.map(|at| format!(", last ping {}", ago(at, cx.now)))
             .unwrap_or_default()
@@ -312,7 +312,7 @@ fn agent_words(agent: &Agent, cx: &Cx<'_>) -> String {
 }
 
 impl Screen for Fleet {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         "Fleet".to_owned()
     }
 
@@ -324,7 +324,7 @@ impl Screen for Fleet {
         self.list.explained()
     }
 
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         if self.list.handles(action) {
             return true;
         }
@@ -345,7 +345,7 @@ impl Screen for Fleet {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         match self.list.act(action) {
             Listed::No => {}
             listed => {
@@ -385,18 +385,18 @@ impl Screen for Fleet {
         self.list.typing()
     }
 
-    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, cx: &ScreenContext<'_>) -> Vec<Request> {
         self.list.type_key(key);
         self.rebuild(cx);
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, cx: &ScreenContext<'_>) {
         self.list.paste(pasted);
         self.rebuild(cx);
     }
 
-    fn enter(&mut self, subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, subject: Subject, cx: &ScreenContext<'_>) -> Vec<Request> {
         if let Subject::Instance(id) = subject
             && !self.list.table.select(id.as_str())
         {
@@ -406,7 +406,7 @@ impl Screen for Fleet {
         Vec::new()
     }
 
-    fn world_changed(&mut self, cx: &Cx<'_>) {
+    fn world_changed(&mut self, cx: &ScreenContext<'_>) {
         if cx.world.instances.data.is_some() {
             self.list
                 .table
@@ -415,7 +415,7 @@ impl Screen for Fleet {
         self.rebuild(cx);
     }
 
-    fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
+    fn menu(&self, cx: &ScreenContext<'_>) -> Vec<MenuItem> {
         let Some(instance) = self.current(cx) else {
             return Vec::new();
         };
@@ -456,7 +456,7 @@ impl Screen for Fleet {
         items
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let pane = &cx.world.instances;
         let identity = cx.world.identity.data.as_ref();
         let elsewhere = identity.and_then(|identity| identity.elsewhere.as_deref());

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Clear;
 
-use super::{Cx, MenuItem, Reaction, Request, Screen};
+use super::{MenuItem, Reaction, Request, Screen, ScreenContext};
 use crate::config::theme::Role;
 use crate::tui::action::Action;
 use crate::tui::keymap::{self, Key};
@@ -50,7 +50,7 @@ impl Help {
         }
     }
 
-    fn lines(&self, cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+    fn lines(&self, cells: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
         let labels: Vec<String> = self
             .keys
             .iter()
@@ -101,7 +101,7 @@ impl Help {
 }
 
 impl Screen for Help {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         format!("Help: {}", self.of)
     }
 
@@ -109,11 +109,11 @@ impl Screen for Help {
         "Says what a screen is for, and which keys work there."
     }
 
-    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, _cx: &ScreenContext<'_>) -> bool {
         matches!(action, Action::Back | Action::Leave | Action::Help) || Scroll::handles(action)
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
@@ -123,7 +123,7 @@ impl Screen for Help {
         Reaction::ask(Request::Close)
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         frame.render_widget(Clear, area);
         let block = pane(&self.title(cx), cx.styles);
         let inner = block.inner(area);
@@ -146,7 +146,7 @@ impl Menu {
         Self { items, cursor: 0 }
     }
 
-    fn choose(item: &MenuItem, cx: &Cx<'_>) -> Vec<Request> {
+    fn choose(item: &MenuItem, cx: &ScreenContext<'_>) -> Vec<Request> {
         match item.refusal(cx.world) {
             Some(reason) => vec![Request::Say(format!("refused: {reason}"))],
             None => vec![Request::Close, Request::Deliver(item.action)],
@@ -155,7 +155,7 @@ impl Menu {
 }
 
 impl Screen for Menu {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         "Actions".to_owned()
     }
 
@@ -164,7 +164,7 @@ impl Screen for Menu {
          without this menu."
     }
 
-    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, _cx: &ScreenContext<'_>) -> bool {
         let own = matches!(
             action,
             Action::Open | Action::Back | Action::Leave | Action::Down | Action::Up
@@ -172,7 +172,11 @@ impl Screen for Menu {
         own || self.items.iter().any(|item| item.action == action)
     }
 
-    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+    fn says(
+        &self,
+        action: Action,
+        _cx: &ScreenContext<'_>,
+    ) -> Option<(&'static str, &'static str)> {
         match action {
             Action::Open => Some(("choose", "do what is under the cursor")),
             Action::Back | Action::Leave => Some(("close", "close the menu, and do nothing")),
@@ -180,7 +184,7 @@ impl Screen for Menu {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         let last = self.items.len().saturating_sub(1);
         let chosen = match action {
             Action::Down => {
@@ -201,7 +205,7 @@ impl Screen for Menu {
         }
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let words = |item: &MenuItem| match item.refusal(cx.world) {
             Some(reason) => (format!("{} — {reason}", item.label), true),
             None => (item.label.clone(), false),

@@ -15,14 +15,14 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
+use super::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::{Filter, OfInstance, RowKind};
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::naming;
 use crate::tui::action::Action;
-use crate::tui::app::world::Driver;
+use crate::tui::app::world::DrivenBy;
 use crate::tui::widget::dialog::pane;
 use crate::tui::widget::filter_line::{self, FilterLine};
 use crate::tui::widget::scroll::Scroll;
@@ -82,7 +82,7 @@ impl Jobs {
         }
     }
 
-    fn chosen<'a>(&self, cx: &Cx<'a>) -> Option<&'a JobView> {
+    fn chosen<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a JobView> {
         let id = match &self.open {
             Some(open) => &open.job,
             None => self.rows.get(self.cursor)?,
@@ -93,7 +93,7 @@ impl Jobs {
     /// The rows again: uncertain thaws first, then what fails in a run that goes on, what is frozen, what
     /// runs, what waits; then what failed within a day, then the newest. What goes on is ordered by name, so
     /// that lanes move only when their standing does. The cursor stays on its job.
-    fn arrange(&mut self, cx: &Cx<'_>) {
+    fn arrange(&mut self, cx: &ScreenContext<'_>) {
         let current = self.rows.get(self.cursor).cloned();
         let live: HashSet<&RunId> = cx.world.running().map(|job| &job.spec.run).collect();
         let matches = |job: &JobView, filter: &Filter| {
@@ -157,7 +157,7 @@ impl Jobs {
         true
     }
 
-    fn view_open(&self, open: &Open, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view_open(&self, open: &Open, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let block = pane(&self.title(cx), cx.styles);
         let inner = block.inner(area);
         frame.render_widget(block, area);
@@ -172,13 +172,13 @@ impl Jobs {
     }
 
     /// Lines above the lanes: counts, uncertain thaws, a journal that cannot be read.
-    fn head(&self, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
+    fn head(&self, cx: &ScreenContext<'_>, width: usize) -> Vec<Line<'static>> {
         let mut lines = summary::lines(cx, width);
         let uncertain: Vec<String> = cx
             .world
             .jobs()
             .iter()
-            .filter(|job| job.thaw_uncertain)
+            .filter(|job| job.thaw_unconfirmed)
             .map(|job| cx.world.named_of(job))
             .collect();
         if !uncertain.is_empty() {
@@ -209,7 +209,7 @@ impl Jobs {
         lines
     }
 
-    fn emptiness(&self, cx: &Cx<'_>) -> &'static str {
+    fn emptiness(&self, cx: &ScreenContext<'_>) -> &'static str {
         let pane = &cx.world.jobs;
         if pane.data.is_none() && (pane.loading || pane.error.is_some()) {
             // The line above says what keeps it.
@@ -248,7 +248,7 @@ fn rank(job: &JobView, live: bool, now: DateTime<Utc>) -> Rank {
     let fresh = job.ended().is_some_and(|ended| now - ended < FRESH);
     let fails = job.phases.iter().any(|record| record.failed);
     match (job.phase, job.verdict) {
-        _ if job.thaw_uncertain => Rank::Uncertain,
+        _ if job.thaw_unconfirmed => Rank::Uncertain,
         (Phase::Done, Some(Verdict::Failed)) if live => Rank::Failing,
         (Phase::Done, Some(Verdict::Failed)) if fresh => Rank::Failed,
         (Phase::Done, _) => Rank::Over,
@@ -267,18 +267,18 @@ fn holds(job: &JobView) -> bool {
 /// Whether there is something to stop. Of others' jobs only what may be frozen can be thawed; what they only wait for
 /// ends by itself, what this console settles is being thawed, and what runs in the lab of another process is out of
 /// reach.
-fn can_be_stopped(job: &JobView, cx: &Cx<'_>) -> bool {
+fn can_be_stopped(job: &JobView, cx: &ScreenContext<'_>) -> bool {
     match cx.world.driver(job) {
-        Driver::Here => return job.phase != Phase::Done,
-        Driver::SettledHere | Driver::OutOfReach => return false,
-        Driver::Another | Driver::Nobody => {}
+        DrivenBy::Here => return job.phase != Phase::Done,
+        DrivenBy::SettledHere | DrivenBy::OutOfReach => return false,
+        DrivenBy::Another | DrivenBy::Nobody => {}
     }
     let may_hold = (Phase::Preflight..=Phase::Thawing).contains(&job.phase);
-    may_hold || (job.thaw_uncertain && job.phase != Phase::Done)
+    may_hold || (job.thaw_unconfirmed && job.phase != Phase::Done)
 }
 
 impl Screen for Jobs {
-    fn title(&self, cx: &Cx<'_>) -> String {
+    fn title(&self, cx: &ScreenContext<'_>) -> String {
         match &self.open {
             Some(_) => {
                 let who = self.chosen(cx).map(|job| {
@@ -302,7 +302,7 @@ impl Screen for Jobs {
         }
     }
 
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         if self.filter.typing() {
             return self.filter.handles(action);
         }
@@ -320,13 +320,13 @@ impl Screen for Jobs {
             Action::CopyId | Action::Metrics => job.is_some(),
             Action::CancelJob => job.is_some_and(|job| can_be_stopped(job, cx)),
             Action::CancelAll => cx.world.own_stoppable().next().is_some(),
-            Action::ThawAgain => job.is_some_and(|job| job.thaw_uncertain),
+            Action::ThawAgain => job.is_some_and(|job| job.thaw_unconfirmed),
             Action::ShowSet | Action::Restore => job.is_some_and(|job| !job.set.is_empty()),
             _ => false,
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
@@ -394,18 +394,18 @@ impl Screen for Jobs {
         self.filter.typing()
     }
 
-    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, cx: &ScreenContext<'_>) -> Vec<Request> {
         self.filter.type_key(key);
         self.arrange(cx);
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, cx: &ScreenContext<'_>) {
         self.filter.paste(pasted);
         self.arrange(cx);
     }
 
-    fn enter(&mut self, subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, subject: Subject, cx: &ScreenContext<'_>) -> Vec<Request> {
         match subject {
             Subject::Run(run) => {
                 self.open = None;
@@ -424,7 +424,7 @@ impl Screen for Jobs {
         Vec::new()
     }
 
-    fn world_changed(&mut self, cx: &Cx<'_>) {
+    fn world_changed(&mut self, cx: &ScreenContext<'_>) {
         self.arrange(cx);
     }
 
@@ -436,7 +436,7 @@ impl Screen for Jobs {
         }
     }
 
-    fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
+    fn menu(&self, cx: &ScreenContext<'_>) -> Vec<MenuItem> {
         let item = |action, label: String| MenuItem {
             action,
             label,
@@ -448,7 +448,7 @@ impl Screen for Jobs {
             if can_be_stopped(job, cx) {
                 items.push(item(Action::CancelJob, format!("thaw and stop {name}")));
             }
-            if job.thaw_uncertain {
+            if job.thaw_unconfirmed {
                 items.push(item(Action::ThawAgain, format!("thaw {name} again")));
             }
             if !job.set.is_empty() {
@@ -476,7 +476,7 @@ impl Screen for Jobs {
         items
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         if let Some(open) = &self.open {
             return self.view_open(open, frame, area, cx);
         }
@@ -561,7 +561,7 @@ impl Screen for Jobs {
                 line.spans
                     .insert(0, Span::styled(gutter, cx.styles.get(Role::Marked)));
                 frame.render_widget(line, row);
-                if here && !job.thaw_uncertain {
+                if here && !job.thaw_unconfirmed {
                     frame
                         .buffer_mut()
                         .set_style(row, cx.styles.get(Role::Selected));
@@ -570,7 +570,7 @@ impl Screen for Jobs {
         }
     }
 
-    fn moves(&self, cx: &Cx<'_>) -> bool {
+    fn moves(&self, cx: &ScreenContext<'_>) -> bool {
         cx.world.running().next().is_some()
     }
 }

@@ -7,7 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::{Cx, Reaction, Request};
+use super::{Reaction, Request, ScreenContext};
 use crate::config::theme::Role;
 use crate::domain::filter::{Filter, RowKind};
 use crate::domain::problem::Problem;
@@ -189,7 +189,7 @@ impl List {
         &self,
         frame: &mut Frame<'_>,
         area: Rect,
-        cx: &Cx<'_>,
+        cx: &ScreenContext<'_>,
         words: &Words<'_>,
         row: &dyn Fn(usize) -> Vec<Cell>,
     ) {
@@ -267,7 +267,7 @@ impl List {
         &self,
         frame: &mut Frame<'_>,
         inner: &mut Rect,
-        cx: &Cx<'_>,
+        cx: &ScreenContext<'_>,
         problem: &Problem,
     ) {
         let cells = usize::from(inner.width);
@@ -276,7 +276,7 @@ impl List {
             .map(|line| (line, Role::Error))
             .collect();
         lines.extend(
-            text::wrap(&format!("→ {}", problem.mend), cells)
+            text::wrap(&format!("→ {}", problem.hint), cells)
                 .into_iter()
                 .map(|l| (l, Role::Warn)),
         );

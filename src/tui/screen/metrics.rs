@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 
 use self::figures::DriveFigures;
 use self::picker::Picker;
-use super::{Cx, Reaction, Request, Screen, Subject};
+use super::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::InstanceId;
 use crate::domain::metrics::{Metric, Series};
@@ -90,7 +90,7 @@ impl Metrics {
         }]
     }
 
-    fn neighbour(&self, forward: bool, cx: &Cx<'_>) -> Option<InstanceId> {
+    fn neighbour(&self, forward: bool, cx: &ScreenContext<'_>) -> Option<InstanceId> {
         let all = cx.world.instances();
         let at = all
             .iter()
@@ -130,7 +130,7 @@ impl Metrics {
         series
     }
 
-    fn legend(&self, cx: &Cx<'_>, width: usize) -> Line<'static> {
+    fn legend(&self, cx: &ScreenContext<'_>, width: usize) -> Line<'static> {
         let mut spans = vec![Span::styled(
             format!("last {} days, UTC", self.days()),
             cx.styles.get(Role::Text),
@@ -148,7 +148,13 @@ impl Metrics {
         lane::fitted(spans, width)
     }
 
-    fn view_charts(&self, instance: &InstanceId, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view_charts(
+        &self,
+        instance: &InstanceId,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        cx: &ScreenContext<'_>,
+    ) {
         let width = usize::from(area.width);
         let mut head = vec![self.legend(cx, width)];
         if let Some(problem) = &self.data.error {
@@ -185,7 +191,7 @@ impl Metrics {
         }
     }
 
-    fn emptiness(&self, instance: &InstanceId, cx: &Cx<'_>) -> String {
+    fn emptiness(&self, instance: &InstanceId, cx: &ScreenContext<'_>) -> String {
         let name = cx.world.named(instance);
         let days = self.days();
         match cx.world.last_proven(instance) {
@@ -202,7 +208,14 @@ impl Metrics {
     }
 
     /// Draws a chart; one that stands `alone` has room for a line of each drive, in the grid the title says what fits.
-    fn view_chart(&self, n: usize, alone: bool, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view_chart(
+        &self,
+        n: usize,
+        alone: bool,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        cx: &ScreenContext<'_>,
+    ) {
         let Some(metric) = CHARTS.get(n).copied() else {
             return;
         };
@@ -256,7 +269,7 @@ fn put(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'static>>) {
     }
 }
 
-fn say(frame: &mut Frame<'_>, area: Rect, words: &str, role: Role, cx: &Cx<'_>) {
+fn say(frame: &mut Frame<'_>, area: Rect, words: &str, role: Role, cx: &ScreenContext<'_>) {
     let style = cx.styles.get(role);
     let lines = text::wrap(words, usize::from(area.width));
     put(
@@ -270,7 +283,7 @@ fn say(frame: &mut Frame<'_>, area: Rect, words: &str, role: Role, cx: &Cx<'_>) 
 }
 
 impl Screen for Metrics {
-    fn title(&self, cx: &Cx<'_>) -> String {
+    fn title(&self, cx: &ScreenContext<'_>) -> String {
         match &self.instance {
             Some(id) => format!("Metrics of {}", cx.world.named_full(id)),
             None => format!("Metrics: choose an instance ({})", self.picker.len()),
@@ -295,7 +308,7 @@ impl Screen for Metrics {
         }
     }
 
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         if self.instance.is_none() {
             return match action {
                 Action::Open if !self.picker.typing() => self.picker.len() > 0,
@@ -314,7 +327,7 @@ impl Screen for Metrics {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
@@ -359,16 +372,16 @@ impl Screen for Metrics {
         self.picker.typing()
     }
 
-    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, cx: &ScreenContext<'_>) -> Vec<Request> {
         self.picker.type_key(key, cx);
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, cx: &ScreenContext<'_>) {
         self.picker.paste(pasted, cx);
     }
 
-    fn enter(&mut self, subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, subject: Subject, cx: &ScreenContext<'_>) -> Vec<Request> {
         self.picker.arrange(cx);
         match subject {
             Subject::Instance(id) => {
@@ -385,18 +398,18 @@ impl Screen for Metrics {
         }
     }
 
-    fn receive(&mut self, message: &Message, cx: &Cx<'_>) -> Vec<Request> {
+    fn receive(&mut self, message: &Message, cx: &ScreenContext<'_>) -> Vec<Request> {
         if let Message::Metrics { result, .. } = message {
             self.data.answer(result.clone(), cx.now);
         }
         Vec::new()
     }
 
-    fn world_changed(&mut self, cx: &Cx<'_>) {
+    fn world_changed(&mut self, cx: &ScreenContext<'_>) {
         self.picker.arrange(cx);
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let block = pane(&self.title(cx), cx.styles);
         let inner = block.inner(area);
         frame.render_widget(block, area);

@@ -172,7 +172,7 @@ pub struct MenuItem {
 
 /// What screens look at while they act and draw.
 #[derive(Clone, Copy)]
-pub struct Cx<'a> {
+pub struct ScreenContext<'a> {
     /// Everything that was read.
     pub world: &'a World,
     /// Now.
@@ -186,13 +186,13 @@ pub struct Cx<'a> {
 /// A screen, or a dialog on top of one.
 pub trait Screen: Send {
     /// The title of its pane, such as `Volumes of web-1`.
-    fn title(&self, cx: &Cx<'_>) -> String;
+    fn title(&self, cx: &ScreenContext<'_>) -> String;
 
     /// Whether [`Screen::act`] has a use for the action now. Decides which keys work and are shown.
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool;
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool;
 
     /// Carries an action out. Never `Ignored` when `handles` said yes (a test holds this).
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction;
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction;
 
     /// A text field has the focus: characters go to [`Screen::type_key`].
     fn typing(&self) -> bool {
@@ -200,34 +200,38 @@ pub trait Screen: Send {
     }
 
     /// A key that no binding took, while [`Screen::typing`].
-    fn type_key(&mut self, _key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, _key: KeyEvent, _cx: &ScreenContext<'_>) -> Vec<Request> {
         Vec::new()
     }
 
     /// Pasted text, while [`Screen::typing`]. Never taken for keys.
-    fn paste(&mut self, _text: &str, _cx: &Cx<'_>) {}
+    fn paste(&mut self, _text: &str, _cx: &ScreenContext<'_>) {}
 
     /// Someone goes to this screen.
-    fn enter(&mut self, _subject: Subject, _cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, _subject: Subject, _cx: &ScreenContext<'_>) -> Vec<Request> {
         Vec::new()
     }
 
     /// A message that is not part of the world: metrics, prune and restore answers. Stale answers
     /// have been dropped already.
-    fn receive(&mut self, _message: &Message, _cx: &Cx<'_>) -> Vec<Request> {
+    fn receive(&mut self, _message: &Message, _cx: &ScreenContext<'_>) -> Vec<Request> {
         Vec::new()
     }
 
     /// Rows of the world changed (instances, volumes, snapshots or jobs).
-    fn world_changed(&mut self, _cx: &Cx<'_>) {}
+    fn world_changed(&mut self, _cx: &ScreenContext<'_>) {}
 
     /// What the `a` menu offers here; empty means that there is no menu.
-    fn menu(&self, _cx: &Cx<'_>) -> Vec<MenuItem> {
+    fn menu(&self, _cx: &ScreenContext<'_>) -> Vec<MenuItem> {
         Vec::new()
     }
 
     /// What an action does here where its own words do not say it: one for the footer, a few for the help.
-    fn says(&self, _action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+    fn says(
+        &self,
+        _action: Action,
+        _cx: &ScreenContext<'_>,
+    ) -> Option<(&'static str, &'static str)> {
         None
     }
 
@@ -240,10 +244,10 @@ pub trait Screen: Send {
     }
 
     /// Draws itself into the area, border included.
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>);
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>);
 
     /// Shows a counter of milliseconds that runs right now.
-    fn moves(&self, _cx: &Cx<'_>) -> bool {
+    fn moves(&self, _cx: &ScreenContext<'_>) -> bool {
         false
     }
 

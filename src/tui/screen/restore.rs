@@ -11,7 +11,7 @@ use ratatui::text::Line;
 
 use self::choose::Choose;
 use self::target::Target;
-use super::{Cx, Reaction, Request, Screen, Subject};
+use super::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::JobId;
 use crate::domain::naming;
@@ -70,7 +70,7 @@ impl Restore {
     }
 
     /// Goes to step 2 for that set, or says why not.
-    fn pick(&mut self, job: &JobId, cx: &Cx<'_>) -> Vec<Request> {
+    fn pick(&mut self, job: &JobId, cx: &ScreenContext<'_>) -> Vec<Request> {
         let Some(set) = cx.world.set(job) else {
             return Vec::new();
         };
@@ -84,7 +84,7 @@ impl Restore {
         Vec::new()
     }
 
-    fn ask(&mut self, cx: &Cx<'_>) -> Vec<Request> {
+    fn ask(&mut self, cx: &ScreenContext<'_>) -> Vec<Request> {
         let stage = std::mem::replace(&mut self.stage, Stage::Choose);
         let Stage::Target(target) = stage else {
             self.stage = stage;
@@ -99,7 +99,7 @@ impl Restore {
             Err(error) => {
                 self.stage = Stage::Target(target);
                 vec![Request::Say(format!(
-                    "mend the marked field first: {error}"
+                    "correct the marked field first: {error}"
                 ))]
             }
         }
@@ -113,7 +113,13 @@ impl Restore {
         };
     }
 
-    fn view_target(&self, target: &Target, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view_target(
+        &self,
+        target: &Target,
+        frame: &mut Frame<'_>,
+        area: Rect,
+        cx: &ScreenContext<'_>,
+    ) {
         let width = usize::from(area.width);
         let mut lines: Vec<Line<'static>> = Vec::new();
         if let Some(set) = cx.world.set(&target.set) {
@@ -168,7 +174,7 @@ impl Restore {
 }
 
 /// What has to be typed: the target's name when it names one instance only, else its id.
-fn word<'a>(plan: &'a RestorePlan, cx: &Cx<'_>) -> &'a str {
+fn word<'a>(plan: &'a RestorePlan, cx: &ScreenContext<'_>) -> &'a str {
     let name = plan.target_name.as_str();
     let typable = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
     let namesakes = cx
@@ -184,7 +190,7 @@ fn word<'a>(plan: &'a RestorePlan, cx: &Cx<'_>) -> &'a str {
     }
 }
 
-fn question(plan: &RestorePlan, cx: &Cx<'_>) -> Question {
+fn question(plan: &RestorePlan, cx: &ScreenContext<'_>) -> Question {
     let made = words::volumes(plan.items.len());
     let mounted = plan
         .items
@@ -230,7 +236,7 @@ fn question(plan: &RestorePlan, cx: &Cx<'_>) -> Question {
 }
 
 impl Screen for Restore {
-    fn title(&self, cx: &Cx<'_>) -> String {
+    fn title(&self, cx: &ScreenContext<'_>) -> String {
         match &self.stage {
             Stage::Choose => match &self.choose.instance {
                 Some(id) => format!("Restore 1/4, {}: point in time", cx.world.named_short(id)),
@@ -268,7 +274,11 @@ impl Screen for Restore {
         }
     }
 
-    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+    fn says(
+        &self,
+        action: Action,
+        _cx: &ScreenContext<'_>,
+    ) -> Option<(&'static str, &'static str)> {
         match &self.stage {
             Stage::Target(target) => target.form.says(action),
             Stage::Review(..) | Stage::Running(..) if action == Action::CopyId => {
@@ -278,7 +288,7 @@ impl Screen for Restore {
         }
     }
 
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         match &self.stage {
             Stage::Choose => match action {
                 Action::Open if !self.choose.typing() => self.choose.current(cx).is_some(),
@@ -303,7 +313,7 @@ impl Screen for Restore {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
@@ -378,7 +388,7 @@ impl Screen for Restore {
         }
     }
 
-    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, cx: &ScreenContext<'_>) -> Vec<Request> {
         match &mut self.stage {
             Stage::Choose => self.choose.type_key(key, cx),
             Stage::Target(target) => target.form.type_key(key),
@@ -387,7 +397,7 @@ impl Screen for Restore {
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, cx: &ScreenContext<'_>) {
         match &mut self.stage {
             Stage::Choose => self.choose.paste(pasted, cx),
             Stage::Target(target) => target.form.paste(pasted),
@@ -395,7 +405,7 @@ impl Screen for Restore {
         }
     }
 
-    fn enter(&mut self, subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, subject: Subject, cx: &ScreenContext<'_>) -> Vec<Request> {
         if self.is_running() && matches!(subject, Subject::Instance(_) | Subject::Set(_)) {
             return vec![Request::Say(
                 "a restore is under way; begin another when it has ended".to_owned(),
@@ -423,7 +433,7 @@ impl Screen for Restore {
         }
     }
 
-    fn receive(&mut self, message: &Message, _cx: &Cx<'_>) -> Vec<Request> {
+    fn receive(&mut self, message: &Message, _cx: &ScreenContext<'_>) -> Vec<Request> {
         match message {
             // An answer to a question that was given up does not disturb.
             Message::RestorePlanned { result, .. } if matches!(self.stage, Stage::Planning(_)) => {
@@ -451,11 +461,11 @@ impl Screen for Restore {
         Vec::new()
     }
 
-    fn world_changed(&mut self, cx: &Cx<'_>) {
+    fn world_changed(&mut self, cx: &ScreenContext<'_>) {
         self.choose.arrange(cx);
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let block = pane(&self.title(cx), cx.styles);
         let inner = block.inner(area);
         frame.render_widget(block, area);

@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use self::review::Review;
-use super::{Cx, Reaction, Request, Screen, Subject};
+use super::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::RowKind;
 use crate::domain::problem::{Kind, Problem};
@@ -63,7 +63,7 @@ impl Retention {
         }
     }
 
-    fn plan(&mut self, cx: &Cx<'_>) -> Reaction {
+    fn plan(&mut self, cx: &ScreenContext<'_>) -> Reaction {
         match policy::read(&self.form, &cx.world.policies) {
             Ok(policy) => {
                 self.problem = None;
@@ -77,7 +77,7 @@ impl Retention {
         }
     }
 
-    fn back_to_policy(&mut self, policy: &Policy, cx: &Cx<'_>) {
+    fn back_to_policy(&mut self, policy: &Policy, cx: &ScreenContext<'_>) {
         self.form = policy::form(policy, &cx.world.policies, self.filled);
         self.stage = Stage::Policy;
     }
@@ -90,7 +90,7 @@ impl Retention {
     }
 
     /// Fills the form with the policy that has just been chosen.
-    fn fill(&mut self, cx: &Cx<'_>) {
+    fn fill(&mut self, cx: &ScreenContext<'_>) {
         let named = &cx.world.policies;
         let option = self.form.chosen(0);
         if named.is_empty() || option == self.filled {
@@ -104,7 +104,7 @@ impl Retention {
         }
     }
 
-    fn view_policy(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view_policy(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let width = usize::from(area.width);
         let mut lines: Vec<Line<'static>> = Vec::new();
         let muted = cx.styles.get(Role::Muted);
@@ -136,7 +136,7 @@ impl Retention {
 }
 
 /// The last question before anything is deleted.
-fn question(plan: &PrunePlan, cx: &Cx<'_>) -> Question {
+fn question(plan: &PrunePlan, cx: &ScreenContext<'_>) -> Question {
     let snapshots = plan.doomed().len();
     let (keep, sets, blocked) = plan.counts();
     let lines = vec![
@@ -186,7 +186,11 @@ fn question(plan: &PrunePlan, cx: &Cx<'_>) -> Question {
     Question::new(title, lines, choices).typed(format!("delete {snapshots}"))
 }
 
-fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+fn progress_lines(
+    progress: &PruneProgress,
+    width: usize,
+    cx: &ScreenContext<'_>,
+) -> Vec<Line<'static>> {
     let styles = cx.styles;
     let (deleted, failed) = (progress.deleted.len(), progress.failed.len());
     let done = u64::try_from(deleted + failed).unwrap_or(0);
@@ -251,7 +255,7 @@ fn progress_lines(progress: &PruneProgress, width: usize, cx: &Cx<'_>) -> Vec<Li
 }
 
 impl Screen for Retention {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         let words = match &self.stage {
             Stage::Policy => "policy".to_owned(),
             Stage::Planning => "making the plan".to_owned(),
@@ -286,7 +290,11 @@ impl Screen for Retention {
         }
     }
 
-    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+    fn says(
+        &self,
+        action: Action,
+        _cx: &ScreenContext<'_>,
+    ) -> Option<(&'static str, &'static str)> {
         match &self.stage {
             Stage::Policy => self.form.says(action),
             Stage::Review(_) if action == Action::Choose => {
@@ -299,7 +307,7 @@ impl Screen for Retention {
         }
     }
 
-    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, _cx: &ScreenContext<'_>) -> bool {
         match &self.stage {
             Stage::Policy => match action {
                 Action::Plan => true,
@@ -331,7 +339,7 @@ impl Screen for Retention {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
@@ -422,18 +430,18 @@ impl Screen for Retention {
         matches!(self.stage, Stage::Policy) && self.form.typing()
     }
 
-    fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, _cx: &ScreenContext<'_>) -> Vec<Request> {
         self.form.type_key(key);
         self.changed();
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, _cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, _cx: &ScreenContext<'_>) {
         self.form.paste(pasted);
         self.changed();
     }
 
-    fn enter(&mut self, _subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, _subject: Subject, cx: &ScreenContext<'_>) -> Vec<Request> {
         // The policies of the configuration are known only now; what was typed stays.
         if !cx.world.policies.is_empty() && self.form.fields() == policy::FIELDS {
             self.form = policy::form(&policy::proposed(), &cx.world.policies, 0);
@@ -441,7 +449,7 @@ impl Screen for Retention {
         Vec::new()
     }
 
-    fn receive(&mut self, message: &Message, _cx: &Cx<'_>) -> Vec<Request> {
+    fn receive(&mut self, message: &Message, _cx: &ScreenContext<'_>) -> Vec<Request> {
         match message {
             // An answer to a question that was given up does not disturb.
             Message::PrunePlanned { result, .. } if matches!(self.stage, Stage::Planning) => {
@@ -477,7 +485,7 @@ impl Screen for Retention {
         Vec::new()
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let block = pane(&self.title(cx), cx.styles);
         let inner = block.inner(area);
         frame.render_widget(block, area);

@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 use strum::Display;
 
 use super::fleet::refusal;
-use super::{Cx, Reaction, Request, Screen, ScreenId, Subject};
+use super::{Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::connection::{self, Forecast};
 use crate::domain::ids::{InstanceId, RunId};
@@ -163,7 +163,7 @@ impl SnapshotDialog {
         let word = self.recipe().or(instance.recipe_tag())?;
         let recipe = world.recipes.find(word)?;
         // Whether somebody else's document has a dry run is read by its job.
-        let forecast = Forecast::of(world.connected(&instance.id), !recipe.foreign);
+        let forecast = Forecast::of(world.connected(&instance.id), !recipe.third_party);
         let then = match forecast {
             Forecast::Clear => return None,
             Forecast::Doubtful => connection::DOUBT,
@@ -298,7 +298,7 @@ impl SnapshotDialog {
     /// Instances and why each is refused, if it is.
     fn review<'a>(
         &'a self,
-        cx: &'a Cx<'_>,
+        cx: &'a ScreenContext<'_>,
     ) -> impl Iterator<Item = (&'a InstanceId, Option<String>)> {
         let (set, _) = self.set(cx.world);
         self.instances.iter().map(move |id| {
@@ -323,12 +323,12 @@ impl SnapshotDialog {
     fn not_in_this_mode(&self, instance: &Instance, world: &World) -> Option<String> {
         self.mode_there(instance, world)?.err()?;
         let word = self.recipe().or(instance.recipe_tag())?;
-        let mend = if self.freeze_root() {
+        let hint = if self.freeze_root() {
             "leave freeze / too at no"
         } else {
             "choose coordinated or auto"
         };
-        Some(format!("{word} cannot take snapshots itself; {mend}"))
+        Some(format!("{word} cannot take snapshots itself; {hint}"))
     }
 
     /// The mode as far as it is known now.
@@ -341,7 +341,7 @@ impl SnapshotDialog {
         let recipe = world.recipes.find(word)?;
         let able = mode::Able {
             document: &recipe.document,
-            foreign: recipe.foreign,
+            third_party: recipe.third_party,
         };
         Some(mode::before(self.mode(), self.freeze_root(), able))
     }
@@ -358,7 +358,7 @@ impl SnapshotDialog {
         }
     }
 
-    fn start(&mut self, cx: &Cx<'_>) -> Vec<Request> {
+    fn start(&mut self, cx: &ScreenContext<'_>) -> Vec<Request> {
         let budget_s = match self.budget() {
             Ok(seconds) => seconds,
             Err(error) => {
@@ -422,7 +422,7 @@ impl SnapshotDialog {
 
     /// The instances, those that will run first: name, id, recipe, and what a choice overrides; or why not. The id
     /// is whole where it fits.
-    fn lines(&self, cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+    fn lines(&self, cells: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
         let mut rows: Vec<_> = self.review(cx).collect();
         let (set, _) = self.set(cx.world);
         let noted = |id: &InstanceId| cx.world.set_notes(id, &set).unwrap_or_default();
@@ -520,7 +520,7 @@ impl SnapshotDialog {
 }
 
 impl Screen for SnapshotDialog {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         "Consistent snapshots".to_owned()
     }
 
@@ -528,11 +528,15 @@ impl Screen for SnapshotDialog {
         "The review before a run: what will run and what is refused, and how; nothing begins before Start."
     }
 
-    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+    fn says(
+        &self,
+        action: Action,
+        _cx: &ScreenContext<'_>,
+    ) -> Option<(&'static str, &'static str)> {
         self.form.says(action)
     }
 
-    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, _cx: &ScreenContext<'_>) -> bool {
         match action {
             Action::Back => true,
             Action::PageDown | Action::PageUp => self.hidden.get() > 0,
@@ -540,7 +544,7 @@ impl Screen for SnapshotDialog {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         let page = self.shown.get().max(1);
         match action {
             Action::Back => return Reaction::ask(Request::Close),
@@ -570,7 +574,7 @@ impl Screen for SnapshotDialog {
         self.form.typing()
     }
 
-    fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, _cx: &ScreenContext<'_>) -> Vec<Request> {
         // The budget is a number.
         if self.form.focus() == Focus::Field(field::BUDGET)
             && let KeyCode::Char(c) = key.code
@@ -590,11 +594,11 @@ impl Screen for SnapshotDialog {
         EXPLAINED
     }
 
-    fn paste(&mut self, pasted: &str, _cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, _cx: &ScreenContext<'_>) {
         self.form.paste(pasted);
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let width = area.width.saturating_sub(6).min(86);
         let lines = self.lines(usize::from(width), cx);
         let will = self

@@ -9,7 +9,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::list::{List, Listed, Words, reaction};
-use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
+use super::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::RowKind;
 use crate::domain::ids::{InstanceId, JobId, VolumeId};
@@ -82,7 +82,7 @@ impl Default for Snapshots {
 }
 
 impl Snapshots {
-    fn rebuild(&mut self, cx: &Cx<'_>) {
+    fn rebuild(&mut self, cx: &ScreenContext<'_>) {
         let (world, only) = (cx.world, &self.only);
         self.list.rebuild(
             world.snapshots(),
@@ -97,7 +97,7 @@ impl Snapshots {
     }
 
     /// What is said where there is no row: a list that a job is about to fill is not empty.
-    fn emptiness(&self, cx: &Cx<'_>) -> &'static str {
+    fn emptiness(&self, cx: &ScreenContext<'_>) -> &'static str {
         if makers(&self.only, cx.world).next().is_some() {
             "A job is making snapshots of this now; they appear here once EC2 shows them. Press 4 to watch it, ctrl-r \
              to read again."
@@ -107,7 +107,7 @@ impl Snapshots {
         }
     }
 
-    fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a Snapshot> {
+    fn current<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a Snapshot> {
         cx.world.snapshots().get(self.list.current()?)
     }
 }
@@ -138,7 +138,7 @@ fn compare(world: &World, a: &Snapshot, b: &Snapshot, column: usize) -> Ordering
         0 => a.id.cmp(&b.id),
         1 => a.started.cmp(&b.started),
         2 => (&a.state, a.progress).cmp(&(&b.state, b.progress)),
-        3 => a.borne_level().cmp(&b.borne_level()),
+        3 => a.verified_level().cmp(&b.verified_level()),
         4 => a.origin.word().cmp(b.origin.word()),
         5 => a.volume.cmp(&b.volume),
         6 => a.volume_gib.cmp(&b.volume_gib),
@@ -157,9 +157,9 @@ fn state(snapshot: &Snapshot) -> (String, Role) {
     }
 }
 
-fn cells(snapshot: &Snapshot, cx: &Cx<'_>) -> Vec<Cell> {
+fn cells(snapshot: &Snapshot, cx: &ScreenContext<'_>) -> Vec<Cell> {
     let (state, state_role) = state(snapshot);
-    let (symbol, word, role) = level(snapshot.borne_level());
+    let (symbol, word, role) = level(snapshot.verified_level());
     let instance = instance_name(snapshot, cx.world);
     vec![
         Cell::new(snapshot.id.as_str()),
@@ -179,7 +179,7 @@ fn cells(snapshot: &Snapshot, cx: &Cx<'_>) -> Vec<Cell> {
 }
 
 impl Screen for Snapshots {
-    fn title(&self, cx: &Cx<'_>) -> String {
+    fn title(&self, cx: &ScreenContext<'_>) -> String {
         match &self.only {
             Only::All => "Snapshots".to_owned(),
             Only::Volume(id) => format!("Snapshots of {id}"),
@@ -196,7 +196,7 @@ impl Screen for Snapshots {
         self.list.explained()
     }
 
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         if self.list.handles(action) {
             return true;
         }
@@ -215,7 +215,7 @@ impl Screen for Snapshots {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         match self.list.act(action) {
             Listed::No => {}
             Listed::Back if self.before.is_some() => {
@@ -261,18 +261,18 @@ impl Screen for Snapshots {
         self.list.typing()
     }
 
-    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, cx: &ScreenContext<'_>) -> Vec<Request> {
         self.list.type_key(key);
         self.rebuild(cx);
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, cx: &ScreenContext<'_>) {
         self.list.paste(pasted);
         self.rebuild(cx);
     }
 
-    fn enter(&mut self, subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, subject: Subject, cx: &ScreenContext<'_>) -> Vec<Request> {
         if subject != Subject::Same {
             self.before = None;
         }
@@ -293,11 +293,11 @@ impl Screen for Snapshots {
         Vec::new()
     }
 
-    fn world_changed(&mut self, cx: &Cx<'_>) {
+    fn world_changed(&mut self, cx: &ScreenContext<'_>) {
         self.rebuild(cx);
     }
 
-    fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
+    fn menu(&self, cx: &ScreenContext<'_>) -> Vec<MenuItem> {
         let Some(snapshot) = self.current(cx) else {
             return Vec::new();
         };
@@ -329,7 +329,7 @@ impl Screen for Snapshots {
         items
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let pane = &cx.world.snapshots;
         let title = self.title(cx);
         let count =

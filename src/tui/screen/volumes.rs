@@ -7,7 +7,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::list::{List, Listed, Words, reaction};
-use super::{Cx, MenuItem, Reaction, Request, Screen, ScreenId, Subject};
+use super::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
@@ -51,7 +51,7 @@ impl Default for Volumes {
 }
 
 impl Volumes {
-    fn rebuild(&mut self, cx: &Cx<'_>) {
+    fn rebuild(&mut self, cx: &ScreenContext<'_>) {
         let (world, only) = (cx.world, self.only.as_ref());
         self.list.rebuild(
             world.volumes(),
@@ -65,7 +65,7 @@ impl Volumes {
         );
     }
 
-    fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a Volume> {
+    fn current<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a Volume> {
         cx.world.volumes().get(self.list.current()?)
     }
 }
@@ -111,7 +111,7 @@ fn compare(world: &World, a: &Volume, b: &Volume, column: usize) -> Ordering {
     }
 }
 
-fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
+fn cells(volume: &Volume, cx: &ScreenContext<'_>) -> Vec<Cell> {
     let state_role = match volume.state.as_str() {
         "in-use" => Role::Ok,
         "error" => Role::Error,
@@ -162,7 +162,7 @@ fn cells(volume: &Volume, cx: &Cx<'_>) -> Vec<Cell> {
     ]
 }
 
-fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
+fn describe(volume: &Volume, cx: &ScreenContext<'_>) -> Details {
     let world = cx.world;
     let mut out = vec![
         Entry::Section("Volume".into()),
@@ -222,7 +222,7 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
         .collect();
     out.push(Entry::Section(format!("Snapshots ({})", snapshots.len())));
     for snapshot in snapshots.iter().take(10) {
-        let (symbol, word, role) = level(snapshot.borne_level());
+        let (symbol, word, role) = level(snapshot.verified_level());
         let words = format!(
             "{symbol} {word}, {}, {}",
             snapshot.id,
@@ -252,7 +252,7 @@ fn describe(volume: &Volume, cx: &Cx<'_>) -> Details {
 }
 
 impl Screen for Volumes {
-    fn title(&self, cx: &Cx<'_>) -> String {
+    fn title(&self, cx: &ScreenContext<'_>) -> String {
         match &self.only {
             Some(id) => format!("Volumes of {}", cx.world.named(id)),
             None => "Volumes".to_owned(),
@@ -267,7 +267,7 @@ impl Screen for Volumes {
         self.list.explained()
     }
 
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         if self.list.handles(action) {
             return true;
         }
@@ -285,7 +285,7 @@ impl Screen for Volumes {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         match self.list.act(action) {
             Listed::No => {}
             listed => {
@@ -318,18 +318,18 @@ impl Screen for Volumes {
         self.list.typing()
     }
 
-    fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, cx: &ScreenContext<'_>) -> Vec<Request> {
         self.list.type_key(key);
         self.rebuild(cx);
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, cx: &ScreenContext<'_>) {
         self.list.paste(pasted);
         self.rebuild(cx);
     }
 
-    fn enter(&mut self, subject: Subject, cx: &Cx<'_>) -> Vec<Request> {
+    fn enter(&mut self, subject: Subject, cx: &ScreenContext<'_>) -> Vec<Request> {
         match subject {
             Subject::Same => return Vec::new(),
             Subject::Instance(id) => self.only = Some(id),
@@ -344,11 +344,11 @@ impl Screen for Volumes {
         Vec::new()
     }
 
-    fn world_changed(&mut self, cx: &Cx<'_>) {
+    fn world_changed(&mut self, cx: &ScreenContext<'_>) {
         self.rebuild(cx);
     }
 
-    fn menu(&self, cx: &Cx<'_>) -> Vec<MenuItem> {
+    fn menu(&self, cx: &ScreenContext<'_>) -> Vec<MenuItem> {
         let Some(volume) = self.current(cx) else {
             return Vec::new();
         };
@@ -377,7 +377,7 @@ impl Screen for Volumes {
         items
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let pane = &cx.world.volumes;
         let only = self.only.as_ref();
         let title = self.title(cx);

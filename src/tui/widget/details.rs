@@ -10,7 +10,7 @@ use super::scroll::Scroll;
 use super::text;
 use crate::config::theme::Role;
 use crate::tui::action::Action;
-use crate::tui::screen::{Cx, Reaction, Request, Screen};
+use crate::tui::screen::{Reaction, Request, Screen, ScreenContext};
 
 /// One line of a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Details {
 }
 
 /// Entries as lines of at most `cells`; names stand in one column, long values are wrapped.
-pub fn lines(entries: &[Entry], cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+pub fn lines(entries: &[Entry], cells: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
     let names = entries
         .iter()
         .filter_map(|e| match e {
@@ -119,7 +119,7 @@ pub fn lines(entries: &[Entry], cells: usize, cx: &Cx<'_>) -> Vec<Line<'static>>
 }
 
 impl Screen for Details {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         self.title.clone()
     }
 
@@ -127,7 +127,7 @@ impl Screen for Details {
         "Everything that is known of this row, its tags too."
     }
 
-    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, _cx: &ScreenContext<'_>) -> bool {
         match action {
             Action::CopyId | Action::Back | Action::Leave => true,
             Action::CopyArn => self.arn.is_some(),
@@ -135,7 +135,7 @@ impl Screen for Details {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
@@ -151,7 +151,7 @@ impl Screen for Details {
         }
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         frame.render_widget(Clear, area);
         let block = pane(&self.title, cx.styles);
         let inner = block.inner(area);

@@ -11,7 +11,7 @@ use super::form::{Field, Focus, Form, view_input};
 use super::text;
 use crate::config::theme::Role;
 use crate::tui::action::Action;
-use crate::tui::screen::{Cx, Reaction, Request, Screen};
+use crate::tui::screen::{Reaction, Request, Screen, ScreenContext};
 use crate::tui::style::Styles;
 
 /// The border of a pane or dialog, with its title.
@@ -90,7 +90,7 @@ impl Choice {
 }
 
 /// What a question says, worked out anew whenever it is drawn.
-type Live = Box<dyn Fn(&Cx<'_>) -> Vec<(String, Role)> + Send>;
+type Live = Box<dyn Fn(&ScreenContext<'_>) -> Vec<(String, Role)> + Send>;
 
 /// A question. The first choice is the safe one and has the focus; `Esc` is the same as pressing it.
 pub struct Question {
@@ -110,7 +110,7 @@ impl Question {
     /// The same about something that goes on while it is asked: `lines` says how it stands now.
     pub fn live(
         title: impl Into<String>,
-        lines: impl Fn(&Cx<'_>) -> Vec<(String, Role)> + Send + 'static,
+        lines: impl Fn(&ScreenContext<'_>) -> Vec<(String, Role)> + Send + 'static,
         choices: Vec<Choice>,
     ) -> Self {
         let buttons = choices.iter().map(|c| c.label.clone()).collect();
@@ -175,7 +175,7 @@ impl Question {
     }
 
     /// The word's label, its box, what is missing, the buttons: as much of it as fits, the last ones first.
-    fn view_typed(&self, frame: &mut Frame<'_>, area: Rect, word: &str, cx: &Cx<'_>) {
+    fn view_typed(&self, frame: &mut Frame<'_>, area: Rect, word: &str, cx: &ScreenContext<'_>) {
         let boxed = area.height >= TYPED;
         let rows = if boxed { 3 } else { 1 };
         let mut at = area;
@@ -251,7 +251,7 @@ impl Question {
 }
 
 impl Screen for Question {
-    fn title(&self, _cx: &Cx<'_>) -> String {
+    fn title(&self, _cx: &ScreenContext<'_>) -> String {
         self.title.clone()
     }
 
@@ -263,13 +263,17 @@ impl Screen for Question {
         }
     }
 
-    fn handles(&self, action: Action, _cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, _cx: &ScreenContext<'_>) -> bool {
         // Where words are typed a blank is one of them.
         let blank = action == Action::Choose && self.word.is_some();
         action == Action::Back || (!blank && self.form.handles(action))
     }
 
-    fn says(&self, action: Action, _cx: &Cx<'_>) -> Option<(&'static str, &'static str)> {
+    fn says(
+        &self,
+        action: Action,
+        _cx: &ScreenContext<'_>,
+    ) -> Option<(&'static str, &'static str)> {
         match (action, self.form.focus()) {
             (Action::Open, Focus::Field(_)) => Some((
                 "go on",
@@ -279,7 +283,7 @@ impl Screen for Question {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if action == Action::Back {
             return Reaction::ask(Request::Close);
         }
@@ -300,18 +304,18 @@ impl Screen for Question {
         self.word.is_some()
     }
 
-    fn type_key(&mut self, key: KeyEvent, _cx: &Cx<'_>) -> Vec<Request> {
+    fn type_key(&mut self, key: KeyEvent, _cx: &ScreenContext<'_>) -> Vec<Request> {
         self.form.set_focus(Focus::Field(FIELD));
         self.form.type_key(key);
         Vec::new()
     }
 
-    fn paste(&mut self, pasted: &str, _cx: &Cx<'_>) {
+    fn paste(&mut self, pasted: &str, _cx: &ScreenContext<'_>) {
         self.form.set_focus(Focus::Field(FIELD));
         self.form.paste(pasted);
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let buttons: usize = self.choices.iter().map(|c| text::width(&c.label) + 7).sum();
         let said = (self.lines)(cx);
         let width = area.width.saturating_sub(6).min(
@@ -384,7 +388,7 @@ mod tests {
     fn what_destroys_needs_its_word_and_the_safe_button_comes_first() {
         let world = World::default();
         let styles = Styles::new(Theme::builtin("freezeframe").unwrap(), Depth::None);
-        let cx = Cx {
+        let cx = ScreenContext {
             world: &world,
             now: chrono::DateTime::UNIX_EPOCH,
             styles: &styles,

@@ -166,7 +166,7 @@ impl FilterLine {
         let Some(problem) = &self.error else {
             return Vec::new();
         };
-        let words = format!("! {}; {}", problem.cause, problem.mend);
+        let words = format!("! {}; {}", problem.cause, problem.hint);
         let mut lines = text::wrap(&words, cells);
         lines.truncate(ERROR_LINES);
         lines

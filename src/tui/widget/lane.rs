@@ -26,11 +26,11 @@ const ERROR_AT: u64 = 80;
 
 /// Where a job stands: symbol, word, role. Uncertain thaws come before everything.
 pub fn standing(job: &JobView) -> (&'static str, &'static str, Role) {
-    if job.thaw_uncertain {
+    if job.thaw_unconfirmed {
         return ("!", "THAW UNCERTAIN", Role::Error);
     }
     match job.verdict {
-        _ if job.owes_labels() => ("▲", "owes labels", Role::Warn),
+        _ if job.has_pending_labels() => ("▲", "labels pending", Role::Warn),
         Some(verdict) => verdict_look(verdict),
         None if job.phase == Phase::Done => ("?", "ended without a verdict", Role::Warn),
         None if is_frozen(job) => ("❄", job.held().word(), Role::Frozen),
@@ -169,7 +169,7 @@ pub fn height(width: usize) -> usize {
 }
 
 fn loud(job: &JobView, style: Style) -> Style {
-    if job.thaw_uncertain {
+    if job.thaw_unconfirmed {
         style.add_modifier(Modifier::REVERSED | Modifier::BOLD)
     } else {
         style
@@ -232,7 +232,7 @@ fn rest(
             spans.push(Span::styled(format!(" {}", bar(ms, budget, cells)), role));
         }
         let of = match is_overdue(job, now) {
-            true if job.spec.foreign => format!(" past {} s!", job.spec.budget_s),
+            true if job.spec.third_party => format!(" past {} s!", job.spec.budget_s),
             true if width < FULL => format!(" past {} s, no word", job.spec.budget_s),
             true => format!(
                 " past {} s: its failsafe was due, and no word came since",
@@ -252,7 +252,7 @@ fn rest(
         }
         return;
     }
-    if job.thaw_uncertain {
+    if job.thaw_unconfirmed {
         spans.push(Span::styled(
             " look at the instance now",
             styles.get(Role::Error),
@@ -396,7 +396,7 @@ pub fn foot(
             Role::Warn,
         ),
         (Some(problem), ..) => (
-            format!("{problem}. Next: {}", problem.mend),
+            format!("{problem}. Next: {}", problem.hint),
             if job.verdict == Some(Verdict::Failed) {
                 Role::Error
             } else {
@@ -411,7 +411,7 @@ pub fn foot(
                 lowered.got,
                 lowered.asked,
                 lowered.why,
-                lowered.mend.unwrap_or_default()
+                lowered.hint.unwrap_or_default()
             ),
             Role::Warn,
         ),

@@ -25,6 +25,6 @@ pub fn lines(problem: &Problem, cells: usize, styles: &Styles) -> Vec<Line<'stat
             Role::Warn,
         );
     }
-    say(format!("→ {}", problem.mend), Role::Accent);
+    say(format!("→ {}", problem.hint), Role::Accent);
     out
 }

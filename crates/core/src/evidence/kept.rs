@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::job::KeptFile;
 use crate::text::visible;
-use crate::trace::{Said, Trace};
+use crate::trace::{Trace, TraceEvent};
 
 /// Most bytes of all files of a set together.
 const FILES: usize = 64 * 1024;
@@ -17,7 +17,7 @@ const NOTES: usize = 20;
 pub(super) fn positions(traces: &[&Trace]) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for said in traces.iter().flat_map(|trace| trace.events()) {
-        if let Said::Position { name, value } = said
+        if let TraceEvent::Position { name, value } = said
             && is_name(name)
         {
             all.entry(name.clone())
@@ -33,7 +33,7 @@ pub fn notes(traces: &[&Trace]) -> Vec<String> {
         .iter()
         .flat_map(|trace| trace.events())
         .filter_map(|said| match said {
-            Said::Note { text } => Some(visible(text).into_owned()),
+            TraceEvent::Note { text } => Some(visible(text).into_owned()),
             _ => None,
         })
         .take(NOTES)
@@ -45,7 +45,7 @@ pub(super) fn files(traces: &[&Trace]) -> Vec<KeptFile> {
     let mut order: Vec<&str> = Vec::new();
     let mut found: BTreeMap<&str, (u64, BTreeMap<u64, &str>)> = BTreeMap::new();
     for said in traces.iter().flat_map(|trace| trace.events()) {
-        if let Said::File {
+        if let TraceEvent::File {
             name,
             part,
             parts,

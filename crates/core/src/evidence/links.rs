@@ -8,7 +8,7 @@ use crate::job::{Link, Mode};
 use crate::level::Level;
 use crate::machine::{EnginePath, PreflightFacts, may_change};
 use crate::text::{counted, visible};
-use crate::trace::{Said, Trace, check_one, check_order};
+use crate::trace::{Trace, TraceEvent, check_one, check_order};
 
 /// The lock's links; without them there is a freeze, but no quiesced application.
 const LOCK: [&str; 2] = ["lock-held", "lock-answered"];
@@ -88,12 +88,12 @@ impl Sides<'_> {
 
     /// The directories of the engine: named at preflight, or since.
     fn needed(&self) -> impl Iterator<Item = EnginePath> + '_ {
-        let said = |said: &Said| match said {
-            Said::Path { what, path } => Some(EnginePath {
+        let said = |said: &TraceEvent| match said {
+            TraceEvent::Path { what, path } => Some(EnginePath {
                 what: what.clone(),
                 path: path.clone(),
             }),
-            Said::Engine { datadir, .. } => Some(EnginePath {
+            TraceEvent::Engine { datadir, .. } => Some(EnginePath {
                 what: "data".to_owned(),
                 path: datadir.clone(),
             }),
@@ -124,7 +124,7 @@ impl Sides<'_> {
     fn armed(&self) -> Result<String, String> {
         for said in self.pre.events() {
             match said {
-                Said::Armed {
+                TraceEvent::Armed {
                     budget_ms,
                     guard_pid,
                     ..
@@ -133,7 +133,7 @@ impl Sides<'_> {
                         "armed for {budget_ms} ms before anything else, guard {guard_pid}"
                     ));
                 }
-                Said::Locked { .. } | Said::Frozen { .. } => {
+                TraceEvent::Locked { .. } | TraceEvent::Frozen { .. } => {
                     return Err(
                         "the failsafe was not armed before the first lock or freeze".to_owned()
                     );
@@ -212,8 +212,8 @@ impl Sides<'_> {
     /// no snapshot more (a second call), none less.
     fn answer_is_the_set(&self) -> Result<(), String> {
         match self.pre.answer() {
-            Some(Said::Answer { ok: true, .. }) => {}
-            Some(Said::Answer {
+            Some(TraceEvent::Answer { ok: true, .. }) => {}
+            Some(TraceEvent::Answer {
                 status, code, text, ..
             }) => {
                 return Err(format!(
@@ -265,7 +265,7 @@ impl Sides<'_> {
                     );
                 }
                 let late = !call.answered_before_release;
-                let accepted = self.post.events().any(|said| *said == Said::Release);
+                let accepted = self.post.events().any(|said| *said == TraceEvent::Release);
                 let fired = self.pre.fired() == Some(true) || self.post.fired() == Some(true);
                 let broken = match (late, accepted) {
                     (true, false) if fired => Some(
@@ -300,10 +300,10 @@ impl Sides<'_> {
     fn lock_held(&self) -> Result<String, String> {
         for said in self.pre.events() {
             match said {
-                Said::Locked { session, how, .. } => {
+                TraceEvent::Locked { session, how, .. } => {
                     return Ok(format!("session {session} held the lock ({how})"));
                 }
-                Said::Frozen { .. } => {
+                TraceEvent::Frozen { .. } => {
                     return Err("the lock was not held before the first freeze".to_owned());
                 }
                 _ => {}
@@ -314,7 +314,7 @@ impl Sides<'_> {
 
     fn lock_answered(&self) -> Result<String, String> {
         let held = self.pre.events().find_map(|said| match said {
-            Said::Locked { session, .. } => Some(session),
+            TraceEvent::Locked { session, .. } => Some(session),
             _ => None,
         });
         let Some(held) = held else {
@@ -324,7 +324,7 @@ impl Sides<'_> {
         for said in self.post.events() {
             match said {
                 // A release that came before the answer asked too early.
-                Said::Alive { session }
+                TraceEvent::Alive { session }
                     if session == held
                         && self.facts.mode == Mode::Coordinated
                         && !self.facts.call.answered =>
@@ -333,7 +333,7 @@ impl Sides<'_> {
                         "session {session} answered before the thaw; the snapshots' answer was lost, so nobody knows whether after it"
                     ));
                 }
-                Said::Alive { session } if session == held => {
+                TraceEvent::Alive { session } if session == held => {
                     let when = if thawed {
                         "after the thaw, before the unlock"
                     } else {
@@ -343,13 +343,13 @@ impl Sides<'_> {
                         "session {session} answered after the snapshots' answer, {when}"
                     ));
                 }
-                Said::Alive { session } => {
+                TraceEvent::Alive { session } => {
                     return Err(format!(
                         "session {session} answered, but {held} held the lock"
                     ));
                 }
-                Said::Thawed { .. } => thawed = true,
-                Said::Unlocked { .. } => break,
+                TraceEvent::ThawVerdict { .. } => thawed = true,
+                TraceEvent::Unlocked { .. } => break,
                 _ => {}
             }
         }
@@ -362,7 +362,7 @@ impl Sides<'_> {
             return Err("nothing was frozen that could be thawed".to_owned());
         }
         let refused = self.post.events().find_map(|said| match said {
-            Said::Thawed {
+            TraceEvent::ThawVerdict {
                 mount,
                 ok: false,
                 text,
@@ -415,7 +415,7 @@ fn link(name: &str, seen: Result<String, String>) -> Link {
 pub(super) fn same_volumes(preflight: &PreflightFacts, pre: &Trace) -> Result<(), String> {
     let before = preflight.covered_volumes();
     for said in pre.events() {
-        let Said::Mount {
+        let TraceEvent::Mount {
             mount,
             volumes,
             disks,

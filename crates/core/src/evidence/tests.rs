@@ -4,7 +4,7 @@ use super::*;
 use crate::machine::{
     AttachedVolume, CoveredMount, Engine, EnginePath, READ_ONLY, SAME_FILESYSTEM,
 };
-use crate::trace::{Said, parse};
+use crate::trace::{TraceEvent, parse};
 
 const NAMES: [&str; 8] = [
     "failsafe-armed",
@@ -132,7 +132,7 @@ fn world(mode: Mode, held: u16, database: bool, datadir: &str) -> (EvidenceRepor
             .map(|(i, l)| (from + i as u32, l))
             .collect::<Vec<_>>())
     };
-    let told = |trace| Told {
+    let told = |trace| CommandReport {
         command: CommandId::from_api("c"),
         succeeded: true,
         trace,
@@ -179,7 +179,7 @@ fn world(mode: Mode, held: u16, database: bool, datadir: &str) -> (EvidenceRepor
     judge(&Facts {
         job: &JobId::from_api("j"),
         mode,
-        foreign: false,
+        third_party: false,
         preflight: Some(&preflight),
         pre: Some(&pre),
         post: post.as_ref(),
@@ -264,13 +264,13 @@ fn p10_each_link_broken_alone_drops_the_label_in_both_modes() {
 
 /// A good set with one thing changed.
 fn changed(
-    change: impl FnOnce(&mut PreflightFacts, &mut Told, &mut Told, &mut CallOrder),
+    change: impl FnOnce(&mut PreflightFacts, &mut CommandReport, &mut CommandReport, &mut CallOrder),
 ) -> Level {
     changed_with(change, &mut String::new())
 }
 
 fn changed_with(
-    change: impl FnOnce(&mut PreflightFacts, &mut Told, &mut Told, &mut CallOrder),
+    change: impl FnOnce(&mut PreflightFacts, &mut CommandReport, &mut CommandReport, &mut CallOrder),
     why: &mut String,
 ) -> Level {
     let hello = |c: &str| format!(r#"hello "recipe":"r","version":1,"job":"j","command":"{c}""#);
@@ -283,7 +283,7 @@ fn changed_with(
     };
     let armed = r#"armed "budget_ms":1,"guard_pid":2,"holder_pid":3"#;
     let locked = r#"locked "session":7,"how":"ftwrl","tries":1"#;
-    let told = |trace| Told {
+    let told = |trace| CommandReport {
         command: CommandId::from_api("c"),
         succeeded: true,
         trace,
@@ -337,7 +337,7 @@ fn changed_with(
     let (_, judged) = judge(&Facts {
         job: &JobId::from_api("j"),
         mode: Mode::Coordinated,
-        foreign: false,
+        third_party: false,
         preflight: Some(&preflight),
         pre: Some(&pre),
         post: Some(&post),
@@ -387,7 +387,7 @@ fn each_side_of_the_window_counts() {
     );
     assert_eq!(changed(|_, pre, _, _| pre.succeeded = false), Level::Crash);
     assert_eq!(
-        changed(|_, pre, _, _| pre.trace.disorder = Some("seq".into())),
+        changed(|_, pre, _, _| pre.trace.out_of_order = Some("seq".into())),
         Level::Crash
     );
     // After the last thaw the session still holds the lock, and it has not reconnected.
@@ -402,25 +402,27 @@ fn each_side_of_the_window_counts() {
     );
     // Another session than the one that locked.
     assert_eq!(
-        changed(|_, _, post, _| post.trace.lines[2].said = Said::Alive {
-            session: "8".into()
-        }),
+        changed(
+            |_, _, post, _| post.trace.lines[2].said = TraceEvent::Alive {
+                session: "8".into()
+            }
+        ),
         Level::Filesystem
     );
 }
 
 #[test]
 fn where_the_failsafe_ended_the_freeze_nobody_is_said_to_have_released_it() {
-    let fired = |post: &mut Told| {
+    let fired = |post: &mut CommandReport| {
         // Without release, alive and thaw of its own.
         post.trace.lines.drain(1..4);
         for line in &mut post.trace.lines {
-            if let Said::Disarmed { fired } = &mut line.said {
+            if let TraceEvent::Disarmed { fired } = &mut line.said {
                 *fired = true;
             }
         }
     };
-    let seen = |change: &dyn Fn(&mut Told, &mut CallOrder)| {
+    let seen = |change: &dyn Fn(&mut CommandReport, &mut CallOrder)| {
         let mut why = String::new();
         changed_with(|_, _, post, call| change(post, call), &mut why);
         why
@@ -494,7 +496,7 @@ fn nothing_known_proves_nothing() {
     let (report, judged) = judge(&Facts {
         job: &JobId::from_api("j"),
         mode: Mode::Coordinated,
-        foreign: false,
+        third_party: false,
         preflight: None,
         pre: None,
         post: None,
@@ -586,7 +588,10 @@ fn p10_a_trace_with_a_line_that_could_not_be_understood_proves_nothing() {
         why: "1200 bytes, more than 1000".to_owned(),
     };
     let mut why = String::new();
-    let before = |_: &mut PreflightFacts, pre: &mut Told, _: &mut Told, _: &mut CallOrder| {
+    let before = |_: &mut PreflightFacts,
+                  pre: &mut CommandReport,
+                  _: &mut CommandReport,
+                  _: &mut CallOrder| {
         pre.trace.malformed.push(bad());
     };
     assert_eq!(changed_with(before, &mut why), Level::Crash);
@@ -637,7 +642,7 @@ fn alone(
     .to_vec();
     change(&mut lines, &mut shown);
     let numbered: Vec<(u32, String)> = (1..).zip(lines).collect();
-    let told = Told {
+    let told = CommandReport {
         command: CommandId::from_api("c"),
         succeeded: true,
         trace: ff1(&numbered),
@@ -659,7 +664,7 @@ fn alone(
     let (report, judged) = judge(&Facts {
         job: &JobId::from_api("j"),
         mode: Mode::Autonomous,
-        foreign: false,
+        third_party: false,
         preflight: Some(&preflight),
         pre: Some(&told),
         post: None,
@@ -814,9 +819,9 @@ fn what_the_engine_needs_and_was_not_frozen_is_named() {
     let said = changed(|_, pre, _, _| {
         // Without its last line, to put one before `ready`.
         pre.trace.lines.pop();
-        pre.trace.lines.last_mut().unwrap().said = Said::Ready;
+        pre.trace.lines.last_mut().unwrap().said = TraceEvent::Ready;
         let at = pre.trace.lines.len() - 1;
-        let path = Said::Path {
+        let path = TraceEvent::Path {
             what: "wal".into(),
             path: "/elsewhere".into(),
         };
@@ -867,7 +872,7 @@ fn somebody_elses_silent_document_earns_a_crash_and_the_reason() {
         volume: VolumeId::from_api("v"),
         volume_gib: 1,
     }];
-    let silent = Told {
+    let silent = CommandReport {
         command: CommandId::from_api("c"),
         succeeded: true,
         trace: Trace::default(),
@@ -875,7 +880,7 @@ fn somebody_elses_silent_document_earns_a_crash_and_the_reason() {
     let (_, judged) = judge(&Facts {
         job: &JobId::from_api("j"),
         mode: Mode::Coordinated,
-        foreign: true,
+        third_party: true,
         preflight: None,
         pre: Some(&silent),
         post: Some(&silent),

@@ -127,7 +127,7 @@ impl<'a> SnapshotRow<'a> {
         Self {
             row,
             instance,
-            level: row.borne_level().map(|l| l.to_string()),
+            level: row.verified_level().map(|l| l.to_string()),
         }
     }
 }
@@ -232,7 +232,7 @@ impl<'a> LooseRow<'a> {
     pub(super) fn new(row: &'a Snapshot, instance: OfInstance<'a>) -> Self {
         Self {
             row,
-            level: row.borne_level().map(|l| l.to_string()),
+            level: row.verified_level().map(|l| l.to_string()),
             instance,
         }
     }

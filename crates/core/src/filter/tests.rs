@@ -109,9 +109,9 @@ fn mistakes_have_a_place_and_a_mend() {
         "{error}"
     );
     assert!(
-        error.mend.starts_with("did you mean state? known: name") && error.mend.contains("tag:KEY"),
+        error.hint.starts_with("did you mean state? known: name") && error.hint.contains("tag:KEY"),
         "{}",
-        error.mend
+        error.hint
     );
     let quote = wrong("a \"b", RowKind::Sets);
     assert!(quote.cause.contains("character 3"), "{quote}");
@@ -145,7 +145,7 @@ fn mistakes_have_a_place_and_a_mend() {
     ] {
         let error = Filter::parse(text, RowKind::Instances).unwrap_err();
         assert!(error.cause.contains("at character"), "{text}: {error}");
-        assert!(!error.mend.is_empty(), "{text}");
+        assert!(!error.hint.is_empty(), "{text}");
     }
     // The same as plain text, and what only looks alike.
     for text in [
@@ -210,10 +210,10 @@ fn a_key_that_the_rows_do_not_have_and_a_word_that_no_row_has_are_refused() {
     ] {
         let error = Filter::parse(text, kind).unwrap_err();
         assert!(error.cause.contains(cause), "{text}: {error}");
-        assert!(error.mend.contains("known: "), "{text}: {error}");
+        assert!(error.hint.contains("known: "), "{text}: {error}");
     }
     let near = Filter::parse("level=aplication", RowKind::Sets).unwrap_err();
-    assert!(near.mend.contains("did you mean application?"), "{near}");
+    assert!(near.hint.contains("did you mean application?"), "{near}");
     assert!(Filter::parse("level=app* level!=crash", RowKind::Jobs).is_ok());
 }
 

@@ -6,14 +6,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Call, Closing, Job, Post, Pre};
-use super::{CommandEnd, CreatedSnapshot, Effect, Timer};
+use super::{CommandEnd, CreatedSnapshot, JobEffect, Timer};
+use super::{Completion, FreezeCommand, Job, SnapshotCall, ThawCommand};
 use crate::ids::SnapshotId;
 use crate::job::{Member, Mode, Phase};
 use crate::level::Level;
 use crate::problem::Problem;
 use crate::set_plan::SetPlan;
-use crate::trace::{Said, Trace};
+use crate::trace::{Trace, TraceEvent};
 
 impl Job {
     /// Snapshots that the instance says it was answered. A search by tag is not complete without them.
@@ -63,14 +63,14 @@ impl Job {
         ended: &CommandEnd,
         problem: Option<Problem>,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
         let empty = Trace::default();
         let trace = self.pre_told.as_ref().map_or(&empty, |told| &told.trace);
         // Of a second delivery one learns nothing of the first; and a set that was seen was asked for.
         let twice = matches!(ended, CommandEnd::Failed { exit: 204 }) && !trace.has_error("busy");
         let call = if twice || !self.seen.is_empty() {
-            Call::Unknown
+            SnapshotCall::Unknown
         } else {
             call_of(trace, ended)
         };
@@ -94,12 +94,12 @@ impl Job {
         };
         if self.phase > Phase::Snapshotting {
             // Given up meanwhile; the thaw goes on. That no call was made is still worth knowing.
-            if self.call == Call::Unknown && self.closing == Closing::No {
+            if self.call == SnapshotCall::Unknown && self.completion == Completion::No {
                 self.call = call;
             }
             return;
         }
-        todo.push(Effect::Disarm(Timer::Quiesce));
+        todo.push(JobEffect::Disarm(Timer::Quiesce));
         if let Some(problem) = problem {
             self.fail_record(problem);
         }
@@ -107,9 +107,9 @@ impl Job {
         if open {
             self.thaw(now, todo);
         } else {
-            self.post = Post::Over;
-            if self.call == Call::NotMade {
-                self.pre = Pre::Clean;
+            self.post = ThawCommand::Over;
+            if self.call == SnapshotCall::NotMade {
+                self.pre = FreezeCommand::Clean;
             }
             self.after_thaw(now, todo);
         }
@@ -134,7 +134,7 @@ impl Job {
 
 /// What is certain of the instance's call: that it made none, or nothing. Even a good answer is looked up
 /// by the tag, because the set is what EC2 shows.
-fn call_of(trace: &Trace, ended: &CommandEnd) -> Call {
+fn call_of(trace: &Trace, ended: &CommandEnd) -> SnapshotCall {
     let never_ran = matches!(
         ended,
         CommandEnd::NeverDelivered
@@ -142,9 +142,9 @@ fn call_of(trace: &Trace, ended: &CommandEnd) -> Call {
                 may_have_run: false
             }
     ) && trace.lines.is_empty();
-    let asked = trace.events().any(|said| *said == Said::Request);
+    let asked = trace.events().any(|said| *said == TraceEvent::Request);
     let refused = match trace.answer() {
-        Some(Said::Answer {
+        Some(TraceEvent::Answer {
             ok: false,
             status,
             code,
@@ -162,9 +162,9 @@ fn call_of(trace: &Trace, ended: &CommandEnd) -> Call {
     let told_all =
         trace.is_whole() && !matches!(ended, CommandEnd::Lost(_) | CommandEnd::WorkerLost);
     if never_ran || (told_all && (!asked || refused)) {
-        Call::NotMade
+        SnapshotCall::NotMade
     } else {
-        Call::Unknown
+        SnapshotCall::Unknown
     }
 }
 

@@ -10,7 +10,7 @@ use crate::instance::Instance;
 use crate::mode::{ChosenMode, is_of_the_role};
 use crate::set_plan::SetPlan;
 use crate::text::visible;
-use crate::trace::{Said, Trace};
+use crate::trace::{Trace, TraceEvent};
 
 /// Why a bind mount or a subvolume of a covered filesystem is not covered itself (`mounts.sh`): it is
 /// frozen with the other, so it takes nothing from the volume.
@@ -128,15 +128,14 @@ impl PreflightFacts {
                 bad.why
             ));
         }
-        if let Some(why) = &trace.disorder {
+        if let Some(why) = &trace.out_of_order {
             return Err(format!("the dry run is out of order: {why}"));
         }
-        if !matches!(trace.events().next(), Some(Said::Hello { command, .. }) if command == "dry-run")
+        if !matches!(trace.events().next(), Some(TraceEvent::Hello { command, .. }) if command == "dry-run")
         {
             return Err("the dry run did not say hello".to_owned());
         }
-        let well =
-            matches!(trace.events().last(), Some(Said::End { outcome, .. }) if outcome == "ok");
+        let well = matches!(trace.events().last(), Some(TraceEvent::End { outcome, .. }) if outcome == "ok");
         if !well && !lacks_only_the_role(trace) {
             return Err("the dry run did not reach its last line".to_owned());
         }
@@ -197,7 +196,7 @@ impl PreflightFacts {
         let shifted = self.letters_are_shifted(trace);
         for said in trace.events() {
             match said {
-                Said::Mount {
+                TraceEvent::Mount {
                     mount,
                     fs,
                     volumes,
@@ -218,7 +217,7 @@ impl PreflightFacts {
                         volumes,
                     });
                 }
-                Said::Mount {
+                TraceEvent::Mount {
                     mount,
                     volumes,
                     disks,
@@ -234,7 +233,7 @@ impl PreflightFacts {
                         volumes: known.unwrap_or_else(|_| volumes.clone()),
                     });
                 }
-                Said::Engine {
+                TraceEvent::Engine {
                     name,
                     version,
                     datadir,
@@ -247,7 +246,7 @@ impl PreflightFacts {
                         replica: *replica,
                     });
                 }
-                Said::Path { what, path } => self.paths.push(EnginePath {
+                TraceEvent::Path { what, path } => self.paths.push(EnginePath {
                     what: what.clone(),
                     path: path.clone(),
                 }),
@@ -322,7 +321,7 @@ impl PreflightFacts {
             .find(|v| v.is_root)
             .and_then(|v| disk_letters(&v.device));
         trace.events().any(|said| {
-            matches!(said, Said::Mount { mount, disks, .. } if mount == "/"
+            matches!(said, TraceEvent::Mount { mount, disks, .. } if mount == "/"
                 && !disks.is_empty()
                 && !disks.iter().any(|disk| disk_letters(disk) == root))
         })
@@ -335,7 +334,7 @@ impl PreflightFacts {
     /// Takes the plan of the set, unless it leaves out what the recipe needs in it.
     ///
     /// # Errors
-    /// Cause and mend: a filesystem that lies on volumes in the set and on others, one that was named to be frozen, a
+    /// Cause and hint: a filesystem that lies on volumes in the set and on others, one that was named to be frozen, a
     /// directory of the database, or all that the recipe freezes would be left out.
     pub fn with_set(mut self, set: SetPlan, named: &[String]) -> Result<Self, (String, String)> {
         for mount in &self.covered {
@@ -506,11 +505,10 @@ impl PreflightFacts {
 /// It has looked at everything else before it said so.
 pub fn lacks_only_the_role(dry_run: &Trace) -> bool {
     let mut errors = dry_run.events().filter_map(|said| match said {
-        Said::Error { code, .. } => Some(code.as_str()),
+        TraceEvent::Error { code, .. } => Some(code.as_str()),
         _ => None,
     });
-    let refused =
-        matches!(dry_run.events().last(), Some(Said::End { outcome, .. }) if outcome == "refused");
+    let refused = matches!(dry_run.events().last(), Some(TraceEvent::End { outcome, .. }) if outcome == "refused");
     refused && matches!((errors.next(), errors.next()), (Some(code), None) if is_of_the_role(code))
 }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Call, Closing, Job, arm, values};
-use super::{CreatedSnapshot, Datum, Effect, GONE, Label, SnapshotProgress, Timer, Written};
+use super::{Completion, Job, SnapshotCall, arm, values};
+use super::{
+    CreatedSnapshot, GONE, JobEffect, Label, MetricValue, SnapshotProgress, Timer, Written,
+};
 use crate::evidence::{Facts, Judged, judge};
 use crate::ids::{InstanceId, SnapshotId, VolumeId};
 use crate::job::{Member, Phase, Verdict};
@@ -61,15 +63,15 @@ pub fn incomplete(instance: &InstanceId, failed: &[String], gone: &[String]) -> 
 }
 
 impl Job {
-    pub(super) fn find(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    pub(super) fn find(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         self.enter(Phase::Verifying, now);
-        self.closing = Closing::Finding;
-        todo.push(Effect::FindSnapshots);
+        self.completion = Completion::Finding;
+        todo.push(JobEffect::FindSnapshots);
         arm(todo, Timer::Find, FIND);
     }
 
-    pub(super) fn find_timed_out(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
-        if self.closing == Closing::Finding {
+    pub(super) fn find_timed_out(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+        if self.completion == Completion::Finding {
             let problem = self.too_long(
                 "looking for the set",
                 "look for the job's tag in the Snapshots screen",
@@ -82,12 +84,12 @@ impl Job {
         &mut self,
         result: Result<Vec<CreatedSnapshot>, Problem>,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
-        if self.closing != Closing::Finding {
+        if self.completion != Completion::Finding {
             return;
         }
-        todo.push(Effect::Disarm(Timer::Find));
+        todo.push(JobEffect::Disarm(Timer::Find));
         // What was seen while the command ran was there, whatever a later look says. A part of it is no set.
         let expected = self.expected();
         let mut shown = result.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
@@ -100,7 +102,7 @@ impl Job {
         let is_shown = |id: &SnapshotId| shown.iter().any(|made| made.snapshot == *id);
         if shown.len() >= size && expected.iter().all(is_shown) {
             self.made = shown;
-            self.call = Call::Answered;
+            self.call = SnapshotCall::Answered;
             self.verify(now, todo);
             return;
         }
@@ -133,7 +135,7 @@ impl Job {
                 self.fail_record(problem);
             }
         }
-        self.call = Call::Refused;
+        self.call = SnapshotCall::Refused;
         let verdict = if self.cancelled {
             Verdict::Cancelled
         } else {
@@ -142,12 +144,12 @@ impl Job {
         self.publish(verdict, now, todo);
     }
 
-    pub(super) fn verify(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    pub(super) fn verify(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         self.enter(Phase::Verifying, now);
         let (report, judged) = judge(&Facts {
             job: &self.spec.job,
             mode: self.spec.mode,
-            foreign: self.spec.foreign,
+            third_party: self.spec.third_party,
             preflight: self.facts.as_ref(),
             pre: self.pre_told.as_ref(),
             post: self.post_told.as_ref(),
@@ -155,8 +157,8 @@ impl Job {
             snapshots: &self.made,
         });
         // What proves the thaw to a label leaves no doubt about it either.
-        if self.thaw_uncertain
-            && !self.spec.foreign
+        if self.thaw_unconfirmed
+            && !self.spec.third_party
             && !self.found_frozen
             && report.tells_of_the_thaw()
         {
@@ -169,17 +171,17 @@ impl Job {
             .iter()
             .map(|made| self.member(made, "its label is not written yet"))
             .collect();
-        self.owed = self.labels();
+        self.pending = self.labels();
         self.earns = Some(self.earned(true));
-        self.closing = Closing::Labelling;
+        self.completion = Completion::Labelling;
         self.write_labels(todo);
     }
 
-    pub(super) fn write_labels(&mut self, todo: &mut Vec<Effect>) {
+    pub(super) fn write_labels(&mut self, todo: &mut Vec<JobEffect>) {
         self.label_tries += 1;
-        todo.push(Effect::WriteLabels {
+        todo.push(JobEffect::WriteLabels {
             attempt: self.label_tries,
-            labels: self.owed.clone(),
+            labels: self.pending.clone(),
         });
         arm(todo, Timer::Labels, LABELS);
     }
@@ -230,61 +232,61 @@ impl Job {
         attempt: u32,
         written: &Written,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
-        written.settle(&mut self.owed, &mut self.set);
-        let all = self.owed.is_empty();
-        if let Closing::Publishing(verdict) = &mut self.closing
+        written.settle(&mut self.pending, &mut self.set);
+        let all = self.pending.is_empty();
+        if let Completion::Publishing(verdict) = &mut self.completion
             && *verdict == Verdict::Crash
         {
-            self.closing = Closing::Publishing(self.earned(false));
+            self.completion = Completion::Publishing(self.earned(false));
         }
         if !all && attempt != self.label_tries {
             return;
         }
         if all {
             self.label_problem = None;
-        } else if self.closing != Closing::No && self.closing != Closing::Finding {
-            let problem = label::owed(&self.spec.instance, written.problem.as_ref());
+        } else if self.completion != Completion::No && self.completion != Completion::Finding {
+            let problem = label::pending_problem(&self.spec.instance, written.problem.as_ref());
             // While there are quick attempts left nothing has failed yet.
-            if self.closing != Closing::Labelling || self.label_tries >= LABEL_TRIES {
+            if self.completion != Completion::Labelling || self.label_tries >= LABEL_TRIES {
                 self.label_problem = Some(problem);
             }
         }
-        match self.closing {
+        match self.completion {
             // Until the last of them stands, or an attempt failed.
-            Closing::Lowering(verdict) if all || written.problem.is_some() => {
-                todo.push(Effect::Disarm(Timer::Labels));
+            Completion::Lowering(verdict) if all || written.problem.is_some() => {
+                todo.push(JobEffect::Disarm(Timer::Labels));
                 self.publish(verdict, now, todo);
             }
-            Closing::LastLabels => {
-                todo.push(Effect::Disarm(Timer::Labels));
+            Completion::LastLabels => {
+                todo.push(JobEffect::Disarm(Timer::Labels));
                 self.publish(self.earned(false), now, todo);
             }
-            Closing::Labelling if all => {
-                todo.push(Effect::Disarm(Timer::Labels));
-                todo.push(Effect::Disarm(Timer::LabelRetry));
+            Completion::Labelling if all => {
+                todo.push(JobEffect::Disarm(Timer::Labels));
+                todo.push(JobEffect::Disarm(Timer::LabelRetry));
                 self.copy(now, todo);
             }
-            Closing::Labelling if self.label_tries < LABEL_TRIES => {
-                todo.push(Effect::Disarm(Timer::Labels));
+            Completion::Labelling if self.label_tries < LABEL_TRIES => {
+                todo.push(JobEffect::Disarm(Timer::Labels));
                 let pause = LABEL_PAUSE * 2_u32.pow(self.label_tries.saturating_sub(1).min(4));
                 arm(todo, Timer::LabelRetry, pause);
             }
-            Closing::Labelling => {
-                todo.push(Effect::Disarm(Timer::Labels));
+            Completion::Labelling => {
+                todo.push(JobEffect::Disarm(Timer::Labels));
                 for member in &mut self.set {
-                    if self.owed.iter().any(|l| l.snapshot == member.snapshot) {
+                    if self.pending.iter().any(|l| l.snapshot == member.snapshot) {
                         member.reason = "its label could not be written yet".to_owned();
                     }
                 }
                 self.label_later(todo);
                 self.copy(now, todo);
             }
-            Closing::Copying => {
-                todo.push(Effect::Disarm(Timer::Labels));
+            Completion::Copying => {
+                todo.push(JobEffect::Disarm(Timer::Labels));
                 if all {
-                    todo.push(Effect::Disarm(Timer::LabelRetry));
+                    todo.push(JobEffect::Disarm(Timer::LabelRetry));
                 } else {
                     self.label_later(todo);
                 }
@@ -293,7 +295,7 @@ impl Job {
         }
     }
 
-    fn label_later(&self, todo: &mut Vec<Effect>) {
+    fn label_later(&self, todo: &mut Vec<JobEffect>) {
         if self.label_tries < LABEL_TRIES_IN_ALL {
             let doubled = self.label_tries.saturating_sub(LABEL_TRIES).min(4);
             let pause = LABEL_LATER * 2_u32.pow(doubled);
@@ -301,7 +303,7 @@ impl Job {
         }
     }
 
-    fn copy(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    fn copy(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         if self.cancelled {
             self.publish(Verdict::Cancelled, now, todo);
         } else if self.set.is_empty() {
@@ -314,8 +316,8 @@ impl Job {
             self.publish(Verdict::Failed, now, todo);
         } else {
             self.enter(Phase::Completing, now);
-            self.closing = Closing::Copying;
-            todo.push(Effect::WatchProgress);
+            self.completion = Completion::Copying;
+            todo.push(JobEffect::WatchProgress);
             arm(todo, Timer::Complete, COMPLETE);
         }
     }
@@ -324,9 +326,9 @@ impl Job {
         &mut self,
         list: &[SnapshotProgress],
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
-        if self.closing != Closing::Copying {
+        if self.completion != Completion::Copying {
             return;
         }
         for seen in list {
@@ -365,9 +367,9 @@ impl Job {
         }
         // What is not there takes no label.
         let gone = &self.gone;
-        self.owed
+        self.pending
             .retain(|l| !gone.iter().any(|id| id == l.snapshot.as_str()));
-        if self.owed.is_empty() {
+        if self.pending.is_empty() {
             self.label_problem = None;
         }
         if !self
@@ -377,15 +379,15 @@ impl Job {
         {
             return;
         }
-        todo.push(Effect::Disarm(Timer::Complete));
-        todo.push(Effect::Disarm(Timer::LabelRetry));
+        todo.push(JobEffect::Disarm(Timer::Complete));
+        todo.push(JobEffect::Disarm(Timer::LabelRetry));
         let whole = self.errored.is_empty() && self.gone.is_empty();
-        if whole && self.owed.is_empty() {
+        if whole && self.pending.is_empty() {
             self.publish(self.earned(false), now, todo);
             return;
         }
         if whole {
-            self.closing = Closing::LastLabels;
+            self.completion = Completion::LastLabels;
             self.write_labels(todo);
             return;
         }
@@ -398,16 +400,21 @@ impl Job {
         }
         let errored = |label: &Label| self.errored.iter().any(|id| id == label.snapshot.as_str());
         let lowered: Vec<Label> = self.labels().into_iter().filter(errored).collect();
-        // What AWS failed is worth no more than that, whatever was owed before.
-        let mut owed: Vec<Label> = self.owed.iter().filter(|l| !errored(l)).cloned().collect();
-        owed.extend(lowered);
-        self.owed = owed;
+        // What AWS failed is worth no more than that, whatever was pending before.
+        let mut pending: Vec<Label> = self
+            .pending
+            .iter()
+            .filter(|l| !errored(l))
+            .cloned()
+            .collect();
+        pending.extend(lowered);
+        self.pending = pending;
         self.earns = Some(Verdict::Failed);
-        if self.owed.is_empty() {
+        if self.pending.is_empty() {
             self.publish(Verdict::Failed, now, todo);
             return;
         }
-        self.closing = Closing::Lowering(Verdict::Failed);
+        self.completion = Completion::Lowering(Verdict::Failed);
         self.write_labels(todo);
     }
 
@@ -438,14 +445,19 @@ impl Job {
     }
 
     /// Publishes what there is to publish, then ends with that verdict.
-    pub(super) fn publish(&mut self, verdict: Verdict, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    pub(super) fn publish(
+        &mut self,
+        verdict: Verdict,
+        now: DateTime<Utc>,
+        todo: &mut Vec<JobEffect>,
+    ) {
         let data = self.data(verdict, now);
         if data.is_empty() {
             self.done(verdict, now);
             return;
         }
-        self.closing = Closing::Publishing(verdict);
-        todo.push(Effect::Publish(data));
+        self.completion = Completion::Publishing(verdict);
+        todo.push(JobEffect::Publish(data));
         arm(todo, Timer::Publish, PUBLISH);
     }
 
@@ -454,10 +466,10 @@ impl Job {
         &mut self,
         result: Result<(), Problem>,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
-        if let Closing::Publishing(verdict) = self.closing {
-            todo.push(Effect::Disarm(Timer::Publish));
+        if let Completion::Publishing(verdict) = self.completion {
+            todo.push(JobEffect::Disarm(Timer::Publish));
             if let Err(problem) = result {
                 self.error.get_or_insert(problem);
             }
@@ -465,7 +477,7 @@ impl Job {
         }
     }
 
-    fn data(&self, verdict: Verdict, now: DateTime<Utc>) -> Vec<Datum> {
+    fn data(&self, verdict: Verdict, now: DateTime<Utc>) -> Vec<MetricValue> {
         if verdict == Verdict::Cancelled {
             return Vec::new();
         }

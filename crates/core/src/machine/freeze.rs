@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    ANSWER, CALL_UNFROZEN, Call, Closing, DELIVERY_S, GRACE_S, Job, OFFERS, PREFLIGHT, Post, Pre,
-    arm,
+    ANSWER, CALL_UNFROZEN, Completion, DELIVERY_S, FreezeCommand, GRACE_S, Job, OFFERS, PREFLIGHT,
+    SnapshotCall, ThawCommand, arm,
 };
-use super::{CommandEnd, CommandOutcome, CreatedSnapshot, Effect, Timer};
-use crate::evidence::Told;
+use super::{CommandEnd, CommandOutcome, CreatedSnapshot, JobEffect, Timer};
+use crate::evidence::CommandReport;
 use crate::held::Delivery;
 use crate::ids::CommandId;
 use crate::job::{Mode, OnFailure, Phase, Verdict};
@@ -24,7 +24,7 @@ const POSTS: u32 = 3;
 const THAW_PAUSE: Duration = Duration::from_secs(2);
 
 /// What a `post-script` proved about the freeze.
-pub enum Thawed {
+pub enum ThawVerdict {
     /// It is over.
     Yes,
     /// Nothing: it may stand.
@@ -38,7 +38,7 @@ impl Job {
         &mut self,
         result: Result<CommandId, Problem>,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
         match result {
             Ok(command) => {
@@ -51,12 +51,12 @@ impl Job {
                         began.accepted.get_or_insert(now);
                     }
                     // Given up in the meantime: keep it from starting if it has not.
-                    if self.pre == Pre::Open && !self.waits_for_pre() {
-                        todo.push(Effect::CancelCommand(command));
+                    if self.pre == FreezeCommand::Open && !self.waits_for_pre() {
+                        todo.push(JobEffect::CancelCommand(command));
                     }
                 }
             }
-            Err(problem) if self.pre == Pre::Open && self.pre_command.is_none() => {
+            Err(problem) if self.pre == FreezeCommand::Open && self.pre_command.is_none() => {
                 // What has made a set has run, whatever the sender heard.
                 let may_run = problem.may_have_happened || !self.seen.is_empty();
                 if problem.kind == Kind::Throttled
@@ -72,13 +72,13 @@ impl Job {
                         self.abandon_pre(now, todo);
                     }
                 } else if self.waits_for_pre() {
-                    self.pre = Pre::Clean;
-                    todo.push(Effect::Disarm(Timer::Quiesce));
+                    self.pre = FreezeCommand::Clean;
+                    todo.push(JobEffect::Disarm(Timer::Quiesce));
                     self.not_quiesced(now, todo);
                 } else {
-                    self.pre = Pre::Ended { conclusive: true };
-                    if self.call == Call::Unknown && self.closing == Closing::No {
-                        self.call = Call::NotMade;
+                    self.pre = FreezeCommand::Ended { conclusive: true };
+                    if self.call == SnapshotCall::Unknown && self.completion == Completion::No {
+                        self.call = SnapshotCall::NotMade;
                     }
                 }
             }
@@ -89,19 +89,19 @@ impl Job {
     /// Systems Manager was too busy to take the command that freezes, so nothing was touched: the job goes back to
     /// before its freeze and waits for its turn. Waiting here instead would count against every time limit that
     /// begins with the sending. False when it was offered often enough.
-    fn take_turn_again(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) -> bool {
-        self.sent_away += 1;
-        if self.sent_away >= OFFERS {
+    fn take_turn_again(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) -> bool {
+        self.throttled += 1;
+        if self.throttled >= OFFERS {
             return false;
         }
         let Some(facts) = self.facts.take() else {
             return false;
         };
-        self.pre = Pre::Clean;
+        self.pre = FreezeCommand::Clean;
         self.began = None;
-        todo.push(Effect::Disarm(Timer::Quiesce));
+        todo.push(JobEffect::Disarm(Timer::Quiesce));
         self.enter(Phase::Preflight, now);
-        todo.push(Effect::TakeTurn(facts));
+        todo.push(JobEffect::TakeTurn(facts));
         arm(todo, Timer::Preflight, PREFLIGHT);
         true
     }
@@ -110,21 +110,21 @@ impl Job {
         &mut self,
         mut outcome: CommandOutcome,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
-        if self.pre != Pre::Open {
+        if self.pre != FreezeCommand::Open {
             return;
         }
         if let Some(began) = self.began {
             outcome.ended = outcome.ended.heard_after(now - began.sent);
         }
-        let told = Told {
+        let told = CommandReport {
             command: outcome.command.clone(),
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
         };
         let conclusive = outcome.ended.is_conclusive();
-        self.pre = Pre::Ended { conclusive };
+        self.pre = FreezeCommand::Ended { conclusive };
         if let Some(began) = &mut self.began
             && conclusive
         {
@@ -155,22 +155,22 @@ impl Job {
         if self.phase != Phase::Quiescing {
             return;
         }
-        todo.push(Effect::Disarm(Timer::Quiesce));
+        todo.push(JobEffect::Disarm(Timer::Quiesce));
         let Some(problem) = problem else {
-            self.learn_from_foreign();
+            self.learn_from_third_party();
             self.frozen(now, todo);
             return;
         };
         self.fail_record(problem);
         if clean {
-            self.pre = Pre::Clean;
+            self.pre = FreezeCommand::Clean;
             self.not_quiesced(now, todo);
         } else {
             self.thaw(now, todo);
         }
     }
 
-    fn frozen(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    fn frozen(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         self.enter(Phase::Frozen, now);
         self.frozen_since = Some(now);
         self.enter(Phase::Snapshotting, now);
@@ -178,15 +178,15 @@ impl Job {
         if let Some(frozen) = self.phases.iter_mut().rfind(|p| p.phase == Phase::Frozen) {
             frozen.ended = None;
         }
-        self.call = Call::UnderWay;
+        self.call = SnapshotCall::UnderWay;
         self.order.frozen_before_request = true;
-        todo.push(Effect::CreateSnapshots);
+        todo.push(JobEffect::CreateSnapshots);
         // Half of what is left of the budget; the other half is for the thaw's delivery.
         let spent = self
             .pre_told
             .as_ref()
             .and_then(|told| told.trace.spent_ms())
-            .unwrap_or_else(|| self.foreign_spent_ms(now));
+            .unwrap_or_else(|| self.third_party_spent_ms(now));
         let left = (u64::from(self.spec.budget_s) * 1_000).saturating_sub(spent);
         arm(
             todo,
@@ -196,20 +196,20 @@ impl Job {
     }
 
     /// No end of `pre-script` will be waited for: keep it from starting, and thaw.
-    pub(super) fn abandon_pre(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
-        todo.push(Effect::Disarm(Timer::Quiesce));
+    pub(super) fn abandon_pre(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+        todo.push(JobEffect::Disarm(Timer::Quiesce));
         if let Some(command) = &self.pre_command {
-            todo.push(Effect::CancelCommand(command.clone()));
+            todo.push(JobEffect::CancelCommand(command.clone()));
         }
         if self.spec.mode == Mode::Autonomous {
             // Whether it has made its call only its trace or EC2 can say.
-            self.call = Call::Unknown;
+            self.call = SnapshotCall::Unknown;
         }
         self.thaw(now, todo);
     }
 
     /// Nothing is frozen and nothing was snapshotted.
-    fn not_quiesced(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    fn not_quiesced(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         if self.cancelled {
             self.done(Verdict::Cancelled, now);
         } else if self.spec.on_failure == OnFailure::CrashConsistent {
@@ -219,12 +219,12 @@ impl Job {
         }
     }
 
-    pub(super) fn call_unfrozen(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
-        if self.call == Call::NotMade {
-            self.pre = Pre::Clean;
+    pub(super) fn call_unfrozen(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+        if self.call == SnapshotCall::NotMade {
+            self.pre = FreezeCommand::Clean;
             self.enter(Phase::Snapshotting, now);
-            self.call = Call::UnderWay;
-            todo.push(Effect::CreateSnapshots);
+            self.call = SnapshotCall::UnderWay;
+            todo.push(JobEffect::CreateSnapshots);
             arm(todo, Timer::Call, CALL_UNFROZEN);
         }
     }
@@ -233,12 +233,14 @@ impl Job {
         &mut self,
         result: Result<Vec<CreatedSnapshot>, Problem>,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
         // After a search by tag has begun, what was found decides; a later answer adds nothing.
         let open = match self.call {
-            Call::UnderWay => true,
-            Call::Unknown => self.closing == Closing::No || self.closing == Closing::Finding,
+            SnapshotCall::UnderWay => true,
+            SnapshotCall::Unknown => {
+                self.completion == Completion::No || self.completion == Completion::Finding
+            }
             _ => false,
         };
         if !open {
@@ -246,59 +248,59 @@ impl Job {
         }
         match result {
             Ok(made) => {
-                self.call = Call::Answered;
+                self.call = SnapshotCall::Answered;
                 self.order.answered = true;
-                self.order.answered_before_release = self.post == Post::Idle
+                self.order.answered_before_release = self.post == ThawCommand::Idle
                     && self.order.frozen_before_request
                     && !self.released_by_another;
                 self.made = made;
             }
             Err(problem) => {
                 self.call = if problem.may_have_happened {
-                    Call::Unknown
+                    SnapshotCall::Unknown
                 } else {
-                    Call::Refused
+                    SnapshotCall::Refused
                 };
                 self.fail_record(problem);
             }
         }
         if self.phase == Phase::Snapshotting {
             self.thaw_or_go_on(now, todo);
-        } else if self.post == Post::Over {
-            todo.push(Effect::Disarm(Timer::Answer));
-            todo.push(Effect::Disarm(Timer::Find));
-            self.closing = Closing::No;
+        } else if self.post == ThawCommand::Over {
+            todo.push(JobEffect::Disarm(Timer::Answer));
+            todo.push(JobEffect::Disarm(Timer::Find));
+            self.completion = Completion::No;
             self.after_thaw(now, todo);
         }
     }
 
     /// The call's time is over, whatever came of it.
-    pub(super) fn thaw_or_go_on(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
-        todo.push(Effect::Disarm(Timer::Call));
-        if self.pre == Pre::Clean {
-            self.post = Post::Over;
+    pub(super) fn thaw_or_go_on(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+        todo.push(JobEffect::Disarm(Timer::Call));
+        if self.pre == FreezeCommand::Clean {
+            self.post = ThawCommand::Over;
             self.after_thaw(now, todo);
         } else {
             self.thaw(now, todo);
         }
     }
 
-    pub(super) fn thaw(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    pub(super) fn thaw(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         self.enter(Phase::Thawing, now);
-        if self.post == Post::Idle {
+        if self.post == ThawCommand::Idle {
             self.send_post(now, todo);
         }
     }
 
-    pub(super) fn send_post(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    pub(super) fn send_post(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         self.posts += 1;
         self.post_delayed = false;
         self.posts_before.extend(self.post_now.take());
         // Somebody else's that began in time may freeze however late: no failsafe of ours stops it.
-        let acted = !self.spec.foreign && now >= self.failsafe_certain_at(now);
-        let conclusive = acted || self.pre == (Pre::Ended { conclusive: true });
-        self.post = Post::UnderWay { conclusive };
-        todo.push(Effect::SendPost);
+        let acted = !self.spec.third_party && now >= self.failsafe_certain_at(now);
+        let conclusive = acted || self.pre == (FreezeCommand::Ended { conclusive: true });
+        self.post = ThawCommand::UnderWay { conclusive };
+        todo.push(JobEffect::SendPost);
         arm(
             todo,
             Timer::Thaw,
@@ -310,17 +312,17 @@ impl Job {
         &mut self,
         result: Result<CommandId, Problem>,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
         match result {
             Ok(command) => {
-                if self.post == (Post::UnderWay { conclusive: true }) {
+                if self.post == (ThawCommand::UnderWay { conclusive: true }) {
                     self.posts_after.push(command.clone());
                 }
                 self.post_now = Some(command.clone());
                 self.post_command = Some(command);
             }
-            Err(problem) if matches!(self.post, Post::UnderWay { .. }) => {
+            Err(problem) if matches!(self.post, ThawCommand::UnderWay { .. }) => {
                 self.fail_record(problem);
                 self.thaw_again(now, todo);
             }
@@ -333,17 +335,17 @@ impl Job {
         &mut self,
         outcome: CommandOutcome,
         now: DateTime<Utc>,
-        todo: &mut Vec<Effect>,
+        todo: &mut Vec<JobEffect>,
     ) {
         let conclusive = match self.post {
-            Post::UnderWay { conclusive } => conclusive,
-            Post::Pausing => false,
-            Post::Idle | Post::Over => return,
+            ThawCommand::UnderWay { conclusive } => conclusive,
+            ThawCommand::Pausing => false,
+            ThawCommand::Idle | ThawCommand::Over => return,
         };
         // What an earlier one says it may have found before the command that freezes had ended.
         let late = self.posts_before.contains(&outcome.command);
         let conclusive = conclusive && !late;
-        let told = Told {
+        let told = CommandReport {
             command: outcome.command.clone(),
             succeeded: outcome.ended == CommandEnd::Success,
             trace: trace::parse(&outcome.stdout),
@@ -351,9 +353,9 @@ impl Job {
         self.found_frozen |= told.trace.any_probed_frozen();
         // One that ran before its pre-script had ended released nothing of what that froze afterwards.
         let after = conclusive || self.posts_after.contains(&outcome.command);
-        self.released |= self.spec.foreign && told.succeeded && after;
+        self.released |= self.spec.third_party && told.succeeded && after;
         let thawed = if self.is_silent(&told.trace) || self.knows_no_mount() {
-            self.foreign_thawed(&outcome.ended, conclusive)
+            self.third_party_thawed(&outcome.ended, conclusive)
         } else {
             self.proves_thawed(&told.trace, conclusive)
         };
@@ -364,7 +366,7 @@ impl Job {
                 let frozen = pre.trace.frozen_mounts();
                 frozen.iter().all(|mount| pre.trace.leaves_open(mount))
             });
-        let over = matches!(thawed, Thawed::Yes);
+        let over = matches!(thawed, ThawVerdict::Yes);
         let instance = self.spec.instance.to_string();
         let problem = match over && self.released_by_another && told.trace.has_error("not-frozen") {
             true => Some(thawed_by_another(&instance)),
@@ -378,7 +380,7 @@ impl Job {
             self.post_told = Some(told);
         }
         match thawed {
-            Thawed::Yes => {
+            ThawVerdict::Yes => {
                 if let Some(problem) = problem {
                     self.fail_record(problem);
                 }
@@ -387,13 +389,13 @@ impl Job {
                 self.thaw_over(now, todo);
             }
             // An older one that ended late tells nothing about the pause that is on, or about the one under way.
-            Thawed::No | Thawed::Later if late || self.post == Post::Pausing => {}
+            ThawVerdict::No | ThawVerdict::Later if late || self.post == ThawCommand::Pausing => {}
             // Meanwhile it has ended: the next one is conclusive.
-            Thawed::Later if self.pre == (Pre::Ended { conclusive: true }) => {
+            ThawVerdict::Later if self.pre == (FreezeCommand::Ended { conclusive: true }) => {
                 self.thaw_again(now, todo);
             }
-            Thawed::Later => self.thaw_at_last(now, todo),
-            Thawed::No => {
+            ThawVerdict::Later => self.thaw_at_last(now, todo),
+            ThawVerdict::No => {
                 if let Some(problem) = problem {
                     self.fail_record(problem);
                 }
@@ -402,18 +404,18 @@ impl Job {
         }
     }
 
-    pub(super) fn thaw_timed_out(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
-        if matches!(self.post, Post::UnderWay { .. }) {
+    pub(super) fn thaw_timed_out(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+        if matches!(self.post, ThawCommand::UnderWay { .. }) {
             let problem = self.too_long("thawing", "the failsafe thaws at the end of its budget");
             self.fail_record(problem);
             self.thaw_again(now, todo);
         }
     }
 
-    fn thaw_again(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    fn thaw_again(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         if self.posts < POSTS {
-            todo.push(Effect::Disarm(Timer::Thaw));
-            self.post = Post::Pausing;
+            todo.push(JobEffect::Disarm(Timer::Thaw));
+            self.post = ThawCommand::Pausing;
             let pause = THAW_PAUSE * 2_u32.pow(self.posts.saturating_sub(1).min(4));
             arm(todo, Timer::ThawRetry, pause);
         } else {
@@ -422,12 +424,12 @@ impl Job {
     }
 
     /// One last look when the failsafe has certainly acted; after it there is none.
-    fn thaw_at_last(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
-        todo.push(Effect::Disarm(Timer::Thaw));
+    fn thaw_at_last(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+        todo.push(JobEffect::Disarm(Timer::Thaw));
         let wait = self.failsafe_certain_at(now) - now;
         // It froze and thawed, and told so: no later `post-script` can tell more.
         let told = self.told_that_nothing_is_held();
-        let ran = |told: &Told| told.trace.is_armed();
+        let ran = |told: &CommandReport| told.trace.is_armed();
         // What freezes was certainly never sent: there is nothing to thaw, whether the thaw was answered or not.
         let never = self.never_taken() && !self.found_frozen;
         if never || (told && self.pre_told.as_ref().is_some_and(ran)) {
@@ -435,7 +437,7 @@ impl Job {
             self.thaw_over(now, todo);
         } else if self.posts <= POSTS && wait > chrono::TimeDelta::zero() {
             self.posts = POSTS;
-            self.post = Post::Pausing;
+            self.post = ThawCommand::Pausing;
             // A second more, so that the timer cannot run out just before the moment.
             let wait = wait.to_std().unwrap_or_default() + Duration::from_secs(1);
             arm(todo, Timer::ThawRetry, wait);
@@ -444,7 +446,7 @@ impl Job {
         } else if told {
             self.thaw_over(now, todo);
         } else {
-            self.thaw_uncertain = true;
+            self.thaw_unconfirmed = true;
             self.fail_record(Problem::new(
                 Kind::Agent,
                 format!("thaw {}", self.spec.instance),
@@ -458,17 +460,18 @@ impl Job {
     /// Whether the command that freezes has said to its last line that it left nothing held, and can neither go on nor
     /// be the second delivery of one that did not.
     fn told_that_nothing_is_held(&self) -> bool {
-        let nothing =
-            |told: &Told| told.trace.left_nothing_held() && !told.trace.is_of_a_second_delivery();
-        !self.spec.foreign
+        let nothing = |told: &CommandReport| {
+            told.trace.left_nothing_held() && !told.trace.is_of_a_second_delivery()
+        };
+        !self.spec.third_party
             && !self.found_frozen
-            && self.pre == (Pre::Ended { conclusive: true })
+            && self.pre == (FreezeCommand::Ended { conclusive: true })
             && self.pre_told.as_ref().is_some_and(nothing)
     }
 
-    fn proves_thawed(&self, post: &Trace, conclusive: bool) -> Thawed {
+    fn proves_thawed(&self, post: &Trace, conclusive: bool) -> ThawVerdict {
         if post.any_probed_frozen() {
-            return Thawed::No;
+            return ThawVerdict::No;
         }
         let was_frozen: Vec<&str> = self
             .pre_told
@@ -484,7 +487,7 @@ impl Job {
         let thawed = post.thawed_mounts();
         // What froze it may have thawed it as well, and told so: in autonomous mode, and where it failed half-way.
         let undone = |mount: &str| {
-            let pre = self.pre_told.as_ref().filter(|_| !self.spec.foreign);
+            let pre = self.pre_told.as_ref().filter(|_| !self.spec.third_party);
             pre.is_some_and(|told| told.trace.leaves_open(mount))
         };
         let open = |mount: &str| {
@@ -495,26 +498,26 @@ impl Job {
         if not_frozen && !fired && thawed.is_empty() {
             // "No such job": with probes of everything, or with nothing ever frozen, and no late start possible.
             // The other command may have ended meanwhile, and say itself that it holds nothing.
-            let ended_open = self.pre == (Pre::Ended { conclusive: true })
+            let ended_open = self.pre == (FreezeCommand::Ended { conclusive: true })
                 && self
                     .pre_told
                     .as_ref()
                     .is_some_and(|told| told.trace.left_nothing_held());
             let certain = conclusive || ended_open || post.leaves_a_stone();
             let left = was_frozen.iter().any(|m| open(m))
-                || (self.foreign_may_hold() && covered.iter().any(|m| open(m)));
+                || (self.third_party_may_hold() && covered.iter().any(|m| open(m)));
             return match (left, certain) {
-                (true, _) => Thawed::No,
-                (false, true) => Thawed::Yes,
-                (false, false) => Thawed::Later,
+                (true, _) => ThawVerdict::No,
+                (false, true) => ThawVerdict::Yes,
+                (false, false) => ThawVerdict::Later,
             };
         }
         let all = was_frozen.iter().chain(&covered).all(|m| !open(m));
         // What the failsafe released it did not report mount by mount.
         if all || (fired && covered.iter().all(|m| post.probed(m) == Some(false))) {
-            Thawed::Yes
+            ThawVerdict::Yes
         } else {
-            Thawed::No
+            ThawVerdict::No
         }
     }
 
@@ -529,46 +532,46 @@ impl Job {
 
     /// The proof came too late for the level, which stays what it is.
     pub(super) fn thaw_proven(&mut self, now: DateTime<Utc>) {
-        if self.thaw_uncertain && self.post == Post::Over {
-            self.thaw_uncertain = false;
+        if self.thaw_unconfirmed && self.post == ThawCommand::Over {
+            self.thaw_unconfirmed = false;
             self.frozen_since = None;
             self.freeze_over(now);
         }
     }
 
-    fn thaw_over(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
-        todo.push(Effect::Disarm(Timer::Thaw));
-        todo.push(Effect::Disarm(Timer::ThawRetry));
-        self.post = Post::Over;
+    fn thaw_over(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+        todo.push(JobEffect::Disarm(Timer::Thaw));
+        todo.push(JobEffect::Disarm(Timer::ThawRetry));
+        self.post = ThawCommand::Over;
         self.after_thaw(now, todo);
     }
 
     /// Nothing is frozen any more, as far as anyone can find out. What came of the call?
-    pub(super) fn after_thaw(&mut self, now: DateTime<Utc>, todo: &mut Vec<Effect>) {
+    pub(super) fn after_thaw(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         match self.call {
-            Call::Answered => self.verify(now, todo),
-            Call::UnderWay => arm(todo, Timer::Answer, ANSWER),
-            Call::Unknown => self.find(now, todo),
-            Call::Refused if self.cancelled => self.done(Verdict::Cancelled, now),
-            Call::Refused => self.publish(Verdict::Failed, now, todo),
-            Call::NotMade => self.not_quiesced(now, todo),
+            SnapshotCall::Answered => self.verify(now, todo),
+            SnapshotCall::UnderWay => arm(todo, Timer::Answer, ANSWER),
+            SnapshotCall::Unknown => self.find(now, todo),
+            SnapshotCall::Refused if self.cancelled => self.done(Verdict::Cancelled, now),
+            SnapshotCall::Refused => self.publish(Verdict::Failed, now, todo),
+            SnapshotCall::NotMade => self.not_quiesced(now, todo),
         }
     }
 
     fn pre_problem(&self, outcome: &CommandOutcome, trace: &Trace) -> Problem {
         let what = format!("quiesce {}", self.spec.instance);
         if let Some(error) = trace.first_error() {
-            let mend = match (Refusal::of(error.code(), &error.text()), error.code()) {
-                (Some(refusal), _) => refusal.mend(),
+            let hint = match (Refusal::of(error.code(), &error.text()), error.code()) {
+                (Some(refusal), _) => refusal.hint(),
                 (None, "snapshot-unknown") => {
                     "it is looked for by its tag, and what was made is in the job's set; look at the instance's way \
                      to EC2, and take it again"
                 }
-                _ => "nothing was changed for good; mend what the message names and try again",
+                _ => "nothing was changed for good; correct what the message names and try again",
             };
-            return Problem::new(Kind::Script, what, error.text(), mend).with_code(error.code());
+            return Problem::new(Kind::Script, what, error.text(), hint).with_code(error.code());
         }
-        let mend = "read the command's whole output in Run Command's history";
+        let hint = "read the command's whole output in Run Command's history";
         let word = match self.spec.mode {
             Mode::Coordinated => "pre-script",
             Mode::Autonomous => "snapshot",
@@ -586,17 +589,17 @@ impl Job {
             ),
             CommandEnd::Failed { exit } => {
                 let cause = format!("{word} ended with exit code {exit}");
-                let spoke = self.spec.foreign || !trace.lines.is_empty();
+                let spoke = self.spec.third_party || !trace.lines.is_empty();
                 if no_start::is(*exit, spoke, &outcome.stderr) {
-                    return Problem::new(Kind::Script, what, cause, no_start::MEND);
+                    return Problem::new(Kind::Script, what, cause, no_start::HINT);
                 }
                 (Kind::Script, cause)
             }
             CommandEnd::TimedOut { .. } => (Kind::Timeout, format!("{word} took too long")),
             CommandEnd::NeverDelivered => {
-                let mend = "look at the SSM agent on the instance";
+                let hint = "look at the SSM agent on the instance";
                 let cause = format!("{word} was never delivered");
-                return Problem::new(Kind::Agent, what, cause, mend);
+                return Problem::new(Kind::Agent, what, cause, hint);
             }
             CommandEnd::Cancelled { .. } => (Kind::Cancelled, format!("{word} was cancelled")),
             CommandEnd::WorkerLost => (
@@ -605,7 +608,7 @@ impl Job {
             ),
             CommandEnd::Lost(problem) => return problem.clone(),
         };
-        Problem::new(kind, what, cause, mend)
+        Problem::new(kind, what, cause, hint)
     }
 }
 
@@ -628,7 +631,7 @@ fn post_problem(
     over: bool,
 ) -> Option<Problem> {
     let what = format!("thaw {instance}");
-    let mend = match over {
+    let hint = match over {
         true if trace.has_error("not-frozen") => {
             "nothing is frozen there and nothing is to be released: an earlier command thawed it already, or the one \
              that freezes never began; run the job again where its level is too low"
@@ -640,14 +643,14 @@ fn post_problem(
         false => "look at the probes in the command's output; `fsfreeze -u MOUNT` releases by hand",
     };
     if let Some(error) = trace.first_error() {
-        return Some(Problem::new(Kind::Script, what, error.text(), mend).with_code(error.code()));
+        return Some(Problem::new(Kind::Script, what, error.text(), hint).with_code(error.code()));
     }
     match &outcome.ended {
         CommandEnd::Success => None,
         CommandEnd::Lost(problem) => Some(problem.clone()),
         CommandEnd::Failed { exit } => {
             let cause = format!("post-script ended with exit code {exit}");
-            Some(Problem::new(Kind::Script, what, cause, mend))
+            Some(Problem::new(Kind::Script, what, cause, hint))
         }
         CommandEnd::TimedOut { .. }
         | CommandEnd::NeverDelivered
@@ -656,7 +659,7 @@ fn post_problem(
             Kind::Agent,
             what,
             "post-script did not run to its end",
-            mend,
+            hint,
         )),
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn spec(on_failure: OnFailure) -> JobSpec {
         freeze_root: false,
         parameters: std::collections::BTreeMap::new(),
         group: None,
-        foreign: false,
+        third_party: false,
         set_options: Default::default(),
     }
 }
@@ -189,8 +189,8 @@ pub(super) fn snapshots() -> Vec<CreatedSnapshot> {
         .collect()
 }
 
-fn all_progress(state: &str) -> Event {
-    Event::Progress(
+fn all_progress(state: &str) -> JobEvent {
+    JobEvent::Progress(
         snapshots()
             .into_iter()
             .map(|s| SnapshotProgress {
@@ -209,14 +209,14 @@ pub(super) fn problem(maybe: bool) -> Problem {
     p
 }
 
-fn written(attempt: u32, written: Written) -> Event {
-    Event::LabelsWritten { attempt, written }
+fn written(attempt: u32, written: Written) -> JobEvent {
+    JobEvent::LabelsWritten { attempt, written }
 }
 
 /// A job and everything that it ever asked for.
 pub(super) struct Story {
     pub(super) job: Job,
-    pub(super) asked: Vec<Effect>,
+    pub(super) asked: Vec<JobEffect>,
     pub(super) second: i64,
 }
 
@@ -233,22 +233,22 @@ impl Story {
         }
     }
 
-    pub(super) fn tell(&mut self, event: Event) -> Vec<Effect> {
+    pub(super) fn tell(&mut self, event: JobEvent) -> Vec<JobEffect> {
         self.second += 1;
         let effects = self.job.step(event, at(self.second));
         self.asked.extend(effects.clone());
         effects
     }
 
-    pub(super) fn count(&self, wanted: &Effect) -> usize {
+    pub(super) fn count(&self, wanted: &JobEffect) -> usize {
         self.asked.iter().filter(|e| *e == wanted).count()
     }
 
     fn quiescing(on_failure: OnFailure) -> Self {
         let mut s = Self::new(on_failure);
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Ok(facts())));
-        s.tell(Event::PreSent(Ok(CommandId::from_api(
+        s.tell(JobEvent::Start);
+        s.tell(JobEvent::Preflight(Ok(facts())));
+        s.tell(JobEvent::PreSent(Ok(CommandId::from_api(
             "11111111-1111-1111-1111-111111111111",
         ))));
         s
@@ -256,24 +256,24 @@ impl Story {
 
     fn frozen() -> Self {
         let mut s = Self::quiescing(OnFailure::Skip);
-        s.tell(Event::PreEnded(outcome(CommandEnd::Success, pre_ok())));
+        s.tell(JobEvent::PreEnded(outcome(CommandEnd::Success, pre_ok())));
         s
     }
 
-    pub(super) fn post(&mut self, stdout: String) -> Vec<Effect> {
-        self.tell(Event::PostEnded(outcome(CommandEnd::Success, stdout)))
+    pub(super) fn post(&mut self, stdout: String) -> Vec<JobEffect> {
+        self.tell(JobEvent::PostEnded(outcome(CommandEnd::Success, stdout)))
     }
 
-    /// The labels that are owed are written.
-    pub(super) fn label(&mut self) -> Vec<Effect> {
-        let owed = self.job.view().owed_labels;
-        self.attempt_ended(Written::all(&owed))
+    /// The labels that are pending are written.
+    pub(super) fn label(&mut self) -> Vec<JobEffect> {
+        let pending = self.job.view().pending_labels;
+        self.attempt_ended(Written::all(&pending))
     }
 
     /// The last attempt at the labels ends like that.
-    fn attempt_ended(&mut self, by: Written) -> Vec<Effect> {
-        let attempt = |e: &Effect| match e {
-            Effect::WriteLabels { attempt, .. } => Some(*attempt),
+    fn attempt_ended(&mut self, by: Written) -> Vec<JobEffect> {
+        let attempt = |e: &JobEffect| match e {
+            JobEffect::WriteLabels { attempt, .. } => Some(*attempt),
             _ => None,
         };
         let attempt = self.asked.iter().filter_map(attempt).max().unwrap();
@@ -283,7 +283,7 @@ impl Story {
     pub(super) fn finish(&mut self) -> JobView {
         self.label();
         self.tell(all_progress("completed"));
-        self.tell(Event::Published(Ok(())));
+        self.tell(JobEvent::Published(Ok(())));
         let view = self.job.view();
         assert_eq!(view.phase, Phase::Done, "{view:?}");
         view
@@ -304,14 +304,14 @@ impl Story {
 fn the_good_story_ends_proven() {
     let mut s = Story::frozen();
     assert!(s.job.view().frozen_since.is_some());
-    assert_eq!(s.count(&Effect::CreateSnapshots), 1);
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
-    assert_eq!(s.count(&Effect::SendPost), 1);
+    assert_eq!(s.count(&JobEffect::CreateSnapshots), 1);
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
+    assert_eq!(s.count(&JobEffect::SendPost), 1);
     let effects = s.post(post_ok());
     assert!(
         effects
             .iter()
-            .any(|e| matches!(e, Effect::WriteLabels { labels, .. } if labels.len() == 2))
+            .any(|e| matches!(e, JobEffect::WriteLabels { labels, .. } if labels.len() == 2))
     );
     assert!(s.job.view().frozen_since.is_none());
     assert!(
@@ -335,7 +335,7 @@ fn the_good_story_ends_proven() {
         (s.level_of(DATA), s.level_of(ROOT)),
         (Level::Application, Level::Crash)
     );
-    assert!(view.error.is_none() && !view.thaw_uncertain);
+    assert!(view.error.is_none() && !view.thaw_unconfirmed);
     let phases: Vec<Phase> = view.phases.iter().map(|p| p.phase).collect();
     use strum::IntoEnumIterator as _;
     assert_eq!(phases, Phase::iter().skip(1).collect::<Vec<_>>());
@@ -343,7 +343,7 @@ fn the_good_story_ends_proven() {
         .asked
         .iter()
         .find_map(|e| {
-            if let Effect::Publish(d) = e {
+            if let JobEffect::Publish(d) = e {
                 Some(d.clone())
             } else {
                 None
@@ -365,14 +365,14 @@ fn the_good_story_ends_proven() {
 #[test]
 fn a_failsafe_that_fired_makes_it_a_crash_set() {
     let mut s = Story::frozen();
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
-    s.tell(Event::PostEnded(outcome(
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::PostEnded(outcome(
         CommandEnd::Failed { exit: 203 },
         post_fired(),
     )));
     let view = s.finish();
     assert_eq!(view.verdict, Some(Verdict::Crash));
-    assert!(view.evidence.failsafe_fired && !view.thaw_uncertain);
+    assert!(view.evidence.failsafe_fired && !view.thaw_unconfirmed);
     assert_eq!(s.level_of(DATA), Level::Crash);
 }
 
@@ -383,13 +383,13 @@ fn p10_a_thaw_that_was_not_told_to_its_last_line_earns_no_level() {
     let lines: Vec<&str> = whole.lines().collect();
     for kept in 0..=lines.len() {
         let mut s = Story::frozen();
-        s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+        s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
         s.post(format!("{}\n", lines[..kept].join("\n")));
         for _ in 0..4 {
             // Asked again it only finds that the job is over.
             s.second += 100;
-            s.tell(Event::TimedOut(Timer::ThawRetry));
-            s.tell(Event::PostEnded(outcome(
+            s.tell(JobEvent::TimedOut(Timer::ThawRetry));
+            s.tell(JobEvent::PostEnded(outcome(
                 CommandEnd::Failed { exit: 205 },
                 not_frozen(),
             )));
@@ -403,13 +403,13 @@ fn p10_a_thaw_that_was_not_told_to_its_last_line_earns_no_level() {
 #[test]
 fn a_hung_call_is_thawed_first_and_its_late_answer_proves_nothing() {
     let mut s = Story::frozen();
-    let effects = s.tell(Event::TimedOut(Timer::Call));
-    assert!(effects.contains(&Effect::SendPost));
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    let effects = s.tell(JobEvent::TimedOut(Timer::Call));
+    assert!(effects.contains(&JobEffect::SendPost));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
     let view = s.finish();
     assert_eq!(view.verdict, Some(Verdict::Crash));
-    assert_eq!(s.count(&Effect::CreateSnapshots), 1);
+    assert_eq!(s.count(&JobEffect::CreateSnapshots), 1);
     let broken: Vec<_> = view
         .evidence
         .links
@@ -423,26 +423,26 @@ fn a_hung_call_is_thawed_first_and_its_late_answer_proves_nothing() {
 #[test]
 fn a_lost_answer_is_thawed_then_looked_up_never_repeated() {
     let mut s = Story::frozen();
-    let effects = s.tell(Event::SnapshotsAnswered(Err(problem(true))));
-    assert!(effects.contains(&Effect::SendPost) && !effects.contains(&Effect::FindSnapshots));
-    assert!(s.post(post_ok()).contains(&Effect::FindSnapshots));
-    s.tell(Event::SnapshotsFound(Ok(snapshots())));
+    let effects = s.tell(JobEvent::SnapshotsAnswered(Err(problem(true))));
+    assert!(effects.contains(&JobEffect::SendPost) && !effects.contains(&JobEffect::FindSnapshots));
+    assert!(s.post(post_ok()).contains(&JobEffect::FindSnapshots));
+    s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
     assert_eq!(s.finish().verdict, Some(Verdict::Crash));
-    assert_eq!(s.count(&Effect::CreateSnapshots), 1);
+    assert_eq!(s.count(&JobEffect::CreateSnapshots), 1);
 }
 
 #[test]
 fn a_refused_call_is_thawed_and_failed() {
     let mut s = Story::frozen();
     assert!(
-        s.tell(Event::SnapshotsAnswered(Err(problem(false))))
-            .contains(&Effect::SendPost)
+        s.tell(JobEvent::SnapshotsAnswered(Err(problem(false))))
+            .contains(&JobEffect::SendPost)
     );
     let effects = s.post(post_ok());
     assert!(effects.iter().any(
-        |e| matches!(e, Effect::Publish(d) if d.len() == 1 && d[0].metric == Metric::Errors && d[0].value == 1.0)
+        |e| matches!(e, JobEffect::Publish(d) if d.len() == 1 && d[0].metric == Metric::Errors && d[0].value == 1.0)
     ));
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::Published(Ok(())));
     assert_eq!(s.job.view().verdict, Some(Verdict::Failed));
 }
 
@@ -458,27 +458,27 @@ fn clean_failure() -> CommandOutcome {
 #[test]
 fn a_clean_failure_needs_no_thaw_and_follows_on_failure() {
     let mut s = Story::quiescing(OnFailure::Skip);
-    s.tell(Event::PreEnded(clean_failure()));
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::PreEnded(clean_failure()));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Failed));
     assert_eq!(view.error.unwrap().code.as_deref(), Some("lock-timeout"));
     assert_eq!(
         (
-            s.count(&Effect::SendPost),
-            s.count(&Effect::CreateSnapshots)
+            s.count(&JobEffect::SendPost),
+            s.count(&JobEffect::CreateSnapshots)
         ),
         (0, 0)
     );
 
     let mut s = Story::quiescing(OnFailure::CrashConsistent);
     assert!(
-        s.tell(Event::PreEnded(clean_failure()))
-            .contains(&Effect::CreateSnapshots)
+        s.tell(JobEvent::PreEnded(clean_failure()))
+            .contains(&JobEffect::CreateSnapshots)
     );
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     assert_eq!(s.finish().verdict, Some(Verdict::Crash));
-    assert_eq!(s.count(&Effect::SendPost), 0);
+    assert_eq!(s.count(&JobEffect::SendPost), 0);
 }
 
 #[test]
@@ -486,28 +486,28 @@ fn a_command_from_before_the_instance_started_froze_nothing() {
     let mut s = Story::quiescing(OnFailure::Skip);
     let error = r#"error "code":"before-boot","text":"this command waited in the agent""#;
     let end = r#"end "outcome":"refused","exit":206"#;
-    s.tell(Event::PreEnded(outcome(
+    s.tell(JobEvent::PreEnded(outcome(
         CommandEnd::Failed { exit: 206 },
         ff1(1, &[&hello("pre-script"), error, end]),
     )));
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Failed));
     assert_eq!(view.error.unwrap().code.as_deref(), Some("before-boot"));
-    assert!(!view.thaw_uncertain);
-    assert_eq!(s.count(&Effect::SendPost), 0);
+    assert!(!view.thaw_unconfirmed);
+    assert_eq!(s.count(&JobEffect::SendPost), 0);
 }
 
 #[test]
 fn a_script_that_may_not_be_executed_names_what_stands_in_its_way() {
     let mut s = Story::quiescing(OnFailure::Skip);
-    s.tell(Event::PreEnded(CommandOutcome {
+    s.tell(JobEvent::PreEnded(CommandOutcome {
         stderr: "sh: 1: /var/lib/amazon/ssm/_script.sh: Permission denied".to_owned(),
         ..outcome(CommandEnd::Failed { exit: 126 }, String::new())
     }));
     let error = s.job.view().error.unwrap();
-    assert!(error.mend.contains("fapolicyd"), "{error}");
-    assert!(error.mend.contains("noexec"), "{error}");
+    assert!(error.hint.contains("fapolicyd"), "{error}");
+    assert!(error.hint.contains("noexec"), "{error}");
 }
 
 #[test]
@@ -515,45 +515,45 @@ fn a_command_that_was_not_taken_waits_before_the_freeze_and_is_offered_again() {
     let away = || {
         let mut p = problem(false);
         p.kind = Kind::Throttled;
-        Event::PreSent(Err(p))
+        JobEvent::PreSent(Err(p))
     };
-    let turn = Effect::TakeTurn(facts());
+    let turn = JobEffect::TakeTurn(facts());
     let mut s = Story::new(OnFailure::CrashConsistent);
-    s.tell(Event::Start);
-    s.tell(Event::Preflight(Ok(facts())));
+    s.tell(JobEvent::Start);
+    s.tell(JobEvent::Preflight(Ok(facts())));
     assert!(s.tell(away()).contains(&turn));
     // Whoever looks on sees a job that waits, and nothing that could be frozen.
     let view = s.job.view();
     assert_eq!((view.phase, view.error), (Phase::Preflight, None));
     assert!(
-        s.tell(Event::Preflight(Ok(facts())))
-            .contains(&Effect::SendPre)
+        s.tell(JobEvent::Preflight(Ok(facts())))
+            .contains(&JobEffect::SendPre)
     );
     // Somebody else has taken the group meanwhile: no reason for a lesser set.
     s.tell(away());
     let mut taken = problem(false);
     taken.kind = Kind::State;
-    s.tell(Event::Preflight(Err(taken)));
+    s.tell(JobEvent::Preflight(Err(taken)));
     assert_eq!(s.job.view().verdict, Some(Verdict::Skipped));
-    assert_eq!(s.count(&Effect::CreateSnapshots), 0);
+    assert_eq!(s.count(&JobEffect::CreateSnapshots), 0);
 
     // What may have been taken is never offered again, and patience ends.
     let mut s = Story::new(OnFailure::Skip);
-    s.tell(Event::Start);
-    s.tell(Event::Preflight(Ok(facts())));
+    s.tell(JobEvent::Start);
+    s.tell(JobEvent::Preflight(Ok(facts())));
     let mut maybe = problem(true);
     maybe.kind = Kind::Throttled;
-    s.tell(Event::PreSent(Err(maybe)));
-    assert_eq!((s.count(&turn), s.count(&Effect::SendPost)), (0, 1));
+    s.tell(JobEvent::PreSent(Err(maybe)));
+    assert_eq!((s.count(&turn), s.count(&JobEffect::SendPost)), (0, 1));
     let mut s = Story::new(OnFailure::Skip);
-    s.tell(Event::Start);
+    s.tell(JobEvent::Start);
     for _ in 0..OFFERS {
-        s.tell(Event::Preflight(Ok(facts())));
+        s.tell(JobEvent::Preflight(Ok(facts())));
         s.tell(away());
     }
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::Published(Ok(())));
     assert_eq!(s.job.view().verdict, Some(Verdict::Failed));
-    assert_eq!(s.count(&Effect::SendPost), 0);
+    assert_eq!(s.count(&JobEffect::SendPost), 0);
 }
 
 #[test]
@@ -569,36 +569,39 @@ fn every_unclear_end_of_pre_script_is_followed_by_a_thaw() {
         CommandEnd::Success,
     ] {
         let mut s = Story::quiescing(OnFailure::Skip);
-        let effects = s.tell(Event::PreEnded(outcome(ended.clone(), half.clone())));
-        assert!(effects.contains(&Effect::SendPost), "{ended:?}");
-        assert_eq!(s.count(&Effect::CreateSnapshots), 0, "{ended:?}");
+        let effects = s.tell(JobEvent::PreEnded(outcome(ended.clone(), half.clone())));
+        assert!(effects.contains(&JobEffect::SendPost), "{ended:?}");
+        assert_eq!(s.count(&JobEffect::CreateSnapshots), 0, "{ended:?}");
     }
     let mut s = Story::quiescing(OnFailure::Skip);
     assert!(
-        s.tell(Event::TimedOut(Timer::Quiesce))
-            .contains(&Effect::SendPost)
+        s.tell(JobEvent::TimedOut(Timer::Quiesce))
+            .contains(&JobEffect::SendPost)
     );
     assert!(
         s.asked
             .iter()
-            .any(|e| matches!(e, Effect::CancelCommand(_)))
+            .any(|e| matches!(e, JobEffect::CancelCommand(_)))
     );
     // What has said something has run, whatever Systems Manager believes.
     for (said, posts) in [(String::new(), 0), (half, 1)] {
         let mut s = Story::quiescing(OnFailure::Skip);
-        s.tell(Event::PreEnded(outcome(CommandEnd::NeverDelivered, said)));
-        assert_eq!(s.count(&Effect::SendPost), posts);
+        s.tell(JobEvent::PreEnded(outcome(
+            CommandEnd::NeverDelivered,
+            said,
+        )));
+        assert_eq!(s.count(&JobEffect::SendPost), posts);
     }
     // It failed, and could not undo what it had begun.
     let stuck = r#"error "code":"thaw-failed","text":"Input/output error","mount":"/data""#;
     let end = r#"end "outcome":"failed","exit":201"#;
     let said = ff1(1, &[&hello("pre-script"), ARMED, stuck, QUIET, end]);
     let mut s = Story::quiescing(OnFailure::Skip);
-    s.tell(Event::PreEnded(outcome(
+    s.tell(JobEvent::PreEnded(outcome(
         CommandEnd::Failed { exit: 201 },
         said,
     )));
-    assert_eq!(s.count(&Effect::SendPost), 1);
+    assert_eq!(s.count(&JobEffect::SendPost), 1);
 }
 
 #[test]
@@ -608,11 +611,11 @@ fn another_job_at_work_is_not_ours_to_thaw_but_a_second_delivery_is() {
         let end = r#"end "outcome":"refused","exit":204"#;
         let said = ff1(1, &[&hello("pre-script"), &error, end]);
         let mut s = Story::quiescing(OnFailure::Skip);
-        s.tell(Event::PreEnded(outcome(
+        s.tell(JobEvent::PreEnded(outcome(
             CommandEnd::Failed { exit: 204 },
             said,
         )));
-        assert_eq!(s.count(&Effect::SendPost), posts, "{code}");
+        assert_eq!(s.count(&JobEffect::SendPost), posts, "{code}");
     }
 }
 
@@ -627,12 +630,12 @@ fn what_may_begin_again_after_its_refusal_is_followed_by_a_post_script() {
         let mut all = vec![hello.as_str()];
         all.extend(lines);
         all.extend([error, end.as_str()]);
-        Event::PreEnded(outcome(CommandEnd::Failed { exit }, ff1(1, &all)))
+        JobEvent::PreEnded(outcome(CommandEnd::Failed { exit }, ff1(1, &all)))
     };
-    let posts = |event: Event| {
+    let posts = |event: JobEvent| {
         let mut s = Story::quiescing(OnFailure::Skip);
         s.tell(event);
-        s.count(&Effect::SendPost)
+        s.count(&JobEffect::SendPost)
     };
     assert_eq!(posts(refused(&[], 206)), 1);
     // It was armed: by then it had noted it.
@@ -645,17 +648,17 @@ fn what_may_begin_again_after_its_refusal_is_followed_by_a_post_script() {
         let error = r#"error "code":"busy","text":"no room to note that the job is over""#;
         let end = r#"end "outcome":"failed","exit":202"#;
         let said = ff1(1, &[&hello("post-script"), error, end]);
-        s.tell(Event::PostEnded(outcome(
+        s.tell(JobEvent::PostEnded(outcome(
             CommandEnd::Failed { exit: 202 },
             said,
         )));
         s.second += 30;
-        s.tell(Event::TimedOut(Timer::ThawRetry));
+        s.tell(JobEvent::TimedOut(Timer::ThawRetry));
     }
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(
-        (view.verdict, view.thaw_uncertain),
+        (view.verdict, view.thaw_unconfirmed),
         (Some(Verdict::Failed), false)
     );
     assert!(s.second > 75, "not before the failsafe is certain");
@@ -664,16 +667,16 @@ fn what_may_begin_again_after_its_refusal_is_followed_by_a_post_script() {
 #[test]
 fn a_lost_pre_script_is_not_taken_for_absent_before_the_failsafe_is_certain() {
     let mut s = Story::quiescing(OnFailure::Skip);
-    s.tell(Event::PreEnded(outcome(
+    s.tell(JobEvent::PreEnded(outcome(
         CommandEnd::Lost(problem(true)),
         String::new(),
     )));
-    let effects = s.tell(Event::PostEnded(outcome(
+    let effects = s.tell(JobEvent::PostEnded(outcome(
         CommandEnd::Failed { exit: 205 },
         not_frozen(),
     )));
     let wait = effects.iter().find_map(|e| match e {
-        Effect::Arm {
+        JobEffect::Arm {
             timer: Timer::ThawRetry,
             after,
         } => Some(after.as_secs()),
@@ -683,17 +686,17 @@ fn a_lost_pre_script_is_not_taken_for_absent_before_the_failsafe_is_certain() {
     assert!(!s.job.is_done());
     s.second += 100;
     assert!(
-        s.tell(Event::TimedOut(Timer::ThawRetry))
-            .contains(&Effect::SendPost)
+        s.tell(JobEvent::TimedOut(Timer::ThawRetry))
+            .contains(&JobEffect::SendPost)
     );
-    s.tell(Event::PostEnded(outcome(
+    s.tell(JobEvent::PostEnded(outcome(
         CommandEnd::Failed { exit: 205 },
         not_frozen(),
     )));
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(
-        (view.verdict, view.thaw_uncertain),
+        (view.verdict, view.thaw_unconfirmed),
         (Some(Verdict::Failed), false)
     );
 }
@@ -701,37 +704,37 @@ fn a_lost_pre_script_is_not_taken_for_absent_before_the_failsafe_is_certain() {
 #[test]
 fn a_thaw_nobody_confirms_is_tried_again_then_said_to_be_uncertain() {
     let mut s = Story::frozen();
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     for _ in 0..4 {
-        s.tell(Event::TimedOut(Timer::Thaw));
+        s.tell(JobEvent::TimedOut(Timer::Thaw));
         s.second += 200;
-        s.tell(Event::TimedOut(Timer::ThawRetry));
+        s.tell(JobEvent::TimedOut(Timer::ThawRetry));
     }
     assert!(
-        (3..=4).contains(&s.count(&Effect::SendPost)),
+        (3..=4).contains(&s.count(&JobEffect::SendPost)),
         "{}",
-        s.count(&Effect::SendPost)
+        s.count(&JobEffect::SendPost)
     );
-    assert!(s.job.view().thaw_uncertain && s.job.view().frozen_since.is_some());
+    assert!(s.job.view().thaw_unconfirmed && s.job.view().frozen_since.is_some());
     let view = s.finish();
     assert_eq!(view.verdict, Some(Verdict::Crash));
-    assert!(view.thaw_uncertain);
+    assert!(view.thaw_unconfirmed);
 }
 
 #[test]
 fn a_second_post_script_confirms_what_the_first_could_not_say() {
     let mut s = Story::frozen();
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.post(String::new());
     assert!(
-        s.tell(Event::TimedOut(Timer::ThawRetry))
-            .contains(&Effect::SendPost)
+        s.tell(JobEvent::TimedOut(Timer::ThawRetry))
+            .contains(&JobEffect::SendPost)
     );
-    s.tell(Event::PostEnded(outcome(
+    s.tell(JobEvent::PostEnded(outcome(
         CommandEnd::Failed { exit: 205 },
         not_frozen(),
     )));
-    assert!(!s.job.view().thaw_uncertain);
+    assert!(!s.job.view().thaw_unconfirmed);
     let view = s.finish();
     assert_eq!(
         view.verdict,
@@ -741,7 +744,7 @@ fn a_second_post_script_confirms_what_the_first_could_not_say() {
     let problem = view.error.unwrap();
     assert_eq!(problem.code.as_deref(), Some("not-frozen"));
     assert!(
-        problem.mend.starts_with("nothing is frozen") && !problem.mend.contains("fsfreeze"),
+        problem.hint.starts_with("nothing is frozen") && !problem.hint.contains("fsfreeze"),
         "{problem:?}"
     );
 }
@@ -749,35 +752,38 @@ fn a_second_post_script_confirms_what_the_first_could_not_say() {
 #[test]
 fn cancelling_thaws_in_every_phase_that_may_be_frozen() {
     let mut s = Story::quiescing(OnFailure::Skip);
-    let effects = s.tell(Event::Cancel);
-    assert!(effects.contains(&Effect::SendPost));
-    s.tell(Event::PreEnded(outcome(CommandEnd::Success, pre_ok())));
-    assert_eq!(s.count(&Effect::CreateSnapshots), 0);
+    let effects = s.tell(JobEvent::Cancel);
+    assert!(effects.contains(&JobEffect::SendPost));
+    s.tell(JobEvent::PreEnded(outcome(CommandEnd::Success, pre_ok())));
+    assert_eq!(s.count(&JobEffect::CreateSnapshots), 0);
     s.post(post_ok());
     assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
 
     let mut s = Story::frozen();
-    assert!(s.tell(Event::Cancel).contains(&Effect::SendPost));
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    assert!(s.tell(JobEvent::Cancel).contains(&JobEffect::SendPost));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
     s.label();
     assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
     assert_eq!(s.level_of(DATA), Level::Crash);
 
     let mut s = Story::new(OnFailure::Skip);
-    s.tell(Event::Start);
-    s.tell(Event::Cancel);
+    s.tell(JobEvent::Start);
+    s.tell(JobEvent::Cancel);
     assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
-    assert_eq!(s.count(&Effect::SendPre) + s.count(&Effect::SendPost), 0);
+    assert_eq!(
+        s.count(&JobEffect::SendPre) + s.count(&JobEffect::SendPost),
+        0
+    );
 }
 
 #[test]
 fn labels_that_cannot_be_written_claim_nothing() {
     let mut s = Story::frozen();
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
     let writes = |s: &Story| {
-        let write = |e: &&Effect| matches!(e, Effect::WriteLabels { .. });
+        let write = |e: &&JobEffect| matches!(e, JobEffect::WriteLabels { .. });
         s.asked.iter().filter(write).count()
     };
     let refused = |attempt| written(attempt, Written::none(problem(false)));
@@ -786,25 +792,25 @@ fn labels_that_cannot_be_written_claim_nothing() {
         s.tell(refused(n));
         if n < 3 {
             assert!(s.job.view().error.is_none(), "it is tried again at once");
-            s.tell(Event::TimedOut(Timer::LabelRetry));
+            s.tell(JobEvent::TimedOut(Timer::LabelRetry));
         }
     }
     let view = s.job.view();
     assert_eq!(view.phase, Phase::Completing);
-    assert!(view.error.unwrap().mend.contains("jobs resume"));
+    assert!(view.error.unwrap().hint.contains("jobs resume"));
     // While AWS copies, and once more at the end of it.
-    s.tell(Event::TimedOut(Timer::LabelRetry));
+    s.tell(JobEvent::TimedOut(Timer::LabelRetry));
     s.tell(refused(4));
     s.tell(all_progress("completed"));
     assert_eq!(writes(&s), 5);
-    s.tell(Event::TimedOut(Timer::Labels));
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::TimedOut(Timer::Labels));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(
         (view.phase, view.verdict),
         (Phase::Done, Some(Verdict::Crash))
     );
-    assert!(view.owes_labels() && view.owed_labels.len() == 2);
+    assert!(view.has_pending_labels() && view.pending_labels.len() == 2);
     assert_eq!(view.earns, Some(Verdict::Application));
     assert!(view.set.iter().all(|m| m.level == Level::Pending) && view.error.is_some());
 }
@@ -812,16 +818,19 @@ fn labels_that_cannot_be_written_claim_nothing() {
 #[test]
 fn the_judgement_is_known_before_the_first_label_is_written_and_each_is_claimed_when_it_stands() {
     let mut s = Story::frozen();
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
     let judged = s.job.view();
-    assert!(s.asked.contains(&Effect::WriteLabels {
+    assert!(s.asked.contains(&JobEffect::WriteLabels {
         attempt: 1,
-        labels: judged.owed_labels.clone()
+        labels: judged.pending_labels.clone()
     }));
-    assert_eq!(judged.owed_labels.len(), 2);
+    assert_eq!(judged.pending_labels.len(), 2);
     assert_eq!(judged.earns, Some(Verdict::Application));
-    let (root, data) = (judged.owed_labels[0].clone(), judged.owed_labels[1].clone());
+    let (root, data) = (
+        judged.pending_labels[0].clone(),
+        judged.pending_labels[1].clone(),
+    );
     assert!(data.covered && !root.covered);
     // One of the two stands.
     s.attempt_ended(Written {
@@ -829,12 +838,12 @@ fn the_judgement_is_known_before_the_first_label_is_written_and_each_is_claimed_
         problem: Some(problem(false)),
     });
     let view = s.job.view();
-    assert_eq!(view.owed_labels, vec![root.clone()]);
+    assert_eq!(view.pending_labels, vec![root.clone()]);
     assert_eq!(s.level_of(DATA), Level::Application);
-    // Only what is owed is tried again, and it may be later than expected.
-    let effects = s.tell(Event::TimedOut(Timer::LabelRetry));
+    // Only what is pending is tried again, and it may be later than expected.
+    let effects = s.tell(JobEvent::TimedOut(Timer::LabelRetry));
     assert!(
-        effects.contains(&Effect::WriteLabels {
+        effects.contains(&JobEffect::WriteLabels {
             attempt: 2,
             labels: vec![root.clone()]
         }),
@@ -842,35 +851,36 @@ fn the_judgement_is_known_before_the_first_label_is_written_and_each_is_claimed_
     );
     for _ in 0..2 {
         s.attempt_ended(Written::none(problem(false)));
-        s.tell(Event::TimedOut(Timer::LabelRetry));
+        s.tell(JobEvent::TimedOut(Timer::LabelRetry));
     }
     assert!(s.job.view().error.is_some());
     let view = s.finish();
     assert_eq!(view.verdict, Some(Verdict::Application));
-    assert!(view.error.is_none() && view.owed_labels.is_empty());
+    assert!(view.error.is_none() && view.pending_labels.is_empty());
     assert!(view.phases.iter().all(|p| !p.failed));
 }
 
 /// While AWS copies, with labels that three attempts could not write: the fourth is under way.
-fn owing() -> Story {
+fn with_pending_labels() -> Story {
     let mut s = Story::frozen();
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
     for _ in 1..=3 {
         s.attempt_ended(Written::none(problem(false)));
-        s.tell(Event::TimedOut(Timer::LabelRetry));
+        s.tell(JobEvent::TimedOut(Timer::LabelRetry));
     }
     s
 }
 
 #[test]
 fn the_end_of_an_earlier_attempt_is_not_the_end_of_the_last() {
-    let mut s = owing();
-    let owed = s.job.view().owed_labels;
+    let mut s = with_pending_labels();
+    let pending = s.job.view().pending_labels;
     s.tell(all_progress("completed"));
     // The fourth ends only now, and stands behind one of the labels.
-    let data = owed.iter().find(|l| l.covered).unwrap();
-    let published = |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Publish(_)));
+    let data = pending.iter().find(|l| l.covered).unwrap();
+    let published =
+        |effects: &[JobEffect]| effects.iter().any(|e| matches!(e, JobEffect::Publish(_)));
     let effects = s.tell(written(
         4,
         Written {
@@ -880,105 +890,105 @@ fn the_end_of_an_earlier_attempt_is_not_the_end_of_the_last() {
     ));
     assert!(!published(&effects), "the fifth is under way: {effects:?}");
     assert_eq!(s.level_of(DATA), Level::Application, "what stands, stands");
-    let effects = s.tell(written(5, Written::all(&s.job.view().owed_labels)));
+    let effects = s.tell(written(5, Written::all(&s.job.view().pending_labels)));
     assert!(published(&effects), "{effects:?}");
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Application));
-    assert!(view.error.is_none() && view.owed_labels.is_empty());
+    assert!(view.error.is_none() && view.pending_labels.is_empty());
 
-    let mut s = owing();
+    let mut s = with_pending_labels();
     s.tell(all_progress("completed"));
     assert!(!published(
         &s.tell(written(4, Written::none(problem(false))))
     ));
     // Told late, but told: by whichever attempt, all of them stand.
-    assert!(published(&s.tell(written(4, Written::all(&owed)))));
-    s.tell(Event::Published(Ok(())));
+    assert!(published(&s.tell(written(4, Written::all(&pending)))));
+    s.tell(JobEvent::Published(Ok(())));
     assert_eq!(s.job.view().verdict, Some(Verdict::Application));
 }
 
 #[test]
 fn labels_that_stand_while_the_values_are_published_count() {
-    let mut s = owing();
-    let owed = s.job.view().owed_labels;
+    let mut s = with_pending_labels();
+    let pending = s.job.view().pending_labels;
     s.tell(all_progress("completed"));
-    s.tell(Event::TimedOut(Timer::Labels));
-    s.tell(written(5, Written::all(&owed)));
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::TimedOut(Timer::Labels));
+    s.tell(written(5, Written::all(&pending)));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Application), "{view:?}");
-    assert!(!view.owes_labels() && view.error.is_none());
+    assert!(!view.has_pending_labels() && view.error.is_none());
 }
 
 #[test]
 fn the_end_of_an_earlier_attempt_does_not_end_a_lowering() {
-    let mut s = owing();
+    let mut s = with_pending_labels();
     s.tell(all_progress("error"));
     let effects = s.tell(written(4, Written::none(problem(false))));
     assert!(
-        !effects.iter().any(|e| matches!(e, Effect::Publish(_))),
+        !effects.iter().any(|e| matches!(e, JobEffect::Publish(_))),
         "the lowering is under way: {effects:?}"
     );
-    s.tell(written(5, Written::all(&s.job.view().owed_labels)));
-    s.tell(Event::Published(Ok(())));
+    s.tell(written(5, Written::all(&s.job.view().pending_labels)));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Failed));
-    assert!(!view.owes_labels());
+    assert!(!view.has_pending_labels());
 }
 
 #[test]
 fn a_proof_that_nothing_is_frozen_counts_also_in_the_step_that_ends_the_job() {
     let mut s = Story::quiescing(OnFailure::Skip);
-    s.tell(Event::Cancel);
+    s.tell(JobEvent::Cancel);
     for _ in 0..4 {
-        s.tell(Event::PostSent(Err(problem(false))));
+        s.tell(JobEvent::PostSent(Err(problem(false))));
         s.second += 200;
-        s.tell(Event::TimedOut(Timer::ThawRetry));
+        s.tell(JobEvent::TimedOut(Timer::ThawRetry));
     }
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Cancelled));
     assert!(s.job.is_done() && s.job.thaw_is_uncertain());
-    assert!(s.tell(Event::ThawProven).is_empty());
+    assert!(s.tell(JobEvent::ThawProven).is_empty());
     let after = s.job.view();
-    assert!(!after.thaw_uncertain && after.frozen_since.is_none());
+    assert!(!after.thaw_unconfirmed && after.frozen_since.is_none());
     assert_eq!((after.verdict, after.phases), (view.verdict, view.phases));
 }
 
 #[test]
 fn a_lowered_label_that_cannot_be_written_is_owed() {
     let mut s = Story::frozen();
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
-    let first = s.job.view().owed_labels;
+    let first = s.job.view().pending_labels;
     s.label();
     s.tell(all_progress("error"));
     // A late answer of the labels that were right before.
     s.tell(written(1, Written::all(&first[..1])));
     s.attempt_ended(Written::none(problem(false)));
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Failed));
-    assert!(view.owes_labels());
-    assert!(view.owed_labels.iter().all(|l| l.level == Level::Crash));
+    assert!(view.has_pending_labels());
+    assert!(view.pending_labels.iter().all(|l| l.level == Level::Crash));
 }
 
 #[test]
 fn a_snapshot_that_fails_at_aws_fails_the_set_and_loses_its_label() {
     let mut s = Story::frozen();
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.post(post_ok());
     s.label();
     let effects = s.tell(all_progress("error"));
     let lowered = effects
         .iter()
-        .any(|e| matches!(e, Effect::WriteLabels { labels, .. } if labels.iter().all(|l| l.level == Level::Crash)));
+        .any(|e| matches!(e, JobEffect::WriteLabels { labels, .. } if labels.iter().all(|l| l.level == Level::Crash)));
     assert!(lowered, "{effects:?}");
     let effects = s.label();
     assert!(effects.iter().any(
-        |e| matches!(e, Effect::Publish(d) if d.iter().any(|d| d.metric == Metric::Errors && d.value == 1.0))
+        |e| matches!(e, JobEffect::Publish(d) if d.iter().any(|d| d.metric == Metric::Errors && d.value == 1.0))
     ));
-    s.tell(Event::Published(Err(problem(true))));
+    s.tell(JobEvent::Published(Err(problem(true))));
     assert_eq!(s.job.view().verdict, Some(Verdict::Failed));
 }
 
@@ -986,9 +996,9 @@ fn a_snapshot_that_fails_at_aws_fails_the_set_and_loses_its_label() {
 fn a_refusal_is_skipped_not_knowing_is_failed_and_crash_is_a_choice() {
     let refuse = |kind, on_failure| {
         let mut s = Story::new(on_failure);
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Err(Problem::new(
-            kind, "check", "no", "mend",
+        s.tell(JobEvent::Start);
+        s.tell(JobEvent::Preflight(Err(Problem::new(
+            kind, "check", "no", "hint",
         ))));
         s
     };
@@ -1019,19 +1029,19 @@ fn a_refusal_is_skipped_not_knowing_is_failed_and_crash_is_a_choice() {
     let s = refuse(Kind::State, OnFailure::CrashConsistent);
     assert_eq!(s.job.view().verdict, Some(Verdict::Skipped));
     let mut s = refuse(Kind::Agent, OnFailure::CrashConsistent);
-    assert_eq!(s.count(&Effect::CreateSnapshots), 1);
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    assert_eq!(s.count(&JobEffect::CreateSnapshots), 1);
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     assert_eq!(s.finish().verdict, Some(Verdict::Crash));
 }
 
 #[test]
 fn nothing_to_freeze_is_skipped() {
     let mut s = Story::new(OnFailure::Skip);
-    s.tell(Event::Start);
-    s.tell(Event::Preflight(Ok(PreflightFacts {
+    s.tell(JobEvent::Start);
+    s.tell(JobEvent::Preflight(Ok(PreflightFacts {
         covered: Vec::new(),
         ..facts()
     })));
     assert_eq!(s.job.view().verdict, Some(Verdict::Skipped));
-    assert_eq!(s.count(&Effect::SendPre), 0);
+    assert_eq!(s.count(&JobEffect::SendPre), 0);
 }

@@ -84,7 +84,7 @@ pub const GONE: &str = "gone";
 
 /// One value of one metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Datum {
+pub struct MetricValue {
     /// Which metric.
     pub metric: Metric,
     /// Dimension `Drive`: the device name.
@@ -134,7 +134,7 @@ pub enum Timer {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum JobEvent {
     /// Its turn has come.
     Start,
     /// Preflight ended.
@@ -182,41 +182,41 @@ pub enum Event {
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Check; answer with [`Event::Preflight`].
+pub enum JobEffect {
+    /// Check; answer with [`JobEvent::Preflight`].
     Preflight,
     /// Systems Manager was too busy to take the command that freezes: wait once more for all that a freeze must
-    /// not wait for, and answer with [`Event::Preflight`] and these facts.
+    /// not wait for, and answer with [`JobEvent::Preflight`] and these facts.
     TakeTurn(PreflightFacts),
-    /// Send `pre-script`; answer with [`Event::PreSent`], then [`Event::PreEnded`]. Never emitted again, unless
+    /// Send `pre-script`; answer with [`JobEvent::PreSent`], then [`JobEvent::PreEnded`]. Never emitted again, unless
     /// it was certainly not taken.
     SendPre,
-    /// Autonomous mode. Send `snapshot`, which freezes, calls and thaws; answer with [`Event::PreSent`],
-    /// then [`Event::PreEnded`], and with [`Event::SetAppeared`] once, if the set shows before. Never
-    /// emitted again, unless it was certainly not taken, and never together with [`Effect::SendPre`].
+    /// Autonomous mode. Send `snapshot`, which freezes, calls and thaws; answer with [`JobEvent::PreSent`],
+    /// then [`JobEvent::PreEnded`], and with [`JobEvent::SetAppeared`] once, if the set shows before. Never
+    /// emitted again, unless it was certainly not taken, and never together with [`JobEffect::SendPre`].
     SendSnapshot,
     /// One call for every volume of the instance, root included, tagged `pending`. Never emitted twice, and
     /// in autonomous mode only when the instance has certainly made no set.
     CreateSnapshots,
-    /// Send `post-script`; answer with [`Event::PostSent`], then [`Event::PostEnded`].
+    /// Send `post-script`; answer with [`JobEvent::PostSent`], then [`JobEvent::PostEnded`].
     SendPost,
     /// Ask for a command's end, best effort.
     CancelCommand(CommandId),
-    /// Look for the set by its tag; answer with [`Event::SnapshotsFound`].
+    /// Look for the set by its tag; answer with [`JobEvent::SnapshotsFound`].
     FindSnapshots,
-    /// Write these; answer with [`Event::LabelsWritten`].
+    /// Write these; answer with [`JobEvent::LabelsWritten`].
     WriteLabels {
         /// Attempts are told apart: an earlier one may be under way still, and end later.
         attempt: u32,
         /// These.
         labels: Vec<Label>,
     },
-    /// Read the set's progress until every member is `completed`, `error` or [`GONE`]; [`Event::Progress`] each
+    /// Read the set's progress until every member is `completed`, `error` or [`GONE`]; [`JobEvent::Progress`] each
     /// time.
     WatchProgress,
-    /// Publish; answer with [`Event::Published`].
-    Publish(Vec<Datum>),
-    /// Send [`Event::TimedOut`] after that long; replaces an older one of the same name.
+    /// Publish; answer with [`JobEvent::Published`].
+    Publish(Vec<MetricValue>),
+    /// Send [`JobEvent::TimedOut`] after that long; replaces an older one of the same name.
     Arm {
         /// Which.
         timer: Timer,

@@ -1,7 +1,7 @@
 //! The values of a job that is over, for its metrics: the same whether its own console publishes them or
 //! whoever took the job up.
 
-use super::Datum;
+use super::MetricValue;
 use crate::metrics::Metric;
 
 /// A snapshot of a set that is over.
@@ -20,7 +20,7 @@ pub struct Copied<'a> {
 }
 
 /// What there is to publish of a set.
-pub fn of_set<'a>(set: impl Iterator<Item = Copied<'a>>) -> Vec<Datum> {
+pub fn of_set<'a>(set: impl Iterator<Item = Copied<'a>>) -> Vec<MetricValue> {
     let mut data = Vec::new();
     for one in set.filter(|one| !one.drive.is_empty()) {
         let mut say = |metric, value| data.push(datum(metric, one.drive, value));
@@ -46,14 +46,14 @@ pub fn of_set<'a>(set: impl Iterator<Item = Copied<'a>>) -> Vec<Datum> {
 }
 
 /// What there is to publish of a job that failed without a set: an error of each covered drive.
-pub fn of_none<'a>(drives: impl Iterator<Item = &'a str>) -> Vec<Datum> {
+pub fn of_none<'a>(drives: impl Iterator<Item = &'a str>) -> Vec<MetricValue> {
     drives
         .map(|drive| datum(Metric::Errors, drive, 1.0))
         .collect()
 }
 
-fn datum(metric: Metric, drive: &str, value: f64) -> Datum {
-    Datum {
+fn datum(metric: Metric, drive: &str, value: f64) -> MetricValue {
+    MetricValue {
         metric,
         drive: drive.to_owned(),
         value,

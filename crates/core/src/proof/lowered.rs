@@ -16,7 +16,7 @@ pub struct Lowered {
     /// Where the chain broke and what was seen.
     pub why: String,
     /// What to do; `None` where the job's own error says it.
-    pub mend: Option<String>,
+    pub hint: Option<String>,
 }
 
 /// Why the job's set is worth less than asked for. `None` when it is not, when there is no set, and while its
@@ -34,7 +34,7 @@ pub fn lowered(job: &JobView) -> Option<Lowered> {
     } else {
         Level::Filesystem
     };
-    if job.owes_labels() || got >= asked {
+    if job.has_pending_labels() || got >= asked {
         return None;
     }
     // A broken freeze lowers to crash whatever became of the lock.
@@ -42,7 +42,7 @@ pub fn lowered(job: &JobView) -> Option<Lowered> {
         .links
         .iter()
         .find(|link| !link.holds && of_lock(link) == (got == Level::Filesystem));
-    let (why, mend) = if job.spec.foreign && evidence.links.iter().all(|link| !link.holds) {
+    let (why, hint) = if job.spec.third_party && evidence.links.iter().all(|link| !link.holds) {
         (
             format!(
                 "{} gives no evidence of its own (no FF1 lines)",
@@ -58,7 +58,7 @@ pub fn lowered(job: &JobView) -> Option<Lowered> {
     } else if let Some(Link { name, seen, .. }) = broken {
         (
             format!("the chain broke at {name}: {seen}"),
-            mend(name, job),
+            hint(name, job),
         )
     } else {
         // The chain held, and something that the recipe did not cover lowers it.
@@ -77,7 +77,7 @@ pub fn lowered(job: &JobView) -> Option<Lowered> {
         asked,
         got,
         why,
-        mend: job.error.is_none().then_some(mend),
+        hint: job.error.is_none().then_some(hint),
     })
 }
 
@@ -97,7 +97,7 @@ fn command(evidence: &EvidenceReport) -> String {
     )
 }
 
-fn mend(link: &str, job: &JobView) -> String {
+fn hint(link: &str, job: &JobView) -> String {
     let output = command(&job.evidence);
     match link {
         _ if job.evidence.failsafe_fired => format!(
@@ -131,7 +131,7 @@ mod tests {
             "account": "123456789012", "region": "eu-central-1", "instance": "i-1", "instance_name": "db",
             "recipe": "linux-mysql", "document": "freezeframe-linux-mysql", "mode": "coordinated",
             "budget_s": 30, "on_failure": "skip", "mounts": [], "namespace": "N",
-            "phase": "done", "verdict": verdict, "thaw_uncertain": false, "phases": [],
+            "phase": "done", "verdict": verdict, "thaw_unconfirmed": false, "phases": [],
             "frozen_since": null, "freeze_window_ms": null, "set": [], "evidence": {
                 "links": links, "frozen_mounts": ["/data"], "pre_command": "c-1", "post_command": "c-2",
                 "window_ms": null, "failsafe_fired": false,
@@ -158,7 +158,7 @@ mod tests {
         let found = lowered(&job("crash", &both)).unwrap();
         assert_eq!((found.asked, found.got), (Level::Application, Level::Crash));
         assert_eq!(found.why, "the chain broke at own-thaw: seen of own-thaw");
-        assert!(found.mend.unwrap().contains("command c-2"));
+        assert!(found.hint.unwrap().contains("command c-2"));
         let found = lowered(&job(
             "filesystem",
             &[("lock-held", false), ("frozen", true)],
@@ -175,7 +175,7 @@ mod tests {
         assert!(
             lowered(&fired)
                 .unwrap()
-                .mend
+                .hint
                 .unwrap()
                 .contains("--max-freeze")
         );
@@ -189,6 +189,6 @@ mod tests {
         ));
         let found = lowered(&never).unwrap();
         assert!(found.why.contains("nothing was frozen"), "{found:?}");
-        assert_eq!(found.mend, None, "the error says what to do");
+        assert_eq!(found.hint, None, "the error says what to do");
     }
 }

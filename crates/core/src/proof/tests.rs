@@ -62,7 +62,7 @@ fn job(levels: &[(u8, &str)], links: &[(&str, bool)]) -> JobView {
         "job": JOB, "run": JOB, "account": "111122223333", "region": "eu-central-1",
         "instance": "i-0123456789abcdef0", "instance_name": "db-1", "recipe": "linux-mysql",
         "document": "freezeframe-linux-mysql", "mode": "coordinated", "budget_s": 30, "on_failure": "skip",
-        "mounts": [], "namespace": "n", "phase": "done", "verdict": "application", "thaw_uncertain": false,
+        "mounts": [], "namespace": "n", "phase": "done", "verdict": "application", "thaw_unconfirmed": false,
         "phases": [], "frozen_since": null, "freeze_window_ms": 12, "set": set,
         "evidence": { "links": links, "frozen_mounts": ["/data"], "pre_command": "a", "post_command": "b",
                       "window_ms": 12, "failsafe_fired": false },
@@ -234,7 +234,7 @@ fn the_failure_itself_is_told() {
 #[test]
 fn somebody_elses_document_is_named_as_such() {
     let mut job = job(&[], &[("failsafe-armed", false)]);
-    job.spec.foreign = true;
+    job.spec.third_party = true;
     assert!(sentences(&job)[0].text.contains("not freezeframe's"));
 }
 
@@ -256,6 +256,6 @@ fn a_failsafe_that_fired_is_not_said_to_have_been_spared() {
     );
     // Somebody else's document has no failsafe of ours.
     job.evidence.failsafe_fired = false;
-    job.spec.foreign = true;
+    job.spec.third_party = true;
     assert!(!window(&job).contains("failsafe"), "{}", window(&job));
 }

@@ -58,7 +58,7 @@ pub fn plan(
     let mount_under = mount_under(request, target)?;
     if let Some(key) = &request.kms_key {
         kms_key(key, inventory.scope.region.as_str())
-            .map_err(|(cause, mend)| refuse(Kind::Usage, cause, mend))?;
+            .map_err(|(cause, hint)| refuse(Kind::Usage, cause, hint))?;
     }
     let members = members(request, inventory, &set)?;
     let mut free = Free::of(target);
@@ -118,16 +118,16 @@ pub fn plan(
     Ok(plan)
 }
 
-fn refuse(kind: Kind, cause: impl AsRef<str>, mend: impl AsRef<str>) -> Problem {
-    Problem::new(kind, WHAT, cause, mend)
+fn refuse(kind: Kind, cause: impl AsRef<str>, hint: impl AsRef<str>) -> Problem {
+    Problem::new(kind, WHAT, cause, hint)
 }
 
 /// Whether a key's name may be one; EC2 itself looks only after its answer, and then the volume just vanishes.
 ///
 /// # Errors
-/// Cause and mend.
+/// Cause and hint.
 pub fn kms_key(key: &str, region: &str) -> Result<(), (String, String)> {
-    let mend = "name a key id, alias/NAME, or the ARN of a key or alias of this region";
+    let hint = "name a key id, alias/NAME, or the ARN of a key or alias of this region";
     let fits = |text: &str| {
         !text.is_empty()
             && text.len() <= 256
@@ -135,7 +135,7 @@ pub fn kms_key(key: &str, region: &str) -> Result<(), (String, String)> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"-_/:".contains(&b))
     };
-    let refused = |why: &str| Err((format!("`{key}` is no KMS key: {why}"), mend.to_owned()));
+    let refused = |why: &str| Err((format!("`{key}` is no KMS key: {why}"), hint.to_owned()));
     if !fits(key) {
         return refused("it has characters that no key has");
     }
@@ -275,7 +275,7 @@ fn members<'a>(
         ));
     }
     for member in &chosen {
-        let mend = match member.tier.as_str() {
+        let hint = match member.tier.as_str() {
             "standard" => "wait until it is completed, or choose another set",
             _ => "bring it back to the standard tier first (up to 72 hours), or choose another set",
         };
@@ -286,7 +286,7 @@ fn members<'a>(
                     "{} is {} in the {} tier",
                     member.id, member.state, member.tier
                 ),
-                mend,
+                hint,
             ));
         }
     }
@@ -336,7 +336,7 @@ fn item(
 ) -> Result<RestoreItem, Problem> {
     let source = inventory.volume(&member.volume);
     let made = performance::of(request, member, source)
-        .map_err(|(cause, mend)| refuse(Kind::Usage, format!("{}: {cause}", member.id), mend))?;
+        .map_err(|(cause, hint)| refuse(Kind::Usage, format!("{}: {cause}", member.id), hint))?;
     let same_filesystems = twins::of(inventory, place.target, member);
     warnings.extend(made.notes);
     let sources = twins::sources(inventory, member);
@@ -345,7 +345,7 @@ fn item(
     Ok(RestoreItem {
         snapshot: member.id.clone(),
         source: member.volume.clone(),
-        level: member.borne_level().unwrap_or(Level::Pending),
+        level: member.verified_level().unwrap_or(Level::Pending),
         size_gib: member.volume_gib,
         zone: place.target.zone.clone(),
         volume_type: made.volume_type,
@@ -375,9 +375,9 @@ fn token(id: &str, snapshot: &str) -> String {
 fn warnings(set: &SnapshotSet, target: &Instance, members: &[&Snapshot]) -> Vec<String> {
     let mut warnings = Vec::new();
     for member in members {
-        let level = member.borne_level().unwrap_or(Level::Pending);
+        let level = member.verified_level().unwrap_or(Level::Pending);
         if !level.is_proven() {
-            let worth = match member.bare_claim() {
+            let worth = match member.unverified_claim() {
                 Some(claim) => format!("{level}; {claim} is {}", proof::CLAIMED),
                 None => level.to_string(),
             };

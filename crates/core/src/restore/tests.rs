@@ -675,7 +675,7 @@ fn what_stands_in_the_way_is_named() {
         change(&mut request, &mut inventory);
         let problem = plan(&request, &inventory, ID).unwrap_err();
         assert!(problem.cause.contains(words), "{words}: {problem}");
-        assert!(!problem.mend.is_empty());
+        assert!(!problem.hint.is_empty());
     }
 }
 

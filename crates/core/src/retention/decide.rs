@@ -43,7 +43,7 @@ pub struct Facts<'a> {
     pub complete: bool,
 }
 
-/// Decides about every set and every foreign snapshot. Deterministic: the same facts and moment give
+/// Decides about every set and every snapshot that is not ours. Deterministic: the same facts and moment give
 /// the same plan.
 ///
 /// # Errors
@@ -69,7 +69,7 @@ pub fn plan(policy: &Policy, facts: &Facts<'_>, now: DateTime<Utc>) -> Result<Pr
             .snapshots
             .iter()
             .filter(|s| !view.ours.contains(&s.id))
-            .filter_map(|s| view.foreign(s)),
+            .filter_map(|s| view.not_ours(s)),
     );
     decisions.sort_by_cached_key(order);
     Ok(PrunePlan {
@@ -80,7 +80,7 @@ pub fn plan(policy: &Policy, facts: &Facts<'_>, now: DateTime<Utc>) -> Result<Pr
     })
 }
 
-/// Ours before foreign, by instance, newest first; the rest only makes the order total.
+/// Ours before the others, by instance, newest first; the rest only makes the order total.
 fn order(d: &Decision) -> impl Ord + use<> {
     (
         d.job.is_none(),
@@ -456,7 +456,10 @@ impl<'a> View<'a> {
         } else {
             (Fate::Delete, vec![self.farewell(n, policy)])
         };
-        match (set.bare_claim(), self.facts.jobs.contains_key(&set.job)) {
+        match (
+            set.unverified_claim(),
+            self.facts.jobs.contains_key(&set.job),
+        ) {
             (Some(claim), true) => note(
                 &mut reasons,
                 format!("its tag says {claim}, which the journal does not bear out"),
@@ -663,7 +666,7 @@ impl<'a> View<'a> {
     }
 
     /// A snapshot that is not ours is never deleted.
-    fn foreign(&self, snapshot: &'a Snapshot) -> Option<Decision> {
+    fn not_ours(&self, snapshot: &'a Snapshot) -> Option<Decision> {
         let instance = snapshot
             .instance()
             .or_else(|| self.attached.get(&snapshot.volume).map(|id| (*id).clone()));

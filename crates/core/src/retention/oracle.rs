@@ -25,9 +25,9 @@ impl Kind {
 }
 
 /// A set of a story: number, age in hours, kind, volumes.
-type Told = (u32, i64, Kind, Vec<u32>);
+type Sequel = (u32, i64, Kind, Vec<u32>);
 
-fn story() -> impl Strategy<Value = Vec<Told>> {
+fn story() -> impl Strategy<Value = Vec<Sequel>> {
     let kind = prop_oneof![
         Just(Kind::Proven),
         Just(Kind::Claimed),
@@ -45,7 +45,7 @@ fn story() -> impl Strategy<Value = Vec<Told>> {
     })
 }
 
-fn snapshots(story: &[Told]) -> Vec<Snapshot> {
+fn snapshots(story: &[Sequel]) -> Vec<Snapshot> {
     let mut all = Vec::new();
     for (n, age, kind, volumes) in story {
         for volume in volumes {
@@ -74,7 +74,7 @@ fn numbers(plan: &PrunePlan) -> HashSet<u32> {
 }
 
 /// The oracle: what a policy's words keep. For each volume and class, each rule keeps the newest of its newest buckets.
-fn kept(story: &[Told], policy: &Policy) -> HashSet<u32> {
+fn kept(story: &[Sequel], policy: &Policy) -> HashSet<u32> {
     let formats = [
         (policy.keep_hourly, "%Y%m%d%H"),
         (policy.keep_daily, "%Y%m%d"),
@@ -85,7 +85,7 @@ fn kept(story: &[Told], policy: &Policy) -> HashSet<u32> {
     let mut kept = HashSet::new();
     for class in ["proven", "unproven", "failed"] {
         for volume in 1..=3 {
-            let mut sets: Vec<&Told> = story
+            let mut sets: Vec<&Sequel> = story
                 .iter()
                 .filter(|(_, _, kind, volumes)| kind.class() == class && volumes.contains(&volume))
                 .collect();
@@ -140,7 +140,7 @@ proptest! {
         larger[more] += 1;
         prop_assert!(numbers(&planned(&policy(larger), &all, now())).is_subset(&doomed));
         // No other class decides about a proven set.
-        let proven: Vec<Told> = story.iter().filter(|t| t.2 == Kind::Proven).cloned().collect();
+        let proven: Vec<Sequel> = story.iter().filter(|t| t.2 == Kind::Proven).cloned().collect();
         let alone = numbers(&planned(&policy(n), &inventory(snapshots(&proven)), now()));
         let of_all: HashSet<u32> = proven.iter().map(|t| t.0).filter(|n| doomed.contains(n)).collect();
         prop_assert_eq!(alone, of_all);
@@ -157,7 +157,7 @@ proptest! {
         let all = inventory(all);
         let policy = Policy { instance: vec!["i-00000001".into()], ..policy(n) };
         let doomed = numbers(&scope_tests::plan_of(&policy, &all, &["i-00000001"]));
-        let of_it: Vec<Told> = story.iter().filter(|t| t.0 % 2 == 1).cloned().collect();
+        let of_it: Vec<Sequel> = story.iter().filter(|t| t.0 % 2 == 1).cloned().collect();
         prop_assert!(doomed.iter().all(|n| n % 2 == 1), "out of scope: {:?}", doomed);
         prop_assert!(doomed.is_disjoint(&kept(&of_it, &policy)));
     }
@@ -189,7 +189,7 @@ proptest! {
 /// The example of the issue: crash-consistent sets under a policy that keeps everything, and alone.
 #[test]
 fn p27_a_rule_for_counting_is_not_a_rule_for_deleting() {
-    let mut story: Vec<Told> = (1..=60)
+    let mut story: Vec<Sequel> = (1..=60)
         .map(|n| (n, 25 + i64::from(n), Kind::Crash, vec![1]))
         .collect();
     let everything = policy([100_000, 0, 100_000, 0, 0, 0]);

@@ -368,16 +368,16 @@ fn p16_every_obstacle_blocks_and_is_named() {
 }
 
 #[test]
-fn foreign_snapshots_are_blocked_and_explained() {
+fn snapshots_that_are_not_ours_are_blocked_and_explained() {
     let mut manual = member(2, 1, 1, now() - hours(500), "crash");
     manual.tags = Tags::default();
     manual.origin = Origin::Manual;
     let mut all = pair(1, now(), "application");
     all.push(manual);
     let plan = planned(&last(1), &inventory(all), now());
-    let foreign = plan.decisions.last().unwrap();
-    assert_eq!((foreign.job.clone(), foreign.fate), (None, Fate::Blocked));
-    assert_eq!(foreign.reasons, ["not ours (manual)"]);
+    let not_ours = plan.decisions.last().unwrap();
+    assert_eq!((not_ours.job.clone(), not_ours.fate), (None, Fate::Blocked));
+    assert_eq!(not_ours.reasons, ["not ours (manual)"]);
 }
 
 #[test]
@@ -585,7 +585,7 @@ fn sets() -> impl Strategy<Value = Vec<Snapshot>> {
     );
     prop::collection::vec(one, 1..24).prop_map(|sets| {
         let mut all = Vec::new();
-        for (n, (age, volumes, alike, foreign)) in (1_u32..).zip(sets) {
+        for (n, (age, volumes, alike, not_ours)) in (1_u32..).zip(sets) {
             let first = volumes[0];
             for (volume, own) in (0_u32..).zip(&volumes) {
                 let (level, state, covered) = if alike { first } else { *own };
@@ -599,7 +599,7 @@ fn sets() -> impl Strategy<Value = Vec<Snapshot>> {
                 if !alike && !covered {
                     one.tags.0.remove(tags::FROZEN_MS);
                 }
-                if foreign && age % 7 == 0 {
+                if not_ours && age % 7 == 0 {
                     one.tags.0.remove(tags::JOB);
                     one.origin = Origin::Manual;
                 }
@@ -645,11 +645,11 @@ proptest! {
         // Nor is one left without a proven snapshot of its own that had one, in whatever set.
         let own = |i: &Inventory| -> HashSet<VolumeId> {
             i.snapshots.iter()
-                .filter(|s| s.is_restorable() && s.borne_level().is_some_and(Level::is_proven))
+                .filter(|s| s.is_restorable() && s.verified_level().is_some_and(Level::is_proven))
                 .map(|s| s.volume.clone()).collect()
         };
         prop_assert_eq!(own(&before), own(&after));
-        // Foreign snapshots stay; sets go whole.
+        // Snapshots that are not ours stay; sets go whole.
         for snapshot in &before.snapshots {
             prop_assert!(snapshot.job().is_some() || !doomed.contains(&snapshot.id));
         }

@@ -2,7 +2,7 @@
 //! `answer`] → `release` → `alive` → `thawed`… → `unlocked` → `disarmed`, told by two commands or by one.
 //! `alive` may stand between `thawed` and `unlocked` instead: the session still holds the lock there.
 
-use super::{Said, Trace};
+use super::{Trace, TraceEvent};
 
 /// Last place of the half that quiesces.
 const READY: u8 = 6;
@@ -12,22 +12,22 @@ const RELEASE: u8 = 9;
 const LATE: u8 = 12;
 
 /// Place of an event in the protocol's order; `None` for those that may stand anywhere.
-fn rank(said: &Said) -> Option<(u8, &'static str, bool)> {
+fn rank(said: &TraceEvent) -> Option<(u8, &'static str, bool)> {
     // The last field: whether it may come more than once.
     Some(match said {
-        Said::Armed { .. } => (1, "armed", false),
-        Said::Flushed => (2, "flushed", false),
-        Said::Locked { .. } => (3, "locked", false),
-        Said::Synced => (4, "synced", false),
-        Said::Frozen { .. } => (5, "frozen", true),
-        Said::Ready => (READY, "ready", false),
-        Said::Request => (7, "request", false),
-        Said::Answer { .. } => (8, "answer", false),
-        Said::Release => (RELEASE, "release", false),
-        Said::Alive { .. } => (10, "alive", false),
-        Said::Thawed { .. } => (11, "thawed", true),
-        Said::Unlocked { .. } => (13, "unlocked", false),
-        Said::Disarmed { .. } => (14, "disarmed", false),
+        TraceEvent::Armed { .. } => (1, "armed", false),
+        TraceEvent::Flushed => (2, "flushed", false),
+        TraceEvent::Locked { .. } => (3, "locked", false),
+        TraceEvent::Synced => (4, "synced", false),
+        TraceEvent::Frozen { .. } => (5, "frozen", true),
+        TraceEvent::Ready => (READY, "ready", false),
+        TraceEvent::Request => (7, "request", false),
+        TraceEvent::Answer { .. } => (8, "answer", false),
+        TraceEvent::Release => (RELEASE, "release", false),
+        TraceEvent::Alive { .. } => (10, "alive", false),
+        TraceEvent::ThawVerdict { .. } => (11, "thawed", true),
+        TraceEvent::Unlocked { .. } => (13, "unlocked", false),
+        TraceEvent::Disarmed { .. } => (14, "disarmed", false),
         _ => return None,
     })
 }
@@ -90,9 +90,9 @@ fn one_in_order(job: &str, trace: &Trace) -> Result<(), String> {
     envelope(job, trace, "snapshot")?;
     rising(trace.events())?;
     for (there, name) in [
-        (trace.events().any(|s| *s == Said::Request), "request"),
+        (trace.events().any(|s| *s == TraceEvent::Request), "request"),
         (trace.answer().is_some(), "answer"),
-        (trace.events().any(|s| *s == Said::Release), "release"),
+        (trace.events().any(|s| *s == TraceEvent::Release), "release"),
     ] {
         if !there {
             return Err(format!("nobody said {name}"));
@@ -101,10 +101,12 @@ fn one_in_order(job: &str, trace: &Trace) -> Result<(), String> {
     let (mut frozen, mut answered) = (false, false);
     for said in trace.events() {
         match said {
-            Said::Frozen { .. } => frozen = true,
-            Said::Answer { .. } => answered = true,
-            Said::Prepared { .. } if frozen => return Err("prepared came after frozen".to_owned()),
-            Said::Snapshot { .. } if !answered => {
+            TraceEvent::Frozen { .. } => frozen = true,
+            TraceEvent::Answer { .. } => answered = true,
+            TraceEvent::Prepared { .. } if frozen => {
+                return Err("prepared came after frozen".to_owned());
+            }
+            TraceEvent::Snapshot { .. } if !answered => {
                 return Err("a snapshot was named before the answer".to_owned());
             }
             _ => {}
@@ -126,16 +128,16 @@ fn understood(trace: &Trace, command: &str) -> Result<(), String> {
 
 /// The trace is sound, and it is of this command of this job.
 fn envelope(job: &str, trace: &Trace, command: &str) -> Result<(), String> {
-    if let Some(why) = &trace.disorder {
+    if let Some(why) = &trace.out_of_order {
         return Err(format!("{command}: {why}"));
     }
     match trace.lines.first().map(|l| &l.said) {
-        Some(Said::Hello {
+        Some(TraceEvent::Hello {
             job: of,
             command: is,
             ..
         }) if of == job && is == command => Ok(()),
-        Some(Said::Hello {
+        Some(TraceEvent::Hello {
             job: of,
             command: is,
             ..
@@ -144,7 +146,7 @@ fn envelope(job: &str, trace: &Trace, command: &str) -> Result<(), String> {
     }
 }
 
-fn rising<'a>(events: impl Iterator<Item = &'a Said>) -> Result<(), String> {
+fn rising<'a>(events: impl Iterator<Item = &'a TraceEvent>) -> Result<(), String> {
     let mut highest = (0, "");
     let mut alive = false;
     for (place, name, repeats) in events.filter_map(rank) {
@@ -177,7 +179,7 @@ fn mirrored(froze: &Trace, thawed: &Trace) -> Result<(), String> {
         }
     }
     let thaws = thawed.events().filter_map(|said| match said {
-        Said::Thawed { mount, .. } => Some(mount.as_str()),
+        TraceEvent::ThawVerdict { mount, .. } => Some(mount.as_str()),
         _ => None,
     });
     if !frozen.iter().rev().copied().eq(thaws) {

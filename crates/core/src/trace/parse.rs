@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Line, Malformed, Said, Trace};
+use super::{Line, Malformed, Trace, TraceEvent};
 use crate::ids::VolumeId;
 use crate::text::visible;
 
@@ -20,8 +20,8 @@ pub fn parse(stdout: &str) -> Trace {
         };
         match one(line.len(), json) {
             Ok(parsed) => {
-                if parsed.seq <= last_seq && trace.disorder.is_none() {
-                    trace.disorder = Some(format!("seq {} came after {last_seq}", parsed.seq));
+                if parsed.seq <= last_seq && trace.out_of_order.is_none() {
+                    trace.out_of_order = Some(format!("seq {} came after {last_seq}", parsed.seq));
                 }
                 last_seq = last_seq.max(parsed.seq);
                 trace.lines.push(parsed);
@@ -55,19 +55,19 @@ fn one(len: usize, json: &str) -> Result<Line, String> {
     })
 }
 
-fn event(name: &str, keys: &Keys<'_>) -> Result<Said, String> {
+fn event(name: &str, keys: &Keys<'_>) -> Result<TraceEvent, String> {
     Ok(match name {
-        "hello" => Said::Hello {
+        "hello" => TraceEvent::Hello {
             recipe: keys.text("recipe")?,
             version: keys.number("version")?,
             job: keys.text("job")?,
             command: keys.text("command")?,
         },
-        "tool" => Said::Tool {
+        "tool" => TraceEvent::Tool {
             name: keys.text("name")?,
             path: keys.maybe_text("path")?,
         },
-        "mount" => Said::Mount {
+        "mount" => TraceEvent::Mount {
             mount: keys.text("mount")?,
             fs: keys.text("fs")?,
             dev: keys.text("dev")?,
@@ -76,103 +76,103 @@ fn event(name: &str, keys: &Keys<'_>) -> Result<Said, String> {
             covered: keys.flag("covered")?,
             reason: keys.maybe_text("reason")?,
         },
-        "agent" => Said::Agent {
+        "agent" => TraceEvent::Agent {
             path: keys.text("path")?,
             mount: keys.text("mount")?,
         },
-        "engine" => Said::Engine {
+        "engine" => TraceEvent::Engine {
             name: keys.text("name")?,
             version: keys.text("version")?,
             datadir: keys.text("datadir")?,
             replica: keys.flag("replica")?,
         },
-        "armed" => Said::Armed {
+        "armed" => TraceEvent::Armed {
             budget_ms: keys.number("budget_ms")?,
             guard_pid: keys.number("guard_pid")?,
             holder_pid: keys.number("holder_pid")?,
         },
-        "flushed" => Said::Flushed,
-        "locked" => Said::Locked {
+        "flushed" => TraceEvent::Flushed,
+        "locked" => TraceEvent::Locked {
             session: keys.session()?,
             how: keys.text("how")?,
             tries: keys.number("tries")?,
         },
-        "lock-timeout" => Said::LockTimeout {
+        "lock-timeout" => TraceEvent::LockTimeout {
             tries: keys.number("tries")?,
         },
-        "synced" => Said::Synced,
-        "frozen" => Said::Frozen {
+        "synced" => TraceEvent::Synced,
+        "frozen" => TraceEvent::Frozen {
             mount: keys.text("mount")?,
             took_ms: keys.number("took_ms")?,
         },
-        "ready" => Said::Ready,
-        "release" => Said::Release,
-        "prepared" => Said::Prepared {
+        "ready" => TraceEvent::Ready,
+        "release" => TraceEvent::Release,
+        "prepared" => TraceEvent::Prepared {
             how: keys.text("how")?,
             region: keys.text("region")?,
             credentials_until: keys.maybe_text("credentials_until")?,
         },
-        "request" => Said::Request,
-        "answer" => Said::Answer {
+        "request" => TraceEvent::Request,
+        "answer" => TraceEvent::Answer {
             ok: keys.flag("ok")?,
             status: keys.number("status")?,
             took_ms: keys.number("took_ms")?,
             code: keys.maybe_text("code")?,
             text: keys.maybe_text("text")?,
         },
-        "snapshot" => Said::Snapshot {
+        "snapshot" => TraceEvent::Snapshot {
             snapshot: keys.id("snapshot")?,
             volume: keys.id("volume")?,
             gib: keys.number("gib")?,
         },
-        "path" => Said::Path {
+        "path" => TraceEvent::Path {
             what: keys.text("what")?,
             path: keys.text("path")?,
         },
-        "position" => Said::Position {
+        "position" => TraceEvent::Position {
             name: keys.text("name")?,
             value: keys.text("value")?,
         },
-        "file" => Said::File {
+        "file" => TraceEvent::File {
             name: keys.text("name")?,
             part: keys.number("part")?,
             parts: keys.number("parts")?,
             text: keys.text("text")?,
         },
-        "note" => Said::Note {
+        "note" => TraceEvent::Note {
             text: keys.text("text")?,
         },
-        "alive" => Said::Alive {
+        "alive" => TraceEvent::Alive {
             session: keys.session()?,
         },
-        "thawed" => Said::Thawed {
+        "thawed" => TraceEvent::ThawVerdict {
             mount: keys.text("mount")?,
             ok: keys.flag("ok")?,
             text: keys.maybe_text("text")?,
         },
-        "unlocked" => Said::Unlocked {
+        "unlocked" => TraceEvent::Unlocked {
             session: keys.session()?,
         },
-        "disarmed" => Said::Disarmed {
+        "disarmed" => TraceEvent::Disarmed {
             fired: keys.flag("fired")?,
         },
-        "probe" => Said::Probe {
+        "probe" => TraceEvent::Probe {
             mount: keys.text("mount")?,
             frozen: keys.flag("frozen")?,
         },
-        "window" => Said::Window {
+        "window" => TraceEvent::Window {
             window_ms: keys.number("window_ms")?,
         },
-        "error" => Said::Error {
+        "error" => TraceEvent::Error {
             code: keys.text("code")?,
             text: keys.text("text")?,
             mount: keys.maybe_text("mount")?,
         },
-        "end" => Said::End {
+        "end" => TraceEvent::End {
             outcome: keys.text("outcome")?,
             exit: keys.signed("exit")?,
         },
-        other => Said::Unknown {
+        other => TraceEvent::Unknown {
             event: visible(other).into_owned(),
         },
     })

@@ -36,12 +36,12 @@ fn chatter_is_ignored_and_broken_lines_are_counted() {
         [Line {
             seq: 1,
             ms: 2,
-            said: Said::Ready
+            said: TraceEvent::Ready
         }]
     );
     let bad: Vec<usize> = trace.malformed.iter().map(|m| m.line_no).collect();
     assert_eq!(bad, [4, 5, 6, 7]);
-    assert!(trace.disorder.is_none());
+    assert!(trace.out_of_order.is_none());
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn unknown_events_are_kept_and_long_lines_are_not() {
     let trace = told(1, &["brew \"tea\":true", "ready"]);
     assert_eq!(
         trace.lines[0].said,
-        Said::Unknown {
+        TraceEvent::Unknown {
             event: "brew".into()
         }
     );
@@ -64,10 +64,14 @@ fn unknown_events_are_kept_and_long_lines_are_not() {
 #[test]
 fn seq_must_rise() {
     let line = |seq| format!("FF1 {{\"t\":\"ready\",\"seq\":{seq},\"ms\":1}}\n");
-    assert!(parse(&(line(1) + &line(2))).disorder.is_none());
-    assert!(parse(&(line(2) + &line(2))).disorder.is_some());
-    assert!(parse(&(line(2) + &line(1) + &line(3))).disorder.is_some());
-    assert!(parse(&line(0)).disorder.is_some(), "seq counts from 1");
+    assert!(parse(&(line(1) + &line(2))).out_of_order.is_none());
+    assert!(parse(&(line(2) + &line(2))).out_of_order.is_some());
+    assert!(
+        parse(&(line(2) + &line(1) + &line(3)))
+            .out_of_order
+            .is_some()
+    );
+    assert!(parse(&line(0)).out_of_order.is_some(), "seq counts from 1");
 }
 
 #[test]

@@ -6,14 +6,14 @@ use crate::config::theme::Role;
 use crate::domain::job::{JobView, Member, Phase};
 use crate::domain::naming;
 use crate::domain::proof;
-use crate::tui::app::world::Driver;
-use crate::tui::screen::Cx;
+use crate::tui::app::world::DrivenBy;
+use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::details::Entry;
 use crate::tui::widget::{evidence, lane, text};
 
 /// The job as sections of names and values; live while it runs.
-pub fn entries(job: &JobView, cx: &Cx<'_>) -> Vec<Entry> {
+pub fn entries(job: &JobView, cx: &ScreenContext<'_>) -> Vec<Entry> {
     let now = cx.now;
     let mut out = Vec::new();
     outcome(job, now, &mut out);
@@ -30,21 +30,21 @@ pub fn entries(job: &JobView, cx: &Cx<'_>) -> Vec<Entry> {
 }
 
 /// Who drives it, where that is not this console.
-fn driver(job: &JobView, cx: &Cx<'_>) -> Option<String> {
+fn driver(job: &JobView, cx: &ScreenContext<'_>) -> Option<String> {
     let words = match cx.world.driver(job) {
-        Driver::Here => return None,
-        Driver::SettledHere => {
+        DrivenBy::Here => return None,
+        DrivenBy::SettledHere => {
             let doing = job.waiting.as_deref().unwrap_or("its thaw comes first");
             return Some(format!(
                 "The process that drove it is gone. This console settles it: {doing}."
             ));
         }
-        Driver::Another => "Another process drives it; x thaws it under that one.",
-        Driver::Nobody if cx.world.writes_refused().is_some() => {
+        DrivenBy::Another => "Another process drives it; x thaws it under that one.",
+        DrivenBy::Nobody if cx.world.writes_refused().is_some() => {
             "The process that drove it is gone, and this console may write nothing: `freezeframe jobs resume` thaws and \
              settles it."
         }
-        Driver::Nobody if job.nothing_found_at().is_some() => {
+        DrivenBy::Nobody if job.nothing_found_at().is_some() => {
             let ago = job
                 .nothing_found_at()
                 .map_or(0, |at| (cx.now - at).num_seconds().max(0));
@@ -53,10 +53,10 @@ fn driver(job: &JobView, cx: &Cx<'_>) -> Option<String> {
                  again until the command that freezes can no longer begin."
             ));
         }
-        Driver::Nobody => {
+        DrivenBy::Nobody => {
             "The process that drove it is gone. This console takes it up by itself; x does it at once."
         }
-        Driver::OutOfReach => "It runs in the lab of another process; stop it there.",
+        DrivenBy::OutOfReach => "It runs in the lab of another process; stop it there.",
     };
     Some(words.to_owned())
 }
@@ -65,9 +65,9 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
     let (symbol, word, role) = lane::standing(job);
     out.push(Entry::Section(format!(
         "{} {word}",
-        if job.thaw_uncertain { "!!!" } else { symbol }
+        if job.thaw_unconfirmed { "!!!" } else { symbol }
     )));
-    if job.thaw_uncertain {
+    if job.thaw_unconfirmed {
         out.push(Entry::Words(
             format!(
                 "Nobody could confirm that the filesystems of {} are thawed. The failsafe on the instance \
@@ -104,7 +104,7 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
             lane::budget_role(ms, budget),
         ));
         if lane::is_overdue(job, now) {
-            let words = if job.spec.foreign {
+            let words = if job.spec.third_party {
                 "The budget is spent, and no failsafe of ours watches over somebody else's document. Look at the instance: \
                  writes may hang."
             } else {
@@ -137,7 +137,7 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
         }
         out.push(Entry::Pair(
             "next".into(),
-            problem.mend.clone(),
+            problem.hint.clone(),
             Role::Accent,
         ));
     }
@@ -149,8 +149,8 @@ fn outcome(job: &JobView, now: DateTime<Utc>, out: &mut Vec<Entry>) {
         ));
         out.extend(
             lowered
-                .mend
-                .map(|mend| Entry::Pair("next".into(), mend, Role::Accent)),
+                .hint
+                .map(|hint| Entry::Pair("next".into(), hint, Role::Accent)),
         );
     }
     if let Some(ms) = job.freeze_window_ms {
@@ -173,7 +173,7 @@ fn asked(job: &JobView, out: &mut Vec<Entry>) {
         naming::full(Some(&spec.instance_name), spec.instance.as_str()),
     ));
     out.push(Entry::pair("account", spec.scope.to_string()));
-    let whose = if spec.foreign {
+    let whose = if spec.third_party {
         " (somebody else's)"
     } else {
         ""

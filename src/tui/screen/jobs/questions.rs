@@ -4,15 +4,15 @@ use crate::config::theme::Role;
 use crate::domain::held::Held;
 use crate::domain::job::{JobView, Phase};
 use crate::domain::naming;
-use crate::tui::app::world::Driver;
-use crate::tui::screen::{Cx, Request};
+use crate::tui::app::world::DrivenBy;
+use crate::tui::screen::{Request, ScreenContext};
 use crate::tui::widget::dialog::{Choice, Question};
 
 /// Whether to stop one job. The safe button has the focus.
 pub fn cancel(job: &JobView) -> Question {
     let id = job.spec.job.clone();
     let who = named(job);
-    let says = move |cx: &Cx<'_>| {
+    let says = move |cx: &ScreenContext<'_>| {
         let state = match cx.world.job(&id) {
             Some(job) if job.held().is_something() && job.phase != Phase::Done => (
                 format!("It {}. It is thawed at once.", is_held(job, cx)),
@@ -53,7 +53,7 @@ fn named(job: &JobView) -> String {
 }
 
 /// What it holds now, after "it".
-fn is_held(job: &JobView, cx: &Cx<'_>) -> String {
+fn is_held(job: &JobView, cx: &ScreenContext<'_>) -> String {
     match job.held() {
         Held::Frozen { .. } => "is FROZEN now".to_owned(),
         held => held.words(cx.now),
@@ -71,8 +71,8 @@ fn begun_stays() -> (String, Role) {
 }
 
 /// Whether to stop a job that this console does not drive.
-pub fn cancel_of_another(job: &JobView, cx: &Cx<'_>) -> Question {
-    let nobody = cx.world.driver(job) == Driver::Nobody;
+pub fn cancel_of_another(job: &JobView, cx: &ScreenContext<'_>) -> Question {
+    let nobody = cx.world.driver(job) == DrivenBy::Nobody;
     let (title, means) = if nobody && job.nothing_found_at().is_some() {
         (
             "Thaw again at once?",
@@ -95,7 +95,7 @@ pub fn cancel_of_another(job: &JobView, cx: &Cx<'_>) -> Question {
     };
     let id = job.spec.job.clone();
     let who = named(job);
-    let says = move |cx: &Cx<'_>| {
+    let says = move |cx: &ScreenContext<'_>| {
         let job = cx.world.job(&id).filter(|job| job.phase != Phase::Done);
         let state = match job {
             Some(job) if job.held().is_something() => {
@@ -126,7 +126,7 @@ pub fn cancel_of_another(job: &JobView, cx: &Cx<'_>) -> Question {
 
 /// Whether to stop all of this console's.
 pub fn cancel_all() -> Question {
-    let says = |cx: &Cx<'_>| {
+    let says = |cx: &ScreenContext<'_>| {
         let running = cx.world.own_stoppable().count();
         let held = cx.world.own_stoppable();
         let held = held.filter(|job| job.held().is_something()).count();

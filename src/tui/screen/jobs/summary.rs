@@ -5,7 +5,7 @@ use strum::IntoEnumIterator as _;
 
 use crate::config::theme::Role;
 use crate::domain::job::{JobView, Phase, Verdict};
-use crate::tui::screen::Cx;
+use crate::tui::screen::ScreenContext;
 use crate::tui::widget::{lane, text};
 
 /// The verdicts, worst first: what needs somebody is not cut off at the right.
@@ -20,7 +20,7 @@ const VERDICTS: [Verdict; 6] = [
 
 /// One line for what goes on; one for what came of it, if anything has. While runs go on, only their jobs
 /// count: those of last night would hide that nothing of this one is done yet.
-pub(super) fn lines(cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
+pub(super) fn lines(cx: &ScreenContext<'_>, width: usize) -> Vec<Line<'static>> {
     let jobs = cx.world.jobs();
     let live: std::collections::HashSet<_> = cx.world.running().map(|job| &job.spec.run).collect();
     let counted: Vec<&JobView> = jobs
@@ -32,7 +32,12 @@ pub(super) fn lines(cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-fn going_on(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
+fn going_on(
+    jobs: &[&JobView],
+    of_a_run: bool,
+    cx: &ScreenContext<'_>,
+    width: usize,
+) -> Vec<Line<'static>> {
     let mut parts: Vec<(String, Role)> = Vec::new();
     if of_a_run && jobs.len() > 1 {
         let over = jobs.iter().filter(|j| j.phase == Phase::Done).count();
@@ -89,7 +94,7 @@ fn going_on(jobs: &[&JobView], of_a_run: bool, cx: &Cx<'_>, width: usize) -> Vec
     joined(parts, cx, width)
 }
 
-fn ended(jobs: &[&JobView], cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
+fn ended(jobs: &[&JobView], cx: &ScreenContext<'_>, width: usize) -> Vec<Line<'static>> {
     let mut parts: Vec<(String, Role)> = VERDICTS
         .iter()
         .filter_map(|verdict| {
@@ -111,7 +116,7 @@ fn ended(jobs: &[&JobView], cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
 }
 
 /// The parts one after another; what does not fit a line goes to the next.
-fn joined(parts: Vec<(String, Role)>, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
+fn joined(parts: Vec<(String, Role)>, cx: &ScreenContext<'_>, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let mut spans: Vec<Span<'static>> = Vec::new();
     let mut used = 0;

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::config::theme::Role;
 use crate::domain::metrics::{Metric, Series};
-use crate::tui::screen::Cx;
+use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::{chart, text};
 
@@ -53,7 +53,7 @@ impl DriveFigures {
     }
 
     /// The line of this drive below the title of a chart that has the screen to itself.
-    pub fn line(&self, metric: Metric, cx: &Cx<'_>) -> Line<'static> {
+    pub fn line(&self, metric: Metric, cx: &ScreenContext<'_>) -> Line<'static> {
         let (symbol, role) = chart::look(self.number);
         let age = style::ago(self.last.0, cx.now);
         let words = format!("{} ({age})", self.summary(metric));
@@ -73,7 +73,7 @@ pub fn title(
     metric: Metric,
     drives: &[DriveFigures],
     cells: usize,
-    cx: &Cx<'_>,
+    cx: &ScreenContext<'_>,
 ) {
     let mut worst: Vec<&DriveFigures> = drives.iter().collect();
     worst.sort_by(|a, b| {

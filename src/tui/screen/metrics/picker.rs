@@ -10,7 +10,7 @@ use crate::domain::filter::{Filter, RowKind};
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::Instance;
 use crate::tui::action::Action;
-use crate::tui::screen::Cx;
+use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::filter_line::FilterLine;
 use crate::tui::widget::table::{self, Cell, Column, TableState};
@@ -64,7 +64,7 @@ impl Picker {
         self.table.select(instance.as_str());
     }
 
-    fn rows<'a>(&self, cx: &Cx<'a>) -> Vec<&'a Instance> {
+    fn rows<'a>(&self, cx: &ScreenContext<'a>) -> Vec<&'a Instance> {
         let matches = |i: &Instance, filter: &Filter| {
             filter.matches_instance(i, cx.world.proven_level(&i.id))
         };
@@ -76,7 +76,7 @@ impl Picker {
     }
 
     /// Works the rows out again.
-    pub fn arrange(&mut self, cx: &Cx<'_>) {
+    pub fn arrange(&mut self, cx: &ScreenContext<'_>) {
         self.table.set_rows(
             self.rows(cx)
                 .into_iter()
@@ -94,7 +94,7 @@ impl Picker {
     }
 
     /// Moves and narrows.
-    pub fn act(&mut self, action: Action, cx: &Cx<'_>) {
+    pub fn act(&mut self, action: Action, cx: &ScreenContext<'_>) {
         if self.filter.act(action) {
             return self.arrange(cx);
         }
@@ -104,19 +104,19 @@ impl Picker {
     }
 
     /// A character for the filter.
-    pub fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) {
+    pub fn type_key(&mut self, key: KeyEvent, cx: &ScreenContext<'_>) {
         self.filter.type_key(key);
         self.arrange(cx);
     }
 
     /// Pasted text for the filter.
-    pub fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+    pub fn paste(&mut self, pasted: &str, cx: &ScreenContext<'_>) {
         self.filter.paste(pasted);
         self.arrange(cx);
     }
 
     /// Draws the list.
-    pub fn view(&self, frame: &mut Frame<'_>, mut area: Rect, cx: &Cx<'_>) {
+    pub fn view(&self, frame: &mut Frame<'_>, mut area: Rect, cx: &ScreenContext<'_>) {
         self.filter.view(frame, &mut area, cx.styles);
         let width = usize::from(area.width);
         let pane = &cx.world.instances;
@@ -162,7 +162,7 @@ impl Picker {
     }
 }
 
-fn cells(instance: &Instance, cx: &Cx<'_>) -> Vec<Cell> {
+fn cells(instance: &Instance, cx: &ScreenContext<'_>) -> Vec<Cell> {
     let proven = match cx.world.last_proven(&instance.id) {
         Some(set) => {
             let (symbol, word, role) = style::level(Some(set.level));

@@ -11,7 +11,7 @@ use crate::domain::ids::{InstanceId, JobId};
 use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
 use crate::tui::action::Action;
-use crate::tui::screen::Cx;
+use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::filter_line::FilterLine;
 use crate::tui::widget::table::{self, Cell, Column, TableState};
@@ -61,7 +61,7 @@ impl Choose {
     }
 
     /// Works the rows out again.
-    pub fn arrange(&mut self, cx: &Cx<'_>) {
+    pub fn arrange(&mut self, cx: &ScreenContext<'_>) {
         let matches = |set: &SnapshotSet, filter: &Filter| {
             let of = set.instance.as_ref().and_then(|id| cx.world.instance(id));
             filter.matches_set(set, OfInstance::of(of))
@@ -87,7 +87,7 @@ impl Choose {
     }
 
     /// The set under the cursor.
-    pub fn current<'a>(&self, cx: &Cx<'a>) -> Option<&'a SnapshotSet> {
+    pub fn current<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a SnapshotSet> {
         cx.world.set(self.rows.get(self.table.cursor())?)
     }
 
@@ -106,7 +106,7 @@ impl Choose {
     }
 
     /// Moves, filters, widens.
-    pub fn act(&mut self, action: Action, cx: &Cx<'_>) {
+    pub fn act(&mut self, action: Action, cx: &ScreenContext<'_>) {
         if self.filter.act(action) {
             return self.arrange(cx);
         }
@@ -116,18 +116,18 @@ impl Choose {
     }
 
     /// A character for the filter.
-    pub fn type_key(&mut self, key: KeyEvent, cx: &Cx<'_>) {
+    pub fn type_key(&mut self, key: KeyEvent, cx: &ScreenContext<'_>) {
         self.filter.type_key(key);
         self.arrange(cx);
     }
 
     /// Pasted text for the filter.
-    pub fn paste(&mut self, pasted: &str, cx: &Cx<'_>) {
+    pub fn paste(&mut self, pasted: &str, cx: &ScreenContext<'_>) {
         self.filter.paste(pasted);
         self.arrange(cx);
     }
 
-    fn emptiness(&self, cx: &Cx<'_>) -> String {
+    fn emptiness(&self, cx: &ScreenContext<'_>) -> String {
         let pane = &cx.world.snapshots;
         if pane.loading || pane.data.is_none() {
             return if pane.error.is_some() {
@@ -160,7 +160,7 @@ impl Choose {
     }
 
     /// Draws timeline and list.
-    pub fn view(&self, frame: &mut Frame<'_>, mut area: Rect, cx: &Cx<'_>) {
+    pub fn view(&self, frame: &mut Frame<'_>, mut area: Rect, cx: &ScreenContext<'_>) {
         self.filter.view(frame, &mut area, cx.styles);
         let width = usize::from(area.width);
         let mut head: Vec<Line<'static>> = Vec::new();
@@ -224,7 +224,7 @@ impl Choose {
     }
 }
 
-fn cells(set: &SnapshotSet, cx: &Cx<'_>) -> Vec<Cell> {
+fn cells(set: &SnapshotSet, cx: &ScreenContext<'_>) -> Vec<Cell> {
     let (symbol, word, role) = style::level(Some(set.level));
     let proven = if set.level.is_proven() {
         ""
@@ -254,7 +254,10 @@ fn cells(set: &SnapshotSet, cx: &Cx<'_>) -> Vec<Cell> {
 }
 
 /// The set's snapshots that were read.
-pub fn members<'a>(set: &'a SnapshotSet, cx: &Cx<'a>) -> impl Iterator<Item = &'a Snapshot> {
+pub fn members<'a>(
+    set: &'a SnapshotSet,
+    cx: &ScreenContext<'a>,
+) -> impl Iterator<Item = &'a Snapshot> {
     cx.world
         .snapshots()
         .iter()

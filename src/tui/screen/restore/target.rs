@@ -9,7 +9,7 @@ use crate::domain::problem::Kind;
 use crate::domain::restore::{RestoreRequest, TYPES, device_taken, is_device, kms_key};
 use crate::domain::text::is_hostile;
 use crate::ops::targets::{self, Named};
-use crate::tui::screen::Cx;
+use crate::tui::screen::ScreenContext;
 use crate::tui::widget::form::{Field, Focus, Form};
 
 const TARGET: usize = 0;
@@ -36,7 +36,7 @@ pub struct Target {
 
 impl Target {
     /// The form, with the instance that the set was taken from as target.
-    pub fn new(set: JobId, cx: &Cx<'_>) -> Self {
+    pub fn new(set: JobId, cx: &ScreenContext<'_>) -> Self {
         let source = cx
             .world
             .set(&set)
@@ -84,7 +84,7 @@ impl Target {
     }
 
     /// What is wrong with each field, by index.
-    pub fn errors(&self, cx: &Cx<'_>) -> Vec<(usize, String)> {
+    pub fn errors(&self, cx: &ScreenContext<'_>) -> Vec<(usize, String)> {
         let mut errors = Vec::new();
         let target = match target(self.form.value(TARGET), cx) {
             Ok(target) => Some(target),
@@ -114,7 +114,7 @@ impl Target {
     ///
     /// # Errors
     /// What is wrong with the first wrong field.
-    pub fn request(&self, cx: &Cx<'_>) -> Result<RestoreRequest, String> {
+    pub fn request(&self, cx: &ScreenContext<'_>) -> Result<RestoreRequest, String> {
         let target = target(self.form.value(TARGET), cx)?;
         let device = device(self.form.value(DEVICE), Some(target))?;
         let mount_under = mount(self.form.value(MOUNT), Some(target))?;
@@ -161,7 +161,7 @@ fn key(typed: &str, target: Option<&Instance>) -> Result<Option<String>, String>
 }
 
 /// The one instance of that id or name, in a state that volumes can be attached in.
-fn target<'a>(typed: &str, cx: &Cx<'a>) -> Result<&'a Instance, String> {
+fn target<'a>(typed: &str, cx: &ScreenContext<'a>) -> Result<&'a Instance, String> {
     let typed = typed.trim();
     if typed.is_empty() {
         return Err("say an instance id or name".to_owned());

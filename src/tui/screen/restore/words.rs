@@ -6,13 +6,19 @@ use crate::config::theme::Role;
 use crate::domain::naming;
 use crate::domain::restore::{RestorePlan, RestoreView, StepState};
 use crate::domain::text::{counted, visible};
-use crate::tui::screen::Cx;
+use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::{lane, text};
 
 const INDENT: &str = "   ";
 
-fn wrapped(words: &str, width: usize, indent: &str, role: Role, cx: &Cx<'_>) -> Vec<Line<'static>> {
+fn wrapped(
+    words: &str,
+    width: usize,
+    indent: &str,
+    role: Role,
+    cx: &ScreenContext<'_>,
+) -> Vec<Line<'static>> {
     text::wrap(words, width.saturating_sub(indent.len()))
         .into_iter()
         .map(|line| Line::styled(format!("{indent}{line}"), cx.styles.get(role)))
@@ -25,7 +31,7 @@ pub fn volumes(n: usize) -> String {
 }
 
 /// A line for a shell, with a prompt.
-fn shell(line: &str, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+fn shell(line: &str, width: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
     let room = width.saturating_sub(INDENT.len() + 2).max(1);
     text::wrap(line, room)
         .into_iter()
@@ -38,7 +44,7 @@ fn shell(line: &str, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
 }
 
 /// The plan for review: what comes back, warnings, each call in words and as a line for a shell.
-pub fn plan(plan: &RestorePlan, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+pub fn plan(plan: &RestorePlan, width: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
     let mut lines = wrapped(
         &format!(
             "{} as of {} ({}), beside the data of {}",
@@ -131,7 +137,7 @@ fn look(state: StepState) -> (&'static str, &'static str, Role) {
 }
 
 /// How a restore goes, or went.
-pub fn status(view: &RestoreView, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+pub fn status(view: &RestoreView, width: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
     let count = |state| view.items.iter().filter(|item| item.state == state).count();
     let (done, failed, all) = (
         count(StepState::Done),

@@ -6,12 +6,12 @@ use crate::config::theme::Role;
 use crate::domain::prune::{PruneRecord, count};
 use crate::domain::restore::{RestoreView, StepState};
 use crate::tui::message::Past;
-use crate::tui::screen::Cx;
+use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::text;
 
 /// Everything on record, with what came of it.
-pub fn lines(past: &Past, width: usize, cx: &Cx<'_>) -> Vec<Line<'static>> {
+pub fn lines(past: &Past, width: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let mut say = |words: String, role: Role| {
         lines.extend(

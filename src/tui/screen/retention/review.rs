@@ -12,7 +12,7 @@ use crate::domain::naming;
 use crate::domain::prune::count;
 use crate::domain::retention::{Decision, Fate, PrunePlan};
 use crate::tui::action::Action;
-use crate::tui::screen::Cx;
+use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::lane;
@@ -153,7 +153,7 @@ impl Review {
     }
 
     /// Everything about the decision under the cursor.
-    pub fn details(&self, cx: &Cx<'_>) -> Option<Details> {
+    pub fn details(&self, cx: &ScreenContext<'_>) -> Option<Details> {
         let (i, decision) = self.current()?;
         let (symbol, word, role) = self.fate(i, decision);
         let mut entries = vec![Entry::Section(format!("{symbol} {word}"))];
@@ -228,7 +228,7 @@ impl Review {
     }
 
     /// Lines above the table: the policy, the counts, the views.
-    fn head(&self, cx: &Cx<'_>, width: usize) -> Vec<Line<'static>> {
+    fn head(&self, cx: &ScreenContext<'_>, width: usize) -> Vec<Line<'static>> {
         let styles = cx.styles;
         let (keep, delete, blocked) = self.plan.counts();
         let snapshots = self.plan.doomed().len();
@@ -280,7 +280,7 @@ impl Review {
     }
 
     /// Draws head and table.
-    pub fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    pub fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         let head = self.head(cx, usize::from(area.width));
         let used = u16::try_from(head.len()).unwrap_or(0).min(area.height);
         for (line, row) in head.into_iter().zip(area.rows()) {

@@ -17,7 +17,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
 use crate::tui::action::Action;
 use crate::tui::app::world::Remembered;
-use crate::tui::screen::{Cx, Reaction, Request, Screen};
+use crate::tui::screen::{Reaction, Request, Screen, ScreenContext};
 use crate::tui::style::{ago, level, moment};
 use crate::tui::widget::details::{self, Entry};
 use crate::tui::widget::dialog::pane;
@@ -25,16 +25,25 @@ use crate::tui::widget::evidence;
 use crate::tui::widget::scroll::Scroll;
 
 /// The page of the set that a snapshot belongs to.
-pub(super) fn open_set(snapshot: &Snapshot, job: JobId, cx: &Cx<'_>) -> Vec<Request> {
+pub(super) fn open_set(snapshot: &Snapshot, job: JobId, cx: &ScreenContext<'_>) -> Vec<Request> {
     open(snapshot, Some(job), true, cx)
 }
 
 /// The page of a snapshot; `job` is the one that made it, when it is ours.
-pub(super) fn open_snapshot(snapshot: &Snapshot, job: Option<JobId>, cx: &Cx<'_>) -> Vec<Request> {
+pub(super) fn open_snapshot(
+    snapshot: &Snapshot,
+    job: Option<JobId>,
+    cx: &ScreenContext<'_>,
+) -> Vec<Request> {
     open(snapshot, job, false, cx)
 }
 
-fn open(snapshot: &Snapshot, job: Option<JobId>, whole_set: bool, cx: &Cx<'_>) -> Vec<Request> {
+fn open(
+    snapshot: &Snapshot,
+    job: Option<JobId>,
+    whole_set: bool,
+    cx: &ScreenContext<'_>,
+) -> Vec<Request> {
     let unread = job
         .clone()
         .filter(|job| cx.world.remembered(job) == Remembered::NotAsked);
@@ -58,7 +67,7 @@ struct Page {
 }
 
 impl Page {
-    fn entries(&self, cx: &Cx<'_>) -> Vec<Entry> {
+    fn entries(&self, cx: &ScreenContext<'_>) -> Vec<Entry> {
         let snapshot = cx.world.snapshots().iter().find(|s| s.id == self.snapshot);
         let gone = || vec![Entry::Words("It is no longer there.".into(), Role::Warn)];
         match (&self.set, snapshot) {
@@ -78,7 +87,7 @@ impl Page {
 }
 
 impl Screen for Page {
-    fn title(&self, cx: &Cx<'_>) -> String {
+    fn title(&self, cx: &ScreenContext<'_>) -> String {
         let Some(job) = &self.set else {
             return format!("Snapshot {}", self.snapshot);
         };
@@ -93,7 +102,7 @@ impl Screen for Page {
         "What may be claimed of this snapshot and its set, and the evidence for it."
     }
 
-    fn handles(&self, action: Action, cx: &Cx<'_>) -> bool {
+    fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         match action {
             Action::CopyId | Action::Back | Action::Leave | Action::Help => true,
             Action::CopyArn => self.set.is_none() && cx.world.identity.data.is_some(),
@@ -101,7 +110,7 @@ impl Screen for Page {
         }
     }
 
-    fn act(&mut self, action: Action, cx: &Cx<'_>) -> Reaction {
+    fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
         if !self.handles(action, cx) {
             return Reaction::Ignored;
         }
@@ -120,7 +129,7 @@ impl Screen for Page {
         }
     }
 
-    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &Cx<'_>) {
+    fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
         frame.render_widget(Clear, area);
         let block = pane(&self.title(cx), cx.styles);
         let inner = block.inner(area);
@@ -131,7 +140,7 @@ impl Screen for Page {
     }
 }
 
-fn job_of<'a>(set: &SnapshotSet, cx: &Cx<'a>) -> Option<&'a JobView> {
+fn job_of<'a>(set: &SnapshotSet, cx: &ScreenContext<'a>) -> Option<&'a JobView> {
     match cx.world.remembered(&set.job) {
         Remembered::Here(job) => Some(job),
         Remembered::Nowhere | Remembered::NotAsked => None,
@@ -139,14 +148,14 @@ fn job_of<'a>(set: &SnapshotSet, cx: &Cx<'a>) -> Option<&'a JobView> {
 }
 
 /// What may be claimed of the set's members; nothing while the journal has not answered.
-fn claimed(set: &SnapshotSet, cx: &Cx<'_>) -> Option<Vec<MemberProof>> {
+fn claimed(set: &SnapshotSet, cx: &ScreenContext<'_>) -> Option<Vec<MemberProof>> {
     let known = cx.world.remembered(&set.job);
     (known != Remembered::NotAsked)
         .then(|| proof::members(set, cx.world.snapshots(), job_of(set, cx)))
 }
 
 /// The sentences.
-fn account(set: &SnapshotSet, cx: &Cx<'_>, out: &mut Vec<Entry>) {
+fn account(set: &SnapshotSet, cx: &ScreenContext<'_>, out: &mut Vec<Entry>) {
     match cx.world.remembered(&set.job) {
         Remembered::Here(job) => out.extend(evidence::of_job(job)),
         Remembered::Nowhere => out.extend(evidence::by_tag(set)),
@@ -161,7 +170,7 @@ fn account(set: &SnapshotSet, cx: &Cx<'_>, out: &mut Vec<Entry>) {
 }
 
 /// The level, the sentences, and each member with its reason.
-fn set_evidence(set: &SnapshotSet, cx: &Cx<'_>, out: &mut Vec<Entry>) {
+fn set_evidence(set: &SnapshotSet, cx: &ScreenContext<'_>, out: &mut Vec<Entry>) {
     let members = claimed(set, cx);
     if let Some(members) = &members {
         let (symbol, word, role) = level(Some(proof::level(members)));
@@ -179,7 +188,12 @@ fn set_evidence(set: &SnapshotSet, cx: &Cx<'_>, out: &mut Vec<Entry>) {
 }
 
 /// What the set is; `here` is the snapshot whose page this is.
-fn set_facts(set: &SnapshotSet, here: Option<&SnapshotId>, cx: &Cx<'_>, out: &mut Vec<Entry>) {
+fn set_facts(
+    set: &SnapshotSet,
+    here: Option<&SnapshotId>,
+    cx: &ScreenContext<'_>,
+    out: &mut Vec<Entry>,
+) {
     let world = cx.world;
     out.push(Entry::Section("Set".into()));
     out.push(Entry::pair("Job", set.job.as_str()));
@@ -221,7 +235,7 @@ fn set_facts(set: &SnapshotSet, here: Option<&SnapshotId>, cx: &Cx<'_>, out: &mu
         .filter(|s| set.members.contains(&s.id))
     {
         let (symbol, word, role) = level(match job_of(set, cx) {
-            None => member.borne_level(),
+            None => member.verified_level(),
             job => Some(proof::member(member, job).level),
         });
         let mark = if member.id == *here {
@@ -235,12 +249,12 @@ fn set_facts(set: &SnapshotSet, here: Option<&SnapshotId>, cx: &Cx<'_>, out: &mu
     }
 }
 
-fn describe(snapshot: &Snapshot, cx: &Cx<'_>) -> Vec<Entry> {
+fn describe(snapshot: &Snapshot, cx: &ScreenContext<'_>) -> Vec<Entry> {
     let set = snapshot.job().and_then(|job| cx.world.set(&job));
     let mine = set
         .and_then(|set| claimed(set, cx))
         .and_then(|members| members.into_iter().find(|m| m.snapshot == snapshot.id));
-    let shown = mine.as_ref().map(|m| m.level).or(snapshot.borne_level());
+    let shown = mine.as_ref().map(|m| m.level).or(snapshot.verified_level());
     let (symbol, word, role) = level(shown);
     let (state, state_role) = state(snapshot);
     let mut out = vec![

@@ -3,7 +3,7 @@
 use super::super::tests::*;
 use super::super::*;
 use super::*;
-use crate::evidence::Told;
+use crate::evidence::CommandReport;
 use crate::ids::VolumeId;
 use crate::job::Verdict;
 use crate::set_plan::{SetMember, SetPlan};
@@ -19,11 +19,14 @@ fn spec_of(on_failure: OnFailure) -> JobSpec {
 /// Sent, accepted, under way.
 fn under_way(on_failure: OnFailure) -> Story {
     let mut s = Story::of(spec_of(on_failure));
-    s.tell(Event::Start);
-    s.tell(Event::Preflight(Ok(facts())));
-    s.tell(Event::PreSent(Ok(CommandId::from_api(COMMAND))));
+    s.tell(JobEvent::Start);
+    s.tell(JobEvent::Preflight(Ok(facts())));
+    s.tell(JobEvent::PreSent(Ok(CommandId::from_api(COMMAND))));
     assert_eq!(
-        (s.count(&Effect::SendSnapshot), s.count(&Effect::SendPre)),
+        (
+            s.count(&JobEffect::SendSnapshot),
+            s.count(&JobEffect::SendPre)
+        ),
         (1, 0)
     );
     s
@@ -85,23 +88,23 @@ fn said_with_answer(answer: &str, error: &str) -> String {
     text + &ff1(13, &tail)
 }
 
-fn ended(ended: CommandEnd, stdout: String) -> Event {
-    Event::PreEnded(outcome(ended, stdout))
+fn ended(ended: CommandEnd, stdout: String) -> JobEvent {
+    JobEvent::PreEnded(outcome(ended, stdout))
 }
 
 #[test]
 fn the_good_story_is_one_command_and_one_search() {
     let mut s = under_way(OnFailure::Skip);
     assert_eq!(s.job.view().phase, Phase::Quiescing);
-    s.tell(Event::SetAppeared(snapshots()));
+    s.tell(JobEvent::SetAppeared(snapshots()));
     let view = s.job.view();
     assert_eq!(view.phase, Phase::Snapshotting);
     assert!(view.set.len() == 2 && view.set.iter().all(|m| m.level == Level::Pending));
     assert!(view.frozen_since.is_none(), "nobody saw it frozen");
     let effects = s.tell(ended(CommandEnd::Success, all_said()));
-    assert!(effects.contains(&Effect::FindSnapshots), "{effects:?}");
+    assert!(effects.contains(&JobEffect::FindSnapshots), "{effects:?}");
     assert_eq!(s.job.expected().len(), 2);
-    s.tell(Event::SnapshotsFound(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
     let view = s.finish();
     assert_eq!(
         view.verdict,
@@ -114,8 +117,8 @@ fn the_good_story_is_one_command_and_one_search() {
     assert!(view.error.is_none());
     assert_eq!(
         (
-            s.count(&Effect::SendPost),
-            s.count(&Effect::CreateSnapshots)
+            s.count(&JobEffect::SendPost),
+            s.count(&JobEffect::CreateSnapshots)
         ),
         (0, 0)
     );
@@ -136,7 +139,7 @@ fn a_set_that_ec2_shows_otherwise_is_a_crash_set() {
         volume: VolumeId::from_api("vol-00000000000000002"),
         volume_gib: 100,
     });
-    s.tell(Event::SnapshotsFound(Ok(more)));
+    s.tell(JobEvent::SnapshotsFound(Ok(more)));
     s.label();
     assert!(s.job.view().set.iter().all(|m| m.level == Level::Crash));
 }
@@ -145,9 +148,9 @@ fn a_set_that_ec2_shows_otherwise_is_a_crash_set() {
 fn a_search_that_fails_falls_back_on_what_was_seen() {
     for result in [Err(problem(true)), Ok(Vec::new())] {
         let mut s = under_way(OnFailure::Skip);
-        s.tell(Event::SetAppeared(snapshots()));
+        s.tell(JobEvent::SetAppeared(snapshots()));
         s.tell(ended(CommandEnd::Success, all_said()));
-        s.tell(Event::SnapshotsFound(result));
+        s.tell(JobEvent::SnapshotsFound(result));
         assert_eq!(s.finish().verdict, Some(Verdict::Application));
     }
 }
@@ -175,21 +178,24 @@ fn whatever_does_not_say_that_all_is_thawed_is_thawed() {
     ] {
         let mut s = under_way(OnFailure::CrashConsistent);
         let effects = s.tell(ended(end.clone(), stdout));
-        assert!(effects.contains(&Effect::SendPost), "{end:?}");
-        assert_eq!(s.count(&Effect::CreateSnapshots), 0, "{end:?}");
+        assert!(effects.contains(&JobEffect::SendPost), "{end:?}");
+        assert_eq!(s.count(&JobEffect::CreateSnapshots), 0, "{end:?}");
     }
-    for give_up in [Event::TimedOut(Timer::Quiesce), Event::Cancel] {
+    for give_up in [JobEvent::TimedOut(Timer::Quiesce), JobEvent::Cancel] {
         for seen in [false, true] {
             let mut s = under_way(OnFailure::CrashConsistent);
             if seen {
-                s.tell(Event::SetAppeared(snapshots()));
+                s.tell(JobEvent::SetAppeared(snapshots()));
             }
             let effects = s.tell(give_up.clone());
             let cancel = effects
                 .iter()
-                .any(|e| matches!(e, Effect::CancelCommand(_)));
-            assert!(cancel && effects.contains(&Effect::SendPost), "{effects:?}");
-            assert_eq!(s.count(&Effect::CreateSnapshots), 0);
+                .any(|e| matches!(e, JobEffect::CancelCommand(_)));
+            assert!(
+                cancel && effects.contains(&JobEffect::SendPost),
+                "{effects:?}"
+            );
+            assert_eq!(s.count(&JobEffect::CreateSnapshots), 0);
         }
     }
 }
@@ -201,18 +207,18 @@ fn a_lost_command_is_thawed_then_looked_up_never_repeated() {
         s.tell(ended(CommandEnd::Lost(problem(true)), String::new()));
         let empty = found.is_empty();
         let effects = s.post(post_ok());
-        assert!(effects.contains(&Effect::FindSnapshots), "{effects:?}");
-        s.tell(Event::SnapshotsFound(Ok(found)));
+        assert!(effects.contains(&JobEffect::FindSnapshots), "{effects:?}");
+        s.tell(JobEvent::SnapshotsFound(Ok(found)));
         if empty {
-            s.tell(Event::Published(Ok(())));
+            s.tell(JobEvent::Published(Ok(())));
         } else {
             s.finish();
         }
         assert_eq!(s.job.view().verdict, Some(verdict));
         assert_eq!(
             (
-                s.count(&Effect::SendSnapshot),
-                s.count(&Effect::CreateSnapshots)
+                s.count(&JobEffect::SendSnapshot),
+                s.count(&JobEffect::CreateSnapshots)
             ),
             (1, 0),
             "it may have been made: no second one"
@@ -234,25 +240,25 @@ fn p29_a_part_of_a_set_is_left_to_whoever_comes_next() {
         let mut s = lost();
         s.post(post_ok());
         assert_eq!(s.job.attached(), 2, "one for each volume");
-        s.tell(Event::SnapshotsFound(Ok(vec![part.clone()])));
-        s.tell(Event::Published(Ok(())));
+        s.tell(JobEvent::SnapshotsFound(Ok(vec![part.clone()])));
+        s.tell(JobEvent::Published(Ok(())));
         let view = s.job.view();
         assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
-        assert!(view.set_unseen && view.owes_labels(), "{view:#?}");
+        assert!(view.set_unseen && view.has_pending_labels(), "{view:#?}");
         let [member] = view.set.as_slice() else {
             panic!("{:#?}", view.set);
         };
         let known = member.snapshot == part.snapshot && member.level == Level::Pending;
         assert!(known && member.reason.contains("whole set"), "{member:?}");
-        let labels = |e: &Effect| matches!(e, Effect::WriteLabels { .. });
+        let labels = |e: &JobEffect| matches!(e, JobEffect::WriteLabels { .. });
         assert!(!s.asked.iter().any(labels), "nothing is judged");
     }
     // What appeared while the command ran was there, whatever the last look shows.
     let mut s = under_way(OnFailure::CrashConsistent);
-    s.tell(Event::SetAppeared(vec![root]));
+    s.tell(JobEvent::SetAppeared(vec![root]));
     s.tell(ended(CommandEnd::Lost(problem(true)), String::new()));
     s.post(post_ok());
-    s.tell(Event::SnapshotsFound(Ok(vec![data])));
+    s.tell(JobEvent::SnapshotsFound(Ok(vec![data])));
     let view = s.finish();
     assert_eq!((view.verdict, view.set.len()), (Some(Verdict::Crash), 2));
     // A volume that was detached before the call is in no answer, and nobody waits for its snapshot.
@@ -270,7 +276,7 @@ fn p29_a_part_of_a_set_is_left_to_whoever_comes_next() {
         said(0..12, "") + &ff1(13, &tail),
     ));
     assert_eq!(s.job.attached(), 1, "as many as it was answered");
-    s.tell(Event::SnapshotsFound(Ok(snapshots().split_off(1))));
+    s.tell(JobEvent::SnapshotsFound(Ok(snapshots().split_off(1))));
     let view = s.finish();
     assert!(!view.set_unseen && view.set.len() == 1, "{view:#?}");
 }
@@ -292,18 +298,18 @@ fn p22_a_second_delivery_tells_nothing_of_the_first_ones_call() {
         s.tell(ended(CommandEnd::Failed { exit: 204 }, ff1(1, &lines)));
         let effects = s.post(post_ok());
         assert!(
-            effects.contains(&Effect::FindSnapshots),
+            effects.contains(&JobEffect::FindSnapshots),
             "{code}: {effects:?}"
         );
         let empty = found.is_empty();
-        s.tell(Event::SnapshotsFound(Ok(found)));
+        s.tell(JobEvent::SnapshotsFound(Ok(found)));
         if empty {
-            s.tell(Event::Published(Ok(())));
+            s.tell(JobEvent::Published(Ok(())));
         } else {
             s.finish();
         }
         assert_eq!(s.job.view().verdict, Some(verdict), "{code}");
-        assert_eq!(s.count(&Effect::CreateSnapshots), 0, "{code}");
+        assert_eq!(s.count(&JobEffect::CreateSnapshots), 0, "{code}");
     }
 }
 
@@ -317,22 +323,22 @@ fn a_refused_call_follows_on_failure_and_an_unanswered_one_is_looked_up() {
         CommandEnd::Failed { exit: 201 },
         said_with_answer(denied, error),
     ));
-    s.tell(Event::Published(Ok(())));
+    s.tell(JobEvent::Published(Ok(())));
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Failed), "{view:?}");
     assert_eq!(
         view.error.unwrap().code.as_deref(),
         Some("snapshot-refused")
     );
-    assert_eq!(s.count(&Effect::SendPost), 0);
+    assert_eq!(s.count(&JobEffect::SendPost), 0);
 
     let mut s = under_way(OnFailure::CrashConsistent);
     let effects = s.tell(ended(
         CommandEnd::Failed { exit: 201 },
         said_with_answer(denied, error),
     ));
-    assert!(effects.contains(&Effect::CreateSnapshots), "{effects:?}");
-    s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+    assert!(effects.contains(&JobEffect::CreateSnapshots), "{effects:?}");
+    s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     assert_eq!(s.finish().verdict, Some(Verdict::Crash));
 
     let none = r#""ok":false,"status":0,"took_ms":9000"#;
@@ -344,15 +350,15 @@ fn a_refused_call_follows_on_failure_and_an_unanswered_one_is_looked_up() {
             CommandEnd::Failed { exit: 201 },
             said_with_answer(answer, error),
         ));
-        assert!(effects.contains(&Effect::FindSnapshots), "{effects:?}");
+        assert!(effects.contains(&JobEffect::FindSnapshots), "{effects:?}");
         assert_eq!(
-            s.count(&Effect::SendPost),
+            s.count(&JobEffect::SendPost),
             0,
             "its trace says that all is thawed"
         );
-        s.tell(Event::SnapshotsFound(Ok(snapshots())));
+        s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
         assert_eq!(s.finish().verdict, Some(Verdict::Crash));
-        assert_eq!(s.count(&Effect::CreateSnapshots), 0);
+        assert_eq!(s.count(&JobEffect::CreateSnapshots), 0);
     }
 }
 
@@ -363,10 +369,10 @@ fn a_failure_before_the_request_needs_no_search() {
     let text = ff1(1, &[&hello("snapshot"), ARMED, error, QUIET, end]);
     let mut s = under_way(OnFailure::CrashConsistent);
     let effects = s.tell(ended(CommandEnd::Failed { exit: 201 }, text));
-    assert!(effects.contains(&Effect::CreateSnapshots), "{effects:?}");
+    assert!(effects.contains(&JobEffect::CreateSnapshots), "{effects:?}");
     let mut s = under_way(OnFailure::CrashConsistent);
     let effects = s.tell(ended(CommandEnd::NeverDelivered, String::new()));
-    assert!(effects.contains(&Effect::CreateSnapshots), "{effects:?}");
+    assert!(effects.contains(&JobEffect::CreateSnapshots), "{effects:?}");
     // Another job's freeze is none of ours.
     let busy = ff1(
         1,
@@ -378,7 +384,7 @@ fn a_failure_before_the_request_needs_no_search() {
     );
     let mut s = under_way(OnFailure::Skip);
     s.tell(ended(CommandEnd::Failed { exit: 204 }, busy));
-    assert_eq!(s.count(&Effect::SendPost), 0);
+    assert_eq!(s.count(&JobEffect::SendPost), 0);
 }
 
 #[test]
@@ -402,31 +408,31 @@ fn a_failsafe_that_fired_during_the_call_is_a_crash_set_without_another_thaw() {
     );
     let mut s = under_way(OnFailure::Skip);
     s.tell(ended(CommandEnd::Failed { exit: 203 }, text));
-    s.tell(Event::SnapshotsFound(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
     let view = s.finish();
     assert_eq!(view.verdict, Some(Verdict::Crash));
-    assert!(view.evidence.failsafe_fired && !view.thaw_uncertain);
-    assert_eq!(s.count(&Effect::SendPost), 0);
+    assert!(view.evidence.failsafe_fired && !view.thaw_unconfirmed);
+    assert_eq!(s.count(&JobEffect::SendPost), 0);
 }
 
 #[test]
 fn a_cancelled_job_keeps_its_set_and_tells_its_level() {
     let mut s = under_way(OnFailure::Skip);
-    s.tell(Event::Cancel);
+    s.tell(JobEvent::Cancel);
     // The command had ended before the cancel reached it.
     s.tell(ended(CommandEnd::Success, all_said()));
-    let effects = s.tell(Event::PostEnded(outcome(
+    let effects = s.tell(JobEvent::PostEnded(outcome(
         CommandEnd::Failed { exit: 205 },
         not_frozen(),
     )));
-    assert!(effects.contains(&Effect::FindSnapshots), "{effects:?}");
-    s.tell(Event::SnapshotsFound(Ok(snapshots())));
+    assert!(effects.contains(&JobEffect::FindSnapshots), "{effects:?}");
+    s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
     s.label();
     assert_eq!(s.job.view().verdict, Some(Verdict::Cancelled));
     assert_eq!(s.level_of("vol-00000000000000002"), Level::Application);
 
     let mut s = under_way(OnFailure::CrashConsistent);
-    s.tell(Event::Cancel);
+    s.tell(JobEvent::Cancel);
     s.tell(ended(
         CommandEnd::Cancelled { may_have_run: true },
         said(0..3, r#"end "outcome":"failed","exit":201"#),
@@ -437,7 +443,7 @@ fn a_cancelled_job_keeps_its_set_and_tells_its_level() {
         Some(Verdict::Cancelled),
         "no call was made"
     );
-    assert_eq!(s.count(&Effect::FindSnapshots), 0);
+    assert_eq!(s.count(&JobEffect::FindSnapshots), 0);
 }
 
 /// The lines of the good story, with `/` frozen last and thawed first.
@@ -475,30 +481,30 @@ fn facts_with_root() -> PreflightFacts {
 fn p12_what_the_command_told_of_its_own_thaw_leaves_no_doubt_after_a_stop() {
     let not_frozen = || {
         let ended = CommandEnd::Failed { exit: 205 };
-        Event::PostEnded(outcome(ended, not_frozen()))
+        JobEvent::PostEnded(outcome(ended, not_frozen()))
     };
-    let lost = || Event::TimedOut(Timer::Thaw);
-    let answers: [(&str, &dyn Fn() -> Event); 2] =
+    let lost = || JobEvent::TimedOut(Timer::Thaw);
+    let answers: [(&str, &dyn Fn() -> JobEvent); 2] =
         [("finds nothing", &not_frozen), ("is lost", &lost)];
     for (what, answer) in answers {
         let mut s = Story::of(JobSpec {
             freeze_root: true,
             ..spec_of(OnFailure::Skip)
         });
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Ok(facts_with_root())));
-        s.tell(Event::PreSent(Ok(CommandId::from_api(COMMAND))));
-        s.tell(Event::Cancel);
+        s.tell(JobEvent::Start);
+        s.tell(JobEvent::Preflight(Ok(facts_with_root())));
+        s.tell(JobEvent::PreSent(Ok(CommandId::from_api(COMMAND))));
+        s.tell(JobEvent::Cancel);
         s.tell(ended(CommandEnd::Success, all_said_with_root()));
         for _ in 0..4 {
             s.tell(answer());
             s.second += 30;
-            s.tell(Event::TimedOut(Timer::ThawRetry));
+            s.tell(JobEvent::TimedOut(Timer::ThawRetry));
         }
-        s.tell(Event::SnapshotsFound(Ok(snapshots())));
+        s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
         let view = s.job.view();
         assert_eq!(view.phase, Phase::Verifying, "{what}: {:?}", view.error);
-        assert!(!view.thaw_uncertain, "{what}: {:?}", view.error);
+        assert!(!view.thaw_unconfirmed, "{what}: {:?}", view.error);
         s.label();
         assert_eq!(
             s.level_of("vol-00000000000000001"),
@@ -513,16 +519,16 @@ fn p12_what_the_command_told_of_its_own_thaw_leaves_no_doubt_after_a_stop() {
 #[test]
 fn a_freeze_that_is_seen_outweighs_what_the_command_told_of_its_own_thaw() {
     let mut s = under_way(OnFailure::Skip);
-    s.tell(Event::Cancel);
+    s.tell(JobEvent::Cancel);
     s.tell(ended(CommandEnd::Success, all_said()));
     for _ in 0..5 {
         let said = not_frozen().replace(r#""frozen":false"#, r#""frozen":true"#);
         let ended = CommandEnd::Failed { exit: 205 };
-        s.tell(Event::PostEnded(outcome(ended, said)));
+        s.tell(JobEvent::PostEnded(outcome(ended, said)));
         s.second += 100;
-        s.tell(Event::TimedOut(Timer::ThawRetry));
+        s.tell(JobEvent::TimedOut(Timer::ThawRetry));
     }
-    assert!(s.job.view().thaw_uncertain);
+    assert!(s.job.view().thaw_unconfirmed);
 }
 
 #[test]
@@ -538,10 +544,10 @@ fn the_root_is_frozen_only_where_it_was_asked_for() {
             freeze_root,
             ..spec(OnFailure::Skip)
         });
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Ok(facts_with_root())));
+        s.tell(JobEvent::Start);
+        s.tell(JobEvent::Preflight(Ok(facts_with_root())));
         assert_eq!(
-            s.count(&Effect::SendSnapshot) + s.count(&Effect::SendPre),
+            s.count(&JobEffect::SendSnapshot) + s.count(&JobEffect::SendPre),
             sent,
             "{mode} {freeze_root}"
         );
@@ -550,10 +556,10 @@ fn the_root_is_frozen_only_where_it_was_asked_for() {
         freeze_root: true,
         ..spec_of(OnFailure::Skip)
     });
-    s.tell(Event::Start);
-    s.tell(Event::Preflight(Ok(facts_with_root())));
+    s.tell(JobEvent::Start);
+    s.tell(JobEvent::Preflight(Ok(facts_with_root())));
     s.tell(ended(CommandEnd::Success, all_said_with_root()));
-    s.tell(Event::SnapshotsFound(Ok(snapshots())));
+    s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
     let view = s.finish();
     assert_eq!(
         view.verdict,
@@ -595,8 +601,8 @@ fn positions_become_tags_only_where_there_is_room() {
         ..SetPlan::default()
     }));
     let mut s = Story::of(spec_of(OnFailure::Skip));
-    s.tell(Event::Start);
-    s.tell(Event::Preflight(Ok(facts)));
+    s.tell(JobEvent::Start);
+    s.tell(JobEvent::Preflight(Ok(facts)));
     let long = "x".repeat(300);
     let extra = [
         format!(r#"position "name":"a","value":"{long}""#),
@@ -606,11 +612,11 @@ fn positions_become_tags_only_where_there_is_room() {
     let extra: Vec<&str> = extra.iter().map(String::as_str).collect();
     let text = said(0..18, "") + &ff1(19, &extra) + &ff1(30, &[OK]);
     s.tell(ended(CommandEnd::Success, text));
-    let effects = s.tell(Event::SnapshotsFound(Ok(snapshots())));
+    let effects = s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
     let labels = effects
         .iter()
         .find_map(|e| match e {
-            Effect::WriteLabels { labels, .. } => Some(labels.clone()),
+            JobEffect::WriteLabels { labels, .. } => Some(labels.clone()),
             _ => None,
         })
         .unwrap();
@@ -629,21 +635,21 @@ fn positions_become_tags_only_where_there_is_room() {
     assert_eq!(s.job.view().evidence.positions.len(), 3);
 }
 
-mod foreign {
+mod third_party {
     use super::*;
 
     fn frozen_by(exit: i32) -> Story {
         let mut s = Story::of(JobSpec {
-            foreign: true,
+            third_party: true,
             document: "ops-mysql-dlm".into(),
             ..spec(OnFailure::Skip)
         });
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Ok(PreflightFacts {
+        s.tell(JobEvent::Start);
+        s.tell(JobEvent::Preflight(Ok(PreflightFacts {
             volumes: facts().volumes,
             ..PreflightFacts::default()
         })));
-        s.tell(Event::PreSent(Ok(CommandId::from_api(COMMAND))));
+        s.tell(JobEvent::PreSent(Ok(CommandId::from_api(COMMAND))));
         let end = match exit {
             0 => CommandEnd::Success,
             exit => CommandEnd::Failed { exit },
@@ -652,23 +658,26 @@ mod foreign {
         s
     }
 
-    fn post(s: &mut Story, exit: i32) -> Vec<Effect> {
+    fn post(s: &mut Story, exit: i32) -> Vec<JobEffect> {
         let end = match exit {
             0 => CommandEnd::Success,
             exit => CommandEnd::Failed { exit },
         };
-        s.tell(Event::PostEnded(outcome(end, "INFO: thawed\n".to_owned())))
+        s.tell(JobEvent::PostEnded(outcome(
+            end,
+            "INFO: thawed\n".to_owned(),
+        )))
     }
 
     #[test]
     fn exit_codes_drive_it_and_it_earns_a_crash() {
         let mut s = frozen_by(0);
-        assert_eq!(s.count(&Effect::CreateSnapshots), 1);
-        s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+        assert_eq!(s.count(&JobEffect::CreateSnapshots), 1);
+        s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
         post(&mut s, 0);
         let view = s.finish();
         assert_eq!(view.verdict, Some(Verdict::Crash));
-        assert!(!view.thaw_uncertain);
+        assert!(!view.thaw_unconfirmed);
         assert!(
             view.set.iter().all(|m| m.reason.contains("no FF1 lines")),
             "{:?}",
@@ -680,12 +689,12 @@ mod foreign {
     fn whatever_its_pre_script_exits_with_it_is_thawed() {
         for exit in [201, 203, 204, 205, 206] {
             let mut s = frozen_by(exit);
-            assert_eq!(s.count(&Effect::SendPost), 1, "{exit}");
+            assert_eq!(s.count(&JobEffect::SendPost), 1, "{exit}");
             post(&mut s, 205);
-            s.tell(Event::Published(Ok(())));
+            s.tell(JobEvent::Published(Ok(())));
             let view = s.job.view();
             assert_eq!(
-                (view.verdict, view.thaw_uncertain),
+                (view.verdict, view.thaw_unconfirmed),
                 (Some(Verdict::Failed), false),
                 "{exit}"
             );
@@ -719,19 +728,19 @@ mod foreign {
         ] {
             let mut s = sent();
             if aborted {
-                s.tell(Event::Cancel);
+                s.tell(JobEvent::Cancel);
             }
             s.tell(ended(end.clone(), String::new()));
-            assert_eq!(s.count(&Effect::SendPost), 1, "{end:?}");
+            assert_eq!(s.count(&JobEffect::SendPost), 1, "{end:?}");
             for _ in 0..6 {
                 post(&mut s, 205);
                 s.second += 400;
-                s.tell(Event::TimedOut(Timer::ThawRetry));
+                s.tell(JobEvent::TimedOut(Timer::ThawRetry));
             }
-            s.tell(Event::Published(Ok(())));
+            s.tell(JobEvent::Published(Ok(())));
             let view = s.job.view();
             assert_eq!(
-                (view.phase, view.thaw_uncertain),
+                (view.phase, view.thaw_unconfirmed),
                 (Phase::Done, !proven),
                 "{end:?}, aborted: {aborted}"
             );
@@ -741,8 +750,8 @@ mod foreign {
             let mut s = sent();
             s.tell(ended(cut.clone(), String::new()));
             post(&mut s, first);
-            s.tell(Event::Published(Ok(())));
-            assert!(s.job.is_done() && !s.job.view().thaw_uncertain, "{first}");
+            s.tell(JobEvent::Published(Ok(())));
+            assert!(s.job.is_done() && !s.job.view().thaw_unconfirmed, "{first}");
         }
     }
 
@@ -754,30 +763,30 @@ mod foreign {
         for _ in 0..6 {
             post(&mut s, 0);
             s.second += 400;
-            s.tell(Event::TimedOut(Timer::ThawRetry));
+            s.tell(JobEvent::TimedOut(Timer::ThawRetry));
         }
-        s.tell(Event::Published(Ok(())));
+        s.tell(JobEvent::Published(Ok(())));
         let view = s.job.view();
-        assert!(view.thaw_uncertain && view.owes_thaw(), "{view:#?}");
+        assert!(view.thaw_unconfirmed && view.needs_thaw(), "{view:#?}");
     }
 
     #[test]
     fn not_frozen_after_a_freeze_that_worked_is_no_proof() {
         let mut s = frozen_by(0);
-        s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+        s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
         for _ in 0..6 {
             post(&mut s, 205);
             s.second += 400;
-            s.tell(Event::TimedOut(Timer::ThawRetry));
+            s.tell(JobEvent::TimedOut(Timer::ThawRetry));
         }
-        assert!(s.job.view().thaw_uncertain);
+        assert!(s.job.view().thaw_unconfirmed);
     }
 
     #[test]
     fn the_console_keeps_the_budget() {
         let mut s = frozen_by(0);
         let call = s.asked.iter().find_map(|e| match e {
-            Effect::Arm {
+            JobEffect::Arm {
                 timer: Timer::Call,
                 after,
             } => Some(after.as_secs()),
@@ -785,19 +794,19 @@ mod foreign {
         });
         assert!(call.is_some_and(|s| s <= 15), "{call:?}");
         assert!(
-            s.tell(Event::TimedOut(Timer::Call))
-                .contains(&Effect::SendPost)
+            s.tell(JobEvent::TimedOut(Timer::Call))
+                .contains(&JobEffect::SendPost)
         );
     }
 
     fn sent() -> Story {
         let mut s = Story::of(JobSpec {
-            foreign: true,
+            third_party: true,
             ..spec(OnFailure::Skip)
         });
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Ok(PreflightFacts::default())));
-        s.tell(Event::PreSent(Ok(CommandId::from_api(COMMAND))));
+        s.tell(JobEvent::Start);
+        s.tell(JobEvent::Preflight(Ok(PreflightFacts::default())));
+        s.tell(JobEvent::PreSent(Ok(CommandId::from_api(COMMAND))));
         s
     }
 
@@ -806,7 +815,7 @@ mod foreign {
         // It has neither stone nor failsafe: a pre-script that is on its way, or waits in a lock, freezes all the same.
         for (exit, over) in [(0, false), (205, false), (0, true), (205, true)] {
             let mut s = sent();
-            s.tell(Event::Cancel);
+            s.tell(JobEvent::Cancel);
             post(&mut s, exit);
             assert!(!s.job.is_done(), "{exit}: the pre-script may yet begin");
             if over {
@@ -814,29 +823,29 @@ mod foreign {
             }
             s.second += 200;
             assert!(
-                s.tell(Event::TimedOut(Timer::ThawRetry))
-                    .contains(&Effect::SendPost)
+                s.tell(JobEvent::TimedOut(Timer::ThawRetry))
+                    .contains(&JobEffect::SendPost)
             );
             post(&mut s, exit);
             let view = s.job.view();
             assert_eq!(
-                (view.verdict, view.thaw_uncertain),
+                (view.verdict, view.thaw_unconfirmed),
                 (Some(Verdict::Cancelled), !over),
                 "{exit}"
             );
-            assert_eq!(view.owes_thaw(), !over, "{exit}");
+            assert_eq!(view.needs_thaw(), !over, "{exit}");
         }
         // Once it is known to have ended, the next thaw is soon.
         for exit in [0, 205] {
             let mut s = sent();
-            s.tell(Event::Cancel);
+            s.tell(JobEvent::Cancel);
             s.tell(ended(CommandEnd::Success, "SUCCESS\n".to_owned()));
             let effects = post(&mut s, 0);
             let soon = effects.iter().any(
-                |e| matches!(e, Effect::Arm { timer: Timer::ThawRetry, after } if after.as_secs() < 10),
+                |e| matches!(e, JobEffect::Arm { timer: Timer::ThawRetry, after } if after.as_secs() < 10),
             );
             assert!(soon && !s.job.is_done(), "{effects:?}");
-            s.tell(Event::TimedOut(Timer::ThawRetry));
+            s.tell(JobEvent::TimedOut(Timer::ThawRetry));
             post(&mut s, exit);
             // The one before may have run before the freeze: it excuses no "not frozen".
             assert_eq!(s.job.is_done(), exit == 0);
@@ -846,12 +855,12 @@ mod foreign {
     #[test]
     fn a_late_thaw_that_was_sent_after_the_freeze_explains_that_the_next_finds_nothing() {
         let mut s = frozen_by(0);
-        s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+        s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
         let first = CommandId::from_api("a");
-        s.tell(Event::PostSent(Ok(first.clone())));
-        s.tell(Event::TimedOut(Timer::Thaw));
-        s.tell(Event::TimedOut(Timer::ThawRetry));
-        s.tell(Event::PostEnded(CommandOutcome {
+        s.tell(JobEvent::PostSent(Ok(first.clone())));
+        s.tell(JobEvent::TimedOut(Timer::Thaw));
+        s.tell(JobEvent::TimedOut(Timer::ThawRetry));
+        s.tell(JobEvent::PostEnded(CommandOutcome {
             command: first,
             ..outcome(CommandEnd::Success, "thawed\n".to_owned())
         }));
@@ -862,29 +871,29 @@ mod foreign {
     #[test]
     fn the_late_end_of_an_earlier_thaw_is_not_taken_for_that_of_the_last() {
         let mut s = sent();
-        s.tell(Event::Cancel);
+        s.tell(JobEvent::Cancel);
         let [first, second] = ["a", "b"].map(CommandId::from_api);
         let told = |command: &CommandId| {
-            Event::PostEnded(CommandOutcome {
+            JobEvent::PostEnded(CommandOutcome {
                 command: command.clone(),
                 ..outcome(CommandEnd::Failed { exit: 205 }, "nothing\n".to_owned())
             })
         };
-        s.tell(Event::PostSent(Ok(first.clone())));
-        s.tell(Event::TimedOut(Timer::Thaw));
+        s.tell(JobEvent::PostSent(Ok(first.clone())));
+        s.tell(JobEvent::TimedOut(Timer::Thaw));
         // It fails, and leaves what it froze: the second thaw comes after that, the first came before.
         s.tell(ended(
             CommandEnd::Failed { exit: 201 },
             "ERROR\n".to_owned(),
         ));
-        s.tell(Event::TimedOut(Timer::ThawRetry));
+        s.tell(JobEvent::TimedOut(Timer::ThawRetry));
         s.tell(told(&first));
         assert!(!s.job.is_done());
-        s.tell(Event::PostSent(Ok(second.clone())));
+        s.tell(JobEvent::PostSent(Ok(second.clone())));
         s.tell(told(&first));
         assert!(!s.job.is_done());
         s.tell(told(&second));
-        assert_eq!(s.count(&Effect::SendPost), 2, "and it cost no third");
+        assert_eq!(s.count(&JobEffect::SendPost), 2, "and it cost no third");
         assert!(s.job.is_done() && !s.job.thaw_is_uncertain());
     }
 
@@ -894,13 +903,13 @@ mod foreign {
             let mut s = sent();
             let pre = ff1(1, &[&hello("pre-script"), "ready", OK]);
             s.tell(ended(CommandEnd::Success, pre));
-            s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+            s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
             let end = match exit {
                 0 => CommandEnd::Success,
                 exit => CommandEnd::Failed { exit },
             };
             let said = ff1(9, &[&hello("post-script"), r#"end "outcome":"x","exit":9"#]);
-            s.tell(Event::PostEnded(outcome(end, said)));
+            s.tell(JobEvent::PostEnded(outcome(end, said)));
             assert_eq!(s.job.view().phase > Phase::Thawing, thawed, "{exit}");
         }
     }
@@ -908,11 +917,11 @@ mod foreign {
     #[test]
     fn one_that_speaks_is_judged_like_ours() {
         let mut s = Story::of(JobSpec {
-            foreign: true,
+            third_party: true,
             ..spec(OnFailure::Skip)
         });
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Ok(PreflightFacts {
+        s.tell(JobEvent::Start);
+        s.tell(JobEvent::Preflight(Ok(PreflightFacts {
             volumes: facts().volumes,
             ..PreflightFacts::default()
         })));
@@ -922,7 +931,7 @@ mod foreign {
             &[&hello("pre-script"), mount, ARMED, FROZEN, "ready", OK],
         );
         s.tell(ended(CommandEnd::Success, pre));
-        s.tell(Event::SnapshotsAnswered(Ok(snapshots())));
+        s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
         s.post(ff1(
             9,
             &[&hello("post-script"), "release", THAWED, QUIET, PROBE, OK],
@@ -936,27 +945,30 @@ mod foreign {
         );
         // The same words that never say ready are a failure, not a silent success.
         let mut s = frozen_by(0);
-        assert_eq!(s.count(&Effect::CreateSnapshots), 1);
+        assert_eq!(s.count(&JobEffect::CreateSnapshots), 1);
         s.job = Job::new(JobSpec {
-            foreign: true,
+            third_party: true,
             ..spec(OnFailure::Skip)
         });
-        s.tell(Event::Start);
-        s.tell(Event::Preflight(Ok(PreflightFacts::default())));
+        s.tell(JobEvent::Start);
+        s.tell(JobEvent::Preflight(Ok(PreflightFacts::default())));
         let half = ff1(1, &[&hello("pre-script"), ARMED]);
         let effects = s.tell(ended(CommandEnd::Success, half));
-        assert!(effects.contains(&Effect::SendPost) && !effects.contains(&Effect::CreateSnapshots));
+        assert!(
+            effects.contains(&JobEffect::SendPost)
+                && !effects.contains(&JobEffect::CreateSnapshots)
+        );
     }
 }
 
 #[test]
 fn told_is_what_was_told() {
     // The helper's own trace is sound: the stories above rest on it.
-    let told = Told {
+    let told = CommandReport {
         command: CommandId::from_api(COMMAND),
         succeeded: true,
         trace: crate::trace::parse(&all_said()),
     };
-    assert!(told.trace.malformed.is_empty() && told.trace.disorder.is_none());
+    assert!(told.trace.malformed.is_empty() && told.trace.out_of_order.is_none());
     assert_eq!(crate::trace::check_one(JOB, &told.trace), Ok(()));
 }

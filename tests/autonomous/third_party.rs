@@ -52,7 +52,7 @@ pub(super) async fn on_document(
     setup::install(&bench.ops, name, &content).await.unwrap();
     JobSpec {
         document: name.to_owned(),
-        foreign: true,
+        third_party: true,
         set_options: Default::default(),
         ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
     }
@@ -66,7 +66,7 @@ async fn anybodys_document_of_the_contract_runs_and_earns_a_crash() {
         let spec = on_document(&bench, "ops-pre-post", commands, "echo {{ command }}").await;
         let view = bench.run(spec).await;
         assert_eq!(view.verdict, Some(Verdict::Crash), "{view:#?}");
-        assert!(view.error.is_none() && !view.thaw_uncertain, "{view:#?}");
+        assert!(view.error.is_none() && !view.thaw_unconfirmed, "{view:#?}");
         assert!(!view.set.is_empty());
         for member in &view.set {
             assert_eq!(member.level, Level::Crash);
@@ -88,7 +88,7 @@ async fn one_whose_scripts_fail_is_thawed_all_the_same_and_never_snapshotted() {
     let view = bench.run(spec).await;
     assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
     assert!(
-        view.thaw_uncertain,
+        view.thaw_unconfirmed,
         "its post-script never said that it thawed"
     );
     assert_eq!(bench.calls("CreateSnapshots"), 0);
@@ -106,7 +106,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
         let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
         let view = bench.run(spec.clone()).await;
         assert!(
-            view.thaw_uncertain && view.phase == Phase::Done,
+            view.thaw_unconfirmed && view.phase == Phase::Done,
             "{view:#?}"
         );
         let settle = async || {
@@ -120,7 +120,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
         let sent = bench.calls("SendCommand");
         let again = settle().await;
         assert_eq!(again.len(), 1);
-        assert!(again[0].thaw_uncertain && again[0].verdict == view.verdict);
+        assert!(again[0].thaw_unconfirmed && again[0].verdict == view.verdict);
         assert!(bench.calls("SendCommand") > sent, "it was asked");
         let open = || {
             bench
@@ -137,7 +137,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
             tokio::time::sleep(Duration::from_secs(25 * 3_600)).await;
         }
         let last = settle().await;
-        assert_eq!(last[0].thaw_uncertain, !mended);
+        assert_eq!(last[0].thaw_unconfirmed, !mended);
         assert_eq!(
             (last[0].verdict, &last[0].phases),
             (view.verdict, &view.phases)
@@ -153,7 +153,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
  {
     let bench = bench().await;
     let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
-    assert!(bench.run(spec.clone()).await.owes_thaw());
+    assert!(bench.run(spec.clone()).await.needs_thaw());
     let settle = async || {
         let (updates, _inbox) = mpsc::channel(16);
         recover::settle(&bench.ops, &updates).await.unwrap()
@@ -167,7 +167,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
     let lease = bench.ops.journal.lease(scope, instance, &other, until, now);
     assert_eq!(lease.unwrap(), Lease::Taken);
     let sent = bench.calls("SendCommand");
-    assert!(settle().await[0].owes_thaw());
+    assert!(settle().await[0].needs_thaw());
     let asked = rethaw::thaw_again(&bench.ops, &spec.job).await;
     assert!(asked.unwrap_err().cause.contains("another"), "by a person");
     assert_eq!(bench.calls("SendCommand"), sent, "the other one is at work");
@@ -177,7 +177,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
     assert!(asked > sent);
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_secs(20)).await;
-        assert!(settle().await[0].owes_thaw());
+        assert!(settle().await[0].needs_thaw());
     }
     assert_eq!(bench.calls("SendCommand"), asked, "each look is not a thaw");
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -190,7 +190,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
 async fn a_doubt_about_somebody_elses_freeze_is_not_asked_about_under_another_consoles_job() {
     let bench = bench().await;
     let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
-    assert!(bench.run(spec.clone()).await.owes_thaw());
+    assert!(bench.run(spec.clone()).await.needs_thaw());
     // Until others do not heed it any more.
     tokio::time::sleep(Duration::from_secs(1_200)).await;
     let theirs = Ops {
@@ -213,7 +213,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_not_asked_about_under_another_co
     bench.fault("ListCommands", 0, u32::MAX, FaultKind::Reset);
     let (updates, _inbox) = mpsc::channel(16);
     let blind = recover::settle(&bench.ops, &updates).await.unwrap();
-    assert!(blind[0].owes_thaw());
+    assert!(blind[0].needs_thaw());
     assert_eq!(bench.calls("SendCommand"), sent);
     bench.lab.faults().clear();
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -240,11 +240,11 @@ async fn one_whose_pre_script_is_cut_off_ends_in_doubt_and_the_next_start_does_n
         }
         let view = bench.run(spec.clone()).await;
         assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
-        assert_eq!(view.thaw_uncertain, doubted, "{view:#?}");
+        assert_eq!(view.thaw_unconfirmed, doubted, "{view:#?}");
         assert_eq!(bench.calls("CreateSnapshots"), 0);
         let (updates, _inbox) = mpsc::channel(16);
         let again = recover::settle(&bench.ops, &updates).await.unwrap();
-        assert_eq!(again.iter().any(|view| view.owes_thaw()), doubted);
+        assert_eq!(again.iter().any(|view| view.needs_thaw()), doubted);
     }
 }
 
@@ -254,10 +254,10 @@ async fn a_doubt_ends_by_the_word_of_somebody_who_has_looked() {
     let bench = bench().await;
     let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
     let before = bench.run(spec.clone()).await;
-    assert!(before.owes_thaw());
+    assert!(before.needs_thaw());
     let sent = bench.calls("SendCommand");
-    let after = rethaw::declare_thawed(&bench.ops, &spec.job).unwrap();
-    assert!(!after.thaw_uncertain && after.frozen_since.is_none());
+    let after = rethaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap();
+    assert!(!after.thaw_unconfirmed && after.frozen_since.is_none());
     assert_eq!(
         (after.verdict, &after.set, &after.phases),
         (before.verdict, &before.set, &before.phases)
@@ -276,9 +276,9 @@ async fn a_doubt_ends_by_the_word_of_somebody_who_has_looked() {
             .unwrap()
             .is_empty()
     );
-    let again = rethaw::declare_thawed(&bench.ops, &spec.job).unwrap_err();
+    let again = rethaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap_err();
     assert_eq!(again.kind, Kind::State, "no doubt is left");
-    let unknown = rethaw::declare_thawed(&bench.ops, &JobId::from_api("nobody"));
+    let unknown = rethaw::record_operator_confirmation(&bench.ops, &JobId::from_api("nobody"));
     assert_eq!(unknown.unwrap_err().kind, Kind::NotFound);
 }
 
@@ -287,20 +287,20 @@ async fn a_doubt_ends_by_the_word_of_somebody_who_has_looked() {
 async fn a_doubt_that_ends_while_it_is_asked_about_stays_ended() {
     let bench = bench().await;
     let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
-    assert!(bench.run(spec.clone()).await.owes_thaw());
+    assert!(bench.run(spec.clone()).await.needs_thaw());
     tokio::time::sleep(Duration::from_secs(1_200)).await;
     let late = FaultKind::Slow(Duration::from_secs(3));
     bench.fault("SendCommand", 0, 1, late);
     let (updates, _inbox) = mpsc::channel(16);
     let word = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        rethaw::declare_thawed(&bench.ops, &spec.job).unwrap()
+        rethaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap()
     };
     let (settled, declared) = tokio::join!(recover::settle(&bench.ops, &updates), word);
     let settled = settled.unwrap();
     assert_eq!(settled, [declared]);
     let kept = bench.ops.journal.job(bench.ops.scope(), &spec.job);
-    assert!(!kept.unwrap().unwrap().thaw_uncertain);
+    assert!(!kept.unwrap().unwrap().thaw_unconfirmed);
     let open = bench.ops.journal.open_jobs(bench.ops.scope()).unwrap();
     assert!(open.is_empty(), "{open:#?}");
 }
@@ -353,7 +353,7 @@ async fn a_document_outside_the_contract_is_refused_with_what_it_lacks() {
         setup::install(&bench.ops, name, &content).await.unwrap();
         let spec = JobSpec {
             document: name.to_owned(),
-            foreign: true,
+            third_party: true,
             set_options: Default::default(),
             ..bench.spec("linux-filesystem", 30, OnFailure::Skip).await
         };

@@ -3,9 +3,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::freeze::Thawed;
+use super::freeze::ThawVerdict;
 use super::{CommandEnd, Job};
-use crate::evidence::Told;
+use crate::evidence::CommandReport;
 use crate::trace::Trace;
 
 /// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` ended as
@@ -15,53 +15,53 @@ use crate::trace::Trace;
 /// where nothing is held yet. One sample stops at the first filesystem that is open
 /// already and leaves the rest (aws-facts 1.9): after a freeze that worked, "not frozen" is no proof; after
 /// one that failed, the frozen ones come first and are thawed.
-pub fn told_by_exit(ended: &CommandEnd, froze: bool, conclusive: bool) -> Thawed {
+pub fn told_by_exit(ended: &CommandEnd, froze: bool, conclusive: bool) -> ThawVerdict {
     match ended {
-        CommandEnd::Success if !conclusive => Thawed::Later,
-        CommandEnd::Failed { exit: 203 } if !conclusive && !froze => Thawed::Later,
-        CommandEnd::Success | CommandEnd::Failed { exit: 203 } => Thawed::Yes,
-        CommandEnd::Failed { exit: 205 } if froze => Thawed::No,
-        CommandEnd::Failed { exit: 205 } if conclusive => Thawed::Yes,
-        CommandEnd::Failed { exit: 205 } => Thawed::Later,
-        _ => Thawed::No,
+        CommandEnd::Success if !conclusive => ThawVerdict::Later,
+        CommandEnd::Failed { exit: 203 } if !conclusive && !froze => ThawVerdict::Later,
+        CommandEnd::Success | CommandEnd::Failed { exit: 203 } => ThawVerdict::Yes,
+        CommandEnd::Failed { exit: 205 } if froze => ThawVerdict::No,
+        CommandEnd::Failed { exit: 205 } if conclusive => ThawVerdict::Yes,
+        CommandEnd::Failed { exit: 205 } => ThawVerdict::Later,
+        _ => ThawVerdict::No,
     }
 }
 
 impl Job {
     /// Whether a command says nothing because its document does not speak FF1.
     pub(super) fn is_silent(&self, trace: &Trace) -> bool {
-        self.spec.foreign && trace.lines.is_empty()
+        self.spec.third_party && trace.lines.is_empty()
     }
 
     /// Whether nobody has named a mount that it freezes: then no mount can be seen to be thawed.
     pub(super) fn knows_no_mount(&self) -> bool {
         let named = self.facts.as_ref().is_some_and(|f| !f.covered.is_empty());
-        let frozen = |told: &Told| !told.trace.frozen_mounts().is_empty();
-        self.spec.foreign && !named && !self.pre_told.as_ref().is_some_and(frozen)
+        let frozen = |told: &CommandReport| !told.trace.frozen_mounts().is_empty();
+        self.spec.third_party && !named && !self.pre_told.as_ref().is_some_and(frozen)
     }
 
     /// As [`told_by_exit`], of this job's own `pre-script`.
-    pub(super) fn foreign_thawed(&self, ended: &CommandEnd, conclusive: bool) -> Thawed {
-        told_by_exit(ended, self.foreign_may_hold(), conclusive)
+    pub(super) fn third_party_thawed(&self, ended: &CommandEnd, conclusive: bool) -> ThawVerdict {
+        told_by_exit(ended, self.third_party_may_hold(), conclusive)
     }
 
     /// Whether a document that is not ours may have frozen everything, and no `post-script` has succeeded since.
-    pub(super) fn foreign_may_hold(&self) -> bool {
-        self.spec.foreign && self.may_have_frozen && !self.released
+    pub(super) fn third_party_may_hold(&self) -> bool {
+        self.spec.third_party && self.may_have_frozen && !self.released
     }
 
     /// Of the budget: all the time since `pre-script` was sent, because nobody says when it began to freeze.
-    pub(super) fn foreign_spent_ms(&self, now: DateTime<Utc>) -> u64 {
-        let since = self.began.filter(|_| self.spec.foreign);
+    pub(super) fn third_party_spent_ms(&self, now: DateTime<Utc>) -> u64 {
+        let since = self.began.filter(|_| self.spec.third_party);
         since.map_or(0, |began| {
             u64::try_from((now - began.sent).num_milliseconds()).unwrap_or(0)
         })
     }
 
     /// As [`PreflightFacts::learn`](super::PreflightFacts::learn), where the document is somebody else's.
-    pub(super) fn learn_from_foreign(&mut self) {
+    pub(super) fn learn_from_third_party(&mut self) {
         if let (true, Some(told), Some(facts)) =
-            (self.spec.foreign, &self.pre_told, &mut self.facts)
+            (self.spec.third_party, &self.pre_told, &mut self.facts)
         {
             facts.learn(&told.trace);
         }
