@@ -30,6 +30,7 @@ use freezeframe::domain::restore::{RestoreRequest, StepState};
 use freezeframe::domain::retention::{Fate, Policy};
 use freezeframe::domain::tags;
 use freezeframe::jobs::journal::Journal;
+use freezeframe::jobs::outcome::CallOutcome;
 use freezeframe::lab::FaultKind;
 use freezeframe::ops::job::run::spec_for;
 use freezeframe::ops::{inventory, metrics, prune, recover, restore, setup};
@@ -379,7 +380,11 @@ async fn stopped_with_a_proof_at(n: Option<usize>) -> (JobView, JobView, usize) 
         if save && Some(counted.load(Ordering::SeqCst)) == n {
             let proven = proof.intend(&scope, "other", of.as_str(), "ThawProven", "", at);
             proof
-                .outcome(proven.unwrap(), "ok: nothing is frozen", at)
+                .outcome(
+                    proven.unwrap(),
+                    &CallOutcome::Answered("nothing is frozen".into()),
+                    at,
+                )
                 .unwrap();
         }
         true
@@ -789,7 +794,11 @@ async fn a_job_that_is_resumed_is_not_doubted_where_its_thaw_is_proven() {
     let (scope, job) = (bench.ops.scope(), spec.job.as_str());
     let proof = journal.intend(scope, "other", job, "ThawProven", "", now);
     journal
-        .outcome(proof.unwrap(), "ok: nothing is frozen", now)
+        .outcome(
+            proof.unwrap(),
+            &CallOutcome::Answered("nothing is frozen".into()),
+            now,
+        )
         .unwrap();
     let settled = recover::settle(&bench.ops, &listened()).await.unwrap();
     assert!(!settled[0].thaw_unconfirmed, "{:#?}", settled[0].error);

@@ -1,5 +1,6 @@
 //! Systems Manager: agents, documents, Run Command.
 
+use crate::domain::script_exit::ScriptExit;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_ssm::operation::get_command_invocation::GetCommandInvocationOutput;
@@ -97,7 +98,7 @@ fn ended(status: &str, details: &str, exit: i32, begun: bool, said: &str) -> Opt
     // One that failed has a code of its own; where the agent lost its worker nobody set one (aws-facts-3, section 2).
     let failed = match exit == 0 || said.starts_with(WORKER_GONE) {
         true => CommandEnd::WorkerLost,
-        false => CommandEnd::Failed { exit },
+        false => CommandEnd::Failed { exit: exit.into() },
     };
     match squeeze(details).as_str() {
         "pending" | "inprogress" | "delayed" | "cancelling" => return None,
@@ -107,7 +108,11 @@ fn ended(status: &str, details: &str, exit: i32, begun: bool, said: &str) -> Opt
         // The agent killed it at its own time limit: it has begun and ended, and cannot begin again.
         "executiontimedout" => {
             return Some(CommandEnd::Failed {
-                exit: if exit > 0 { exit } else { 137 },
+                exit: if exit > 0 {
+                    exit.into()
+                } else {
+                    ScriptExit::Killed
+                },
             });
         }
         "failed" => return Some(failed),
@@ -753,12 +758,16 @@ mod tests {
         );
         assert_eq!(
             ended("TimedOut", "Execution Timed Out", -1, false, ""),
-            Some(CommandEnd::Failed { exit: 137 })
+            Some(CommandEnd::Failed {
+                exit: ScriptExit::Killed
+            })
         );
         assert_eq!(ended("InProgress", "In Progress", -1, false, ""), None);
         assert_eq!(
             ended("Failed", "Failed", 201, false, ""),
-            Some(CommandEnd::Failed { exit: 201 })
+            Some(CommandEnd::Failed {
+                exit: ScriptExit::PreScriptFailed
+            })
         );
         assert_eq!(
             ended("Success", "", 0, false, ""),
@@ -790,7 +799,12 @@ mod tests {
     fn a_signal_is_an_end_and_a_lost_worker_is_none() {
         for details in ["Failed", ""] {
             let of = |exit, said| ended("Failed", details, exit, true, said);
-            assert_eq!(of(-1, ""), Some(CommandEnd::Failed { exit: -1 }));
+            assert_eq!(
+                of(-1, ""),
+                Some(CommandEnd::Failed {
+                    exit: ScriptExit::Unstated
+                })
+            );
             assert_eq!(of(0, ""), Some(CommandEnd::WorkerLost));
             let said = "document process failed unexpectedly: document worker timed out";
             for exit in [-1, 0, 1] {

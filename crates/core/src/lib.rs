@@ -27,6 +27,7 @@ pub mod refusal;
 pub mod restore;
 pub mod retention;
 pub mod run;
+pub mod script_exit;
 pub mod set;
 pub mod set_plan;
 pub mod snapshot;

@@ -1,6 +1,7 @@
 //! Jobs of consoles that keep another journal, by what Systems Manager shows of their commands. It is a look and
 //! no lock: what was sent a moment ago may not be shown yet. `docs/runs.md` says what that leaves open.
 
+use crate::domain::script_exit::ScriptExit;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -157,7 +158,9 @@ fn needs_order(outcome: &CommandOutcome) -> bool {
     let trace = trace::parse(&outcome.stdout);
     match outcome.ended {
         CommandEnd::Success => trace.lines.is_empty(),
-        CommandEnd::Failed { exit: 205 } => !trace.leaves_a_stone(),
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        } => !trace.leaves_a_stone(),
         _ => false,
     }
 }
@@ -259,9 +262,13 @@ fn thaws(post: &Listed, pre: &Listed, told: &Findings) -> bool {
     }
     let none = match outcome.ended {
         CommandEnd::Success => return true,
-        CommandEnd::Failed { exit: 202 | 203 } => true,
+        CommandEnd::Failed {
+            exit: ScriptExit::PostScriptFailed | ScriptExit::FailsafeFired,
+        } => true,
         // "No such job", and none to come.
-        CommandEnd::Failed { exit: 205 } => after || trace.leaves_a_stone(),
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        } => after || trace.leaves_a_stone(),
         _ => false,
     };
     none && trace.is_whole()
@@ -404,7 +411,7 @@ mod tests {
         let pair = [pre.clone(), post.clone()];
         assert_eq!(one(&pair, 20), Some(Standing::Holds), "nobody asked it");
         assert_eq!(one(&pair, 130), None, "the failsafe has acted");
-        let failed = |exit| CommandEnd::Failed { exit };
+        let failed = |exit: i32| CommandEnd::Failed { exit: exit.into() };
         let (busy, gone, lost, stuck, fired) = (
             error("busy"),
             error("not-frozen"),
@@ -510,7 +517,7 @@ mod tests {
         let armed = r#""t":"armed","budget_ms":30000,"guard_pid":1,"holder_pid":2"#;
         let quiet = r#""t":"disarmed","fired":false"#;
         let frozen = r#""t":"frozen","mount":"/data","took_ms":3"#;
-        let failed = |exit| CommandEnd::Failed { exit };
+        let failed = |exit: i32| CommandEnd::Failed { exit: exit.into() };
         for word in ["pre-script", "snapshot"] {
             let pre = command(word, "a", 0, "Failed");
             let only = [pre.clone()];

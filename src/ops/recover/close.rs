@@ -18,6 +18,7 @@ use crate::domain::machine::{GONE_SINCE, incomplete};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::job::confirm_thaw;
 use crate::ops::job::driver::{FIND_LOOKS, FIND_PAUSE};
@@ -442,12 +443,11 @@ fn shown(set: &[Snapshot], missing: &[VolumeId]) -> String {
 
 /// The snapshots that a call is known to have made.
 fn answered(call: &CallRow) -> Vec<SnapshotId> {
-    let ids = call
-        .outcome
-        .as_deref()
+    let outcome = call.outcome.as_ref();
+    outcome
         .filter(|_| call.action == "CreateSnapshots")
-        .and_then(|outcome| outcome.strip_prefix("ok: "));
-    ids.into_iter()
+        .and_then(CallOutcome::answer)
+        .into_iter()
         .flat_map(str::split_whitespace)
         .map(SnapshotId::from_api)
         .collect()
@@ -467,11 +467,10 @@ fn expected(call: &CallRow) -> Option<Expected> {
     if call.action != "CreateSnapshots" {
         return None;
     }
-    match call.outcome.as_deref() {
-        None => Some(Expected::Unanswered),
-        Some(outcome) if outcome.starts_with("unknown") => Some(Expected::Unanswered),
-        Some(outcome) if outcome.starts_with("ok: ") => Some(Expected::All(answered(call).len())),
-        Some(_) => None,
+    match &call.outcome {
+        None | Some(CallOutcome::Unknown(_)) => Some(Expected::Unanswered),
+        Some(CallOutcome::Answered(_)) => Some(Expected::All(answered(call).len())),
+        Some(CallOutcome::Refused(_)) => None,
     }
 }
 

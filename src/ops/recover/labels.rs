@@ -14,6 +14,7 @@ use crate::domain::set;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
 use crate::jobs::journal::CallRow;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::admission::owner::owner_of_this_process;
 use crate::ops::job::driver;
@@ -61,9 +62,8 @@ pub(super) fn shown_late(
 ) {
     let limit = now - TimeDelta::seconds(UNDER_WAY_S);
     let lately = |call: &&CallRow| {
-        let taken = call.outcome.as_deref();
         call.action == LABELS
-            && taken.is_some_and(|taken| taken.starts_with("ok: "))
+            && matches!(call.outcome, Some(CallOutcome::Answered(_)))
             && DateTime::parse_from_rfc3339(&call.intended).is_ok_and(|at| at > limit)
     };
     for snapshot in set.iter_mut().filter(|s| level(s) == Level::Pending) {

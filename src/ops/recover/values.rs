@@ -7,6 +7,7 @@ use super::proof;
 use crate::domain::job::{JobView, Verdict};
 use crate::domain::machine::values::{Copied, of_none, of_set};
 use crate::domain::snapshot::Snapshot;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::job::driver::{self, PUBLISH};
 
@@ -27,8 +28,7 @@ pub(super) async fn publish(
     match ops.journal.calls(view.spec.job.as_str()) {
         Ok(calls) => {
             let mut before = calls.iter().filter(|call| call.action == PUBLISH);
-            let refused = |outcome: &str| outcome.starts_with("failed");
-            if before.any(|call| !call.outcome.as_deref().is_some_and(refused)) {
+            if before.any(|call| !matches!(call.outcome, Some(CallOutcome::Refused(_)))) {
                 return;
             }
         }

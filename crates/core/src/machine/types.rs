@@ -1,5 +1,6 @@
 //! What goes into the machine and what comes out of it.
 
+use crate::script_exit::ScriptExit;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub enum CommandEnd {
     /// Another exit code.
     Failed {
         /// It.
-        exit: i32,
+        exit: ScriptExit,
     },
     /// A time limit of Systems Manager's passed.
     TimedOut {
