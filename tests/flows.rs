@@ -104,7 +104,7 @@ async fn a_mysql_job_ends_application_with_every_link_of_evidence() {
     for member in &view.set {
         let there = snapshots.iter().find(|s| s.id == member.snapshot).unwrap();
         assert_eq!(there.level(), Some(member.level));
-        assert_eq!(there.state, "completed");
+        assert_eq!(there.state.as_str(), "completed");
         assert_eq!(there.device(), Some(member.device.as_str()));
         assert_eq!(
             there.tags.get(tags::SET_SIZE),

@@ -273,7 +273,7 @@ fn event() -> impl Strategy<Value = JobEvent> {
         3 => (1_u32..4, written()).prop_map(|(attempt, written)| JobEvent::LabelsWritten { attempt, written }),
         3 => (state, any::<u8>()).prop_map(|(state, percent)| JobEvent::Progress(vec![SnapshotProgress {
             snapshot: made()[0].snapshot.clone(),
-            state: state.to_owned(),
+            state: state.into(),
             percent,
             full_bytes: None,
         }])),

@@ -10,6 +10,7 @@ mod unconfirmed;
 mod values;
 
 use crate::domain::script_exit::ScriptExit;
+use crate::domain::state::CommandStatus;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -444,7 +445,7 @@ async fn released(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
     let comment = send::comment(&view.spec, Step::Post);
     let since = view.started().unwrap_or_else(|| ops.clock.now()) - TimeDelta::hours(1);
     let listed = session.commands_since(instance, since).await?;
-    let well = |c: &&Listed| c.comment == comment && c.status == "Success";
+    let well = |c: &&Listed| c.comment == comment && c.status == CommandStatus::Success;
     for post in listed.iter().filter(well) {
         if session.ran(&post.id, instance).await?.began_after(&frozen) {
             return Ok(true);

@@ -31,6 +31,7 @@ pub mod script_exit;
 pub mod set;
 pub mod set_plan;
 pub mod snapshot;
+pub mod state;
 pub mod tags;
 pub mod text;
 pub mod trace;

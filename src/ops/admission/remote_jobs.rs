@@ -2,6 +2,7 @@
 //! no lock: what was sent a moment ago may not be shown yet. `docs/runs.md` says what that leaves open.
 
 use crate::domain::script_exit::ScriptExit;
+use crate::domain::state::CommandStatus;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -106,10 +107,10 @@ async fn told(
     let mut told = Findings::default();
     let decides = |step: Step, command: &Listed| match step {
         Step::Look => false,
-        Step::Pre => command.status == "Failed" && may_hold(command, now),
-        Step::Post => match command.status.as_str() {
-            "Failed" => true,
-            "Success" => !is_ours(command),
+        Step::Pre => command.status == CommandStatus::Failed && may_hold(command, now),
+        Step::Post => match command.status {
+            CommandStatus::Failed => true,
+            CommandStatus::Success => !is_ours(command),
             _ => false,
         },
     };
@@ -228,13 +229,13 @@ fn standing(commands: &[(Step, &Listed)], told: &Findings, now: DateTime<Utc>) -
             .filter(|post| post.requested >= pre.requested)
             .any(|post| thaws(post, pre, told));
         // While one is at work, a thaw that came too early for it proves nothing.
-        may_hold(pre, now) && (is_open(pre) || !(left_nothing(pre, told) || thawed))
+        may_hold(pre, now) && (pre.status.is_open() || !(left_nothing(pre, told) || thawed))
     };
     if of(Step::Pre).next().is_some() {
         return of(Step::Pre).any(holds).then_some(Standing::Holds);
     }
     of(Step::Look)
-        .filter(|look| is_open(look) || look.status == "Success")
+        .filter(|look| look.status.is_open() || look.status == CommandStatus::Success)
         .map(|look| look.requested)
         .filter(|at| now - *at < ANNOUNCED)
         .min()
@@ -246,7 +247,7 @@ fn standing(commands: &[(Step, &Listed)], told: &Findings, now: DateTime<Utc>) -
 /// may have met the other at work, thawed nothing, or never been delivered. What it said may still be one.
 fn thaws(post: &Listed, pre: &Listed, told: &Findings) -> bool {
     // Ours ends well only where it released a freeze.
-    if post.status == "Success" && is_ours(post) {
+    if post.status == CommandStatus::Success && is_ours(post) {
         return true;
     }
     let Some(outcome) = told.said.get(&post.id) else {
@@ -293,18 +294,11 @@ fn left_nothing(pre: &Listed, told: &Findings) -> bool {
     }
 }
 
-fn is_open(command: &Listed) -> bool {
-    matches!(
-        command.status.as_str(),
-        "Pending" | "InProgress" | "Cancelling" | ""
-    )
-}
-
 /// Whether a command that freezes may have left a freeze behind, or may hold one now, by its status alone.
 /// `snapshot` thaws before it ends well; what was cut off is thawed by its failsafe.
 fn may_hold(command: &Listed, now: DateTime<Utc>) -> bool {
     let alone = step_word(command) == Some(Step::Pre.word(Mode::Autonomous));
-    let over = alone && command.status == "Success";
+    let over = alone && command.status == CommandStatus::Success;
     let budget = command.budget_s.unwrap_or(LONGEST_BUDGET_S);
     let until = command.requested + DELIVERY_AND_GRACE + TimeDelta::seconds(i64::from(budget));
     !over && now < until
@@ -328,7 +322,7 @@ mod tests {
             id: CommandId::from_api(word),
             comment: format!("freezeframe {word} {job}"),
             requested: at(requested),
-            status: status.to_owned(),
+            status: status.into(),
             budget_s: Some(30),
             document: "freezeframe-linux-mysql".to_owned(),
         }

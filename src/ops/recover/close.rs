@@ -1,6 +1,7 @@
 //! Bringing the record of an interrupted job to its end: its set found by tag, judged by what can still be
 //! proven, labelled, and watched until AWS has copied it.
 
+use crate::domain::state::SnapshotState;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -129,7 +130,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
         (unsure, _) => Some(out_of_sight(view, unsure)),
     };
     let gone = lost.gone;
-    let copying = set.iter().any(|s| s.state == "pending") || waits.is_some();
+    let copying = set.iter().any(|s| s.state == SnapshotState::Pending) || waits.is_some();
     let on_record = |s: &Snapshot| view.pending_labels.iter().any(|l| l.snapshot == s.id);
     let unjudged = set
         .iter()
@@ -192,7 +193,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
     }
     let errored: Vec<String> = set
         .iter()
-        .filter(|s| s.state == "error")
+        .filter(|s| s.state == SnapshotState::Error)
         .map(|s| s.id.to_string())
         .collect();
     let failed = !errored.is_empty() || !gone.is_empty();
@@ -504,8 +505,8 @@ fn keep(view: &mut JobView, snapshot: &Snapshot, proof: Option<&Proof>) {
             lower.then(|| labels::lowered(level, member.level))
         });
         member.level = level;
-        member.progress = match snapshot.state.as_str() {
-            "completed" => 100,
+        member.progress = match snapshot.state {
+            SnapshotState::Completed => 100,
             _ => member.progress.max(snapshot.progress.unwrap_or(0).min(100)),
         };
         if let Some(reason) = reason {

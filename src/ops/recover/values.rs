@@ -1,6 +1,7 @@
 //! The metrics of a job that was brought to its end by another process than its own: what the run would have
 //! published, once.
 
+use crate::domain::state::SnapshotState;
 use chrono::TimeDelta;
 
 use super::proof;
@@ -66,7 +67,7 @@ pub(super) async fn publish(
             let member = view.set.iter().find(|m| m.snapshot == snapshot.id);
             Copied {
                 drive: member.map_or("", |m| &m.device),
-                errored: snapshot.state != "completed",
+                errored: snapshot.state != SnapshotState::Completed,
                 // By AWS's word, not by when somebody looked: a night may lie between.
                 seconds: snapshot
                     .completed
