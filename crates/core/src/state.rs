@@ -1,70 +1,8 @@
 //! The states in which AWS says that things are. AWS may add words; what we do not know is kept as it came.
 
-/// An enum of AWS's words, with `Other` for every word that is not among them. Its text is AWS's, in JSON too, and it
-/// sorts by its text.
-macro_rules! words_of_aws {
-    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$about])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub enum $name {
-            $($(#[$doc])* $variant,)+
-            /// Another word, as it came.
-            Other(String),
-        }
+use crate::open_words::open_words;
 
-        impl $name {
-            /// AWS's word.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Other(text) => text,
-                }
-            }
-        }
-
-        impl From<&str> for $name {
-            fn from(text: &str) -> Self {
-                match text {
-                    $($text => Self::$variant,)+
-                    other => Self::Other(other.to_owned()),
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                Self::from(text.as_str())
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(state: $name) -> Self {
-                state.as_str().to_owned()
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl Ord for $name {
-            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-                self.as_str().cmp(other.as_str())
-            }
-        }
-
-        impl PartialOrd for $name {
-            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-                Some(self.cmp(other))
-            }
-        }
-    };
-}
-
-words_of_aws! {
+open_words! {
     /// An instance's (EC2, `InstanceStateName`).
     InstanceState {
         /// It starts.
@@ -82,7 +20,7 @@ words_of_aws! {
     }
 }
 
-words_of_aws! {
+open_words! {
     /// A volume's (EC2, `VolumeState`).
     VolumeState {
         /// It is being made.
@@ -100,7 +38,7 @@ words_of_aws! {
     }
 }
 
-words_of_aws! {
+open_words! {
     /// That of a volume's attachment to an instance (EC2, `VolumeAttachmentState`).
     AttachmentState {
         /// It is being attached.
@@ -116,7 +54,7 @@ words_of_aws! {
     }
 }
 
-words_of_aws! {
+open_words! {
     /// A snapshot's (EC2, `SnapshotState`).
     SnapshotState {
         /// Its blocks are being copied.
@@ -134,7 +72,7 @@ words_of_aws! {
     }
 }
 
-words_of_aws! {
+open_words! {
     /// That of an invocation of a command (Systems Manager, `CommandInvocationStatus` and `CommandStatus`).
     CommandStatus {
         /// It waits for its delivery.

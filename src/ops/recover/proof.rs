@@ -328,7 +328,7 @@ mod tests {
     fn an_unconfirmed_thaw_ends_only_with_all_of_the_instances_own_proof() {
         let proof = |broken: Option<&str>, found_frozen| {
             let link = |name: &str| Link {
-                name: name.to_owned(),
+                name: name.into(),
                 holds: broken != Some(name),
                 seen: String::new(),
             };
