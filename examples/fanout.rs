@@ -23,7 +23,7 @@ use freezeframe::domain::pace::Bucket;
 use freezeframe::domain::problem::Problem;
 use freezeframe::domain::run::Limits;
 use freezeframe::lab::{CallRecord, Lab};
-use freezeframe::ops::run::run_all;
+use freezeframe::ops::job::run::run_all;
 use strum::IntoEnumIterator as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;

@@ -156,9 +156,9 @@ async fn a_command_that_is_killed_or_cut_off_is_thawed_and_judged_by_what_is_pro
 }
 
 /// From the command on nobody could be asked. What it told of its own thaw is read at the next start: that earns the set
-/// its level, and ends the doubt too, with nobody asking the instance again.
+/// its level, and confirms the thaw too, with nobody asking the instance again.
 #[tokio::test(start_paused = true)]
-async fn p22_a_doubt_ends_with_the_proof_that_the_set_is_labelled_by() {
+async fn p22_an_unconfirmed_thaw_ends_with_the_proof_that_the_set_is_labelled_by() {
     let bench = bench().await;
     let spec = alone(&bench, "linux-mysql", OnFailure::Skip).await;
     // The command is taken; then the console can ask nothing more, and the instance's own role goes on.

@@ -6,8 +6,6 @@
     reason = "a helper of a test fails the test"
 )]
 
-#[path = "cli/doubts.rs"]
-mod doubts;
 #[path = "cli/filters.rs"]
 mod filters;
 #[path = "cli/foreseen.rs"]
@@ -32,6 +30,8 @@ mod shell;
 mod targets;
 #[path = "cli/told.rs"]
 mod told;
+#[path = "cli/unconfirmed.rs"]
+mod unconfirmed;
 #[path = "cli/who.rs"]
 mod who;
 

@@ -28,7 +28,7 @@ use freezeframe::domain::machine::{
 };
 use freezeframe::domain::problem::{Kind, Problem};
 use freezeframe::jobs::journal::{Journal, Lease};
-use freezeframe::ops::lease;
+use freezeframe::ops::admission::lease;
 
 const SEEDS: u64 = 10_000;
 const INSTANCE: &str = "i-0123456789abcdef0";
@@ -537,7 +537,7 @@ impl World {
                 );
             }
         }
-        // Without a word of doubt, that is.
+        // Without a word that its thaw is unconfirmed, that is.
         let over = |n: usize| {
             let console = &self.consoles[n];
             console.alive && !console.job.view().thaw_unconfirmed
@@ -546,7 +546,7 @@ impl World {
             assert!(!over(hold.console), "over and still frozen: {hold:?}");
         }
         for n in 0..self.consoles.len() {
-            // Whoever ended lets go at once; whoever died, or doubts, when the time is over that it had asked for.
+            // Whoever ended lets go at once; whoever died, or unconfirmed thaws, when the time is over that it had asked for.
             let holder = self.holder(n, self.now);
             let own = holder == Some(spec(n).job);
             assert!(!(own && over(n)), "console {n} is over and keeps its lease");

@@ -20,8 +20,10 @@ use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict
 use freezeframe::domain::problem::Problem;
 use freezeframe::domain::run::Limits;
 use freezeframe::lab::{Fault, FaultKind, Lab};
-use freezeframe::ops::run::run_all;
-use freezeframe::ops::{Ops, owner, rethaw};
+use freezeframe::ops::Ops;
+use freezeframe::ops::admission::owner;
+use freezeframe::ops::job::confirm_thaw;
+use freezeframe::ops::job::run::run_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -366,7 +368,7 @@ async fn stopping_a_run_stops_what_waits_too_and_tries_nothing_again() {
 
 /// Thawing again asks every mount, and what was found is put on record; a verdict is not improved by it.
 #[tokio::test(start_paused = true)]
-async fn an_uncertain_thaw_is_settled_by_asking_again() {
+async fn an_unconfirmed_thaw_is_settled_by_asking_again() {
     let (lab, ops) = fleet::open(1, 0, "").await.unwrap();
     let limits = Limits::default();
     let specs = fleet::specs(&ops, &limits, Mode::Coordinated)
@@ -380,13 +382,13 @@ async fn an_uncertain_thaw_is_settled_by_asking_again() {
     ops.journal
         .save_job(&view, &me, false, ops.clock.now())
         .unwrap();
-    // Nobody can be asked: it stays uncertain.
+    // Nobody can be asked: it stays unconfirmed.
     fault(&lab, "SendCommand", 1, "InternalServerError");
     let job = view.spec.job.clone();
-    assert!(rethaw::thaw_again(&ops, &job).await.is_err());
+    assert!(confirm_thaw::thaw_again(&ops, &job).await.is_err());
     let on_record = |ops: &Ops| ops.journal.job(ops.scope(), &job).unwrap().unwrap();
     assert!(on_record(&ops).thaw_unconfirmed);
-    let calm = rethaw::thaw_again(&ops, &job).await.unwrap();
+    let calm = confirm_thaw::thaw_again(&ops, &job).await.unwrap();
     assert!(!calm.thaw_unconfirmed && !on_record(&ops).thaw_unconfirmed);
     assert_eq!(on_record(&ops).verdict, Some(Verdict::Failed));
 }

@@ -12,11 +12,11 @@ mod gone;
 mod pruned;
 #[path = "flows/renewed.rs"]
 mod renewed;
+#[path = "flows/resumed.rs"]
+mod resumed;
 #[path = "flows/sets.rs"]
 mod sets;
 mod support;
-#[path = "flows/taken_up.rs"]
-mod taken_up;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ use freezeframe::domain::retention::{Fate, Policy};
 use freezeframe::domain::tags;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::FaultKind;
-use freezeframe::ops::run::spec_for;
+use freezeframe::ops::job::run::spec_for;
 use freezeframe::ops::{inventory, metrics, prune, recover, restore, setup};
 use support::{Bench, bench, bench_with, options, session};
 use tokio::sync::mpsc;
@@ -303,7 +303,7 @@ async fn cancelling_while_frozen_thaws_first() {
 
 /// From `pre-script` on nothing is answered but "expired": nobody can thaw, and nobody may say that it is.
 #[tokio::test(start_paused = true)]
-async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_uncertain() {
+async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_unconfirmed() {
     for after in [Phase::Snapshotting, Phase::Thawing] {
         let bench = bench().await;
         let spec = bench.spec("linux-mysql", 30, OnFailure::Skip).await;
@@ -340,7 +340,7 @@ async fn p22_credentials_that_expire_mid_freeze_end_thawed_by_the_failsafe_and_u
         assert!(error.hint.contains("renew"), "{error:?}");
         assert_eq!(
             freezeframe::cli::exit::of_run(&[Ok(view.clone())]),
-            freezeframe::cli::exit::THAW_UNCERTAIN
+            freezeframe::cli::exit::THAW_UNCONFIRMED
         );
         bench.lab.faults().clear();
         for snapshot in bench
@@ -565,7 +565,7 @@ async fn a_changed_document_is_refused_and_setup_mends_it() {
 /// Runs a job until it is seen in that phase, and drops it there, as a console that died would have. Its last view.
 async fn dropped_in(bench: &Bench, spec: &JobSpec, phase: Phase) -> JobView {
     let (updates, mut inbox) = mpsc::channel(64);
-    let job = tokio::spawn(freezeframe::ops::backup::run_job(
+    let job = tokio::spawn(freezeframe::ops::job::driver::run_job(
         bench.ops.clone(),
         spec.clone(),
         updates,
@@ -594,7 +594,7 @@ async fn left_frozen(bench: &Bench, spec: &JobSpec) {
 }
 
 /// One job's trouble with the journal is told in the end, and is nobody else's: the others are thawed, settled and
-/// saved, and it is taken up again when there is room.
+/// saved, and it is resumed again when there is room.
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_refuses_one_job_keeps_no_other_from_being_thawed_and_settled() {
     for (event, refused) in [
@@ -686,7 +686,7 @@ async fn a_job_that_is_stopped_by_another_before_its_freeze_never_begins() {
             .await;
         spec.mode = mode;
         let (updates, mut inbox) = mpsc::channel(64);
-        let job = tokio::spawn(freezeframe::ops::backup::run_job(
+        let job = tokio::spawn(freezeframe::ops::job::driver::run_job(
             bench.ops.clone(),
             spec.clone(),
             updates,
@@ -715,7 +715,7 @@ async fn a_job_that_is_stopped_by_another_before_its_freeze_never_begins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verdict_that_is_taken_up_is_that_of_the_lowest_covered_volume() {
+async fn a_verdict_that_is_resumed_is_that_of_the_lowest_covered_volume() {
     for (lowered, verdict) in [
         (None, Verdict::Application),
         (Some(Level::Filesystem), Verdict::Filesystem),
@@ -768,9 +768,9 @@ async fn a_verdict_that_is_taken_up_is_that_of_the_lowest_covered_volume() {
 }
 
 /// Somebody proved that nothing is frozen after its console had died: a later try that cannot reach the instance
-/// makes no doubt of it again.
+/// makes no unconfirmed thaw of it again.
 #[tokio::test(start_paused = true)]
-async fn a_job_that_is_taken_up_is_not_doubted_where_its_thaw_is_proven() {
+async fn a_job_that_is_resumed_is_not_doubted_where_its_thaw_is_proven() {
     let bench = bench().await;
     let spec = bench.spec("linux-mysql", 5, OnFailure::Skip).await;
     bench.fault(

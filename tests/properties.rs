@@ -641,8 +641,8 @@ proptest! {
             prop_assert_eq!(&after, &again);
             prop_assert_eq!(&effects, &effects_again);
             if was_done {
-                // Only a doubt may be cleared.
-                let cleared = before.thaw_is_uncertain() && !after.thaw_is_uncertain();
+                // Only an unconfirmed thaw may be cleared.
+                let cleared = before.thaw_is_unconfirmed() && !after.thaw_is_unconfirmed();
                 prop_assert!(cleared || before == after);
                 prop_assert!(effects.is_empty());
             }

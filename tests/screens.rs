@@ -1,4 +1,4 @@
-//! What the screens show, at the sizes that matter, with a fixed clock and a small fixed world.
+//! What the screens show, at the sizes that matter, with a fixed clock and a small fixed model.
 
 /// One snapshot per size.
 macro_rules! shows {

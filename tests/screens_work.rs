@@ -28,7 +28,7 @@ mod retention;
 #[path = "screens/support.rs"]
 mod support;
 
-use fixtures::{prune_plan, restore_view, series, uncertain};
+use fixtures::{prune_plan, restore_view, series, unconfirmed};
 use freezeframe::domain::restore::StepState;
 use freezeframe::tui::message::{Message, PruneProgress};
 use freezeframe::tui::style::Depth;
@@ -71,7 +71,7 @@ fn every_state() -> Vec<(&'static str, Hands)> {
     cancel.press("x");
     vec![
         ("jobs", with_jobs(every_kind())),
-        ("uncertain", with_jobs(vec![uncertain(2, "db-2")])),
+        ("unconfirmed", with_jobs(vec![unconfirmed(2, "db-2")])),
         ("job", job_open),
         ("cancel", cancel),
         ("loading", of_db()),

@@ -20,9 +20,9 @@ use aws_types::region::Region as SdkRegion;
 use tokio::sync::Mutex;
 
 use super::error::{CREDENTIALS, chain, problem};
+use super::lab_detector::Whose;
 use super::process;
 use super::session::Waits;
-use super::whose::Whose;
 use crate::config::acting::{Base, Choice, Role};
 use crate::config::aws::Aws;
 use crate::config::origin::Origin;

@@ -6,7 +6,7 @@ use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId as _;
 
-use super::whose::{KEY_FILE, MARK};
+use super::lab_detector::{KEY_FILE, MARK};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::shell_quote;
 use crate::domain::text::visible;

@@ -21,10 +21,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::allowed::Allowed;
 use super::credentials::{self, Renewing, Watch};
+use super::lab_detector::Whose;
 use super::pace::Pace;
 use super::poll::Poller;
 use super::progress::Progress;
-use super::whose::Whose;
 use crate::config::acting;
 use crate::config::aws::{Aws, Endpoints};
 use crate::domain::credentials::{Source, Who};

@@ -12,7 +12,7 @@ use crate::domain::mode::AskedMode;
 use crate::domain::restore;
 use crate::domain::retention::{Age, TagPair};
 use crate::domain::set_plan::SetOptions;
-use crate::ops::targets::Named;
+use crate::ops::job::targets::Named;
 
 /// Proven, application-consistent EBS snapshots: a console, and its headless twin for cron.
 ///
@@ -98,7 +98,7 @@ pub enum Command {
     /// List what is there
     ///
     /// The state of a job is its phase while somebody drives it and when it is done. Where nobody does: `copying` is
-    /// thawed and labelled, AWS copies its set and nobody is needed; `left-open` is to be taken up (`jobs resume`);
+    /// thawed and labelled, and AWS finishes the copy of its set; `abandoned` is to be resumed (`jobs resume`);
     /// `labels-pending` is over but for labels that could not be written (`jobs resume` writes them). `thaw-unconfirmed`
     /// goes before all: look at the instance (`jobs abort` thaws it again, `jobs thawed` takes your word).
     List {
@@ -114,10 +114,10 @@ pub enum Command {
     },
     /// Take consistent snapshots
     Snapshot(SnapshotArgs),
-    /// What an earlier process left behind: settle it, thaw it, show it
+    /// Inspect, resume or abort jobs that an earlier process did not finish
     #[command(subcommand)]
     Jobs(JobsCommand),
-    /// Bring a set back beside the data
+    /// Restore a set to new volumes, next to the originals
     #[command(subcommand)]
     Restore(RestoreCommand),
     /// Delete sets that a policy does not keep
@@ -311,7 +311,7 @@ pub enum JobsCommand {
     /// Thaw and settle every job that an earlier process left open
     ///
     /// Every start of the console and of `snapshot` does the same first. It thaws, finds the set, labels it by what
-    /// can still be proven, and does not wait for AWS's copying, which needs nobody: what is left of such a job
+    /// can still be proven, and does not wait for the copy, which AWS finishes: what is left of such a job
     /// (its end on record, its metrics) is done by any later start, or at once with --wait. Exit code 3 says that
     /// nothing was open.
     Resume {
@@ -331,10 +331,10 @@ pub enum JobsCommand {
     },
     /// Put on record that you have looked at the instance and nothing of a job is frozen there
     ///
-    /// For a job that ended with its thaw uncertain and that no thaw can prove: somebody else's document that only says
+    /// For a job that ended with its thaw unconfirmed and that no thaw can prove: somebody else's document that only says
     /// "not frozen", an instance that is gone. Nothing is sent to it. Your word and your ARN are on record; the levels
     /// of the set stay what they were.
-    ThawVerdict {
+    Thawed {
         /// This job; may be repeated
         #[arg(long, value_name = "ID", required = true)]
         job: Vec<JobId>,
@@ -353,7 +353,7 @@ pub enum JobsCommand {
     },
     /// Move a damaged journal out of the way and keep it
     ///
-    /// One that is sound is moved too, once no job in it is open or in doubt: what its sets stand on is then not shown
+    /// One that is sound is moved too, once no job in it is open, or its thaw unconfirmed: what its sets stand on is then not shown
     /// until it is moved back (the command for that is printed).
     SetAside {
         /// Do not ask

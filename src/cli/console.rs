@@ -4,13 +4,13 @@ use std::io::IsTerminal as _;
 
 use tokio::sync::mpsc;
 
+use super::after_exit::AfterExit;
 use super::args::Global;
-use super::left::Left;
 use super::progress::TICK;
 use super::{exit, session, signals};
 use crate::config::theme::Theme;
 use crate::domain::problem::{Kind, Problem};
-use crate::ops::run::new_id;
+use crate::ops::job::run::new_id;
 use crate::tui::app::App;
 use crate::tui::effect::Effect;
 use crate::tui::event_loop::{self, Outcome};
@@ -54,7 +54,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             "check the terminal; TERM must name one",
         )
     };
-    let mut left = Left::default();
+    let mut left = AfterExit::default();
     let shown = async {
         let (mut terminal, guard) = terminal::take()?;
         let mut app = App::new(Styles::new(theme, depth), new_id)
@@ -74,7 +74,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
         )
         .await;
         drop(guard);
-        left = Left::of(app.world(), clock.now());
+        left = AfterExit::of(app.model(), clock.now());
         // Dropped on a terminal that is gone, it would panic over what it cannot print, and take the jobs along.
         if terminal.show_cursor().is_err() {
             std::mem::forget(terminal);
@@ -111,7 +111,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     }
     let ended = executor.await;
     watcher.abort();
-    let doubts = left.end();
+    let unconfirmed = left.end();
     opened.close().await;
     match (shown, ended) {
         (Err(error), _) => Err(failed(error)),
@@ -119,9 +119,9 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             Kind::Local,
             "finish what was under way",
             error.to_string(),
-            "start freezeframe again: it takes up what was left open, thawing first",
+            "start freezeframe again: it resumes what was left open, thawing first",
         )),
-        _ if doubts => Ok(exit::THAW_UNCERTAIN),
+        _ if unconfirmed => Ok(exit::THAW_UNCONFIRMED),
         (Ok(Outcome::Terminated), _) => Ok(exit::INTERRUPTED),
         (Ok(_), _) if stop_all.is_cancelled() => Ok(exit::INTERRUPTED),
         (Ok(_), _) => Ok(exit::OK),

@@ -14,7 +14,7 @@ pub const NOTHING: u8 = 3;
 /// Done, but only crash-consistent.
 pub const CRASH: u8 = 4;
 /// Nobody could confirm that everything is thawed. Wins over all.
-pub const THAW_UNCERTAIN: u8 = 5;
+pub const THAW_UNCONFIRMED: u8 = 5;
 /// Interrupted.
 pub const INTERRUPTED: u8 = 130;
 
@@ -34,7 +34,7 @@ pub fn of_run(jobs: &[Result<JobView, Problem>]) -> u8 {
     }
     let one = |job: &Result<JobView, Problem>| match job {
         Err(problem) => of_problem(problem),
-        Ok(view) if view.thaw_unconfirmed => THAW_UNCERTAIN,
+        Ok(view) if view.thaw_unconfirmed => THAW_UNCONFIRMED,
         // Its set is there, but not everything that was proven is written on it.
         Ok(view) if view.has_pending_labels() => FAILED,
         Ok(view) => match view.verdict {
@@ -46,7 +46,7 @@ pub fn of_run(jobs: &[Result<JobView, Problem>]) -> u8 {
     };
     let codes: Vec<u8> = jobs.iter().map(one).collect();
     // From the worst to the best; a usage error of one job is a failure of the run.
-    for code in [THAW_UNCERTAIN, INTERRUPTED, FAILED, USAGE, CRASH] {
+    for code in [THAW_UNCONFIRMED, INTERRUPTED, FAILED, USAGE, CRASH] {
         if codes.contains(&code) {
             return code;
         }

@@ -1,4 +1,4 @@
-//! `jobs`: what an earlier process left behind, thawed, settled, shown, cleaned up on request.
+//! `jobs`: inspect, resume or abort jobs that an earlier process did not finish.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,16 +9,18 @@ use tokio::sync::mpsc;
 
 use super::args::{Global, JobsCommand};
 use super::output::{self, Out, Table, with_id};
+use super::resumed_jobs::{ResumedJobs, copying};
 use super::session::{self, Opened};
-use super::taken_up::{TakenUp, copying};
 use super::{exit, printed, typed, unmatched};
 use crate::config;
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal;
-use crate::ops::stop::{Way, way};
-use crate::ops::{Ops, orphans, recover, rethaw};
+use crate::ops::job::confirm_thaw;
+use crate::ops::job::stop::{Way, way};
+use crate::ops::recover::orphans;
+use crate::ops::{Ops, recover};
 
 /// Jobs of the journal that are looked through for one that was named.
 const HISTORY: u32 = 10_000;
@@ -35,7 +37,7 @@ pub(super) async fn run(
     match command {
         JobsCommand::Resume { wait } => resume(opened, global, *wait).await,
         JobsCommand::Abort { job, all: _ } => abort(&opened.ops, global, job).await,
-        JobsCommand::ThawVerdict { job, yes } => declare(&opened.ops, global, job, *yes).await,
+        JobsCommand::Thawed { job, yes } => declare(&opened.ops, global, job, *yes).await,
         JobsCommand::Orphans { label, yes } => {
             find_orphans(&opened.ops, global, *label, *yes).await
         }
@@ -45,12 +47,12 @@ pub(super) async fn run(
 
 /// Thaws and settles what an earlier process left open, and says on standard error what it does for each job
 /// as it does it.
-pub(super) async fn take_up(ops: &Ops) -> Result<Vec<JobView>, Problem> {
-    take_up_again(ops, &mut TakenUp::default()).await
+pub(super) async fn resume_abandoned(ops: &Ops) -> Result<Vec<JobView>, Problem> {
+    resume_and_tell(ops, &mut ResumedJobs::default()).await
 }
 
-/// As [`take_up`]; what was said already is not said again.
-async fn take_up_again(ops: &Ops, said: &mut TakenUp) -> Result<Vec<JobView>, Problem> {
+/// As [`resume_abandoned`]; what was said already is not said again.
+async fn resume_and_tell(ops: &Ops, said: &mut ResumedJobs) -> Result<Vec<JobView>, Problem> {
     let open = ops.journal.open_jobs(ops.scope())?;
     said.before(open.iter().map(|(view, _)| view));
     let settle = async |updates| recover::settle(ops, &updates).await;
@@ -60,7 +62,7 @@ async fn take_up_again(ops: &Ops, said: &mut TakenUp) -> Result<Vec<JobView>, Pr
 /// Settles `jobs` jobs, and says on standard error what is being done for each: it may take minutes.
 async fn telling<T>(
     jobs: usize,
-    said: &mut TakenUp,
+    said: &mut ResumedJobs,
     settle: impl AsyncFnOnce(mpsc::Sender<JobView>) -> T,
 ) -> T {
     let (updates, mut inbox) = mpsc::channel(UPDATES.max(jobs * 4));
@@ -78,9 +80,9 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
     let ops = &opened.ops;
     ops.session.may_write("settle open jobs", ops.scope())?;
     let mut last: Vec<JobView> = Vec::new();
-    let mut said = TakenUp::default();
+    let mut said = ResumedJobs::default();
     loop {
-        let settled = take_up_again(ops, &mut said).await?;
+        let settled = resume_and_tell(ops, &mut said).await?;
         let open = settled
             .iter()
             .any(|view| view.phase != Phase::Done || view.has_pending_labels());
@@ -98,7 +100,7 @@ async fn resume(opened: &Opened, global: &Global, wait: bool) -> Result<u8, Prob
     }
     if last.iter().any(JobView::only_copies) {
         output::note(
-            "what is still copying needs nobody: it is thawed and labelled, and AWS goes on by itself. Any later start \
+            "nothing to do for what is still copying: it is thawed and labelled, and AWS finishes the copy. Any later start \
              of freezeframe records its end and publishes its metrics; `freezeframe jobs resume --wait` stays until then",
         );
     }
@@ -111,11 +113,11 @@ fn code(views: &[JobView]) -> u8 {
     if views.is_empty() {
         exit::NOTHING
     } else if views.iter().any(|v| v.thaw_unconfirmed) {
-        exit::THAW_UNCERTAIN
+        exit::THAW_UNCONFIRMED
     } else if views.iter().any(|v| match v.verdict {
         _ if v.has_pending_labels() => true,
         Some(Verdict::Failed) => true,
-        // ThawVerdict and labelled; only AWS still copies.
+        // Thawed and labelled; only AWS still copies.
         None => v.phase != Phase::Completing,
         Some(_) => false,
     }) {
@@ -133,11 +135,11 @@ fn code(views: &[JobView]) -> u8 {
 /// What came of a thaw, by a word for programs and one for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Came {
-    /// Settled here as a whole: [`TakenUp`] tells of it.
+    /// Settled here as a whole: [`ResumedJobs`] tells of it.
     Settled,
     /// Nothing is frozen, and another process goes on with the job.
     Driven,
-    /// The doubt that it had ended with is over.
+    /// Its thaw, unconfirmed at its end, is confirmed.
     Ended,
 }
 
@@ -150,7 +152,7 @@ fn came_of(view: &JobView, came: Came) -> Option<String> {
             .as_ref()
             .map(|e| format!(": {e}\n  next: {}", e.hint));
         return Some(format!(
-            "{who}: THAW UNCERTAIN{}\n  or: where you have looked and nothing is frozen, `freezeframe jobs thawed --job {}`",
+            "{who}: THAW UNCONFIRMED{}\n  or: where you have looked and nothing is frozen, `freezeframe jobs thawed --job {}`",
             why.unwrap_or_default(),
             view.spec.job
         ));
@@ -161,7 +163,7 @@ fn came_of(view: &JobView, came: Came) -> Option<String> {
             "{who}: thawed; whoever drives it sees that and claims no more than was proven by then"
         )),
         Came::Ended => Some(format!(
-            "{who}: thawed, every mount was asked; its doubt is over, and what its set is worth stays as it was"
+            "{who}: thawed, every mount was asked; its thaw is confirmed, and what its set is worth stays as it was"
         )),
     }
 }
@@ -216,7 +218,7 @@ fn thaw_rows(ops: &Ops, global: &Global, views: &[(JobView, Came)]) -> Result<()
 /// Whether its instance is thawed: `open` is one on which nothing is frozen and something could still begin.
 fn thaw_word(view: &JobView, came: Came) -> &'static str {
     if view.thaw_unconfirmed {
-        "uncertain"
+        "unconfirmed"
     } else if came == Came::Settled && may_begin(view) {
         "open"
     } else {
@@ -238,7 +240,7 @@ fn phase(view: &JobView) -> String {
 
 fn verdict(view: &JobView) -> String {
     match (view.verdict, view.earns) {
-        _ if view.thaw_unconfirmed => "THAW UNCERTAIN".to_owned(),
+        _ if view.thaw_unconfirmed => "THAW UNCONFIRMED".to_owned(),
         _ if view.has_pending_labels() => "labels pending".to_owned(),
         (Some(verdict), _) => verdict.to_string(),
         (None, Some(earns)) if view.only_copies() => format!("{earns} once copied"),
@@ -306,7 +308,7 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
     let left: Vec<JobId> = left.map(|(view, _)| view.spec.job.clone()).collect();
     if !left.is_empty() {
         let settle = async |updates| recover::settle_only(ops, &updates, &left).await;
-        let settled = telling(left.len(), &mut TakenUp::default(), settle).await?;
+        let settled = telling(left.len(), &mut ResumedJobs::default(), settle).await?;
         ended.extend(settled.into_iter().map(|view| (view, Came::Settled)));
     }
     for (view, way) in ways {
@@ -342,34 +344,34 @@ async fn abort(ops: &Ops, global: &Global, named: &[JobId]) -> Result<u8, Proble
         }
     }
     if ended.is_empty() {
-        output::note("nothing to thaw: none of these jobs is open, or in doubt");
+        output::note("nothing to thaw: none of these jobs is open, or has an unconfirmed thaw");
     }
     thaw_rows(ops, global, &ended)?;
     Ok(if ended.is_empty() {
         exit::NOTHING
     } else if ended.iter().any(|(view, _)| view.thaw_unconfirmed) {
-        exit::THAW_UNCERTAIN
+        exit::THAW_UNCONFIRMED
     } else {
         exit::OK
     })
 }
 
-/// Ends doubts by the word of whoever has looked. Nothing is put on record when one of the jobs cannot be.
+/// Confirms thaws by the word of whoever has looked. Nothing is put on record when one of the jobs cannot be.
 async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Result<u8, Problem> {
     ops.session
         .may_write("put on record that jobs are thawed", ops.scope())?;
     let jobs: BTreeSet<&JobId> = named.iter().collect();
-    let mut doubted = Vec::new();
+    let mut unconfirmed = Vec::new();
     for job in &jobs {
-        match rethaw::doubted(ops, job) {
-            Ok(view) => doubted.push(view),
+        match confirm_thaw::unconfirmed(ops, job) {
+            Ok(view) => unconfirmed.push(view),
             Err(problem) => return unmatched(problem, global),
         }
     }
     let question = format!(
         "You have looked, and nothing of these jobs of {} is frozen:\n{}",
         ops.session.who(),
-        doubted
+        unconfirmed
             .iter()
             .map(|view| format!("  {} on {}", view.spec.job, view.spec.instance))
             .collect::<Vec<_>>()
@@ -385,7 +387,7 @@ async fn declare(ops: &Ops, global: &Global, named: &[JobId], yes: bool) -> Resu
     }
     let declared = jobs
         .into_iter()
-        .map(|job| rethaw::record_operator_confirmation(ops, job))
+        .map(|job| confirm_thaw::record_operator_confirmation(ops, job))
         .collect::<Result<Vec<_>, _>>()?;
     rows(ops, global, &declared)?;
     Ok(exit::OK)
@@ -401,7 +403,7 @@ fn asks(view: &JobView) {
 
 async fn again(ops: &Ops, mut view: JobView) -> JobView {
     asks(&view);
-    match rethaw::thaw_again(ops, &view.spec.job).await {
+    match confirm_thaw::thaw_again(ops, &view.spec.job).await {
         Ok(now) => now,
         Err(problem) => {
             view.error = Some(problem);
@@ -532,7 +534,7 @@ fn keep_what_is_unsettled(path: &Path) -> Result<Option<usize>, Problem> {
             Kind::State,
             format!("move {} aside", path.display()),
             format!(
-                "it can be read, and {} open or in doubt",
+                "it can be read, and {} open, or its thaw unconfirmed",
                 match n {
                     1 => "1 job in it is".to_owned(),
                     _ => format!("{n} jobs in it are"),
@@ -561,7 +563,7 @@ pub(super) async fn set_aside(global: &Global, yes: bool) -> Result<u8, Problem>
             counted(jobs)
         ),
         None => format!(
-            "{} will be moved aside and kept; jobs that are open in it are then not taken up by any start.",
+            "{} will be moved aside and kept; jobs that are open in it are then not resumed by any start.",
             path.display()
         ),
     };
@@ -653,17 +655,17 @@ mod tests {
         ));
         let said = came_of(&over, Came::Ended).unwrap();
         assert!(
-            said.contains("its doubt is over") && !said.contains("too long"),
+            said.contains("its thaw is confirmed") && !said.contains("too long"),
             "{said}"
         );
         over.thaw_unconfirmed = true;
         let said = came_of(&over, Came::Ended).unwrap();
         assert!(
-            said.contains("THAW UNCERTAIN: thaw of i-1: it took too long\n  next: look")
+            said.contains("THAW UNCONFIRMED: thaw of i-1: it took too long\n  next: look")
                 && said.contains("`freezeframe jobs thawed --job j-1`"),
             "{said}"
         );
-        assert_eq!(thaw_word(&over, Came::Ended), "uncertain");
+        assert_eq!(thaw_word(&over, Came::Ended), "unconfirmed");
         // One that was settled here was told of as that was done.
         assert_eq!(came_of(&view(Phase::Quiescing), Came::Settled), None);
         assert_eq!(thaw_word(&view(Phase::Quiescing), Came::Settled), "open");

@@ -17,7 +17,7 @@ use crate::domain::level::Level;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::set;
 use crate::domain::snapshot::{self, Snapshot};
-use crate::ops::owner::{OwnerState, owner_state};
+use crate::ops::admission::owner::{OwnerState, owner_state};
 use crate::ops::{Ops, inventory};
 
 /// Jobs of the journal that are listed, or looked through.

@@ -4,7 +4,7 @@ use super::args::{Format, Global};
 use super::output::{Out, Table};
 use super::{exit, printed, unmatched};
 use crate::domain::problem::Problem;
-use crate::ops::targets::{self, Named};
+use crate::ops::job::targets::{self, Named};
 use crate::ops::{Ops, metrics};
 
 pub(super) async fn run(

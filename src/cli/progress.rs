@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::taken_up::who;
+use super::resumed_jobs::who;
 use crate::domain::held::{DelayedThaw, Held};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Phase};
@@ -45,7 +45,7 @@ struct Seen {
     delayed: Option<DelayedThaw>,
     /// Of a document of ours: after so many seconds the failsafe thaws.
     failsafe_s: Option<i64>,
-    uncertain: bool,
+    unconfirmed: bool,
     waiting: Option<String>,
     copied: u8,
     told: DateTime<Utc>,
@@ -63,7 +63,7 @@ impl Seen {
             held: view.held(),
             delayed: view.delayed_thaw(),
             failsafe_s: (!view.spec.third_party).then_some(i64::from(view.spec.budget_s)),
-            uncertain: view.thaw_unconfirmed,
+            unconfirmed: view.thaw_unconfirmed,
             waiting: view.waiting.clone(),
             copied: view.progress(),
             told: now,
@@ -138,7 +138,7 @@ impl Progress {
         let mut seen = Seen::of(view, now);
         let old = self.seen.get(job).cloned();
         let changed = old.as_ref().is_none_or(|o| {
-            (o.phase, &o.waiting, o.uncertain) != (seen.phase, &seen.waiting, seen.uncertain)
+            (o.phase, &o.waiting, o.unconfirmed) != (seen.phase, &seen.waiting, seen.unconfirmed)
         });
         match &old {
             // Not told of now: what was told last still counts.
@@ -151,10 +151,12 @@ impl Progress {
         }
         self.seen.insert(job.clone(), seen.clone());
         let ended = seen.phase == Phase::Done;
-        let doubted = seen.uncertain && old.as_ref().is_none_or(|o| !o.uncertain);
+        let unconfirmed = seen.unconfirmed && old.as_ref().is_none_or(|o| !o.unconfirmed);
         let word = match (&view.verdict, &view.waiting) {
-            (Some(verdict), _) if ended && seen.uncertain => format!("{verdict}, THAW UNCERTAIN"),
-            _ if doubted => "THAW UNCERTAIN".to_owned(),
+            (Some(verdict), _) if ended && seen.unconfirmed => {
+                format!("{verdict}, THAW UNCONFIRMED")
+            }
+            _ if unconfirmed => "THAW UNCONFIRMED".to_owned(),
             (Some(verdict), _) => verdict.to_string(),
             (None, Some(waiting)) => waiting.clone(),
             (None, None) => view.phase.to_string(),
@@ -327,21 +329,24 @@ mod tests {
     }
 
     #[test]
-    fn a_doubt_is_told_once_and_with_the_end() {
+    fn an_unconfirmed_thaw_is_reported_once_and_with_the_end() {
         let mut progress = Progress::of(1);
-        let mut doubted = view(1, Phase::Thawing);
-        doubted.thaw_unconfirmed = true;
+        let mut unconfirmed = view(1, Phase::Thawing);
+        unconfirmed.thaw_unconfirmed = true;
         assert_eq!(
-            progress.line(&doubted, at(0)).unwrap(),
-            "i-1 db: THAW UNCERTAIN"
+            progress.line(&unconfirmed, at(0)).unwrap(),
+            "i-1 db: THAW UNCONFIRMED"
         );
-        doubted.phase = Phase::Verifying;
-        assert_eq!(progress.line(&doubted, at(0)).unwrap(), "i-1 db: verifying");
-        doubted.phase = Phase::Done;
-        doubted.verdict = Some(Verdict::Failed);
+        unconfirmed.phase = Phase::Verifying;
         assert_eq!(
-            progress.line(&doubted, at(1)).unwrap(),
-            "i-1 db: done, failed, THAW UNCERTAIN"
+            progress.line(&unconfirmed, at(0)).unwrap(),
+            "i-1 db: verifying"
+        );
+        unconfirmed.phase = Phase::Done;
+        unconfirmed.verdict = Some(Verdict::Failed);
+        assert_eq!(
+            progress.line(&unconfirmed, at(1)).unwrap(),
+            "i-1 db: done, failed, THAW UNCONFIRMED"
         );
     }
 

@@ -12,7 +12,8 @@ use crate::domain::naming;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::restore::{RestorePlan, RestoreRequest, StepState};
 use crate::domain::text::counted;
-use crate::ops::{Ops, restore, targets};
+use crate::ops::job::targets;
+use crate::ops::{Ops, restore};
 
 pub(super) async fn run(
     ops: &Ops,

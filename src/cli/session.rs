@@ -12,8 +12,8 @@ use crate::config::variables::Variables;
 use crate::config::{self, Config};
 use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal::Journal;
+use crate::ops::admission::owner::owner_of_this_process;
 use crate::ops::clock::Clock;
-use crate::ops::owner::owner_of_this_process;
 use crate::ops::{Ops, recover};
 use crate::recipe::chosen::Catalogue;
 
@@ -90,7 +90,7 @@ pub(super) async fn open(global: &Global) -> Result<Opened, Problem> {
             namespace: Arc::from(config.metrics.namespace.as_str()),
             recipes,
             tagging: Arc::new(config.tagging()),
-            doubts: recover::Doubts::default(),
+            unconfirmed: recover::UnconfirmedThaws::default(),
         })
     }
     .await;

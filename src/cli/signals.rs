@@ -71,7 +71,7 @@ impl Words for OfJobs {
         if self.may_be_frozen() {
             "stopping: thawing every instance first"
         } else {
-            "stopping: nothing is frozen; snapshots that were begun stay, and AWS goes on copying them"
+            "stopping: nothing is frozen; snapshots that were begun stay, and AWS finishes the copy"
         }
     }
 

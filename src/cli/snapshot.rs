@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::args::{Format, Global, SnapshotArgs};
 use super::output::{self, Out, Table};
 use super::progress::{Progress, TICK};
+use super::resumed_jobs::unconfirmed_thaw;
 use super::session::Opened;
-use super::taken_up::uncertain;
 use super::{exit, jobs, note_refusal, printed, signals};
 use crate::domain::credentials::Who;
 use crate::domain::ids::{InstanceId, RunId, VolumeId};
@@ -25,10 +25,11 @@ use crate::domain::run::Limits;
 use crate::domain::set_plan::{self, SetOptions, SetPlan};
 use crate::domain::text::visible;
 use crate::domain::volume::Volume;
-use crate::ops::preflight::Foreseen;
-use crate::ops::run::{RunOptions, admit, new_id, run_all};
-use crate::ops::targets::{self, Named};
-use crate::ops::{Ops, inventory, preflight};
+use crate::ops::admission::preflight;
+use crate::ops::admission::preflight::Foreseen;
+use crate::ops::job::run::{RunOptions, admit, new_id, run_all};
+use crate::ops::job::targets::{self, Named};
+use crate::ops::{Ops, inventory};
 
 /// An instance that gets no job, and why.
 struct Refused {
@@ -96,11 +97,14 @@ pub(super) async fn run(
         },
     };
     flags_fit(ops, &options).map_err(|problem| of_stop(problem, args))?;
-    let mut uncertain = false;
+    let mut unconfirmed = false;
     if !args.dry_run {
         ops.session.may_write("take snapshots", ops.scope())?;
         // What an earlier process left open comes first; it may still be frozen.
-        uncertain = jobs::take_up(ops).await?.iter().any(|v| v.thaw_unconfirmed);
+        unconfirmed = jobs::resume_abandoned(ops)
+            .await?
+            .iter()
+            .any(|v| v.thaw_unconfirmed);
     }
     let all = inventory::instances(ops).await?;
     let chosen = targets::choose(&all, &args.instance, &args.tag, ops.scope())?;
@@ -146,8 +150,8 @@ pub(super) async fn run(
     if !nothing && !refused.is_empty() && matches!(code, exit::OK | exit::NOTHING | exit::CRASH) {
         code = exit::FAILED;
     }
-    if uncertain {
-        code = exit::THAW_UNCERTAIN;
+    if unconfirmed {
+        code = exit::THAW_UNCONFIRMED;
     }
     report(global, &options, &ops.session.who(), &views, &refused)?;
     Ok(code)
@@ -295,7 +299,7 @@ async fn dry_run(
     refused: Vec<Refused>,
 ) -> Result<u8, Problem> {
     let looks = foreseen(&opened.ops, &specs, instances, &plans).await;
-    let wrong = |look: &Foreseen| look.refused.is_some() || look.doubt.is_some();
+    let wrong = |look: &Foreseen| look.refused.is_some() || look.warning.is_some();
     let wrong = looks.iter().any(wrong) || plans.iter().any(Result::is_err);
     let mut notes = Vec::new();
     let mut rows: Vec<Value> = specs
@@ -307,14 +311,14 @@ async fn dry_run(
                 Ok(plan) => (Some(plan), None),
                 Err(problem) => (None, Some(problem)),
             };
-            let Foreseen { connected, refused, doubt } = look;
+            let Foreseen { connected, refused, warning } = look;
             let refused = refused.or(unfit);
-            let would = match (&refused, &doubt) {
+            let would = match (&refused, &warning) {
                 (Some(_), _) => "refuse",
-                (None, Some(_)) => "doubtful",
+                (None, Some(_)) => "uncertain",
                 (None, None) => "snapshot",
             };
-            let error = refused.or(doubt);
+            let error = refused.or(warning);
             let words = plan.iter().flat_map(SetPlan::notes);
             notes.extend(words.map(|note| format!("{} {}: {note}", s.instance, s.instance_name)));
             json!({
@@ -530,7 +534,7 @@ fn report(
         if let Ok(view) = view
             && view.thaw_unconfirmed
         {
-            output::note(&uncertain(view));
+            output::note(&unconfirmed_thaw(view));
         }
     }
     for Refused { problem, .. } in refused {
@@ -547,7 +551,7 @@ fn table(views: &[Result<JobView, Problem>], refused: &[Refused]) -> Table {
             output::or_dash(&view.spec.instance_name),
             view.spec.recipe.clone(),
             match view.verdict {
-                _ if view.thaw_unconfirmed => "THAW UNCERTAIN".to_owned(),
+                _ if view.thaw_unconfirmed => "THAW UNCONFIRMED".to_owned(),
                 Some(verdict) => verdict.to_string(),
                 None => "-".to_owned(),
             },

@@ -244,7 +244,7 @@ impl Journal {
                 Kind::Local,
                 format!("write {name} to the journal {}", self.path),
                 "this process writes no more",
-                "start freezeframe again: it takes up what is open",
+                "start freezeframe again: it resumes what is open",
             ));
         }
         self.with(f)

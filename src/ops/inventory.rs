@@ -4,7 +4,7 @@ use crate::domain::instance::{Agent, Instance};
 use crate::domain::inventory::Inventory;
 use crate::domain::problem::Problem;
 
-use super::Ops;
+use crate::ops::Ops;
 
 /// Instances joined with what Systems Manager knows of their agents. Without permission to ask for
 /// agents the instances are shown all the same, with agents unknown.

@@ -6,7 +6,7 @@ use crate::domain::ids::InstanceId;
 use crate::domain::metrics::Series;
 use crate::domain::problem::Problem;
 
-use super::Ops;
+use crate::ops::Ops;
 
 /// The backup metrics of one instance over the last `days` days (at most 455: CloudWatch keeps no more).
 ///

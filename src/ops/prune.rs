@@ -5,14 +5,14 @@ mod run;
 
 use std::collections::HashMap;
 
-use super::targets::{self, Named};
-use super::waits::Waits;
-use super::{Ops, inventory};
 use crate::domain::ids::{IdError, InstanceId, Scope};
 use crate::domain::instance::Instance;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{self, Chosen, Facts, Policy, PrunePlan};
+use crate::ops::admission::wait_reasons::Waits;
+use crate::ops::job::targets::{self, Named};
+use crate::ops::{Ops, inventory};
 
 pub use record::{settle, told};
 pub use run::run;

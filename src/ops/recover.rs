@@ -1,11 +1,12 @@
-//! Taking up what an earlier console left open: thaw first, then settle. A job is taken up by exactly
+//! Resuming what an earlier console left open: thaw first, then settle. A job is resumed by exactly
 //! one process: the journal hands it over in one write.
 
 mod close;
-mod doubts;
 mod labels;
 mod open;
+pub mod orphans;
 mod proof;
+mod unconfirmed;
 mod values;
 
 use std::time::Duration;
@@ -14,12 +15,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
-use super::elsewhere::{self, Other, Standing};
-use super::owner::owner_of_no_process;
-use super::poll::follow;
-use super::preflight::end_in_words;
-use super::send::{self, Step};
-use super::{Ops, log};
 use crate::aws::ssm::{Listed, Polled};
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
@@ -27,12 +22,18 @@ use crate::domain::machine::{CommandEnd, ThawVerdict, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Trace, TraceEvent};
 use crate::jobs::journal::CallRow;
+use crate::ops::admission::owner::owner_of_no_process;
+use crate::ops::admission::preflight::end_in_words;
+use crate::ops::admission::remote_jobs::{self, Other, Standing};
+use crate::ops::job::poll::follow;
+use crate::ops::job::send::{self, Step};
+use crate::ops::{Ops, log};
 use crate::recipe::events;
 
-pub use super::owner::owner_of_this_process;
-pub use doubts::Doubts;
+pub use crate::ops::admission::owner::owner_of_this_process;
 use open::Whom;
-pub use open::{Open, is_left, open, settle_gone};
+pub use open::{Open, is_abandoned, open, settle_gone};
+pub use unconfirmed::UnconfirmedThaws;
 
 /// Seconds, beyond the budget, after which a `pre-script` that was sent can neither begin nor hold a
 /// freeze any more: delivery, a lost attempt's time limit, and grace for both ends.
@@ -67,7 +68,7 @@ enum Thaw {
     /// Nothing is frozen now, but `pre-script` may yet begin: look again later.
     Later,
     /// Nobody could confirm it.
-    Uncertain(Problem),
+    Unconfirmed(Problem),
     /// The instance says that something is frozen, or that it could not be thawed.
     Held(Problem),
 }
@@ -83,7 +84,7 @@ enum Thaw {
 /// [`Kind::Local`] when the journal cannot be read or written: the first such problem, after everything was done
 /// for the jobs that it does not concern.
 pub async fn settle(ops: &Ops, updates: &mpsc::Sender<JobView>) -> Result<Vec<JobView>, Problem> {
-    take_up(ops, updates, Whom::Left).await
+    resume(ops, updates, Whom::Abandoned).await
 }
 
 /// As [`settle`], for these jobs only.
@@ -95,10 +96,10 @@ pub async fn settle_only(
     updates: &mpsc::Sender<JobView>,
     jobs: &[JobId],
 ) -> Result<Vec<JobView>, Problem> {
-    take_up(ops, updates, Whom::Named(jobs)).await
+    resume(ops, updates, Whom::Named(jobs)).await
 }
 
-async fn take_up(
+async fn resume(
     ops: &Ops,
     updates: &mpsc::Sender<JobView>,
     whom: Whom<'_>,
@@ -121,13 +122,13 @@ async fn take_up(
             Ok(false) => {}
             // The others are ours already: nobody else would thaw them while this process lives.
             Err(problem) => {
-                tracing::error!(%problem, job = %view.spec.job, "an open job could not be taken up");
+                tracing::error!(%problem, job = %view.spec.job, "an open job could not be resumed");
                 refused.get_or_insert(problem);
             }
         }
     }
     let named = matches!(whom, Whom::Named(_));
-    let due = |view: &JobView| named || ops.doubts.is_due(&view.spec.job, ops.clock.now());
+    let due = |view: &JobView| named || ops.unconfirmed.is_due(&view.spec.job, ops.clock.now());
     let thaws = taken.iter_mut().map(|view| {
         let (due, span) = (due(view), log::of_job(&view.spec));
         thaw_and_tell(ops, view, updates, due).instrument(span)
@@ -145,7 +146,7 @@ async fn take_up(
         span.in_scope(|| log::Logged::default().note(&view));
         let job = &view.spec.job;
         if let Err(problem) = ops.journal.save_job(&view, &nobody, !over, ops.clock.now()) {
-            tracing::error!(%problem, %job, "what became of a job that was taken up could not be recorded");
+            tracing::error!(%problem, %job, "what became of a job that was resumed could not be recorded");
             refused.get_or_insert(problem);
             // As it was on record it is anybody's again, if that much can be written.
             if let Err(problem) = ops.journal.claim_job(job, &me, &nobody) {
@@ -177,7 +178,7 @@ async fn thaw_and_tell(
     due: bool,
 ) -> Thaw {
     let thawed = thaw(ops, view, updates, due).await;
-    // What is over is cleared of a doubt by `close`, by rules of its own.
+    // What is over is cleared of an unconfirmed thaw by `close`, by rules of its own.
     let proven = matches!(thawed, Thaw::Done) && view.phase != Phase::Done;
     if proven && view.held().is_something() {
         view.thawed();
@@ -217,7 +218,7 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
         // A late pre-script of ours finds the stone that post-script has laid.
         Thaw::Later if !view.spec.third_party => Ok(()),
         Thaw::Later => Err(may_begin(view)),
-        Thaw::Uncertain(problem) | Thaw::Held(problem) => Err(problem),
+        Thaw::Unconfirmed(problem) | Thaw::Held(problem) => Err(problem),
     }
 }
 
@@ -230,7 +231,7 @@ pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem
         .may_write("thaw an instance", &view.spec.scope)?;
     match send_thaw(ops, view, By::Person).await {
         Thaw::Done => Ok(()),
-        Thaw::Uncertain(problem) | Thaw::Held(problem) => Err(problem),
+        Thaw::Unconfirmed(problem) | Thaw::Held(problem) => Err(problem),
         Thaw::Later => Err(may_begin(view)),
     }
 }
@@ -244,10 +245,10 @@ fn may_begin(view: &JobView) -> Problem {
     )
 }
 
-/// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed. What is in doubt is
+/// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed. What is unconfirmed is
 /// asked only where that is `due`.
 async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: bool) -> Thaw {
-    // Over but for its labels; what is uncertain of one with a failsafe of ours only a person asks again.
+    // Over but for its labels; what is unconfirmed of one with a failsafe of ours only a person asks again.
     if view.phase == Phase::Done && !view.needs_thaw() {
         return Thaw::Done;
     }
@@ -256,9 +257,9 @@ async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: b
         Ok(true) => {}
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
     }
-    let doubt = view.spec.third_party && view.thaw_unconfirmed;
-    if doubt && !due {
-        return Thaw::Uncertain(view.error.clone().unwrap_or_else(|| unproven(view)));
+    let unconfirmed = view.spec.third_party && view.thaw_unconfirmed;
+    if unconfirmed && !due {
+        return Thaw::Unconfirmed(view.error.clone().unwrap_or_else(|| unproven(view)));
     }
     tell(
         updates,
@@ -289,20 +290,20 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
         if third_party {
             match at_work(ops, view).await {
                 Ok(None) => {}
-                Ok(Some(other)) => return Thaw::Uncertain(in_the_way(view, &other)),
-                // A doubt of some time ago can wait until somebody can see whom its thaw would hit.
-                Err(problem) if by == By::TakeUp => return Thaw::Uncertain(problem),
+                Ok(Some(other)) => return Thaw::Unconfirmed(in_the_way(view, &other)),
+                // An unconfirmed thaw of some time ago can wait until somebody can see whom its thaw would hit.
+                Err(problem) if by == By::TakeUp => return Thaw::Unconfirmed(problem),
                 Err(problem) => {
                     tracing::warn!(%problem, "who else is at work there cannot be read")
                 }
             }
         }
         if third_party && by == By::TakeUp && tried == 0 {
-            ops.doubts.asked(&view.spec.job, ops.clock.now());
+            ops.unconfirmed.asked(&view.spec.job, ops.clock.now());
         }
         let command = match send::send(ops, &view.spec, Step::Post).await {
             Ok(command) => command,
-            Err(problem) => return Thaw::Uncertain(problem),
+            Err(problem) => return Thaw::Unconfirmed(problem),
         };
         let outcome = follow(ops, &view.spec, &command).await;
         let trace = events::parse(&outcome.stdout);
@@ -323,7 +324,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
                     return not_yet(view, certain);
                 }
                 // It finds nothing, for another had thawed before.
-                Thaw::Uncertain(_) if none && was_released(ops, view).await => return Thaw::Done,
+                Thaw::Unconfirmed(_) if none && was_released(ops, view).await => return Thaw::Done,
                 other => return other,
             }
         }
@@ -332,7 +333,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
                 // A third-party one that froze is not thawed because a later command finds nothing.
                 Some(end) if third_party && end.may_have_frozen() => {
-                    Thaw::Uncertain(unproven(view))
+                    Thaw::Unconfirmed(unproven(view))
                 }
                 Some(_) => Thaw::Done,
                 None => not_yet(view, certain && third_party),
@@ -340,7 +341,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
             other => other,
         };
     }
-    Thaw::Uncertain(Problem::new(
+    Thaw::Unconfirmed(Problem::new(
         Kind::Script,
         format!("thaw {}", view.spec.instance),
         "its pre-script is still at work",
@@ -364,13 +365,13 @@ fn unproven(view: &JobView) -> Problem {
 /// (`certain`) may be at work still, without a failsafe of ours that would end it.
 fn not_yet(view: &JobView, certain: bool) -> Thaw {
     if certain {
-        Thaw::Uncertain(unproven(view))
+        Thaw::Unconfirmed(unproven(view))
     } else {
         Thaw::Later
     }
 }
 
-/// The job that has the instance now, by this journal's leases and, where it is a doubt of some time ago, by what
+/// The job that has the instance now, by this journal's leases and, where it is an unconfirmed thaw of some time ago, by what
 /// Systems Manager shows of other consoles. A `post-script` of somebody else's document is of no job: it would thaw
 /// that one's freeze.
 ///
@@ -385,7 +386,7 @@ async fn at_work(ops: &Ops, view: &JobView) -> Result<Option<JobId>, Problem> {
         Some(holder) if holder != spec.job => Ok(Some(holder)),
         // What may be frozen this moment waits for no look.
         _ if view.thaw_unconfirmed => {
-            let look = tokio::time::timeout(FIRST_LOOK, elsewhere::jobs_on(ops, &spec.instance));
+            let look = tokio::time::timeout(FIRST_LOOK, remote_jobs::jobs_on(ops, &spec.instance));
             let found = look.await.unwrap_or_else(|_| Err(unseen(view)))?;
             let holds = |other: Other| (other.standing == Standing::Holds).then_some(other.job);
             Ok(found.into_iter().find_map(holds))
@@ -468,8 +469,8 @@ impl Silent {
         match (told_by_exit(&ended, froze, conclusive), ended) {
             (ThawVerdict::Yes, _) => Thaw::Done,
             (ThawVerdict::Later, _) => Thaw::Later,
-            (ThawVerdict::No, CommandEnd::Lost(problem)) => Thaw::Uncertain(problem),
-            (ThawVerdict::No, _) => Thaw::Uncertain(unproven(view)),
+            (ThawVerdict::No, CommandEnd::Lost(problem)) => Thaw::Unconfirmed(problem),
+            (ThawVerdict::No, _) => Thaw::Unconfirmed(unproven(view)),
         }
     }
 }
@@ -507,8 +508,8 @@ fn judged(view: &JobView, trace: &Trace, certain: bool, ended: CommandEnd) -> Th
         CommandEnd::Failed {
             exit: 202 | 203 | 205,
         } if trace.is_whole() => Thaw::Done,
-        CommandEnd::Lost(problem) => Thaw::Uncertain(problem),
-        other => Thaw::Uncertain(Problem::new(
+        CommandEnd::Lost(problem) => Thaw::Unconfirmed(problem),
+        other => Thaw::Unconfirmed(Problem::new(
             Kind::Agent,
             what,
             format!("the thaw did not report its end: {}", end_in_words(&other)),
@@ -566,7 +567,7 @@ fn never_arrived(ops: &Ops, view: &JobView) -> bool {
     calls.iter().filter(|call| freezes(call)).all(|call| {
         let intended = DateTime::parse_from_rfc3339(&call.intended);
         intended.is_ok_and(|at| match at > now {
-            // A clock that was ahead wrote it; the phase's time was bound when the job was taken up.
+            // A clock that was ahead wrote it; the phase's time was bound when the job was resumed.
             true => quiescing.is_some_and(|phase| phase.started <= limit),
             false => at <= limit,
         })
@@ -583,7 +584,7 @@ fn freezes(call: &CallRow) -> bool {
 /// By the calls on record: what could freeze is never sent before its intent is on disk. One that was
 /// refused was not carried out.
 fn may_be_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
-    // What was uncertain stays so until an instance says otherwise, however far the copying has come.
+    // What was unconfirmed stays so until an instance says otherwise, however far the copying has come.
     if view.phase >= Phase::Verifying && !view.thaw_unconfirmed {
         return Ok(false);
     }
@@ -634,7 +635,7 @@ pub(super) mod tests {
             match silent.judged(&view, ended) {
                 Thaw::Done => "done",
                 Thaw::Later => "later",
-                Thaw::Uncertain(_) => "uncertain",
+                Thaw::Unconfirmed(_) => "unconfirmed",
                 Thaw::Held(_) => "held",
             }
         };
@@ -659,20 +660,20 @@ pub(super) mod tests {
             (&froze, Phase::Quiescing, 203, "done"),
             (&failed, Phase::Quiescing, 203, "done"),
             (&nothing, Phase::Frozen, 203, "done"),
-            (&nothing, Phase::Quiescing, 202, "uncertain"),
+            (&nothing, Phase::Quiescing, 202, "unconfirmed"),
             (&failed, Phase::Quiescing, 0, "done"),
             (&failed, Phase::Quiescing, 205, "done"),
             (&never, Phase::Quiescing, 205, "done"),
             (&froze, Phase::Quiescing, 0, "done"),
-            (&froze, Phase::Quiescing, 205, "uncertain"),
+            (&froze, Phase::Quiescing, 205, "unconfirmed"),
             (&cut, Phase::Quiescing, 0, "done"),
-            (&cut, Phase::Quiescing, 205, "uncertain"),
-            (&killed, Phase::Quiescing, 205, "uncertain"),
-            (&signalled, Phase::Quiescing, 205, "uncertain"),
+            (&cut, Phase::Quiescing, 205, "unconfirmed"),
+            (&killed, Phase::Quiescing, 205, "unconfirmed"),
+            (&signalled, Phase::Quiescing, 205, "unconfirmed"),
             (&signalled, Phase::Quiescing, 0, "done"),
             (&withdrawn, Phase::Quiescing, 205, "done"),
             (&nothing, Phase::Frozen, 0, "done"),
-            (&nothing, Phase::Frozen, 205, "uncertain"),
+            (&nothing, Phase::Frozen, 205, "unconfirmed"),
         ] {
             assert_eq!(word(silent, phase, exit), wanted, "{phase} {exit}");
         }
@@ -702,7 +703,7 @@ pub(super) mod tests {
             match judged(&view(phase), &events::parse(&said), certain, ended) {
                 Thaw::Done => "done",
                 Thaw::Later => "later",
-                Thaw::Uncertain(_) => "uncertain",
+                Thaw::Unconfirmed(_) => "unconfirmed",
                 Thaw::Held(_) => "held",
             }
         };
@@ -710,12 +711,12 @@ pub(super) mod tests {
         assert_eq!(word(&[hello, lost, frozen, end], 202, true), "held");
         for exit in [202, 203, 205] {
             // Cut off, or never said: the probes may be what is missing.
-            assert_eq!(word(&[hello, lost], exit, true), "uncertain", "{exit}");
-            assert_eq!(word(&[], exit, true), "uncertain", "{exit}");
+            assert_eq!(word(&[hello, lost], exit, true), "unconfirmed", "{exit}");
+            assert_eq!(word(&[], exit, true), "unconfirmed", "{exit}");
         }
         assert_eq!(word(&[hello, none, open, end], 205, true), "done");
         assert_eq!(word(&[hello, none, open, end], 205, false), "later");
         assert_eq!(word(&[hello, open], 0, true), "done");
-        assert_eq!(word(&[hello, open, end], 201, true), "uncertain");
+        assert_eq!(word(&[hello, open, end], 201, true), "unconfirmed");
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ops, inventory, run};
 use crate::aws::ssm::{Command, Polled};
 use crate::domain::ids::VolumeId;
 use crate::domain::machine::CommandEnd;
@@ -17,6 +16,8 @@ use crate::domain::restore::{
 };
 use crate::domain::set_plan::SetOptions;
 use crate::domain::text::visible;
+use crate::ops::job::run;
+use crate::ops::{Ops, inventory};
 use crate::recipe::{document, events, mount};
 
 /// Pause between two looks at a volume or a command.
@@ -323,7 +324,7 @@ impl Stepper<'_> {
             if let Polled::Ended(outcome) = ops.session.poll_command(&sent, target).await? {
                 let trace = events::parse(&outcome.stdout);
                 if let Some(refusal) = trace.first_error() {
-                    return Err(super::preflight::script_problem(
+                    return Err(crate::ops::admission::preflight::script_problem(
                         &what,
                         refusal.code(),
                         &refusal.text(),
@@ -339,7 +340,7 @@ impl Stepper<'_> {
                         what,
                         format!(
                             "nothing was seen mounted: {}",
-                            super::preflight::end_in_words(&ended)
+                            crate::ops::admission::preflight::end_in_words(&ended)
                         ),
                         "look at the command's output in Run Command's history; the volume is attached and kept",
                     )),

@@ -3,7 +3,7 @@
 use crate::domain::problem::Problem;
 use crate::recipe::document;
 
-use super::Ops;
+use crate::ops::Ops;
 
 /// What became of one document.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

@@ -1,11 +1,11 @@
 //! The app: takes keys and messages in, gives effects out. Pure; time is passed in.
 
-mod inbox;
 mod leave;
-mod outbox;
+mod messages;
+pub mod model;
 pub mod prompt;
+mod requests;
 pub mod view;
-pub mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crossterm::event::{KeyEvent, KeyEventKind};
 
 use self::leave::Leave;
+use self::model::Model;
 use self::prompt::Prompt;
-use self::world::World;
 use super::action::Action;
 use super::effect::{Effect, Generation};
 use super::keymap::{self, Key};
@@ -119,7 +119,7 @@ impl Screens {
 
 /// The whole state of the console.
 pub struct App {
-    world: World,
+    model: Model,
     styles: Styles,
     new_id: fn() -> String,
     screens: Screens,
@@ -138,7 +138,7 @@ impl App {
     /// A console that knows nothing yet. `new_id` makes UUIDs for runs.
     pub fn new(styles: Styles, new_id: fn() -> String) -> Self {
         Self {
-            world: World::default(),
+            model: Model::default(),
             styles,
             new_id,
             screens: Screens {
@@ -168,23 +168,23 @@ impl App {
         mode: AskedMode,
         on_failure: OnFailure,
     ) -> Self {
-        self.world.recipes = recipes;
-        self.world.mode = mode;
-        self.world.on_failure = on_failure;
+        self.model.recipes = recipes;
+        self.model.mode = mode;
+        self.model.on_failure = on_failure;
         self
     }
 
     /// The same console with what the configuration says of tags.
     #[must_use]
     pub fn tagging(mut self, tagging: Tagging) -> Self {
-        self.world.tagging = tagging;
+        self.model.tagging = tagging;
         self
     }
 
     /// The same console with the retention policies of the configuration.
     #[must_use]
     pub fn with_policies(mut self, policies: BTreeMap<String, Policy>) -> Self {
-        self.world.policies = policies;
+        self.model.policies = policies;
         self
     }
 
@@ -226,10 +226,10 @@ impl App {
             return Some(COUNTER_TICK);
         }
         // Above every screen a freeze counts in seconds.
-        if self.world.holding().next().is_some() {
+        if self.model.holding().next().is_some() {
             return Some(HELD_TICK);
         }
-        let old = (now - header::read_at(&self.world)?)
+        let old = (now - header::read_at(&self.model)?)
             .to_std()
             .unwrap_or_default();
         let step = if old.as_secs() < 60 { 1000 } else { 60_000 };
@@ -241,8 +241,8 @@ impl App {
     }
 
     /// Everything that was read.
-    pub fn world(&self) -> &World {
-        &self.world
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// The screen below all dialogs.
@@ -266,7 +266,7 @@ impl App {
 
     fn cx(&self, now: DateTime<Utc>) -> ScreenContext<'_> {
         ScreenContext {
-            world: &self.world,
+            model: &self.model,
             now,
             styles: &self.styles,
             new_id: self.new_id,
@@ -286,7 +286,7 @@ impl App {
         run: impl FnOnce(&mut dyn Screen, &ScreenContext<'_>) -> T,
     ) -> T {
         let cx = ScreenContext {
-            world: &self.world,
+            model: &self.model,
             now,
             styles: &self.styles,
             new_id: self.new_id,
@@ -304,7 +304,7 @@ impl App {
         run: impl FnOnce(&mut dyn Screen, &ScreenContext<'_>) -> T,
     ) -> T {
         let cx = ScreenContext {
-            world: &self.world,
+            model: &self.model,
             now,
             styles: &self.styles,
             new_id: self.new_id,
@@ -379,7 +379,7 @@ impl App {
         let refused = offered
             .iter()
             .find(|item| item.action == action)
-            .and_then(|item| item.refusal(&self.world));
+            .and_then(|item| item.refusal(&self.model));
         if let Some(reason) = refused {
             return vec![Request::Say(format!("refused: {reason}"))];
         }
@@ -419,7 +419,7 @@ impl App {
     }
 
     fn interrupt(&mut self, now: DateTime<Utc>) -> Vec<Request> {
-        if self.world.busy().is_empty() {
+        if self.model.busy().is_empty() {
             return vec![Request::Quit];
         }
         match self.leaving_since {
@@ -444,16 +444,16 @@ impl App {
 
     fn load_fleet(&mut self) -> Effect {
         self.asked.fleet = self.next();
-        self.world.identity.loading = true;
-        self.world.instances.loading = true;
-        self.world.volumes.loading = true;
-        self.world.snapshots.loading = true;
+        self.model.identity.loading = true;
+        self.model.instances.loading = true;
+        self.model.volumes.loading = true;
+        self.model.snapshots.loading = true;
         Effect::LoadFleet(self.asked.fleet)
     }
 
     fn load_jobs(&mut self) -> Effect {
         self.asked.jobs = self.next();
-        self.world.jobs.loading = true;
+        self.model.jobs.loading = true;
         Effect::LoadJobs(self.asked.jobs)
     }
 
@@ -470,7 +470,7 @@ impl App {
             | Message::Job(_)
             | Message::Others(_)
             | Message::Settling(_)
-            | Message::Left(_)
+            | Message::Abandoned(_)
             | Message::Past(_)
             | Message::Prune(_)
             | Message::Restore(_)

@@ -1,4 +1,4 @@
-//! What the screens ask the world to do. Carried out by the executor; answers come back as messages.
+//! What the screens ask the program to do. Carried out by the executor; answers come back as messages.
 
 use crate::domain::ids::{InstanceId, JobId, RunId};
 use crate::domain::job::OnFailure;

@@ -22,8 +22,9 @@ use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
 use crate::jobs::journal::Seen;
-use crate::ops::run::{RunOptions, admit, run_all};
-use crate::ops::{Ops, inventory, metrics, prune, restore, rethaw};
+use crate::ops::job::confirm_thaw;
+use crate::ops::job::run::{RunOptions, admit, run_all};
+use crate::ops::{Ops, inventory, metrics, prune, restore};
 
 /// Pause between two looks whether the jobs that are left when the person leaves need somebody still.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -52,7 +53,7 @@ impl Drop for Starting {
 /// One of them.
 struct Driven {
     stops: CancellationToken,
-    /// It is over, or AWS only copies its set: it needs nobody.
+    /// It is over, or AWS only copies its set: nothing to do.
     needs_nobody: bool,
 }
 
@@ -227,7 +228,7 @@ impl Executor {
             tracing::warn!(%problem, "the jobs on record cannot be read");
         }
         let (ops, messages, own) = (&self.ops, &self.messages, &self.tokens);
-        self.work.spawn(watch::take_up(
+        self.work.spawn(watch::resume(
             ops.clone(),
             messages.clone(),
             own.clone(),
@@ -315,7 +316,7 @@ impl Executor {
             Effect::ThawAgain(job) => {
                 let (messages, own) = (self.messages.clone(), self.tokens.clone());
                 self.work.spawn(async move {
-                    let told = match rethaw::thaw_again(&ops, &job).await {
+                    let told = match confirm_thaw::thaw_again(&ops, &job).await {
                         Ok(view) if own.has(&job) => Message::Job(Box::new(view)),
                         Ok(view) => Message::Others(vec![view]),
                         Err(problem) => Message::Notice(problem),

@@ -87,8 +87,8 @@ pub enum Message {
     /// What this console does for a job that nobody drives: told before each step, with `waiting` for what is being
     /// done, and without it when it lets the job go.
     Settling(Box<JobView>),
-    /// The open jobs whose process is known to be gone, and which nobody has taken up yet.
-    Left(BTreeSet<JobId>),
+    /// The open jobs whose process is known to be gone, and which nobody has resumed yet.
+    Abandoned(BTreeSet<JobId>),
     /// Metrics of one instance.
     Metrics {
         generation: Generation,

@@ -5,8 +5,8 @@ use freezeframe::domain::mode::AskedMode;
 use freezeframe::domain::problem::Kind;
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::runtime_simulated::What;
-use freezeframe::ops::preflight;
-use freezeframe::ops::run::spec_for;
+use freezeframe::ops::admission::preflight;
+use freezeframe::ops::job::run::spec_for;
 
 use super::sound;
 use super::support::{Bench, bench, options};

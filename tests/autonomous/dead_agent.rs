@@ -11,7 +11,7 @@ use freezeframe::domain::problem::Kind;
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::runtime_simulated::What;
 use freezeframe::lab::world::AgentStatus;
-use freezeframe::ops::preflight;
+use freezeframe::ops::admission::preflight;
 
 use super::support::{Bench, bench};
 use super::third_party::on_document;
@@ -115,7 +115,7 @@ async fn nothing_is_sent_to_a_dead_agent_where_the_document_has_no_dry_run() {
     let foreseen = || preflight::foresee(&bench.ops, &spec, &instance, &set, false);
     let before = foreseen().await;
     assert!(
-        before.refused.is_none() && before.doubt.is_none(),
+        before.refused.is_none() && before.warning.is_none(),
         "{before:?}"
     );
     dies(&bench, &spec.instance);
@@ -160,7 +160,7 @@ async fn p28_a_delayed_thaw_is_told_with_the_moment_of_the_failsafe() {
     let fired = bench.runtime.history(there.as_str());
     let thawed = fired
         .iter()
-        .find(|h| matches!(h.what, What::ThawVerdict { .. }));
+        .find(|h| matches!(h.what, What::Thawed { .. }));
     assert!(thawed.unwrap().at <= by, "{fired:?}");
     assert_eq!(view.phase, Phase::Done);
     assert_eq!(view.delayed_thaw(), None);

@@ -1,4 +1,4 @@
-//! Somebody else's document: it runs by Data Lifecycle Manager's contract, proves nothing, and what is doubtful about its
+//! Somebody else's document: it runs by Data Lifecycle Manager's contract, proves nothing, and what is unconfirmed about its
 //! thaw stays so until somebody knows better.
 
 use std::time::Duration;
@@ -10,7 +10,8 @@ use freezeframe::domain::problem::Kind;
 use freezeframe::jobs::journal::{Journal, Lease};
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::faults::Mishap;
-use freezeframe::ops::{Ops, backup, recover, rethaw, setup};
+use freezeframe::ops::job::{confirm_thaw, driver};
+use freezeframe::ops::{Ops, recover, setup};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -98,9 +99,9 @@ async fn one_whose_scripts_fail_is_thawed_all_the_same_and_never_snapshotted() {
     );
 }
 
-/// No failsafe of ours ends the doubt about somebody else's freeze: each later start asks again, for a day.
+/// No failsafe of ours confirms the thaw about somebody else's freeze: each later start asks again, for a day.
 #[tokio::test(start_paused = true)]
-async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
+async fn an_unconfirmed_thaw_of_a_third_party_freeze_is_asked_about_again_for_a_day() {
     for mended in [true, false] {
         let bench = bench().await;
         let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
@@ -112,7 +113,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
         let settle = async || {
             let (updates, _inbox) = mpsc::channel(16);
             let start = Ops {
-                doubts: recover::Doubts::default(),
+                unconfirmed: recover::UnconfirmedThaws::default(),
                 ..bench.ops.clone()
             };
             recover::settle(&start, &updates).await.unwrap()
@@ -149,7 +150,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_again_for_a_day() {
 
 /// Its post-script is of no job: it would thaw whatever else is frozen there.
 #[tokio::test(start_paused = true)]
-async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_never_under_another_job()
+async fn an_unconfirmed_thaw_of_a_third_party_freeze_is_asked_about_now_and_then_and_never_under_another_job()
  {
     let bench = bench().await;
     let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
@@ -168,7 +169,7 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
     assert_eq!(lease.unwrap(), Lease::Taken);
     let sent = bench.calls("SendCommand");
     assert!(settle().await[0].needs_thaw());
-    let asked = rethaw::thaw_again(&bench.ops, &spec.job).await;
+    let asked = confirm_thaw::thaw_again(&bench.ops, &spec.job).await;
     assert!(asked.unwrap_err().cause.contains("another"), "by a person");
     assert_eq!(bench.calls("SendCommand"), sent, "the other one is at work");
     tokio::time::sleep(Duration::from_secs(301)).await;
@@ -187,7 +188,8 @@ async fn a_doubt_about_somebody_elses_freeze_is_asked_about_now_and_then_and_nev
 
 /// The console of another host is at work there: Systems Manager shows its commands, and no lease of ours does.
 #[tokio::test(start_paused = true)]
-async fn a_doubt_about_somebody_elses_freeze_is_not_asked_about_under_another_consoles_job() {
+async fn an_unconfirmed_thaw_of_a_third_party_freeze_is_not_asked_about_under_another_consoles_job()
+{
     let bench = bench().await;
     let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
     assert!(bench.run(spec.clone()).await.needs_thaw());
@@ -202,11 +204,13 @@ async fn a_doubt_about_somebody_elses_freeze_is_not_asked_about_under_another_co
     // Their console is lost while it holds its freeze.
     let (updates, mut inbox) = mpsc::channel(64);
     let stop = CancellationToken::new();
-    let run = tokio::spawn(backup::run_job(theirs, other.clone(), updates, stop));
+    let run = tokio::spawn(driver::run_job(theirs, other.clone(), updates, stop));
     while inbox.recv().await.unwrap().phase < Phase::Frozen {}
     run.abort();
     let sent = bench.calls("SendCommand");
-    let asked = rethaw::thaw_again(&bench.ops, &spec.job).await.unwrap_err();
+    let asked = confirm_thaw::thaw_again(&bench.ops, &spec.job)
+        .await
+        .unwrap_err();
     assert!(asked.cause.contains(other.job.as_str()), "{asked:?}");
     assert_eq!(bench.calls("SendCommand"), sent);
     // Whoever cannot see that does not take it for nobody, where no person wants it.
@@ -217,16 +221,18 @@ async fn a_doubt_about_somebody_elses_freeze_is_not_asked_about_under_another_co
     assert_eq!(bench.calls("SendCommand"), sent);
     bench.lab.faults().clear();
     tokio::time::sleep(Duration::from_secs(600)).await;
-    rethaw::thaw_again(&bench.ops, &spec.job).await.unwrap_err();
+    confirm_thaw::thaw_again(&bench.ops, &spec.job)
+        .await
+        .unwrap_err();
     assert!(bench.calls("SendCommand") > sent, "that one is over");
 }
 
 /// What was cancelled in mid-run may have frozen before, however often the next command finds nothing to thaw.
 #[tokio::test(start_paused = true)]
-async fn one_whose_pre_script_is_cut_off_ends_in_doubt_and_the_next_start_does_not_believe_it_either()
+async fn one_whose_pre_script_is_cut_off_ends_unconfirmed_and_the_next_start_does_not_believe_it_either()
  {
     let soon = Duration::from_millis(10);
-    for (cut, doubted) in [
+    for (cut, unconfirmed) in [
         (Some(Mishap::Cancelled(soon)), true),
         (Some(Mishap::TimedOut(soon)), true),
         // By somebody who is not the agent: out of memory, an operator.
@@ -240,23 +246,23 @@ async fn one_whose_pre_script_is_cut_off_ends_in_doubt_and_the_next_start_does_n
         }
         let view = bench.run(spec.clone()).await;
         assert_eq!(view.verdict, Some(Verdict::Failed), "{view:#?}");
-        assert_eq!(view.thaw_unconfirmed, doubted, "{view:#?}");
+        assert_eq!(view.thaw_unconfirmed, unconfirmed, "{view:#?}");
         assert_eq!(bench.calls("CreateSnapshots"), 0);
         let (updates, _inbox) = mpsc::channel(16);
         let again = recover::settle(&bench.ops, &updates).await.unwrap();
-        assert_eq!(again.iter().any(|view| view.needs_thaw()), doubted);
+        assert_eq!(again.iter().any(|view| view.needs_thaw()), unconfirmed);
     }
 }
 
-/// Who has looked at the instance ends a doubt that no command can end, and no level changes.
+/// Who has looked at the instance ends an unconfirmed thaw that no command can end, and no level changes.
 #[tokio::test(start_paused = true)]
-async fn a_doubt_ends_by_the_word_of_somebody_who_has_looked() {
+async fn an_unconfirmed_thaw_ends_by_the_word_of_somebody_who_has_looked() {
     let bench = bench().await;
     let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
     let before = bench.run(spec.clone()).await;
     assert!(before.needs_thaw());
     let sent = bench.calls("SendCommand");
-    let after = rethaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap();
+    let after = confirm_thaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap();
     assert!(!after.thaw_unconfirmed && after.frozen_since.is_none());
     assert_eq!(
         (after.verdict, &after.set, &after.phases),
@@ -276,15 +282,16 @@ async fn a_doubt_ends_by_the_word_of_somebody_who_has_looked() {
             .unwrap()
             .is_empty()
     );
-    let again = rethaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap_err();
-    assert_eq!(again.kind, Kind::State, "no doubt is left");
-    let unknown = rethaw::record_operator_confirmation(&bench.ops, &JobId::from_api("nobody"));
+    let again = confirm_thaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap_err();
+    assert_eq!(again.kind, Kind::State, "its thaw is confirmed");
+    let unknown =
+        confirm_thaw::record_operator_confirmation(&bench.ops, &JobId::from_api("nobody"));
     assert_eq!(unknown.unwrap_err().kind, Kind::NotFound);
 }
 
 /// A word that is given while the instance is being asked stays given.
 #[tokio::test(start_paused = true)]
-async fn a_doubt_that_ends_while_it_is_asked_about_stays_ended() {
+async fn a_thaw_confirmed_while_the_instance_is_asked_stays_confirmed() {
     let bench = bench().await;
     let spec = on_document(&bench, "ops-stuck", BOTH, "false").await;
     assert!(bench.run(spec.clone()).await.needs_thaw());
@@ -294,7 +301,7 @@ async fn a_doubt_that_ends_while_it_is_asked_about_stays_ended() {
     let (updates, _inbox) = mpsc::channel(16);
     let word = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        rethaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap()
+        confirm_thaw::record_operator_confirmation(&bench.ops, &spec.job).unwrap()
     };
     let (settled, declared) = tokio::join!(recover::settle(&bench.ops, &updates), word);
     let settled = settled.unwrap();
@@ -316,7 +323,7 @@ async fn a_thaw_before_somebody_elses_freeze_is_no_success_and_stops_the_job() {
     let (updates, mut inbox) = mpsc::channel(64);
     let stop = CancellationToken::new();
     let ops = bench.ops.clone();
-    let run = tokio::spawn(backup::run_job(ops, spec.clone(), updates, stop));
+    let run = tokio::spawn(driver::run_job(ops, spec.clone(), updates, stop));
     let asked = async {
         while inbox.recv().await.unwrap().phase < Phase::Quiescing {}
         tokio::time::sleep(Duration::from_secs(5)).await;

@@ -231,12 +231,12 @@ fn a_dead_agent_is_told_by_a_dry_run_at_once() {
     let row = &dry.json()["jobs"][0];
     assert_eq!(
         (&row["would"], &row["agent_connected"]),
-        (&Value::from("doubtful"), &Value::from(false)),
+        (&Value::from("uncertain"), &Value::from(false)),
         "{row:#}"
     );
     let table = served.run(&home, &args);
     assert!(
-        table.out.contains("doubtful") && table.out.contains("its SSM agent is not connected"),
+        table.out.contains("uncertain") && table.out.contains("its SSM agent is not connected"),
         "{}",
         table.out
     );

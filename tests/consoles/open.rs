@@ -9,7 +9,8 @@ use freezeframe::domain::job::{JobSpec, JobView, OnFailure, Phase, Verdict};
 use freezeframe::domain::mode::AskedMode;
 use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::{CallRecord, FaultKind};
-use freezeframe::ops::{Ops, backup, recover};
+use freezeframe::ops::job::driver;
+use freezeframe::ops::{Ops, recover};
 use freezeframe::tui::effect::{Effect, RunRequest};
 use freezeframe::tui::executor::Executor;
 use freezeframe::tui::message::Message;
@@ -43,7 +44,7 @@ impl House {
     fn process(&self) -> Ops {
         Ops {
             journal: Journal::open(&self.file).unwrap(),
-            doubts: recover::Doubts::default(),
+            unconfirmed: recover::UnconfirmedThaws::default(),
             ..self.bench.ops.clone()
         }
     }
@@ -131,7 +132,7 @@ async fn driven_to(ops: &Ops, spec: &JobSpec, phase: Phase) -> (JobView, JoinHan
     let (updates, mut inbox) = mpsc::channel(64);
     let (ops, spec) = (ops.clone(), spec.clone());
     let job = tokio::spawn(async move {
-        let ended = backup::run_job(ops, spec, updates, CancellationToken::new());
+        let ended = driver::run_job(ops, spec, updates, CancellationToken::new());
         ended.await.unwrap()
     });
     loop {
@@ -184,7 +185,7 @@ async fn what_is_killed_beside_an_open_console_is_thawed_and_settled_by_it() {
     console.close().await;
 }
 
-/// Closing what was taken up may take minutes, for as long as EC2 may yet show a set of it. What is killed meanwhile
+/// Closing what was resumed may take minutes, for as long as EC2 may yet show a set of it. What is killed meanwhile
 /// does not wait for that with its freeze.
 #[tokio::test(start_paused = true)]
 async fn what_is_killed_while_another_is_closed_is_thawed_within_seconds() {
@@ -230,7 +231,7 @@ async fn what_is_killed_while_another_is_closed_is_thawed_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_taken_up_is_closed_although_the_screen_is_left() {
+async fn what_was_resumed_is_closed_although_the_screen_is_left() {
     let house = House::new().await;
     let late = FaultKind::Delay(Duration::from_secs(3_600));
     house.bench.fault("CreateSnapshots", 0, 1, late);
@@ -267,7 +268,7 @@ async fn what_is_driven_out_of_sight_is_left_alone_until_the_next_start() {
     tokio::time::sleep(LONG).await;
     let open = there.journal.open_jobs(there.scope()).unwrap();
     let owners: Vec<&str> = open.iter().map(|(_, owner)| owner.as_str()).collect();
-    assert_eq!(owners, ["elsewhere:1:1"], "the other was taken up");
+    assert_eq!(owners, ["elsewhere:1:1"], "the other was resumed");
     assert_eq!(notices(&console.told()), 0);
     console.close().await;
     let mut console = Console::open(house.process());
@@ -300,7 +301,7 @@ async fn a_journal_that_cannot_be_read_is_told_once_and_watched_on() {
     console.close().await;
 }
 
-/// It can be read, and not written: no job can be taken up. Looks in between, which others' jobs cause, find nothing
+/// It can be read, and not written: no job can be resumed. Looks in between, which others' jobs cause, find nothing
 /// wrong.
 #[tokio::test(start_paused = true)]
 async fn a_journal_that_cannot_be_written_is_told_once_too() {
@@ -314,7 +315,7 @@ async fn a_journal_that_cannot_be_written_is_told_once_too() {
     let (there, me) = (house.process(), recover::owner_of_this_process());
     for _ in 0..100 {
         let mut other = spec.clone();
-        other.job = JobId::from_api(freezeframe::ops::run::new_id());
+        other.job = JobId::from_api(freezeframe::ops::job::run::new_id());
         let view = freezeframe::domain::machine::Job::new(other).view();
         let now = there.clock.now();
         there.journal.save_job(&view, &me, true, now).unwrap();
@@ -361,7 +362,7 @@ async fn what_others_write_is_told_by_itself() {
                 }
             }
             Message::Settling(view) => assert_eq!(view.spec.run, mine),
-            Message::Left(_) => {}
+            Message::Abandoned(_) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -377,7 +378,7 @@ impl House {
     /// A run of one instance.
     async fn run(&self) -> RunRequest {
         RunRequest {
-            run: RunId::from_api(freezeframe::ops::run::new_id()),
+            run: RunId::from_api(freezeframe::ops::job::run::new_id()),
             instances: vec![self.bench.instance("linux-filesystem").await.id],
             recipe: None,
             mode: AskedMode::Coordinated,
@@ -475,7 +476,7 @@ async fn a_job_of_another_process_is_thawed_under_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_doubt_about_a_job_of_another_process_is_asked_again() {
+async fn an_unconfirmed_thaw_of_another_process_is_asked_about_again() {
     let house = House::new().await;
     let there = house.process();
     let spec = house.spec().await;

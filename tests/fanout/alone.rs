@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use freezeframe::domain::ids::JobId;
 use freezeframe::domain::job::{JobView, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::run::Limits;
-use freezeframe::ops::run::run_all;
+use freezeframe::ops::job::run::run_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

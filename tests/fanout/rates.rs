@@ -46,7 +46,7 @@ async fn a_slower_systems_manager_is_found_out_and_no_job_fails() {
     );
 }
 
-/// What is on record was sent at that moment: who is killed in between leaves no doubt that is not there.
+/// What is on record was sent at that moment: who is killed in between leaves no unconfirmed thaw that is not there.
 #[tokio::test(start_paused = true)]
 async fn nothing_waits_between_an_intent_and_its_call() {
     let (lab, ops) = fleet::open(30, 0, SLOW).await.unwrap();

@@ -10,7 +10,7 @@ use freezeframe::domain::metrics::{Metric, Series};
 use freezeframe::domain::problem::Kind;
 use freezeframe::lab::FaultKind;
 use freezeframe::lab::world::{Snapshot, SnapshotState};
-use freezeframe::ops::run::spec_for;
+use freezeframe::ops::job::run::spec_for;
 use freezeframe::ops::{inventory, metrics, recover};
 
 use super::support::{Bench, bench, options};
@@ -173,7 +173,7 @@ async fn until_done(bench: &Bench) -> JobView {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p21_a_set_that_lost_a_snapshot_ends_failed_when_its_job_is_taken_up() {
+async fn p21_a_set_that_lost_a_snapshot_ends_failed_when_its_job_is_resumed() {
     for all in [false, true] {
         let bench = bench().await;
         let before = left(&bench).await;
@@ -278,7 +278,7 @@ fn nothing_is_open(bench: &Bench) {
 /// The answer to its call was lost with its console: what EC2 shows is a set only with a snapshot of each volume of its
 /// plan. A part of it is not labelled while the rest may be out of sight, and the rest is not left without a label.
 #[tokio::test(start_paused = true)]
-async fn p29_a_part_of_a_set_whose_answer_was_lost_is_waited_for_when_its_job_is_taken_up() {
+async fn p29_a_part_of_a_set_whose_answer_was_lost_is_waited_for_when_its_job_is_resumed() {
     for (mode, phase) in [
         (Mode::Coordinated, Phase::Thawing),
         (Mode::Autonomous, Phase::Quiescing),

@@ -20,7 +20,7 @@ fn holds(served: &Served, instance: &str) -> BTreeMap<String, (DateTime<Utc>, Da
         *open += match happening.what {
             What::Armed { .. } => continue,
             What::Locked { .. } | What::Frozen { .. } => 1,
-            What::Unlocked { .. } | What::ThawVerdict { .. } => -1,
+            What::Unlocked { .. } | What::Thawed { .. } => -1,
         };
         let (_, to) = holds
             .entry(happening.job)

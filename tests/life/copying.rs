@@ -1,4 +1,4 @@
-//! A job of which only AWS's copying is left: nobody is needed, and nobody is told that it was taken up.
+//! A job of which only AWS's copying is left: nothing to do, and nobody is told that it was resumed.
 
 use freezeframe::lab::world::SnapshotState;
 
@@ -43,7 +43,7 @@ async fn p21_what_is_only_copied_is_told_so_until_it_is_copied() {
             resumed.err.contains(": still copying ") && resumed.err.contains("jobs resume --wait"),
             "{resumed:?}"
         );
-        assert!(!resumed.err.contains("took up"), "{resumed:?}");
+        assert!(!resumed.err.contains("resumed job"), "{resumed:?}");
     }
     // Nor is it in the way of the next one, which says the same first.
     let next = home
@@ -78,7 +78,7 @@ async fn p21_what_is_done_for_an_open_job_is_said_before_it_is_done() {
             .unwrap_or_else(|| panic!("{line}: {resumed:?}"))
     };
     let (thawing, looking) = (at("thawing it first"), at("looking at EC2 for a set of it"));
-    let over = resumed.err.find("took up job").unwrap();
+    let over = resumed.err.find("resumed job").unwrap();
     assert!(thawing < looking && looking < over, "{resumed:?}");
     served.nothing_frozen(&instance);
 }

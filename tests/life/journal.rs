@@ -1,5 +1,5 @@
 //! Property 21, the file itself: torn, truncated and full journals are opened or refused in words, and of
-//! two starters one takes a job up.
+//! two starters one resumes a job.
 
 use std::fs;
 use std::path::Path;
@@ -191,7 +191,7 @@ fn a_journal_of_another_version_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn p21_of_many_starters_exactly_one_takes_a_job_up() {
+fn p21_of_many_starters_exactly_one_resumes_a_job() {
     const STARTERS: usize = 8;
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Property 21: killed after each write of its journal, a job is taken up, thawed and told of truthfully.
+//! Property 21: killed after each write of its journal, a job is resumed, thawed and told of truthfully.
 
 use futures::StreamExt as _;
 use serde_json::Value;
@@ -14,7 +14,7 @@ const AT_ONCE: usize = 6;
 struct Outcome {
     /// The job had ended before that many writes.
     over: bool,
-    /// It was taken up after its set had been answered.
+    /// It was resumed after its set had been answered.
     answered: bool,
     verdict: String,
 }
@@ -55,7 +55,7 @@ async fn killed(served: &Served, instance: &str, mode: &str, after: i64) -> Outc
         let listed = home.run(&["list", "jobs"]).await.json();
         let state = listed[0]["state"].as_str().unwrap();
         assert!(
-            matches!(state, "left-open" | "copying"),
+            matches!(state, "abandoned" | "copying"),
             "after {after}: {listed}"
         );
     }
@@ -91,7 +91,7 @@ async fn killed(served: &Served, instance: &str, mode: &str, after: i64) -> Outc
     assert!(!open, "after {after}: {view:#}");
     assert_eq!(view["phase"], "done");
     truthful(served, instance, &job, &view, after);
-    // Nothing more to take up, whoever asks.
+    // Nothing more to resume, whoever asks.
     assert_eq!(home.run(&["jobs", "resume"]).await.code, Some(3));
     Outcome {
         over: gone,

@@ -155,7 +155,7 @@ fn p01_console_killed_while_frozen_is_thawed_within_the_budget() {
         (0, &Value::from("filesystem")),
         "{answer:?}"
     );
-    assert!(answer.err.contains("took up job"), "{answer:?}");
+    assert!(answer.err.contains("resumed job"), "{answer:?}");
     settled(&console, &text(&open[0]["id"]));
     drop((a, b));
     lab.released(FILES, &MOUNTS);

@@ -370,7 +370,7 @@ fn nothing_is_written_before_the_account_is_proven() {
     let generation = hands.generation();
     let part = Part::Identity(Err(problem()));
     hands.message(Message::Fleet { generation, part });
-    assert!(hands.app.world().writes_refused().is_some());
+    assert!(hands.app.model().writes_refused().is_some());
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn rows_of_another_scope_are_not_mixed_in() {
     let screen = hands.screen(120, 40);
     assert!(screen.contains("999999999999/eu-central-1"), "{screen}");
     assert_eq!(
-        hands.app.world().instances().len(),
+        hands.app.model().instances().len(),
         instances().len(),
         "the old rows stay"
     );
@@ -390,10 +390,10 @@ fn rows_of_another_scope_are_not_mixed_in() {
     other.scope.region = freezeframe::domain::ids::Region::from_api("us-east-1");
     hands.part(Part::Identity(Ok(other)));
     assert!(
-        hands.app.world().instances().is_empty(),
+        hands.app.model().instances().is_empty(),
         "rows of the region before are gone"
     );
-    assert!(hands.app.world().snapshots().is_empty());
+    assert!(hands.app.model().snapshots().is_empty());
 }
 
 #[test]
@@ -407,9 +407,9 @@ fn stale_answers_fall() {
         generation: old,
         part: Part::Instances(Ok(Vec::new())),
     });
-    assert_eq!(hands.app.world().instances().len(), instances().len());
+    assert_eq!(hands.app.model().instances().len(), instances().len());
     assert!(
-        hands.app.world().instances.loading,
+        hands.app.model().instances.loading,
         "the newer question is still out"
     );
     hands.load();

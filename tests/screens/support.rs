@@ -1,4 +1,4 @@
-//! A small fixed world, and hands to type with.
+//! A small fixed model, and hands to type with.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "hands of tests")]
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -363,7 +363,7 @@ impl Hands {
         }
     }
 
-    /// A console that has read the whole small world.
+    /// A console that has read the whole small model.
     pub fn loaded() -> Self {
         let mut hands = Self::new(Depth::Truecolor);
         hands.load();

@@ -168,7 +168,7 @@ pub fn ended(n: u8, name: &str, verdict: Verdict) -> JobView {
     job
 }
 
-pub fn uncertain(n: u8, name: &str) -> JobView {
+pub fn unconfirmed(n: u8, name: &str) -> JobView {
     let mut job = failed(n, name, 0.1);
     job.thaw_unconfirmed = true;
     job.error = Some(Problem::new(

@@ -7,11 +7,11 @@ use freezeframe::domain::job::{JobView, Phase};
 use freezeframe::tui::message::Message;
 use freezeframe::tui::style::Depth;
 
-use crate::fixtures::{frozen, job, uncertain};
+use crate::fixtures::{frozen, job, unconfirmed};
 use crate::hands::{notice, on_record, shown, with_jobs};
 use crate::support::{DB, Hands, noon};
 
-const WORDS: [&str; 3] = ["MAY BE FROZEN", "THAW UNCERTAIN", "FROZEN"];
+const WORDS: [&str; 3] = ["MAY BE FROZEN", "THAW UNCONFIRMED", "FROZEN"];
 
 /// What tells it, and how a job is that must be told so.
 fn kinds() -> Vec<(&'static str, JobView)> {
@@ -44,7 +44,7 @@ fn kinds() -> Vec<(&'static str, JobView)> {
         ("MAY BE FROZEN", alone),
         ("FROZEN", on_db(frozen(1, "db", 412))),
         ("FROZEN", on_db(overdue)),
-        ("THAW UNCERTAIN", on_db(uncertain(1, "db"))),
+        ("THAW UNCONFIRMED", on_db(unconfirmed(1, "db"))),
     ]
 }
 
@@ -213,7 +213,7 @@ fn who_drives_a_job_is_told_as_it_is() {
     assert!(shown(&hands).contains(" x cancel"), "{}", shown(&hands));
     hands.press("<Enter>");
     assert!(shown(&hands).contains("Another process drives it"));
-    hands.message(Message::Left([left.spec.job.clone()].into()));
+    hands.message(Message::Abandoned([left.spec.job.clone()].into()));
     assert!(shown(&hands).contains("The process that drove it is gone"));
     hands.press("<Esc>x");
     assert!(
@@ -222,8 +222,8 @@ fn who_drives_a_job_is_told_as_it_is() {
         shown(&hands)
     );
     hands.press("<Esc>");
-    // Now it is taken up here.
-    hands.message(Message::Left(Default::default()));
+    // Now it is resumed here.
+    hands.message(Message::Abandoned(Default::default()));
     let mut settled = left.clone();
     settled.waiting = Some("thawing it first: post-script is sent to the instance".to_owned());
     hands.message(Message::Settling(Box::new(settled.clone())));

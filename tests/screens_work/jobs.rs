@@ -1,6 +1,6 @@
 //! Jobs: lanes, one job in full, stopping.
 
-use crate::fixtures::{ended, failed, frozen, job, proven, uncertain};
+use crate::fixtures::{ended, failed, frozen, job, proven, unconfirmed};
 use crate::hands::{every_kind, notice, on_record, shown, with_jobs};
 use crate::support::{Hands, identity, problem};
 use chrono::TimeDelta;
@@ -80,13 +80,13 @@ fn a_frozen_lane_of_somebody_elses_document_promises_no_failsafe() {
 }
 
 #[test]
-fn uncertain_thaws_are_the_loudest() {
+fn unconfirmed_thaws_are_the_loudest() {
     let mut hands = with_jobs(vec![
         frozen(1, "db-primary", 412),
-        uncertain(2, "db-2"),
+        unconfirmed(2, "db-2"),
         proven(3, "web-1"),
     ]);
-    shows!("jobs_thaw_uncertain", hands);
+    shows!("jobs_thaw_unconfirmed", hands);
     let buffer = hands.buffer(80, 24);
     let loud = (0..80)
         .filter(|x| {
@@ -97,12 +97,12 @@ fn uncertain_thaws_are_the_loudest() {
         .count();
     assert!(loud > 60, "the banner is reversed over the line: {loud}");
     hands.press("<Enter>");
-    insta::assert_snapshot!("job_thaw_uncertain_80x24", hands.screen(80, 24));
+    insta::assert_snapshot!("job_thaw_unconfirmed_80x24", hands.screen(80, 24));
 }
 
 /// Wherever the person is.
 #[test]
-fn what_may_be_frozen_for_ever_and_what_is_taken_up_is_seen_from_every_screen() {
+fn what_may_be_frozen_for_ever_and_what_is_resumed_is_seen_from_every_screen() {
     let tabs = |hands: &Hands| shown(hands).lines().nth(1).unwrap().to_owned();
     let mut hands = with_jobs(vec![frozen(1, "db-primary", 412)]);
     hands.press("1");
@@ -113,10 +113,10 @@ fn what_may_be_frozen_for_ever_and_what_is_taken_up_is_seen_from_every_screen() 
     );
     hands.now += TimeDelta::milliseconds(30_000);
     assert!(tabs(&hands).contains("db-primary 30s"), "{}", tabs(&hands));
-    let mut hands = with_jobs(vec![uncertain(2, "db-2")]);
+    let mut hands = with_jobs(vec![unconfirmed(2, "db-2")]);
     hands.press("1");
     assert!(
-        tabs(&hands).contains("!!! THAW UNCERTAIN db-2"),
+        tabs(&hands).contains("!!! THAW UNCONFIRMED db-2"),
         "{}",
         tabs(&hands)
     );
@@ -180,15 +180,15 @@ fn abort_and_thaw_is_one_key_and_asks_only_where_nothing_is_held() {
 }
 
 #[test]
-fn an_uncertain_thaw_can_be_thawed_again() {
-    let mut hands = with_jobs(vec![uncertain(2, "db-2"), proven(3, "web-1")]);
-    let JobView { spec, .. } = uncertain(2, "");
+fn an_unconfirmed_thaw_can_be_thawed_again() {
+    let mut hands = with_jobs(vec![unconfirmed(2, "db-2"), proven(3, "web-1")]);
+    let JobView { spec, .. } = unconfirmed(2, "");
     assert_eq!(hands.press("t"), [Effect::ThawAgain(spec.job)]);
     // What came of it is the job's own state.
-    let mut calm = uncertain(2, "db-2");
+    let mut calm = unconfirmed(2, "db-2");
     calm.thaw_unconfirmed = false;
     hands.message(Message::Job(Box::new(calm)));
-    assert!(!shown(&hands).contains("THAW UNCERTAIN"));
+    assert!(!shown(&hands).contains("THAW UNCONFIRMED"));
     assert_eq!(hands.press("gt"), []);
 }
 
@@ -200,7 +200,7 @@ fn five_hundred() -> Vec<JobView> {
             let mut job = match n {
                 0..4 => frozen(1, &name, 300 * (i64::from(n) + 1)),
                 4 => failed(1, &name, 0.2),
-                5 => uncertain(1, &name),
+                5 => unconfirmed(1, &name),
                 6..12 => job(1, &name, &[(Phase::Preflight, -1.5)], None),
                 12..140 => ended(1, &name, Verdict::Filesystem),
                 140..150 => ended(1, &name, Verdict::Crash),
@@ -338,7 +338,7 @@ fn history_is_merged_with_what_happens_now() {
 fn the_cursor_goes_to_the_run_that_was_just_started() {
     let mut old = proven(6, "files");
     old.spec.run = RunId::from_api("7a3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f00");
-    let mut loud = uncertain(7, "db-2");
+    let mut loud = unconfirmed(7, "db-2");
     loud.spec.run = old.spec.run.clone();
     let mut hands = with_jobs(vec![old, loud]);
     let effects = hands.press("1/db-primary<Enter>as<Enter>");
@@ -351,7 +351,7 @@ fn the_cursor_goes_to_the_run_that_was_just_started() {
     assert!(screen.contains("> ❄ db-primary"), "{screen}");
     assert!(
         screen.contains("  ! db-2"),
-        "the uncertain one stays above: {screen}"
+        "the unconfirmed one stays above: {screen}"
     );
 }
 
@@ -451,7 +451,7 @@ fn a_job_of_another_process_is_never_stopped_without_a_question() {
     let JobView { spec, .. } = frozen(9, "", 0);
     assert_eq!(hands.press("x<Tab><Enter>"), [Effect::CancelJob(spec.job)]);
     assert!(notice(&hands).contains("thawing theirs"));
-    // What AWS copies needs nobody: there is nothing to stop.
+    // AWS finishes the copy: there is nothing to stop.
     let copying = every_kind().swap_remove(2);
     on_record(&mut hands, vec![copying]);
     assert!(!shown(&hands).contains(" x cancel"), "{}", shown(&hands));
@@ -472,11 +472,11 @@ fn a_job_in_the_lab_of_another_process_is_neither_stopped_nor_in_the_way() {
         assert_eq!(shown(&hands).contains(" x cancel"), !own_world);
         assert_eq!(hands.press(keys), []);
         hands.press("<C-c>");
-        let world = hands.app.world();
-        assert_eq!(world.goes_on_elsewhere().is_some(), !own_world);
-        let job = world.running().next().unwrap();
+        let model = hands.app.model();
+        assert_eq!(model.goes_on_elsewhere().is_some(), !own_world);
+        let job = model.running().next().unwrap();
         assert_eq!(job.spec.instance, instance);
-        assert_eq!(world.is_out_of_reach(job), own_world);
+        assert_eq!(model.is_out_of_reach(job), own_world);
     }
 }
 

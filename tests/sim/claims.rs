@@ -1,5 +1,5 @@
 //! What the journals claim, held against the lab's books: that nothing is held any more, what a set is worth, that
-//! every call was on record, that a doubt was cleared by a proof.
+//! every call was on record, that an unconfirmed thaw was cleared by a proof.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ impl Eye {
         let Some(over) = over.filter(|_| !view.thaw_unconfirmed && !self.lies(job)) else {
             return;
         };
-        // A doubt that was cleared later says nothing about the end.
+        // An unconfirmed thaw that was cleared later says nothing about the end.
         if self.cleared.iter().any(|cleared| cleared.job == job) {
             return;
         }
@@ -165,8 +165,8 @@ impl Eye {
         }
     }
 
-    /// A doubt is cleared by a `post-script` that was answered after it arose, or by what the instance told of its own thaw
-    /// once that was read after the doubt arose, and only if nothing is held.
+    /// An unconfirmed thaw is cleared by a `post-script` that was answered after it arose, or by what the instance told of its own thaw
+    /// once that was read after the unconfirmed thaw arose, and only if nothing is held.
     pub(super) fn clearings(&self, wrong: &mut Vec<String>) {
         for Cleared {
             job,
@@ -186,7 +186,7 @@ impl Eye {
                 .any(|call| call.action == "GetCommandInvocation" && told.contains(&call.subject));
             if !asked && !read {
                 wrong.push(format!(
-                    "{job}: uncertain at {since}, cleared at {at}, and nobody asked"
+                    "{job}: unconfirmed at {since}, cleared at {at}, and nobody asked"
                 ));
             }
             let held = self.held(job);

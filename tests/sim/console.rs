@@ -9,7 +9,8 @@ use std::time::Duration;
 use freezeframe::domain::ids::{InstanceId, JobId};
 use freezeframe::domain::job::{JobSpec, JobView, Phase};
 use freezeframe::jobs::journal::Journal;
-use freezeframe::ops::{Ops, backup, recover, rethaw, run};
+use freezeframe::ops::job::{confirm_thaw, driver, run};
+use freezeframe::ops::{Ops, recover};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -270,7 +271,7 @@ impl Process {
         for view in past.iter().filter(|view| wanted(view)) {
             if view.phase == Phase::Done && view.thaw_unconfirmed {
                 // What it finds is on record, and looked at there.
-                let found = rethaw::thaw_again(&ops, &view.spec.job).await;
+                let found = confirm_thaw::thaw_again(&ops, &view.spec.job).await;
                 drop(found);
             }
         }
@@ -353,7 +354,7 @@ impl Watched {
             self.process.enlist(std::slice::from_ref(&spec.job));
             let token = self.stops.token(&spec.job, Some(&spec.instance));
             let (updates, _) = mpsc::channel(1);
-            jobs.spawn(backup::run_job(ops.clone(), spec.clone(), updates, token));
+            jobs.spawn(driver::run_job(ops.clone(), spec.clone(), updates, token));
         }
         let mut results = Vec::new();
         while let Some(ended) = jobs.join_next().await {

@@ -37,7 +37,7 @@ fn negative_controls_every_broken_promise_is_caught() {
         "thawed by the failsafe",
         &|eye| {
             history(eye, &|h| {
-                if let What::ThawVerdict { by, .. } = &mut h.what {
+                if let What::Thawed { by, .. } = &mut h.what {
                     *by = By::Failsafe;
                 }
             })
@@ -70,7 +70,7 @@ fn negative_controls_every_broken_promise_is_caught() {
         "frozen past the budget",
         &|eye| {
             history(eye, &|h| {
-                if matches!(h.what, What::ThawVerdict { .. }) {
+                if matches!(h.what, What::Thawed { .. }) {
                     h.at += chrono::TimeDelta::seconds(60);
                 }
             })
@@ -192,7 +192,7 @@ fn negative_controls_every_broken_promise_is_caught() {
             view.phase = Phase::Thawing;
             eye.open.push(view);
             for history in eye.histories.values_mut() {
-                history.retain(|h| !matches!(h.what, What::ThawVerdict { .. }));
+                history.retain(|h| !matches!(h.what, What::Thawed { .. }));
             }
         },
         "nothing tells it",
@@ -203,7 +203,7 @@ fn negative_controls_every_broken_promise_is_caught() {
             let ended = eye.closed[0].ended().unwrap();
             eye.now = ended + chrono::TimeDelta::seconds(9);
             history(eye, &|h| {
-                if matches!(h.what, What::ThawVerdict { .. }) {
+                if matches!(h.what, What::Thawed { .. }) {
                     h.at = ended + chrono::TimeDelta::seconds(1);
                 }
             });
@@ -230,7 +230,7 @@ fn negative_controls_every_false_claim_is_caught() {
     };
     let hold_on = |eye: &mut Eye| {
         for history in eye.histories.values_mut() {
-            history.retain(|h| !matches!(h.what, What::ThawVerdict { .. }));
+            history.retain(|h| !matches!(h.what, What::Thawed { .. }));
         }
     };
     caught(
@@ -313,7 +313,7 @@ fn negative_controls_every_false_claim_is_caught() {
         "lost, and still held",
     );
     caught(
-        "a doubt that went away by itself",
+        "an unconfirmed thaw that went away by itself",
         &|eye| {
             let cleared = Cleared {
                 job: eye.asked[0].job.clone(),
@@ -326,7 +326,7 @@ fn negative_controls_every_false_claim_is_caught() {
         "nobody asked",
     );
     caught(
-        "a doubt that went away although the instance had told nothing",
+        "an unconfirmed thaw that went away although the instance had told nothing",
         &|eye| {
             let read = |call: &&CallRecord| call.action == "GetCommandInvocation";
             let read = eye.calls.iter().find(read).unwrap().ended;
@@ -343,11 +343,11 @@ fn negative_controls_every_false_claim_is_caught() {
 }
 
 /// Somebody else's `pre-script` is killed between two of its filesystems, by nobody that the agent knows of, or goes on
-/// when the agent has lost its worker: the doubt stays, and whoever closed it would be seen.
+/// when the agent has lost its worker: the unconfirmed thaw stays, and whoever closed it would be seen.
 #[test]
 fn p28_negative_control_a_freeze_that_a_killed_script_left_is_doubted_until_somebody_looks() {
     use std::time::Duration;
-    let mut doubts = 0;
+    let mut unconfirmed = 0;
     for mishap in [Mishap::Killed, Mishap::WorkerLost] {
         let mut story = Story::plain(3, Mode::Coordinated);
         story.wishes[0].document = Some(Manners::Stops);
@@ -366,7 +366,7 @@ fn p28_negative_control_a_freeze_that_a_killed_script_left_is_doubted_until_some
         let all = eye.open.iter_mut().chain(&mut eye.closed);
         for view in all.filter(|view| view.spec.job.as_str() == job) {
             assert!(view.thaw_unconfirmed, "{mishap:?}: {view:#?}");
-            doubts += 1;
+            unconfirmed += 1;
             view.thawed();
             view.phase = Phase::Done;
         }
@@ -376,7 +376,7 @@ fn p28_negative_control_a_freeze_that_a_killed_script_left_is_doubted_until_some
             "{mishap:?}: {seen:?}"
         );
     }
-    assert_eq!(doubts, 2);
+    assert_eq!(unconfirmed, 2);
 }
 
 /// The journal is lost, and the command that makes its set is delivered fifty minutes after anybody waited for it. The

@@ -43,7 +43,7 @@ pub struct Asked {
     pub lost: bool,
 }
 
-/// A job's thaw was uncertain, and then it was not any more; by the lab's clock.
+/// A job's thaw was unconfirmed, and then it was not any more; by the lab's clock.
 #[derive(Debug, Clone)]
 pub struct Cleared {
     pub job: String,
@@ -195,7 +195,7 @@ impl Eye {
                 What::Locked { .. } => ("lock".to_owned(), None),
                 What::Frozen { volume, .. } => (volume.clone(), None),
                 What::Unlocked { by } => ("lock".to_owned(), Some(*by)),
-                What::ThawVerdict { volume, by, .. } => (volume.clone(), Some(*by)),
+                What::Thawed { volume, by, .. } => (volume.clone(), Some(*by)),
             };
             match by {
                 None => held.push(Held {
@@ -388,20 +388,20 @@ impl Eye {
     fn groups(&self, wrong: &mut Vec<String>) {
         for (n, one) in self.asked.iter().enumerate() {
             for two in self.asked.iter().skip(n + 1) {
-                // A doubt that no failsafe ends does not hold up the group for ever; a lie is not even doubted.
-                let doubted = |asked: &Asked| {
+                // An unconfirmed thaw that no failsafe ends does not hold up the group for ever; a lie is not even unconfirmed.
+                let unconfirmed = |asked: &Asked| {
                     let mut closed = self.closed.iter();
-                    let uncertain = closed
+                    let unconfirmed = closed
                         .any(|view| view.spec.job.as_str() == asked.job && view.thaw_unconfirmed);
                     match asked.theirs {
                         None => false,
                         Some(Manners::Lies) => true,
-                        Some(_) => uncertain,
+                        Some(_) => unconfirmed,
                     }
                 };
                 let same = one.group.is_some()
-                    && !doubted(one)
-                    && !doubted(two)
+                    && !unconfirmed(one)
+                    && !unconfirmed(two)
                     && one.group == two.group
                     && one.journal == two.journal
                     && one.instance != two.instance;

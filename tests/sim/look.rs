@@ -9,7 +9,7 @@ use freezeframe::domain::ids::JobId;
 use freezeframe::domain::job::{JobView, Member, Phase};
 use freezeframe::jobs::journal::{Journal, Lease};
 use freezeframe::lab::{Lab, Weather};
-use freezeframe::ops::orphans;
+use freezeframe::ops::recover::orphans;
 
 use super::Ending;
 use super::eye::{Asked, Cleared, Eye, Labelled, Taken};
@@ -44,8 +44,8 @@ struct Memory {
     violations: Vec<String>,
     /// Every job that any journal ever had.
     asked: BTreeMap<String, Asked>,
-    /// Since when a job's thaw is uncertain, by the lab's clock.
-    uncertain: BTreeMap<String, DateTime<Utc>>,
+    /// Since when a job's thaw is unconfirmed, by the lab's clock.
+    unconfirmed: BTreeMap<String, DateTime<Utc>>,
     cleared: Vec<Cleared>,
     /// When a job was first seen to be over, by the lab's clock.
     over: BTreeMap<String, DateTime<Utc>>,
@@ -386,15 +386,15 @@ impl Memory {
             self.over.entry(job.clone()).or_insert(now);
         }
         if view.thaw_unconfirmed {
-            self.uncertain.entry(job).or_insert(now);
-        } else if let Some(since) = self.uncertain.remove(&job) {
+            self.unconfirmed.entry(job).or_insert(now);
+        } else if let Some(since) = self.unconfirmed.remove(&job) {
             let evidence = &view.evidence;
             let told = [&evidence.pre_command, &evidence.post_command].into_iter();
             let mut told: Vec<String> = match evidence.tells_of_the_thaw() {
                 true => told.flatten().map(ToString::to_string).collect(),
                 false => Vec::new(),
             };
-            // What is read of a command is judged, and put on record, after the doubt is cleared by it.
+            // What is read of a command is judged, and put on record, after the unconfirmed thaw is cleared by it.
             told.extend(self.tellers.get(&job).into_iter().flatten().cloned());
             self.cleared.push(Cleared {
                 job,

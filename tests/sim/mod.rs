@@ -23,7 +23,7 @@ use story::Story;
 
 /// Starts in fair weather after which a job that is still open counts as forgotten.
 const STARTS: u32 = 60;
-/// As many more, an hour apart, has one of somebody else's document: no failsafe of ours ends its doubt.
+/// As many more, an hour apart, has one of somebody else's document: no failsafe of ours ends its unconfirmed thaw.
 const THEIR_STARTS: u32 = 30;
 const THEIR_PAUSE: Duration = Duration::from_secs(3_600);
 /// Between two starts; nobody starts again at once while nothing works.

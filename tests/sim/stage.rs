@@ -17,7 +17,7 @@ use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
 use freezeframe::lab::{Clock as LabClock, Fault, FaultKind, Lab, LabOptions, WorldSpec};
 use freezeframe::ops::clock::Clock;
-use freezeframe::ops::run::{RunOptions, spec_for};
+use freezeframe::ops::job::run::{RunOptions, spec_for};
 use freezeframe::ops::{Ops, inventory, recover};
 use freezeframe::recipe::chosen::Catalogue;
 
@@ -184,7 +184,7 @@ impl Stage {
             namespace: Arc::from("Organization/Backup"),
             recipes: Catalogue::default(),
             tagging: Default::default(),
-            doubts: recover::Doubts::default(),
+            unconfirmed: recover::UnconfirmedThaws::default(),
         })
     }
 

@@ -86,7 +86,7 @@ impl Books {
             return false;
         };
         for (mount, volume) in held.frozen {
-            self.note(now, &held.job, What::ThawVerdict { mount, volume, by });
+            self.note(now, &held.job, What::Thawed { mount, volume, by });
         }
         true
     }

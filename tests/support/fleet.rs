@@ -15,7 +15,7 @@ use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
 use freezeframe::lab::{Clock as LabClock, Lab, LabOptions, WorldSpec};
 use freezeframe::ops::clock::Clock;
-use freezeframe::ops::run::{RunOptions, new_id, spec_for};
+use freezeframe::ops::job::run::{RunOptions, new_id, spec_for};
 use freezeframe::ops::{Ops, inventory};
 
 /// 12:00, when everything begins.
@@ -70,7 +70,7 @@ pub async fn console(lab: &Lab) -> Result<Ops, Box<dyn Error>> {
         namespace: Arc::from("Organization/Backup"),
         recipes: freezeframe::recipe::chosen::Catalogue::default(),
         tagging: Default::default(),
-        doubts: freezeframe::ops::recover::Doubts::default(),
+        unconfirmed: freezeframe::ops::recover::UnconfirmedThaws::default(),
     })
 }
 

@@ -14,8 +14,9 @@ use freezeframe::jobs::journal::Journal;
 use freezeframe::lab::runtime_simulated::SimulatedRuntime;
 use freezeframe::lab::{Clock as LabClock, Fault, FaultKind, Lab, LabOptions, WorldSpec};
 use freezeframe::ops::clock::Clock;
-use freezeframe::ops::run::{RunOptions, new_id, spec_for};
-use freezeframe::ops::{Ops, backup, inventory, recover};
+use freezeframe::ops::job::driver;
+use freezeframe::ops::job::run::{RunOptions, new_id, spec_for};
+use freezeframe::ops::{Ops, inventory, recover};
 use freezeframe::recipe::chosen::Catalogue;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,7 @@ pub async fn bench_with(throttling: bool, key: &str) -> Bench {
         namespace: Arc::from("Organization/Backup"),
         recipes: Catalogue::default(),
         tagging: Default::default(),
-        doubts: recover::Doubts::default(),
+        unconfirmed: recover::UnconfirmedThaws::default(),
     };
     Bench { lab, runtime, ops }
 }
@@ -106,7 +107,7 @@ impl Bench {
     pub async fn run_until(&self, spec: JobSpec, stop: impl Fn(&JobView) -> bool) -> JobView {
         let (updates, mut inbox) = mpsc::channel(16);
         let cancel = CancellationToken::new();
-        let job = tokio::spawn(backup::run_job(
+        let job = tokio::spawn(driver::run_job(
             self.ops.clone(),
             spec,
             updates,

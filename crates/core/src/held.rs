@@ -116,7 +116,7 @@ pub enum Held {
         since: DateTime<Utc>,
     },
     /// The job gave up thawing, and nobody could confirm that nothing is frozen.
-    ThawUncertain {
+    ThawUnconfirmed {
         /// Since when something was or may have been frozen.
         since: Option<DateTime<Utc>>,
     },
@@ -131,7 +131,7 @@ impl Held {
         };
         if job.thaw_unconfirmed {
             let since = job.frozen_since.or(open.map(|freeze| freeze.sent));
-            return Self::ThawUncertain { since };
+            return Self::ThawUnconfirmed { since };
         }
         if job.phase == Phase::Done {
             return Self::Nothing;
@@ -168,18 +168,18 @@ impl Held {
         match self {
             Self::Nothing => None,
             Self::MayBeFrozen { since, .. } | Self::Frozen { since } => Some(since),
-            Self::ThawUncertain { since } => since,
+            Self::ThawUnconfirmed { since } => since,
         }
     }
 
-    /// The worse of two: a doubt, then what may be frozen and was not heard of, then a known freeze.
+    /// The worse of two: an unconfirmed thaw, then what may be frozen and was not heard of, then a known freeze.
     #[must_use]
     pub fn worse(self, other: Self) -> Self {
         let rank = |held: Self| match held {
             Self::Nothing => 0,
             Self::Frozen { .. } => 1,
             Self::MayBeFrozen { .. } => 2,
-            Self::ThawUncertain { .. } => 3,
+            Self::ThawUnconfirmed { .. } => 3,
         };
         let earlier = other.since() < self.since();
         if rank(other) > rank(self) || (rank(other) == rank(self) && earlier) {
@@ -195,7 +195,7 @@ impl Held {
             Self::Nothing => "nothing frozen",
             Self::MayBeFrozen { .. } => "MAY BE FROZEN",
             Self::Frozen { .. } => "FROZEN",
-            Self::ThawUncertain { .. } => "THAW UNCERTAIN",
+            Self::ThawUnconfirmed { .. } => "THAW UNCONFIRMED",
         }
     }
 
@@ -203,7 +203,7 @@ impl Held {
     pub fn short(self, now: DateTime<Utc>) -> String {
         match self {
             Self::Nothing => "-".to_owned(),
-            Self::ThawUncertain { .. } => self.word().to_owned(),
+            Self::ThawUnconfirmed { .. } => self.word().to_owned(),
             Self::MayBeFrozen { since, .. } | Self::Frozen { since } => {
                 format!("{} {}", self.word(), ago(since, now))
             }
@@ -219,8 +219,8 @@ impl Held {
                 format!("may be frozen: sent {} s ago{says}", seconds(since, now))
             }
             Self::Frozen { since } => format!("FROZEN for {} s", seconds(since, now)),
-            Self::ThawUncertain { .. } => {
-                "THAW UNCERTAIN: nobody could confirm that it is thawed".to_owned()
+            Self::ThawUnconfirmed { .. } => {
+                "THAW UNCONFIRMED: nobody could confirm that it is thawed".to_owned()
             }
         }
     }
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_freeze_and_a_doubt_are_told_apart_and_an_end_ends_it() {
+    fn a_known_freeze_and_an_unconfirmed_thaw_are_told_apart_and_an_end_ends_it() {
         let mut job = view(Phase::Snapshotting, open(Delivery::Ended));
         job.frozen_since = Some(at(3));
         assert_eq!(Held::of(&job), Held::Frozen { since: at(3) });
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(Held::of(&job), Held::Nothing);
         job.thaw_unconfirmed = true;
         let since = Some(at(3));
-        assert_eq!(Held::of(&job), Held::ThawUncertain { since });
+        assert_eq!(Held::of(&job), Held::ThawUnconfirmed { since });
         let thawed = view(Phase::Thawing, Freezing::Over);
         assert_eq!(Held::of(&thawed), Held::Nothing);
     }
@@ -335,7 +335,7 @@ mod tests {
                 delivery: None,
             },
             Held::Frozen { since: at(0) },
-            Held::ThawUncertain { since: None },
+            Held::ThawUnconfirmed { since: None },
         ];
         for now in [0, 999, 1_000, 59_940, 100_000_000] {
             for held in all {

@@ -391,7 +391,7 @@ pub struct JobView {
     pub earns: Option<Verdict>,
     /// What went wrong, if anything.
     pub error: Option<Problem>,
-    /// Why it waits for its turn, while it does; of a job that is taken up, what is being done for it.
+    /// Why it waits for its turn, while it does; of a job that is resumed, what is being done for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<String>,
 }
@@ -463,7 +463,7 @@ impl JobView {
         self.phase == Phase::Done && (self.set_unseen || !self.pending_labels.is_empty())
     }
 
-    /// Whether it ended with a doubt that no failsafe of ours ends: what somebody else's document froze may stand.
+    /// Whether it ended with an unconfirmed thaw that no failsafe of ours ends: what somebody else's document froze may stand.
     pub fn needs_thaw(&self) -> bool {
         self.phase == Phase::Done && self.thaw_unconfirmed && self.spec.third_party
     }
@@ -480,7 +480,7 @@ impl JobView {
             _ if self.thaw_unconfirmed => "thaw-unconfirmed".to_owned(),
             _ if self.has_pending_labels() => "labels-pending".to_owned(),
             true if self.only_copies() => "copying".to_owned(),
-            true => "left-open".to_owned(),
+            true => "abandoned".to_owned(),
             false => self.phase.to_string(),
         }
     }

@@ -233,13 +233,13 @@ impl Job {
         }
     }
 
-    /// Whether it is over. Then no event changes it any more, but the proof of a thaw that was uncertain.
+    /// Whether it is over. Then no event changes it any more, but the proof of a thaw that was unconfirmed.
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
     }
 
     /// Whether it gave up thawing, and nobody has proven since that nothing is frozen.
-    pub fn thaw_is_uncertain(&self) -> bool {
+    pub fn thaw_is_unconfirmed(&self) -> bool {
         self.thaw_unconfirmed
     }
 

@@ -255,9 +255,9 @@ mod tests {
             );
             assert_eq!(next(&v), Next::Over, "{touched}");
         }
-        let mut uncertain = view(&QUIESCED, script("lock-timeout"));
-        uncertain.thaw_unconfirmed = true;
-        assert_eq!(next(&uncertain), Next::Over);
+        let mut unconfirmed = view(&QUIESCED, script("lock-timeout"));
+        unconfirmed.thaw_unconfirmed = true;
+        assert_eq!(next(&unconfirmed), Next::Over);
         for verdict in [Verdict::Cancelled, Verdict::Crash, Verdict::Application] {
             let mut v = view(&QUIESCED, script("lock-timeout"));
             v.verdict = Some(verdict);

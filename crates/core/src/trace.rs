@@ -147,7 +147,7 @@ pub enum TraceEvent {
         session: String,
     },
     /// A thaw was tried.
-    ThawVerdict {
+    Thawed {
         /// Mount point.
         mount: String,
         /// Whether *our own* FITHAW returned 0.
@@ -329,7 +329,7 @@ impl Trace {
     pub fn thawed_mounts(&self) -> Vec<&str> {
         self.events()
             .filter_map(|said| match said {
-                TraceEvent::ThawVerdict {
+                TraceEvent::Thawed {
                     mount, ok: true, ..
                 } => Some(mount.as_str()),
                 _ => None,

@@ -16,7 +16,7 @@ pub enum Lease {
     Taken,
     /// Another job has it.
     Held(JobId),
-    /// The job is over on record, stopped or taken up by another process, and takes none: nobody would let it go.
+    /// The job is over on record, stopped or resumed by another process, and takes none: nobody would let it go.
     Over,
 }
 

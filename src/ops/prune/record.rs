@@ -1,11 +1,11 @@
 //! Prunes on record: begun, ended, and those whose process was killed.
 
-use super::super::Ops;
-use super::super::owner::{OwnerState, owner_of_this_process, owner_state};
-use super::super::run::new_id;
 use crate::domain::problem::Problem;
 use crate::domain::prune::{PruneProgress, PruneRecord};
 use crate::domain::retention::PrunePlan;
+use crate::ops::Ops;
+use crate::ops::admission::owner::{OwnerState, owner_of_this_process, owner_state};
+use crate::ops::job::run::new_id;
 
 /// A prune under way, on record.
 pub(super) struct Record<'a> {

@@ -10,7 +10,6 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Ops;
 use super::plan;
 use super::record::Record;
 use crate::domain::ids::SnapshotId;
@@ -19,6 +18,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::prune::{PruneProgress, Speed};
 use crate::domain::retention::{self, Decision, PrunePlan};
 use crate::jobs::journal::deletion;
+use crate::ops::Ops;
 
 /// Sets that are read again together, just before they are deleted.
 const SETS: usize = 20;

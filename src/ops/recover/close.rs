@@ -18,10 +18,11 @@ use crate::domain::machine::{GONE_SINCE, incomplete};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
-use crate::ops::backup::{FIND_LOOKS, FIND_PAUSE};
-use crate::ops::poll::GONE_AFTER;
-use crate::ops::send::{self, Step};
-use crate::ops::{Ops, rethaw};
+use crate::ops::Ops;
+use crate::ops::job::confirm_thaw;
+use crate::ops::job::driver::{FIND_LOOKS, FIND_PAUSE};
+use crate::ops::job::poll::GONE_AFTER;
+use crate::ops::job::send::{self, Step};
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
 /// something just made may need a moment to be visible (aws-facts 8.3).
@@ -32,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
     let held = matches!(thawed, Thaw::Held(_));
     if view.phase == Phase::Done {
-        let doubted = view.needs_thaw() && doubt_stays(ops, view, &thawed);
+        let unconfirmed = view.needs_thaw() && stays_unconfirmed(ops, view, &thawed);
         let settled = if view.set_unseen {
             unseen(ops, view, held).await
         } else if view.has_pending_labels() {
@@ -44,14 +45,14 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             tracing::warn!(%problem, "pending labels could not be written");
             false
         });
-        return settled && !doubted;
+        return settled && !unconfirmed;
     }
     match thawed {
         Thaw::Done => {
             view.thawed();
         }
-        // Somebody has proven it since: that nobody can be reached now is no new doubt.
-        Thaw::Uncertain(_) if rethaw::is_proven(ops, &view.spec) => {
+        // Somebody has proven it since: that nobody can be reached now is no new unconfirmed thaw.
+        Thaw::Unconfirmed(_) if confirm_thaw::is_proven(ops, &view.spec) => {
             view.thawed();
         }
         Thaw::Later => {
@@ -68,7 +69,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             view.error = Some(interrupted(view));
             return false;
         }
-        Thaw::Uncertain(problem) | Thaw::Held(problem) => {
+        Thaw::Unconfirmed(problem) | Thaw::Held(problem) => {
             view.thaw_unconfirmed = true;
             view.error = Some(problem);
             if may_yet_be_told(ops, view) {
@@ -94,22 +95,22 @@ fn may_yet_be_told(ops: &Ops, view: &JobView) -> bool {
     certain_at(view).is_some_and(|at| ops.clock.now() < at + patience)
 }
 
-/// A job that ended in doubt was asked to thaw again: whether it is to be asked once more.
-fn doubt_stays(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
+/// A job that ended unconfirmed was asked to thaw again: whether it is to be asked once more.
+fn stays_unconfirmed(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
     match thawed {
         Thaw::Done => {
             view.thawed();
             false
         }
-        // While the instance was asked somebody has proven it, or has looked: that ended the doubt, as it is on record.
-        Thaw::Later | Thaw::Uncertain(_) if rethaw::is_ended(ops, &view.spec) => {
+        // While the instance was asked somebody has proven it, or has looked: that ended the unconfirmed thaw, as it is on record.
+        Thaw::Later | Thaw::Unconfirmed(_) if confirm_thaw::is_ended(ops, &view.spec) => {
             if let Ok(Some(now)) = ops.journal.job(ops.scope(), &view.spec.job) {
                 *view = now;
             }
             view.thawed();
             false
         }
-        Thaw::Later | Thaw::Uncertain(_) | Thaw::Held(_) => may_yet_be_told(ops, view),
+        Thaw::Later | Thaw::Unconfirmed(_) | Thaw::Held(_) => may_yet_be_told(ops, view),
     }
 }
 

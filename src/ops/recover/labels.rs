@@ -1,5 +1,5 @@
 //! The labels that an interrupted job owes. What was judged is on record before the first of them is written,
-//! by the console that drove the job or by whoever took it up; from then on nobody judges again.
+//! by the console that drove the job or by whoever resumed it; from then on nobody judges again.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -14,9 +14,10 @@ use crate::domain::set;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
 use crate::jobs::journal::CallRow;
-use crate::ops::backup::LABELS;
-use crate::ops::owner::owner_of_this_process;
-use crate::ops::{Ops, backup};
+use crate::ops::Ops;
+use crate::ops::admission::owner::owner_of_this_process;
+use crate::ops::job::driver;
+use crate::ops::job::driver::LABELS;
 
 /// What the tag says now; `pending` where it says nothing that is known.
 pub(super) fn level(snapshot: &Snapshot) -> Level {
@@ -322,7 +323,7 @@ pub(super) async fn write(
     }
     ops.journal
         .save_job(view, &owner_of_this_process(), true, now)?;
-    let written = backup::label(ops, &view.spec.job, due).await;
+    let written = driver::label(ops, &view.spec.job, due).await;
     written.settle(&mut view.pending_labels, &mut view.set);
     outcome.why = written.problem;
     Ok(outcome)

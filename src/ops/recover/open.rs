@@ -1,4 +1,4 @@
-//! The open jobs, by what can be said of the process that drives them, and which of them are taken up.
+//! The open jobs, by what can be said of the process that drives them, and which of them are resumed.
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -8,7 +8,7 @@ use crate::domain::ids::JobId;
 use crate::domain::job::JobView;
 use crate::domain::problem::Problem;
 use crate::ops::Ops;
-use crate::ops::owner::{OwnerState, owner_state};
+use crate::ops::admission::owner::{OwnerState, owner_state};
 
 /// Jobs of a scope that are not over, or owe something.
 #[derive(Debug, Default)]
@@ -46,32 +46,32 @@ pub async fn settle_gone(
     ops: &Ops,
     updates: &mpsc::Sender<JobView>,
 ) -> Result<Vec<JobView>, Problem> {
-    super::take_up(ops, updates, Whom::Gone).await
+    super::resume(ops, updates, Whom::Gone).await
 }
 
-/// Which of the open jobs are taken up.
+/// Which of the open jobs are resumed.
 #[derive(Clone, Copy)]
 pub(super) enum Whom<'a> {
     /// All that nobody drives any more, as far as can be told.
-    Left,
+    Abandoned,
     /// All whose process is known to be gone.
     Gone,
-    /// These of [`Whom::Left`]. Who names a job wants its doubt asked now.
+    /// These of [`Whom::Abandoned`]. Who names a job wants its unconfirmed thaw asked now.
     Named(&'a [JobId]),
 }
 
 impl Whom<'_> {
     pub(super) fn means(&self, view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
         match self {
-            Self::Left => is_left(view, owner, now),
+            Self::Abandoned => is_abandoned(view, owner, now),
             Self::Gone => owner_state(owner) == OwnerState::Gone,
-            Self::Named(jobs) => jobs.contains(&view.spec.job) && is_left(view, owner, now),
+            Self::Named(jobs) => jobs.contains(&view.spec.job) && is_abandoned(view, owner, now),
         }
     }
 }
 
 /// Whether a start may take it that nobody drives that open job any more.
-pub fn is_left(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
+pub fn is_abandoned(view: &JobView, owner: &str, now: DateTime<Utc>) -> bool {
     match owner_state(owner) {
         OwnerState::Alive => false,
         OwnerState::Gone => true,

@@ -22,8 +22,8 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::trace::Trace;
 use crate::jobs::journal::CallRow;
 use crate::ops::Ops;
-use crate::ops::send::{self, Step};
-use crate::ops::thaw;
+use crate::ops::job::send::{self, Step};
+use crate::ops::job::thaw;
 use crate::recipe::events;
 
 /// How much earlier than the console's clock says a command may have been sent by AWS's, in seconds.
@@ -45,7 +45,7 @@ pub(super) struct Proof {
 
 impl Proof {
     /// Whether the instance itself told that all was frozen, that our own thaw ended every freeze, that the failsafe stood
-    /// down after it, and nothing else: what proves that to a label leaves no doubt either.
+    /// down after it, and nothing else: what proves that to a label leaves no unconfirmed thaw either.
     pub(super) fn tells_of_the_thaw(&self) -> bool {
         !self.found_frozen && self.report.tells_of_the_thaw()
     }
@@ -324,7 +324,7 @@ mod tests {
     use crate::domain::job::Link;
 
     #[test]
-    fn a_doubt_ends_only_with_all_of_the_instances_own_proof() {
+    fn an_unconfirmed_thaw_ends_only_with_all_of_the_instances_own_proof() {
         let proof = |broken: Option<&str>, found_frozen| {
             let link = |name: &str| Link {
                 name: name.to_owned(),

@@ -8,7 +8,7 @@ use crate::domain::job::{JobView, Verdict};
 use crate::domain::machine::values::{Copied, of_none, of_set};
 use crate::domain::snapshot::Snapshot;
 use crate::ops::Ops;
-use crate::ops::backup::{self, PUBLISH};
+use crate::ops::job::driver::{self, PUBLISH};
 
 /// CloudWatch takes nothing older than two weeks.
 const OLDEST_DAYS: i64 = 13;
@@ -82,8 +82,8 @@ pub(super) async fn publish(
     }
     let ended = set.iter().filter_map(|s| s.completed).max();
     let at = ended.map_or(now, |at| at.clamp(now - TimeDelta::days(OLDEST_DAYS), now));
-    if let Err(problem) = backup::publish(ops, &view.spec, at, data).await {
-        tracing::warn!(%problem, "the metrics of a job that was taken up could not be published");
+    if let Err(problem) = driver::publish(ops, &view.spec, at, data).await {
+        tracing::warn!(%problem, "the metrics of a job that was resumed could not be published");
     }
 }
 

@@ -21,7 +21,7 @@ impl Leave {
     /// The question; the focus is on staying.
     pub fn new() -> Self {
         let says = |cx: &ScreenContext<'_>| {
-            let mut says = vec![(format!("{}.", cx.world.busy().join(", ")), Role::Warn)];
+            let mut says = vec![(format!("{}.", cx.model.busy().join(", ")), Role::Warn)];
             says.push((
                 "ctrl-c again within 2 s thaws and stops this console's jobs, and leaves."
                     .to_owned(),
@@ -40,9 +40,9 @@ impl Leave {
         ];
         let only = |cx: &ScreenContext<'_>| {
             let mut says = vec![
-                (format!("{}.", cx.world.busy().join(", ")), Role::Text),
+                (format!("{}.", cx.model.busy().join(", ")), Role::Text),
                 (
-                    "That needs nobody: AWS goes on by itself, and any later start of freezeframe records its end and publishes \
+                    "Nothing to do: AWS finishes the copy, and any later start of freezeframe records its end and publishes \
                      its metrics."
                         .to_owned(),
                     Role::Muted,
@@ -77,9 +77,9 @@ impl Leave {
     }
 
     fn now(&self, cx: &ScreenContext<'_>) -> &Question {
-        if cx.world.busy().is_empty() {
+        if cx.model.busy().is_empty() {
             &self.idle
-        } else if cx.world.is_left_to_aws() {
+        } else if cx.model.is_left_to_aws() {
             &self.copying
         } else {
             &self.busy
@@ -89,7 +89,7 @@ impl Leave {
 
 /// What goes on whatever is chosen here.
 fn elsewhere(cx: &ScreenContext<'_>) -> Option<(String, Role)> {
-    cx.world
+    cx.model
         .goes_on_elsewhere()
         .map(|words| (words, Role::Text))
 }
@@ -113,9 +113,9 @@ impl Screen for Leave {
     }
 
     fn act(&mut self, action: Action, cx: &ScreenContext<'_>) -> Reaction {
-        if cx.world.busy().is_empty() {
+        if cx.model.busy().is_empty() {
             self.idle.act(action, cx)
-        } else if cx.world.is_left_to_aws() {
+        } else if cx.model.is_left_to_aws() {
             self.copying.act(action, cx)
         } else {
             self.busy.act(action, cx)

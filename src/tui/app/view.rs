@@ -21,7 +21,7 @@ const TABS_FROM: u16 = 12;
 pub fn draw(frame: &mut Frame<'_>, app: &App, now: DateTime<Utc>) {
     let area = frame.area();
     let mut body = area;
-    let alarm = held::alarm(&app.world, now);
+    let alarm = held::alarm(&app.model, now);
     // With too little height the screen itself comes first, then where we are, then the keys.
     if area.height >= 3 {
         let at = take_top(&mut body);
@@ -30,11 +30,11 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, now: DateTime<Utc>) {
         } else {
             &[]
         };
-        header::view_identity(frame, at, &app.world, told, &app.styles, now);
+        header::view_identity(frame, at, &app.model, told, &app.styles, now);
     }
     if area.height >= TABS_FROM {
         let at = take_top(&mut body);
-        let jobs = app.world.running().count();
+        let jobs = app.model.running().count();
         header::view_tabs(frame, at, &tabs(app), jobs, &alarm, &app.styles);
     }
     if area.height >= 5 {
@@ -124,7 +124,7 @@ fn notice_lines(notice: &Notice, cells: usize) -> Vec<String> {
 fn view_keys(frame: &mut Frame<'_>, area: Rect, app: &App, now: DateTime<Utc>) {
     let shown = app.shown_keys(now);
     let cx = app.cx(now);
-    let refused = app.world.writes_refused().is_some();
+    let refused = app.model.writes_refused().is_some();
     let label = |entry: &(Vec<keymap::Key>, Action)| {
         let key = entry.0.first().map(|key| key.label()).unwrap_or_default();
         let word = match entry.1 {

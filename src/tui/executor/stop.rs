@@ -6,11 +6,12 @@ use super::watch::telling;
 use crate::domain::ids::JobId;
 use crate::domain::job::JobView;
 use crate::domain::problem::{Kind, Problem};
-use crate::ops::stop::{Way, way};
-use crate::ops::{Ops, recover, rethaw};
+use crate::ops::job::confirm_thaw;
+use crate::ops::job::stop::{Way, way};
+use crate::ops::{Ops, recover};
 use crate::tui::message::Message;
 
-/// What nobody drives is settled. What a process drives is thawed under it: it sees that and claims no more. A doubt
+/// What nobody drives is settled. What a process drives is thawed under it: it sees that and claims no more. An unconfirmed thaw
 /// whether it is thawed is asked again.
 ///
 /// # Errors
@@ -55,12 +56,12 @@ pub(super) async fn elsewhere(
             recover::thaw_now(ops, &view).await?;
             // Whoever drives it writes down the rest.
             let mut view = on_record()?;
-            let uncertain = view.thaw_unconfirmed;
+            let unconfirmed = view.thaw_unconfirmed;
             view.thawed();
-            view.thaw_unconfirmed = uncertain;
+            view.thaw_unconfirmed = unconfirmed;
             Ok(view)
         }
-        Way::AskAgain => rethaw::thaw_again(ops, job).await,
+        Way::AskAgain => confirm_thaw::thaw_again(ops, job).await,
         Way::Over => Ok(view),
         Way::OtherLab => refused(
             "it runs in the lab of another process",
@@ -68,7 +69,7 @@ pub(super) async fn elsewhere(
         ),
         Way::HoldsNothing => refused(
             "another process drives it, and it holds nothing now",
-            "stop it where it was started; AWS's copying needs nobody and ends by itself",
+            "stop it where it was started; AWS finishes the copy by itself",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! What an open console does about jobs that it does not drive: it takes up those whose process has gone, and
+//! What an open console does about jobs that it does not drive: it resumes those whose process has gone, and
 //! shows what other processes write about theirs. Both read the journal only, unless something is left to do.
 
 use std::collections::{BTreeSet, HashSet};
@@ -32,10 +32,10 @@ const IDLE: Duration = Duration::from_secs(30);
 const PENDING: Duration = Duration::from_secs(60);
 const PENDING_LONGEST: Duration = Duration::from_secs(30 * 60);
 
-/// Takes up, thaw first, whatever nobody drives, until the console closes. Closing what one round took up may take
+/// Resumes, thaw first, whatever nobody drives, until the console closes. Closing what one round resumed may take
 /// minutes; what is left meanwhile is another's, so that no thaw waits for it. The journal hands each job to one of
 /// them, and keeps it from the others while it is held.
-pub(super) async fn take_up(
+pub(super) async fn resume(
     ops: Ops,
     messages: mpsc::Sender<Message>,
     own: Tokens,
@@ -67,7 +67,7 @@ pub(super) async fn take_up(
             () = sleep(pause) => {}
         }
     }
-    // What was taken up is brought to its end all the same.
+    // What was resumed is brought to its end all the same.
     while under_way.next().await.is_some() {}
 }
 
@@ -77,7 +77,7 @@ async fn tell_left(open: &Open, told: &mut BTreeSet<JobId>, messages: &mpsc::Sen
     let left: BTreeSet<JobId> = left.map(|view| view.spec.job.clone()).collect();
     if *told != left {
         told.clone_from(&left);
-        let _ = messages.send(Message::Left(left)).await;
+        let _ = messages.send(Message::Abandoned(left)).await;
     }
 }
 
@@ -241,7 +241,7 @@ pub(super) async fn news(
         }
         let mut news = match ops.journal.news(ops.scope(), HISTORY, &mut seen) {
             Ok(news) => news,
-            // Taking up meets the same, and tells it.
+            // Resuming meets the same, and tells it.
             Err(problem) => {
                 if !std::mem::replace(&mut failed, true) {
                     tracing::warn!(%problem, "what others write about their jobs cannot be read");

@@ -15,10 +15,10 @@ use crate::domain::ids::InstanceId;
 use crate::domain::instance::{Agent, Instance};
 use crate::domain::proof::CLAIMED;
 use crate::domain::volume::Volume;
-use crate::recipe::admission;
 use crate::recipe::chosen::Catalogue;
+use crate::recipe::eligibility;
 use crate::tui::action::Action;
-use crate::tui::app::world::World;
+use crate::tui::app::model::Model;
 use crate::tui::style::{age, ago, level, moment};
 use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::held;
@@ -39,7 +39,7 @@ const COLUMNS: &[Column] = &[
 
 /// Why a job of this instance would be refused at once, in words; `recipe` is chosen in place of its tag.
 pub fn refusal(instance: &Instance, recipe: Option<&str>, recipes: &Catalogue) -> Option<String> {
-    let problem = admission::refusal(instance, recipe, recipes)?;
+    let problem = eligibility::refusal(instance, recipe, recipes)?;
     Some(format!("{}; {}", problem.cause, problem.hint))
 }
 
@@ -61,12 +61,12 @@ impl Default for Fleet {
 
 impl Fleet {
     fn rebuild(&mut self, cx: &ScreenContext<'_>) {
-        let world = cx.world;
+        let model = cx.model;
         self.list.rebuild(
-            world.instances(),
+            model.instances(),
             |row| row.id.as_str(),
-            |row, filter| filter.matches_instance(row, world.proven_level(&row.id)),
-            |a, b, column| compare(world, a, b, column),
+            |row, filter| filter.matches_instance(row, model.proven_level(&row.id)),
+            |a, b, column| compare(model, a, b, column),
         );
     }
 
@@ -76,7 +76,7 @@ impl Fleet {
     }
 
     fn current<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a Instance> {
-        cx.world.instances().get(self.list.current()?)
+        cx.model.instances().get(self.list.current()?)
     }
 
     fn chosen(&self) -> Vec<InstanceId> {
@@ -89,8 +89,8 @@ impl Fleet {
     }
 }
 
-fn compare(world: &World, a: &Instance, b: &Instance, column: usize) -> Ordering {
-    let proven = |row: &Instance| world.last_proven(&row.id).map(|set| set.started);
+fn compare(model: &Model, a: &Instance, b: &Instance, column: usize) -> Ordering {
+    let proven = |row: &Instance| model.last_proven(&row.id).map(|set| set.started);
     match column {
         0 => a.name().cmp(b.name()),
         1 => a.id.cmp(&b.id),
@@ -118,10 +118,10 @@ fn cells(instance: &Instance, cx: &ScreenContext<'_>) -> Vec<Cell> {
     };
     let recipe = match instance.recipe_tag() {
         None => Cell::styled("—", Role::Muted),
-        Some(tag) if cx.world.recipes.find(tag).is_some() => Cell::new(tag),
+        Some(tag) if cx.model.recipes.find(tag).is_some() => Cell::new(tag),
         Some(tag) => Cell::styled(format!("?{tag}"), Role::Warn),
     };
-    let proven = match cx.world.last_proven(&instance.id) {
+    let proven = match cx.model.last_proven(&instance.id) {
         Some(set) => {
             let (symbol, word, role) = level(Some(set.level));
             Cell::styled(
@@ -129,12 +129,12 @@ fn cells(instance: &Instance, cx: &ScreenContext<'_>) -> Vec<Cell> {
                 role,
             )
         }
-        None if cx.world.snapshots.data.is_none() => Cell::styled("…", Role::Muted),
+        None if cx.model.snapshots.data.is_none() => Cell::styled("…", Role::Muted),
         None => Cell::styled("never", Role::Warn),
     };
     vec![
         match instance.tags.name() {
-            Some(_) => Cell::new(cx.world.named(&instance.id)),
+            Some(_) => Cell::new(cx.model.named(&instance.id)),
             None => Cell::new("—"),
         },
         Cell::styled(instance.id.as_str(), Role::Muted),
@@ -144,22 +144,22 @@ fn cells(instance: &Instance, cx: &ScreenContext<'_>) -> Vec<Cell> {
         Cell::styled(instance.instance_type.as_str(), Role::Muted),
         Cell::styled(instance.agent.word(), agent_role),
         recipe,
-        Cell::new(volumes_words(instance, cx.world)),
-        held::cell(cx.world, &instance.id, cx.now).unwrap_or(proven),
+        Cell::new(volumes_words(instance, cx.model)),
+        held::cell(cx.model, &instance.id, cx.now).unwrap_or(proven),
     ]
 }
 
 /// How many volumes it has: those of its sets, and behind a `+` those that a tag leaves out of them, as restored copies.
-fn volumes_words(instance: &Instance, world: &World) -> String {
+fn volumes_words(instance: &Instance, model: &Model) -> String {
     let all = instance.devices.len();
-    match world.left_out_by_tag(instance) {
+    match model.left_out_by_tag(instance) {
         0 => all.to_string(),
         out => format!("{}+{out}", all.saturating_sub(out)),
     }
 }
 
 fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
-    let world = cx.world;
+    let model = cx.model;
     let mut out = vec![
         Entry::Section("Instance".into()),
         Entry::pair("Name", instance.tags.name().unwrap_or("—")),
@@ -173,7 +173,7 @@ fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
         Entry::pair("Type", &*instance.instance_type),
         Entry::pair("Zone", &*instance.zone),
     ];
-    if let Some((words, role)) = held::sentence(world, &instance.id, cx.now) {
+    if let Some((words, role)) = held::sentence(model, &instance.id, cx.now) {
         out.insert(1, Entry::Pair("Frozen".into(), words, role));
     }
     if let Some(at) = instance.launched {
@@ -187,7 +187,7 @@ fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
         "Recipe tag",
         instance.recipe_tag().unwrap_or("—"),
     ));
-    match refusal(instance, None, &world.recipes) {
+    match refusal(instance, None, &model.recipes) {
         Some(reason) => out.push(Entry::Pair(
             "Snapshot".into(),
             format!("refused: {reason}"),
@@ -199,7 +199,7 @@ fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
             Role::Ok,
         )),
     }
-    match world.last_proven(&instance.id) {
+    match model.last_proven(&instance.id) {
         Some(set) => {
             let (symbol, word, role) = level(Some(set.level));
             let at = format!(
@@ -217,7 +217,7 @@ fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
         )),
     }
     // A newer set that claims more than it is worth: why it does not count.
-    let newest = world
+    let newest = model
         .sets
         .iter()
         .filter(|s| s.instance.as_ref() == Some(&instance.id))
@@ -232,7 +232,7 @@ fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
     }
     out.push(Entry::Section("Volumes".into()));
     for device in &instance.devices {
-        let volume = world.volumes().iter().find(|v| v.id == device.volume);
+        let volume = model.volumes().iter().find(|v| v.id == device.volume);
         let size = volume
             .map(|v| format!(", {} GiB {}", v.size_gib, v.volume_type))
             .unwrap_or_default();
@@ -256,7 +256,7 @@ fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
             format!("{}{size}{root}{out_of_sets}{fate}", device.volume),
         ));
     }
-    let sets: Vec<_> = world
+    let sets: Vec<_> = model
         .sets
         .iter()
         .filter(|s| s.instance.as_ref() == Some(&instance.id))
@@ -289,9 +289,9 @@ fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
             .map(|(key, value)| Entry::pair(key, value)),
     );
     Details::new(
-        format!("Instance {}", world.named(&instance.id)),
+        format!("Instance {}", model.named(&instance.id)),
         instance.id.as_str(),
-        world.arn("instance", instance.id.as_str()),
+        model.arn("instance", instance.id.as_str()),
         out,
     )
 }
@@ -339,7 +339,7 @@ impl Screen for Fleet {
             | Action::ShowVolumes
             | Action::ShowSnapshots
             | Action::Restore => self.current(cx).is_some(),
-            Action::CopyArn => self.current(cx).is_some() && cx.world.identity.data.is_some(),
+            Action::CopyArn => self.current(cx).is_some() && cx.model.identity.data.is_some(),
             Action::Snapshot => !self.chosen().is_empty(),
             _ => false,
         }
@@ -356,8 +356,8 @@ impl Screen for Fleet {
             }
         }
         if action == Action::Snapshot && !self.chosen().is_empty() {
-            let dialog = SnapshotDialog::new(self.chosen(), cx.world);
-            let asked = dialog.asks_of_connections(cx.world);
+            let dialog = SnapshotDialog::new(self.chosen(), cx.model);
+            let asked = dialog.asks_of_connections(cx.model);
             let mut requests = vec![Request::Open(Box::new(dialog))];
             requests.extend((!asked.is_empty()).then_some(Request::AskConnections(asked)));
             return Reaction::Done(requests);
@@ -373,7 +373,7 @@ impl Screen for Fleet {
             Action::Restore => Request::Go(ScreenId::Restore, subject),
             Action::Describe => Request::Open(Box::new(describe(instance, cx))),
             Action::CopyId => Request::Copy(instance.id.to_string()),
-            Action::CopyArn => match cx.world.arn("instance", instance.id.as_str()) {
+            Action::CopyArn => match cx.model.arn("instance", instance.id.as_str()) {
                 Some(arn) => Request::Copy(arn),
                 None => return Reaction::Ignored,
             },
@@ -400,17 +400,17 @@ impl Screen for Fleet {
         if let Subject::Instance(id) = subject
             && !self.list.table.select(id.as_str())
         {
-            let name = cx.world.named(&id);
+            let name = cx.model.named(&id);
             return vec![Request::Say(format!("{name} is not among the rows shown"))];
         }
         Vec::new()
     }
 
     fn world_changed(&mut self, cx: &ScreenContext<'_>) {
-        if cx.world.instances.data.is_some() {
+        if cx.model.instances.data.is_some() {
             self.list
                 .table
-                .prune_marks(|id| cx.world.instance(&InstanceId::from_api(id)).is_some());
+                .prune_marks(|id| cx.model.instance(&InstanceId::from_api(id)).is_some());
         }
         self.rebuild(cx);
     }
@@ -422,7 +422,7 @@ impl Screen for Fleet {
         if self.list.typing() {
             return Vec::new();
         }
-        let name = cx.world.named(&instance.id);
+        let name = cx.model.named(&instance.id);
         let item = |action, label: String| MenuItem {
             action,
             label,
@@ -435,9 +435,9 @@ impl Screen for Fleet {
             n => format!("{n} marked instances"),
         };
         let mut items = vec![item(Action::Snapshot, format!("snapshot {whom}…"))];
-        let none = cx.world.last_proven(&instance.id).is_none()
+        let none = cx.model.last_proven(&instance.id).is_none()
             && !cx
-                .world
+                .model
                 .sets
                 .iter()
                 .any(|s| s.instance.as_ref() == Some(&instance.id));
@@ -457,13 +457,13 @@ impl Screen for Fleet {
     }
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
-        let pane = &cx.world.instances;
-        let identity = cx.world.identity.data.as_ref();
+        let pane = &cx.model.instances;
+        let identity = cx.model.identity.data.as_ref();
         let elsewhere = identity.and_then(|identity| identity.elsewhere.as_deref());
         let words = Words {
             title: "Fleet",
             loading: pane.loading,
-            error: cx.world.identity.error.as_ref().or(pane.error.as_ref()),
+            error: cx.model.identity.error.as_ref().or(pane.error.as_ref()),
             total: pane.data.as_ref().map(Vec::len),
             empty: elsewhere.unwrap_or(
                 "No instances in this account and region. Start freezeframe with another --region \
@@ -471,7 +471,7 @@ impl Screen for Fleet {
             ),
         };
         let row = |at: usize| {
-            cx.world
+            cx.model
                 .instances()
                 .get(at)
                 .map(|i| cells(i, cx))

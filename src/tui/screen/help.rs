@@ -60,7 +60,7 @@ impl Help {
             })
             .collect();
         let column = labels.iter().map(|l| text::width(l)).max().unwrap_or(0);
-        let refused = cx.world.writes_refused().is_some();
+        let refused = cx.model.writes_refused().is_some();
         let mut lines = Vec::new();
         let words = |words: &str, role: Role, lines: &mut Vec<Line<'static>>| {
             for part in text::wrap(words, cells.saturating_sub(2)) {
@@ -147,7 +147,7 @@ impl Menu {
     }
 
     fn choose(item: &MenuItem, cx: &ScreenContext<'_>) -> Vec<Request> {
-        match item.refusal(cx.world) {
+        match item.refusal(cx.model) {
             Some(reason) => vec![Request::Say(format!("refused: {reason}"))],
             None => vec![Request::Close, Request::Deliver(item.action)],
         }
@@ -206,7 +206,7 @@ impl Screen for Menu {
     }
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
-        let words = |item: &MenuItem| match item.refusal(cx.world) {
+        let words = |item: &MenuItem| match item.refusal(cx.model) {
             Some(reason) => (format!("{} — {reason}", item.label), true),
             None => (item.label.clone(), false),
         };

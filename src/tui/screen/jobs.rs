@@ -22,7 +22,7 @@ use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::naming;
 use crate::tui::action::Action;
-use crate::tui::app::world::DrivenBy;
+use crate::tui::app::model::DrivenBy;
 use crate::tui::widget::dialog::pane;
 use crate::tui::widget::filter_line::{self, FilterLine};
 use crate::tui::widget::scroll::Scroll;
@@ -33,7 +33,7 @@ const FRESH: TimeDelta = TimeDelta::hours(24);
 
 /// Lanes that the smallest full screen has room for.
 const WATCHED: usize = 8;
-/// Most lines for the instances whose thaw is uncertain; each has its lane too.
+/// Most lines for the instances whose thaw is unconfirmed; each has its lane too.
 const LOUD: usize = 3;
 /// Lines below the lanes for the one under the cursor.
 const FOOT: u16 = 4;
@@ -87,21 +87,21 @@ impl Jobs {
             Some(open) => &open.job,
             None => self.rows.get(self.cursor)?,
         };
-        cx.world.job(id)
+        cx.model.job(id)
     }
 
-    /// The rows again: uncertain thaws first, then what fails in a run that goes on, what is frozen, what
+    /// The rows again: unconfirmed thaws first, then what fails in a run that goes on, what is frozen, what
     /// runs, what waits; then what failed within a day, then the newest. What goes on is ordered by name, so
     /// that lanes move only when their standing does. The cursor stays on its job.
     fn arrange(&mut self, cx: &ScreenContext<'_>) {
         let current = self.rows.get(self.cursor).cloned();
-        let live: HashSet<&RunId> = cx.world.running().map(|job| &job.spec.run).collect();
+        let live: HashSet<&RunId> = cx.model.running().map(|job| &job.spec.run).collect();
         let matches = |job: &JobView, filter: &Filter| {
             let state = job.listed_state(false);
-            let of = OfInstance::of(cx.world.instance(&job.spec.instance));
+            let of = OfInstance::of(cx.model.instance(&job.spec.instance));
             filter.matches_job(job, &state, of)
         };
-        let all = cx.world.jobs();
+        let all = cx.model.jobs();
         let any = |filter: &Filter| all.iter().any(|job| matches(job, filter));
         let filter = self.filter.filter(any);
         let mut jobs: Vec<&JobView> = all.iter().filter(|job| matches(job, filter)).collect();
@@ -161,7 +161,7 @@ impl Jobs {
         let block = pane(&self.title(cx), cx.styles);
         let inner = block.inner(area);
         frame.render_widget(block, area);
-        let Some(job) = cx.world.job(&open.job) else {
+        let Some(job) = cx.model.job(&open.job) else {
             let gone = "this job is no longer in the journal";
             frame.render_widget(Line::styled(gone, cx.styles.get(Role::Muted)), inner);
             return;
@@ -171,24 +171,24 @@ impl Jobs {
         open.scroll.tell(frame, area, cx.styles);
     }
 
-    /// Lines above the lanes: counts, uncertain thaws, a journal that cannot be read.
+    /// Lines above the lanes: counts, unconfirmed thaws, a journal that cannot be read.
     fn head(&self, cx: &ScreenContext<'_>, width: usize) -> Vec<Line<'static>> {
         let mut lines = summary::lines(cx, width);
-        let uncertain: Vec<String> = cx
-            .world
+        let unconfirmed: Vec<String> = cx
+            .model
             .jobs()
             .iter()
             .filter(|job| job.thaw_unconfirmed)
-            .map(|job| cx.world.named_of(job))
+            .map(|job| cx.model.named_of(job))
             .collect();
-        if !uncertain.is_empty() {
+        if !unconfirmed.is_empty() {
             let style = cx
                 .styles
                 .get(Role::Error)
                 .add_modifier(Modifier::REVERSED | Modifier::BOLD);
             let words = format!(
-                "!!! THAW UNCERTAIN on {}: look at it now, its filesystems may be frozen",
-                uncertain.join(", ")
+                "!!! THAW UNCONFIRMED on {}: look at it now, its filesystems may be frozen",
+                unconfirmed.join(", ")
             );
             let mut wrapped = text::wrap(&words, width);
             if wrapped.len() > LOUD {
@@ -203,18 +203,18 @@ impl Jobs {
                     .map(|words| Line::styled(text::pad(&words, width, false), style)),
             );
         }
-        if let Some(problem) = &cx.world.jobs.error {
+        if let Some(problem) = &cx.model.jobs.error {
             lines.extend(trouble::lines(problem, width, cx.styles));
         }
         lines
     }
 
     fn emptiness(&self, cx: &ScreenContext<'_>) -> &'static str {
-        let pane = &cx.world.jobs;
+        let pane = &cx.model.jobs;
         if pane.data.is_none() && (pane.loading || pane.error.is_some()) {
             // The line above says what keeps it.
             ""
-        } else if self.filter.is_active() && !cx.world.jobs().is_empty() {
+        } else if self.filter.is_active() && !cx.model.jobs().is_empty() {
             "no job matches the filter; Esc clears it"
         } else if self.awaited.is_some() {
             "starting…"
@@ -268,7 +268,7 @@ fn holds(job: &JobView) -> bool {
 /// ends by itself, what this console settles is being thawed, and what runs in the lab of another process is out of
 /// reach.
 fn can_be_stopped(job: &JobView, cx: &ScreenContext<'_>) -> bool {
-    match cx.world.driver(job) {
+    match cx.model.driver(job) {
         DrivenBy::Here => return job.phase != Phase::Done,
         DrivenBy::SettledHere | DrivenBy::OutOfReach => return false,
         DrivenBy::Another | DrivenBy::Nobody => {}
@@ -319,7 +319,7 @@ impl Screen for Jobs {
             Action::Filter => self.open.is_none(),
             Action::CopyId | Action::Metrics => job.is_some(),
             Action::CancelJob => job.is_some_and(|job| can_be_stopped(job, cx)),
-            Action::CancelAll => cx.world.own_stoppable().next().is_some(),
+            Action::CancelAll => cx.model.own_stoppable().next().is_some(),
             Action::ThawAgain => job.is_some_and(|job| job.thaw_unconfirmed),
             Action::ShowSet | Action::Restore => job.is_some_and(|job| !job.set.is_empty()),
             _ => false,
@@ -367,7 +367,7 @@ impl Screen for Jobs {
             }
             Action::CopyId => Reaction::ask(Request::Copy(id.to_string())),
             // Somebody else may want it to run.
-            Action::CancelJob if !cx.world.is_own(job) => Reaction::ask(Request::Open(Box::new(
+            Action::CancelJob if !cx.model.is_own(job) => Reaction::ask(Request::Open(Box::new(
                 questions::cancel_of_another(job, cx),
             ))),
             // Where something is held there is no time for questions. Elsewhere there is.
@@ -444,7 +444,7 @@ impl Screen for Jobs {
         };
         let mut items = Vec::new();
         if let Some(job) = self.chosen(cx) {
-            let name = cx.world.named_of(job);
+            let name = cx.model.named_of(job);
             if can_be_stopped(job, cx) {
                 items.push(item(Action::CancelJob, format!("thaw and stop {name}")));
             }
@@ -457,7 +457,7 @@ impl Screen for Jobs {
                     format!("snapshots of this set ({})", job.set.len()),
                 ));
                 items.push(MenuItem {
-                    refused: cx.world.writes_refused().map(str::to_owned),
+                    refused: cx.model.writes_refused().map(str::to_owned),
                     ..item(
                         Action::Restore,
                         "restore this set beside the data".to_owned(),
@@ -466,7 +466,7 @@ impl Screen for Jobs {
             }
             items.push(item(Action::Metrics, format!("backup metrics of {name}")));
         }
-        let running = cx.world.own_stoppable().count();
+        let running = cx.model.own_stoppable().count();
         if running > 0 {
             items.push(item(
                 Action::CancelAll,
@@ -546,12 +546,12 @@ impl Screen for Jobs {
         self.offset.set(offset);
         let mut rows = list.rows();
         for (n, id) in self.rows.iter().enumerate().skip(offset).take(fits) {
-            let Some(job) = cx.world.job(id) else {
+            let Some(job) = cx.model.job(id) else {
                 continue;
             };
             let here = n == self.cursor;
             for (i, mut line) in
-                lane::lines(job, &cx.world.named_of(job), cx.now, lane_width, cx.styles)
+                lane::lines(job, &cx.model.named_of(job), cx.now, lane_width, cx.styles)
                     .into_iter()
                     .take(height)
                     .enumerate()
@@ -571,6 +571,6 @@ impl Screen for Jobs {
     }
 
     fn moves(&self, cx: &ScreenContext<'_>) -> bool {
-        cx.world.running().next().is_some()
+        cx.model.running().next().is_some()
     }
 }

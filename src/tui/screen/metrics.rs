@@ -16,7 +16,7 @@ use crate::config::theme::Role;
 use crate::domain::ids::InstanceId;
 use crate::domain::metrics::{Metric, Series};
 use crate::tui::action::Action;
-use crate::tui::app::world::Pane;
+use crate::tui::app::model::Pane;
 use crate::tui::message::Message;
 use crate::tui::style;
 use crate::tui::widget::chart::{self, Plot};
@@ -91,7 +91,7 @@ impl Metrics {
     }
 
     fn neighbour(&self, forward: bool, cx: &ScreenContext<'_>) -> Option<InstanceId> {
-        let all = cx.world.instances();
+        let all = cx.model.instances();
         let at = all
             .iter()
             .position(|i| Some(&i.id) == self.instance.as_ref())?;
@@ -192,9 +192,9 @@ impl Metrics {
     }
 
     fn emptiness(&self, instance: &InstanceId, cx: &ScreenContext<'_>) -> String {
-        let name = cx.world.named(instance);
+        let name = cx.model.named(instance);
         let days = self.days();
-        match cx.world.last_proven(instance) {
+        match cx.model.last_proven(instance) {
             Some(set) => format!(
                 "no metrics of {name} in the last {days} days; its newest proven set is {} old. \
                  Press + to look further back.",
@@ -285,7 +285,7 @@ fn say(frame: &mut Frame<'_>, area: Rect, words: &str, role: Role, cx: &ScreenCo
 impl Screen for Metrics {
     fn title(&self, cx: &ScreenContext<'_>) -> String {
         match &self.instance {
-            Some(id) => format!("Metrics of {}", cx.world.named_full(id)),
+            Some(id) => format!("Metrics of {}", cx.model.named_full(id)),
             None => format!("Metrics: choose an instance ({})", self.picker.len()),
         }
     }

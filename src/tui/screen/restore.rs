@@ -2,7 +2,7 @@
 
 mod choose;
 mod target;
-mod words;
+mod text;
 
 use crossterm::event::KeyEvent;
 use ratatui::Frame;
@@ -20,13 +20,13 @@ use crate::domain::proof;
 use crate::domain::restore::{RestorePlan, RestoreView, is_root_device};
 use crate::domain::text::counted;
 use crate::tui::action::Action;
-use crate::tui::app::world::Remembered;
+use crate::tui::app::model::Remembered;
 use crate::tui::message::Message;
 use crate::tui::style;
 use crate::tui::widget::dialog::{Choice, Question, pane};
 use crate::tui::widget::form::{self, Focus};
 use crate::tui::widget::scroll::Scroll;
-use crate::tui::widget::{filter_line, text, trouble};
+use crate::tui::widget::{self, filter_line, trouble};
 
 enum Stage {
     /// Step 1.
@@ -71,7 +71,7 @@ impl Restore {
 
     /// Goes to step 2 for that set, or says why not.
     fn pick(&mut self, job: &JobId, cx: &ScreenContext<'_>) -> Vec<Request> {
-        let Some(set) = cx.world.set(job) else {
+        let Some(set) = cx.model.set(job) else {
             return Vec::new();
         };
         if let Some(refusal) = choose::refusal(set) {
@@ -122,10 +122,10 @@ impl Restore {
     ) {
         let width = usize::from(area.width);
         let mut lines: Vec<Line<'static>> = Vec::new();
-        if let Some(set) = cx.world.set(&target.set) {
+        if let Some(set) = cx.model.set(&target.set) {
             let (symbol, word, role) = style::level(Some(set.level));
             let whose = set.instance.as_ref();
-            let whose = whose.map_or_else(|| "?".to_owned(), |id| cx.world.named_full(id));
+            let whose = whose.map_or_else(|| "?".to_owned(), |id| cx.model.named_full(id));
             let worth = if set.level.is_proven() {
                 ""
             } else {
@@ -136,18 +136,18 @@ impl Restore {
                 style::moment(set.started)
             );
             lines.extend(
-                text::wrap(&line, width)
+                widget::text::wrap(&line, width)
                     .into_iter()
                     .map(|l| Line::styled(l, cx.styles.get(role))),
             );
-            let job = match cx.world.remembered(&set.job) {
+            let job = match cx.model.remembered(&set.job) {
                 Remembered::Here(job) => Some(job),
                 Remembered::Nowhere | Remembered::NotAsked => None,
             };
             for member in choose::members(set, cx) {
                 let (symbol, word, _) = style::level(Some(proof::member(member, job).level));
                 let device = member.device().unwrap_or("?");
-                let of = set.instance.as_ref().and_then(|id| cx.world.instance(id));
+                let of = set.instance.as_ref().and_then(|id| cx.model.instance(id));
                 let out = if is_root_device(device, of) {
                     "  (root: stays out)"
                 } else {
@@ -158,7 +158,7 @@ impl Restore {
                     member.id, member.volume_gib
                 );
                 lines.push(Line::styled(
-                    text::fit(&line, width),
+                    widget::text::fit(&line, width),
                     cx.styles.get(Role::Muted),
                 ));
             }
@@ -178,7 +178,7 @@ fn word<'a>(plan: &'a RestorePlan, cx: &ScreenContext<'_>) -> &'a str {
     let name = plan.target_name.as_str();
     let typable = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
     let namesakes = cx
-        .world
+        .model
         .instances()
         .iter()
         .filter(|i| i.name() == name)
@@ -191,7 +191,7 @@ fn word<'a>(plan: &'a RestorePlan, cx: &ScreenContext<'_>) -> &'a str {
 }
 
 fn question(plan: &RestorePlan, cx: &ScreenContext<'_>) -> Question {
-    let made = words::volumes(plan.items.len());
+    let made = text::volumes(plan.items.len());
     let mounted = plan
         .items
         .iter()
@@ -231,7 +231,7 @@ fn question(plan: &RestorePlan, cx: &ScreenContext<'_>) -> Question {
         Choice::safe("Do nothing"),
         Choice::guarded("Restore", vec![Request::RunRestore(Box::new(plan.clone()))]),
     ];
-    let title = cx.world.titled("Restore beside the data?");
+    let title = cx.model.titled("Restore beside the data?");
     Question::new(title, lines, choices).typed(word(plan, cx))
 }
 
@@ -239,7 +239,7 @@ impl Screen for Restore {
     fn title(&self, cx: &ScreenContext<'_>) -> String {
         match &self.stage {
             Stage::Choose => match &self.choose.instance {
-                Some(id) => format!("Restore 1/4, {}: point in time", cx.world.named_short(id)),
+                Some(id) => format!("Restore 1/4, {}: point in time", cx.model.named_short(id)),
                 None => "Restore 1/4: point in time".to_owned(),
             },
             Stage::Target(_) => "Restore 2/4: target".to_owned(),
@@ -352,7 +352,7 @@ impl Screen for Restore {
                 Action::Back | Action::Edit => self.back_to_target(),
                 Action::CopyId => return copy(plan),
                 Action::Run | Action::Open => {
-                    return Reaction::ask(match cx.world.writes_refused() {
+                    return Reaction::ask(match cx.model.writes_refused() {
                         Some(reason) => Request::Warn(Problem::new(
                             Kind::Denied,
                             "restore",
@@ -419,7 +419,7 @@ impl Screen for Restore {
                 Vec::new()
             }
             Subject::Set(job) => {
-                let instance = cx.world.set(&job).and_then(|set| set.instance.clone());
+                let instance = cx.model.set(&job).and_then(|set| set.instance.clone());
                 self.choose = Choose::of(instance);
                 self.stage = Stage::Choose;
                 self.choose.arrange(cx);
@@ -474,7 +474,7 @@ impl Screen for Restore {
             Stage::Choose => self.choose.view(frame, inner, cx),
             Stage::Target(target) => self.view_target(target, frame, inner, cx),
             Stage::Planning(_) => {
-                let lines = text::wrap(
+                let lines = widget::text::wrap(
                     "reading set and target afresh, working out the calls…",
                     width,
                 );
@@ -483,11 +483,11 @@ impl Screen for Restore {
                 }
             }
             Stage::Review(_, plan, scroll) => {
-                scroll.view(frame, inner, words::plan(plan, width, cx));
+                scroll.view(frame, inner, text::plan(plan, width, cx));
                 scroll.tell(frame, area, cx.styles);
             }
             Stage::Running(view, scroll) => {
-                scroll.view(frame, inner, words::status(view, width, cx));
+                scroll.view(frame, inner, text::status(view, width, cx));
                 scroll.tell(frame, area, cx.styles);
             }
         }
@@ -496,7 +496,7 @@ impl Screen for Restore {
 
 fn copy(plan: &RestorePlan) -> Reaction {
     Reaction::Done(vec![
-        Request::Copy(words::cli(plan)),
+        Request::Copy(text::cli(plan)),
         Request::Say(format!(
             "copied {}",
             counted(plan.calls.len(), "AWS CLI line")

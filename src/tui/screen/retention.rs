@@ -64,7 +64,7 @@ impl Retention {
     }
 
     fn plan(&mut self, cx: &ScreenContext<'_>) -> Reaction {
-        match policy::read(&self.form, &cx.world.policies) {
+        match policy::read(&self.form, &cx.model.policies) {
             Ok(policy) => {
                 self.problem = None;
                 self.stage = Stage::Planning;
@@ -78,7 +78,7 @@ impl Retention {
     }
 
     fn back_to_policy(&mut self, policy: &Policy, cx: &ScreenContext<'_>) {
-        self.form = policy::form(policy, &cx.world.policies, self.filled);
+        self.form = policy::form(policy, &cx.model.policies, self.filled);
         self.stage = Stage::Policy;
     }
 
@@ -91,7 +91,7 @@ impl Retention {
 
     /// Fills the form with the policy that has just been chosen.
     fn fill(&mut self, cx: &ScreenContext<'_>) {
-        let named = &cx.world.policies;
+        let named = &cx.model.policies;
         let option = self.form.chosen(0);
         if named.is_empty() || option == self.filled {
             return;
@@ -127,8 +127,8 @@ impl Retention {
             cx.styles,
             &policy::errors(
                 &self.form,
-                &cx.world.policies,
-                (cx.world.instances(), cx.world.snapshots()),
+                &cx.model.policies,
+                (cx.model.instances(), cx.model.snapshots()),
             ),
             &[],
         );
@@ -181,7 +181,7 @@ fn question(plan: &PrunePlan, cx: &ScreenContext<'_>) -> Question {
         ),
     ];
     let title = cx
-        .world
+        .model
         .titled(&format!("Delete {}?", count(snapshots, "snapshot")));
     Question::new(title, lines, choices).typed(format!("delete {snapshots}"))
 }
@@ -382,7 +382,7 @@ impl Screen for Retention {
                     review.turn(action == Action::NextField)
                 }
                 Action::Run => {
-                    return Reaction::ask(match cx.world.writes_refused() {
+                    return Reaction::ask(match cx.model.writes_refused() {
                         Some(reason) => Request::Warn(Problem::new(
                             Kind::Denied,
                             "delete snapshots",
@@ -443,8 +443,8 @@ impl Screen for Retention {
 
     fn enter(&mut self, _subject: Subject, cx: &ScreenContext<'_>) -> Vec<Request> {
         // The policies of the configuration are known only now; what was typed stays.
-        if !cx.world.policies.is_empty() && self.form.fields() == policy::FIELDS {
-            self.form = policy::form(&policy::proposed(), &cx.world.policies, 0);
+        if !cx.model.policies.is_empty() && self.form.fields() == policy::FIELDS {
+            self.form = policy::form(&policy::proposed(), &cx.model.policies, 0);
         }
         Vec::new()
     }

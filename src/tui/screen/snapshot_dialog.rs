@@ -21,7 +21,7 @@ use crate::domain::mode::{self, AskedMode, ChosenMode, NoMode};
 use crate::domain::set_plan::SetOptions;
 use crate::domain::tags::Tags;
 use crate::tui::action::Action;
-use crate::tui::app::world::World;
+use crate::tui::app::model::Model;
 use crate::tui::effect::RunRequest;
 use crate::tui::widget::dialog;
 use crate::tui::widget::form::{Field, Focus, Form};
@@ -92,20 +92,20 @@ pub struct SnapshotDialog {
 
 impl SnapshotDialog {
     /// A review of these instances; the focus is on Start.
-    pub fn new(instances: Vec<InstanceId>, world: &World) -> Self {
-        let recipes: Vec<String> = world.recipes.all().iter().map(|r| r.name.clone()).collect();
+    pub fn new(instances: Vec<InstanceId>, model: &Model) -> Self {
+        let recipes: Vec<String> = model.recipes.all().iter().map(|r| r.name.clone()).collect();
         let names = std::iter::once(BY_TAG.to_owned())
             .chain(recipes.iter().cloned())
             .collect();
         // Where recipes have budgets of their own, no single number would be true of all.
-        let usual = world.recipes.budget_s();
-        let same = world.recipes.all().iter().all(|r| r.budget_s == usual);
+        let usual = model.recipes.budget_s();
+        let same = model.recipes.all().iter().all(|r| r.budget_s == usual);
         let fields = vec![
             Field::choice("recipe", names),
             Field::choice("mode", MODES.iter().map(ToString::to_string).collect()).choosing(
                 MODES
                     .iter()
-                    .position(|m| *m == world.mode)
+                    .position(|m| *m == model.mode)
                     .unwrap_or_default(),
             ),
             Field::choice("freeze / too", vec!["no".to_owned(), "yes".to_owned()]),
@@ -124,7 +124,7 @@ impl SnapshotDialog {
             .choosing(
                 ON_FAILURE
                     .iter()
-                    .position(|o| *o == world.on_failure)
+                    .position(|o| *o == model.on_failure)
                     .unwrap_or_default(),
             ),
             Field::choice(
@@ -148,9 +148,9 @@ impl SnapshotDialog {
     }
 
     /// Of which instances it is to be asked whether their agents are connected: those that are called online.
-    pub fn asks_of_connections(&self, world: &World) -> Vec<InstanceId> {
+    pub fn asks_of_connections(&self, model: &Model) -> Vec<InstanceId> {
         let online = |id: &&InstanceId| {
-            let instance = world.instance(id);
+            let instance = model.instance(id);
             instance.is_some_and(|i| {
                 i.state == "running" && matches!(i.agent, Agent::Online { .. } | Agent::Unknown)
             })
@@ -159,14 +159,14 @@ impl SnapshotDialog {
     }
 
     /// That its agent is called online and is not connected, and what its job would make of that.
-    fn unconnected(&self, instance: &Instance, world: &World) -> Option<String> {
+    fn unconnected(&self, instance: &Instance, model: &Model) -> Option<String> {
         let word = self.recipe().or(instance.recipe_tag())?;
-        let recipe = world.recipes.find(word)?;
+        let recipe = model.recipes.find(word)?;
         // Whether somebody else's document has a dry run is read by its job.
-        let forecast = Forecast::of(world.connected(&instance.id), !recipe.third_party);
+        let forecast = Forecast::of(model.connected(&instance.id), !recipe.third_party);
         let then = match forecast {
             Forecast::Clear => return None,
-            Forecast::Doubtful => connection::DOUBT,
+            Forecast::Uncertain => connection::MAY_STILL_ANSWER,
             Forecast::Refused => {
                 "without a dry run in its document its job is refused; with one, it finds out in seconds"
             }
@@ -207,11 +207,11 @@ impl SnapshotDialog {
     }
 
     /// What is asked of the sets, as far as it can be read.
-    fn set(&self, world: &World) -> (SetOptions, Vec<(usize, String)>) {
-        let chosen = self.instances.iter().filter_map(|id| world.instance(id));
+    fn set(&self, model: &Model) -> (SetOptions, Vec<(usize, String)>) {
+        let chosen = self.instances.iter().filter_map(|id| model.instance(id));
         let chosen: Vec<&Instance> = chosen.collect();
         let exclude = set::left_out(self.form.value(field::LEFT_OUT), &chosen);
-        let tags = set::own_tags(self.form.value(field::TAGS), &world.tagging);
+        let tags = set::own_tags(self.form.value(field::TAGS), &model.tagging);
         let mut wrong = Vec::new();
         let options = SetOptions {
             exclude_root: self.excludes_root(),
@@ -247,7 +247,7 @@ impl SnapshotDialog {
     }
 
     /// What the choices mean for the instances, said before Start.
-    fn notes(&self, world: &World) -> Vec<(String, Role)> {
+    fn notes(&self, model: &Model) -> Vec<(String, Role)> {
         let mut notes = Vec::new();
         match (self.mode(), self.freeze_root()) {
             (AskedMode::Coordinated, _) if self.excludes_root() => {}
@@ -290,7 +290,7 @@ impl SnapshotDialog {
                 Role::Muted,
             ));
         }
-        let tags = set::words(&self.set(world).0.tags, &world.tagging);
+        let tags = set::words(&self.set(model).0.tags, &model.tagging);
         notes.extend(tags.map(|words| (words, Role::Muted)));
         notes
     }
@@ -300,28 +300,28 @@ impl SnapshotDialog {
         &'a self,
         cx: &'a ScreenContext<'_>,
     ) -> impl Iterator<Item = (&'a InstanceId, Option<String>)> {
-        let (set, _) = self.set(cx.world);
+        let (set, _) = self.set(cx.model);
         self.instances.iter().map(move |id| {
-            let reason = match cx.world.instance(id) {
+            let reason = match cx.model.instance(id) {
                 None => Some("it is no longer there".to_owned()),
-                Some(instance) => refusal(instance, self.recipe(), &cx.world.recipes)
-                    .or_else(|| self.not_in_this_mode(instance, cx.world))
+                Some(instance) => refusal(instance, self.recipe(), &cx.model.recipes)
+                    .or_else(|| self.not_in_this_mode(instance, cx.model))
                     .or_else(|| {
                         let there = |job: &JobView| {
-                            job.spec.instance == *id && !cx.world.is_out_of_reach(job)
+                            job.spec.instance == *id && !cx.model.is_out_of_reach(job)
                         };
-                        let busy = cx.world.running().any(there);
+                        let busy = cx.model.running().any(there);
                         busy.then(|| "another job runs on it".to_owned())
                     })
-                    .or_else(|| cx.world.set_notes(id, &set).err()),
+                    .or_else(|| cx.model.set_notes(id, &set).err()),
             };
             (id, reason)
         })
     }
 
     /// Why the mode that is asked for cannot be had there.
-    fn not_in_this_mode(&self, instance: &Instance, world: &World) -> Option<String> {
-        self.mode_there(instance, world)?.err()?;
+    fn not_in_this_mode(&self, instance: &Instance, model: &Model) -> Option<String> {
+        self.mode_there(instance, model)?.err()?;
         let word = self.recipe().or(instance.recipe_tag())?;
         let hint = if self.freeze_root() {
             "leave freeze / too at no"
@@ -335,10 +335,10 @@ impl SnapshotDialog {
     fn mode_there(
         &self,
         instance: &Instance,
-        world: &World,
+        model: &Model,
     ) -> Option<Result<Option<ChosenMode>, NoMode>> {
         let word = self.recipe().or(instance.recipe_tag())?;
-        let recipe = world.recipes.find(word)?;
+        let recipe = model.recipes.find(word)?;
         let able = mode::Able {
             document: &recipe.document,
             third_party: recipe.third_party,
@@ -347,8 +347,8 @@ impl SnapshotDialog {
     }
 
     /// The mode, said beside the recipe of an instance that will run.
-    fn mode_words(&self, instance: &Instance, world: &World) -> String {
-        match self.mode_there(instance, world) {
+    fn mode_words(&self, instance: &Instance, model: &Model) -> String {
+        match self.mode_there(instance, model) {
             Some(Ok(Some(chosen))) if self.mode() == AskedMode::Auto => {
                 format!(", {}: {}", chosen.mode, chosen.reason)
             }
@@ -366,12 +366,12 @@ impl SnapshotDialog {
                 return vec![Request::Say(format!("frozen at most: {error}"))];
             }
         };
-        let (set, wrong) = self.set(cx.world);
+        let (set, wrong) = self.set(cx.model);
         if let Some((field, error)) = wrong.into_iter().next() {
             self.form.set_focus(Focus::Field(field));
             return vec![Request::Say(error)];
         }
-        if let Some(reason) = cx.world.writes_refused() {
+        if let Some(reason) = cx.model.writes_refused() {
             return vec![Request::Say(format!("refused: {reason}"))];
         }
         if self.review(cx).all(|(_, reason)| reason.is_some()) {
@@ -401,13 +401,13 @@ impl SnapshotDialog {
     }
 
     /// What the choices override of what this instance would get by its tag.
-    fn overridden(&self, instance: &Instance, world: &World) -> Vec<String> {
+    fn overridden(&self, instance: &Instance, model: &Model) -> Vec<String> {
         let mut out = Vec::new();
         let tag = instance.recipe_tag();
-        let by_tag = tag.and_then(|tag| world.recipes.find(tag));
-        let chosen = self.recipe().and_then(|name| world.recipes.find(name));
+        let by_tag = tag.and_then(|tag| model.recipes.find(tag));
+        let chosen = self.recipe().and_then(|name| model.recipes.find(name));
         if let (Some(tag), Some(chosen)) = (tag, chosen) {
-            out.extend(world.recipes.given_up(tag, chosen));
+            out.extend(model.recipes.given_up(tag, chosen));
         }
         if let (Some(recipe), Ok(Some(budget))) = (chosen.or(by_tag), self.budget())
             && recipe.budget_s != budget
@@ -424,14 +424,14 @@ impl SnapshotDialog {
     /// is whole where it fits.
     fn lines(&self, cells: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
         let mut rows: Vec<_> = self.review(cx).collect();
-        let (set, _) = self.set(cx.world);
-        let noted = |id: &InstanceId| cx.world.set_notes(id, &set).unwrap_or_default();
+        let (set, _) = self.set(cx.model);
+        let noted = |id: &InstanceId| cx.model.set_notes(id, &set).unwrap_or_default();
         // What a choice overrides is seen first.
         let overrides = |id: &InstanceId| {
-            let instance = cx.world.instance(id);
+            let instance = cx.model.instance(id);
             instance.is_some_and(|i| {
-                !self.overridden(i, cx.world).is_empty()
-                    || self.unconnected(i, cx.world).is_some()
+                !self.overridden(i, cx.model).is_empty()
+                    || self.unconnected(i, cx.model).is_some()
                     || !noted(&i.id).is_empty()
             })
         };
@@ -440,25 +440,25 @@ impl SnapshotDialog {
             (
                 refused,
                 !refused && !overrides(id),
-                cx.world.instance_name(id),
+                cx.model.instance_name(id),
             )
         });
         let recipe = |id: &InstanceId| {
-            let instance = cx.world.instance(id);
+            let instance = cx.model.instance(id);
             let recipe = instance.and_then(|i| self.recipe().or(i.recipe_tag()));
             recipe.unwrap_or("—").to_owned()
         };
         let runs_by = |id: &InstanceId| {
-            let instance = cx.world.instance(id);
-            let mode = instance.map(|i| self.mode_words(i, cx.world));
+            let instance = cx.model.instance(id);
+            let mode = instance.map(|i| self.mode_words(i, cx.model));
             format!("{}{}", recipe(id), mode.unwrap_or_default())
         };
         let widest = |of: &dyn Fn(&InstanceId) -> String| {
             rows.iter().map(|(id, _)| text::width(&of(id))).max()
         };
         let recipes = widest(&recipe).unwrap_or(0);
-        let whole = |id: &InstanceId| cx.world.named_full(id);
-        let short = |id: &InstanceId| cx.world.named_short(id);
+        let whole = |id: &InstanceId| cx.model.named_full(id);
+        let short = |id: &InstanceId| cx.model.named_short(id);
         let names = widest(&whole).unwrap_or(0);
         let fits = names <= cells / 2 && names + recipes + 4 <= cells;
         let names = if fits {
@@ -489,11 +489,11 @@ impl SnapshotDialog {
                 head.push(Span::styled(part, cx.styles.get(role)));
                 out.push(Line::from(std::mem::take(&mut head)));
             }
-            let instance = cx.world.instance(id).filter(|_| runs);
-            let overridden = instance.map_or_else(Vec::new, |i| self.overridden(i, cx.world));
+            let instance = cx.model.instance(id).filter(|_| runs);
+            let overridden = instance.map_or_else(Vec::new, |i| self.overridden(i, cx.model));
             // What is left out of its set, what is left off its snapshots, restored copies that it holds.
             let noted = instance.map_or_else(Vec::new, |i| noted(&i.id));
-            let unconnected = instance.and_then(|i| self.unconnected(i, cx.world));
+            let unconnected = instance.and_then(|i| self.unconnected(i, cx.model));
             for words in unconnected.into_iter().chain(overridden).chain(noted) {
                 let parts = text::wrap(&words, cells.saturating_sub(4));
                 for (n, part) in parts.into_iter().enumerate() {
@@ -607,7 +607,7 @@ impl Screen for SnapshotDialog {
             .count();
         let all = self.instances.len();
         let said = |warnings: bool| -> Vec<Line<'_>> {
-            self.notes(cx.world)
+            self.notes(cx.model)
                 .into_iter()
                 .filter(|(_, role)| !warnings || *role == Role::Warn)
                 .flat_map(|(words, role)| {
@@ -623,7 +623,7 @@ impl Screen for SnapshotDialog {
         let inner = dialog::open(
             frame,
             area,
-            &cx.world.titled("Consistent snapshots"),
+            &cx.model.titled("Consistent snapshots"),
             (width, wanted),
             cx.styles,
         );
@@ -671,11 +671,11 @@ impl Screen for SnapshotDialog {
         }
         // An id or a tag that is being typed is not wrong yet.
         let at = self.form.focus();
-        let left = self.set(cx.world).1.into_iter();
+        let left = self.set(cx.model).1.into_iter();
         let left = left.filter(|(field, _)| at != Focus::Field(*field));
         let budget = self.budget().err().map(|e| (field::BUDGET, e));
         let errors: Vec<(usize, String)> = budget.into_iter().chain(left).collect();
-        let dim = if will == 0 || cx.world.writes_refused().is_some() {
+        let dim = if will == 0 || cx.model.writes_refused().is_some() {
             vec![1]
         } else {
             Vec::new()

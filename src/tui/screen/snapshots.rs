@@ -16,7 +16,7 @@ use crate::domain::ids::{InstanceId, JobId, VolumeId};
 use crate::domain::job::JobView;
 use crate::domain::snapshot::Snapshot;
 use crate::tui::action::Action;
-use crate::tui::app::world::World;
+use crate::tui::app::model::Model;
 use crate::tui::style::{age, level};
 use crate::tui::widget::table::{Cell, Column};
 
@@ -42,17 +42,17 @@ enum Only {
 }
 
 impl Only {
-    fn keeps(&self, snapshot: &Snapshot, world: &World) -> bool {
+    fn keeps(&self, snapshot: &Snapshot, model: &Model) -> bool {
         match self {
             Self::All => true,
             Self::Volume(id) => snapshot.volume == *id,
             Self::Set(job) => {
-                let set = world.set(job);
+                let set = model.set(job);
                 set.is_some_and(|set| set.members.contains(&snapshot.id))
             }
             Self::Instance(id) => match snapshot.instance() {
                 Some(tagged) => tagged == *id,
-                None => world
+                None => model
                     .instance(id)
                     .is_some_and(|i| i.devices.iter().any(|d| d.volume == snapshot.volume)),
             },
@@ -83,22 +83,22 @@ impl Default for Snapshots {
 
 impl Snapshots {
     fn rebuild(&mut self, cx: &ScreenContext<'_>) {
-        let (world, only) = (cx.world, &self.only);
+        let (model, only) = (cx.model, &self.only);
         self.list.rebuild(
-            world.snapshots(),
+            model.snapshots(),
             |row| row.id.as_str(),
             |row, filter| {
-                let name = || row.instance().map(|id| world.instance_name(&id).to_owned());
-                only.keeps(row, world)
+                let name = || row.instance().map(|id| model.instance_name(&id).to_owned());
+                only.keeps(row, model)
                     && (filter.is_empty() || filter.matches_snapshot(row, name().as_deref()))
             },
-            |a, b, column| compare(world, a, b, column),
+            |a, b, column| compare(model, a, b, column),
         );
     }
 
     /// What is said where there is no row: a list that a job is about to fill is not empty.
     fn emptiness(&self, cx: &ScreenContext<'_>) -> &'static str {
-        if makers(&self.only, cx.world).next().is_some() {
+        if makers(&self.only, cx.model).next().is_some() {
             "A job is making snapshots of this now; they appear here once EC2 shows them. Press 4 to watch it, ctrl-r \
              to read again."
         } else {
@@ -108,17 +108,17 @@ impl Snapshots {
     }
 
     fn current<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a Snapshot> {
-        cx.world.snapshots().get(self.list.current()?)
+        cx.model.snapshots().get(self.list.current()?)
     }
 }
 
 /// The jobs at work that make snapshots of what is shown.
-fn makers<'a>(only: &'a Only, world: &'a World) -> impl Iterator<Item = &'a JobView> {
+fn makers<'a>(only: &'a Only, model: &'a Model) -> impl Iterator<Item = &'a JobView> {
     let of_volume = |job: &JobView, id: &VolumeId| {
-        let instance = world.instance(&job.spec.instance);
+        let instance = model.instance(&job.spec.instance);
         instance.is_some_and(|i| i.devices.iter().any(|d| d.volume == *id))
     };
-    world.running().filter(move |job| match only {
+    model.running().filter(move |job| match only {
         Only::All => true,
         Only::Volume(id) => of_volume(job, id),
         Only::Instance(id) => job.spec.instance == *id,
@@ -126,14 +126,14 @@ fn makers<'a>(only: &'a Only, world: &'a World) -> impl Iterator<Item = &'a JobV
     })
 }
 
-fn instance_name(snapshot: &Snapshot, world: &World) -> String {
+fn instance_name(snapshot: &Snapshot, model: &Model) -> String {
     match snapshot.instance() {
-        Some(id) => world.named(&id),
+        Some(id) => model.named(&id),
         None => String::new(),
     }
 }
 
-fn compare(world: &World, a: &Snapshot, b: &Snapshot, column: usize) -> Ordering {
+fn compare(model: &Model, a: &Snapshot, b: &Snapshot, column: usize) -> Ordering {
     match column {
         0 => a.id.cmp(&b.id),
         1 => a.started.cmp(&b.started),
@@ -142,7 +142,7 @@ fn compare(world: &World, a: &Snapshot, b: &Snapshot, column: usize) -> Ordering
         4 => a.origin.word().cmp(b.origin.word()),
         5 => a.volume.cmp(&b.volume),
         6 => a.volume_gib.cmp(&b.volume_gib),
-        7 => instance_name(a, world).cmp(&instance_name(b, world)),
+        7 => instance_name(a, model).cmp(&instance_name(b, model)),
         _ => a.description.cmp(&b.description),
     }
 }
@@ -160,7 +160,7 @@ fn state(snapshot: &Snapshot) -> (String, Role) {
 fn cells(snapshot: &Snapshot, cx: &ScreenContext<'_>) -> Vec<Cell> {
     let (state, state_role) = state(snapshot);
     let (symbol, word, role) = level(snapshot.verified_level());
-    let instance = instance_name(snapshot, cx.world);
+    let instance = instance_name(snapshot, cx.model);
     vec![
         Cell::new(snapshot.id.as_str()),
         Cell::new(format!("{:>4}", age(snapshot.started, cx.now))),
@@ -183,7 +183,7 @@ impl Screen for Snapshots {
         match &self.only {
             Only::All => "Snapshots".to_owned(),
             Only::Volume(id) => format!("Snapshots of {id}"),
-            Only::Instance(id) => format!("Snapshots of {}", cx.world.named(id)),
+            Only::Instance(id) => format!("Snapshots of {}", cx.model.named(id)),
             Only::Set(job) => format!("Snapshots of set {job}"),
         }
     }
@@ -210,7 +210,7 @@ impl Screen for Snapshots {
             Action::Open | Action::Describe | Action::CopyId => true,
             Action::Metrics => snapshot.instance().is_some(),
             Action::Restore | Action::ShowSet | Action::Evidence => snapshot.job().is_some(),
-            Action::CopyArn => cx.world.identity.data.is_some(),
+            Action::CopyArn => cx.model.identity.data.is_some(),
             _ => false,
         }
     }
@@ -241,7 +241,7 @@ impl Screen for Snapshots {
                 return Reaction::Done(page::open_snapshot(snapshot, job, cx));
             }
             (Action::CopyId, _, _) => Request::Copy(snapshot.id.to_string()),
-            (Action::CopyArn, _, _) => match cx.world.arn("snapshot", snapshot.id.as_str()) {
+            (Action::CopyArn, _, _) => match cx.model.arn("snapshot", snapshot.id.as_str()) {
                 Some(arn) => Request::Copy(arn),
                 None => return Reaction::Ignored,
             },
@@ -301,7 +301,7 @@ impl Screen for Snapshots {
         let Some(snapshot) = self.current(cx) else {
             return Vec::new();
         };
-        let set = snapshot.job().and_then(|job| cx.world.set(&job));
+        let set = snapshot.job().and_then(|job| cx.model.set(&job));
         let refused = match set {
             None => Some("it is not part of one of our sets".to_owned()),
             Some(set) if !set.restorable => Some("the set is not complete yet".to_owned()),
@@ -322,7 +322,7 @@ impl Screen for Snapshots {
             items.push(item(Action::ShowSet, "show only this set".to_owned()));
         }
         if let Some(id) = snapshot.instance() {
-            let label = format!("backup metrics of {}", cx.world.named(&id));
+            let label = format!("backup metrics of {}", cx.model.named(&id));
             items.push(item(Action::Metrics, label));
         }
         items.push(item(Action::Describe, format!("describe {}", snapshot.id)));
@@ -330,19 +330,19 @@ impl Screen for Snapshots {
     }
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
-        let pane = &cx.world.snapshots;
+        let pane = &cx.model.snapshots;
         let title = self.title(cx);
         let count =
-            |rows: &Vec<Snapshot>| rows.iter().filter(|s| self.only.keeps(s, cx.world)).count();
+            |rows: &Vec<Snapshot>| rows.iter().filter(|s| self.only.keeps(s, cx.model)).count();
         let words = Words {
             title: &title,
             loading: pane.loading,
-            error: cx.world.identity.error.as_ref().or(pane.error.as_ref()),
+            error: cx.model.identity.error.as_ref().or(pane.error.as_ref()),
             total: pane.data.as_ref().map(count),
             empty: self.emptiness(cx),
         };
         let row = |at: usize| {
-            cx.world
+            cx.model
                 .snapshots()
                 .get(at)
                 .map(|s| cells(s, cx))

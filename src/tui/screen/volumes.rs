@@ -14,7 +14,7 @@ use crate::domain::ids::InstanceId;
 use crate::domain::tags::{EXCLUDE, RESTORED_FROM};
 use crate::domain::volume::Volume;
 use crate::tui::action::Action;
-use crate::tui::app::world::World;
+use crate::tui::app::model::Model;
 use crate::tui::style::{age, ago, level, moment};
 use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::held;
@@ -52,21 +52,21 @@ impl Default for Volumes {
 
 impl Volumes {
     fn rebuild(&mut self, cx: &ScreenContext<'_>) {
-        let (world, only) = (cx.world, self.only.as_ref());
+        let (model, only) = (cx.model, self.only.as_ref());
         self.list.rebuild(
-            world.volumes(),
+            model.volumes(),
             |row| row.id.as_str(),
             |row, filter| {
                 let attached = row.attachments.iter();
-                let names: Vec<&str> = attached.map(|a| world.instance_name(&a.instance)).collect();
-                is_of(row, only) && filter.matches_volume(row, &names, world.backups(&row.id))
+                let names: Vec<&str> = attached.map(|a| model.instance_name(&a.instance)).collect();
+                is_of(row, only) && filter.matches_volume(row, &names, model.backups(&row.id))
             },
-            |a, b, column| compare(world, a, b, column),
+            |a, b, column| compare(model, a, b, column),
         );
     }
 
     fn current<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a Volume> {
-        cx.world.volumes().get(self.list.current()?)
+        cx.model.volumes().get(self.list.current()?)
     }
 }
 
@@ -74,7 +74,7 @@ fn is_of(volume: &Volume, only: Option<&InstanceId>) -> bool {
     only.is_none_or(|id| volume.attachments.iter().any(|a| a.instance == *id))
 }
 
-fn attached(volume: &Volume, world: &World) -> String {
+fn attached(volume: &Volume, model: &Model) -> String {
     let places: Vec<String> = volume
         .attachments
         .iter()
@@ -86,14 +86,14 @@ fn attached(volume: &Volume, world: &World) -> String {
             };
             // What is the same everywhere only takes room from the names.
             let device = a.device.strip_prefix("/dev/").unwrap_or(&a.device);
-            format!("{}:{device}{state}", world.named(&a.instance))
+            format!("{}:{device}{state}", model.named(&a.instance))
         })
         .collect();
     places.join(", ")
 }
 
-fn compare(world: &World, a: &Volume, b: &Volume, column: usize) -> Ordering {
-    let backups = |row: &Volume| world.backups(&row.id);
+fn compare(model: &Model, a: &Volume, b: &Volume, column: usize) -> Ordering {
+    let backups = |row: &Volume| model.backups(&row.id);
     match column {
         0 => a.tags.name().cmp(&b.tags.name()),
         1 => a.id.cmp(&b.id),
@@ -101,7 +101,7 @@ fn compare(world: &World, a: &Volume, b: &Volume, column: usize) -> Ordering {
         3 => a.size_gib.cmp(&b.size_gib),
         4 => a.volume_type.cmp(&b.volume_type),
         5 => a.zone.cmp(&b.zone),
-        6 => attached(a, world).cmp(&attached(b, world)),
+        6 => attached(a, model).cmp(&attached(b, model)),
         7 => backups(a)
             .map_or(0, |s| s.count)
             .cmp(&backups(b).map_or(0, |s| s.count)),
@@ -117,8 +117,8 @@ fn cells(volume: &Volume, cx: &ScreenContext<'_>) -> Vec<Cell> {
         "error" => Role::Error,
         _ => Role::Warn,
     };
-    let read = cx.world.snapshots.data.is_some();
-    let backups = cx.world.backups(&volume.id);
+    let read = cx.model.snapshots.data.is_some();
+    let backups = cx.model.backups(&volume.id);
     let newest = match backups {
         Some(all) => {
             let (symbol, word, role) = level(all.level);
@@ -135,16 +135,16 @@ fn cells(volume: &Volume, cx: &ScreenContext<'_>) -> Vec<Cell> {
     let held = volume
         .attachments
         .iter()
-        .find_map(|a| held::cell(cx.world, &a.instance, cx.now));
+        .find_map(|a| held::cell(cx.model, &a.instance, cx.now));
     let count = match backups {
         Some(all) => all.count.to_string(),
         None if read => "0".to_owned(),
         None => "…".to_owned(),
     };
-    let places = attached(volume, cx.world);
+    let places = attached(volume, cx.model);
     vec![
         match volume.tags.name() {
-            Some(_) => Cell::new(cx.world.which(volume)),
+            Some(_) => Cell::new(cx.model.which(volume)),
             None => Cell::new("—"),
         },
         Cell::styled(volume.id.as_str(), Role::Muted),
@@ -163,7 +163,7 @@ fn cells(volume: &Volume, cx: &ScreenContext<'_>) -> Vec<Cell> {
 }
 
 fn describe(volume: &Volume, cx: &ScreenContext<'_>) -> Details {
-    let world = cx.world;
+    let model = cx.model;
     let mut out = vec![
         Entry::Section("Volume".into()),
         Entry::pair("Name", volume.tags.name().unwrap_or("—")),
@@ -212,10 +212,10 @@ fn describe(volume: &Volume, cx: &ScreenContext<'_>) -> Details {
     for a in &volume.attachments {
         out.push(Entry::pair(
             &*a.device,
-            format!("{}, {}", world.named_full(&a.instance), a.state),
+            format!("{}, {}", model.named_full(&a.instance), a.state),
         ));
     }
-    let snapshots: Vec<_> = world
+    let snapshots: Vec<_> = model
         .snapshots()
         .iter()
         .filter(|s| s.volume == volume.id)
@@ -244,9 +244,9 @@ fn describe(volume: &Volume, cx: &ScreenContext<'_>) -> Details {
             .map(|(key, value)| Entry::pair(key, value)),
     );
     Details::new(
-        format!("Volume {}", world.which(volume)),
+        format!("Volume {}", model.which(volume)),
         volume.id.as_str(),
-        world.arn("volume", volume.id.as_str()),
+        model.arn("volume", volume.id.as_str()),
         out,
     )
 }
@@ -254,7 +254,7 @@ fn describe(volume: &Volume, cx: &ScreenContext<'_>) -> Details {
 impl Screen for Volumes {
     fn title(&self, cx: &ScreenContext<'_>) -> String {
         match &self.only {
-            Some(id) => format!("Volumes of {}", cx.world.named(id)),
+            Some(id) => format!("Volumes of {}", cx.model.named(id)),
             None => "Volumes".to_owned(),
         }
     }
@@ -280,7 +280,7 @@ impl Screen for Volumes {
         match action {
             Action::Open | Action::ShowSnapshots | Action::Describe | Action::CopyId => true,
             Action::Metrics => !volume.attachments.is_empty(),
-            Action::CopyArn => cx.world.identity.data.is_some(),
+            Action::CopyArn => cx.model.identity.data.is_some(),
             _ => false,
         }
     }
@@ -306,7 +306,7 @@ impl Screen for Volumes {
             (Action::Metrics, Some(id)) => Request::Go(ScreenId::Metrics, Subject::Instance(id)),
             (Action::Describe, _) => Request::Open(Box::new(describe(volume, cx))),
             (Action::CopyId, _) => Request::Copy(volume.id.to_string()),
-            (Action::CopyArn, _) => match cx.world.arn("volume", volume.id.as_str()) {
+            (Action::CopyArn, _) => match cx.model.arn("volume", volume.id.as_str()) {
                 Some(arn) => Request::Copy(arn),
                 None => return Reaction::Ignored,
             },
@@ -360,15 +360,15 @@ impl Screen for Volumes {
         let mut items = vec![
             item(
                 Action::ShowSnapshots,
-                format!("snapshots of {}", cx.world.which(volume)),
+                format!("snapshots of {}", cx.model.which(volume)),
             ),
             item(
                 Action::Describe,
-                format!("describe {}", cx.world.which(volume)),
+                format!("describe {}", cx.model.which(volume)),
             ),
         ];
         if let Some(a) = volume.attachments.first() {
-            let name = cx.world.named(&a.instance);
+            let name = cx.model.named(&a.instance);
             items.insert(
                 1,
                 item(Action::Metrics, format!("backup metrics of {name}")),
@@ -378,13 +378,13 @@ impl Screen for Volumes {
     }
 
     fn view(&self, frame: &mut Frame<'_>, area: Rect, cx: &ScreenContext<'_>) {
-        let pane = &cx.world.volumes;
+        let pane = &cx.model.volumes;
         let only = self.only.as_ref();
         let title = self.title(cx);
         let words = Words {
             title: &title,
             loading: pane.loading,
-            error: cx.world.identity.error.as_ref().or(pane.error.as_ref()),
+            error: cx.model.identity.error.as_ref().or(pane.error.as_ref()),
             total: pane
                 .data
                 .as_ref()
@@ -392,7 +392,7 @@ impl Screen for Volumes {
             empty: "No volumes here. Press 2 for all volumes, or ctrl-r to read again.",
         };
         let row = |at: usize| {
-            cx.world
+            cx.model
                 .volumes()
                 .get(at)
                 .map(|v| cells(v, cx))

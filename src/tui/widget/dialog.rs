@@ -381,15 +381,15 @@ mod tests {
 
     use super::*;
     use crate::config::theme::Theme;
-    use crate::tui::app::world::World;
+    use crate::tui::app::model::Model;
     use crate::tui::style::Depth;
 
     #[test]
     fn what_destroys_needs_its_word_and_the_safe_button_comes_first() {
-        let world = World::default();
+        let model = Model::default();
         let styles = Styles::new(Theme::builtin("freezeframe").unwrap(), Depth::None);
         let cx = ScreenContext {
-            world: &world,
+            model: &model,
             now: chrono::DateTime::UNIX_EPOCH,
             styles: &styles,
             new_id: String::new,

@@ -8,16 +8,16 @@ use ratatui::text::{Line, Span};
 use super::{held, text};
 use crate::config::theme::Role;
 use crate::domain::credentials::role_of;
-use crate::tui::app::world::World;
+use crate::tui::app::model::Model;
 use crate::tui::message::Identity;
 use crate::tui::style::{Styles, ago};
 
 /// When the oldest part of the fleet was read; `None` until every part was.
-pub fn read_at(world: &World) -> Option<DateTime<Utc>> {
+pub fn read_at(model: &Model) -> Option<DateTime<Utc>> {
     let parts = [
-        world.instances.read_at,
-        world.volumes.read_at,
-        world.snapshots.read_at,
+        model.instances.read_at,
+        model.volumes.read_at,
+        model.snapshots.read_at,
     ];
     parts
         .into_iter()
@@ -31,7 +31,7 @@ pub fn read_at(world: &World) -> Option<DateTime<Utc>> {
 pub fn view_identity(
     frame: &mut Frame<'_>,
     area: Rect,
-    world: &World,
+    model: &Model,
     alarm: &[held::Part],
     styles: &Styles,
     now: DateTime<Utc>,
@@ -42,15 +42,15 @@ pub fn view_identity(
     let whole = whole - taken;
     // Each part with its priority: the highest number goes first.
     let mut parts: Vec<(u8, String, Role)> = vec![(6, "freezeframe".to_owned(), Role::Muted)];
-    match &world.identity.data {
+    match &model.identity.data {
         Some(identity) => parts.extend(identity_parts(identity)),
-        None if world.identity.error.is_some() => {
+        None if model.identity.error.is_some() => {
             parts.push((0, "no identity".to_owned(), Role::Error));
         }
         None => parts.push((0, "asking who we are…".to_owned(), Role::Muted)),
     }
-    let loading = world.instances.loading || world.volumes.loading || world.snapshots.loading;
-    let data = match (read_at(world), loading) {
+    let loading = model.instances.loading || model.volumes.loading || model.snapshots.loading;
+    let data = match (read_at(model), loading) {
         (_, true) => "reading…".to_owned(),
         (Some(at), false) => format!("read {}", ago(at, now)),
         (None, false) => "nothing read".to_owned(),

@@ -11,7 +11,7 @@ use crate::config::theme::Role;
 use crate::domain::held::Held;
 use crate::domain::ids::InstanceId;
 use crate::domain::job::JobView;
-use crate::tui::app::world::World;
+use crate::tui::app::model::Model;
 use crate::tui::style::Styles;
 
 /// The colour of what is held. The words differ too.
@@ -20,7 +20,7 @@ fn role(held: Held) -> Role {
         Held::Nothing => Role::Text,
         Held::MayBeFrozen { .. } => Role::Warn,
         Held::Frozen { .. } => Role::Frozen,
-        Held::ThawUncertain { .. } => Role::Error,
+        Held::ThawUnconfirmed { .. } => Role::Error,
     }
 }
 
@@ -34,7 +34,7 @@ pub struct Part {
 }
 
 impl Part {
-    fn of(mark: &str, jobs: &[&JobView], world: &World, now: DateTime<Utc>) -> Option<Self> {
+    fn of(mark: &str, jobs: &[&JobView], model: &Model, now: DateTime<Utc>) -> Option<Self> {
         let longest = jobs
             .iter()
             .map(|job| job.held())
@@ -47,7 +47,7 @@ impl Part {
         let ago = short.get(word.len()..).unwrap_or_default();
         let (named, bare) = match jobs {
             [one] => {
-                let name = text::fit(&world.named_of(one), 32);
+                let name = text::fit(&model.named_of(one), 32);
                 (
                     format!(" {mark} {word} {name}{ago} "),
                     format!(" {mark} {word}{ago} "),
@@ -67,19 +67,19 @@ impl Part {
 }
 
 /// What is or may be frozen anywhere in reach, worst first; empty where nothing is.
-pub fn alarm(world: &World, now: DateTime<Utc>) -> Vec<Part> {
-    let (mut uncertain, mut may, mut frozen) = (Vec::new(), Vec::new(), Vec::new());
-    for job in world.holding() {
+pub fn alarm(model: &Model, now: DateTime<Utc>) -> Vec<Part> {
+    let (mut unconfirmed, mut may, mut frozen) = (Vec::new(), Vec::new(), Vec::new());
+    for job in model.holding() {
         match job.held() {
             Held::Nothing => {}
-            Held::ThawUncertain { .. } => uncertain.push(job),
+            Held::ThawUnconfirmed { .. } => unconfirmed.push(job),
             Held::MayBeFrozen { .. } => may.push(job),
             Held::Frozen { .. } => frozen.push(job),
         }
     }
-    [("!!!", uncertain), ("❄?", may), ("❄", frozen)]
+    [("!!!", unconfirmed), ("❄?", may), ("❄", frozen)]
         .into_iter()
-        .filter_map(|(mark, jobs)| Part::of(mark, &jobs, world, now))
+        .filter_map(|(mark, jobs)| Part::of(mark, &jobs, model, now))
         .collect()
 }
 
@@ -108,18 +108,18 @@ pub fn width(parts: &[Part], named: bool) -> usize {
 }
 
 /// The cell of a row whose instance holds something, in place of what stands there else.
-pub fn cell(world: &World, instance: &InstanceId, now: DateTime<Utc>) -> Option<Cell> {
-    let held = world.held_on(instance);
+pub fn cell(model: &Model, instance: &InstanceId, now: DateTime<Utc>) -> Option<Cell> {
+    let held = model.held_on(instance);
     held.is_something()
         .then(|| Cell::styled(held.short(now), role(held)))
 }
 
 /// The line of details about an instance that holds something.
 pub fn sentence(
-    world: &World,
+    model: &Model,
     instance: &InstanceId,
     now: DateTime<Utc>,
 ) -> Option<(String, Role)> {
-    let held = world.held_on(instance);
+    let held = model.held_on(instance);
     held.is_something().then(|| (held.words(now), role(held)))
 }

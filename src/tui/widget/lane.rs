@@ -27,7 +27,7 @@ const ERROR_AT: u64 = 80;
 /// Where a job stands: symbol, word, role. Uncertain thaws come before everything.
 pub fn standing(job: &JobView) -> (&'static str, &'static str, Role) {
     if job.thaw_unconfirmed {
-        return ("!", "THAW UNCERTAIN", Role::Error);
+        return ("!", "THAW UNCONFIRMED", Role::Error);
     }
     match job.verdict {
         _ if job.has_pending_labels() => ("▲", "labels pending", Role::Warn),

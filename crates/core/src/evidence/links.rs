@@ -348,7 +348,7 @@ impl Sides<'_> {
                         "session {session} answered, but {held} held the lock"
                     ));
                 }
-                TraceEvent::ThawVerdict { .. } => thawed = true,
+                TraceEvent::Thawed { .. } => thawed = true,
                 TraceEvent::Unlocked { .. } => break,
                 _ => {}
             }
@@ -362,7 +362,7 @@ impl Sides<'_> {
             return Err("nothing was frozen that could be thawed".to_owned());
         }
         let refused = self.post.events().find_map(|said| match said {
-            TraceEvent::ThawVerdict {
+            TraceEvent::Thawed {
                 mount,
                 ok: false,
                 text,

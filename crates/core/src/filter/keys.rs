@@ -184,7 +184,7 @@ impl RowKind {
                 "thaw-unconfirmed",
                 "labels-pending",
                 "copying",
-                "left-open",
+                "abandoned",
             ]),
         }
     }

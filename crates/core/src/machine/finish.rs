@@ -156,7 +156,7 @@ impl Job {
             call: self.order,
             snapshots: &self.made,
         });
-        // What proves the thaw to a label leaves no doubt about it either.
+        // What proves the thaw to a label leaves no unconfirmed thaw about it either.
         if self.thaw_unconfirmed
             && !self.spec.third_party
             && !self.found_frozen

@@ -702,7 +702,7 @@ fn a_lost_pre_script_is_not_taken_for_absent_before_the_failsafe_is_certain() {
 }
 
 #[test]
-fn a_thaw_nobody_confirms_is_tried_again_then_said_to_be_uncertain() {
+fn a_thaw_nobody_confirms_is_tried_again_then_reported_as_unconfirmed() {
     let mut s = Story::frozen();
     s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     for _ in 0..4 {
@@ -948,7 +948,7 @@ fn a_proof_that_nothing_is_frozen_counts_also_in_the_step_that_ends_the_job() {
     }
     let view = s.job.view();
     assert_eq!(view.verdict, Some(Verdict::Cancelled));
-    assert!(s.job.is_done() && s.job.thaw_is_uncertain());
+    assert!(s.job.is_done() && s.job.thaw_is_unconfirmed());
     assert!(s.tell(JobEvent::ThawProven).is_empty());
     let after = s.job.view();
     assert!(!after.thaw_unconfirmed && after.frozen_since.is_none());

@@ -1,5 +1,5 @@
 //! The values of a job that is over, for its metrics: the same whether its own console publishes them or
-//! whoever took the job up.
+//! whoever resumed the job.
 
 use super::MetricValue;
 use crate::metrics::Metric;

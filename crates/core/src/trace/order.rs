@@ -25,7 +25,7 @@ fn rank(said: &TraceEvent) -> Option<(u8, &'static str, bool)> {
         TraceEvent::Answer { .. } => (8, "answer", false),
         TraceEvent::Release => (RELEASE, "release", false),
         TraceEvent::Alive { .. } => (10, "alive", false),
-        TraceEvent::ThawVerdict { .. } => (11, "thawed", true),
+        TraceEvent::Thawed { .. } => (11, "thawed", true),
         TraceEvent::Unlocked { .. } => (13, "unlocked", false),
         TraceEvent::Disarmed { .. } => (14, "disarmed", false),
         _ => return None,
@@ -179,7 +179,7 @@ fn mirrored(froze: &Trace, thawed: &Trace) -> Result<(), String> {
         }
     }
     let thaws = thawed.events().filter_map(|said| match said {
-        TraceEvent::ThawVerdict { mount, .. } => Some(mount.as_str()),
+        TraceEvent::Thawed { mount, .. } => Some(mount.as_str()),
         _ => None,
     });
     if !frozen.iter().rev().copied().eq(thaws) {

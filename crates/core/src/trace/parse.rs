@@ -145,7 +145,7 @@ fn event(name: &str, keys: &Keys<'_>) -> Result<TraceEvent, String> {
         "alive" => TraceEvent::Alive {
             session: keys.session()?,
         },
-        "thawed" => TraceEvent::ThawVerdict {
+        "thawed" => TraceEvent::Thawed {
             mount: keys.text("mount")?,
             ok: keys.flag("ok")?,
             text: keys.maybe_text("text")?,

@@ -139,7 +139,7 @@ pub enum What {
         mount: String,
         volume: String,
     },
-    ThawVerdict {
+    Thawed {
         mount: String,
         volume: String,
         by: By,
@@ -300,7 +300,7 @@ impl Machine {
                 .map(|mounted| mounted.volume.clone())
                 .unwrap_or_default();
             let mount = mount.clone();
-            self.note(at, &hold.job, What::ThawVerdict { mount, volume, by });
+            self.note(at, &hold.job, What::Thawed { mount, volume, by });
         }
         if hold.session.is_some() {
             self.note(at, &hold.job, What::Unlocked { by });

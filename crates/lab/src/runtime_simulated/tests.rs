@@ -109,7 +109,7 @@ async fn one_command_freezes_makes_the_set_and_thaws() {
                 What::Armed { .. },
                 What::Locked { .. },
                 What::Frozen { .. },
-                What::ThawVerdict { by: By::Holder, .. },
+                What::Thawed { by: By::Holder, .. },
                 What::Unlocked { by: By::Holder }
             ]
         ),

@@ -6,7 +6,7 @@ use crate::config::theme::Role;
 use crate::domain::job::{JobView, Member, Phase};
 use crate::domain::naming;
 use crate::domain::proof;
-use crate::tui::app::world::DrivenBy;
+use crate::tui::app::model::DrivenBy;
 use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::details::Entry;
@@ -31,7 +31,7 @@ pub fn entries(job: &JobView, cx: &ScreenContext<'_>) -> Vec<Entry> {
 
 /// Who drives it, where that is not this console.
 fn driver(job: &JobView, cx: &ScreenContext<'_>) -> Option<String> {
-    let words = match cx.world.driver(job) {
+    let words = match cx.model.driver(job) {
         DrivenBy::Here => return None,
         DrivenBy::SettledHere => {
             let doing = job.waiting.as_deref().unwrap_or("its thaw comes first");
@@ -40,7 +40,7 @@ fn driver(job: &JobView, cx: &ScreenContext<'_>) -> Option<String> {
             ));
         }
         DrivenBy::Another => "Another process drives it; x thaws it under that one.",
-        DrivenBy::Nobody if cx.world.writes_refused().is_some() => {
+        DrivenBy::Nobody if cx.model.writes_refused().is_some() => {
             "The process that drove it is gone, and this console may write nothing: `freezeframe jobs resume` thaws and \
              settles it."
         }
@@ -54,7 +54,7 @@ fn driver(job: &JobView, cx: &ScreenContext<'_>) -> Option<String> {
             ));
         }
         DrivenBy::Nobody => {
-            "The process that drove it is gone. This console takes it up by itself; x does it at once."
+            "The process that drove it is gone. This console resumes it by itself; x does it at once."
         }
         DrivenBy::OutOfReach => "It runs in the lab of another process; stop it there.",
     };

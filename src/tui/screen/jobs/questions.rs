@@ -4,7 +4,7 @@ use crate::config::theme::Role;
 use crate::domain::held::Held;
 use crate::domain::job::{JobView, Phase};
 use crate::domain::naming;
-use crate::tui::app::world::DrivenBy;
+use crate::tui::app::model::DrivenBy;
 use crate::tui::screen::{Request, ScreenContext};
 use crate::tui::widget::dialog::{Choice, Question};
 
@@ -13,7 +13,7 @@ pub fn cancel(job: &JobView) -> Question {
     let id = job.spec.job.clone();
     let who = named(job);
     let says = move |cx: &ScreenContext<'_>| {
-        let state = match cx.world.job(&id) {
+        let state = match cx.model.job(&id) {
             Some(job) if job.held().is_something() && job.phase != Phase::Done => (
                 format!("It {}. It is thawed at once.", is_held(job, cx)),
                 Role::Warn,
@@ -72,7 +72,7 @@ fn begun_stays() -> (String, Role) {
 
 /// Whether to stop a job that this console does not drive.
 pub fn cancel_of_another(job: &JobView, cx: &ScreenContext<'_>) -> Question {
-    let nobody = cx.world.driver(job) == DrivenBy::Nobody;
+    let nobody = cx.model.driver(job) == DrivenBy::Nobody;
     let (title, means) = if nobody && job.nothing_found_at().is_some() {
         (
             "Thaw again at once?",
@@ -96,7 +96,7 @@ pub fn cancel_of_another(job: &JobView, cx: &ScreenContext<'_>) -> Question {
     let id = job.spec.job.clone();
     let who = named(job);
     let says = move |cx: &ScreenContext<'_>| {
-        let job = cx.world.job(&id).filter(|job| job.phase != Phase::Done);
+        let job = cx.model.job(&id).filter(|job| job.phase != Phase::Done);
         let state = match job {
             Some(job) if job.held().is_something() => {
                 (format!("It {}.", is_held(job, cx)), Role::Warn)
@@ -127,10 +127,10 @@ pub fn cancel_of_another(job: &JobView, cx: &ScreenContext<'_>) -> Question {
 /// Whether to stop all of this console's.
 pub fn cancel_all() -> Question {
     let says = |cx: &ScreenContext<'_>| {
-        let running = cx.world.own_stoppable().count();
-        let held = cx.world.own_stoppable();
+        let running = cx.model.own_stoppable().count();
+        let held = cx.model.own_stoppable();
         let held = held.filter(|job| job.held().is_something()).count();
-        let copying = cx.world.own_running().count() - running;
+        let copying = cx.model.own_running().count() - running;
         let mut says = vec![
             (
                 format!("{running} running, {held} of them frozen now, or may be."),
@@ -145,7 +145,7 @@ pub fn cancel_all() -> Question {
             let words = format!("{copying} thawed and labelled, left to AWS's copying.");
             says.push((words, Role::Muted));
         }
-        let others = cx.world.goes_on_elsewhere();
+        let others = cx.model.goes_on_elsewhere();
         says.extend(others.map(|words| (words, Role::Text)));
         says
     };

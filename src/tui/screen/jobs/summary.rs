@@ -21,8 +21,8 @@ const VERDICTS: [Verdict; 6] = [
 /// One line for what goes on; one for what came of it, if anything has. While runs go on, only their jobs
 /// count: those of last night would hide that nothing of this one is done yet.
 pub(super) fn lines(cx: &ScreenContext<'_>, width: usize) -> Vec<Line<'static>> {
-    let jobs = cx.world.jobs();
-    let live: std::collections::HashSet<_> = cx.world.running().map(|job| &job.spec.run).collect();
+    let jobs = cx.model.jobs();
+    let live: std::collections::HashSet<_> = cx.model.running().map(|job| &job.spec.run).collect();
     let counted: Vec<&JobView> = jobs
         .iter()
         .filter(|job| live.is_empty() || live.contains(&job.spec.run))
@@ -88,7 +88,7 @@ fn going_on(
     if parts.is_empty() {
         parts.push(("0 running".to_owned(), Role::Muted));
     }
-    if cx.world.jobs.loading {
+    if cx.model.jobs.loading {
         parts.push(("reading the journal…".to_owned(), Role::Muted));
     }
     joined(parts, cx, width)

@@ -66,9 +66,9 @@ impl Picker {
 
     fn rows<'a>(&self, cx: &ScreenContext<'a>) -> Vec<&'a Instance> {
         let matches = |i: &Instance, filter: &Filter| {
-            filter.matches_instance(i, cx.world.proven_level(&i.id))
+            filter.matches_instance(i, cx.model.proven_level(&i.id))
         };
-        let all = cx.world.instances();
+        let all = cx.model.instances();
         let filter = self
             .filter
             .filter(|filter| all.iter().any(|i| matches(i, filter)));
@@ -119,7 +119,7 @@ impl Picker {
     pub fn view(&self, frame: &mut Frame<'_>, mut area: Rect, cx: &ScreenContext<'_>) {
         self.filter.view(frame, &mut area, cx.styles);
         let width = usize::from(area.width);
-        let pane = &cx.world.instances;
+        let pane = &cx.model.instances;
         let mut head: Vec<Line<'static>> = Vec::new();
         if let Some(problem) = &pane.error {
             head.extend(trouble::lines(problem, width, cx.styles));
@@ -163,7 +163,7 @@ impl Picker {
 }
 
 fn cells(instance: &Instance, cx: &ScreenContext<'_>) -> Vec<Cell> {
-    let proven = match cx.world.last_proven(&instance.id) {
+    let proven = match cx.model.last_proven(&instance.id) {
         Some(set) => {
             let (symbol, word, role) = style::level(Some(set.level));
             Cell::styled(
@@ -174,7 +174,7 @@ fn cells(instance: &Instance, cx: &ScreenContext<'_>) -> Vec<Cell> {
         None => Cell::styled("never", Role::Warn),
     };
     vec![
-        Cell::new(cx.world.named(&instance.id)),
+        Cell::new(cx.model.named(&instance.id)),
         Cell::styled(instance.id.as_str(), Role::Muted),
         proven,
         Cell::new(instance.recipe_tag().unwrap_or("-")),

@@ -63,11 +63,11 @@ impl Choose {
     /// Works the rows out again.
     pub fn arrange(&mut self, cx: &ScreenContext<'_>) {
         let matches = |set: &SnapshotSet, filter: &Filter| {
-            let of = set.instance.as_ref().and_then(|id| cx.world.instance(id));
+            let of = set.instance.as_ref().and_then(|id| cx.model.instance(id));
             filter.matches_set(set, OfInstance::of(of))
         };
         let here = |set: &&SnapshotSet| self.instance.is_none() || set.instance == self.instance;
-        let all: Vec<&SnapshotSet> = cx.world.sets.iter().filter(here).collect();
+        let all: Vec<&SnapshotSet> = cx.model.sets.iter().filter(here).collect();
         let any = |filter: &Filter| all.iter().any(|set| matches(set, filter));
         let filter = self.filter.filter(any);
         let kept = all.iter().filter(|set| matches(set, filter));
@@ -88,7 +88,7 @@ impl Choose {
 
     /// The set under the cursor.
     pub fn current<'a>(&self, cx: &ScreenContext<'a>) -> Option<&'a SnapshotSet> {
-        cx.world.set(self.rows.get(self.table.cursor())?)
+        cx.model.set(self.rows.get(self.table.cursor())?)
     }
 
     /// Whether keys go to the filter.
@@ -128,7 +128,7 @@ impl Choose {
     }
 
     fn emptiness(&self, cx: &ScreenContext<'_>) -> String {
-        let pane = &cx.world.snapshots;
+        let pane = &cx.model.snapshots;
         if pane.loading || pane.data.is_none() {
             return if pane.error.is_some() {
                 String::new()
@@ -139,7 +139,7 @@ impl Choose {
         if self.filter.is_active() {
             return "no set matches the filter; Esc clears it".to_owned();
         }
-        let made = cx.world.running().find(|job| {
+        let made = cx.model.running().find(|job| {
             let of = self.instance.as_ref();
             of.is_none_or(|id| job.spec.instance == *id)
         });
@@ -147,13 +147,13 @@ impl Choose {
             return format!(
                 "a job of {} is making a set now; it appears here once EC2 shows it; press 4 to watch it, ctrl-r to read \
                  again",
-                cx.world.named(&job.spec.instance)
+                cx.model.named(&job.spec.instance)
             );
         }
         match &self.instance {
             Some(id) => format!(
                 "there is no set of {} to restore from; take a snapshot in Fleet (1)",
-                cx.world.named(id)
+                cx.model.named(id)
             ),
             None => "there is no set to restore from; take a snapshot in Fleet (1)".to_owned(),
         }
@@ -164,7 +164,7 @@ impl Choose {
         self.filter.view(frame, &mut area, cx.styles);
         let width = usize::from(area.width);
         let mut head: Vec<Line<'static>> = Vec::new();
-        if let Some(problem) = &cx.world.snapshots.error {
+        if let Some(problem) = &cx.model.snapshots.error {
             head.extend(trouble::lines(problem, width, cx.styles));
         }
         let current = self.current(cx);
@@ -172,7 +172,7 @@ impl Choose {
             // A timeline of many instances at once says nothing: it is the current one's.
             let whose = current.and_then(|set| set.instance.as_ref());
             let marks: Vec<Mark> = cx
-                .world
+                .model
                 .sets
                 .iter()
                 .filter(|set| set.instance.as_ref() == whose && whose.is_some())
@@ -216,7 +216,7 @@ impl Choose {
             &COLUMNS[..]
         };
         table::view(frame, area, columns, &self.table, cx.styles, &|row| {
-            let Some(set) = self.rows.get(row).and_then(|job| cx.world.set(job)) else {
+            let Some(set) = self.rows.get(row).and_then(|job| cx.model.set(job)) else {
                 return Vec::new();
             };
             cells(set, cx)
@@ -248,7 +248,7 @@ fn cells(set: &SnapshotSet, cx: &ScreenContext<'_>) -> Vec<Cell> {
         Cell::new(
             set.instance
                 .as_ref()
-                .map_or_else(|| "?".to_owned(), |id| cx.world.named_short(id)),
+                .map_or_else(|| "?".to_owned(), |id| cx.model.named_short(id)),
         ),
     ]
 }
@@ -258,7 +258,7 @@ pub fn members<'a>(
     set: &'a SnapshotSet,
     cx: &ScreenContext<'a>,
 ) -> impl Iterator<Item = &'a Snapshot> {
-    cx.world
+    cx.model
         .snapshots()
         .iter()
         .filter(|s| set.members.contains(&s.id))

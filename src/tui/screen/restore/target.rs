@@ -8,7 +8,7 @@ use crate::domain::nearest::nearest;
 use crate::domain::problem::Kind;
 use crate::domain::restore::{RestoreRequest, TYPES, device_taken, is_device, kms_key};
 use crate::domain::text::is_hostile;
-use crate::ops::targets::{self, Named};
+use crate::ops::job::targets::{self, Named};
 use crate::tui::screen::ScreenContext;
 use crate::tui::widget::form::{Field, Focus, Form};
 
@@ -38,10 +38,10 @@ impl Target {
     /// The form, with the instance that the set was taken from as target.
     pub fn new(set: JobId, cx: &ScreenContext<'_>) -> Self {
         let source = cx
-            .world
+            .model
             .set(&set)
             .and_then(|set| set.instance.as_ref())
-            .and_then(|id| cx.world.instance(id));
+            .and_then(|id| cx.model.instance(id));
         let id = source.map(|i| i.id.to_string()).unwrap_or_default();
         let mount = match source.map(|i| i.platform) {
             Some(Platform::Windows) => "",
@@ -168,7 +168,7 @@ fn target<'a>(typed: &str, cx: &ScreenContext<'a>) -> Result<&'a Instance, Strin
     }
     // By the rule of the command line: an id is an id, also where another instance is called so.
     let named: Named = typed.parse().map_err(|_| "an id or a name".to_owned())?;
-    let all = cx.world.instances();
+    let all = cx.model.instances();
     let Some(scope) = all.first().map(|i| &i.scope) else {
         return Err("no such instance here".to_owned());
     };

@@ -1,5 +1,5 @@
 //! One set with its evidence, or one snapshot with everything that is known: pages over the list, drawn anew
-//! from the world, so that a set that is still being judged and a job that is still being looked up change
+//! from the model, so that a set that is still being judged and a job that is still being looked up change
 //! before the reader's eyes.
 
 use ratatui::Frame;
@@ -16,7 +16,7 @@ use crate::domain::set::SnapshotSet;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
 use crate::tui::action::Action;
-use crate::tui::app::world::Remembered;
+use crate::tui::app::model::Remembered;
 use crate::tui::screen::{Reaction, Request, Screen, ScreenContext};
 use crate::tui::style::{ago, level, moment};
 use crate::tui::widget::details::{self, Entry};
@@ -46,7 +46,7 @@ fn open(
 ) -> Vec<Request> {
     let unread = job
         .clone()
-        .filter(|job| cx.world.remembered(job) == Remembered::NotAsked);
+        .filter(|job| cx.model.remembered(job) == Remembered::NotAsked);
     let page = Page {
         snapshot: snapshot.id.clone(),
         set: job.filter(|_| whole_set),
@@ -68,14 +68,14 @@ struct Page {
 
 impl Page {
     fn entries(&self, cx: &ScreenContext<'_>) -> Vec<Entry> {
-        let snapshot = cx.world.snapshots().iter().find(|s| s.id == self.snapshot);
+        let snapshot = cx.model.snapshots().iter().find(|s| s.id == self.snapshot);
         let gone = || vec![Entry::Words("It is no longer there.".into(), Role::Warn)];
         match (&self.set, snapshot) {
-            (Some(job), _) => cx.world.set(job).map_or_else(gone, |set| {
+            (Some(job), _) => cx.model.set(job).map_or_else(gone, |set| {
                 let mut out = Vec::new();
                 set_evidence(set, cx, &mut out);
                 let job = job_of(set, cx);
-                let positions = proof::positions(set, cx.world.snapshots(), job);
+                let positions = proof::positions(set, cx.model.snapshots(), job);
                 out.extend(evidence::kept(&positions, job));
                 set_facts(set, None, cx, &mut out);
                 out
@@ -91,9 +91,9 @@ impl Screen for Page {
         let Some(job) = &self.set else {
             return format!("Snapshot {}", self.snapshot);
         };
-        let of = cx.world.set(job).and_then(|set| set.instance.clone());
+        let of = cx.model.set(job).and_then(|set| set.instance.clone());
         match of {
-            Some(id) => format!("Set of {}: evidence", cx.world.named(&id)),
+            Some(id) => format!("Set of {}: evidence", cx.model.named(&id)),
             None => "Set: evidence".to_owned(),
         }
     }
@@ -105,7 +105,7 @@ impl Screen for Page {
     fn handles(&self, action: Action, cx: &ScreenContext<'_>) -> bool {
         match action {
             Action::CopyId | Action::Back | Action::Leave | Action::Help => true,
-            Action::CopyArn => self.set.is_none() && cx.world.identity.data.is_some(),
+            Action::CopyArn => self.set.is_none() && cx.model.identity.data.is_some(),
             _ => Scroll::handles(action),
         }
     }
@@ -122,7 +122,7 @@ impl Screen for Page {
             (Action::CopyId, Some(job)) => Reaction::ask(Request::Copy(job.to_string())),
             (Action::CopyId, None) => Reaction::ask(Request::Copy(self.snapshot.to_string())),
             (Action::CopyArn, _) => {
-                let arn = cx.world.arn("snapshot", self.snapshot.as_str());
+                let arn = cx.model.arn("snapshot", self.snapshot.as_str());
                 Reaction::Done(arn.map(Request::Copy).into_iter().collect())
             }
             _ => Reaction::ask(Request::Close),
@@ -141,7 +141,7 @@ impl Screen for Page {
 }
 
 fn job_of<'a>(set: &SnapshotSet, cx: &ScreenContext<'a>) -> Option<&'a JobView> {
-    match cx.world.remembered(&set.job) {
+    match cx.model.remembered(&set.job) {
         Remembered::Here(job) => Some(job),
         Remembered::Nowhere | Remembered::NotAsked => None,
     }
@@ -149,14 +149,14 @@ fn job_of<'a>(set: &SnapshotSet, cx: &ScreenContext<'a>) -> Option<&'a JobView> 
 
 /// What may be claimed of the set's members; nothing while the journal has not answered.
 fn claimed(set: &SnapshotSet, cx: &ScreenContext<'_>) -> Option<Vec<MemberProof>> {
-    let known = cx.world.remembered(&set.job);
+    let known = cx.model.remembered(&set.job);
     (known != Remembered::NotAsked)
-        .then(|| proof::members(set, cx.world.snapshots(), job_of(set, cx)))
+        .then(|| proof::members(set, cx.model.snapshots(), job_of(set, cx)))
 }
 
 /// The sentences.
 fn account(set: &SnapshotSet, cx: &ScreenContext<'_>, out: &mut Vec<Entry>) {
-    match cx.world.remembered(&set.job) {
+    match cx.model.remembered(&set.job) {
         Remembered::Here(job) => out.extend(evidence::of_job(job)),
         Remembered::Nowhere => out.extend(evidence::by_tag(set)),
         Remembered::NotAsked => {
@@ -194,13 +194,13 @@ fn set_facts(
     cx: &ScreenContext<'_>,
     out: &mut Vec<Entry>,
 ) {
-    let world = cx.world;
+    let model = cx.model;
     out.push(Entry::Section("Set".into()));
     out.push(Entry::pair("Job", set.job.as_str()));
     let instance = set
         .instance
         .as_ref()
-        .map_or("unknown".to_owned(), |id| world.named_full(id));
+        .map_or("unknown".to_owned(), |id| model.named_full(id));
     out.push(Entry::pair("Instance", instance));
     out.push(Entry::pair(
         "Started",
@@ -229,7 +229,7 @@ fn set_facts(
     let Some(here) = here else {
         return;
     };
-    for member in world
+    for member in model
         .snapshots()
         .iter()
         .filter(|s| set.members.contains(&s.id))
@@ -250,7 +250,7 @@ fn set_facts(
 }
 
 fn describe(snapshot: &Snapshot, cx: &ScreenContext<'_>) -> Vec<Entry> {
-    let set = snapshot.job().and_then(|job| cx.world.set(&job));
+    let set = snapshot.job().and_then(|job| cx.model.set(&job));
     let mine = set
         .and_then(|set| claimed(set, cx))
         .and_then(|members| members.into_iter().find(|m| m.snapshot == snapshot.id));

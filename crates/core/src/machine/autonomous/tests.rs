@@ -478,7 +478,7 @@ fn facts_with_root() -> PreflightFacts {
 /// Stopped while its command had already frozen, snapshotted and thawed: what is asked afterwards knows nothing of the
 /// job any more and does not probe `/`, and the command itself has told that all is thawed.
 #[test]
-fn p12_what_the_command_told_of_its_own_thaw_leaves_no_doubt_after_a_stop() {
+fn p12_what_the_command_told_of_its_own_thaw_leaves_it_confirmed_after_a_stop() {
     let not_frozen = || {
         let ended = CommandEnd::Failed { exit: 205 };
         JobEvent::PostEnded(outcome(ended, not_frozen()))
@@ -515,7 +515,7 @@ fn p12_what_the_command_told_of_its_own_thaw_leaves_no_doubt_after_a_stop() {
     }
 }
 
-/// Something is frozen there all the same, whoever froze it: that is no end without a doubt.
+/// Something is frozen there all the same, whoever froze it: that is no end without an unconfirmed thaw.
 #[test]
 fn a_freeze_that_is_seen_outweighs_what_the_command_told_of_its_own_thaw() {
     let mut s = under_way(OnFailure::Skip);
@@ -757,7 +757,7 @@ mod third_party {
 
     /// The agent has lost its worker for it, and it goes on to freeze after a thaw that ended well.
     #[test]
-    fn no_thaw_ends_the_doubt_about_a_pre_script_that_may_run_still() {
+    fn no_thaw_confirms_the_end_of_a_pre_script_that_may_run_still() {
         let mut s = sent();
         s.tell(ended(CommandEnd::WorkerLost, String::new()));
         for _ in 0..6 {
@@ -865,7 +865,7 @@ mod third_party {
             ..outcome(CommandEnd::Success, "thawed\n".to_owned())
         }));
         post(&mut s, 205);
-        assert!(s.job.view().phase > Phase::Thawing && !s.job.thaw_is_uncertain());
+        assert!(s.job.view().phase > Phase::Thawing && !s.job.thaw_is_unconfirmed());
     }
 
     #[test]
@@ -894,7 +894,7 @@ mod third_party {
         assert!(!s.job.is_done());
         s.tell(told(&second));
         assert_eq!(s.count(&JobEffect::SendPost), 2, "and it cost no third");
-        assert!(s.job.is_done() && !s.job.thaw_is_uncertain());
+        assert!(s.job.is_done() && !s.job.thaw_is_unconfirmed());
     }
 
     #[test]
