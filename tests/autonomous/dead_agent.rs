@@ -158,9 +158,7 @@ async fn p28_a_delayed_thaw_is_told_with_the_moment_of_the_failsafe() {
     let by = delayed.failsafe_by.unwrap();
     assert_eq!((by - since.unwrap()).num_seconds(), 30);
     let fired = bench.runtime.history(there.as_str());
-    let thawed = fired
-        .iter()
-        .find(|h| matches!(h.what, What::Thawed { .. }));
+    let thawed = fired.iter().find(|h| matches!(h.what, What::Thawed { .. }));
     assert!(thawed.unwrap().at <= by, "{fired:?}");
     assert_eq!(view.phase, Phase::Done);
     assert_eq!(view.delayed_thaw(), None);
