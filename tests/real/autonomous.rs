@@ -8,7 +8,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use super::console::{Answer, Console, text};
-use super::lab::{Lab, able, arguments, pid, processes, wait_for};
+use super::lab::{Lab, arguments, needs, pid, processes, wait_for};
 use super::probe::{self, Probe};
 use super::shims;
 use super::work::database;
@@ -127,13 +127,9 @@ fn autonomous<'a>(args: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p10_autonomous_failsafe_before_the_answer_means_crash() {
-    if !able(
-        "p10_autonomous_failsafe_before_the_answer_means_crash",
-        &["curl"],
-    ) {
-        return;
-    }
+    needs(&["curl"]);
     let (world, servers) = files(2, &[("ext4", MOUNTS[0]), ("xfs", MOUNTS[1])]);
     let lab = Lab::with(&world, &slow_calls(&[30_000, 4_000]));
     let console = Console::new(&lab);
@@ -188,10 +184,9 @@ fn p10_autonomous_failsafe_before_the_answer_means_crash() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p10_autonomous_thaw_by_another_means_crash() {
-    if !able("p10_autonomous_thaw_by_another_means_crash", &["curl"]) {
-        return;
-    }
+    needs(&["curl"]);
     let (world, servers) = files(1, &[("ext4", MOUNTS[0]), ("xfs", MOUNTS[1])]);
     let lab = Lab::with(&world, &slow_calls(&[6_000]));
     let console = Console::new(&lab);
@@ -219,13 +214,9 @@ fn p10_autonomous_thaw_by_another_means_crash() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p10_autonomous_partial_list_of_volumes_means_crash() {
-    if !able(
-        "p10_autonomous_partial_list_of_volumes_means_crash",
-        &["curl"],
-    ) {
-        return;
-    }
+    needs(&["curl"]);
     let (world, servers) = files(2, &[("ext4", MOUNTS[0]), ("xfs", MOUNTS[1])]);
     let lab = Lab::of(&world);
     let console = Console::new(&lab);
@@ -259,14 +250,10 @@ fn p10_autonomous_partial_list_of_volumes_means_crash() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p10_autonomous_lock_session_killed_before_the_thaw_is_no_application() {
     let tools = ["mariadbd", "mariadb-install-db", "curl"];
-    if !able(
-        "p10_autonomous_lock_session_killed_before_the_thaw_is_no_application",
-        &tools,
-    ) {
-        return;
-    }
+    needs(&tools);
     let lab = Lab::with(PROOF, &slow_calls(&[6_000]));
     let console = Console::new(&lab);
     let server = database(&lab, "/data/db/mysql");

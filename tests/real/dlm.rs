@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::agent::Agent;
 use super::console::{Answer, Console, text};
-use super::lab::{Lab, able, pid, wait_for};
+use super::lab::{Lab, needs, pid, wait_for};
 use super::probe::{self, Probe};
 use super::shims;
 use super::worlds::{FILES, MOUNTS, files};
@@ -107,10 +107,9 @@ fn failed(answer: &Answer, exit: u32) {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn dlm_sample_under_our_engine_earns_a_crash() {
-    if !able("dlm_sample_under_our_engine_earns_a_crash", &TOOLS) {
-        return;
-    }
+    needs(&TOOLS);
     let (lab, console, _) = server("");
     let chosen = ["--document", SAMPLE];
     let dry = console.run(&[&["snapshot", "--instance", FILES, "--dry-run"], &chosen[..]].concat());
@@ -149,13 +148,9 @@ fn dlm_sample_under_our_engine_earns_a_crash() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn dlm_sample_whose_pre_script_fails_leaves_nothing_frozen() {
-    if !able(
-        "dlm_sample_whose_pre_script_fails_leaves_nothing_frozen",
-        &TOOLS,
-    ) {
-        return;
-    }
+    needs(&TOOLS);
     let (lab, console, _) = server("");
     shims::freezes(&lab, FILES);
     let [a, b] = watch(&lab);
@@ -206,13 +201,9 @@ fn dlm_sample_whose_pre_script_fails_leaves_nothing_frozen() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn dlm_sample_whose_post_script_fails_is_asked_again_and_never_believed() {
-    if !able(
-        "dlm_sample_whose_post_script_fails_is_asked_again_and_never_believed",
-        &TOOLS,
-    ) {
-        return;
-    }
+    needs(&TOOLS);
     // The second job's answer takes long enough for somebody to come in between.
     let slow =
         "[[fault]]\non = \"CreateSnapshots\"\nkind = \"slow\"\nskip = 1\ntimes = 1\nms = 3000\n";
@@ -267,13 +258,9 @@ fn dlm_sample_whose_post_script_fails_is_asked_again_and_never_believed() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn dlm_sample_left_alone_is_thawed_by_itself_or_by_the_next_start() {
-    if !able(
-        "dlm_sample_left_alone_is_thawed_by_itself_or_by_the_next_start",
-        &TOOLS,
-    ) {
-        return;
-    }
+    needs(&TOOLS);
     let (lab, console, _) = server("");
     let [a, b] = watch(&lab);
 
@@ -334,13 +321,9 @@ fn dlm_sample_left_alone_is_thawed_by_itself_or_by_the_next_start() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn dlm_sample_that_is_stopped_while_it_freezes_is_thawed_and_never_believed() {
-    if !able(
-        "dlm_sample_that_is_stopped_while_it_freezes_is_thawed_and_never_believed",
-        &TOOLS,
-    ) {
-        return;
-    }
+    needs(&TOOLS);
     let (lab, console, _) = server("");
     shims::freezes(&lab, FILES);
     let [a, b] = watch(&lab);
@@ -373,10 +356,9 @@ fn dlm_sample_that_is_stopped_while_it_freezes_is_thawed_and_never_believed() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn dlm_contract_alone_drives_our_document() {
-    if !able("dlm_contract_alone_drives_our_document", &[]) {
-        return;
-    }
+    needs(&[]);
     let (lab, _, agent) = server("");
     shims::freezes(&lab, FILES);
     let [a, b] = watch(&lab);

@@ -1,7 +1,7 @@
 //! Promise 2: the failsafe is up, and out of everybody's reach, before the first lock or freeze; or nothing is frozen.
 
 use super::agent::Agent;
-use super::lab::{Lab, able, wait_for};
+use super::lab::{Lab, needs, wait_for};
 use super::probe::{self, Probe};
 use super::shims;
 use super::worlds::{FILES, MOUNTS, files};
@@ -14,13 +14,9 @@ fn server() -> (Lab, Agent) {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p02_failsafe_is_up_and_detached_before_the_first_freeze() {
-    if !able(
-        "p02_failsafe_is_up_and_detached_before_the_first_freeze",
-        &[],
-    ) {
-        return;
-    }
+    needs(&[]);
     let (lab, agent) = server();
     shims::freezes(&lab, FILES);
     let outer = lab.outer_thaw(FILES, &MOUNTS);
@@ -101,13 +97,9 @@ const STARTERS: [(&str, &str); 2] = [
 ];
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p02_nothing_is_frozen_when_the_failsafe_cannot_be_armed() {
-    if !able(
-        "p02_nothing_is_frozen_when_the_failsafe_cannot_be_armed",
-        &[],
-    ) {
-        return;
-    }
+    needs(&[]);
     let (lab, agent) = server();
     let watched = MOUNTS.map(|mount| Probe::start(&lab, FILES, mount));
     let outer = lab.outer_thaw(FILES, &MOUNTS);
@@ -146,13 +138,9 @@ fn p02_nothing_is_frozen_when_the_failsafe_cannot_be_armed() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p02_nothing_stays_frozen_when_memory_for_its_state_runs_out() {
-    if !able(
-        "p02_nothing_stays_frozen_when_memory_for_its_state_runs_out",
-        &[],
-    ) {
-        return;
-    }
+    needs(&[]);
     let (lab, agent) = server();
     let watched = MOUNTS.map(|mount| Probe::start(&lab, FILES, mount));
     // A few files more each time, until there is room for all of them.

@@ -4,7 +4,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 use super::console::{Answer, Console, text};
-use super::lab::{Lab, OuterThaw, able, pid, wait_for};
+use super::lab::{Lab, OuterThaw, needs, pid, wait_for};
 use super::probe::{self, Probe};
 use super::worlds::{FILES, MOUNTS};
 
@@ -44,10 +44,9 @@ fn claims_no_more_than_crash(console: &Console, answer: &Answer) {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p10_failsafe_fires_early_means_crash() {
-    if !able("p10_failsafe_fires_early_means_crash", &[]) {
-        return;
-    }
+    needs(&[]);
     let lab = Lab::start();
     let console = Console::new(&lab);
     let (a, b, outer) = watched(&lab);
@@ -71,10 +70,9 @@ fn p10_failsafe_fires_early_means_crash() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p10_failsafe_between_snapshot_and_thaw_means_crash() {
-    if !able("p10_failsafe_between_snapshot_and_thaw_means_crash", &[]) {
-        return;
-    }
+    needs(&[]);
     let lab = Lab::start();
     let console = Console::new(&lab);
     let mut hit = false;
@@ -104,13 +102,9 @@ fn p10_failsafe_between_snapshot_and_thaw_means_crash() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p01_console_killed_while_frozen_is_thawed_within_the_budget() {
-    if !able(
-        "p01_console_killed_while_frozen_is_thawed_within_the_budget",
-        &[],
-    ) {
-        return;
-    }
+    needs(&[]);
     let lab = Lab::start();
     let console = Console::new(&lab);
     let (a, b, outer) = watched(&lab);
@@ -169,13 +163,9 @@ fn p01_console_killed_while_frozen_is_thawed_within_the_budget() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p07_next_start_thaws_before_the_budget_is_spent_and_closes_the_journal() {
-    if !able(
-        "p07_next_start_thaws_before_the_budget_is_spent_and_closes_the_journal",
-        &[],
-    ) {
-        return;
-    }
+    needs(&[]);
     let lab = Lab::start();
     let console = Console::new(&lab);
     let (a, b, outer) = watched(&lab);
@@ -251,13 +241,9 @@ fn writable(lab: &Lab, after: &str) {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p01_agent_group_and_console_killed_together_is_thawed() {
-    if !able(
-        "p01_agent_group_and_console_killed_together_is_thawed",
-        &["pgrep"],
-    ) {
-        return;
-    }
+    needs(&["pgrep"]);
     let lab = Lab::start();
     let console = Console::new(&lab);
     // The script's every step is in `steps.rs`; these are the ones that the console takes part in.
@@ -293,10 +279,9 @@ fn p01_agent_group_and_console_killed_together_is_thawed() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p01_agent_group_killed_is_thawed() {
-    if !able("p01_agent_group_killed_is_thawed", &["pgrep"]) {
-        return;
-    }
+    needs(&["pgrep"]);
     let lab = Lab::start();
     let console = Console::new(&lab);
     for both in [false, true] {
@@ -334,10 +319,9 @@ fn p01_agent_group_killed_is_thawed() {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p05_second_mount_frozen_by_another_owner() {
-    if !able("p05_second_mount_frozen_by_another_owner", &[]) {
-        return;
-    }
+    needs(&[]);
     let lab = Lab::start();
     let console = Console::new(&lab);
     // Before the job: the preflight refuses. Between the preflight and the freeze: the job undoes what it froze.

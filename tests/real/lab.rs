@@ -31,8 +31,8 @@ pub fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// False, and said so, where a test cannot run.
-pub fn able(name: &str, tools: &[&str]) -> bool {
+/// Fails, naming what is missing, where a test cannot run: nobody runs these tests by accident (they are ignored).
+pub fn needs(tools: &[&str]) {
     let mut missing: Vec<&str> = Vec::new();
     if !rustix::process::geteuid().is_root() {
         missing.push("root");
@@ -54,15 +54,7 @@ pub fn able(name: &str, tools: &[&str]) -> bool {
             .chain(tools)
             .filter(|tool| !there(tool)),
     );
-    if !missing.is_empty() {
-        eprintln!("SKIPPED (needs {}): {name}", missing.join(", "));
-        // CI has installed what they need: a test that does not run there is no proof.
-        assert!(
-            std::env::var_os("FREEZEFRAME_TESTS_MUST_RUN").is_none(),
-            "{name} was skipped"
-        );
-    }
-    missing.is_empty()
+    assert!(missing.is_empty(), "this test needs {}", missing.join(", "));
 }
 
 /// Waits for a condition; the limit is there to fail on *never*.

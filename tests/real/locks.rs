@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::agent::{Agent, Ran};
 use super::console::Console;
-use super::lab::{Lab, able, uptime_ms, wait_for};
+use super::lab::{Lab, needs, uptime_ms, wait_for};
 use super::probe::Probe;
 use super::shims::{self, Seen};
 use super::work::{self, Ack, Load, Server, TABLES, database};
@@ -42,10 +42,9 @@ fn words(seen: &[Seen]) -> Vec<&str> {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p08_order_as_seen_from_outside() {
-    if !able("p08_order_as_seen_from_outside", &DATABASE) {
-        return;
-    }
+    needs(&DATABASE);
     let lab = Lab::start();
     let console = Console::new(&lab);
     let server = database(&lab, "/data/db/mysql");
@@ -220,13 +219,9 @@ fn told_by(console: &Console) {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p09_lock_gives_up_within_its_limit_and_harms_nobody() {
-    if !able(
-        "p09_lock_gives_up_within_its_limit_and_harms_nobody",
-        &DATABASE,
-    ) {
-        return;
-    }
+    needs(&DATABASE);
     let lab = Lab::start();
     let agent = Agent::of(&lab);
     let console = Console::new(&lab);

@@ -10,7 +10,7 @@ use super::agent::Agent;
 use super::console::Console;
 use super::lab::{Lab, uptime_ms, wait_for};
 use super::locks::Tried;
-use super::postgresql::{SOCKETS, Server, able_here};
+use super::postgresql::{SOCKETS, Server, needs_postgresql};
 use super::probe::Probe;
 use super::work::Load;
 use super::worlds::DB;
@@ -184,10 +184,9 @@ fn gives_up(lab: &Lab, agent: &Agent, server: &Server, rows: &Load, retries: u32
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p09_postgresql_gives_up_within_its_limit_and_harms_nobody() {
-    if !able_here("p09_postgresql_gives_up_within_its_limit_and_harms_nobody") {
-        return;
-    }
+    needs_postgresql();
     let lab = Lab::start();
     let agent = Agent::of(&lab);
     let console = Console::new(&lab);

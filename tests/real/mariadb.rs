@@ -1,7 +1,7 @@
 //! Promise 13, end to end: what is labelled application-consistent is, and the check can fail.
 
 use super::console::{Console, text};
-use super::lab::{Lab, able, uptime_ms};
+use super::lab::{Lab, needs, uptime_ms};
 use super::proof::{Expected, application_set, at, examine, slow_copy};
 use super::work::{self, Ack, Load, Server, database};
 use super::worlds::{DB, DB_EXT4, DB_XFS};
@@ -17,50 +17,50 @@ fn longest_silence(acks: &[Ack]) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p13_mariadb_end_to_end() {
-    if able("p13_mariadb_end_to_end", &DATABASE) {
-        end_to_end(&[], "ftwrl");
-    }
+    needs(&DATABASE);
+    end_to_end(&[], "ftwrl");
 }
 
 /// Where every table is InnoDB, `auto` takes MariaDB's backup stages.
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p13_mariadb_end_to_end_backup_stage() {
-    if able("p13_mariadb_end_to_end_backup_stage", &DATABASE) {
-        end_to_end(&[], "backup-stage");
-    }
+    needs(&DATABASE);
+    end_to_end(&[], "backup-stage");
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p13_mariadb_end_to_end_autonomous() {
     let tools = [&DATABASE[..], &["curl"]].concat();
-    if able("p13_mariadb_end_to_end_autonomous", &tools) {
-        end_to_end(&["--mode", "autonomous"], "ftwrl");
-    }
+    needs(&tools);
+    end_to_end(&["--mode", "autonomous"], "ftwrl");
 }
 
-/// Whether MySQL's tests can run: in a root that has MySQL and not MariaDB. `FF_SLOW=1 tests/matrix.sh sid` runs them in one, and
-/// nothing else is judged by whether a package of it can be had.
-fn mysql_here(name: &str) -> bool {
-    let there = work::is_mysql();
-    if !there {
-        eprintln!("SKIPPED (needs mysqld: FF_SLOW=1 tests/matrix.sh sid): {name}");
-    }
-    there && able(name, &["mysqld", "mysql"])
+/// MySQL's tests run in a root that has MySQL and not MariaDB. `FF_SLOW=1 tests/matrix.sh sid` runs them in one, and nothing
+/// else is judged by whether a package of it can be had: `.ci/run` leaves them out by name.
+fn needs_mysql() {
+    assert!(
+        work::is_mysql(),
+        "this test needs mysqld: FF_SLOW=1 tests/matrix.sh sid"
+    );
+    needs(&["mysqld", "mysql"]);
 }
 
 #[test]
+#[ignore = "needs root, loop devices and MySQL (FF_SLOW=1 tests/matrix.sh sid)"]
 fn p13_mysql_end_to_end() {
-    if mysql_here("p13_mysql_end_to_end") {
-        end_to_end(&[], "ftwrl");
-    }
+    needs_mysql();
+    end_to_end(&[], "ftwrl");
 }
 
 #[test]
+#[ignore = "needs root, loop devices and MySQL (FF_SLOW=1 tests/matrix.sh sid)"]
 fn p13_mysql_negative_control_slow_copy_without_freeze_fails() {
-    if mysql_here("p13_mysql_negative_control_slow_copy_without_freeze_fails") {
-        negative_control();
-    }
+    needs_mysql();
+    negative_control();
 }
 
 fn end_to_end(args: &[&str], how: &str) {
@@ -212,13 +212,10 @@ fn copied(lab: &Lab, number: u64, stop: impl FnOnce() -> (Vec<Ack>, Vec<Ack>)) -
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p13_negative_control_slow_copy_without_freeze_fails() {
-    if able(
-        "p13_negative_control_slow_copy_without_freeze_fails",
-        &DATABASE,
-    ) {
-        negative_control();
-    }
+    needs(&DATABASE);
+    negative_control();
 }
 
 fn negative_control() {

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::agent::{Agent, Ran};
-use super::lab::{Lab, PATH, able, wait};
+use super::lab::{Lab, PATH, needs, wait};
 use super::probe::{self, Probe};
 use super::shims;
 use super::worlds::{FILES, MOUNTS, files};
@@ -72,10 +72,9 @@ impl<'a> Watch<'a> {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p03_what_is_not_the_mount_itself_is_refused() {
-    if !able("p03_what_is_not_the_mount_itself_is_refused", &[]) {
-        return;
-    }
+    needs(&[]);
     let (lab, agent) = server();
     let outer = lab.outer_thaw(FILES, &MOUNTS);
     let here = "/tmp/elsewhere";
@@ -129,13 +128,9 @@ fn once_before(lab: &Lab, tool: &str, change: &str) {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p03_a_mount_swapped_underneath_is_refused_or_passed_by() {
-    if !able(
-        "p03_a_mount_swapped_underneath_is_refused_or_passed_by",
-        &[],
-    ) {
-        return;
-    }
+    needs(&[]);
     let (lab, agent) = server();
     let outer = lab.outer_thaw(FILES, &MOUNTS);
     let here = "/tmp/elsewhere";
@@ -193,10 +188,9 @@ fn p03_a_mount_swapped_underneath_is_refused_or_passed_by() {
 const AGENT: [&str; 2] = ["/var/lib/amazon/ssm", "/var/log/amazon/ssm"];
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p04_what_the_system_and_the_agent_need_is_refused() {
-    if !able("p04_what_the_system_and_the_agent_need_is_refused", &[]) {
-        return;
-    }
+    needs(&[]);
     let (lab, agent) = server();
     let outer = lab.outer_thaw(FILES, &MOUNTS);
     let watch = Watch::start(&lab, &agent);

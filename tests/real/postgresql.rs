@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use super::console::{Console, text};
-use super::lab::{Lab, able, uptime_ms};
+use super::lab::{Lab, needs, uptime_ms};
 use super::proof::{Expected, application_set, at, slow_copy};
 use super::work::{Ack, Load};
 use super::worlds::{DB, DB_EXT4, DB_XFS};
@@ -27,13 +27,13 @@ fn programs() -> Option<String> {
         .max()
 }
 
-pub fn able_here(name: &str) -> bool {
-    let there = able(name, &DATABASE);
-    if there && programs().is_none() {
-        eprintln!("SKIPPED (needs PostgreSQL): {name}");
-        return false;
-    }
-    there
+/// As [`needs`], and a PostgreSQL server.
+pub fn needs_postgresql() {
+    needs(&DATABASE);
+    assert!(
+        programs().is_some(),
+        "this test needs PostgreSQL (/usr/lib/postgresql/*/bin/initdb)"
+    );
 }
 
 /// A server of ours, on a data directory whose WAL is elsewhere.
@@ -292,10 +292,9 @@ fn proven(lab: &Lab, console: &Console, server: &Server, number: u16, args: &[&s
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p13_postgresql_end_to_end() {
-    if !able_here("p13_postgresql_end_to_end") {
-        return;
-    }
+    needs_postgresql();
     let lab = Lab::start();
     let console = Console::new(&lab);
     let server = Server::create(&lab);
@@ -346,10 +345,9 @@ fn copied(lab: &Lab, number: u16, stop: impl FnOnce() -> Vec<Ack>) -> Vec<String
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p13_postgresql_negative_control_slow_copy_without_freeze_fails() {
-    if !able_here("p13_postgresql_negative_control_slow_copy_without_freeze_fails") {
-        return;
-    }
+    needs_postgresql();
     let lab = Lab::start();
     let server = Server::create(&lab);
     let mut torn = Vec::new();

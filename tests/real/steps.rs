@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::agent::Agent;
-use super::lab::{Lab, able, arguments, processes, wait_for};
+use super::lab::{Lab, arguments, needs, processes, wait_for};
 use super::probe::{self, Probe};
 use super::worlds::{MOUNTS, files};
 
@@ -174,21 +174,15 @@ fn killed_after_every_step(command: &str) {
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p01_group_killed_after_each_step_of_pre_script_is_thawed() {
-    if able(
-        "p01_group_killed_after_each_step_of_pre_script_is_thawed",
-        &[],
-    ) {
-        killed_after_every_step("pre-script");
-    }
+    needs(&[]);
+    killed_after_every_step("pre-script");
 }
 
 #[test]
+#[ignore = "needs root and loop devices"]
 fn p01_group_killed_after_each_step_of_snapshot_is_thawed() {
-    if able(
-        "p01_group_killed_after_each_step_of_snapshot_is_thawed",
-        &["curl"],
-    ) {
-        killed_after_every_step("snapshot");
-    }
+    needs(&["curl"]);
+    killed_after_every_step("snapshot");
 }

@@ -17,13 +17,13 @@ const EXT4: &str = "vol-0fe11ab0000000011";
 const XFS: &str = "vol-0fe11ab0000000012";
 const COPY: &str = "vol-0fe11ab0000000013";
 
-/// False, and said so, where this test cannot run.
-fn able() -> bool {
-    let root = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
-    if !root {
-        eprintln!("SKIPPED (needs root and loop devices)");
-    }
-    root
+/// Fails, and says why, where these tests cannot run; a missing tool is named by the runtime itself.
+fn needs_root() {
+    assert!(rustix::process::geteuid().is_root(), "this test needs root");
+    assert!(
+        Path::new("/dev/loop-control").exists(),
+        "this test needs loop devices"
+    );
 }
 
 fn spec(id: &str, filesystem: Option<&str>, mount: Option<&str>, from: Option<&str>) -> VolumeSpec {
@@ -92,10 +92,9 @@ fn clean(dir: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and loop devices"]
 async fn real_commands_have_the_agents_habits() {
-    if !able() {
-        return;
-    }
+    needs_root();
     let dir = tempfile::tempdir().unwrap();
     let runtime = booted(dir.path()).await;
     let out = ok(&runtime, "echo $AWS_SSM_REGION_NAME; cat /proc/1/comm; findmnt -nro FSTYPE /data; findmnt -nro FSTYPE /srv/files").await;
@@ -155,10 +154,9 @@ async fn real_commands_have_the_agents_habits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and loop devices"]
 async fn real_frozen_sets_come_back_on_a_new_volume() {
-    if !able() {
-        return;
-    }
+    needs_root();
     let dir = tempfile::tempdir().unwrap();
     let runtime = booted(dir.path()).await;
     ok(
@@ -221,10 +219,9 @@ async fn real_frozen_sets_come_back_on_a_new_volume() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and loop devices"]
 async fn real_a_successor_cleans_up_even_what_was_left_frozen() {
-    if !able() {
-        return;
-    }
+    needs_root();
     let dir = tempfile::tempdir().unwrap();
     let runtime = booted(dir.path()).await;
     let root = runtime.root_of(INSTANCE).unwrap();
@@ -299,10 +296,9 @@ async fn ssm(lab: &Lab, document: &str, parameters: Value) -> (i64, String, Stri
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and loop devices"]
 async fn real_documents_freeze_and_thaw_over_ssm() {
-    if !able() {
-        return;
-    }
+    needs_root();
     let dir = tempfile::tempdir().unwrap();
     let (lab, runtime) = lab(dir.path()).await;
     let recipe = async |command: &str| {
@@ -375,10 +371,9 @@ async fn real_documents_freeze_and_thaw_over_ssm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and loop devices"]
 async fn real_instances_find_their_metadata_and_ec2_at_the_lab() {
-    if !able() {
-        return;
-    }
+    needs_root();
     let dir = tempfile::tempdir().unwrap();
     let (lab, _runtime) = lab(dir.path()).await;
     let shell =
