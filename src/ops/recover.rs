@@ -18,9 +18,10 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use crate::aws::ssm::{Listed, Polled};
+use crate::domain::command::CommandEnd;
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
-use crate::domain::machine::{CommandEnd, ThawVerdict, told_by_exit};
+use crate::domain::machine::{ThawVerdict, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Trace, TraceEvent};
 use crate::jobs::journal::CallRow;

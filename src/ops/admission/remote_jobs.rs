@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::ssm::{Listed, Polled};
+use crate::domain::command::{CommandEnd, CommandOutcome};
 use crate::domain::ids::{CommandId, InstanceId, JobId};
 use crate::domain::job::Mode;
-use crate::domain::machine::{CommandEnd, CommandOutcome, ThawVerdict, told_by_exit};
+use crate::domain::machine::{ThawVerdict, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::ran::Ran;
 use crate::domain::trace;

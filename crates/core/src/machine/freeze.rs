@@ -10,7 +10,7 @@ use super::{
     SnapshotCall, ThawCommand, arm,
 };
 use super::{CommandEnd, CommandOutcome, CreatedSnapshot, JobEffect, Timer};
-use crate::evidence::CommandReport;
+use crate::command::CommandReport;
 use crate::held::Delivery;
 use crate::ids::CommandId;
 use crate::job::{Mode, OnFailure, Phase, Verdict};

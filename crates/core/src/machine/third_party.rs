@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::freeze::ThawVerdict;
 use super::{CommandEnd, Job};
-use crate::evidence::CommandReport;
+use crate::command::CommandReport;
 use crate::trace::Trace;
 
 /// What a `post-script` that only has an exit code says of the freeze. `froze`: the `pre-script` ended as

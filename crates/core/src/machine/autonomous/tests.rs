@@ -1,9 +1,10 @@
 //! Autonomous mode, one story each; and documents of other makers.
 
+use crate::preflight::CoveredMount;
 use super::super::tests::*;
 use super::super::*;
 use super::*;
-use crate::evidence::CommandReport;
+use crate::command::CommandReport;
 use crate::ids::VolumeId;
 use crate::job::Verdict;
 use crate::script_exit::ScriptExit;
