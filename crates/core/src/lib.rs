@@ -39,5 +39,6 @@ pub mod snapshot;
 pub mod state;
 pub mod tags;
 pub mod text;
+pub mod thaw;
 pub mod trace;
 pub mod volume;

@@ -27,8 +27,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use super::label::{Label, Written};
 pub use failsafe::Began;
 pub use finish::{GONE_SINCE, incomplete};
-pub use freeze::ThawVerdict;
-pub use third_party::told_by_exit;
 pub use types::{JobEffect, JobEvent, MetricValue, SnapshotProgress, Timer};
 
 use super::command::{CommandEnd, CommandOutcome, CommandReport, DELIVERY_S};

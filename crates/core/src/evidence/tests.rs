@@ -1,7 +1,7 @@
 //! Properties 10 and 11: every combination of evidence against an oracle that knows nothing of the code.
 
-use crate::ids::CommandId;
 use super::*;
+use crate::ids::CommandId;
 use crate::preflight::{
     AttachedVolume, CoveredMount, Engine, EnginePath, READ_ONLY, SAME_FILESYSTEM,
 };

@@ -6,14 +6,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::command::CommandOutcome;
-use crate::preflight::PreflightFacts;
-use crate::snapshot::CreatedSnapshot;
 use crate::held::Delivery;
 use crate::ids::{CommandId, SnapshotId};
 use crate::label::{Label, Written};
 use crate::metrics::Metric;
+use crate::preflight::PreflightFacts;
 use crate::problem::Problem;
 use crate::set_plan::SetPlan;
+use crate::snapshot::CreatedSnapshot;
 
 /// How far AWS is with a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! Autonomous mode, one story each; and documents of other makers.
 
-use crate::preflight::CoveredMount;
 use super::super::tests::*;
 use super::super::*;
 use super::*;
 use crate::command::CommandReport;
 use crate::ids::VolumeId;
 use crate::job::Verdict;
+use crate::preflight::CoveredMount;
 use crate::script_exit::ScriptExit;
 use crate::set_plan::{SetMember, SetPlan};
 use crate::tags::Tags;
