@@ -1,4 +1,4 @@
-//! The machine's rules, one story each. `tests/properties.rs` holds for all stories.
+//! The machine's rules, one story each. `tests/engine/properties.rs` holds for all stories.
 
 use chrono::{TimeDelta, TimeZone};
 
