@@ -20,6 +20,7 @@ use crate::domain::ids::Scope;
 use crate::domain::problem::Problem;
 use crate::domain::set_plan::Tagging;
 use crate::jobs::journal::{Intent, Journal};
+use crate::jobs::outcome::CallOutcome;
 use crate::recipe::chosen::Catalogue;
 use clock::Clock;
 
@@ -116,9 +117,8 @@ impl Ops {
         words: impl FnOnce(&T) -> String,
     ) {
         let outcome = match result {
-            Ok(value) => format!("ok: {}", words(value)),
-            Err(problem) if problem.may_have_happened => format!("unknown: {problem}"),
-            Err(problem) => format!("failed: {problem}"),
+            Ok(value) => CallOutcome::Answered(words(value)),
+            Err(problem) => CallOutcome::failed(problem),
         };
         if let Err(problem) = self.journal.outcome(intent, &outcome, self.clock.now()) {
             tracing::error!(%problem, action, detail, "the outcome of a call could not be recorded");

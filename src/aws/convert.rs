@@ -62,7 +62,7 @@ pub(super) fn instance(scope: &Scope, raw: &ec2::Instance) -> Option<Instance> {
             .state()
             .and_then(|s| s.name())
             .map_or("unknown", |n| n.as_str())
-            .to_owned(),
+            .into(),
         platform: if windows {
             Platform::Windows
         } else {
@@ -89,7 +89,7 @@ pub(super) fn volume(scope: &Scope, raw: &ec2::Volume) -> Option<Volume> {
     Some(Volume {
         scope: scope.clone(),
         id: VolumeId::from_api(raw.volume_id()?),
-        state: raw.state().map_or("unknown", |s| s.as_str()).to_owned(),
+        state: raw.state().map_or("unknown", |s| s.as_str()).into(),
         size_gib: count(raw.size()),
         volume_type: raw
             .volume_type()
@@ -111,7 +111,7 @@ pub(super) fn volume(scope: &Scope, raw: &ec2::Volume) -> Option<Volume> {
                 Some(Attachment {
                     instance: InstanceId::from_api(a.instance_id()?),
                     device: a.device().unwrap_or_default().to_owned(),
-                    state: a.state().map_or("unknown", |s| s.as_str()).to_owned(),
+                    state: a.state().map_or("unknown", |s| s.as_str()).into(),
                 })
             })
             .collect(),
@@ -126,7 +126,7 @@ pub(super) fn snapshot(scope: &Scope, raw: &ec2::Snapshot) -> Option<Snapshot> {
         scope: scope.clone(),
         id: SnapshotId::from_api(raw.snapshot_id()?),
         volume: VolumeId::from_api(raw.volume_id().unwrap_or_default()),
-        state: raw.state().map_or("unknown", |s| s.as_str()).to_owned(),
+        state: raw.state().map_or("unknown", |s| s.as_str()).into(),
         progress: percent(raw.progress()),
         started: time(raw.start_time())?,
         completed: time(raw.completion_time()),
@@ -151,7 +151,7 @@ pub(super) fn image(raw: &ec2::Image) -> Option<Image> {
     Some(Image {
         id: ImageId::from_api(raw.image_id()?),
         name: raw.name().unwrap_or_default().to_owned(),
-        state: raw.state().map_or("unknown", |s| s.as_str()).to_owned(),
+        state: raw.state().map_or("unknown", |s| s.as_str()).into(),
         snapshots: raw
             .block_device_mappings()
             .iter()

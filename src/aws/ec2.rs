@@ -1,5 +1,6 @@
 //! EC2: reading the fleet, and the few calls that change it.
 
+use crate::domain::state::InstanceState;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -83,7 +84,7 @@ impl Session {
     pub async fn instances(&self) -> Result<Vec<Instance>, Problem> {
         let what = self.where_("read instances");
         let mut rows = self.instances_that(&what, &[]).await?;
-        rows.retain(|i| i.state != "terminated");
+        rows.retain(|i| i.state != InstanceState::Terminated);
         rows.sort_by(|a, b| a.name().cmp(b.name()).then_with(|| a.id.cmp(&b.id)));
         Ok(rows)
     }

@@ -1,5 +1,7 @@
 //! Systems Manager: agents, documents, Run Command.
 
+use crate::domain::script_exit::ScriptExit;
+use crate::domain::state::CommandStatus;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_ssm::operation::get_command_invocation::GetCommandInvocationOutput;
@@ -67,8 +69,8 @@ pub struct Listed {
     pub comment: String,
     /// When Systems Manager took it in, by its clock.
     pub requested: DateTime<Utc>,
-    /// `Pending`, `InProgress`, `Success`, `Failed`, `TimedOut`, `Cancelled`, `Cancelling`.
-    pub status: String,
+    /// Where it is, by the listing.
+    pub status: CommandStatus,
     /// Its parameter `budgetSeconds`, where it has one.
     pub budget_s: Option<u32>,
     /// Its document's name.
@@ -89,7 +91,13 @@ fn squeeze(details: &str) -> String {
 
 /// How an invocation ended, or `None` while it runs. Details decide before the coarse status. `begun`: it has a
 /// start, or said something. `said`: what it said, or the agent in its place.
-fn ended(status: &str, details: &str, exit: i32, begun: bool, said: &str) -> Option<CommandEnd> {
+fn ended(
+    status: &CommandStatus,
+    details: &str,
+    exit: i32,
+    begun: bool,
+    said: &str,
+) -> Option<CommandEnd> {
     // -1: not started, or not received (aws-facts 3.5).
     let cancelled = CommandEnd::Cancelled {
         may_have_run: begun || exit != -1,
@@ -97,7 +105,7 @@ fn ended(status: &str, details: &str, exit: i32, begun: bool, said: &str) -> Opt
     // One that failed has a code of its own; where the agent lost its worker nobody set one (aws-facts-3, section 2).
     let failed = match exit == 0 || said.starts_with(WORKER_GONE) {
         true => CommandEnd::WorkerLost,
-        false => CommandEnd::Failed { exit },
+        false => CommandEnd::Failed { exit: exit.into() },
     };
     match squeeze(details).as_str() {
         "pending" | "inprogress" | "delayed" | "cancelling" => return None,
@@ -107,7 +115,11 @@ fn ended(status: &str, details: &str, exit: i32, begun: bool, said: &str) -> Opt
         // The agent killed it at its own time limit: it has begun and ended, and cannot begin again.
         "executiontimedout" => {
             return Some(CommandEnd::Failed {
-                exit: if exit > 0 { exit } else { 137 },
+                exit: if exit > 0 {
+                    exit.into()
+                } else {
+                    ScriptExit::Killed
+                },
             });
         }
         "failed" => return Some(failed),
@@ -118,10 +130,10 @@ fn ended(status: &str, details: &str, exit: i32, begun: bool, said: &str) -> Opt
         _ => {}
     }
     match status {
-        "Success" => Some(CommandEnd::Success),
-        "Failed" => Some(failed),
-        "Cancelled" => Some(cancelled),
-        "TimedOut" => Some(CommandEnd::TimedOut { may_have_run: true }),
+        CommandStatus::Success => Some(CommandEnd::Success),
+        CommandStatus::Failed => Some(failed),
+        CommandStatus::Cancelled => Some(cancelled),
+        CommandStatus::TimedOut => Some(CommandEnd::TimedOut { may_have_run: true }),
         _ => None,
     }
 }
@@ -137,7 +149,7 @@ fn end_of(out: &GetCommandInvocationOutput) -> Option<CommandEnd> {
     let said = [out.standard_output_content(), out.standard_error_content()];
     let said = said.into_iter().flatten().find(|text| !text.is_empty());
     ended(
-        status,
+        &status.into(),
         details,
         out.response_code(),
         begun,
@@ -679,7 +691,7 @@ impl Session {
                 }
                 seen += 1;
                 let status = command.status().map_or("", |s| s.as_str());
-                if !matches!(status, "Pending" | "InProgress" | "Cancelling" | "") {
+                if !CommandStatus::from(status).is_open() {
                     found.insert(id);
                 }
             }
@@ -719,7 +731,7 @@ fn listed(command: &sdk::Command) -> Option<Listed> {
         id: CommandId::from_api(command.command_id()?),
         comment: command.comment().unwrap_or_default().to_owned(),
         requested: convert::time(command.requested_date_time()).unwrap_or_default(),
-        status: command.status().map_or("", |s| s.as_str()).to_owned(),
+        status: command.status().map_or("", |s| s.as_str()).into(),
         document: command.document_name().unwrap_or_default().to_owned(),
         budget_s: budget.and_then(|values| values.first()?.parse().ok()),
     })
@@ -741,6 +753,16 @@ fn agent(info: &sdk::InstanceInformation) -> Agent {
 mod tests {
     use super::*;
 
+    fn ended(
+        status: &str,
+        details: &str,
+        exit: i32,
+        begun: bool,
+        said: &str,
+    ) -> Option<CommandEnd> {
+        super::ended(&status.into(), details, exit, begun, said)
+    }
+
     #[test]
     fn details_decide_before_status() {
         assert_eq!(
@@ -753,12 +775,16 @@ mod tests {
         );
         assert_eq!(
             ended("TimedOut", "Execution Timed Out", -1, false, ""),
-            Some(CommandEnd::Failed { exit: 137 })
+            Some(CommandEnd::Failed {
+                exit: ScriptExit::Killed
+            })
         );
         assert_eq!(ended("InProgress", "In Progress", -1, false, ""), None);
         assert_eq!(
             ended("Failed", "Failed", 201, false, ""),
-            Some(CommandEnd::Failed { exit: 201 })
+            Some(CommandEnd::Failed {
+                exit: ScriptExit::PreScriptFailed
+            })
         );
         assert_eq!(
             ended("Success", "", 0, false, ""),
@@ -790,7 +816,12 @@ mod tests {
     fn a_signal_is_an_end_and_a_lost_worker_is_none() {
         for details in ["Failed", ""] {
             let of = |exit, said| ended("Failed", details, exit, true, said);
-            assert_eq!(of(-1, ""), Some(CommandEnd::Failed { exit: -1 }));
+            assert_eq!(
+                of(-1, ""),
+                Some(CommandEnd::Failed {
+                    exit: ScriptExit::Unstated
+                })
+            );
             assert_eq!(of(0, ""), Some(CommandEnd::WorkerLost));
             let said = "document process failed unexpectedly: document worker timed out";
             for exit in [-1, 0, 1] {

@@ -56,7 +56,7 @@ pub(super) async fn run(
                 rows.map(|i| {
                     let there = jobs.iter().filter(|job| job.spec.instance == i.id);
                     let held = there.map(JobView::held).fold(Held::Nothing, Held::worse);
-                    with_held(with_id(i, &i.state), held, now)
+                    with_held(with_id(i, i.state.as_str()), held, now)
                 })
                 .collect(),
                 vec![
@@ -89,7 +89,7 @@ pub(super) async fn run(
             });
             (
                 rows.map(|v| {
-                    let mut value = with_id(v, &v.state);
+                    let mut value = with_id(v, v.state.as_str());
                     if let (Value::Object(map), true) = (&mut value, v.is_excluded()) {
                         map.insert("sets".to_owned(), "left out by tag".into());
                     }
@@ -124,7 +124,7 @@ pub(super) async fn run(
             });
             (
                 rows.map(|s| {
-                    let mut value = with_id(s, &s.state);
+                    let mut value = with_id(s, s.state.as_str());
                     if let Value::Object(map) = &mut value {
                         map.insert("level".to_owned(), serde_json::json!(s.verified_level()));
                     }

@@ -22,6 +22,7 @@ pub use prunes::deletion;
 use chrono::{DateTime, SecondsFormat, Utc};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::outcome::CallOutcome;
 use crate::domain::ids::{JobId, Scope};
 use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
@@ -52,7 +53,8 @@ CREATE TABLE IF NOT EXISTS call (
     detail   TEXT NOT NULL,
     intended TEXT NOT NULL,
     ended    TEXT,
-    outcome  TEXT,
+    outcome  TEXT CHECK (outcome IN ('answered', 'unknown', 'refused')),
+    answer   TEXT,
     known    INTEGER
 ) STRICT;
 CREATE INDEX IF NOT EXISTS call_subject ON call (subject, seq);
@@ -97,8 +99,8 @@ pub struct CallRow {
     pub detail: String,
     /// When it was about to be sent (RFC 3339).
     pub intended: String,
-    /// What came of it; `None` when nobody knows.
-    pub outcome: Option<String>,
+    /// What came of it; `None` where none is on record: it may have been sent.
+    pub outcome: Option<CallOutcome>,
     /// Its place among all intents on record: a later intent has a higher one.
     pub seq: i64,
     /// The last intent that was on record when the outcome was recorded: an intent with a higher place
@@ -215,7 +217,7 @@ impl Journal {
     }
 
     /// The same journal for a process that may die: `hook` is called before each write with its name
-    /// (`intend`, `outcome`, `save-job`, `save-restore`). Once it has answered false, that write and all
+    /// (`intend`, `outcome`, `save-job`, `claim-job`, `save-restore`, …). Once it has answered false, that write and all
     /// later ones of this handle and its clones fail with [`Kind::Local`]: the dead write no more.
     #[must_use]
     pub fn observed(self, hook: Arc<dyn Fn(&str) -> bool + Send + Sync>) -> Self {
@@ -310,22 +312,34 @@ impl Journal {
     ///
     /// # Errors
     /// [`Kind::Local`].
-    pub fn outcome(&self, intent: Intent, outcome: &str, at: DateTime<Utc>) -> Result<(), Problem> {
+    pub fn outcome(
+        &self,
+        intent: Intent,
+        outcome: &CallOutcome,
+        at: DateTime<Utc>,
+    ) -> Result<(), Problem> {
         let disordered = self
             .disordered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        let (word, answer) = outcome.columns();
         self.write("outcome", |db| {
             let subject: String =
                 db.query_row("SELECT subject FROM call WHERE seq = ?", [intent.0], |r| {
                     r.get(0)
                 })?;
             db.execute(
-                "UPDATE call SET ended = ?1, outcome = ?2,
-                     known = CASE WHEN ?3 THEN (SELECT max(seq) FROM call) END
-                 WHERE seq = ?4",
-                params![stamp(at), outcome, !disordered.contains(&subject), intent.0],
+                "UPDATE call SET ended = ?1, outcome = ?2, answer = ?3,
+                     known = CASE WHEN ?4 THEN (SELECT max(seq) FROM call) END
+                 WHERE seq = ?5",
+                params![
+                    stamp(at),
+                    word,
+                    answer,
+                    !disordered.contains(&subject),
+                    intent.0
+                ],
             )
             .map(drop)
         })
@@ -338,16 +352,16 @@ impl Journal {
     pub fn calls(&self, subject: &str) -> Result<Vec<CallRow>, Problem> {
         self.with(|db| {
             let mut select = db.prepare(
-                "SELECT action, detail, intended, outcome, seq, known FROM call WHERE subject = ? ORDER BY seq",
+                "SELECT action, detail, intended, outcome, answer, seq, known FROM call WHERE subject = ? ORDER BY seq",
             )?;
             let rows = select.query_map([subject], |r| {
                 Ok(CallRow {
                     action: r.get(0)?,
                     detail: r.get(1)?,
                     intended: r.get(2)?,
-                    outcome: r.get(3)?,
-                    seq: r.get(4)?,
-                    known: r.get(5)?,
+                    outcome: CallOutcome::read(r, 3)?,
+                    seq: r.get(5)?,
+                    known: r.get(6)?,
                 })
             })?;
             rows.collect()
@@ -399,7 +413,7 @@ impl Journal {
     /// # Errors
     /// [`Kind::Local`].
     pub fn claim_job(&self, job: &JobId, from: &str, to: &str) -> Result<bool, Problem> {
-        self.with(|db| {
+        self.write("claim-job", |db| {
             db.execute(
                 "UPDATE job SET owner = ?3 WHERE id = ?1 AND owner = ?2 AND open = 1",
                 params![job.as_str(), from, to],
@@ -594,7 +608,11 @@ mod tests {
             journal.intend(&scope, "me", "job", "Act", "", DateTime::UNIX_EPOCH)
         };
         let intent = intend(&dying).unwrap();
-        let failed = dying.outcome(intent, "ok", DateTime::UNIX_EPOCH);
+        let failed = dying.outcome(
+            intent,
+            &CallOutcome::Answered(String::new()),
+            DateTime::UNIX_EPOCH,
+        );
         assert_eq!(failed.unwrap_err().kind, Kind::Local);
         assert!(intend(&dying.clone()).is_err());
         assert_eq!(*asked.lock().unwrap(), ["intend", "outcome"]);

@@ -9,6 +9,8 @@ mod proof;
 mod unconfirmed;
 mod values;
 
+use crate::domain::script_exit::ScriptExit;
+use crate::domain::state::CommandStatus;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,6 +24,7 @@ use crate::domain::machine::{CommandEnd, ThawVerdict, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Trace, TraceEvent};
 use crate::jobs::journal::CallRow;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::admission::owner::owner_of_no_process;
 use crate::ops::admission::preflight::end_in_words;
 use crate::ops::admission::remote_jobs::{self, Other, Standing};
@@ -313,7 +316,10 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
         }
         if third_party && trace.lines.is_empty() {
             let thaw = silent.judged(view, outcome.ended.clone());
-            let none = outcome.ended == CommandEnd::Failed { exit: 205 };
+            let none = outcome.ended
+                == CommandEnd::Failed {
+                    exit: ScriptExit::NotFrozen,
+                };
             match thaw {
                 Thaw::Later if silent.before.is_none() => {
                     silent.before = pre_script_end(ops, view).await;
@@ -439,7 +445,7 @@ async fn released(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
     let comment = send::comment(&view.spec, Step::Post);
     let since = view.started().unwrap_or_else(|| ops.clock.now()) - TimeDelta::hours(1);
     let listed = session.commands_since(instance, since).await?;
-    let well = |c: &&Listed| c.comment == comment && c.status == "Success";
+    let well = |c: &&Listed| c.comment == comment && c.status == CommandStatus::Success;
     for post in listed.iter().filter(well) {
         if session.ran(&post.id, instance).await?.began_after(&frozen) {
             return Ok(true);
@@ -498,15 +504,15 @@ fn judged(view: &JobView, trace: &Trace, certain: bool, ended: CommandEnd) -> Th
     }
     match ended {
         // "No such job": true, unless pre-script has yet to begin. One that is known to have ended cannot.
-        CommandEnd::Failed { exit: 205 }
-            if trace.has_error("not-frozen") && !certain && view.phase <= Phase::Quiescing =>
-        {
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        } if trace.has_error("not-frozen") && !certain && view.phase <= Phase::Quiescing => {
             Thaw::Later
         }
         // These end thawed: the script probes every mount before it says so, and says so to the last line.
         CommandEnd::Success => Thaw::Done,
         CommandEnd::Failed {
-            exit: 202 | 203 | 205,
+            exit: ScriptExit::PostScriptFailed | ScriptExit::FailsafeFired | ScriptExit::NotFrozen,
         } if trace.is_whole() => Thaw::Done,
         CommandEnd::Lost(problem) => Thaw::Unconfirmed(problem),
         other => Thaw::Unconfirmed(Problem::new(
@@ -594,11 +600,7 @@ fn may_be_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
 
 /// A call that could make the instance freeze something, and was not refused.
 fn was_sent(call: &CallRow) -> bool {
-    let refused = call
-        .outcome
-        .as_deref()
-        .is_some_and(|o| o.starts_with("failed"));
-    freezes(call) && !refused
+    freezes(call) && !matches!(call.outcome, Some(CallOutcome::Refused(_)))
 }
 
 #[cfg(test)]
@@ -630,7 +632,9 @@ pub(super) mod tests {
             });
             let ended = match exit {
                 0 => CommandEnd::Success,
-                exit => CommandEnd::Failed { exit },
+                exit => CommandEnd::Failed {
+                    exit: ScriptExit::from(exit),
+                },
             };
             match silent.judged(&view, ended) {
                 Thaw::Done => "done",
@@ -644,12 +648,18 @@ pub(super) mod tests {
         let after = |before| Silent {
             before: Some(before),
         };
-        let failed = after(CommandEnd::Failed { exit: 201 });
+        let failed = after(CommandEnd::Failed {
+            exit: ScriptExit::PreScriptFailed,
+        });
         let never = after(CommandEnd::NeverDelivered);
         let froze = after(CommandEnd::Success);
         let cut = after(CommandEnd::Cancelled { may_have_run: true });
-        let killed = after(CommandEnd::Failed { exit: 137 });
-        let signalled = after(CommandEnd::Failed { exit: -1 });
+        let killed = after(CommandEnd::Failed {
+            exit: ScriptExit::Killed,
+        });
+        let signalled = after(CommandEnd::Failed {
+            exit: ScriptExit::Unstated,
+        });
         let withdrawn = after(CommandEnd::Cancelled {
             may_have_run: false,
         });
@@ -693,7 +703,9 @@ pub(super) mod tests {
             let said: String = (1..).zip(lines).map(line).collect();
             let ended = match exit {
                 0 => CommandEnd::Success,
-                exit => CommandEnd::Failed { exit },
+                exit => CommandEnd::Failed {
+                    exit: ScriptExit::from(exit),
+                },
             };
             let phase = if certain {
                 Phase::Thawing

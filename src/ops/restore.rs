@@ -1,5 +1,6 @@
 //! Restoring beside the data: volumes made, attached and mounted as planned; originals untouched.
 
+use crate::domain::state::{AttachmentState, VolumeState};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -215,7 +216,7 @@ impl Stepper<'_> {
         if let Some(status) = self.view.items.get_mut(self.n) {
             status.volume = Some(volume.clone());
         }
-        self.wait(&volume, "available", |v| v.state == "available")
+        self.wait(&volume, "available", |v| v.state == VolumeState::Available)
             .await?;
         self.tell(
             StepState::Attaching,
@@ -240,7 +241,7 @@ impl Stepper<'_> {
         self.wait(&volume, "attached", |v| {
             v.attachments
                 .iter()
-                .any(|a| a.instance == target && a.state == "attached")
+                .any(|a| a.instance == target && a.state == AttachmentState::Attached)
         })
         .await?;
         if let Some(at) = &item.mount {
@@ -272,7 +273,7 @@ impl Stepper<'_> {
                 .await?;
             match now.get(volume) {
                 Some(v) if ready(v) => return Ok(()),
-                Some(v) if v.state == "error" => {
+                Some(v) if v.state == VolumeState::Error => {
                     return Err(Problem::new(
                         Kind::State,
                         format!("wait for {volume}"),

@@ -4,6 +4,7 @@
 use super::chosen::{Catalogue, Chosen};
 use crate::domain::instance::{Agent, Instance, Platform};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::state::InstanceState;
 use crate::domain::tags::CONSISTENT_SNAPSHOT;
 
 /// What EC2 and Systems Manager alone can tell.
@@ -12,7 +13,7 @@ use crate::domain::tags::CONSISTENT_SNAPSHOT;
 /// The instance does not run, runs Windows, or its agent is not online.
 pub fn fit(instance: &Instance) -> Result<(), Problem> {
     let what = format!("check {} ({})", instance.name(), instance.id);
-    if instance.state != "running" {
+    if instance.state != InstanceState::Running {
         return Err(Problem::new(
             Kind::State,
             what,

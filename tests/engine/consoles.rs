@@ -403,7 +403,7 @@ impl World {
             ended: if exit == 0 {
                 CommandEnd::Success
             } else {
-                CommandEnd::Failed { exit }
+                CommandEnd::Failed { exit: exit.into() }
             },
             stdout: self.lines(n, word, &said),
             stderr: String::new(),

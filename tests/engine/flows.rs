@@ -25,6 +25,7 @@ use freezeframe::domain::restore::{RestoreRequest, StepState};
 use freezeframe::domain::retention::{Fate, Policy};
 use freezeframe::domain::tags;
 use freezeframe::jobs::journal::Journal;
+use freezeframe::jobs::outcome::CallOutcome;
 use freezeframe::lab::FaultKind;
 use freezeframe::ops::job::run::spec_for;
 use freezeframe::ops::{inventory, metrics, prune, recover, restore, setup};
@@ -98,7 +99,7 @@ async fn a_mysql_job_ends_application_with_every_link_of_evidence() {
     for member in &view.set {
         let there = snapshots.iter().find(|s| s.id == member.snapshot).unwrap();
         assert_eq!(there.level(), Some(member.level));
-        assert_eq!(there.state, "completed");
+        assert_eq!(there.state.as_str(), "completed");
         assert_eq!(there.device(), Some(member.device.as_str()));
         assert_eq!(
             there.tags.get(tags::SET_SIZE),
@@ -374,7 +375,11 @@ async fn stopped_with_a_proof_at(n: Option<usize>) -> (JobView, JobView, usize) 
         if save && Some(counted.load(Ordering::SeqCst)) == n {
             let proven = proof.intend(&scope, "other", of.as_str(), "ThawProven", "", at);
             proof
-                .outcome(proven.unwrap(), "ok: nothing is frozen", at)
+                .outcome(
+                    proven.unwrap(),
+                    &CallOutcome::Answered("nothing is frozen".into()),
+                    at,
+                )
                 .unwrap();
         }
         true
@@ -784,7 +789,11 @@ async fn a_job_that_is_resumed_is_not_doubted_where_its_thaw_is_proven() {
     let (scope, job) = (bench.ops.scope(), spec.job.as_str());
     let proof = journal.intend(scope, "other", job, "ThawProven", "", now);
     journal
-        .outcome(proof.unwrap(), "ok: nothing is frozen", now)
+        .outcome(
+            proof.unwrap(),
+            &CallOutcome::Answered("nothing is frozen".into()),
+            now,
+        )
         .unwrap();
     let settled = recover::settle(&bench.ops, &listened()).await.unwrap();
     assert!(!settled[0].thaw_unconfirmed, "{:#?}", settled[0].error);

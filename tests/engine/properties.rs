@@ -3,6 +3,7 @@
 
 mod wire;
 
+use freezeframe::domain::script_exit::ScriptExit;
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
@@ -211,7 +212,7 @@ fn problem() -> impl Strategy<Value = Problem> {
 fn outcome() -> impl Strategy<Value = CommandOutcome> {
     let ended = prop_oneof![
         4 => Just(CommandEnd::Success),
-        2 => prop_oneof![Just(201), Just(204), Just(205)].prop_map(|exit| CommandEnd::Failed { exit }),
+        2 => prop_oneof![Just(201), Just(204), Just(205)].prop_map(|exit: i32| CommandEnd::Failed { exit: exit.into() }),
         1 => any::<bool>().prop_map(|may_have_run| CommandEnd::TimedOut { may_have_run }),
         1 => Just(CommandEnd::NeverDelivered),
         1 => any::<bool>().prop_map(|may_have_run| CommandEnd::Cancelled { may_have_run }),
@@ -271,7 +272,7 @@ fn event() -> impl Strategy<Value = JobEvent> {
         3 => (1_u32..4, written()).prop_map(|(attempt, written)| JobEvent::LabelsWritten { attempt, written }),
         3 => (state, any::<u8>()).prop_map(|(state, percent)| JobEvent::Progress(vec![SnapshotProgress {
             snapshot: made()[0].snapshot.clone(),
-            state: state.to_owned(),
+            state: state.into(),
             percent,
             full_bytes: None,
         }])),
@@ -501,7 +502,7 @@ proptest! {
     fn p31_no_output_of_a_document_ends_in_a_panic(
         pre in prop_oneof![any_output(), good_then_any()],
         post in prop_oneof![any_output(), good_then_any()],
-        ended in prop::sample::select(vec![CommandEnd::Success, CommandEnd::Failed { exit: 201 }, CommandEnd::Failed { exit: 204 }, CommandEnd::Cancelled { may_have_run: true }]),
+        ended in prop::sample::select(vec![CommandEnd::Success, CommandEnd::Failed { exit: ScriptExit::PreScriptFailed }, CommandEnd::Failed { exit: ScriptExit::AlreadyFrozen }, CommandEnd::Cancelled { may_have_run: true }]),
         alone in any::<bool>(),
         third_party in any::<bool>(),
     ) {

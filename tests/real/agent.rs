@@ -153,7 +153,7 @@ impl Agent {
         Some(Ran {
             code: match outcome.ended {
                 CommandEnd::Success => 0,
-                CommandEnd::Failed { exit } => exit,
+                CommandEnd::Failed { exit } => exit.code(),
                 _ => -1,
             },
             events: lines

@@ -89,7 +89,9 @@ impl Bench {
             .unwrap()
             .into_iter()
             .find(|i| {
-                i.state == "running" && i.agent.word() == "online" && i.recipe_tag() == Some(recipe)
+                i.state.as_str() == "running"
+                    && i.agent.word() == "online"
+                    && i.recipe_tag() == Some(recipe)
             })
             .unwrap_or_else(|| panic!("the default world has no {recipe}"))
     }

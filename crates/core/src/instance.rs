@@ -1,5 +1,6 @@
 //! EC2 instances as the console knows them.
 
+use crate::state::InstanceState;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +72,7 @@ pub struct Instance {
     /// Its id.
     pub id: InstanceId,
     /// `pending`, `running`, `stopping`, `stopped`, … as AWS writes it.
-    pub state: String,
+    pub state: InstanceState,
     /// Linux or Windows.
     pub platform: Platform,
     /// The richer description, such as `Windows with SQL Server`.

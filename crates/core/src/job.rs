@@ -1,6 +1,7 @@
 //! Jobs as everyone sees them: what was asked, where it stands, what came of it. How a job moves from
 //! phase to phase is [`super::machine`]'s affair; what its trace proves is [`super::evidence`]'s.
 
+use crate::link_name::LinkName;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -256,9 +257,8 @@ pub struct Member {
 /// One link of the chain of evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// Short stable name: `failsafe-armed`, `lock-held`, `frozen`, `one-call`, `within-window`,
-    /// `lock-answered`, `own-thaw`, `failsafe-quiet`.
-    pub name: String,
+    /// Which.
+    pub name: LinkName,
     /// Whether it held.
     pub holds: bool,
     /// What was seen, in words an auditor accepts.
@@ -323,15 +323,15 @@ impl EvidenceReport {
     }
 
     /// Whether that link was examined, and holds.
-    pub fn holds(&self, name: &str) -> bool {
+    pub fn holds(&self, name: &LinkName) -> bool {
         let mut links = self.links.iter();
-        links.any(|link| link.name == name && link.holds)
+        links.any(|link| link.name == *name && link.holds)
     }
 
     /// Whether the instance itself told that all was frozen, that our own thaw ended every freeze, and that the failsafe
     /// stood down after it.
     pub fn tells_of_the_thaw(&self) -> bool {
-        let links = ["frozen", "own-thaw", "failsafe-quiet"];
+        let links = [LinkName::Frozen, LinkName::OwnThaw, LinkName::FailsafeQuiet];
         links.iter().all(|name| self.holds(name))
     }
 }

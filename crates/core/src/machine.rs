@@ -36,7 +36,7 @@ pub use finish::{GONE_SINCE, incomplete};
 pub use freeze::ThawVerdict;
 pub use third_party::told_by_exit;
 pub use types::{
-    CommandEnd, CommandOutcome, CreatedSnapshot, GONE, JobEffect, JobEvent, MetricValue,
+    CommandEnd, CommandOutcome, CreatedSnapshot, JobEffect, JobEvent, MetricValue,
     SnapshotProgress, Timer,
 };
 

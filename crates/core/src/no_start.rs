@@ -1,5 +1,7 @@
 //! A script that the instance did not let run at all: the shell or the agent says so, and names no cause.
 
+use super::script_exit::ScriptExit;
+
 /// What stands in the way of every Run Command script on some hardened images.
 pub const HINT: &str = "nothing of it ran: look on the instance whether fapolicyd refuses scripts below /var/lib/amazon/ssm \
      (ausearch -m fanotify; allow that directory) or its filesystem is mounted noexec (findmnt -no OPTIONS -T \
@@ -8,7 +10,7 @@ pub const HINT: &str = "nothing of it ran: look on the instance whether fapolicy
 /// Whether a command that ended with that code, and said that on its error output, never began: a shell ends with 126
 /// for what it may not execute and with 127 for what it does not find, and the agent with -1 or 1 where it cannot start
 /// it. `spoke`: a line of its own came, or it is a document that prints none.
-pub fn is(exit: i32, spoke: bool, stderr: &str) -> bool {
+pub fn is(exit: ScriptExit, spoke: bool, stderr: &str) -> bool {
     let words = [
         "Permission denied",
         "permission denied",
@@ -16,7 +18,11 @@ pub fn is(exit: i32, spoke: bool, stderr: &str) -> bool {
         "operation not permitted",
     ];
     let denied = words.iter().any(|word| stderr.contains(word));
-    !spoke && (exit == 126 || (denied && [127, 1, -1].contains(&exit)))
+    let may_be = matches!(
+        exit,
+        ScriptExit::NotFoundByShell | ScriptExit::Other(1) | ScriptExit::Unstated
+    );
+    !spoke && (exit == ScriptExit::NotExecutable || (denied && may_be))
 }
 
 #[cfg(test)]
@@ -40,7 +46,11 @@ mod tests {
             (201, false, denied, false),
             (1, false, "no such table", false),
         ] {
-            assert_eq!(is(exit, spoke, stderr), never, "{exit} {spoke} {stderr}");
+            assert_eq!(
+                is(exit.into(), spoke, stderr),
+                never,
+                "{exit} {spoke} {stderr}"
+            );
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod lowered;
 
+use crate::link_name::LinkName;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -227,17 +228,19 @@ pub fn broken(job: &JobView) -> Option<&Link> {
 }
 
 /// What a link claims, to be read after "that".
-fn claim(name: &str) -> Option<&'static str> {
+fn claim(name: &LinkName) -> Option<&'static str> {
     Some(match name {
-        "failsafe-armed" => "the failsafe was armed before the first lock or freeze",
-        "lock-held" => "one live session held the writes before the first freeze",
-        "frozen" => "every covered filesystem was frozen before the snapshots were asked for",
-        "one-call" => "every covered volume is in the answer of one CreateSnapshots call",
-        "within-window" => "the freeze held from before the request until after its answer",
-        "lock-answered" => "the same session still held the writes after that answer",
-        "own-thaw" => "our own thaw ended every freeze",
-        "failsafe-quiet" => "the failsafe had not acted before that",
-        _ => return None,
+        LinkName::FailsafeArmed => "the failsafe was armed before the first lock or freeze",
+        LinkName::LockHeld => "one live session held the writes before the first freeze",
+        LinkName::Frozen => {
+            "every covered filesystem was frozen before the snapshots were asked for"
+        }
+        LinkName::OneCall => "every covered volume is in the answer of one CreateSnapshots call",
+        LinkName::WithinWindow => "the freeze held from before the request until after its answer",
+        LinkName::LockAnswered => "the same session still held the writes after that answer",
+        LinkName::OwnThaw => "our own thaw ended every freeze",
+        LinkName::FailsafeQuiet => "the failsafe had not acted before that",
+        LinkName::Other(_) => return None,
     })
 }
 

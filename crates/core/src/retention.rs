@@ -1,5 +1,6 @@
 //! Retention: which sets stay, which go, and why. One plan object for review, `--dry-run` and run.
 
+use crate::state::SnapshotState;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -165,7 +166,7 @@ pub struct PlannedSnapshot {
     /// Size of its volume in GiB.
     pub volume_gib: u32,
     /// State at the review.
-    pub state: String,
+    pub state: SnapshotState,
     /// The level that its tag said at the review, whoever wrote it; absent where it is not ours.
     #[serde(default)]
     pub tagged: Option<Level>,

@@ -1,5 +1,6 @@
 //! EBS snapshots as the console knows them.
 
+use crate::state::SnapshotState;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
@@ -20,7 +21,7 @@ pub struct Snapshot {
     /// Source volume. Meaningless for copies (aws-facts 4.1).
     pub volume: VolumeId,
     /// `pending`, `completed`, `error`, `recoverable`, `recovering`.
-    pub state: String,
+    pub state: SnapshotState,
     /// 0 to 100, absent when AWS said nothing.
     pub progress: Option<u8>,
     /// When it was initiated: the moment whose data it holds.
@@ -129,7 +130,7 @@ impl Snapshot {
 
     /// Whether data can be restored from it now.
     pub fn is_restorable(&self) -> bool {
-        self.state == "completed" && self.tier == "standard"
+        self.state == SnapshotState::Completed && self.tier == "standard"
     }
 }
 

@@ -1,5 +1,6 @@
 //! EBS volumes as the console knows them.
 
+use crate::state::{AttachmentState, VolumeState};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +14,8 @@ pub struct Attachment {
     pub instance: InstanceId,
     /// Device name there.
     pub device: String,
-    /// `attaching`, `attached`, `detaching`, `detached`, `busy`.
-    pub state: String,
+    /// How far it is.
+    pub state: AttachmentState,
 }
 
 /// A volume.
@@ -25,8 +26,8 @@ pub struct Volume {
     pub scope: Scope,
     /// Its id.
     pub id: VolumeId,
-    /// `creating`, `available`, `in-use`, `deleting`, `deleted`, `error`.
-    pub state: String,
+    /// Where it is.
+    pub state: VolumeState,
     /// Size in GiB.
     pub size_gib: u32,
     /// `gp3`, `io2`, `st1`, …

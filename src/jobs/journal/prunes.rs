@@ -124,7 +124,7 @@ impl Journal {
         let rows: Vec<(String, String)> = self.with(|db| {
             db.prepare(
                 "SELECT subject, detail FROM call WHERE action = 'DeleteSnapshot' AND account = ? AND region = ?
-                 AND (outcome IS NULL OR outcome NOT LIKE 'failed:%')",
+                 AND (outcome IS NULL OR outcome <> 'refused')",
             )?
             .query_map([scope.account.as_str(), scope.region.as_str()], |r| {
                 Ok((r.get(0)?, r.get(1)?))
@@ -159,6 +159,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jobs::outcome::CallOutcome;
 
     fn scope() -> Scope {
         serde_json::from_value(
@@ -175,8 +176,8 @@ mod tests {
         let snap = |n: u8| SnapshotId::from_api(format!("snap-0000000000000000{n}"));
         let set: JobId = job.parse().unwrap();
         for (n, outcome) in [
-            (1, Some("ok: deleted")),
-            (2, Some("failed: in use")),
+            (1, Some(CallOutcome::Answered("deleted".into()))),
+            (2, Some(CallOutcome::Refused("in use".into()))),
             (3, None),
         ] {
             let detail = deletion(&snap(n), Some(&set));
@@ -184,7 +185,7 @@ mod tests {
                 .intend(&scope(), "me", "prune", "DeleteSnapshot", &detail, at)
                 .unwrap();
             if let Some(outcome) = outcome {
-                journal.outcome(intent, outcome, at).unwrap();
+                journal.outcome(intent, &outcome, at).unwrap();
             }
         }
         drop(

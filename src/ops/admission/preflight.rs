@@ -2,6 +2,7 @@
 
 mod requirements;
 
+use crate::domain::script_exit::ScriptExit;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -358,10 +359,10 @@ fn last_line(text: &str) -> String {
 pub(in crate::ops) fn end_in_words(ended: &CommandEnd) -> String {
     match ended {
         CommandEnd::Success => "it ended well".to_owned(),
-        CommandEnd::Failed { exit: -1 } => {
-            "it was killed by a signal that the SSM agent did not send, or could not be started"
-                .to_owned()
-        }
+        CommandEnd::Failed {
+            exit: ScriptExit::Unstated,
+        } => "it was killed by a signal that the SSM agent did not send, or could not be started"
+            .to_owned(),
         CommandEnd::Failed { exit } => format!("it ended with exit code {exit}"),
         CommandEnd::TimedOut { may_have_run: true } => {
             "a time limit of Systems Manager passed; it may have run, or run still".to_owned()
@@ -463,7 +464,12 @@ mod tests {
                 "before it began",
             ),
             (CommandEnd::NeverDelivered, "never reached the instance"),
-            (CommandEnd::Failed { exit: 3 }, "exit code 3"),
+            (
+                CommandEnd::Failed {
+                    exit: ScriptExit::Other(3),
+                },
+                "exit code 3",
+            ),
             (CommandEnd::Lost(lost), "ask: no answer"),
         ] {
             let said = end_in_words(&ended);

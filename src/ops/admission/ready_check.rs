@@ -1,5 +1,6 @@
 //! The last things before a freeze: what the job must wait for, it waits for here, while nothing is frozen.
 
+use crate::domain::state::SnapshotState;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -266,7 +267,10 @@ pub(in crate::ops) async fn room(
             Vec::new()
         }
     };
-    let open: Vec<&Snapshot> = fresh.iter().filter(|s| s.state != "completed").collect();
+    let open: Vec<&Snapshot> = fresh
+        .iter()
+        .filter(|s| s.state != SnapshotState::Completed)
+        .collect();
     if !open.is_empty() {
         pending_leaves_room(ops, volumes, &open).await?;
     }

@@ -1,6 +1,8 @@
 //! Jobs of consoles that keep another journal, by what Systems Manager shows of their commands. It is a look and
 //! no lock: what was sent a moment ago may not be shown yet. `docs/runs.md` says what that leaves open.
 
+use crate::domain::script_exit::ScriptExit;
+use crate::domain::state::CommandStatus;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -105,10 +107,10 @@ async fn told(
     let mut told = Findings::default();
     let decides = |step: Step, command: &Listed| match step {
         Step::Look => false,
-        Step::Pre => command.status == "Failed" && may_hold(command, now),
-        Step::Post => match command.status.as_str() {
-            "Failed" => true,
-            "Success" => !is_ours(command),
+        Step::Pre => command.status == CommandStatus::Failed && may_hold(command, now),
+        Step::Post => match command.status {
+            CommandStatus::Failed => true,
+            CommandStatus::Success => !is_ours(command),
             _ => false,
         },
     };
@@ -157,7 +159,9 @@ fn needs_order(outcome: &CommandOutcome) -> bool {
     let trace = trace::parse(&outcome.stdout);
     match outcome.ended {
         CommandEnd::Success => trace.lines.is_empty(),
-        CommandEnd::Failed { exit: 205 } => !trace.leaves_a_stone(),
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        } => !trace.leaves_a_stone(),
         _ => false,
     }
 }
@@ -225,13 +229,13 @@ fn standing(commands: &[(Step, &Listed)], told: &Findings, now: DateTime<Utc>) -
             .filter(|post| post.requested >= pre.requested)
             .any(|post| thaws(post, pre, told));
         // While one is at work, a thaw that came too early for it proves nothing.
-        may_hold(pre, now) && (is_open(pre) || !(left_nothing(pre, told) || thawed))
+        may_hold(pre, now) && (pre.status.is_open() || !(left_nothing(pre, told) || thawed))
     };
     if of(Step::Pre).next().is_some() {
         return of(Step::Pre).any(holds).then_some(Standing::Holds);
     }
     of(Step::Look)
-        .filter(|look| is_open(look) || look.status == "Success")
+        .filter(|look| look.status.is_open() || look.status == CommandStatus::Success)
         .map(|look| look.requested)
         .filter(|at| now - *at < ANNOUNCED)
         .min()
@@ -243,7 +247,7 @@ fn standing(commands: &[(Step, &Listed)], told: &Findings, now: DateTime<Utc>) -
 /// may have met the other at work, thawed nothing, or never been delivered. What it said may still be one.
 fn thaws(post: &Listed, pre: &Listed, told: &Findings) -> bool {
     // Ours ends well only where it released a freeze.
-    if post.status == "Success" && is_ours(post) {
+    if post.status == CommandStatus::Success && is_ours(post) {
         return true;
     }
     let Some(outcome) = told.said.get(&post.id) else {
@@ -259,9 +263,13 @@ fn thaws(post: &Listed, pre: &Listed, told: &Findings) -> bool {
     }
     let none = match outcome.ended {
         CommandEnd::Success => return true,
-        CommandEnd::Failed { exit: 202 | 203 } => true,
+        CommandEnd::Failed {
+            exit: ScriptExit::PostScriptFailed | ScriptExit::FailsafeFired,
+        } => true,
         // "No such job", and none to come.
-        CommandEnd::Failed { exit: 205 } => after || trace.leaves_a_stone(),
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        } => after || trace.leaves_a_stone(),
         _ => false,
     };
     none && trace.is_whole()
@@ -286,18 +294,11 @@ fn left_nothing(pre: &Listed, told: &Findings) -> bool {
     }
 }
 
-fn is_open(command: &Listed) -> bool {
-    matches!(
-        command.status.as_str(),
-        "Pending" | "InProgress" | "Cancelling" | ""
-    )
-}
-
 /// Whether a command that freezes may have left a freeze behind, or may hold one now, by its status alone.
 /// `snapshot` thaws before it ends well; what was cut off is thawed by its failsafe.
 fn may_hold(command: &Listed, now: DateTime<Utc>) -> bool {
     let alone = step_word(command) == Some(Step::Pre.word(Mode::Autonomous));
-    let over = alone && command.status == "Success";
+    let over = alone && command.status == CommandStatus::Success;
     let budget = command.budget_s.unwrap_or(LONGEST_BUDGET_S);
     let until = command.requested + DELIVERY_AND_GRACE + TimeDelta::seconds(i64::from(budget));
     !over && now < until
@@ -321,7 +322,7 @@ mod tests {
             id: CommandId::from_api(word),
             comment: format!("freezeframe {word} {job}"),
             requested: at(requested),
-            status: status.to_owned(),
+            status: status.into(),
             budget_s: Some(30),
             document: "freezeframe-linux-mysql".to_owned(),
         }
@@ -404,7 +405,7 @@ mod tests {
         let pair = [pre.clone(), post.clone()];
         assert_eq!(one(&pair, 20), Some(Standing::Holds), "nobody asked it");
         assert_eq!(one(&pair, 130), None, "the failsafe has acted");
-        let failed = |exit| CommandEnd::Failed { exit };
+        let failed = |exit: i32| CommandEnd::Failed { exit: exit.into() };
         let (busy, gone, lost, stuck, fired) = (
             error("busy"),
             error("not-frozen"),
@@ -510,7 +511,7 @@ mod tests {
         let armed = r#""t":"armed","budget_ms":30000,"guard_pid":1,"holder_pid":2"#;
         let quiet = r#""t":"disarmed","fired":false"#;
         let frozen = r#""t":"frozen","mount":"/data","took_ms":3"#;
-        let failed = |exit| CommandEnd::Failed { exit };
+        let failed = |exit: i32| CommandEnd::Failed { exit: exit.into() };
         for word in ["pre-script", "snapshot"] {
             let pre = command(word, "a", 0, "Failed");
             let only = [pre.clone()];

@@ -4,6 +4,7 @@
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobSpec, JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::admission::owner;
 use crate::ops::{Ops, recover};
 
@@ -22,7 +23,7 @@ const DECLARED: &str = "ThawDeclared";
 pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     let view = find(ops, job)?;
     recover::thaw_proven(ops, &view).await?;
-    record(ops, &view, PROVEN, "ok: nothing is frozen")?;
+    record(ops, &view, PROVEN, "nothing is frozen")?;
     // It may have come to its end meanwhile.
     let mut view = ops.journal.job(ops.scope(), job)?.unwrap_or(view);
     if view.thaw_unconfirmed {
@@ -69,7 +70,7 @@ pub fn unconfirmed(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
 pub fn record_operator_confirmation(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     let mut view = unconfirmed(ops, job)?;
     let who = &ops.session.arn();
-    record(ops, &view, DECLARED, &format!("ok: by the word of {who}"))?;
+    record(ops, &view, DECLARED, &format!("by the word of {who}"))?;
     view.thawed();
     if let Some(problem) = &mut view.error {
         problem.cause = format!(
@@ -93,13 +94,14 @@ fn find(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     })
 }
 
-fn record(ops: &Ops, view: &JobView, action: &str, outcome: &str) -> Result<(), Problem> {
+fn record(ops: &Ops, view: &JobView, action: &str, words: &str) -> Result<(), Problem> {
     let (job, instance) = (view.spec.job.as_str(), view.spec.instance.as_str());
     let who = &ops.session.arn();
     let line = ops
         .journal
         .intend(ops.scope(), who, job, action, instance, ops.clock.now())?;
-    ops.journal.outcome(line, outcome, ops.clock.now())
+    let outcome = CallOutcome::Answered(words.to_owned());
+    ops.journal.outcome(line, &outcome, ops.clock.now())
 }
 
 /// Puts a job that is over on record; it stays open only for what else it owes.

@@ -1,6 +1,7 @@
 //! Waiting for what others do: commands and copies. How often is asked, and how many at a time, is the
 //! session's affair, because all jobs share its questions.
 
+use crate::domain::state::SnapshotState;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::JobSpec;
-use crate::domain::machine::{CommandOutcome, GONE, JobEvent, SnapshotProgress};
+use crate::domain::machine::{CommandOutcome, JobEvent, SnapshotProgress};
 use crate::domain::problem::Kind;
 use crate::domain::snapshot::Snapshot;
 use crate::ops::Ops;
@@ -127,7 +128,7 @@ pub(in crate::ops) async fn watch_progress(
                 missing.look(&ops, &ids, &mut now).await;
                 let gone = missing.gone.iter().map(|id| SnapshotProgress {
                     snapshot: id.clone(),
-                    state: GONE.to_owned(),
+                    state: SnapshotState::Gone,
                     percent: 0,
                     full_bytes: None,
                 });
@@ -135,7 +136,7 @@ pub(in crate::ops) async fn watch_progress(
                     .into_iter()
                     .filter(|s| !missing.gone.contains(&s.id))
                     .map(|s| SnapshotProgress {
-                        percent: if s.state == "completed" {
+                        percent: if s.state == SnapshotState::Completed {
                             100
                         } else {
                             s.progress.unwrap_or(0)
@@ -146,10 +147,8 @@ pub(in crate::ops) async fn watch_progress(
                     })
                     .chain(gone)
                     .collect();
-                let over = progress.len() == ids.len()
-                    && progress
-                        .iter()
-                        .all(|p| matches!(p.state.as_str(), "completed" | "error" | GONE));
+                let over =
+                    progress.len() == ids.len() && progress.iter().all(|p| p.state.has_ended());
                 if events.send(JobEvent::Progress(progress)).await.is_err() || over {
                     return;
                 }

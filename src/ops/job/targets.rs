@@ -1,5 +1,6 @@
 //! Which instances a person means: by id, by a `Name` that only one of them has, narrowed by tags.
 
+use crate::domain::state::InstanceState;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -117,8 +118,8 @@ pub fn one<'a>(all: &'a [Instance], named: &Named, scope: &Scope) -> Result<&'a 
     };
     let mut having: Vec<&Instance> = all.iter().filter(|i| i.tags.name() == Some(name)).collect();
     // A terminated instance is listed for an hour, and nobody means it while another has its name.
-    if having.iter().any(|i| i.state != "terminated") {
-        having.retain(|i| i.state != "terminated");
+    if having.iter().any(|i| i.state != InstanceState::Terminated) {
+        having.retain(|i| i.state != InstanceState::Terminated);
     }
     match having.as_slice() {
         [one] => Ok(one),

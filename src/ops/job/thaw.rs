@@ -12,6 +12,7 @@ use crate::domain::job::JobSpec;
 use crate::domain::machine::CommandOutcome;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Trace, TraceEvent};
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::job::send::{Step, comment};
 use crate::recipe::events;
@@ -95,7 +96,7 @@ fn is_passing(problem: &Problem) -> bool {
 fn answered(ops: &Ops, spec: &JobSpec) -> Option<BTreeSet<String>> {
     let calls = ops.journal.calls(spec.job.as_str()).ok()?;
     let posts = calls.iter().filter(|call| Step::Post.is(call, spec.mode));
-    let ids = posts.filter_map(|call| call.outcome.as_deref()?.strip_prefix("ok: "));
+    let ids = posts.filter_map(|call| call.outcome.as_ref()?.answer());
     Some(ids.map(str::to_owned).collect())
 }
 
@@ -145,11 +146,7 @@ pub(in crate::ops) async fn told(
 fn is_any_unknown(ops: &Ops, spec: &JobSpec) -> bool {
     ops.journal.calls(spec.job.as_str()).is_ok_and(|calls| {
         calls.iter().any(|call| {
-            let unknown = call
-                .outcome
-                .as_deref()
-                .is_some_and(|o| o.starts_with("unknown"));
-            unknown && Step::Post.is(call, spec.mode)
+            matches!(call.outcome, Some(CallOutcome::Unknown(_))) && Step::Post.is(call, spec.mode)
         })
     })
 }

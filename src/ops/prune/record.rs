@@ -3,6 +3,7 @@
 use crate::domain::problem::Problem;
 use crate::domain::prune::{PruneProgress, PruneRecord};
 use crate::domain::retention::PrunePlan;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::admission::owner::{OwnerState, owner_of_this_process, owner_state};
 use crate::ops::job::run::new_id;
@@ -62,10 +63,11 @@ pub fn settle(ops: &Ops) -> Result<Vec<PruneRecord>, Problem> {
         }
         let calls = ops.journal.calls(&record.id)?;
         let deletions = || calls.iter().filter(|c| c.action == "DeleteSnapshot");
-        let is_ok =
-            |outcome: &Option<String>| outcome.as_ref().is_some_and(|o| o.starts_with("ok"));
-        record.deleted = deletions().filter(|c| is_ok(&c.outcome)).count();
-        let unknown = deletions().filter(|c| c.outcome.is_none()).count();
+        let came = |wanted: fn(&Option<CallOutcome>) -> bool| {
+            deletions().filter(|c| wanted(&c.outcome)).count()
+        };
+        record.deleted = came(|outcome| matches!(outcome, Some(CallOutcome::Answered(_))));
+        let unknown = came(|outcome| matches!(outcome, None | Some(CallOutcome::Unknown(_))));
         let mut why = "its process was killed".to_owned();
         if unknown > 0 {
             why.push_str("; of the last call it is not known whether AWS carried it out");

@@ -1,6 +1,7 @@
 //! Bringing the record of an interrupted job to its end: its set found by tag, judged by what can still be
 //! proven, labelled, and watched until AWS has copied it.
 
+use crate::domain::state::SnapshotState;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::domain::machine::{GONE_SINCE, incomplete};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::job::confirm_thaw;
 use crate::ops::job::driver::{FIND_LOOKS, FIND_PAUSE};
@@ -128,7 +130,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
         (unsure, _) => Some(out_of_sight(view, unsure)),
     };
     let gone = lost.gone;
-    let copying = set.iter().any(|s| s.state == "pending") || waits.is_some();
+    let copying = set.iter().any(|s| s.state == SnapshotState::Pending) || waits.is_some();
     let on_record = |s: &Snapshot| view.pending_labels.iter().any(|l| l.snapshot == s.id);
     let unjudged = set
         .iter()
@@ -191,7 +193,7 @@ async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, P
     }
     let errored: Vec<String> = set
         .iter()
-        .filter(|s| s.state == "error")
+        .filter(|s| s.state == SnapshotState::Error)
         .map(|s| s.id.to_string())
         .collect();
     let failed = !errored.is_empty() || !gone.is_empty();
@@ -442,12 +444,11 @@ fn shown(set: &[Snapshot], missing: &[VolumeId]) -> String {
 
 /// The snapshots that a call is known to have made.
 fn answered(call: &CallRow) -> Vec<SnapshotId> {
-    let ids = call
-        .outcome
-        .as_deref()
+    let outcome = call.outcome.as_ref();
+    outcome
         .filter(|_| call.action == "CreateSnapshots")
-        .and_then(|outcome| outcome.strip_prefix("ok: "));
-    ids.into_iter()
+        .and_then(CallOutcome::answer)
+        .into_iter()
         .flat_map(str::split_whitespace)
         .map(SnapshotId::from_api)
         .collect()
@@ -467,11 +468,10 @@ fn expected(call: &CallRow) -> Option<Expected> {
     if call.action != "CreateSnapshots" {
         return None;
     }
-    match call.outcome.as_deref() {
-        None => Some(Expected::Unanswered),
-        Some(outcome) if outcome.starts_with("unknown") => Some(Expected::Unanswered),
-        Some(outcome) if outcome.starts_with("ok: ") => Some(Expected::All(answered(call).len())),
-        Some(_) => None,
+    match &call.outcome {
+        None | Some(CallOutcome::Unknown(_)) => Some(Expected::Unanswered),
+        Some(CallOutcome::Answered(_)) => Some(Expected::All(answered(call).len())),
+        Some(CallOutcome::Refused(_)) => None,
     }
 }
 
@@ -505,8 +505,8 @@ fn keep(view: &mut JobView, snapshot: &Snapshot, proof: Option<&Proof>) {
             lower.then(|| labels::lowered(level, member.level))
         });
         member.level = level;
-        member.progress = match snapshot.state.as_str() {
-            "completed" => 100,
+        member.progress = match snapshot.state {
+            SnapshotState::Completed => 100,
             _ => member.progress.max(snapshot.progress.unwrap_or(0).min(100)),
         };
         if let Some(reason) = reason {

@@ -1,6 +1,7 @@
 //! The labels that an interrupted job owes. What was judged is on record before the first of them is written,
 //! by the console that drove the job or by whoever resumed it; from then on nobody judges again.
 
+use crate::domain::state::SnapshotState;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::UNDER_WAY_S;
@@ -14,6 +15,7 @@ use crate::domain::set;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
 use crate::jobs::journal::CallRow;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::admission::owner::owner_of_this_process;
 use crate::ops::job::driver;
@@ -27,7 +29,7 @@ pub(super) fn level(snapshot: &Snapshot) -> Level {
 /// What stands on a snapshot, and why, where that is known.
 pub(super) fn stands(snapshot: &Snapshot, proof: Option<&Proof>) -> (Level, Option<String>) {
     let now = level(snapshot);
-    if snapshot.state == "error" {
+    if snapshot.state == SnapshotState::Error {
         return (now.min(Level::Crash), Some(FAILED.to_owned()));
     }
     let reason = proof
@@ -39,7 +41,7 @@ pub(super) fn stands(snapshot: &Snapshot, proof: Option<&Proof>) -> (Level, Opti
 
 /// What a snapshot's label is to be: what was written by its own console stands, unless AWS failed it since.
 fn worth(snapshot: &Snapshot, proof: &Proof) -> (Level, String) {
-    if snapshot.state == "error" {
+    if snapshot.state == SnapshotState::Error {
         return (Level::Crash, FAILED.to_owned());
     }
     let judged = proof.judged.iter().find(|j| j.snapshot == snapshot.id);
@@ -61,9 +63,8 @@ pub(super) fn shown_late(
 ) {
     let limit = now - TimeDelta::seconds(UNDER_WAY_S);
     let lately = |call: &&CallRow| {
-        let taken = call.outcome.as_deref();
         call.action == LABELS
-            && taken.is_some_and(|taken| taken.starts_with("ok: "))
+            && matches!(call.outcome, Some(CallOutcome::Answered(_)))
             && DateTime::parse_from_rfc3339(&call.intended).is_ok_and(|at| at > limit)
     };
     for snapshot in set.iter_mut().filter(|s| level(s) == Level::Pending) {
@@ -280,7 +281,7 @@ pub(super) async fn write(
             }
             continue;
         };
-        if there.state == "error" {
+        if there.state == SnapshotState::Error {
             label.level = Level::Crash;
             FAILED.clone_into(&mut label.reason);
         }
@@ -299,7 +300,7 @@ pub(super) async fn write(
     // What AWS failed after its label stood.
     for there in set
         .iter()
-        .filter(|s| s.state == "error" && level(s) > Level::Crash)
+        .filter(|s| s.state == SnapshotState::Error && level(s) > Level::Crash)
     {
         if !pending.iter().any(|label| label.snapshot == there.id) {
             let label = failed(there, set.len());

@@ -2,6 +2,7 @@
 //! judged, and volumes that a restore made and nobody attached. Shown, and labelled `crash` on request;
 //! nothing is deleted here.
 
+use crate::domain::state::VolumeState;
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -130,7 +131,7 @@ fn sets(all: &[Snapshot], open: &HashSet<JobId>, before: DateTime<Utc>) -> Vec<O
 fn left(all: &[Volume], open: &HashSet<String>, before: DateTime<Utc>) -> Vec<OrphanVolume> {
     let mut found: Vec<OrphanVolume> = all
         .iter()
-        .filter(|v| v.state == "available" && v.attachments.is_empty())
+        .filter(|v| v.state == VolumeState::Available && v.attachments.is_empty())
         .filter(|v| v.created.is_some_and(|at| at < before))
         .filter_map(|v| {
             let restore = v.tags.get(tags::RESTORE)?;

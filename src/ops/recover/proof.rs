@@ -21,6 +21,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::trace::Trace;
 use crate::jobs::journal::CallRow;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::job::send::{self, Step};
 use crate::ops::job::thaw;
@@ -295,8 +296,8 @@ fn order(view: &JobView, calls: &[CallRow], made: &[CreatedSnapshot]) -> CallOrd
     };
     let answered = request
         .outcome
-        .as_deref()
-        .and_then(|outcome| outcome.strip_prefix("ok: "))
+        .as_ref()
+        .and_then(CallOutcome::answer)
         .is_some_and(|ids| {
             let answer: BTreeSet<&str> = ids.split_whitespace().collect();
             !answer.is_empty() && answer == made.iter().map(|m| m.snapshot.as_str()).collect()
@@ -327,7 +328,7 @@ mod tests {
     fn an_unconfirmed_thaw_ends_only_with_all_of_the_instances_own_proof() {
         let proof = |broken: Option<&str>, found_frozen| {
             let link = |name: &str| Link {
-                name: name.to_owned(),
+                name: name.into(),
                 holds: broken != Some(name),
                 seen: String::new(),
             };

@@ -1,12 +1,14 @@
 //! The metrics of a job that was brought to its end by another process than its own: what the run would have
 //! published, once.
 
+use crate::domain::state::SnapshotState;
 use chrono::TimeDelta;
 
 use super::proof;
 use crate::domain::job::{JobView, Verdict};
 use crate::domain::machine::values::{Copied, of_none, of_set};
 use crate::domain::snapshot::Snapshot;
+use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::job::driver::{self, PUBLISH};
 
@@ -27,8 +29,7 @@ pub(super) async fn publish(
     match ops.journal.calls(view.spec.job.as_str()) {
         Ok(calls) => {
             let mut before = calls.iter().filter(|call| call.action == PUBLISH);
-            let refused = |outcome: &str| outcome.starts_with("failed");
-            if before.any(|call| !call.outcome.as_deref().is_some_and(refused)) {
+            if before.any(|call| !matches!(call.outcome, Some(CallOutcome::Refused(_)))) {
                 return;
             }
         }
@@ -66,7 +67,7 @@ pub(super) async fn publish(
             let member = view.set.iter().find(|m| m.snapshot == snapshot.id);
             Copied {
                 drive: member.map_or("", |m| &m.device),
-                errored: snapshot.state != "completed",
+                errored: snapshot.state != SnapshotState::Completed,
                 // By AWS's word, not by when somebody looked: a night may lie between.
                 seconds: snapshot
                     .completed

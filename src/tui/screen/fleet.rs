@@ -1,5 +1,6 @@
 //! Fleet: the instances, whether they can be quiesced, and when each was last proven.
 
+use crate::domain::state::InstanceState;
 use std::cmp::Ordering;
 
 use crossterm::event::KeyEvent;
@@ -106,9 +107,9 @@ fn compare(model: &Model, a: &Instance, b: &Instance, column: usize) -> Ordering
 }
 
 fn cells(instance: &Instance, cx: &ScreenContext<'_>) -> Vec<Cell> {
-    let state_role = match instance.state.as_str() {
-        "running" => Role::Ok,
-        "stopped" | "terminated" => Role::Muted,
+    let state_role = match instance.state {
+        InstanceState::Running => Role::Ok,
+        InstanceState::Stopped | InstanceState::Terminated => Role::Muted,
         _ => Role::Warn,
     };
     let agent_role = match instance.agent {
@@ -165,7 +166,7 @@ fn describe(instance: &Instance, cx: &ScreenContext<'_>) -> Details {
         Entry::pair("Name", instance.tags.name().unwrap_or("—")),
         Entry::pair("Id", instance.id.as_str()),
         Entry::pair("Scope", instance.scope.to_string()),
-        Entry::pair("State", &*instance.state),
+        Entry::pair("State", instance.state.as_str()),
         Entry::pair(
             "Platform",
             format!("{} ({})", instance.platform, instance.platform_details),

@@ -2,6 +2,7 @@
 
 mod set;
 
+use crate::domain::state::InstanceState;
 use std::cell::Cell as Slot;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -152,7 +153,8 @@ impl SnapshotDialog {
         let online = |id: &&InstanceId| {
             let instance = model.instance(id);
             instance.is_some_and(|i| {
-                i.state == "running" && matches!(i.agent, Agent::Online { .. } | Agent::Unknown)
+                i.state == InstanceState::Running
+                    && matches!(i.agent, Agent::Online { .. } | Agent::Unknown)
             })
         };
         self.instances.iter().filter(online).cloned().collect()

@@ -2,6 +2,7 @@
 
 mod page;
 
+use crate::domain::state::SnapshotState;
 use std::cmp::Ordering;
 
 use crossterm::event::KeyEvent;
@@ -148,12 +149,14 @@ fn compare(model: &Model, a: &Snapshot, b: &Snapshot, column: usize) -> Ordering
 }
 
 fn state(snapshot: &Snapshot) -> (String, Role) {
-    match (snapshot.state.as_str(), snapshot.progress) {
-        ("pending", Some(done)) => (format!("pending {done}%"), Role::Warn),
-        ("completed", _) if snapshot.tier != "standard" => ("archived".to_owned(), Role::Muted),
-        ("completed", _) => ("completed".to_owned(), Role::Text),
-        ("error", _) => ("error".to_owned(), Role::Error),
-        (other, _) => (other.to_owned(), Role::Warn),
+    match (&snapshot.state, snapshot.progress) {
+        (SnapshotState::Pending, Some(done)) => (format!("pending {done}%"), Role::Warn),
+        (SnapshotState::Completed, _) if snapshot.tier != "standard" => {
+            ("archived".to_owned(), Role::Muted)
+        }
+        (SnapshotState::Completed, _) => ("completed".to_owned(), Role::Text),
+        (SnapshotState::Error, _) => ("error".to_owned(), Role::Error),
+        (other, _) => (other.to_string(), Role::Warn),
     }
 }
 

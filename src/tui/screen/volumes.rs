@@ -1,5 +1,6 @@
 //! Volumes: where each is attached, and how old its newest snapshot is.
 
+use crate::domain::state::{AttachmentState, VolumeState};
 use std::cmp::Ordering;
 
 use crossterm::event::KeyEvent;
@@ -79,7 +80,7 @@ fn attached(volume: &Volume, model: &Model) -> String {
         .attachments
         .iter()
         .map(|a| {
-            let state = if a.state == "attached" {
+            let state = if a.state == AttachmentState::Attached {
                 String::new()
             } else {
                 format!(" ({})", a.state)
@@ -112,9 +113,9 @@ fn compare(model: &Model, a: &Volume, b: &Volume, column: usize) -> Ordering {
 }
 
 fn cells(volume: &Volume, cx: &ScreenContext<'_>) -> Vec<Cell> {
-    let state_role = match volume.state.as_str() {
-        "in-use" => Role::Ok,
-        "error" => Role::Error,
+    let state_role = match volume.state {
+        VolumeState::InUse => Role::Ok,
+        VolumeState::Error => Role::Error,
         _ => Role::Warn,
     };
     let read = cx.model.snapshots.data.is_some();
@@ -169,7 +170,7 @@ fn describe(volume: &Volume, cx: &ScreenContext<'_>) -> Details {
         Entry::pair("Name", volume.tags.name().unwrap_or("—")),
         Entry::pair("Id", volume.id.as_str()),
         Entry::pair("Scope", volume.scope.to_string()),
-        Entry::pair("State", &*volume.state),
+        Entry::pair("State", volume.state.as_str()),
         Entry::pair("Size", format!("{} GiB", volume.size_gib)),
         Entry::pair("Type", &*volume.volume_type),
         Entry::pair("Zone", &*volume.zone),

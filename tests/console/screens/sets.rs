@@ -98,7 +98,7 @@ pub fn broken_job() -> JobView {
         .evidence
         .links
         .iter_mut()
-        .filter(|l| l.name == "own-thaw")
+        .filter(|l| l.name.as_str() == "own-thaw")
     {
         link.holds = false;
         link.seen = "our own thaw of /data failed: Invalid argument".into();

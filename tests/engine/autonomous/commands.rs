@@ -70,7 +70,7 @@ async fn what_was_cancelled_before_it_began_is_told_from_what_was_cut_off() {
     let instances = inventory::instances(&bench.ops).await.unwrap();
     let lost = instances
         .iter()
-        .find(|i| i.state == "running" && i.agent.word() == "lost")
+        .find(|i| i.state.as_str() == "running" && i.agent.word() == "lost")
         .unwrap();
     let session = &bench.ops.session;
 

@@ -272,7 +272,7 @@ async fn an_unconfirmed_thaw_ends_by_the_word_of_somebody_who_has_looked() {
     assert!(after.error.unwrap().cause.contains(who));
     let calls = bench.ops.journal.calls(spec.job.as_str()).unwrap();
     let word = calls.iter().find(|call| call.action == "ThawDeclared");
-    let outcome = word.and_then(|call| call.outcome.as_deref());
+    let outcome = word.and_then(|call| call.outcome.as_ref()?.answer());
     assert!(outcome.is_some_and(|outcome| outcome.contains(who)));
     assert_eq!(bench.calls("SendCommand"), sent, "nothing was sent");
     let (updates, _inbox) = mpsc::channel(16);

@@ -1,5 +1,6 @@
 //! Two consoles on two hosts: nothing joins them but AWS, and a group's cap holds all the same.
 
+use freezeframe::domain::script_exit::ScriptExit;
 use std::time::Duration;
 
 use freezeframe::aws::ssm::Command;
@@ -164,7 +165,12 @@ async fn a_failed_thaw_of_another_host_does_not_free_its_group() {
     let post = send("post-script").await;
     let before = began - chrono::TimeDelta::minutes(1);
     let outcome = there.session.outcome(&post, &held.instance, before).await;
-    assert_eq!(outcome.ended, CommandEnd::Failed { exit: 202 });
+    assert_eq!(
+        outcome.ended,
+        CommandEnd::Failed {
+            exit: ScriptExit::PostScriptFailed
+        }
+    );
     assert!(outcome.stdout.contains(r#""busy""#), "{}", outcome.stdout);
     let mut specs = fleet::specs(&here, &limits, Mode::Coordinated)
         .await

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use freezeframe::domain::job::{Mode, Verdict};
 use freezeframe::domain::pace::Bucket;
 use freezeframe::domain::run::Limits;
+use freezeframe::jobs::outcome::CallOutcome;
 
 use super::{fleet, refusal, run, throttled, unproven, verdicts};
 
@@ -71,7 +72,7 @@ async fn nothing_waits_between_an_intent_and_its_call() {
     for view in views.iter().flatten() {
         let job = view.spec.job.as_str();
         for call in ops.journal.calls(job).unwrap() {
-            let taken = call.outcome.as_deref().is_some_and(|o| o.starts_with("ok"));
+            let taken = matches!(call.outcome, Some(CallOutcome::Answered(_)));
             let word = call.detail.split(' ').nth(1).unwrap_or_default();
             let comment = format!("freezeframe {word} {job}");
             let Some(at) = sent.get(&comment).filter(|_| taken) else {

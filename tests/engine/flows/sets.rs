@@ -128,7 +128,11 @@ async fn volumes_left_out_are_in_no_call_and_the_level_stays_true() {
                 .all(|s| s.tags.get(tags::SET_SIZE) == Some(&size))
         );
         assert_eq!(view.evidence.left_out[0].by, LeftOutBy::Root);
-        let one_call = view.evidence.links.iter().find(|l| l.name == "one-call");
+        let one_call = view
+            .evidence
+            .links
+            .iter()
+            .find(|l| l.name.as_str() == "one-call");
         let seen = &one_call.unwrap().seen;
         assert!(
             seen.contains("not in the set: vol-") && seen.contains("--exclude-root"),

@@ -10,6 +10,7 @@ use freezeframe::domain::ids::Scope;
 use freezeframe::domain::job::{JobView, Phase};
 use freezeframe::domain::problem::Kind;
 use freezeframe::jobs::journal::{Journal, set_aside};
+use freezeframe::jobs::outcome::CallOutcome;
 use tempfile::TempDir;
 
 fn noon() -> DateTime<Utc> {
@@ -39,6 +40,10 @@ fn scope() -> Scope {
     view("queued").spec.scope
 }
 
+fn answered(words: &str) -> CallOutcome {
+    CallOutcome::Answered(words.to_owned())
+}
+
 /// One write of a job's life, by number; `false` when there is no more.
 fn write(journal: &Journal, n: usize) -> bool {
     const PHASES: [&str; 4] = ["queued", "quiescing", "snapshotting", "thawing"];
@@ -52,7 +57,7 @@ fn write(journal: &Journal, n: usize) -> bool {
             let intent = journal
                 .intend(&scope(), "arn", job.as_str(), &action, "detail", noon())
                 .unwrap();
-            journal.outcome(intent, "ok: done", noon()).unwrap();
+            journal.outcome(intent, &answered("done"), noon()).unwrap();
         }
         _ => return false,
     }
@@ -60,7 +65,7 @@ fn write(journal: &Journal, n: usize) -> bool {
 }
 
 /// What can be read of it: the phase, and the outcomes of its calls.
-fn state(journal: &Journal) -> (Option<Phase>, Vec<Option<String>>) {
+fn state(journal: &Journal) -> (Option<Phase>, Vec<Option<CallOutcome>>) {
     let open = journal.open_jobs(&scope()).unwrap();
     let job = view("queued").spec.job;
     let calls = journal.calls(job.as_str()).unwrap();
@@ -228,12 +233,12 @@ fn the_order_of_an_outcome_is_on_record_unless_something_was_sent_without_one() 
             .unwrap()
     };
     let (first, _other) = (intend("job"), intend("elsewhere"));
-    journal.outcome(first, "ok: 1", noon()).unwrap();
+    journal.outcome(first, &answered("1"), noon()).unwrap();
     let later = intend("job");
     let calls = journal.calls("job").unwrap();
     assert_eq!(calls[0].known, Some(calls[0].seq + 1));
     assert!(calls[1].seq > calls[0].known.unwrap());
     journal.mark_order_unknown("job");
-    journal.outcome(later, "ok: 2", noon()).unwrap();
+    journal.outcome(later, &answered("2"), noon()).unwrap();
     assert_eq!(journal.calls("job").unwrap()[1].known, None);
 }

@@ -45,7 +45,7 @@ async fn killed(served: &Served, instance: &str, mode: &str, after: i64) -> Outc
     let answered: bool = home
         .look(|db| {
             db.query_row(
-                "SELECT count(*) FROM call WHERE action = 'CreateSnapshots' AND outcome LIKE 'ok:%'",
+                "SELECT count(*) FROM call WHERE action = 'CreateSnapshots' AND outcome = 'answered'",
                 [],
                 |r| Ok(r.get::<_, i64>(0)? == 1),
             )

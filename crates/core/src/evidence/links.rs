@@ -6,12 +6,10 @@ use super::Facts;
 use crate::ids::VolumeId;
 use crate::job::{Link, Mode};
 use crate::level::Level;
+use crate::link_name::LinkName;
 use crate::machine::{EnginePath, PreflightFacts, may_change};
 use crate::text::{counted, visible};
 use crate::trace::{Trace, TraceEvent, check_one, check_order};
-
-/// The lock's links; without them there is a freeze, but no quiesced application.
-const LOCK: [&str; 2] = ["lock-held", "lock-answered"];
 
 /// What was told of the two sides of the window.
 #[derive(Debug, Clone, Copy)]
@@ -28,17 +26,17 @@ impl Sides<'_> {
     /// Every link in causal order; those of the lock where there is a database.
     pub(super) fn chain(&self, database: bool) -> Vec<Link> {
         let all = [
-            link("failsafe-armed", self.armed()),
-            link("lock-held", self.lock_held()),
-            link("frozen", self.all_frozen()),
-            link("one-call", self.one_call()),
-            link("within-window", self.within_window()),
-            link("lock-answered", self.lock_answered()),
-            link("own-thaw", self.own_thaw()),
-            link("failsafe-quiet", self.failsafe_quiet()),
+            link(LinkName::FailsafeArmed, self.armed()),
+            link(LinkName::LockHeld, self.lock_held()),
+            link(LinkName::Frozen, self.all_frozen()),
+            link(LinkName::OneCall, self.one_call()),
+            link(LinkName::WithinWindow, self.within_window()),
+            link(LinkName::LockAnswered, self.lock_answered()),
+            link(LinkName::OwnThaw, self.own_thaw()),
+            link(LinkName::FailsafeQuiet, self.failsafe_quiet()),
         ];
         all.into_iter()
-            .filter(|l| database || !LOCK.contains(&l.name.as_str()))
+            .filter(|l| database || !l.name.is_of_lock())
             .collect()
     }
 
@@ -47,7 +45,7 @@ impl Sides<'_> {
         let broken = |of_lock: bool| {
             chain
                 .iter()
-                .find(|l| !l.holds && LOCK.contains(&l.name.as_str()) == of_lock)
+                .find(|l| !l.holds && l.name.is_of_lock() == of_lock)
                 .map(|l| format!("{}: {}", l.name, l.seen))
         };
         if let Some(why) = broken(false) {
@@ -400,11 +398,11 @@ impl Sides<'_> {
 }
 
 /// A link from what was seen (it holds) or what was missing (it does not).
-fn link(name: &str, seen: Result<String, String>) -> Link {
+fn link(name: LinkName, seen: Result<String, String>) -> Link {
     let holds = seen.is_ok();
     let seen = seen.unwrap_or_else(|missing| missing);
     Link {
-        name: name.to_owned(),
+        name,
         holds,
         seen: visible(&seen).into_owned(),
     }

@@ -727,7 +727,10 @@ fn a_call_that_was_not_answered_well_is_told_with_the_words_that_there_are() {
             lines[8] = format!(r#"answer "ok":false,"status":0,"took_ms":9{words}"#);
         });
         assert_eq!(level, Level::Crash);
-        let link = report.links.iter().find(|link| link.name == "one-call");
+        let link = report
+            .links
+            .iter()
+            .find(|link| link.name.as_str() == "one-call");
         let seen = format!("HTTP status 0, {last}");
         assert!(link.is_some_and(|link| !link.holds && link.seen.ends_with(&seen)));
     }
@@ -748,7 +751,10 @@ fn p10_a_thaw_that_had_to_be_sent_proves_nothing_in_autonomous_mode() {
     assert_eq!(level, Level::Crash);
     for name in ["within-window", "own-thaw", "failsafe-quiet"] {
         assert!(
-            report.links.iter().any(|l| l.name == name && !l.holds),
+            report
+                .links
+                .iter()
+                .any(|l| l.name.as_str() == name && !l.holds),
             "{name}"
         );
     }

@@ -49,7 +49,7 @@ impl Row for InstanceRow<'_> {
     fn values(&self, key: Key) -> Vec<&str> {
         let i = self.row;
         match key {
-            Key::State => vec![&i.state],
+            Key::State => vec![i.state.as_str()],
             Key::Id => vec![i.id.as_str()],
             Key::Name => i.tags.name().into_iter().collect(),
             Key::Az => vec![&i.zone],
@@ -97,7 +97,7 @@ impl Row for VolumeRow<'_> {
     fn values(&self, key: Key) -> Vec<&str> {
         let v = self.row;
         match key {
-            Key::State => vec![&v.state],
+            Key::State => vec![v.state.as_str()],
             Key::Id => vec![v.id.as_str()],
             Key::Name => v.tags.name().into_iter().collect(),
             Key::Az => vec![&v.zone],
@@ -140,7 +140,7 @@ impl Row for SnapshotRow<'_> {
     fn values(&self, key: Key) -> Vec<&str> {
         let s = self.row;
         match key {
-            Key::State => vec![&s.state],
+            Key::State => vec![s.state.as_str()],
             Key::Level => self.level.as_deref().into_iter().collect(),
             Key::Origin => vec![s.origin.word()],
             Key::Id => vec![s.id.as_str()],
@@ -246,7 +246,7 @@ impl Row for LooseRow<'_> {
     fn values(&self, key: Key) -> Vec<&str> {
         let s = self.row;
         match key {
-            Key::State => vec![&s.state],
+            Key::State => vec![s.state.as_str()],
             Key::Level => self.level.as_deref().into_iter().collect(),
             Key::Id | Key::Snapshot => vec![s.id.as_str()],
             Key::Instance => {

@@ -4,6 +4,7 @@
 //! what still has to be done: nothing, a thaw because it does not say that all is thawed, a search for
 //! the set because the call may have been made.
 
+use crate::script_exit::ScriptExit;
 use chrono::{DateTime, Utc};
 
 use super::{CommandEnd, CreatedSnapshot, JobEffect, Timer};
@@ -68,7 +69,12 @@ impl Job {
         let empty = Trace::default();
         let trace = self.pre_told.as_ref().map_or(&empty, |told| &told.trace);
         // Of a second delivery one learns nothing of the first; and a set that was seen was asked for.
-        let twice = matches!(ended, CommandEnd::Failed { exit: 204 }) && !trace.has_error("busy");
+        let twice = matches!(
+            ended,
+            CommandEnd::Failed {
+                exit: ScriptExit::AlreadyFrozen
+            }
+        ) && !trace.has_error("busy");
         let call = if twice || !self.seen.is_empty() {
             SnapshotCall::Unknown
         } else {
@@ -82,9 +88,9 @@ impl Job {
             } => !trace.lines.is_empty() && !trace.left_nothing_held(),
             // 204 is either another job at work, which is none of ours, or a second delivery of our own
             // command: then the first one's freeze may stand.
-            CommandEnd::Failed { exit: 204 } => {
-                !trace.left_nothing_held() || !trace.has_error("busy")
-            }
+            CommandEnd::Failed {
+                exit: ScriptExit::AlreadyFrozen,
+            } => !trace.left_nothing_held() || !trace.has_error("busy"),
             CommandEnd::Success | CommandEnd::Failed { .. } | CommandEnd::Cancelled { .. } => {
                 !trace.left_nothing_held() || trace.may_begin_again()
             }

@@ -1,6 +1,7 @@
 //! What the end of a command that freezes says of its script: whether it can go on, and whether it may have frozen.
 //! The job's machine, recovery and the look at other consoles ask here, and nowhere else.
 
+use crate::script_exit::ScriptExit;
 use chrono::TimeDelta;
 
 use super::CommandEnd;
@@ -10,7 +11,13 @@ use super::failsafe::DELIVERY_S;
 /// not thaw: failed, the automatic thaw was faster, frozen already by somebody else, not frozen, not ready (aws-facts 1.4).
 /// A second delivery that finds the freeze of the first says 204 as well: what is frozen then is thawed by the
 /// `post-script` that follows every failure.
-const NOTHING_HELD: [i32; 5] = [201, 203, 204, 205, 206];
+const NOTHING_HELD: [ScriptExit; 5] = [
+    ScriptExit::PreScriptFailed,
+    ScriptExit::FailsafeFired,
+    ScriptExit::AlreadyFrozen,
+    ScriptExit::NotFrozen,
+    ScriptExit::NotReady,
+];
 
 impl CommandEnd {
     /// What it is worth where it was heard so long after the command was sent. A cancel that came in time for its
@@ -72,7 +79,10 @@ mod tests {
     #[test]
     fn only_a_documents_own_words_say_that_nothing_is_frozen() {
         for exit in -300..=300 {
-            let held = CommandEnd::Failed { exit }.may_have_frozen();
+            let held = CommandEnd::Failed {
+                exit: ScriptExit::from(exit),
+            }
+            .may_have_frozen();
             assert_eq!(held, ![201, 203, 204, 205, 206].contains(&exit), "{exit}");
         }
         for (ended, held) in [
@@ -102,13 +112,20 @@ mod tests {
             assert_eq!(heard.is_conclusive(), proof, "{seconds}");
             assert_eq!(heard.may_have_frozen(), !proof, "{seconds}");
         }
-        let failed = CommandEnd::Failed { exit: 201 };
+        let failed = CommandEnd::Failed {
+            exit: ScriptExit::PreScriptFailed,
+        };
         assert_eq!(failed.clone().heard_after(TimeDelta::days(1)), failed);
     }
 
     #[test]
     fn a_worker_that_is_gone_ends_nothing() {
         assert!(!CommandEnd::WorkerLost.is_conclusive());
-        assert!(CommandEnd::Failed { exit: -1 }.is_conclusive());
+        assert!(
+            CommandEnd::Failed {
+                exit: ScriptExit::Unstated
+            }
+            .is_conclusive()
+        );
     }
 }

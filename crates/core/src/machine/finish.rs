@@ -1,13 +1,12 @@
 //! After the thaw: judge, label, watch the copying, publish, end.
 
+use crate::state::SnapshotState;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{Completion, Job, SnapshotCall, arm, values};
-use super::{
-    CreatedSnapshot, GONE, JobEffect, Label, MetricValue, SnapshotProgress, Timer, Written,
-};
+use super::{CreatedSnapshot, JobEffect, Label, MetricValue, SnapshotProgress, Timer, Written};
 use crate::evidence::{Facts, Judged, judge};
 use crate::ids::{InstanceId, SnapshotId, VolumeId};
 use crate::job::{Member, Phase, Verdict};
@@ -336,7 +335,7 @@ impl Job {
             let Some(member) = self.set.iter_mut().find(|m| m.snapshot == seen.snapshot) else {
                 continue;
             };
-            if seen.state == GONE && !self.gone.iter().any(|gone| gone == id) {
+            if seen.state == SnapshotState::Gone && !self.gone.iter().any(|gone| gone == id) {
                 member.level = member.level.min(Level::Crash);
                 member.reason = GONE_SINCE.to_owned();
                 self.ended_at.insert(id.to_owned(), now);
@@ -348,15 +347,15 @@ impl Job {
             }
             // Progress never runs backwards on screen, though eventual consistency may show it so.
             member.progress = member.progress.max(seen.percent.min(100));
-            match seen.state.as_str() {
-                "completed" => {
+            match seen.state {
+                SnapshotState::Completed => {
                     member.progress = 100;
                     self.ended_at.insert(id.to_owned(), now);
                     if let Some(bytes) = seen.full_bytes {
                         self.full_bytes.insert(id.to_owned(), bytes);
                     }
                 }
-                "error" => {
+                SnapshotState::Error => {
                     member.level = member.level.min(Level::Crash);
                     member.reason = "AWS reports that the snapshot failed".to_owned();
                     self.ended_at.insert(id.to_owned(), now);

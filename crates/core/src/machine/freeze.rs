@@ -1,5 +1,6 @@
 //! From `pre-script` to the thaw: the part in which something may be frozen.
 
+use crate::script_exit::ScriptExit;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -138,7 +139,7 @@ impl Job {
         let clean = match &outcome.ended {
             CommandEnd::Failed { exit } => {
                 told.trace.failed_cleanly()
-                    && (*exit != 204 || told.trace.has_error("busy"))
+                    && (*exit != ScriptExit::AlreadyFrozen || told.trace.has_error("busy"))
                     && !told.trace.may_begin_again()
             }
             // What has said something has run, whatever Systems Manager believes.
@@ -581,7 +582,9 @@ impl Job {
                 Kind::Malformed,
                 format!("{word} ended well but never said ready"),
             ),
-            CommandEnd::Failed { exit: -1 } => (
+            CommandEnd::Failed {
+                exit: ScriptExit::Unstated,
+            } => (
                 Kind::Script,
                 format!(
                     "{word} was killed by a signal that the SSM agent did not send, or could not be started"

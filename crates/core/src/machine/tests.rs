@@ -1,5 +1,6 @@
 //! The machine's rules, one story each. `tests/engine/properties.rs` holds for all stories.
 
+use crate::script_exit::ScriptExit;
 use chrono::{TimeDelta, TimeZone};
 
 use super::*;
@@ -367,7 +368,9 @@ fn a_failsafe_that_fired_makes_it_a_crash_set() {
     let mut s = Story::frozen();
     s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
     s.tell(JobEvent::PostEnded(outcome(
-        CommandEnd::Failed { exit: 203 },
+        CommandEnd::Failed {
+            exit: ScriptExit::FailsafeFired,
+        },
         post_fired(),
     )));
     let view = s.finish();
@@ -390,7 +393,9 @@ fn p10_a_thaw_that_was_not_told_to_its_last_line_earns_no_level() {
             s.second += 100;
             s.tell(JobEvent::TimedOut(Timer::ThawRetry));
             s.tell(JobEvent::PostEnded(outcome(
-                CommandEnd::Failed { exit: 205 },
+                CommandEnd::Failed {
+                    exit: ScriptExit::NotFrozen,
+                },
                 not_frozen(),
             )));
         }
@@ -450,7 +455,9 @@ fn clean_failure() -> CommandOutcome {
     let error = r#"error "code":"lock-timeout","text":"a long statement runs""#;
     let end = r#"end "outcome":"failed","exit":201"#;
     outcome(
-        CommandEnd::Failed { exit: 201 },
+        CommandEnd::Failed {
+            exit: ScriptExit::PreScriptFailed,
+        },
         ff1(1, &[&hello("pre-script"), ARMED, error, QUIET, end]),
     )
 }
@@ -487,7 +494,9 @@ fn a_command_from_before_the_instance_started_froze_nothing() {
     let error = r#"error "code":"before-boot","text":"this command waited in the agent""#;
     let end = r#"end "outcome":"refused","exit":206"#;
     s.tell(JobEvent::PreEnded(outcome(
-        CommandEnd::Failed { exit: 206 },
+        CommandEnd::Failed {
+            exit: ScriptExit::NotReady,
+        },
         ff1(1, &[&hello("pre-script"), error, end]),
     )));
     s.tell(JobEvent::Published(Ok(())));
@@ -503,7 +512,12 @@ fn a_script_that_may_not_be_executed_names_what_stands_in_its_way() {
     let mut s = Story::quiescing(OnFailure::Skip);
     s.tell(JobEvent::PreEnded(CommandOutcome {
         stderr: "sh: 1: /var/lib/amazon/ssm/_script.sh: Permission denied".to_owned(),
-        ..outcome(CommandEnd::Failed { exit: 126 }, String::new())
+        ..outcome(
+            CommandEnd::Failed {
+                exit: ScriptExit::NotExecutable,
+            },
+            String::new(),
+        )
     }));
     let error = s.job.view().error.unwrap();
     assert!(error.hint.contains("fapolicyd"), "{error}");
@@ -563,8 +577,12 @@ fn every_unclear_end_of_pre_script_is_followed_by_a_thaw() {
         CommandEnd::TimedOut { may_have_run: true },
         CommandEnd::Cancelled { may_have_run: true },
         CommandEnd::Lost(problem(true)),
-        CommandEnd::Failed { exit: 201 },
-        CommandEnd::Failed { exit: 137 },
+        CommandEnd::Failed {
+            exit: ScriptExit::PreScriptFailed,
+        },
+        CommandEnd::Failed {
+            exit: ScriptExit::Killed,
+        },
         // Success that never said ready.
         CommandEnd::Success,
     ] {
@@ -598,7 +616,9 @@ fn every_unclear_end_of_pre_script_is_followed_by_a_thaw() {
     let said = ff1(1, &[&hello("pre-script"), ARMED, stuck, QUIET, end]);
     let mut s = Story::quiescing(OnFailure::Skip);
     s.tell(JobEvent::PreEnded(outcome(
-        CommandEnd::Failed { exit: 201 },
+        CommandEnd::Failed {
+            exit: ScriptExit::PreScriptFailed,
+        },
         said,
     )));
     assert_eq!(s.count(&JobEffect::SendPost), 1);
@@ -612,7 +632,9 @@ fn another_job_at_work_is_not_ours_to_thaw_but_a_second_delivery_is() {
         let said = ff1(1, &[&hello("pre-script"), &error, end]);
         let mut s = Story::quiescing(OnFailure::Skip);
         s.tell(JobEvent::PreEnded(outcome(
-            CommandEnd::Failed { exit: 204 },
+            CommandEnd::Failed {
+                exit: ScriptExit::AlreadyFrozen,
+            },
             said,
         )));
         assert_eq!(s.count(&JobEffect::SendPost), posts, "{code}");
@@ -623,7 +645,7 @@ fn another_job_at_work_is_not_ours_to_thaw_but_a_second_delivery_is() {
 /// freeze, unless `post-script` has put on the instance's record that the job is over.
 #[test]
 fn what_may_begin_again_after_its_refusal_is_followed_by_a_post_script() {
-    let refused = |lines: &[&str], exit| {
+    let refused = |lines: &[&str], exit: ScriptExit| {
         let error = r#"error "code":"arm-failed","text":"no room in /run/freezeframe""#;
         let end = format!(r#"end "outcome":"refused","exit":{exit}"#);
         let hello = hello("pre-script");
@@ -637,19 +659,24 @@ fn what_may_begin_again_after_its_refusal_is_followed_by_a_post_script() {
         s.tell(event);
         s.count(&JobEffect::SendPost)
     };
-    assert_eq!(posts(refused(&[], 206)), 1);
+    assert_eq!(posts(refused(&[], ScriptExit::NotReady)), 1);
     // It was armed: by then it had noted it.
-    assert_eq!(posts(refused(&[ARMED, QUIET], 201)), 0);
+    assert_eq!(
+        posts(refused(&[ARMED, QUIET], ScriptExit::PreScriptFailed)),
+        0
+    );
 
     // Where nothing can be noted at all, nothing can be frozen any more once the failsafe of a second delivery has acted.
     let mut s = Story::quiescing(OnFailure::Skip);
-    s.tell(refused(&[], 206));
+    s.tell(refused(&[], ScriptExit::NotReady));
     for _ in 0..5 {
         let error = r#"error "code":"busy","text":"no room to note that the job is over""#;
         let end = r#"end "outcome":"failed","exit":202"#;
         let said = ff1(1, &[&hello("post-script"), error, end]);
         s.tell(JobEvent::PostEnded(outcome(
-            CommandEnd::Failed { exit: 202 },
+            CommandEnd::Failed {
+                exit: ScriptExit::PostScriptFailed,
+            },
             said,
         )));
         s.second += 30;
@@ -672,7 +699,9 @@ fn a_lost_pre_script_is_not_taken_for_absent_before_the_failsafe_is_certain() {
         String::new(),
     )));
     let effects = s.tell(JobEvent::PostEnded(outcome(
-        CommandEnd::Failed { exit: 205 },
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        },
         not_frozen(),
     )));
     let wait = effects.iter().find_map(|e| match e {
@@ -690,7 +719,9 @@ fn a_lost_pre_script_is_not_taken_for_absent_before_the_failsafe_is_certain() {
             .contains(&JobEffect::SendPost)
     );
     s.tell(JobEvent::PostEnded(outcome(
-        CommandEnd::Failed { exit: 205 },
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        },
         not_frozen(),
     )));
     s.tell(JobEvent::Published(Ok(())));
@@ -731,7 +762,9 @@ fn a_second_post_script_confirms_what_the_first_could_not_say() {
             .contains(&JobEffect::SendPost)
     );
     s.tell(JobEvent::PostEnded(outcome(
-        CommandEnd::Failed { exit: 205 },
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        },
         not_frozen(),
     )));
     assert!(!s.job.view().thaw_unconfirmed);

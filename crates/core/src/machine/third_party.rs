@@ -1,6 +1,7 @@
 //! Somebody else's document that keeps Data Lifecycle Manager's contract (aws-facts 1.3, 1.4) and need not
 //! speak FF1: exit codes are all that it says, it proves nothing, and no failsafe of ours watches it.
 
+use crate::script_exit::ScriptExit;
 use chrono::{DateTime, Utc};
 
 use super::freeze::ThawVerdict;
@@ -18,11 +19,22 @@ use crate::trace::Trace;
 pub fn told_by_exit(ended: &CommandEnd, froze: bool, conclusive: bool) -> ThawVerdict {
     match ended {
         CommandEnd::Success if !conclusive => ThawVerdict::Later,
-        CommandEnd::Failed { exit: 203 } if !conclusive && !froze => ThawVerdict::Later,
-        CommandEnd::Success | CommandEnd::Failed { exit: 203 } => ThawVerdict::Yes,
-        CommandEnd::Failed { exit: 205 } if froze => ThawVerdict::No,
-        CommandEnd::Failed { exit: 205 } if conclusive => ThawVerdict::Yes,
-        CommandEnd::Failed { exit: 205 } => ThawVerdict::Later,
+        CommandEnd::Failed {
+            exit: ScriptExit::FailsafeFired,
+        } if !conclusive && !froze => ThawVerdict::Later,
+        CommandEnd::Success
+        | CommandEnd::Failed {
+            exit: ScriptExit::FailsafeFired,
+        } => ThawVerdict::Yes,
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        } if froze => ThawVerdict::No,
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        } if conclusive => ThawVerdict::Yes,
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        } => ThawVerdict::Later,
         _ => ThawVerdict::No,
     }
 }

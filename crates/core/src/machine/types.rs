@@ -1,5 +1,7 @@
 //! What goes into the machine and what comes out of it.
 
+use crate::script_exit::ScriptExit;
+use crate::state::SnapshotState;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ pub enum CommandEnd {
     /// Another exit code.
     Failed {
         /// It.
-        exit: i32,
+        exit: ScriptExit,
     },
     /// A time limit of Systems Manager's passed.
     TimedOut {
@@ -70,17 +72,14 @@ pub struct CreatedSnapshot {
 pub struct SnapshotProgress {
     /// The snapshot.
     pub snapshot: SnapshotId,
-    /// `pending`, `completed`, `error`, …, or [`GONE`].
-    pub state: String,
+    /// Where it is.
+    pub state: SnapshotState,
     /// 0 to 100.
     pub percent: u8,
     /// Full size of its written blocks in bytes, once EC2 tells it (aws-facts 4.1).
     #[serde(default)]
     pub full_bytes: Option<u64>,
 }
-
-/// The state of a snapshot that EC2 certainly does not have any more. One look that misses it does not make it so.
-pub const GONE: &str = "gone";
 
 /// One value of one metric.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -211,7 +210,7 @@ pub enum JobEffect {
         /// These.
         labels: Vec<Label>,
     },
-    /// Read the set's progress until every member is `completed`, `error` or [`GONE`]; [`JobEvent::Progress`] each
+    /// Read the set's progress until every member is `completed`, `error` or [`SnapshotState::Gone`]; [`JobEvent::Progress`] each
     /// time.
     WatchProgress,
     /// Publish; answer with [`JobEvent::Published`].

@@ -2,9 +2,7 @@
 
 use crate::job::{EvidenceReport, JobView, Link, Verdict};
 use crate::level::Level;
-
-/// The links of the lock: a chain that has them was asked for `application`.
-const LOCK: [&str; 2] = ["lock-held", "lock-answered"];
+use crate::link_name::LinkName;
 
 /// A verdict below what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +80,7 @@ pub fn lowered(job: &JobView) -> Option<Lowered> {
 }
 
 fn of_lock(link: &Link) -> bool {
-    LOCK.contains(&link.name.as_str())
+    link.name.is_of_lock()
 }
 
 /// Where the command that should have proven it can be read.
@@ -97,17 +95,17 @@ fn command(evidence: &EvidenceReport) -> String {
     )
 }
 
-fn hint(link: &str, job: &JobView) -> String {
+fn hint(link: &LinkName, job: &JobView) -> String {
     let output = command(&job.evidence);
     match link {
         _ if job.evidence.failsafe_fired => format!(
             "the freeze lasted longer than its budget of {} s: raise --max-freeze, or look at what was slow in {output}",
             job.spec.budget_s
         ),
-        "lock-held" | "lock-answered" => {
+        LinkName::LockHeld | LinkName::LockAnswered => {
             "take it again; if it stays, the server's log tells what ended the session that held the lock".to_owned()
         }
-        "one-call" | "within-window" => format!(
+        LinkName::OneCall | LinkName::WithinWindow => format!(
             "take it again: an answer or a line that was lost proves nothing and does no harm; if it stays, look at {output}"
         ),
         _ => format!("take it again; if it stays, look at {output}"),

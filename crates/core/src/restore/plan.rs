@@ -1,5 +1,6 @@
 //! From a request and a reading to a plan, or to the reason why there is none.
 
+use crate::state::InstanceState;
 use chrono::{DateTime, Utc};
 
 use super::device::Free;
@@ -48,7 +49,10 @@ pub fn plan(
             "choose an instance of this account and region",
         )
     })?;
-    if !matches!(target.state.as_str(), "running" | "stopped") {
+    if !matches!(
+        target.state,
+        InstanceState::Running | InstanceState::Stopped
+    ) {
         return Err(refuse(
             Kind::State,
             format!("{} is {}", target.id, target.state),
@@ -181,7 +185,7 @@ fn mount_under<'a>(
             attach_only,
         ));
     }
-    if target.state != "running" || !matches!(target.agent, Agent::Online { .. }) {
+    if target.state != InstanceState::Running || !matches!(target.agent, Agent::Online { .. }) {
         return Err(refuse(
             Kind::Agent,
             format!(

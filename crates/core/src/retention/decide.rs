@@ -1,6 +1,7 @@
 //! From a policy and a complete reading to one decision per set. Whatever is not known to be safe to
 //! delete is blocked, with its reason.
 
+use crate::state::SnapshotState;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Datelike, Duration, Utc};
@@ -259,8 +260,11 @@ impl<'a> View<'a> {
                 _ => Some(Class::Unproven),
             };
         }
-        let failed = self.members_of(n).iter().any(|m| m.state == "error");
-        let over = |m: &&Snapshot| matches!(m.state.as_str(), "completed" | "error");
+        let failed = self
+            .members_of(n)
+            .iter()
+            .any(|m| m.state == SnapshotState::Error);
+        let over = |m: &&Snapshot| m.state.has_ended();
         (failed
             && self.is_there(n)
             && self.members_of(n).iter().all(over)
@@ -521,7 +525,11 @@ impl<'a> View<'a> {
     /// A set that no rule keeps may still be the best there is for one of its volumes.
     fn irreplaceable(&self, n: usize) -> Vec<String> {
         let mut reasons = Vec::new();
-        for member in self.members_of(n).iter().filter(|m| m.state != "error") {
+        for member in self
+            .members_of(n)
+            .iter()
+            .filter(|m| m.state != SnapshotState::Error)
+        {
             let volume = lineage(member);
             // Indices run from newest to oldest.
             let whole = [&self.borne.counted, &self.unproven];
@@ -588,13 +596,15 @@ impl<'a> View<'a> {
 
     fn member_blockers(&self, member: &Snapshot, reasons: &mut Vec<String>) {
         let id = &member.id;
-        match member.state.as_str() {
-            "completed" | "error" => {}
-            "pending" => note(reasons, format!("{id} is still being copied")),
-            "recoverable" | "recovering" => note(reasons, format!("{id} is in the Recycle Bin")),
+        match &member.state {
+            SnapshotState::Completed | SnapshotState::Error => {}
+            SnapshotState::Pending => note(reasons, format!("{id} is still being copied")),
+            SnapshotState::Recoverable | SnapshotState::Recovering => {
+                note(reasons, format!("{id} is in the Recycle Bin"))
+            }
             other => note(reasons, format!("{id} is in state {other}")),
         }
-        if in_bin(member) && member.state == "completed" {
+        if in_bin(member) && member.state == SnapshotState::Completed {
             note(reasons, format!("{id} is in the Recycle Bin"));
         }
         if member.tier != "standard" {
@@ -773,7 +783,7 @@ fn lineage(snapshot: &Snapshot) -> String {
 }
 
 pub(super) fn in_bin(snapshot: &Snapshot) -> bool {
-    matches!(snapshot.state.as_str(), "recoverable" | "recovering")
+    snapshot.state.is_in_bin()
         || snapshot.tags.get("aws:recycle-bin:resource-in-bin") == Some("true")
 }
 

@@ -1,5 +1,6 @@
 //! Step 2: where to, as what, mounted where.
 
+use crate::domain::state::InstanceState;
 use std::collections::BTreeSet;
 
 use crate::domain::ids::JobId;
@@ -173,7 +174,7 @@ fn target<'a>(typed: &str, cx: &ScreenContext<'a>) -> Result<&'a Instance, Strin
         return Err("no such instance here".to_owned());
     };
     match targets::one(all, &named, scope) {
-        Ok(one) if matches!(one.state.as_str(), "running" | "stopped") => Ok(one),
+        Ok(one) if matches!(one.state, InstanceState::Running | InstanceState::Stopped) => Ok(one),
         Ok(one) => Err(format!("it is {}", one.state)),
         Err(problem) if problem.kind == Kind::NotFound => {
             let names: BTreeSet<&str> = all.iter().filter_map(|i| i.tags.name()).collect();
@@ -232,7 +233,7 @@ fn mount(typed: &str, target: Option<&Instance>) -> Result<Option<String>, Strin
     {
         return Err("letters, digits, . _ - only".to_owned());
     }
-    if target.is_some_and(|t| t.state != "running") {
+    if target.is_some_and(|t| t.state != InstanceState::Running) {
         return Err("it does not run: empty it".to_owned());
     }
     Ok(Some(path.to_owned()))

@@ -6,6 +6,7 @@ use super::*;
 use crate::evidence::CommandReport;
 use crate::ids::VolumeId;
 use crate::job::Verdict;
+use crate::script_exit::ScriptExit;
 use crate::set_plan::{SetMember, SetPlan};
 use crate::tags::Tags;
 
@@ -160,9 +161,16 @@ fn whatever_does_not_say_that_all_is_thawed_is_thawed() {
     for (end, stdout) in [
         (CommandEnd::Success, said(0..12, "")),
         (CommandEnd::Success, said(0..8, OK)),
-        (CommandEnd::Failed { exit: 137 }, said(0..7, "")),
         (
-            CommandEnd::Failed { exit: 204 },
+            CommandEnd::Failed {
+                exit: ScriptExit::Killed,
+            },
+            said(0..7, ""),
+        ),
+        (
+            CommandEnd::Failed {
+                exit: ScriptExit::AlreadyFrozen,
+            },
             ff1(
                 1,
                 &[
@@ -295,7 +303,12 @@ fn p22_a_second_delivery_tells_nothing_of_the_first_ones_call() {
         ];
         let lines: Vec<&str> = refused.iter().map(String::as_str).collect();
         let mut s = under_way(OnFailure::CrashConsistent);
-        s.tell(ended(CommandEnd::Failed { exit: 204 }, ff1(1, &lines)));
+        s.tell(ended(
+            CommandEnd::Failed {
+                exit: ScriptExit::AlreadyFrozen,
+            },
+            ff1(1, &lines),
+        ));
         let effects = s.post(post_ok());
         assert!(
             effects.contains(&JobEffect::FindSnapshots),
@@ -320,7 +333,9 @@ fn a_refused_call_follows_on_failure_and_an_unanswered_one_is_looked_up() {
     let error = r#"error "code":"snapshot-refused","text":"UnauthorizedOperation""#;
     let mut s = under_way(OnFailure::Skip);
     s.tell(ended(
-        CommandEnd::Failed { exit: 201 },
+        CommandEnd::Failed {
+            exit: ScriptExit::PreScriptFailed,
+        },
         said_with_answer(denied, error),
     ));
     s.tell(JobEvent::Published(Ok(())));
@@ -334,7 +349,9 @@ fn a_refused_call_follows_on_failure_and_an_unanswered_one_is_looked_up() {
 
     let mut s = under_way(OnFailure::CrashConsistent);
     let effects = s.tell(ended(
-        CommandEnd::Failed { exit: 201 },
+        CommandEnd::Failed {
+            exit: ScriptExit::PreScriptFailed,
+        },
         said_with_answer(denied, error),
     ));
     assert!(effects.contains(&JobEffect::CreateSnapshots), "{effects:?}");
@@ -347,7 +364,9 @@ fn a_refused_call_follows_on_failure_and_an_unanswered_one_is_looked_up() {
     for answer in [none, gone] {
         let mut s = under_way(OnFailure::CrashConsistent);
         let effects = s.tell(ended(
-            CommandEnd::Failed { exit: 201 },
+            CommandEnd::Failed {
+                exit: ScriptExit::PreScriptFailed,
+            },
             said_with_answer(answer, error),
         ));
         assert!(effects.contains(&JobEffect::FindSnapshots), "{effects:?}");
@@ -368,7 +387,12 @@ fn a_failure_before_the_request_needs_no_search() {
     let end = r#"end "outcome":"failed","exit":201"#;
     let text = ff1(1, &[&hello("snapshot"), ARMED, error, QUIET, end]);
     let mut s = under_way(OnFailure::CrashConsistent);
-    let effects = s.tell(ended(CommandEnd::Failed { exit: 201 }, text));
+    let effects = s.tell(ended(
+        CommandEnd::Failed {
+            exit: ScriptExit::PreScriptFailed,
+        },
+        text,
+    ));
     assert!(effects.contains(&JobEffect::CreateSnapshots), "{effects:?}");
     let mut s = under_way(OnFailure::CrashConsistent);
     let effects = s.tell(ended(CommandEnd::NeverDelivered, String::new()));
@@ -383,7 +407,12 @@ fn a_failure_before_the_request_needs_no_search() {
         ],
     );
     let mut s = under_way(OnFailure::Skip);
-    s.tell(ended(CommandEnd::Failed { exit: 204 }, busy));
+    s.tell(ended(
+        CommandEnd::Failed {
+            exit: ScriptExit::AlreadyFrozen,
+        },
+        busy,
+    ));
     assert_eq!(s.count(&JobEffect::SendPost), 0);
 }
 
@@ -407,7 +436,12 @@ fn a_failsafe_that_fired_during_the_call_is_a_crash_set_without_another_thaw() {
         ],
     );
     let mut s = under_way(OnFailure::Skip);
-    s.tell(ended(CommandEnd::Failed { exit: 203 }, text));
+    s.tell(ended(
+        CommandEnd::Failed {
+            exit: ScriptExit::FailsafeFired,
+        },
+        text,
+    ));
     s.tell(JobEvent::SnapshotsFound(Ok(snapshots())));
     let view = s.finish();
     assert_eq!(view.verdict, Some(Verdict::Crash));
@@ -422,7 +456,9 @@ fn a_cancelled_job_keeps_its_set_and_tells_its_level() {
     // The command had ended before the cancel reached it.
     s.tell(ended(CommandEnd::Success, all_said()));
     let effects = s.tell(JobEvent::PostEnded(outcome(
-        CommandEnd::Failed { exit: 205 },
+        CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        },
         not_frozen(),
     )));
     assert!(effects.contains(&JobEffect::FindSnapshots), "{effects:?}");
@@ -480,7 +516,9 @@ fn facts_with_root() -> PreflightFacts {
 #[test]
 fn p12_what_the_command_told_of_its_own_thaw_leaves_it_confirmed_after_a_stop() {
     let not_frozen = || {
-        let ended = CommandEnd::Failed { exit: 205 };
+        let ended = CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        };
         JobEvent::PostEnded(outcome(ended, not_frozen()))
     };
     let lost = || JobEvent::TimedOut(Timer::Thaw);
@@ -523,7 +561,9 @@ fn a_freeze_that_is_seen_outweighs_what_the_command_told_of_its_own_thaw() {
     s.tell(ended(CommandEnd::Success, all_said()));
     for _ in 0..5 {
         let said = not_frozen().replace(r#""frozen":false"#, r#""frozen":true"#);
-        let ended = CommandEnd::Failed { exit: 205 };
+        let ended = CommandEnd::Failed {
+            exit: ScriptExit::NotFrozen,
+        };
         s.tell(JobEvent::PostEnded(outcome(ended, said)));
         s.second += 100;
         s.tell(JobEvent::TimedOut(Timer::ThawRetry));
@@ -652,7 +692,9 @@ mod third_party {
         s.tell(JobEvent::PreSent(Ok(CommandId::from_api(COMMAND))));
         let end = match exit {
             0 => CommandEnd::Success,
-            exit => CommandEnd::Failed { exit },
+            exit => CommandEnd::Failed {
+                exit: ScriptExit::from(exit),
+            },
         };
         s.tell(ended(end, "SUCCESS: frozen /data\n".to_owned()));
         s
@@ -661,7 +703,9 @@ mod third_party {
     fn post(s: &mut Story, exit: i32) -> Vec<JobEffect> {
         let end = match exit {
             0 => CommandEnd::Success,
-            exit => CommandEnd::Failed { exit },
+            exit => CommandEnd::Failed {
+                exit: ScriptExit::from(exit),
+            },
         };
         s.tell(JobEvent::PostEnded(outcome(
             end,
@@ -708,7 +752,7 @@ mod third_party {
         let never = CommandEnd::Cancelled {
             may_have_run: false,
         };
-        let failed = |exit| CommandEnd::Failed { exit };
+        let failed = |exit: i32| CommandEnd::Failed { exit: exit.into() };
         for (end, aborted, proven) in [
             (cut.clone(), false, false),
             (cut.clone(), true, false),
@@ -876,14 +920,21 @@ mod third_party {
         let told = |command: &CommandId| {
             JobEvent::PostEnded(CommandOutcome {
                 command: command.clone(),
-                ..outcome(CommandEnd::Failed { exit: 205 }, "nothing\n".to_owned())
+                ..outcome(
+                    CommandEnd::Failed {
+                        exit: ScriptExit::NotFrozen,
+                    },
+                    "nothing\n".to_owned(),
+                )
             })
         };
         s.tell(JobEvent::PostSent(Ok(first.clone())));
         s.tell(JobEvent::TimedOut(Timer::Thaw));
         // It fails, and leaves what it froze: the second thaw comes after that, the first came before.
         s.tell(ended(
-            CommandEnd::Failed { exit: 201 },
+            CommandEnd::Failed {
+                exit: ScriptExit::PreScriptFailed,
+            },
             "ERROR\n".to_owned(),
         ));
         s.tell(JobEvent::TimedOut(Timer::ThawRetry));
@@ -906,7 +957,9 @@ mod third_party {
             s.tell(JobEvent::SnapshotsAnswered(Ok(snapshots())));
             let end = match exit {
                 0 => CommandEnd::Success,
-                exit => CommandEnd::Failed { exit },
+                exit => CommandEnd::Failed {
+                    exit: ScriptExit::from(exit),
+                },
             };
             let said = ff1(9, &[&hello("post-script"), r#"end "outcome":"x","exit":9"#]);
             s.tell(JobEvent::PostEnded(outcome(end, said)));
