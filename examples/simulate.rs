@@ -2,13 +2,13 @@
 //! prints how to replay it.
 //!
 //! `cargo run --example simulate -- --seeds 100000` (or `--from 5000 --seeds 1000`, or `--seed 7 --verbose`).
-//! `--fresh 1000` plays seeds that nobody has drawn before, and appends those that fail to `tests/sim/seeds.txt`, which
+//! `--fresh 1000` plays seeds that nobody has drawn before, and appends those that fail to `tests/simulation/seeds.txt`, which
 //! `cargo test` plays again. `--story NAME` plays stories of one kind only: plain, run, abort, third_party, twins, hosts,
 //! outage, clocks, lost.
 #![recursion_limit = "256"] // Whole runs of the engine inside one future.
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
-#[path = "../tests/sim/mod.rs"]
+#[path = "../tests/simulation/sim/mod.rs"]
 mod sim;
 
 use std::io::Write as _;
@@ -37,7 +37,7 @@ struct Args {
     /// This seed only
     #[arg(long)]
     seed: Option<u64>,
-    /// So many seeds that nobody has drawn before; those that fail are appended to tests/sim/seeds.txt
+    /// So many seeds that nobody has drawn before; those that fail are appended to tests/simulation/seeds.txt
     #[arg(long, value_name = "COUNT", conflicts_with_all = ["seed", "from", "seeds"])]
     fresh: Option<u64>,
     /// How faults are drawn: wide (weights of its own for each seed, and what real agents do), swarm (the same without

@@ -1,4 +1,4 @@
-//! The machine's rules, one story each. `tests/properties.rs` holds for all stories.
+//! The machine's rules, one story each. `tests/engine/properties.rs` holds for all stories.
 
 use crate::preflight::{AttachedVolume, CoveredMount, Engine, UncoveredMount};
 use crate::script_exit::ScriptExit;
