@@ -201,7 +201,6 @@ mod tests {
         );
         let (no, still) = (Unconfirmed(()), StillFrozen(()));
         // What it said, its exit code, whether the freezing command had ended: the job, others, a third party's.
-        #[expect(clippy::type_complexity, reason = "one row of a table")]
         let rows: &[(&[&str], i32, bool, [ThawVerdict; 3])] = &[
             (&[HELLO, THAWED, OPEN, END], 0, true, [Confirmed; 3]),
             (&[HELLO, THAWED, OPEN, END], 0, false, [Confirmed; 3]),
