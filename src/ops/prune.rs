@@ -14,7 +14,7 @@ use crate::ops::admission::wait_reasons::Waits;
 use crate::ops::job::targets::{self, Named};
 use crate::ops::{Ops, inventory};
 
-pub use record::{settle, told};
+pub use record::{describe, settle};
 pub use run::run;
 
 /// Reads the account anew and plans. Locks and fast restores that cannot be read refuse the plan, and so does a journal
@@ -110,6 +110,6 @@ pub fn meant(all: &[Instance], name: &str, scope: &Scope) -> Result<InstanceId, 
     })?;
     match &named {
         Named::Id(id) => Ok(id.clone()),
-        Named::Name(_) => targets::one(all, &named, scope).map(|i| i.id.clone()),
+        Named::Name(_) => targets::resolve_one(all, &named, scope).map(|i| i.id.clone()),
     }
 }

@@ -210,7 +210,7 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
         .may_write("thaw an instance", &view.spec.scope)?;
     match send_thaw(ops, view, By::Person).await {
         Thaw::Confirmed => Ok(()),
-        // A late pre-script of ours finds the stone that post-script has laid.
+        // A late pre-script of ours finds the tombstone marker that post-script has laid.
         Thaw::Later if !view.spec.third_party => Ok(()),
         Thaw::Later => Err(may_begin(view)),
         Thaw::Unconfirmed(problem) | Thaw::StillFrozen(problem) => Err(problem),

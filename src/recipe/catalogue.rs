@@ -76,7 +76,7 @@ pub fn all() -> &'static [Recipe] {
 }
 
 /// The recipe of that name or older name. Names are case-sensitive, as tag values are.
-pub fn find(name: &str) -> Option<&'static Recipe> {
+pub fn by_name(name: &str) -> Option<&'static Recipe> {
     let name = ALIASES
         .iter()
         .find(|(old, _)| *old == name)
@@ -90,7 +90,7 @@ pub fn find(name: &str) -> Option<&'static Recipe> {
 /// [`Kind::State`] for a recipe that this version lacks, [`Kind::Usage`] for any other value; both name
 /// the value and the instance, the latter the nearest name that is known, or all.
 pub fn lookup(value: &str, instance: &InstanceId) -> Result<&'static Recipe, Problem> {
-    if let Some(recipe) = find(value) {
+    if let Some(recipe) = by_name(value) {
         return Ok(recipe);
     }
     let what = format!("choose a recipe for {instance}");

@@ -165,21 +165,21 @@ impl Executor {
             // Finished tasks are collected as we go.
             while self.reads.try_join_next().is_some() {}
             while let Some(ended) = self.work.try_join_next() {
-                self.told(ended).await;
+                self.report_end(ended).await;
             }
             while let Some(ended) = self.runs.try_join_next() {
-                self.told(ended).await;
+                self.report_end(ended).await;
             }
         }
         self.reads.abort_all();
         self.closing.cancel();
         while let Some(ended) = self.work.join_next().await {
-            self.told(ended).await;
+            self.report_end(ended).await;
         }
         while !(self.leaves && self.tokens.need_nobody()) {
             tokio::select! {
                 ended = self.runs.join_next() => match ended {
-                    Some(ended) => self.told(ended).await,
+                    Some(ended) => self.report_end(ended).await,
                     None => break,
                 },
                 () = sleep(LOOK_AGAIN), if self.leaves => {}
@@ -188,7 +188,7 @@ impl Executor {
     }
 
     /// Work that panicked is said, not lost: what it held is thawed by its failsafe.
-    async fn told(&self, ended: Result<(), tokio::task::JoinError>) {
+    async fn report_end(&self, ended: Result<(), tokio::task::JoinError>) {
         if let Err(error) = ended {
             tracing::error!(%error, "work under way ended by a defect");
             let problem = Problem::new(
@@ -212,7 +212,7 @@ impl Executor {
                     let problem = Problem::new(
                         Kind::State,
                         "prune",
-                        prune::told(record),
+                        prune::describe(record),
                         "plan again in Retention (7), where past prunes are listed too",
                     );
                     let messages = self.messages.clone();

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_the_queue_or_drops_the_pass_gives_everything_back() {
+    fn a_job_that_leaves_the_queue_or_drops_its_pass_releases_everything() {
         let turnstile = turnstile(1);
         let first = turnstile.queue(&spec("i-1", Some("g")));
         let second = turnstile.queue(&spec("i-2", Some("g")));

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_stops_waiting_waits_no_more() {
+    async fn a_job_that_stops_waiting_leaves_the_queue() {
         let waits = Waits::default();
         let told = waits.subscribe();
         let never = waits.during("waits for ever", std::future::pending::<()>());

@@ -21,7 +21,7 @@ const DECLARED: &str = "ThawDeclared";
 /// [`Kind::NotFound`] when the journal does not have the job; otherwise why nobody can say that
 /// it is thawed.
 pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
-    let view = find(ops, job)?;
+    let view = job_on_record(ops, job)?;
     recover::thaw_proven(ops, &view).await?;
     record(ops, &view, PROVEN, "nothing is frozen")?;
     // It may have come to its end meanwhile.
@@ -42,7 +42,7 @@ pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
 /// [`Kind::NotFound`] when the journal does not have the job, [`Kind::State`] when there is no such unconfirmed thaw about it or
 /// it is not over yet.
 pub fn unconfirmed(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
-    let view = find(ops, job)?;
+    let view = job_on_record(ops, job)?;
     let refused = |cause: &str, hint: &str| {
         let what = format!("put on record that {job} is thawed");
         Err(Problem::new(Kind::State, what, cause, hint))
@@ -83,7 +83,7 @@ pub fn record_operator_confirmation(ops: &Ops, job: &JobId) -> Result<JobView, P
     Ok(view)
 }
 
-fn find(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
+fn job_on_record(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     ops.journal.job(ops.scope(), job)?.ok_or_else(|| {
         Problem::new(
             Kind::NotFound,

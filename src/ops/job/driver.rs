@@ -292,7 +292,7 @@ impl Driver {
             JobEffect::SendSnapshot => {
                 let (events, token) = (self.events.clone(), self.token());
                 let spec = match job.set_plan() {
-                    Some(plan) => preflight::told_of(&spec, plan),
+                    Some(plan) => preflight::with_planned_set(&spec, plan),
                     None => spec,
                 };
                 // The instance makes the call that this one was for.
@@ -362,7 +362,7 @@ impl Driver {
             JobEffect::FindSnapshots => {
                 let (expected, volumes) = (job.expected(), job.attached());
                 self.spawn(async move {
-                    JobEvent::SnapshotsFound(find(&ops, &spec, &expected, volumes).await)
+                    JobEvent::SnapshotsFound(find_set_by_tag(&ops, &spec, &expected, volumes).await)
                 });
             }
             JobEffect::WriteLabels { attempt, labels } => {
@@ -470,12 +470,12 @@ async fn follow_to_its_end(
         Step::Pre => follow_as_events(ops, spec, command, events, JobEvent::PreDelivery).await,
         Step::Post => follow_as_events(ops, spec, command, events, JobEvent::PostDelivery).await,
     };
-    // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
+    // Somebody else's document knows no tombstone marker: what came too early to thaw its freeze stops the job here.
     if step == Step::Pre && spec.third_party && thaw_is_on_record(ops, spec) {
         let _ = events.send(JobEvent::Cancel).await;
     }
     let ended = match step {
-        Step::Post => JobEvent::PostEnded(thaw::told(ops, spec, outcome).await),
+        Step::Post => JobEvent::PostEnded(thaw::effective_outcome(ops, spec, outcome).await),
         Step::Look | Step::Pre => JobEvent::PreEnded(outcome),
     };
     let _ = events.send(ended).await;
@@ -564,7 +564,7 @@ pub(in crate::ops) const FIND_PAUSE: Duration = Duration::from_secs(30);
 /// any more may yet be carried out, so an answer that is empty, has fewer snapshots than the instance had volumes,
 /// or lacks what is expected, is asked again before it is believed. Where preflight did not say how many `volumes` there
 /// are, EC2 is asked; where it does not say either, every answer is.
-async fn find(
+async fn find_set_by_tag(
     ops: &Ops,
     spec: &JobSpec,
     expected: &[SnapshotId],

@@ -118,7 +118,7 @@ async fn unanswered(
 }
 
 /// What the thaw has said: this outcome, unless one whose answer was lost did the work and this one found it done.
-pub(in crate::ops) async fn told(
+pub(in crate::ops) async fn effective_outcome(
     ops: &Ops,
     spec: &JobSpec,
     outcome: CommandOutcome,

@@ -118,7 +118,7 @@ fn stays_unconfirmed(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
 
 /// `held`: the instance has just said that something is frozen.
 async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Problem> {
-    let (mut set, expected) = find(ops, view).await?;
+    let (mut set, expected) = find_set(ops, view).await?;
     let lost = lost(ops, view, &mut set).await?;
     let missing = missing(view, &set, expected);
     let now = ops.clock.now();
@@ -239,7 +239,7 @@ async fn unseen(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Probl
 
 /// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.
 async fn pending(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
-    let (set, _) = find(ops, view).await?;
+    let (set, _) = find_set(ops, view).await?;
     // A level that was lowered since is; what shows none may only be shown late.
     for snapshot in set.iter().filter(|s| labels::level(s) > Level::Pending) {
         keep(view, snapshot, None);
@@ -296,7 +296,7 @@ fn interrupted(view: &JobView) -> Problem {
 /// The set by its tag, and how many snapshots of it were expected. Where a call may have made one, an answer that lacks
 /// something is asked again; where the answer was lost, nothing is whole before each volume of the plan has its
 /// snapshot and two looks agree, because EC2 may show it piece by piece.
-async fn find(ops: &Ops, view: &JobView) -> Result<(Vec<Snapshot>, Option<Expected>), Problem> {
+async fn find_set(ops: &Ops, view: &JobView) -> Result<(Vec<Snapshot>, Option<Expected>), Problem> {
     let calls = ops.journal.calls(view.spec.job.as_str())?;
     let expected = calls.iter().find_map(expected).or_else(|| {
         // There the instance makes the call, if its command was not refused.

@@ -77,7 +77,7 @@ impl Orphans {
 ///
 /// # Errors
 /// The journal's problem, or whatever AWS answered.
-pub async fn find(ops: &Ops) -> Result<Orphans, Problem> {
+pub async fn list_orphans(ops: &Ops) -> Result<Orphans, Problem> {
     let open_jobs: HashSet<JobId> = ops
         .journal
         .open_jobs(ops.scope())?
