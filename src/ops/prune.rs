@@ -10,7 +10,7 @@ use crate::domain::instance::Instance;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{self, Chosen, Facts, Policy, PrunePlan};
-use crate::ops::admission::wait_reasons::Waits;
+use crate::ops::command::wait_reasons::Waits;
 use crate::ops::job::targets::{self, Named};
 use crate::ops::{Ops, inventory};
 

@@ -29,8 +29,8 @@ use crate::jobs::outcome::CallOutcome;
 use crate::ops::admission::owner::owner_of_no_process;
 use crate::ops::admission::preflight::end_in_words;
 use crate::ops::admission::remote_jobs::{self, Other, Standing};
-use crate::ops::job::poll::follow;
-use crate::ops::job::send::{self, Step};
+use crate::ops::command::poll::follow;
+use crate::ops::command::send::{self, Step};
 use crate::ops::{Ops, log};
 use crate::recipe::events;
 

@@ -26,9 +26,9 @@ use crate::domain::volume::Volume;
 use crate::ops::Ops;
 use crate::ops::admission::lease;
 use crate::ops::admission::ready_check;
-use crate::ops::admission::wait_reasons::Waits;
-use crate::ops::job::poll::follow_telling;
-use crate::ops::job::send::{self, Step};
+use crate::ops::command::poll::follow_telling;
+use crate::ops::command::send::{self, Step};
+use crate::ops::command::wait_reasons::Waits;
 use crate::recipe::eligibility::fit;
 use crate::recipe::events;
 

@@ -16,7 +16,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::ran::Ran;
 use crate::domain::trace;
 use crate::ops::Ops;
-use crate::ops::job::send::Step;
+use crate::ops::command::send::Step;
 use crate::recipe::document;
 
 /// How far back commands are read: longer than any that we send can hold a freeze.

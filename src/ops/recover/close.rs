@@ -21,10 +21,10 @@ use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
-use crate::ops::job::confirm_thaw;
-use crate::ops::job::driver::{FIND_LOOKS, FIND_PAUSE};
-use crate::ops::job::poll::GONE_AFTER;
-use crate::ops::job::send::{self, Step};
+use crate::ops::command::poll::GONE_AFTER;
+use crate::ops::command::send::{self, Step};
+use crate::ops::confirmations;
+use crate::ops::set_calls::{FIND_LOOKS, FIND_PAUSE};
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
 /// something just made may need a moment to be visible (aws-facts 8.3).
@@ -54,7 +54,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             view.thawed();
         }
         // Somebody has proven it since: that nobody can be reached now is no new unconfirmed thaw.
-        Thaw::Unconfirmed(_) if confirm_thaw::is_proven(ops, &view.spec) => {
+        Thaw::Unconfirmed(_) if confirmations::is_proven(ops, &view.spec) => {
             view.thawed();
         }
         Thaw::Later => {
@@ -105,7 +105,7 @@ fn stays_unconfirmed(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
             false
         }
         // While the instance was asked somebody has proven it, or has looked: that ended the unconfirmed thaw, as it is on record.
-        Thaw::Later | Thaw::Unconfirmed(_) if confirm_thaw::is_ended(ops, &view.spec) => {
+        Thaw::Later | Thaw::Unconfirmed(_) if confirmations::is_ended(ops, &view.spec) => {
             if let Ok(Some(now)) = ops.journal.job(ops.scope(), &view.spec.job) {
                 *view = now;
             }

@@ -24,8 +24,8 @@ use crate::domain::trace::Trace;
 use crate::jobs::journal::CallRow;
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
-use crate::ops::job::send::{self, Step};
-use crate::ops::job::thaw;
+use crate::ops::command::send::{self, Step};
+use crate::ops::command::thaw;
 use crate::recipe::events;
 
 /// How much earlier than the console's clock says a command may have been sent by AWS's, in seconds.

@@ -14,7 +14,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Trace, TraceEvent};
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
-use crate::ops::job::send::{Step, comment};
+use crate::ops::command::send::{Step, comment};
 use crate::recipe::events;
 
 /// Requests in close succession.
