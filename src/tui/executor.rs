@@ -5,9 +5,11 @@ mod stop;
 mod watch;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use futures::StreamExt as _;
 use tokio::sync::{Notify, mpsc};
@@ -73,7 +75,7 @@ impl Driven {
 
 impl Tokens {
     fn all(&self) -> MutexGuard<'_, HashMap<JobId, Driven>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 
     fn starting(&self) -> Starting {
@@ -540,9 +542,7 @@ async fn start_run(
     // A job that is tried again has a new id, and can be stopped by it.
     let mine: Mutex<Vec<JobId>> = Mutex::default();
     let token_of = |job: &JobId| {
-        mine.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(job.clone());
+        mine.lock().push(job.clone());
         tokens
             .all()
             .entry(job.clone())
@@ -555,10 +555,7 @@ async fn start_run(
         forward(inbox, messages.clone(), tokens)
     );
     tracing::info!(%run, jobs = results.len(), "a run is over");
-    forget(
-        tokens,
-        &mine.into_inner().unwrap_or_else(PoisonError::into_inner),
-    );
+    forget(tokens, &mine.into_inner());
     for problem in results.into_iter().filter_map(Result::err) {
         let _ = messages.send(Message::Notice(problem)).await;
     }

@@ -400,12 +400,7 @@ impl Lab {
                 )
             });
         }
-        let mut throttle = self
-            .inner
-            .throttle
-            .as_ref()?
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut throttle = self.inner.throttle.as_ref()?.lock();
         let (account, region, action) = (&ctx.account, &ctx.region, &call.action);
         match call.service.as_str() {
             "ec2" => {

@@ -3,8 +3,9 @@
 
 pub mod plan;
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 pub use plan::{Plan, Weather};
 
@@ -191,8 +192,8 @@ impl Faults {
         None
     }
 
-    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> parking_lot::MutexGuard<'_, Book> {
+        self.0.lock()
     }
 }
 

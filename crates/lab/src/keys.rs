@@ -103,11 +103,10 @@ impl Lab {
     /// AWS's is reached from inside the instance alone, the lab's from everything on this machine.
     pub(super) fn door(&self, instance: &str) -> Option<String> {
         let key = self.key()?;
-        let mark = sigv4::hmac(
+        Some(sigv4::mark(
             key.secret.as_bytes(),
             format!("metadata {instance}").as_bytes(),
-        );
-        Some(sigv4::hex(&mark))
+        ))
     }
 
     /// Who signed a request: an instance's role, a role that was assumed, or neither for everybody else that the lab

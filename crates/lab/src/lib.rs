@@ -32,7 +32,9 @@ pub mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -279,7 +281,7 @@ impl Lab {
             .worlds
             .get(region)
             .unwrap_or_else(|| &self.inner.worlds[&self.inner.region]);
-        let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = world.lock();
         world.advance(self.inner.clock.now());
         world
     }
@@ -313,19 +315,11 @@ impl Lab {
 
     /// Where this lab is served, such as `http://127.0.0.1:4566`; `None` as long as it is only in this process.
     pub fn endpoint(&self) -> Option<String> {
-        self.inner
-            .endpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.inner.endpoint.lock().clone()
     }
 
     fn served_at(&self, endpoint: Option<String>) {
-        *self
-            .inner
-            .endpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = endpoint;
+        *self.inner.endpoint.lock() = endpoint;
     }
 
     /// Ends all role credentials that were handed out so far; the metadata service then has new ones.
@@ -350,13 +344,7 @@ impl Lab {
 
     /// The last 20,000 requests, oldest first.
     pub fn calls(&self) -> Vec<CallRecord> {
-        self.inner
-            .calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        self.inner.calls.lock().iter().cloned().collect()
     }
 
     /// What `GET /_lab` answers.
@@ -377,11 +365,7 @@ impl Lab {
     }
 
     fn record(&self, call: CallRecord) {
-        let mut calls = self
-            .inner
-            .calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.inner.calls.lock();
         if calls.len() == CALLS_KEPT {
             calls.pop_front();
         }
