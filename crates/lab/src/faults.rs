@@ -24,8 +24,11 @@ const RIGHTS: [&str; 4] = [
 pub enum FaultKind {
     /// The service answers with this error and does nothing.
     Error {
+        /// AWS's code.
         code: String,
+        /// What is wrong.
         message: String,
+        /// HTTP status.
         status: u16,
     },
     /// The call takes this much longer (before it is handled).
@@ -77,6 +80,7 @@ pub struct Fault {
     pub skip: u32,
     /// How many calls fail after that.
     pub times: u32,
+    /// What goes wrong.
     pub kind: FaultKind,
 }
 

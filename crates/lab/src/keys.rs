@@ -19,7 +19,9 @@ const SKEW_MINUTES: i64 = 15;
 /// The one key that a real lab takes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
+    /// Access key id.
     pub access_key: String,
+    /// Secret key.
     pub secret: String,
 }
 
