@@ -16,7 +16,7 @@ use freezeframe::domain::tags::Tags;
 use crate::support::{self, DB, JOB_1, noon, scope};
 
 fn at(seconds: f64) -> DateTime<Utc> {
-    noon() + TimeDelta::milliseconds((seconds * 1000.0) as i64)
+    noon() + TimeDelta::from_std(std::time::Duration::from_secs_f64(seconds)).unwrap()
 }
 
 /// A job of that number and name with its phases: each begins so many seconds before (or after) noon.
