@@ -16,9 +16,9 @@ use tokio::time::Instant;
 
 use super::session::Session;
 use super::ssm::Polled;
+use crate::domain::command::{CommandEnd, CommandOutcome};
 use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, InstanceId};
-use crate::domain::machine::{CommandEnd, CommandOutcome};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 

@@ -11,6 +11,7 @@ mod values;
 
 use crate::domain::script_exit::ScriptExit;
 use crate::domain::state::CommandStatus;
+use crate::domain::thaw::{self, Freeze, ThawVerdict};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,11 +19,11 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use crate::aws::ssm::{Listed, Polled};
+use crate::domain::command::CommandEnd;
 use crate::domain::ids::JobId;
 use crate::domain::job::{JobView, Mode, Phase};
-use crate::domain::machine::{CommandEnd, ThawVerdict, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
-use crate::domain::trace::{Trace, TraceEvent};
+use crate::domain::trace::Trace;
 use crate::jobs::journal::CallRow;
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::admission::owner::owner_of_no_process;
@@ -64,17 +65,8 @@ fn certain_at(view: &JobView) -> Option<DateTime<Utc>> {
         .map(|at| at + TimeDelta::seconds(seconds))
 }
 
-/// What came of a thaw.
-enum Thaw {
-    /// Everything is thawed and nothing more can freeze.
-    Done,
-    /// Nothing is frozen now, but `pre-script` may yet begin: look again later.
-    Later,
-    /// Nobody could confirm it.
-    Unconfirmed(Problem),
-    /// The instance says that something is frozen, or that it could not be thawed.
-    Held(Problem),
-}
+/// What came of a thaw, and why it is none.
+type Thaw = ThawVerdict<Problem>;
 
 /// Settles every job of this scope that an earlier process left open. Each is thawed before anything
 /// else is done for any of them; then its set is found by tag and labelled by what can still be proven
@@ -182,7 +174,7 @@ async fn thaw_and_tell(
 ) -> Thaw {
     let thawed = thaw(ops, view, updates, due).await;
     // What is over is cleared of an unconfirmed thaw by `close`, by rules of its own.
-    let proven = matches!(thawed, Thaw::Done) && view.phase != Phase::Done;
+    let proven = matches!(thawed, Thaw::Confirmed) && view.phase != Phase::Done;
     if proven && view.held().is_something() {
         view.thawed();
         let me = owner_of_this_process();
@@ -217,11 +209,11 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
     ops.session
         .may_write("thaw an instance", &view.spec.scope)?;
     match send_thaw(ops, view, By::Person).await {
-        Thaw::Done => Ok(()),
+        Thaw::Confirmed => Ok(()),
         // A late pre-script of ours finds the stone that post-script has laid.
         Thaw::Later if !view.spec.third_party => Ok(()),
         Thaw::Later => Err(may_begin(view)),
-        Thaw::Unconfirmed(problem) | Thaw::Held(problem) => Err(problem),
+        Thaw::Unconfirmed(problem) | Thaw::StillFrozen(problem) => Err(problem),
     }
 }
 
@@ -233,8 +225,8 @@ pub(super) async fn thaw_proven(ops: &Ops, view: &JobView) -> Result<(), Problem
     ops.session
         .may_write("thaw an instance", &view.spec.scope)?;
     match send_thaw(ops, view, By::Person).await {
-        Thaw::Done => Ok(()),
-        Thaw::Unconfirmed(problem) | Thaw::Held(problem) => Err(problem),
+        Thaw::Confirmed => Ok(()),
+        Thaw::Unconfirmed(problem) | Thaw::StillFrozen(problem) => Err(problem),
         Thaw::Later => Err(may_begin(view)),
     }
 }
@@ -253,10 +245,10 @@ fn may_begin(view: &JobView) -> Problem {
 async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: bool) -> Thaw {
     // Over but for its labels; what is unconfirmed of one with a failsafe of ours only a person asks again.
     if view.phase == Phase::Done && !view.needs_thaw() {
-        return Thaw::Done;
+        return Thaw::Confirmed;
     }
     match may_be_frozen(ops, view) {
-        Ok(false) => return Thaw::Done,
+        Ok(false) => return Thaw::Confirmed,
         Ok(true) => {}
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
     }
@@ -284,10 +276,10 @@ enum By {
 async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
     let certain = certain_at(view).is_none_or(|at| ops.clock.now() >= at);
     let third_party = view.spec.third_party;
-    let mut silent = Silent::default();
+    let mut before = None;
     if third_party && !was_frozen(view) {
         let look = tokio::time::timeout(FIRST_LOOK, pre_script_end(ops, view));
-        silent.before = look.await.ok().flatten();
+        before = look.await.ok().flatten();
     }
     for tried in 0..BUSY_TRIES {
         if third_party {
@@ -315,33 +307,41 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
             continue;
         }
         if third_party && trace.lines.is_empty() {
-            let thaw = silent.judged(view, outcome.ended.clone());
+            let thaw = judged(
+                view,
+                outcome.ended.clone(),
+                &trace,
+                before.as_ref(),
+                certain,
+            );
             let none = outcome.ended
                 == CommandEnd::Failed {
                     exit: ScriptExit::NotFrozen,
                 };
             match thaw {
-                Thaw::Later if silent.before.is_none() => {
-                    silent.before = pre_script_end(ops, view).await;
+                Thaw::Later if before.is_none() => {
+                    before = pre_script_end(ops, view).await;
                     // By now it has ended: what the next one says counts.
-                    if silent.before.is_some() {
+                    if before.is_some() {
                         continue;
                     }
                     return not_yet(view, certain);
                 }
                 // It finds nothing, for another had thawed before.
-                Thaw::Unconfirmed(_) if none && was_released(ops, view).await => return Thaw::Done,
+                Thaw::Unconfirmed(_) if none && was_released(ops, view).await => {
+                    return Thaw::Confirmed;
+                }
                 other => return other,
             }
         }
-        let thaw = judged(view, &trace, certain && !third_party, outcome.ended);
+        let thaw = judged(view, outcome.ended, &trace, before.as_ref(), certain);
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
                 // A third-party one that froze is not thawed because a later command finds nothing.
                 Some(end) if third_party && end.may_have_frozen() => {
                     Thaw::Unconfirmed(unproven(view))
                 }
-                Some(_) => Thaw::Done,
+                Some(_) => Thaw::Confirmed,
                 None => not_yet(view, certain && third_party),
             },
             other => other,
@@ -458,69 +458,49 @@ fn was_frozen(view: &JobView) -> bool {
     view.phases.iter().any(|p| p.phase == Phase::Frozen)
 }
 
-/// What is known beside the exit codes of a document that is not ours and speaks no FF1. No failsafe of ours watches
-/// over it: how long ago it was sent proves nothing.
-#[derive(Default)]
-struct Silent {
-    /// How its `pre-script` had ended when `post-script` was sent.
-    before: Option<CommandEnd>,
-}
-
-impl Silent {
-    /// What an exit code alone says: as the live job reads it (`domain::machine`).
-    fn judged(&self, view: &JobView, ended: CommandEnd) -> Thaw {
-        let may = (self.before.as_ref()).is_some_and(CommandEnd::may_have_frozen);
-        let froze = was_frozen(view) || may;
-        let conclusive = froze || self.before.is_some();
-        match (told_by_exit(&ended, froze, conclusive), ended) {
-            (ThawVerdict::Yes, _) => Thaw::Done,
-            (ThawVerdict::Later, _) => Thaw::Later,
-            (ThawVerdict::No, CommandEnd::Lost(problem)) => Thaw::Unconfirmed(problem),
-            (ThawVerdict::No, _) => Thaw::Unconfirmed(unproven(view)),
-        }
-    }
-}
-
-/// What a `post-script` that speaks says. `certain`: when it was sent `pre-script` could not begin any more.
-fn judged(view: &JobView, trace: &Trace, certain: bool, ended: CommandEnd) -> Thaw {
+/// What a `post-script` shows, as far as a process can tell that did not drive the job. `before`: how `pre-script` had
+/// ended when it was sent, as far as that is known; `certain`: by then it could not begin any more.
+fn judged(
+    view: &JobView,
+    ended: CommandEnd,
+    trace: &Trace,
+    before: Option<&CommandEnd>,
+    certain: bool,
+) -> Thaw {
+    let third_party = view.spec.third_party;
+    let may_hold = was_frozen(view) || before.is_some_and(CommandEnd::may_have_frozen);
+    // No failsafe of ours watches over a document that is not ours: how long ago it was sent proves nothing.
+    let known = if third_party && trace.lines.is_empty() {
+        may_hold || before.is_some()
+    } else {
+        (certain && !third_party) || view.phase > Phase::Quiescing
+    };
+    let freeze = Freeze {
+        third_party,
+        conclusive: known,
+        may_hold,
+        followed: None,
+    };
     let what = format!("thaw {}", view.spec.instance);
-    let still: Vec<&str> = trace
-        .events()
-        .filter_map(|said| match said {
-            TraceEvent::Probe {
-                mount,
-                frozen: true,
-            } if trace.probed(mount) == Some(true) => Some(mount.as_str()),
-            _ => None,
-        })
-        .collect();
-    if !still.is_empty() || trace.has_error("thaw-failed") {
-        return Thaw::Held(Problem::new(
+    match thaw::judge(&ended, trace, &freeze) {
+        ThawVerdict::Confirmed => Thaw::Confirmed,
+        ThawVerdict::Later => Thaw::Later,
+        ThawVerdict::StillFrozen(()) => Thaw::StillFrozen(Problem::new(
             Kind::Script,
             what,
-            format!("still frozen: {}", still.join(", ")),
+            format!("still frozen: {}", trace.probed_frozen().join(", ")),
             "run `fsfreeze -u MOUNT` on the instance now",
-        ));
-    }
-    match ended {
-        // "No such job": true, unless pre-script has yet to begin. One that is known to have ended cannot.
-        CommandEnd::Failed {
-            exit: ScriptExit::NotFrozen,
-        } if trace.has_error("not-frozen") && !certain && view.phase <= Phase::Quiescing => {
-            Thaw::Later
-        }
-        // These end thawed: the script probes every mount before it says so, and says so to the last line.
-        CommandEnd::Success => Thaw::Done,
-        CommandEnd::Failed {
-            exit: ScriptExit::PostScriptFailed | ScriptExit::FailsafeFired | ScriptExit::NotFrozen,
-        } if trace.is_whole() => Thaw::Done,
-        CommandEnd::Lost(problem) => Thaw::Unconfirmed(problem),
-        other => Thaw::Unconfirmed(Problem::new(
-            Kind::Agent,
-            what,
-            format!("the thaw did not report its end: {}", end_in_words(&other)),
-            "check the instance; its failsafe thaws when the budget is spent",
         )),
+        ThawVerdict::Unconfirmed(()) => Thaw::Unconfirmed(match ended {
+            CommandEnd::Lost(problem) => problem,
+            _ if third_party && trace.lines.is_empty() => unproven(view),
+            ended => Problem::new(
+                Kind::Agent,
+                what,
+                format!("the thaw did not report its end: {}", end_in_words(&ended)),
+                "check the instance; its failsafe thaws when the budget is spent",
+            ),
+        }),
     }
 }
 
@@ -622,8 +602,9 @@ pub(super) mod tests {
 
     #[test]
     fn an_exit_code_counts_only_where_nothing_could_begin_any_more() {
-        let word = |silent: &Silent, phase, exit| {
+        let word = |before: &Option<CommandEnd>, phase, exit| {
             let mut view = view(phase);
+            view.spec.third_party = true;
             view.phases.push(crate::domain::job::PhaseRecord {
                 phase,
                 started: DateTime::UNIX_EPOCH,
@@ -636,18 +617,16 @@ pub(super) mod tests {
                     exit: ScriptExit::from(exit),
                 },
             };
-            match silent.judged(&view, ended) {
-                Thaw::Done => "done",
+            match judged(&view, ended, &Trace::default(), before.as_ref(), true) {
+                Thaw::Confirmed => "done",
                 Thaw::Later => "later",
                 Thaw::Unconfirmed(_) => "unconfirmed",
-                Thaw::Held(_) => "held",
+                Thaw::StillFrozen(_) => "held",
             }
         };
         // However long ago it was sent.
-        let nothing = Silent::default();
-        let after = |before| Silent {
-            before: Some(before),
-        };
+        let nothing = None;
+        let after = Some;
         let failed = after(CommandEnd::Failed {
             exit: ScriptExit::PreScriptFailed,
         });
@@ -663,7 +642,7 @@ pub(super) mod tests {
         let withdrawn = after(CommandEnd::Cancelled {
             may_have_run: false,
         });
-        for (silent, phase, exit, wanted) in [
+        for (before, phase, exit, wanted) in [
             (&nothing, Phase::Quiescing, 0, "later"),
             (&nothing, Phase::Quiescing, 205, "later"),
             (&nothing, Phase::Quiescing, 203, "later"),
@@ -685,7 +664,7 @@ pub(super) mod tests {
             (&nothing, Phase::Frozen, 0, "done"),
             (&nothing, Phase::Frozen, 205, "unconfirmed"),
         ] {
-            assert_eq!(word(silent, phase, exit), wanted, "{phase} {exit}");
+            assert_eq!(word(before, phase, exit), wanted, "{phase} {exit}");
         }
     }
 
@@ -712,11 +691,11 @@ pub(super) mod tests {
             } else {
                 Phase::Quiescing
             };
-            match judged(&view(phase), &events::parse(&said), certain, ended) {
-                Thaw::Done => "done",
+            match judged(&view(phase), ended, &events::parse(&said), None, certain) {
+                Thaw::Confirmed => "done",
                 Thaw::Later => "later",
                 Thaw::Unconfirmed(_) => "unconfirmed",
-                Thaw::Held(_) => "held",
+                Thaw::StillFrozen(_) => "held",
             }
         };
         assert_eq!(word(&[hello, lost, open, end], 202, true), "done");
@@ -727,7 +706,10 @@ pub(super) mod tests {
             assert_eq!(word(&[], exit, true), "unconfirmed", "{exit}");
         }
         assert_eq!(word(&[hello, none, open, end], 205, true), "done");
-        assert_eq!(word(&[hello, none, open, end], 205, false), "later");
+        // Nothing gets past its tombstone marker, which documents before version 2 do not leave.
+        assert_eq!(word(&[hello, none, open, end], 205, false), "done");
+        let old = &hello.replace("3", "1");
+        assert_eq!(word(&[old, none, open, end], 205, false), "later");
         assert_eq!(word(&[hello, open], 0, true), "done");
         assert_eq!(word(&[hello, open, end], 201, true), "unconfirmed");
     }

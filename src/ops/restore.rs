@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::ssm::{Command, Polled};
+use crate::domain::command::CommandEnd;
 use crate::domain::ids::VolumeId;
-use crate::domain::machine::CommandEnd;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::proof;

@@ -17,14 +17,14 @@ use crate::support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, TimeZone as _, Utc};
+use freezeframe::domain::command::{CommandEnd, CommandOutcome};
 use freezeframe::domain::ids::{CommandId, InstanceId, JobId, SnapshotId, VolumeId};
 use freezeframe::domain::job::{JobSpec, JobView, Phase};
 use freezeframe::domain::level::Level;
-use freezeframe::domain::machine::{
-    AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Engine, Job,
-    JobEffect, JobEvent, PreflightFacts, SnapshotProgress, Timer, Written,
-};
+use freezeframe::domain::machine::{Job, JobEffect, JobEvent, SnapshotProgress, Timer, Written};
+use freezeframe::domain::preflight::{AttachedVolume, CoveredMount, Engine, PreflightFacts};
 use freezeframe::domain::problem::{Kind, Problem};
+use freezeframe::domain::snapshot::CreatedSnapshot;
 use freezeframe::jobs::journal::{Journal, Lease};
 use freezeframe::ops::admission::lease;
 

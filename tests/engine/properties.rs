@@ -7,16 +7,18 @@ use freezeframe::domain::script_exit::ScriptExit;
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
+use freezeframe::domain::command::{CommandEnd, CommandOutcome};
 use freezeframe::domain::ids::{
     AccountId, CommandId, InstanceId, JobId, Region, RunId, Scope, SnapshotId, VolumeId,
 };
 use freezeframe::domain::job::{JobSpec, JobView, Mode, OnFailure, Phase, Verdict};
 use freezeframe::domain::level::Level;
 use freezeframe::domain::machine::{
-    AttachedVolume, CommandEnd, CommandOutcome, CoveredMount, CreatedSnapshot, Job, JobEffect,
-    JobEvent, PreflightFacts, SnapshotProgress, Timer, Written, step,
+    Job, JobEffect, JobEvent, SnapshotProgress, Timer, Written, step,
 };
+use freezeframe::domain::preflight::{AttachedVolume, CoveredMount, PreflightFacts};
 use freezeframe::domain::problem::{Kind, Problem};
+use freezeframe::domain::snapshot::CreatedSnapshot;
 use freezeframe::domain::trace;
 use proptest::prelude::*;
 

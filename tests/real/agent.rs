@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use freezeframe::aws::session::{Options, Session};
 use freezeframe::aws::ssm::{Command, Polled};
+use freezeframe::domain::command::CommandEnd;
 use freezeframe::domain::ids::{CommandId, InstanceId};
-use freezeframe::domain::machine::CommandEnd;
 use freezeframe::domain::problem::Problem;
 use serde_json::Value;
 

@@ -2,28 +2,18 @@
 //! above `crash` needs every link of the freeze chain, `application` those of the lock chain as well.
 //! Order of events decides, never a clock.
 
-mod kept;
 mod links;
 
-use super::ids::{CommandId, JobId, SnapshotId, VolumeId};
+use super::command::CommandReport;
+use super::ids::{JobId, SnapshotId, VolumeId};
 use super::job::{EvidenceReport, Mode};
+use super::kept;
 use super::level::Level;
-use super::machine::{CreatedSnapshot, PreflightFacts};
+use super::preflight::PreflightFacts;
+use super::snapshot::CreatedSnapshot;
 use super::text::visible;
 use super::trace::Trace;
-pub use kept::notes;
 use links::Sides;
-
-/// One command's part of the story.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommandReport {
-    /// The command.
-    pub command: CommandId,
-    /// It ended with exit code 0.
-    pub succeeded: bool,
-    /// What it said.
-    pub trace: Trace,
-}
 
 /// What the console itself knows of the snapshot call, by the order of its own events. In autonomous mode
 /// it knows nothing of it: the one trace tells.

@@ -1,5 +1,6 @@
 //! The pure floor: what things are and which rules hold. No I/O, no clock, no SDK, no terminal.
 
+pub mod command;
 pub mod connection;
 pub mod credentials;
 pub mod evidence;
@@ -9,6 +10,7 @@ pub mod ids;
 pub mod instance;
 pub mod inventory;
 pub mod job;
+pub mod kept;
 pub mod label;
 pub mod level;
 pub mod link_name;
@@ -20,6 +22,7 @@ pub mod nearest;
 pub mod no_start;
 mod open_words;
 pub mod pace;
+pub mod preflight;
 pub mod problem;
 pub mod proof;
 pub mod prune;
@@ -36,5 +39,6 @@ pub mod snapshot;
 pub mod state;
 pub mod tags;
 pub mod text;
+pub mod thaw;
 pub mod trace;
 pub mod volume;

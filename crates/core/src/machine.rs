@@ -12,8 +12,6 @@
 //! `crash` if preferred); `cancelled` whenever the operator stopped it before its end.
 
 mod autonomous;
-mod ending;
-mod facts;
 mod failsafe;
 mod finish;
 mod freeze;
@@ -27,28 +25,22 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 pub use super::label::{Label, Written};
-pub use facts::{
-    AttachedVolume, CoveredMount, Engine, EnginePath, PreflightFacts, READ_ONLY, SAME_FILESYSTEM,
-    UncoveredMount, lacks_only_the_role, may_change,
-};
 pub use failsafe::Began;
 pub use finish::{GONE_SINCE, incomplete};
-pub use freeze::ThawVerdict;
-pub use third_party::told_by_exit;
-pub use types::{
-    CommandEnd, CommandOutcome, CreatedSnapshot, JobEffect, JobEvent, MetricValue,
-    SnapshotProgress, Timer,
-};
+pub use types::{JobEffect, JobEvent, MetricValue, SnapshotProgress, Timer};
 
-use super::evidence::{CallOrder, CommandReport, Judged};
+use super::command::{CommandEnd, CommandOutcome, CommandReport, DELIVERY_S};
+use super::evidence::{CallOrder, Judged};
 use super::held::{DelayedThaw, Delivery, Freeze, Freezing};
 use super::ids::CommandId;
 use super::job::{
     EvidenceReport, JobSpec, JobView, Member, Mode, OnFailure, Phase, PhaseRecord, Verdict,
 };
+use super::preflight::PreflightFacts;
 use super::problem::{Kind, Problem};
 use super::set_plan::SetPlan;
-use failsafe::{DELIVERY_S, GRACE_S};
+use super::snapshot::CreatedSnapshot;
+use failsafe::GRACE_S;
 
 /// Preflight: delivery and a dry run.
 const PREFLIGHT: Duration = Duration::from_secs(180);

@@ -198,6 +198,17 @@ pub fn origin(snapshot: &Snapshot) -> Origin {
     }
 }
 
+/// A snapshot that `CreateSnapshots` answered or that its tag found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatedSnapshot {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Its volume.
+    pub volume: VolumeId,
+    /// Size of the volume in GiB.
+    pub volume_gib: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

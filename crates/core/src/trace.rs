@@ -354,6 +354,18 @@ impl Trace {
         )
     }
 
+    /// The mounts that were found frozen when they were last looked at.
+    pub fn probed_frozen(&self) -> Vec<&str> {
+        let found = self.events().filter_map(|said| match said {
+            TraceEvent::Probe { mount, frozen } => Some((mount.as_str(), *frozen)),
+            _ => None,
+        });
+        found
+            .filter(|(mount, frozen)| *frozen && self.probed(mount) == Some(true))
+            .map(|(mount, _)| mount)
+            .collect()
+    }
+
     /// Whether the failsafe had acted; `None` when nobody said.
     pub fn fired(&self) -> Option<bool> {
         let said = self.events().filter_map(|said| match said {
@@ -441,7 +453,7 @@ impl Trace {
 
     /// Whether "no such job" also means that there will be none: from version 2 on our documents leave a stone
     /// that no late `pre-script` of the job gets past (docs/line-protocol.md).
-    pub fn leaves_a_stone(&self) -> bool {
+    pub fn lays_tombstone(&self) -> bool {
         self.events()
             .any(|said| matches!(said, TraceEvent::Hello { version, .. } if *version >= 2))
     }

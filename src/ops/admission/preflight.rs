@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::domain::command::{CommandEnd, CommandOutcome};
 use crate::domain::connection::{Forecast, may_not_connect, not_connected};
 use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, VolumeId};
 use crate::domain::instance::Instance;
 use crate::domain::job::{JobSpec, Mode};
-use crate::domain::machine::{CommandEnd, CommandOutcome, PreflightFacts};
 use crate::domain::mode::{ChosenMode, is_of_the_role};
 use crate::domain::no_start;
 use crate::domain::pace::Bucket;
+use crate::domain::preflight::PreflightFacts;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::refusal::Refusal;
 use crate::domain::set_plan::{self, SetOptions, SetPlan};

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::domain::ids::{InstanceId, VolumeId};
 use crate::domain::job::{JobSpec, JobView, Mode, Phase};
-use crate::domain::machine::PreflightFacts;
 use crate::domain::pace::{Bucket, VOLUME_SPACING, pending_limit};
+use crate::domain::preflight::PreflightFacts;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
 use crate::domain::snapshot::Snapshot;

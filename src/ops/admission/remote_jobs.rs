@@ -3,14 +3,15 @@
 
 use crate::domain::script_exit::ScriptExit;
 use crate::domain::state::CommandStatus;
+use crate::domain::thaw::{self, Freeze, ThawVerdict};
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::aws::ssm::{Listed, Polled};
+use crate::domain::command::{CommandEnd, CommandOutcome};
 use crate::domain::ids::{CommandId, InstanceId, JobId};
 use crate::domain::job::Mode;
-use crate::domain::machine::{CommandEnd, CommandOutcome, ThawVerdict, told_by_exit};
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::ran::Ran;
 use crate::domain::trace;
@@ -161,7 +162,7 @@ fn needs_order(outcome: &CommandOutcome) -> bool {
         CommandEnd::Success => trace.lines.is_empty(),
         CommandEnd::Failed {
             exit: ScriptExit::NotFrozen,
-        } => !trace.leaves_a_stone(),
+        } => !trace.lays_tombstone(),
         _ => false,
     }
 }
@@ -254,44 +255,21 @@ fn thaws(post: &Listed, pre: &Listed, told: &Findings) -> bool {
         return false;
     };
     let trace = trace::parse(&outcome.stdout);
-    let after = told.after.contains(&(post.id.clone(), pre.id.clone()));
-    // Somebody else's document says no more than its exit code.
-    if trace.lines.is_empty() {
-        let ended = told.said.get(&pre.id).map(|outcome| &outcome.ended);
-        let froze = ended.is_none_or(CommandEnd::may_have_frozen);
-        return matches!(told_by_exit(&outcome.ended, froze, after), ThawVerdict::Yes);
-    }
-    let none = match outcome.ended {
-        CommandEnd::Success => return true,
-        CommandEnd::Failed {
-            exit: ScriptExit::PostScriptFailed | ScriptExit::FailsafeFired,
-        } => true,
-        // "No such job", and none to come.
-        CommandEnd::Failed {
-            exit: ScriptExit::NotFrozen,
-        } => after || trace.leaves_a_stone(),
-        _ => false,
+    let freezing = told.said.get(&pre.id).map(|outcome| &outcome.ended);
+    let freeze = Freeze {
+        third_party: !is_ours(post),
+        conclusive: told.after.contains(&(post.id.clone(), pre.id.clone())),
+        may_hold: freezing.is_none_or(CommandEnd::may_have_frozen),
+        followed: None,
     };
-    none && trace.is_whole()
-        && !trace.has_error("busy")
-        && !trace.has_error("thaw-failed")
-        && !trace.any_probed_frozen()
+    thaw::judge(&outcome.ended, &trace, &freeze) == ThawVerdict::Confirmed
 }
 
 /// Whether a command that freezes and failed says itself that it left nothing held.
 fn left_nothing(pre: &Listed, told: &Findings) -> bool {
-    let Some(outcome) = told.said.get(&pre.id) else {
-        return false;
-    };
-    let trace = trace::parse(&outcome.stdout);
-    match outcome.ended {
-        CommandEnd::NeverDelivered => trace.lines.is_empty(),
-        // A second delivery knows nothing of what the first one holds.
-        CommandEnd::Failed { .. } => {
-            trace.left_nothing_held() && !trace.has_error("already-frozen")
-        }
-        _ => false,
-    }
+    told.said.get(&pre.id).is_some_and(|outcome| {
+        thaw::left_nothing_held(&outcome.ended, &trace::parse(&outcome.stdout))
+    })
 }
 
 /// Whether a command that freezes may have left a freeze behind, or may hold one now, by its status alone.
@@ -427,9 +405,9 @@ mod tests {
             (failed(201), &[HELLO, OPEN, END], false),
             (CommandEnd::NeverDelivered, &[], false),
             (CommandEnd::Cancelled { may_have_run: true }, &[], false),
-            // Somebody else's document has an exit code.
+            // An exit code alone is no word of ours.
             (failed(202), &[], false),
-            (failed(203), &[], true),
+            (failed(203), &[], false),
             (failed(205), &[], false),
         ] {
             let told = told(&post, ended.clone(), lines);

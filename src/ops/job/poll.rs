@@ -9,10 +9,11 @@ use chrono::TimeDelta;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::domain::command::CommandOutcome;
 use crate::domain::held::Delivery;
 use crate::domain::ids::{CommandId, SnapshotId};
 use crate::domain::job::JobSpec;
-use crate::domain::machine::{CommandOutcome, JobEvent, SnapshotProgress};
+use crate::domain::machine::{JobEvent, SnapshotProgress};
 use crate::domain::problem::Kind;
 use crate::domain::snapshot::Snapshot;
 use crate::ops::Ops;

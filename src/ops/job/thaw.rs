@@ -7,9 +7,9 @@ use chrono::TimeDelta;
 
 use crate::aws::pace::Token;
 use crate::aws::ssm::{Command, Polled};
+use crate::domain::command::CommandOutcome;
 use crate::domain::ids::CommandId;
 use crate::domain::job::JobSpec;
-use crate::domain::machine::CommandOutcome;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Trace, TraceEvent};
 use crate::jobs::outcome::CallOutcome;

@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Brings a job's record to its end as far as it goes. Returns whether the job is over.
 pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
-    let held = matches!(thawed, Thaw::Held(_));
+    let held = matches!(thawed, Thaw::StillFrozen(_));
     if view.phase == Phase::Done {
         let unconfirmed = view.needs_thaw() && stays_unconfirmed(ops, view, &thawed);
         let settled = if view.set_unseen {
@@ -50,7 +50,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
         return settled && !unconfirmed;
     }
     match thawed {
-        Thaw::Done => {
+        Thaw::Confirmed => {
             view.thawed();
         }
         // Somebody has proven it since: that nobody can be reached now is no new unconfirmed thaw.
@@ -71,7 +71,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             view.error = Some(interrupted(view));
             return false;
         }
-        Thaw::Unconfirmed(problem) | Thaw::Held(problem) => {
+        Thaw::Unconfirmed(problem) | Thaw::StillFrozen(problem) => {
             view.thaw_unconfirmed = true;
             view.error = Some(problem);
             if may_yet_be_told(ops, view) {
@@ -100,7 +100,7 @@ fn may_yet_be_told(ops: &Ops, view: &JobView) -> bool {
 /// A job that ended unconfirmed was asked to thaw again: whether it is to be asked once more.
 fn stays_unconfirmed(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
     match thawed {
-        Thaw::Done => {
+        Thaw::Confirmed => {
             view.thawed();
             false
         }
@@ -112,7 +112,7 @@ fn stays_unconfirmed(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
             view.thawed();
             false
         }
-        Thaw::Later | Thaw::Unconfirmed(_) | Thaw::Held(_) => may_yet_be_told(ops, view),
+        Thaw::Later | Thaw::Unconfirmed(_) | Thaw::StillFrozen(_) => may_yet_be_told(ops, view),
     }
 }
 

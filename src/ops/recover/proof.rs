@@ -9,15 +9,16 @@ use chrono::TimeDelta;
 
 use super::certain_at;
 use crate::aws::ssm::{Listed, Polled};
-use crate::domain::evidence::{CallOrder, CommandReport, Facts, Judged, judge};
+use crate::domain::command::CommandReport;
+use crate::domain::command::{CommandEnd, CommandOutcome};
+use crate::domain::evidence::{CallOrder, Facts, Judged, judge};
 use crate::domain::ids::CommandId;
 use crate::domain::job::{EvidenceReport, JobSpec, JobView, Mode, Phase};
 use crate::domain::level::Level;
-use crate::domain::machine::{
-    CommandEnd, CommandOutcome, CreatedSnapshot, PreflightFacts, lacks_only_the_role,
-};
 use crate::domain::mode::AskedMode;
+use crate::domain::preflight::{PreflightFacts, lacks_only_the_role};
 use crate::domain::problem::{Kind, Problem};
+use crate::domain::snapshot::CreatedSnapshot;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::trace::Trace;
 use crate::jobs::journal::CallRow;

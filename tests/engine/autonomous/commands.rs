@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use freezeframe::aws::ssm::{Command, Polled};
+use freezeframe::domain::command::CommandEnd;
 use freezeframe::domain::ids::{CommandId, InstanceId};
 use freezeframe::domain::job::{Mode, OnFailure, Verdict};
 use freezeframe::domain::level::Level;
-use freezeframe::domain::machine::CommandEnd;
 use freezeframe::domain::snapshot::Snapshot;
 use freezeframe::domain::tags;
 use freezeframe::lab::FaultKind;

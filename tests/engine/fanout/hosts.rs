@@ -4,8 +4,8 @@ use freezeframe::domain::script_exit::ScriptExit;
 use std::time::Duration;
 
 use freezeframe::aws::ssm::Command;
+use freezeframe::domain::command::CommandEnd;
 use freezeframe::domain::job::{Mode, Verdict};
-use freezeframe::domain::machine::CommandEnd;
 use freezeframe::domain::pace::Bucket;
 use freezeframe::domain::run::Limits;
 use freezeframe::recipe::document;

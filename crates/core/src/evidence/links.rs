@@ -7,7 +7,7 @@ use crate::ids::VolumeId;
 use crate::job::{Link, Mode};
 use crate::level::Level;
 use crate::link_name::LinkName;
-use crate::machine::{EnginePath, PreflightFacts, may_change};
+use crate::preflight::{EnginePath, PreflightFacts, may_change};
 use crate::text::{counted, visible};
 use crate::trace::{Trace, TraceEvent, check_one, check_order};
 

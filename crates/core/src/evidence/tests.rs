@@ -1,7 +1,8 @@
 //! Properties 10 and 11: every combination of evidence against an oracle that knows nothing of the code.
 
 use super::*;
-use crate::machine::{
+use crate::ids::CommandId;
+use crate::preflight::{
     AttachedVolume, CoveredMount, Engine, EnginePath, READ_ONLY, SAME_FILESYSTEM,
 };
 use crate::trace::{TraceEvent, parse};
@@ -467,7 +468,7 @@ fn output_that_was_cut_short_is_not_called_out_of_order() {
 #[test]
 fn a_volume_that_carries_something_unfrozen_is_a_crash() {
     let level = changed(|facts, _, _, _| {
-        facts.uncovered.push(crate::machine::UncoveredMount {
+        facts.uncovered.push(crate::preflight::UncoveredMount {
             mount: "/other".into(),
             reason: "left out".into(),
             volumes: vec![VolumeId::from_api("vol-data")],
@@ -552,7 +553,7 @@ fn p10_a_mount_that_moved_between_preflight_and_freeze_breaks_the_chain() {
     assert!(same(&mount("/else", "vol-0000000f", false, "not asked for")).is_ok());
     // One that preflight knew elsewhere, or as a part of what is frozen.
     let known = |reason: &str, on: &str| {
-        let other = crate::machine::UncoveredMount {
+        let other = crate::preflight::UncoveredMount {
             mount: "/other".to_owned(),
             reason: reason.to_owned(),
             volumes: vec![volume(on)],
@@ -765,7 +766,7 @@ fn p10_a_thaw_that_had_to_be_sent_proves_nothing_in_autonomous_mode() {
 fn p10_only_a_neighbour_that_may_change_lowers_its_volume() {
     let beside = |reason: &str| {
         let facts = PreflightFacts {
-            uncovered: vec![crate::machine::UncoveredMount {
+            uncovered: vec![crate::preflight::UncoveredMount {
                 mount: "/boot/efi".to_owned(),
                 reason: reason.to_owned(),
                 volumes: vec![VolumeId::from_api("vol-0000000d")],
@@ -803,7 +804,7 @@ fn what_the_engine_needs_and_was_not_frozen_is_named() {
                     .collect();
                 facts.uncovered = uncovered
                     .iter()
-                    .map(|(mount, reason)| crate::machine::UncoveredMount {
+                    .map(|(mount, reason)| crate::preflight::UncoveredMount {
                         mount: (*mount).to_owned(),
                         reason: (*reason).to_owned(),
                         volumes: vec![VolumeId::from_api("vol-data")],

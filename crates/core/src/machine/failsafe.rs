@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Longest delivery of a command that the console asks for, in seconds: one that has not begun by then
-/// does not begin (aws-facts 3.1). Counted from the moment in which Systems Manager took it.
-pub(super) const DELIVERY_S: u64 = 30;
+use crate::command::DELIVERY_S;
+
 /// What a script may take beyond its delivery and its budget, in seconds: to its arming, and to its end.
 pub(super) const GRACE_S: u64 = 15;
 /// How long Systems Manager may take to accept a command whose reply was lost, in seconds: one attempt's

@@ -1,6 +1,7 @@
 //! From `pre-script` to the thaw: the part in which something may be frozen.
 
 use crate::script_exit::ScriptExit;
+use crate::thaw::{self, Followed, Freeze, ThawVerdict};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use super::{
     SnapshotCall, ThawCommand, arm,
 };
 use super::{CommandEnd, CommandOutcome, CreatedSnapshot, JobEffect, Timer};
-use crate::evidence::CommandReport;
+use crate::command::CommandReport;
 use crate::held::Delivery;
 use crate::ids::CommandId;
 use crate::job::{Mode, OnFailure, Phase, Verdict};
@@ -23,16 +24,6 @@ use crate::trace::{self, Trace};
 const POSTS: u32 = 3;
 /// Pause before the second `post-script`; doubles.
 const THAW_PAUSE: Duration = Duration::from_secs(2);
-
-/// What a `post-script` proved about the freeze.
-pub enum ThawVerdict {
-    /// It is over.
-    Yes,
-    /// Nothing: it may stand.
-    No,
-    /// Nothing is frozen *yet*: a late `pre-script` could still begin.
-    Later,
-}
 
 impl Job {
     pub(super) fn pre_sent(
@@ -355,11 +346,7 @@ impl Job {
         // One that ran before its pre-script had ended released nothing of what that froze afterwards.
         let after = conclusive || self.posts_after.contains(&outcome.command);
         self.released |= self.spec.third_party && told.succeeded && after;
-        let thawed = if self.is_silent(&told.trace) || self.knows_no_mount() {
-            self.third_party_thawed(&outcome.ended, conclusive)
-        } else {
-            self.proves_thawed(&told.trace, conclusive)
-        };
+        let thawed = self.judge_thaw(&outcome.ended, &told.trace, conclusive);
         // Where the operator stopped it before anything was frozen, "no such job" is what was wanted.
         let wanted = self.cancelled
             && told.trace.has_error("not-frozen")
@@ -367,7 +354,7 @@ impl Job {
                 let frozen = pre.trace.frozen_mounts();
                 frozen.iter().all(|mount| pre.trace.leaves_open(mount))
             });
-        let over = matches!(thawed, ThawVerdict::Yes);
+        let over = thawed == ThawVerdict::Confirmed;
         let instance = self.spec.instance.to_string();
         let problem = match over && self.released_by_another && told.trace.has_error("not-frozen") {
             true => Some(thawed_by_another(&instance)),
@@ -381,7 +368,7 @@ impl Job {
             self.post_told = Some(told);
         }
         match thawed {
-            ThawVerdict::Yes => {
+            ThawVerdict::Confirmed => {
                 if let Some(problem) = problem {
                     self.fail_record(problem);
                 }
@@ -390,13 +377,13 @@ impl Job {
                 self.thaw_over(now, todo);
             }
             // An older one that ended late tells nothing about the pause that is on, or about the one under way.
-            ThawVerdict::No | ThawVerdict::Later if late || self.post == ThawCommand::Pausing => {}
+            _ if late || self.post == ThawCommand::Pausing => {}
             // Meanwhile it has ended: the next one is conclusive.
             ThawVerdict::Later if self.pre == (FreezeCommand::Ended { conclusive: true }) => {
                 self.thaw_again(now, todo);
             }
             ThawVerdict::Later => self.thaw_at_last(now, todo),
-            ThawVerdict::No => {
+            ThawVerdict::Unconfirmed(()) | ThawVerdict::StillFrozen(()) => {
                 if let Some(problem) = problem {
                     self.fail_record(problem);
                 }
@@ -470,56 +457,21 @@ impl Job {
             && self.pre_told.as_ref().is_some_and(nothing)
     }
 
-    fn proves_thawed(&self, post: &Trace, conclusive: bool) -> ThawVerdict {
-        if post.any_probed_frozen() {
-            return ThawVerdict::No;
-        }
-        let was_frozen: Vec<&str> = self
-            .pre_told
-            .as_ref()
-            .map(|told| told.trace.frozen_mounts())
-            .unwrap_or_default();
-        let covered: Vec<&str> = self
-            .facts
-            .iter()
-            .flat_map(|f| &f.covered)
-            .map(|m| m.mount.as_str())
-            .collect();
-        let thawed = post.thawed_mounts();
-        // What froze it may have thawed it as well, and told so: in autonomous mode, and where it failed half-way.
-        let undone = |mount: &str| {
-            let pre = self.pre_told.as_ref().filter(|_| !self.spec.third_party);
-            pre.is_some_and(|told| told.trace.leaves_open(mount))
+    /// What a `post-script` that has ended shows of this job's freeze.
+    fn judge_thaw(&self, ended: &CommandEnd, post: &Trace, conclusive: bool) -> ThawVerdict {
+        let covered = self.facts.iter().flat_map(|facts| &facts.covered);
+        let covered: Vec<&str> = covered.map(|m| m.mount.as_str()).collect();
+        let freeze = Freeze {
+            third_party: self.spec.third_party,
+            conclusive,
+            may_hold: self.third_party_may_hold(),
+            followed: Some(Followed {
+                trace: self.pre_told.as_ref().map(|told| &told.trace),
+                covered: &covered,
+                over: self.pre == FreezeCommand::Ended { conclusive: true },
+            }),
         };
-        let open = |mount: &str| {
-            !thawed.contains(&mount) && post.probed(mount) != Some(false) && !undone(mount)
-        };
-        let not_frozen = post.has_error("not-frozen");
-        let fired = post.fired() == Some(true);
-        if not_frozen && !fired && thawed.is_empty() {
-            // "No such job": with probes of everything, or with nothing ever frozen, and no late start possible.
-            // The other command may have ended meanwhile, and say itself that it holds nothing.
-            let ended_open = self.pre == (FreezeCommand::Ended { conclusive: true })
-                && self
-                    .pre_told
-                    .as_ref()
-                    .is_some_and(|told| told.trace.left_nothing_held());
-            let certain = conclusive || ended_open || post.leaves_a_stone();
-            let left = was_frozen.iter().any(|m| open(m))
-                || (self.third_party_may_hold() && covered.iter().any(|m| open(m)));
-            return match (left, certain) {
-                (true, _) => ThawVerdict::No,
-                (false, true) => ThawVerdict::Yes,
-                (false, false) => ThawVerdict::Later,
-            };
-        }
-        let all = was_frozen.iter().chain(&covered).all(|m| !open(m));
-        // What the failsafe released it did not report mount by mount.
-        if all || (fired && covered.iter().all(|m| post.probed(m) == Some(false))) {
-            ThawVerdict::Yes
-        } else {
-            ThawVerdict::No
-        }
+        thaw::judge(ended, post, &freeze)
     }
 
     /// The freeze is over, or nobody here can say more of it.

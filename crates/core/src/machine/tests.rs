@@ -1,5 +1,6 @@
 //! The machine's rules, one story each. `tests/engine/properties.rs` holds for all stories.
 
+use crate::preflight::{AttachedVolume, CoveredMount, Engine, UncoveredMount};
 use crate::script_exit::ScriptExit;
 use chrono::{TimeDelta, TimeZone};
 

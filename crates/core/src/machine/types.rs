@@ -1,71 +1,19 @@
 //! What goes into the machine and what comes out of it.
 
-use crate::script_exit::ScriptExit;
 use crate::state::SnapshotState;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::PreflightFacts;
+use crate::command::CommandOutcome;
 use crate::held::Delivery;
-use crate::ids::{CommandId, SnapshotId, VolumeId};
+use crate::ids::{CommandId, SnapshotId};
 use crate::label::{Label, Written};
 use crate::metrics::Metric;
+use crate::preflight::PreflightFacts;
 use crate::problem::Problem;
 use crate::set_plan::SetPlan;
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "end", rename_all = "kebab-case")]
-pub enum CommandEnd {
-    /// Exit code 0.
-    Success,
-    /// Another exit code.
-    Failed {
-        /// It.
-        exit: ScriptExit,
-    },
-    /// A time limit of Systems Manager's passed.
-    TimedOut {
-        /// Whether it may have run, or run still.
-        may_have_run: bool,
-    },
-    /// It certainly never reached the instance.
-    NeverDelivered,
-    /// Cancelled; what had run, had run.
-    Cancelled {
-        /// Whether it had begun. SIGKILL ended it then, wherever it was (aws-facts 3.7).
-        may_have_run: bool,
-    },
-    /// The SSM agent lost the worker that followed it: the script may run still, and nobody hears of it.
-    WorkerLost,
-    /// Nobody can say.
-    Lost(Problem),
-}
-
-/// A command's end and what it said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommandOutcome {
-    /// The command.
-    pub command: CommandId,
-    /// How it ended.
-    pub ended: CommandEnd,
-    /// Standard output, at most 24,000 characters.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-/// A snapshot that `CreateSnapshots` answered or that its tag found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CreatedSnapshot {
-    /// The snapshot.
-    pub snapshot: SnapshotId,
-    /// Its volume.
-    pub volume: VolumeId,
-    /// Size of the volume in GiB.
-    pub volume_gib: u32,
-}
+use crate::snapshot::CreatedSnapshot;
 
 /// How far AWS is with a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

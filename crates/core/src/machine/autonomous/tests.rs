@@ -3,9 +3,10 @@
 use super::super::tests::*;
 use super::super::*;
 use super::*;
-use crate::evidence::CommandReport;
+use crate::command::CommandReport;
 use crate::ids::VolumeId;
 use crate::job::Verdict;
+use crate::preflight::CoveredMount;
 use crate::script_exit::ScriptExit;
 use crate::set_plan::{SetMember, SetPlan};
 use crate::tags::Tags;

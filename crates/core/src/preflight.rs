@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence;
 use crate::ids::VolumeId;
 use crate::instance::Instance;
+use crate::kept;
 use crate::mode::{ChosenMode, is_of_the_role};
 use crate::set_plan::SetPlan;
 use crate::text::visible;
@@ -140,7 +140,7 @@ impl PreflightFacts {
             return Err("the dry run did not reach its last line".to_owned());
         }
         self.take(trace)?;
-        self.notes = evidence::notes(&[trace]);
+        self.notes = kept::notes(&[trace]);
         Ok(self)
     }
 

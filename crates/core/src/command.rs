@@ -1,11 +1,69 @@
-//! What the end of a command that freezes says of its script: whether it can go on, and whether it may have frozen.
-//! The job's machine, recovery and the look at other consoles ask here, and nowhere else.
+//! A command that Systems Manager ran: how it ended, what it said, and what its end alone says of its script.
 
-use crate::script_exit::ScriptExit;
 use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 
-use super::CommandEnd;
-use super::failsafe::DELIVERY_S;
+use crate::ids::CommandId;
+use crate::problem::Problem;
+use crate::script_exit::ScriptExit;
+use crate::trace::Trace;
+
+/// Longest delivery of a command that the console asks for, in seconds: one that has not begun by then
+/// does not begin (aws-facts 3.1). Counted from the moment in which Systems Manager took it.
+pub const DELIVERY_S: u64 = 30;
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum CommandEnd {
+    /// Exit code 0.
+    Success,
+    /// Another exit code.
+    Failed {
+        /// It.
+        exit: ScriptExit,
+    },
+    /// A time limit of Systems Manager's passed.
+    TimedOut {
+        /// Whether it may have run, or run still.
+        may_have_run: bool,
+    },
+    /// It certainly never reached the instance.
+    NeverDelivered,
+    /// Cancelled; what had run, had run.
+    Cancelled {
+        /// Whether it had begun. SIGKILL ended it then, wherever it was (aws-facts 3.7).
+        may_have_run: bool,
+    },
+    /// The SSM agent lost the worker that followed it: the script may run still, and nobody hears of it.
+    WorkerLost,
+    /// Nobody can say.
+    Lost(Problem),
+}
+
+/// A command's end and what it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandOutcome {
+    /// The command.
+    pub command: CommandId,
+    /// How it ended.
+    pub ended: CommandEnd,
+    /// Standard output, at most 24,000 characters.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// One command's part of the story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandReport {
+    /// The command.
+    pub command: CommandId,
+    /// It ended with exit code 0.
+    pub succeeded: bool,
+    /// What it said.
+    pub trace: Trace,
+}
 
 /// Exit codes of Data Lifecycle Manager's contract by which a `pre-script` says itself that it froze nothing that it did
 /// not thaw: failed, the automatic thaw was faster, frozen already by somebody else, not frozen, not ready (aws-facts 1.4).

@@ -128,7 +128,7 @@ fn the_longest_matching_mount_decides_and_a_bind_of_a_frozen_one_is_frozen() {
 /// The reasons that count are words of our documents: where these change, so must the constants.
 #[test]
 fn the_reasons_that_count_are_the_documents_own_words() {
-    let source = include_str!("../../../../../assets/documents/src/mounts.sh");
+    let source = include_str!("../../../../assets/documents/src/mounts.sh");
     for reason in [SAME_FILESYSTEM, READ_ONLY] {
         let said = format!("M_TEXT='{reason}'");
         assert_eq!(source.matches(&said).count(), 1, "{reason}");
