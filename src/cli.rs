@@ -160,7 +160,7 @@ fn fits_together(global: &args::Global) -> Result<(), Problem> {
     }
     // Without a screen nothing is drawn in it, and still a name that is none is a mistake.
     if let Some(theme) = said(&global.theme) {
-        Theme::find(&theme)?;
+        Theme::load(&theme)?;
     }
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! beside `domain` (`crates/core`). Only `cli` starts the lab (`crates/lab`), everything else reaches it through HTTP.
 //! `ARCHITECTURE.md` shows the house on one page.
 
+#[cfg(test)]
+mod architecture;
 pub mod aws;
 pub mod cli;
 pub mod config;

@@ -4,6 +4,8 @@
 
 pub mod admission;
 pub mod clock;
+mod command;
+mod confirmations;
 pub mod inventory;
 pub mod job;
 mod log;
@@ -11,6 +13,7 @@ pub mod metrics;
 pub mod prune;
 pub mod recover;
 pub mod restore;
+mod set_calls;
 pub mod setup;
 
 use std::sync::Arc;

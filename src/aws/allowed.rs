@@ -2,8 +2,10 @@
 //! for one of their kind: a dry run counts against EC2's limits like the call itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::MutexGuard;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -15,7 +17,7 @@ const BELIEVED: Duration = Duration::from_secs(300);
 
 /// The kinds of calls that EC2 would have made, and since when. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Allowed(Arc<std::sync::Mutex<Kinds>>);
+pub(super) struct Allowed(Arc<parking_lot::Mutex<Kinds>>);
 
 /// Each kind with a lock of its own: who asks for one holds up nobody who asks for another.
 type Kinds = BTreeMap<String, Arc<Mutex<Option<Instant>>>>;
@@ -48,7 +50,7 @@ impl Allowed {
     }
 
     fn kinds(&self) -> MutexGuard<'_, Kinds> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

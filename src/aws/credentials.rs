@@ -2,9 +2,11 @@
 //! when AWS says that they have ended, and when a person asks; and proven again before they are used.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as Held, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex as Held;
 
 use aws_config::provider_config::ProviderConfig;
 use aws_config::{SdkConfig, imds};
@@ -97,11 +99,7 @@ impl Renewing {
 
     /// Who acts with them, as last proven.
     pub(super) fn who(&self) -> Option<Who> {
-        self.0
-            .who
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.who.lock().clone()
     }
 
     /// Whatever asks next reads files and services again.
@@ -142,8 +140,7 @@ impl Renewing {
                     loaded.not_before = Some(now + PAUSE);
                 }
                 let credentials = loaded.credentials.clone();
-                *inner.last.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some(credentials.clone());
+                *inner.last.lock() = Some(credentials.clone());
                 *held = Some(loaded);
                 Ok(credentials)
             }
@@ -214,7 +211,7 @@ impl ProvideCredentials for Renewing {
 impl Inner {
     /// What was held last, while it still serves.
     fn serving(&self) -> Option<Credentials> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         let now = SystemTime::now();
         last.clone().filter(|credentials| {
             !self.stale.load(Ordering::Relaxed)
@@ -447,7 +444,7 @@ impl Inner {
             account,
             region: self.region.clone(),
         };
-        let mut who = self.who.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut who = self.who.lock();
         if let Some(known) = &*who
             && known.scope.account != scope.account
         {

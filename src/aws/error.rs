@@ -61,7 +61,7 @@ where
     if let Some(ours) = ours(error) {
         return ours.clone();
     }
-    let mut problem = told(what, error);
+    let mut problem = describe(what, error);
     problem.request_id = error
         .request_id()
         .map(|id| visible(id).chars().take(64).collect::<String>().into());
@@ -74,7 +74,7 @@ where
     problem
 }
 
-fn told<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Problem
+fn describe<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Problem
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {

@@ -1,7 +1,9 @@
 //! Whether a lab answers. Every answer of one says so itself, in a header that AWS does not send; where even one
 //! answer does not, whatever service it came from, the session is not a lab's and is never called one again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
@@ -60,7 +62,7 @@ pub(super) struct Whose {
 impl Whose {
     /// The runtime of the lab that gave every answer so far.
     pub(super) fn lab(&self) -> Option<&'static str> {
-        match *self.heard.lock().unwrap_or_else(PoisonError::into_inner) {
+        match *self.heard.lock() {
             Heard::Lab(runtime) => Some(runtime),
             Heard::Nothing | Heard::Aws => None,
         }
@@ -69,18 +71,18 @@ impl Whose {
     /// Where the instances of that lab are, as its last answer said.
     pub(super) fn home(&self) -> Option<LabHome> {
         self.lab()?;
-        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        let home = self.home.lock();
         home.clone()
     }
 
     fn hear_home(&self, text: Option<&str>) {
-        let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut home = self.home.lock();
         *home = text.and_then(LabHome::parse);
     }
 
     fn hear(&self, mark: Option<&str>) {
         let runtime = mark.and_then(|mark| RUNTIMES.into_iter().find(|known| *known == mark));
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self.heard.lock();
         *heard = match (*heard, runtime) {
             (Heard::Nothing, Some(runtime)) => Heard::Lab(runtime),
             (Heard::Lab(before), Some(runtime)) if before == runtime => Heard::Lab(runtime),

@@ -5,8 +5,10 @@
 //! lies between the two.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use tokio::time::Instant;
 
@@ -39,7 +41,7 @@ impl Default for Pace {
 impl Pace {
     fn with<T>(&self, bucket: Bucket, f: impl FnOnce(&mut TokenBucket, Duration) -> T) -> T {
         let now = self.0.since.elapsed();
-        let mut levels = self.0.levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut levels = self.0.levels.lock();
         let level = levels
             .entry(bucket)
             .or_insert_with(|| TokenBucket::full(bucket.ours(), now));
@@ -107,14 +109,14 @@ impl Pace {
     /// Remembers that snapshots of these volumes were asked for just now.
     pub(super) fn asked_for<'a>(&self, volumes: impl IntoIterator<Item = &'a VolumeId>) {
         let now = Instant::now();
-        let mut asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.0.asked.lock();
         asked.retain(|_, at| now.duration_since(*at) < VOLUME_SPACING);
         asked.extend(volumes.into_iter().map(|volume| (volume.clone(), now)));
     }
 
     /// How long until each of these volumes may be asked for again, as far as this process knows.
     pub fn spacing<'a>(&self, volumes: impl IntoIterator<Item = &'a VolumeId>) -> Duration {
-        let asked = self.0.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = self.0.asked.lock();
         volumes
             .into_iter()
             .filter_map(|volume| asked.get(volume))

@@ -7,8 +7,10 @@
 //! answers in a second.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, oneshot, watch};
@@ -105,7 +107,7 @@ struct Plan {
 
 impl Poller {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
     /// This command is asked for before all others.

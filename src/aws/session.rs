@@ -6,8 +6,10 @@
 //! attempt; *rescue* calls (thaw, cancel) have their own retry quota and short time limits, so that list
 //! traffic cannot starve a thaw. A thaw has one attempt, because whoever repeats it puts that on record.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -56,15 +58,12 @@ pub struct Waits(Arc<Mutex<Option<String>>>);
 
 impl Waits {
     pub(super) fn begin(&self, what: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.to_owned());
+        *self.0.lock() = Some(what.to_owned());
     }
 
     /// What it waits for now.
     pub fn now(&self) -> Option<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().clone()
     }
 }
 
@@ -207,7 +206,7 @@ impl Session {
     pub fn renew_credentials(&self) {
         if let Some(renewing) = &self.renewing {
             renewing.renew();
-            *self.until.lock().unwrap_or_else(PoisonError::into_inner) = Heard::Nothing;
+            *self.until.lock() = Heard::Nothing;
         }
     }
 
@@ -268,7 +267,7 @@ impl Session {
         now: DateTime<Utc>,
         margin: TimeDelta,
     ) -> Option<DateTime<Utc>> {
-        let heard = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = *self.until.lock();
         match heard {
             Heard::NoEnd => return None,
             Heard::Until(until) if until > now + margin => return Some(until),
@@ -281,8 +280,7 @@ impl Session {
             .await
             .ok()?;
         let until = found.expiry().map(DateTime::<Utc>::from);
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) =
-            until.map_or(Heard::NoEnd, Heard::Until);
+        *self.until.lock() = until.map_or(Heard::NoEnd, Heard::Until);
         until
     }
 

@@ -515,7 +515,7 @@ impl Session {
                 .map_err(|e| problem(what, &e))
         };
         let out = self.ask(Bucket::GetCommandInvocation, call).await?;
-        let mut ran = Ran::told(
+        let mut ran = Ran::from_answer(
             out.execution_start_date_time(),
             out.execution_elapsed_time(),
             out.execution_end_date_time(),

@@ -20,8 +20,10 @@ use crate::ops::job::targets::Named;
 #[derive(Debug, Parser)]
 #[command(name = "freezeframe", version, max_term_width = 100)]
 pub struct Cli {
+    /// Flags of every command.
     #[command(flatten)]
     pub global: Global,
+    /// The command; the console without one.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -297,6 +299,7 @@ pub enum RestoreCommand {
     Plan(RestoreArgs),
     /// Carry it out
     Run {
+        /// What to restore, and where.
         #[command(flatten)]
         restore: RestoreArgs,
         /// Do not ask

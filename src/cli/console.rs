@@ -36,7 +36,7 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
             "run it in one, or use a command: `freezeframe list instances`, `freezeframe snapshot …`, see --help",
         ));
     }
-    let theme = Theme::find(&session::configuration(global)?.theme)?;
+    let theme = Theme::load(&session::configuration(global)?.theme)?;
     let depth = Depth::detect(|name| std::env::var(name).ok());
     let opened = session::open(global).await?;
     let clock = opened.ops.clock;

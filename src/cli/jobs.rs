@@ -427,7 +427,7 @@ async fn thawed(ops: &Ops, mut view: JobView) -> JobView {
 }
 
 async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Result<u8, Problem> {
-    let found = orphans::find(ops).await?;
+    let found = orphans::list_orphans(ops).await?;
     let mut labelled = Vec::new();
     if label && !found.sets.is_empty() {
         ops.session.may_write("label orphans", ops.scope())?;

@@ -268,7 +268,7 @@ pub(super) async fn run(
         }
         Listing::Prunes => {
             for record in crate::ops::prune::settle(ops)? {
-                super::output::note(&crate::ops::prune::told(&record));
+                super::output::note(&crate::ops::prune::describe(&record));
             }
             let rows = ops.journal.prunes(ops.scope(), 10_000)?;
             let rows = rows

@@ -17,7 +17,7 @@ use crate::ops::prune;
 pub(super) async fn run(opened: &Opened, global: &Global, args: &PruneArgs) -> Result<u8, Problem> {
     let ops = &opened.ops;
     for record in prune::settle(ops)? {
-        output::note(&prune::told(&record));
+        output::note(&prune::describe(&record));
     }
     let policy = policy(opened, args)?;
     let plan = match prune::plan(ops, &policy).await {

@@ -24,15 +24,20 @@ const USUAL: &str = "default";
 /// The profile that is asked for, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Asked {
+    /// The profile; `None` for the usual one.
     pub profile: Option<String>,
+    /// Who named it.
     pub by: Origin,
 }
 
 /// An access key. Its debug text shows no secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
+    /// Access key id.
     pub id: String,
+    /// Secret key.
     pub secret: String,
+    /// Session token, where there is one.
     pub token: Option<String>,
 }
 
@@ -45,22 +50,37 @@ impl fmt::Debug for Keys {
 /// What the first credentials are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
+    /// An access key.
     Keys(Keys),
+    /// A token of an identity provider.
     WebIdentity {
+        /// The file with the token.
         token_file: String,
+        /// The role.
         role: String,
+        /// Name of the session.
         session_name: Option<String>,
     },
+    /// A session of IAM Identity Center.
     Sso {
+        /// The account.
         account: String,
+        /// The role.
         role: String,
+        /// The region of Identity Center.
         region: String,
+        /// Identity Center's address.
         start_url: String,
+        /// The name of the `sso-session`.
         session: Option<String>,
     },
+    /// A session of `aws login`, by its profile.
     Login(String),
+    /// A profile's `credential_process`.
     Process(String),
+    /// The container's endpoint.
     Container,
+    /// The instance's metadata service.
     Instance,
 }
 
@@ -69,9 +89,13 @@ pub enum Base {
 pub struct Role {
     /// The profile that says so.
     pub profile: String,
+    /// The role.
     pub arn: String,
+    /// The external id that it asks for.
     pub external_id: Option<String>,
+    /// Name of the session.
     pub session_name: Option<String>,
+    /// Seconds that it lasts.
     pub duration_s: Option<i32>,
 }
 
@@ -82,6 +106,7 @@ pub struct Choice {
     pub source: Source,
     /// Who named the profile, if one gives them.
     pub by: Origin,
+    /// What the first credentials are.
     pub base: Base,
     /// Roles in the order in which they are assumed.
     pub roles: Vec<Role>,

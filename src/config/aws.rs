@@ -66,15 +66,21 @@ impl Endpoints {
 /// Everything that a session is opened with, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Aws {
+    /// The profile that is asked for.
     pub asked: Asked,
+    /// The environment.
     pub variables: Variables,
+    /// AWS's files.
     pub files: AwsFiles,
     /// `None`: nobody says.
     pub region: Option<From<Region>>,
+    /// Endpoints that somebody named.
     pub endpoints: Endpoints,
     /// A file of certificates that are trusted instead of the system's.
     pub ca_bundle: Option<From<PathBuf>>,
+    /// Use FIPS endpoints.
     pub fips: bool,
+    /// Use dual-stack endpoints.
     pub dual_stack: bool,
 }
 

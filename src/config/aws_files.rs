@@ -13,7 +13,9 @@ use crate::domain::text::visible;
 /// One value of a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value {
+    /// The value as it stands.
     pub text: String,
+    /// Where it stands.
     pub at: Origin,
 }
 
@@ -91,7 +93,9 @@ pub struct AwsFiles {
 /// Which of the two files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
+    /// `~/.aws/config`
     Config,
+    /// `~/.aws/credentials`
     Credentials,
 }
 

@@ -221,12 +221,12 @@ const KEYS: &[Key] = &[
     Key {
         key: "snapshot.on_failure",
         variables: &["FREEZEFRAME_SNAPSHOT_ON_FAILURE"],
-        set: |config, text| word(text).map(|word| config.snapshot.on_failure = word),
+        set: |config, text| parse_word(text).map(|word| config.snapshot.on_failure = word),
     },
     Key {
         key: "snapshot.mode",
         variables: &["FREEZEFRAME_SNAPSHOT_MODE"],
-        set: |config, text| word(text).map(|word| config.snapshot.mode = word),
+        set: |config, text| parse_word(text).map(|word| config.snapshot.mode = word),
     },
     Key {
         key: "snapshot.keep_tags",
@@ -297,7 +297,7 @@ fn number(text: &str) -> Result<u32, String> {
 }
 
 /// One of the words that the file takes for this key.
-fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+fn parse_word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     use serde::de::IntoDeserializer as _;
     let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
         text.into_deserializer();
@@ -607,7 +607,7 @@ fn checked(config: &Config, at: impl Fn(&str) -> String) -> Result<(), Problem> 
             })?;
         }
     }
-    Theme::find(&config.theme).map_err(|problem| {
+    Theme::load(&config.theme).map_err(|problem| {
         Problem::new(
             Kind::Usage,
             format!("read the configuration {}", at("theme")),

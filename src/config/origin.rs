@@ -10,7 +10,12 @@ pub enum Origin {
     #[default]
     Default,
     /// A line of a file: freezeframe's own configuration, or one of the shared AWS files.
-    File { file: String, line: usize },
+    File {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+    },
     /// An environment variable.
     Variable(String),
     /// A flag of the command line.

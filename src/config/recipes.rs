@@ -49,7 +49,7 @@ pub(super) fn check(
     for (name, recipe) in recipes.iter_mut() {
         recipe.place = places.said(file, &["recipes", name]);
         recipe.places = places.below(file, &["recipes", name]);
-        if let Err((key, cause, hint)) = one(name, recipe) {
+        if let Err((key, cause, hint)) = check_recipe(name, recipe) {
             return Err(refused_at(name, recipe, &key, &cause, hint));
         }
     }
@@ -79,7 +79,7 @@ pub fn refused_at(
 }
 
 /// What is wrong: the key, the cause, the hint.
-fn one(name: &str, recipe: &Recipe) -> Result<(), (String, String, &'static str)> {
+fn check_recipe(name: &str, recipe: &Recipe) -> Result<(), (String, String, &'static str)> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
         return Err((

@@ -172,7 +172,7 @@ impl Theme {
     ///
     /// # Errors
     /// A name that is none, a file that cannot be read or understood.
-    pub fn find(name: &str) -> Result<Self, Problem> {
+    pub fn load(name: &str) -> Result<Self, Problem> {
         if !name.contains('/') && !name.ends_with(".toml") {
             return Self::builtin(name);
         }

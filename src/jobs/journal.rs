@@ -11,8 +11,10 @@ mod prunes;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 pub use file::set_aside;
 pub use lease::Lease;
@@ -267,7 +269,7 @@ impl Journal {
         use tokio::runtime::{Handle, RuntimeFlavor};
         let work = || {
             // A panic while the lock was held leaves SQLite itself consistent.
-            let db = self.db.lock().unwrap_or_else(PoisonError::into_inner);
+            let db = self.db.lock();
             f(&db).map_err(|e| file::problem(&self.path, &e))
         };
         // Waiting for the disk must not hold up the other tasks of this thread, a thaw above all.
@@ -280,10 +282,7 @@ impl Journal {
     /// From now on no outcome of this subject says anything about order: a call of it was sent that the
     /// journal could not record.
     pub fn mark_order_unknown(&self, subject: &str) {
-        self.disordered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(subject.to_owned());
+        self.disordered.lock().insert(subject.to_owned());
     }
 
     /// Records that a call is about to be sent. Returns only after it is on disk.
@@ -318,11 +317,7 @@ impl Journal {
         outcome: &CallOutcome,
         at: DateTime<Utc>,
     ) -> Result<(), Problem> {
-        let disordered = self
-            .disordered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let disordered = self.disordered.lock().clone();
         let (word, answer) = outcome.columns();
         self.write("outcome", |db| {
             let subject: String =
@@ -600,7 +595,7 @@ mod tests {
         let seen = asked.clone();
         // Dies at its second write, and is not asked again.
         let dying = journal.clone().observed(Arc::new(move |name| {
-            let mut seen = seen.lock().unwrap();
+            let mut seen = seen.lock();
             seen.push(name.to_owned());
             seen.len() < 2
         }));
@@ -615,7 +610,7 @@ mod tests {
         );
         assert_eq!(failed.unwrap_err().kind, Kind::Local);
         assert!(intend(&dying.clone()).is_err());
-        assert_eq!(*asked.lock().unwrap(), ["intend", "outcome"]);
+        assert_eq!(*asked.lock(), ["intend", "outcome"]);
         let calls = journal.calls("job").unwrap();
         assert_eq!((calls.len(), calls[0].outcome.clone()), (1, None));
         assert!(intend(&journal).is_ok());

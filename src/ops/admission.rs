@@ -6,4 +6,3 @@ pub mod owner;
 pub mod preflight;
 pub(in crate::ops) mod ready_check;
 pub(in crate::ops) mod remote_jobs;
-pub(in crate::ops) mod wait_reasons;

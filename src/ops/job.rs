@@ -2,10 +2,7 @@
 
 pub mod confirm_thaw;
 pub mod driver;
-pub(in crate::ops) mod poll;
 pub mod run;
-pub(in crate::ops) mod send;
 pub mod stop;
 pub mod targets;
-pub(in crate::ops) mod thaw;
 mod timers;

@@ -10,11 +10,11 @@ use crate::domain::instance::Instance;
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::retention::{self, Chosen, Facts, Policy, PrunePlan};
-use crate::ops::admission::wait_reasons::Waits;
+use crate::ops::command::wait_reasons::Waits;
 use crate::ops::job::targets::{self, Named};
 use crate::ops::{Ops, inventory};
 
-pub use record::{settle, told};
+pub use record::{describe, settle};
 pub use run::run;
 
 /// Reads the account anew and plans. Locks and fast restores that cannot be read refuse the plan, and so does a journal
@@ -110,6 +110,6 @@ pub fn meant(all: &[Instance], name: &str, scope: &Scope) -> Result<InstanceId, 
     })?;
     match &named {
         Named::Id(id) => Ok(id.clone()),
-        Named::Name(_) => targets::one(all, &named, scope).map(|i| i.id.clone()),
+        Named::Name(_) => targets::resolve_one(all, &named, scope).map(|i| i.id.clone()),
     }
 }

@@ -29,8 +29,8 @@ use crate::jobs::outcome::CallOutcome;
 use crate::ops::admission::owner::owner_of_no_process;
 use crate::ops::admission::preflight::end_in_words;
 use crate::ops::admission::remote_jobs::{self, Other, Standing};
-use crate::ops::job::poll::follow;
-use crate::ops::job::send::{self, Step};
+use crate::ops::command::poll::follow;
+use crate::ops::command::send::{self, Step};
 use crate::ops::{Ops, log};
 use crate::recipe::events;
 
@@ -210,7 +210,7 @@ pub async fn thaw_now(ops: &Ops, view: &JobView) -> Result<(), Problem> {
         .may_write("thaw an instance", &view.spec.scope)?;
     match send_thaw(ops, view, By::Person).await {
         Thaw::Confirmed => Ok(()),
-        // A late pre-script of ours finds the stone that post-script has laid.
+        // A late pre-script of ours finds the tombstone marker that post-script has laid.
         Thaw::Later if !view.spec.third_party => Ok(()),
         Thaw::Later => Err(may_begin(view)),
         Thaw::Unconfirmed(problem) | Thaw::StillFrozen(problem) => Err(problem),

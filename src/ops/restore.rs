@@ -131,7 +131,7 @@ pub async fn run_until(
             .await;
             continue;
         }
-        if let Err(problem) = step.one(&item).await {
+        if let Err(problem) = step.restore_item(&item).await {
             let volume = step.volume();
             let kept = volume.map_or(String::new(), |v| {
                 format!(" (volume {v} exists and is kept)")
@@ -191,7 +191,7 @@ impl Stepper<'_> {
         let _ = self.updates.send(self.view.clone()).await;
     }
 
-    async fn one(&mut self, item: &RestoreItem) -> Result<(), Problem> {
+    async fn restore_item(&mut self, item: &RestoreItem) -> Result<(), Problem> {
         let ops = self.ops;
         let id = self.view.plan.id.clone();
         let target = self.view.plan.target.clone();

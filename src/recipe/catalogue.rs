@@ -76,7 +76,7 @@ pub fn all() -> &'static [Recipe] {
 }
 
 /// The recipe of that name or older name. Names are case-sensitive, as tag values are.
-pub fn find(name: &str) -> Option<&'static Recipe> {
+pub fn by_name(name: &str) -> Option<&'static Recipe> {
     let name = ALIASES
         .iter()
         .find(|(old, _)| *old == name)
@@ -90,7 +90,7 @@ pub fn find(name: &str) -> Option<&'static Recipe> {
 /// [`Kind::State`] for a recipe that this version lacks, [`Kind::Usage`] for any other value; both name
 /// the value and the instance, the latter the nearest name that is known, or all.
 pub fn lookup(value: &str, instance: &InstanceId) -> Result<&'static Recipe, Problem> {
-    if let Some(recipe) = find(value) {
+    if let Some(recipe) = by_name(value) {
         return Ok(recipe);
     }
     let what = format!("choose a recipe for {instance}");
@@ -154,30 +154,8 @@ pub(super) fn nearest_distance(value: &str) -> usize {
 pub(super) fn distance(value: &str, name: &str) -> usize {
     // A tag value may be 256 characters long; what lies beyond 64 brings it no nearer.
     let lower =
-        |text: &str| -> Vec<char> { text.chars().take(64).flat_map(char::to_lowercase).collect() };
-    edits(&lower(value), &lower(name))
-}
-
-/// Levenshtein's distance.
-fn edits(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b) {
-            let above = *cell;
-            let here = (diagonal + usize::from(x != y))
-                .min(above + 1)
-                .min(left + 1);
-            diagonal = above;
-            *cell = here;
-            left = here;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
+        |text: &str| -> String { text.chars().take(64).flat_map(char::to_lowercase).collect() };
+    strsim::levenshtein(&lower(value), &lower(name))
 }
 
 #[cfg(test)]
@@ -251,18 +229,5 @@ mod tests {
         }
         let hostile = lookup("\u{1b}[2J", &instance()).unwrap_err();
         assert!(!hostile.to_string().contains('\u{1b}'));
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        let of = |a: &str, b: &str| {
-            edits(
-                &a.chars().collect::<Vec<_>>(),
-                &b.chars().collect::<Vec<_>>(),
-            )
-        };
-        assert_eq!(of("", "abc"), 3);
-        assert_eq!(of("kitten", "sitting"), 3);
-        assert_eq!(of("same", "same"), 0);
     }
 }

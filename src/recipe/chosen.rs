@@ -120,7 +120,7 @@ impl Catalogue {
         let budget_s = config.snapshot.budget_seconds;
         let mut all: Vec<Chosen> = Self::builtin(budget_s).all.to_vec();
         for (name, table) in &config.recipes {
-            match catalogue::find(name) {
+            match catalogue::by_name(name) {
                 Some(recipe) => {
                     let parameters = for_builtin(name, recipe, table)?;
                     if let Some(chosen) = all.iter_mut().find(|c| c.name == recipe.name) {
@@ -148,7 +148,7 @@ impl Catalogue {
 
     /// The recipe of that name or older name. Names are case-sensitive, as tag values are.
     pub fn find(&self, name: &str) -> Option<&Chosen> {
-        let builtin = catalogue::find(name).map_or(name, |recipe| recipe.name);
+        let builtin = catalogue::by_name(name).map_or(name, |recipe| recipe.name);
         self.all.iter().find(|c| c.name == builtin)
     }
 
@@ -186,7 +186,7 @@ impl Catalogue {
             .min_by_key(|c| catalogue::distance(value, &c.name));
         // An older name may be nearer than any present one; the built-in catalogue knows those.
         let own = nearest.filter(|c| {
-            catalogue::find(&c.name).is_none()
+            catalogue::by_name(&c.name).is_none()
                 && catalogue::distance(value, &c.name) < catalogue::nearest_distance(value)
                 && catalogue::distance(value, &c.name) * 2 <= c.name.len()
         });

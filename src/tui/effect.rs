@@ -46,8 +46,11 @@ pub enum Effect {
     LoadJob(JobId),
     /// Read the backup metrics of one instance over the last `days` days.
     LoadMetrics {
+        /// Which question it answers.
         generation: Generation,
+        /// The instance.
         instance: InstanceId,
+        /// How many days back.
         days: u32,
     },
     /// Start a run.
@@ -55,12 +58,17 @@ pub enum Effect {
     /// Thaw and stop one job.
     CancelJob(JobId),
     /// Thaw and stop every job but these.
-    StopAll { spare: Vec<JobId> },
+    StopAll {
+        /// The jobs to leave alone.
+        spare: Vec<JobId>,
+    },
     /// Thaw the instance of a job whose thaw nobody could confirm, and say what came of it.
     ThawAgain(JobId),
     /// Make a prune plan from a fresh reading of the account.
     PlanPrune {
+        /// Which question it answers.
         generation: Generation,
+        /// The policy.
         policy: Policy,
     },
     /// Carry out exactly this plan.
@@ -71,7 +79,9 @@ pub enum Effect {
     LoadPast,
     /// Make a restore plan.
     PlanRestore {
+        /// Which question it answers.
         generation: Generation,
+        /// What is asked.
         request: RestoreRequest,
     },
     /// Carry out exactly this plan.

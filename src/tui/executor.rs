@@ -5,9 +5,11 @@ mod stop;
 mod watch;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use futures::StreamExt as _;
 use tokio::sync::{Notify, mpsc};
@@ -73,7 +75,7 @@ impl Driven {
 
 impl Tokens {
     fn all(&self) -> MutexGuard<'_, HashMap<JobId, Driven>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 
     fn starting(&self) -> Starting {
@@ -165,21 +167,21 @@ impl Executor {
             // Finished tasks are collected as we go.
             while self.reads.try_join_next().is_some() {}
             while let Some(ended) = self.work.try_join_next() {
-                self.told(ended).await;
+                self.report_end(ended).await;
             }
             while let Some(ended) = self.runs.try_join_next() {
-                self.told(ended).await;
+                self.report_end(ended).await;
             }
         }
         self.reads.abort_all();
         self.closing.cancel();
         while let Some(ended) = self.work.join_next().await {
-            self.told(ended).await;
+            self.report_end(ended).await;
         }
         while !(self.leaves && self.tokens.need_nobody()) {
             tokio::select! {
                 ended = self.runs.join_next() => match ended {
-                    Some(ended) => self.told(ended).await,
+                    Some(ended) => self.report_end(ended).await,
                     None => break,
                 },
                 () = sleep(LOOK_AGAIN), if self.leaves => {}
@@ -188,7 +190,7 @@ impl Executor {
     }
 
     /// Work that panicked is said, not lost: what it held is thawed by its failsafe.
-    async fn told(&self, ended: Result<(), tokio::task::JoinError>) {
+    async fn report_end(&self, ended: Result<(), tokio::task::JoinError>) {
         if let Err(error) = ended {
             tracing::error!(%error, "work under way ended by a defect");
             let problem = Problem::new(
@@ -212,7 +214,7 @@ impl Executor {
                     let problem = Problem::new(
                         Kind::State,
                         "prune",
-                        prune::told(record),
+                        prune::describe(record),
                         "plan again in Retention (7), where past prunes are listed too",
                     );
                     let messages = self.messages.clone();
@@ -540,9 +542,7 @@ async fn start_run(
     // A job that is tried again has a new id, and can be stopped by it.
     let mine: Mutex<Vec<JobId>> = Mutex::default();
     let token_of = |job: &JobId| {
-        mine.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(job.clone());
+        mine.lock().push(job.clone());
         tokens
             .all()
             .entry(job.clone())
@@ -555,10 +555,7 @@ async fn start_run(
         forward(inbox, messages.clone(), tokens)
     );
     tracing::info!(%run, jobs = results.len(), "a run is over");
-    forget(
-        tokens,
-        &mine.into_inner().unwrap_or_else(PoisonError::into_inner),
-    );
+    forget(tokens, &mine.into_inner());
     for problem in results.into_iter().filter_map(Result::err) {
         let _ = messages.send(Message::Notice(problem)).await;
     }

@@ -64,20 +64,31 @@ pub struct Past {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
     /// A part of the fleet.
-    Fleet { generation: Generation, part: Part },
+    Fleet {
+        /// Which question it answers.
+        generation: Generation,
+        /// Which part, and what came of it.
+        part: Part,
+    },
     /// Whether the SSM agent of an instance is connected now; `None` where nobody can say.
     Connection {
+        /// The instance.
         instance: InstanceId,
+        /// Whether it is; `None` where nobody could say.
         connected: Option<bool>,
     },
     /// The journal's jobs, newest first.
     Jobs {
+        /// Which question it answers.
         generation: Generation,
+        /// The answer.
         result: Result<Vec<JobView>, Problem>,
     },
     /// What the journal has of one job; an old one does not change, so this is never stale.
     JobRead {
+        /// The job.
         job: JobId,
+        /// The answer.
         result: Result<Option<Box<JobView>>, Problem>,
     },
     /// A job that this console drives changed; every state change is delivered.
@@ -91,21 +102,27 @@ pub enum Message {
     Abandoned(BTreeSet<JobId>),
     /// Metrics of one instance.
     Metrics {
+        /// Which question it answers.
         generation: Generation,
+        /// The answer.
         result: Result<Vec<Series>, Problem>,
     },
     /// What the journal has of prunes and restores; it is shown as it was asked for last.
     Past(Result<Box<Past>, Problem>),
     /// A prune plan.
     PrunePlanned {
+        /// Which question it answers.
         generation: Generation,
+        /// The answer.
         result: Result<Box<PrunePlan>, Problem>,
     },
     /// A prune goes on.
     Prune(PruneProgress),
     /// A restore plan.
     RestorePlanned {
+        /// Which question it answers.
         generation: Generation,
+        /// The answer.
         result: Result<Box<RestorePlan>, Problem>,
     },
     /// A restore goes on.

@@ -74,7 +74,7 @@ test_auto_refusals_and_lost_answers_thaw_and_say_what_is_known() {
 
 # A maintenance window gives no id: each set gets one of its own. And a recipe of the user's own on this document gives its name.
 test_auto_without_an_id_makes_its_own_and_a_recipe_has_its_name() {
-    local STONES=yes id ids='' n
+    local MARKERS=yes id ids='' n
     outer
     for n in 1 2; do
         fake ok
@@ -85,7 +85,7 @@ test_auto_without_an_id_makes_its_own_and_a_recipe_has_its_name() {
         ids="$ids $id"
         grep -q "^CALL CreateSnapshots $id recipe=$FS missing=nothing$" "$F/log" || { fail "$(cat "$F/log")"; return 1; }
         called_once && clean || return 1
-        [ -e "/run/freezeframe/over.$id" ] || { fail 'no stone'; return 1; }
+        [ -e "/run/freezeframe/over.$id" ] || { fail 'no marker'; return 1; }
         COMMAND_ID=bbbbbbbb-0000-4000-8000-00000000000$n run $FS snapshot && expect 204 repeated || return 1
         called_once || return 1
     done
@@ -237,8 +237,8 @@ test_auto_two_jobs_and_a_frozen_instance() {
     fake ok && outer
     run $FS pre-script "executionId=$JOB2" && expect 0 || return 1
     run $FS snapshot "executionId=$JOB1" && expect 204 busy || return 1
-    STONES=yes run $FS post-script "executionId=$JOB2" && expect 0 || return 1
-    STONES=yes run $FS snapshot "executionId=$JOB1" && expect 204 repeated || return 1
+    MARKERS=yes run $FS post-script "executionId=$JOB2" && expect 0 || return 1
+    MARKERS=yes run $FS snapshot "executionId=$JOB1" && expect 204 repeated || return 1
     fsfreeze -f "$W/logs"
     run $FS snapshot "executionId=$JOB1" && expect 206 already-frozen || return 1
     frozen "$W/logs" || { fail "thawed another owner's"; return 1; }

@@ -16,7 +16,7 @@ created() { # SECONDS before the start
 refused_as_old() { expect 206 before-boot && thawed "$W/data" && [ "$(order)" = 'hello error end' ] || { fail "$WHY $(order)"; return 1; }; }
 
 test_boot_a_command_from_before_it_freezes_nothing() {
-    local STONES=yes COMMAND_ID AGENT
+    local MARKERS=yes COMMAND_ID AGENT
     outer
     # The agent noted it a minute before the machine started.
     waiting dddddddd-0000-4000-8000-000000000001

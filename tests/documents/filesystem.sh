@@ -52,7 +52,7 @@ test_fs_failsafe_fires_when_post_script_never_comes() {
 
 # Systems Manager may deliver a command twice: the copy comes when the job is over, and nobody would thaw before the failsafe.
 test_fs_a_late_copy_of_pre_script_freezes_nothing() {
-    local STONES=yes
+    local MARKERS=yes
     outer
     run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
     run $FS post-script "executionId=$JOB1" && expect 0 || return 1
@@ -69,7 +69,7 @@ test_fs_a_late_copy_of_pre_script_freezes_nothing() {
 
 # And it may come after a pre-script that failed, which leaves the job open: Data Lifecycle Manager may try the same id again, with another command.
 test_fs_a_command_freezes_once_and_a_failed_job_may_be_tried_again() {
-    local STONES=yes COMMAND_ID
+    local MARKERS=yes COMMAND_ID
     outer
     fsfreeze -f "$W/logs" || return 1
     COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000001 run $FS pre-script "executionId=$JOB1" && expect 206 already-frozen || return 1
@@ -92,7 +92,7 @@ test_fs_a_command_freezes_once_and_a_failed_job_may_be_tried_again() {
     COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000004 run $FS post-script "executionId=$JOB1" && expect 0 || return 1
     run $FS pre-script "executionId=$JOB1" && expect 204 over || return 1
     COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000005 run $FS pre-script "executionId=$JOB1" && expect 204 over || return 1
-    # A job without an id leaves no stone; its commands do.
+    # A job without an id leaves no marker; its commands do.
     COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000006
     run $FS pre-script && expect 0 || return 1
     run $FS post-script && expect 0 || return 1
@@ -105,7 +105,7 @@ test_fs_a_command_freezes_once_and_a_failed_job_may_be_tried_again() {
 
 # A refusal is a delivery too, whatever it was refused for: what is delivered again when that has passed freezes nothing, for nobody waits for it.
 test_fs_a_command_that_was_refused_freezes_nothing_when_it_is_delivered_again() {
-    local STONES=yes COMMAND_ID at
+    local MARKERS=yes COMMAND_ID at
     outer
     # Another job is at work.
     run $FS pre-script "executionId=$JOB1" && expect 0 || return 1
@@ -133,7 +133,7 @@ test_fs_a_command_that_was_refused_freezes_nothing_when_it_is_delivered_again() 
 
 # Two deliveries of a command at the same moment: one freezes.
 test_fs_of_two_deliveries_at_the_same_moment_one_freezes() {
-    local STONES=yes COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000005 n first
+    local MARKERS=yes COMMAND_ID=bbbbbbbb-0000-4000-8000-000000000005 n first
     outer
     for n in 1 2 3; do
         rm -f /run/freezeframe/over.* /run/freezeframe/seen.*
@@ -150,7 +150,7 @@ test_fs_of_two_deliveries_at_the_same_moment_one_freezes() {
 
 # Where no command's id can be had, a failed pre-script cannot be told from its second delivery: neither freezes.
 test_fs_without_a_commands_id_a_failed_job_is_not_tried_again() {
-    local STONES=yes
+    local MARKERS=yes
     outer
     run $FS pre-script "executionId=$JOB1" mounts=/nowhere && expect 206 not-a-mount || return 1
     run $FS pre-script "executionId=$JOB1" && expect 204 repeated || return 1
@@ -160,11 +160,11 @@ test_fs_without_a_commands_id_a_failed_job_is_not_tried_again() {
 }
 
 test_fs_after_the_failsafe_fired_the_job_is_over_and_says_so_each_time() {
-    local STONES=yes seq n
+    local MARKERS=yes seq n
     outer
     run $FS pre-script "executionId=$JOB1" budgetSeconds=2 && expect 0 || return 1
     await 4 thawed "$W/data" && await 1 thawed "$W/logs" || { fail 'not thawed by the budget'; return 1; }
-    await 2 test -s "/run/freezeframe/over.$JOB1" || { fail 'the failsafe laid no stone'; return 1; }
+    await 2 test -s "/run/freezeframe/over.$JOB1" || { fail 'the failsafe laid no marker'; return 1; }
     COMMAND_ID=aaaaaaaa-0000-4000-8000-000000000001 run $FS pre-script "executionId=$JOB1" && expect 204 over || return 1
     thawed "$W/data" || { fail 'a later pre-script froze'; return 1; }
     seq=0

@@ -184,7 +184,7 @@ full_hang() {
 # Where not even the delivery can be noted, nothing stops a second one; so the console sends post-script, and from then on the job is over.
 test_full_memory_a_refused_command_is_over_once_post_script_was_there() { on_small_run full_refused; }
 full_refused() {
-    local STONES=yes COMMAND_ID=cccccccc-0000-4000-8000-00000000000 n=0
+    local MARKERS=yes COMMAND_ID=cccccccc-0000-4000-8000-00000000000 n=0
     outer
     mkdir -m 700 /run/freezeframe
     while { : >"/run/fill.$n"; } 2>/dev/null; do n=$((n + 1)); done

@@ -172,8 +172,8 @@ render() {
     chmod 700 "$file"
 }
 
-# One test may run several jobs, and all of them under one id; a test of the stones that jobs leave sets STONES.
-forget_stones() { if [ -z "${STONES:-}" ]; then rm -f /run/freezeframe/over.* /run/freezeframe/seen.*; fi; }
+# One test may run several jobs, and all of them under one id; a test of the markers that jobs leave sets MARKERS.
+forget_stones() { if [ -z "${MARKERS:-}" ]; then rm -f /run/freezeframe/over.* /run/freezeframe/seen.*; fi; }
 
 # place: SCRIPT, the next script's file; with COMMAND_ID below a directory of that name, as the agent has it
 place() {

@@ -75,8 +75,7 @@ pub fn files(servers: u32, volumes: &[(&str, &str)]) -> (String, Vec<String>) {
              tags = {{ ConsistentSnapshot = \"linux-filesystem\" }}\n\
              [[instance.volume]]\nid = \"vol-0fea2000000{server:03}000\"\ndevice = \"/dev/xvda\"\nsize = 1\n"
         );
-        for (number, (fs, mount)) in volumes.iter().enumerate() {
-            let letter = char::from(b'f' + number as u8);
+        for (number, (letter, (fs, mount))) in ('f'..='z').zip(volumes.iter()).enumerate() {
             world += &format!(
                 "[[instance.volume]]\nid = \"vol-0fea2000000{server:03}{:03}\"\ndevice = \"/dev/sd{letter}\"\n\
                  size = 1\nfs = \"{fs}\"\nmount = \"{mount}\"\n",

@@ -17,7 +17,7 @@ make_state_root() {
 }
 
 # Systems Manager may deliver a command twice, or late; Data Lifecycle Manager may try an execution again, with another command. So there are two
-# kinds of stones, and neither pre-script nor snapshot gets past one that is meant for it:
+# kinds of markers, and neither pre-script nor snapshot gets past one that is meant for it:
 #   seen.COMMAND  this command was delivered once, whatever came of it: refused because another job is at work, failed, killed or frozen
 #   over.JOB      the job was frozen once, or post-script ended it. In it: `fired` or `released`, and the number of the job's last event
 # The agent runs the script below a directory that bears the command's id. Where no id can be had the job's stands for it, so a failed pre-script cannot
@@ -44,7 +44,7 @@ delivered() {
 }
 
 # Did the agent take this command before the machine started? It keeps waiting ones on its disk, and runs them after a reboot whatever their age: whoever
-# sent it has given up, and no stone of that time is left. The agent makes a directory for each command that it takes (idempotency, for 10 minutes at
+# sent it has given up, and no marker of that time is left. The agent makes a directory for each command that it takes (idempotency, for 10 minutes at
 # least), and keeps the service's own time of it, by another clock, so five minutes are left for that.
 from_before_boot() {
     case $0 in */document/*/"$DELIVERY"/*) ;; *) return 1 ;; esac
@@ -59,7 +59,7 @@ from_before_boot() {
     return 1
 }
 
-# over [WORD]: the stone of the job in S, or of JOB where there is none. 1 when it cannot be laid.
+# over [WORD]: the marker of the job in S, or of JOB where there is none. 1 when it cannot be laid.
 over() {
     OV_WORD=${1:-released} OV_JOB=$JOB OV_SEQ=$SEQ
     if [ -n "$S" ]; then
@@ -72,10 +72,10 @@ over() {
     make_state_root && { printf '%s %s\n' "$OV_WORD" $((OV_SEQ + 1)) 1<>"$JOBS/over.$OV_JOB"; } 2>/dev/null
 }
 
-# What the job's stone says, in STONE (empty when there is none); its events go on where the last one was. A blank one is a stone too.
-read_stone() {
-    STONE='' ST_SEQ=''
-    { read -r STONE ST_SEQ <"$JOBS/over.$JOB"; } 2>/dev/null || [ -e "$JOBS/over.$JOB" ] || return 1
+# What the job's marker says, in MARKER (empty when there is none); its events go on where the last one was. A blank one is a marker too.
+read_marker() {
+    MARKER='' ST_SEQ=''
+    { read -r MARKER ST_SEQ <"$JOBS/over.$JOB"; } 2>/dev/null || [ -e "$JOBS/over.$JOB" ] || return 1
     SEQ=${ST_SEQ:-0}
 }
 
@@ -114,7 +114,7 @@ take_lock() {
         S=''
         if [ $TL_RC -eq 0 ]; then rm -f "$JOBS/active"; fi
     fi
-    if read_stone; then
+    if read_marker; then
         BUSY_CODE=over
     elif [ "$AT_WORK" = "$JOB" ]; then
         BUSY_CODE=already-frozen
@@ -164,7 +164,7 @@ end_pins() {
     end_process net
 }
 
-# Forget the job, unless something of it is still frozen, a process still works on it, or its stone cannot be laid.
+# Forget the job, unless something of it is still frozen, a process still works on it, or its marker cannot be laid.
 forget() {
     if has ready || [ "$COMMAND" != pre-script ]; then over || return; fi
     if still_frozen || helped; then return; fi
@@ -378,7 +378,7 @@ begin() {
         case $BUSY_CODE in
         over)
             error over 'this job is over on this instance'
-            over "$STONE" || :
+            over "$MARKER" || :
             ;;
         repeated) error repeated 'this command was delivered before; it does its work once' ;;
         arm-failed) refuse arm-failed "no room in $JOBS" ;;
@@ -516,8 +516,8 @@ post_script() {
         check_tools
     fi
     if [ ! -s "$JOBS/$JOB/count" ]; then
-        # The stone first, and then the look: a pre-script that begins now sees the one, and this sees a pre-script that began before.
-        if ! read_stone && ! over; then
+        # The marker first, and then the look: a pre-script that begins now sees the one, and this sees a pre-script that began before.
+        if ! read_marker && ! over; then
             hello
             error busy "no room in $JOBS to note that the job is over"
             finish failed 202
@@ -570,9 +570,9 @@ end_autonomous() {
         nap
     done
     if [ -s "$S/count" ]; then return; fi
-    # It has told of it, and its stone says where it ended.
+    # It has told of it, and its marker says where it ended.
     S=''
-    read_stone || :
+    read_marker || :
     not_frozen
 }
 
@@ -602,7 +602,7 @@ report() {
 not_frozen() {
     hello
     NF_EXIT=205
-    if [ "$STONE" = fired ]; then
+    if [ "$MARKER" = fired ]; then
         error failsafe-fired 'the failsafe had ended this job, as was told before'
         emit disarmed fired:true
         NF_EXIT=203
@@ -621,7 +621,7 @@ not_frozen() {
     done <<END
 $COVERED
 END
-    over "$STONE" || :
+    over "$MARKER" || :
     finish failed $NF_EXIT
 }
 

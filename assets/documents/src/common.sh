@@ -7,7 +7,7 @@ unset ENV BASH_ENV CDPATH
 umask 077
 set -u
 
-# 2: a job that is over leaves a stone. 3: and so does every command that took the instance. 4: and every other that was delivered.
+# 2: a job that is over leaves a marker. 3: and so does every command that took the instance. 4: and every other that was delivered.
 DOCUMENT_VERSION=4
 ROLE=foreground
 SEQ=0

@@ -15,11 +15,22 @@ pub enum Source {
     #[default]
     Lab,
     /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`. `instead_of` is the profile that gives way to them.
-    Variables { instead_of: Option<String> },
+    Variables {
+        /// The profile that they stand in front of.
+        instead_of: Option<String>,
+    },
     /// A profile of the shared AWS files.
-    Profile { name: String, how: How },
+    Profile {
+        /// Its name.
+        name: String,
+        /// Where it has them from.
+        how: How,
+    },
     /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`. `instead_of` is the profile that gives way to them.
-    WebIdentity { instead_of: Option<String> },
+    WebIdentity {
+        /// The profile that they stand in front of.
+        instead_of: Option<String>,
+    },
     /// The role of the container that this process runs in.
     Container,
     /// The role of the EC2 instance that this process runs on.
@@ -35,9 +46,15 @@ pub enum How {
     /// Keys in the configuration file.
     ConfigFile,
     /// A role that is assumed with other credentials.
-    Role { arn: String },
+    Role {
+        /// The role.
+        arn: String,
+    },
     /// A role that is assumed with a web identity token.
-    WebIdentity { arn: String },
+    WebIdentity {
+        /// The role.
+        arn: String,
+    },
     /// `aws sso login`.
     Sso,
     /// `aws login`.

@@ -16,7 +16,7 @@ pub fn tail(id: &str) -> String {
 }
 
 /// The name, unless there is none or it is the id itself.
-fn told<'a>(name: Option<&'a str>, id: &str) -> Option<Cow<'a, str>> {
+fn usable_name<'a>(name: Option<&'a str>, id: &str) -> Option<Cow<'a, str>> {
     name.filter(|name| !name.trim().is_empty() && *name != id)
         .map(visible)
 }
@@ -33,7 +33,7 @@ fn looks_like_an_id(name: &str) -> bool {
 
 /// The name with the end of the id, whoever else has it: `web …c3333`. For reviews with little room.
 pub fn short(name: Option<&str>, id: &str) -> String {
-    match told(name, id) {
+    match usable_name(name, id) {
         Some(name) => format!("{name} {}", tail(id)),
         None => id.to_owned(),
     }
@@ -41,7 +41,7 @@ pub fn short(name: Option<&str>, id: &str) -> String {
 
 /// The name with the whole id: `web (i-0cccccccccccc3333)`.
 pub fn full(name: Option<&str>, id: &str) -> String {
-    match told(name, id) {
+    match usable_name(name, id) {
         Some(name) => format!("{name} ({id})"),
         None => id.to_owned(),
     }
@@ -56,7 +56,7 @@ pub struct Names {
 impl Names {
     /// Takes in that something of that id has that name.
     pub fn note(&mut self, name: Option<&str>, id: &str) {
-        let Some(name) = told(name, id) else {
+        let Some(name) = usable_name(name, id) else {
             return;
         };
         match self.ids.get_mut(name.as_ref()) {
@@ -74,7 +74,7 @@ impl Names {
     /// The name alone where nothing else has it and it is not taken for an id; with the end of the id elsewhere, with the whole id where
     /// the ends are the same; the id where there is no name.
     pub fn show(&self, name: Option<&str>, id: &str) -> String {
-        let Some(known) = told(name, id) else {
+        let Some(known) = usable_name(name, id) else {
             return id.to_owned();
         };
         let others = self.ids.get(known.as_ref()).into_iter().flatten();

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_sent_away_waits_longer_and_learns_once_per_burst() {
+    fn a_throttled_caller_halves_its_rate_once_per_burst() {
         let mut level = TokenBucket::full(RATE, s(0.0));
         for _ in 0..5 {
             level.halve_rate_once_per_burst(s(0.0));
@@ -319,7 +319,7 @@ mod tests {
 
     /// Whoever waits as told is never sent away by the published bucket, whatever the pattern of calls.
     #[test]
-    fn who_waits_as_told_is_never_sent_away() {
+    fn a_caller_that_waits_for_its_token_is_never_throttled() {
         for bucket in Bucket::iter() {
             let Some(published) = bucket.published().or_else(|| bucket.assumed()) else {
                 panic!("{bucket} has no rate");

@@ -92,7 +92,7 @@ pub struct Ran {
 impl Ran {
     /// From the three texts of `GetCommandInvocation`. Its end is the start and whole seconds, up to 999 ms early
     /// (aws-facts-3, section 0): start and duration say when it was; where they do not, the end is a second later.
-    pub fn told(began: Option<&str>, elapsed: Option<&str>, ended: Option<&str>) -> Self {
+    pub fn from_answer(began: Option<&str>, elapsed: Option<&str>, ended: Option<&str>) -> Self {
         let moment = |text: Option<&str>| {
             let at = DateTime::parse_from_rfc3339(text?).ok()?;
             Some(at.with_timezone(&Utc))
@@ -202,7 +202,7 @@ mod tests {
             let at = |ms| DateTime::from_timestamp_millis(ms).unwrap();
             let end = at(start) + TimeDelta::seconds(took / 1000);
             let (began, elapsed) = (at(start).to_rfc3339(), written(took));
-            let pre = Ran::told(Some(&began), told.then_some(&elapsed), Some(&end.to_rfc3339()));
+            let pre = Ran::from_answer(Some(&began), told.then_some(&elapsed), Some(&end.to_rfc3339()));
             let true_end = at(start + took);
             prop_assert!(pre.ended.unwrap() >= true_end);
             let post = Ran { began: Some(true_end + TimeDelta::milliseconds(gap)), ended: None };
@@ -215,12 +215,12 @@ mod tests {
     #[test]
     fn without_a_duration_the_end_is_a_second_later() {
         let (began, ended) = ("2026-12-01T10:00:00.900Z", "2026-12-01T10:00:02.900Z");
-        let exact = Ran::told(Some(began), Some("PT2.5S"), Some(ended)).ended;
+        let exact = Ran::from_answer(Some(began), Some("PT2.5S"), Some(ended)).ended;
         assert_eq!(exact.unwrap().to_rfc3339(), "2026-12-01T10:00:03.400+00:00");
         for elapsed in [None, Some(""), Some("two seconds")] {
-            let late = Ran::told(Some(began), elapsed, Some(ended)).ended;
+            let late = Ran::from_answer(Some(began), elapsed, Some(ended)).ended;
             assert_eq!(late.unwrap().to_rfc3339(), "2026-12-01T10:00:03.900+00:00");
         }
-        assert_eq!(Ran::told(Some(""), None, Some("")), Ran::default());
+        assert_eq!(Ran::from_answer(Some(""), None, Some("")), Ran::default());
     }
 }

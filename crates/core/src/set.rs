@@ -89,7 +89,7 @@ pub fn group(snapshots: &[Snapshot]) -> Vec<SnapshotSet> {
                 members.retain(|m| m.copied_from().is_none());
             }
             members.sort_by(|a, b| a.device().cmp(&b.device()).then_with(|| a.id.cmp(&b.id)));
-            one(scope, job, &members)
+            build_set(scope, job, &members)
         })
         .collect();
     sets.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| a.job.cmp(&b.job)));
@@ -134,7 +134,7 @@ pub fn whole(members: impl Iterator<Item = (Level, Level)>) -> Level {
         .unwrap_or(Level::Pending)
 }
 
-fn one(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
+fn build_set(scope: Scope, job: JobId, members: &[&Snapshot]) -> SnapshotSet {
     let tag = |key: &str| members.iter().find_map(|m| m.tags.get(key));
     let instances: Vec<InstanceId> = members.iter().filter_map(|m| m.instance()).collect();
     let instance = instances

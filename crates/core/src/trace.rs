@@ -451,7 +451,7 @@ impl Trace {
             && (!self.is_armed() || self.fired().is_some())
     }
 
-    /// Whether "no such job" also means that there will be none: from version 2 on our documents leave a stone
+    /// Whether "no such job" also means that there will be none: from version 2 on our documents leave a tombstone marker
     /// that no late `pre-script` of the job gets past (docs/line-protocol.md).
     pub fn lays_tombstone(&self) -> bool {
         self.events()

@@ -35,14 +35,19 @@ pub const KEY_FILE: &str = "x-freezeframe-lab-key-file";
 /// Who calls, where, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallContext {
+    /// The account.
     pub account: String,
+    /// The region.
     pub region: String,
+    /// Access key id.
     pub access_key: String,
     /// Set when an instance's role signed.
     pub role: Option<RoleSession>,
     /// Set when the session of a role that was assumed signed.
     pub assumed: Option<Assumed>,
+    /// The time.
     pub now: DateTime<Utc>,
+    /// AWS's request id.
     pub request_id: String,
 }
 
@@ -400,12 +405,7 @@ impl Lab {
                 )
             });
         }
-        let mut throttle = self
-            .inner
-            .throttle
-            .as_ref()?
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut throttle = self.inner.throttle.as_ref()?.lock();
         let (account, region, action) = (&ctx.account, &ctx.region, &call.action);
         match call.service.as_str() {
             "ec2" => {

@@ -3,8 +3,9 @@
 
 pub mod plan;
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 pub use plan::{Plan, Weather};
 
@@ -23,8 +24,11 @@ const RIGHTS: [&str; 4] = [
 pub enum FaultKind {
     /// The service answers with this error and does nothing.
     Error {
+        /// AWS's code.
         code: String,
+        /// What is wrong.
         message: String,
+        /// HTTP status.
         status: u16,
     },
     /// The call takes this much longer (before it is handled).
@@ -76,6 +80,7 @@ pub struct Fault {
     pub skip: u32,
     /// How many calls fail after that.
     pub times: u32,
+    /// What goes wrong.
     pub kind: FaultKind,
 }
 
@@ -191,8 +196,8 @@ impl Faults {
         None
     }
 
-    fn book(&self) -> std::sync::MutexGuard<'_, Book> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> parking_lot::MutexGuard<'_, Book> {
+        self.0.lock()
     }
 }
 

@@ -4,7 +4,8 @@
 //! `/imds/<instance-id>`, which is what `AWS_EC2_METADATA_SERVICE_ENDPOINT` says in the real runtime's commands.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -59,7 +60,7 @@ struct Books {
 
 impl Imds {
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Lets all role credentials that are out now expire.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 pub struct ServiceError {
     /// Exact name, as SDKs match it.
     pub code: String,
+    /// What is wrong.
     pub message: String,
     /// HTTP status.
     pub status: u16,

@@ -19,7 +19,9 @@ const SKEW_MINUTES: i64 = 15;
 /// The one key that a real lab takes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
+    /// Access key id.
     pub access_key: String,
+    /// Secret key.
     pub secret: String,
 }
 
@@ -103,11 +105,10 @@ impl Lab {
     /// AWS's is reached from inside the instance alone, the lab's from everything on this machine.
     pub(super) fn door(&self, instance: &str) -> Option<String> {
         let key = self.key()?;
-        let mark = sigv4::hmac(
+        Some(sigv4::mark(
             key.secret.as_bytes(),
             format!("metadata {instance}").as_bytes(),
-        );
-        Some(sigv4::hex(&mark))
+        ))
     }
 
     /// Who signed a request: an instance's role, a role that was assumed, or neither for everybody else that the lab

@@ -3,36 +3,38 @@
 
 pub mod accept;
 pub mod bounds;
-pub mod cbor;
+mod cbor;
 pub mod clock;
-pub mod cloudwatch;
+mod cloudwatch;
 #[cfg(feature = "sdk")]
 pub mod connector;
 pub mod dispatch;
-pub mod ec2;
+mod ec2;
 pub mod faults;
-pub mod generate;
-pub mod imds;
-pub mod json;
+mod generate;
+mod imds;
+mod json;
 pub mod keys;
-pub mod place;
+mod place;
 pub mod runtime;
 pub mod runtime_real;
 pub mod runtime_simulated;
-pub mod server;
-pub mod sessions;
+mod server;
+mod sessions;
 mod sigv4;
 pub mod ssm;
-pub mod sts;
+mod sts;
 #[cfg(test)]
 pub(crate) mod test_support;
-pub mod throttle;
-pub mod wire;
+mod throttle;
+mod wire;
 pub mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -61,10 +63,13 @@ const CALLS_KEPT: usize = 20_000;
 
 /// What a lab is made of.
 pub struct LabOptions {
+    /// Its inventory at the beginning.
     pub world: WorldSpec,
     /// The same seed and the same base time make the same world.
     pub seed: u64,
+    /// Its clock.
     pub clock: Clock,
+    /// What instances are made of.
     pub runtime: Arc<dyn Runtime>,
     /// Token buckets on.
     pub throttling: bool,
@@ -77,46 +82,82 @@ pub struct LabOptions {
 /// Why a lab could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LabError {
+    /// The world file cannot be read.
     #[error("world file, line {line}: {message}")]
-    World { line: usize, message: String },
+    World {
+        /// Line of the file, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// A value that nothing at AWS has.
     #[error("world file, line {line}: {message}")]
     WorldValue {
+        /// Line of the file, from 1.
         line: usize,
+        /// What is wrong.
         message: String,
+        /// What to do.
         hint: String,
     },
+    /// The fault plan cannot be read.
     #[error("fault plan, line {line}: {message}")]
-    Faults { line: usize, message: String },
+    Faults {
+        /// Line of the file, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// A value that no fault can have.
     #[error("fault plan, line {line}: {message}")]
     FaultsValue {
+        /// Line of the file, from 1.
         line: usize,
+        /// What is wrong.
         message: String,
+        /// What to do.
         hint: String,
     },
     /// A fault on a name that nothing has.
     #[error("fault plan, line {line}: {message}")]
     FaultOn {
+        /// Line of the file, from 1.
         line: usize,
+        /// What is wrong.
         message: String,
+        /// The name that nothing has.
         on: String,
         /// The names that there are.
         known: &'static [&'static str],
     },
+    /// A region that the lab does not know.
     #[error("the lab has no region `{0}`")]
     Region(String),
+    /// An instance did not come up.
     #[error("instance {instance} did not boot: {message}")]
-    Boot { instance: String, message: String },
+    Boot {
+        /// The instance.
+        instance: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A volume could not be made.
     #[error("volume {volume} could not be made: {message}")]
-    Volume { volume: String, message: String },
+    Volume {
+        /// The volume.
+        volume: String,
+        /// What is wrong.
+        message: String,
+    },
 }
 
 /// What happened to a call instead of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransportFault {
+    /// The connection was reset before the request was read.
     #[error("connection reset before the request was read")]
     Reset,
+    /// The work was done, and the answer was lost.
     #[error("connection lost before the answer")]
     LostResponse,
 }
@@ -135,6 +176,7 @@ pub struct CallRecord {
     pub subject: String,
     /// `ec2`, `ssm`, `monitoring`, `sts`
     pub service: String,
+    /// The action.
     pub action: String,
     /// The action changes something when it succeeds.
     pub mutating: bool,
@@ -279,7 +321,7 @@ impl Lab {
             .worlds
             .get(region)
             .unwrap_or_else(|| &self.inner.worlds[&self.inner.region]);
-        let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = world.lock();
         world.advance(self.inner.clock.now());
         world
     }
@@ -313,19 +355,11 @@ impl Lab {
 
     /// Where this lab is served, such as `http://127.0.0.1:4566`; `None` as long as it is only in this process.
     pub fn endpoint(&self) -> Option<String> {
-        self.inner
-            .endpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.inner.endpoint.lock().clone()
     }
 
     fn served_at(&self, endpoint: Option<String>) {
-        *self
-            .inner
-            .endpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = endpoint;
+        *self.inner.endpoint.lock() = endpoint;
     }
 
     /// Ends all role credentials that were handed out so far; the metadata service then has new ones.
@@ -350,13 +384,7 @@ impl Lab {
 
     /// The last 20,000 requests, oldest first.
     pub fn calls(&self) -> Vec<CallRecord> {
-        self.inner
-            .calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        self.inner.calls.lock().iter().cloned().collect()
     }
 
     /// What `GET /_lab` answers.
@@ -377,11 +405,7 @@ impl Lab {
     }
 
     fn record(&self, call: CallRecord) {
-        let mut calls = self
-            .inner
-            .calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.inner.calls.lock();
         if calls.len() == CALLS_KEPT {
             calls.pop_front();
         }

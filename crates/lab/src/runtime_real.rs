@@ -11,7 +11,9 @@ mod store;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -149,11 +151,11 @@ fn make_private(dir: &Path) -> Result<(), RuntimeError> {
 
 impl Inner {
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock()
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<(String, String), CancellationToken>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 
     /// Where an instance's commands find AWS and its metadata service: the lab's port. Without one it is a port where nobody listens, so that no

@@ -7,7 +7,9 @@ mod state;
 pub use state::{By, Happening, What};
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
@@ -124,7 +126,7 @@ impl SimulatedRuntime {
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock()
     }
 
     fn put(&self, spec: &VolumeSpec) {

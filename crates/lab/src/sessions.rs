@@ -4,7 +4,8 @@
 //! it looks (`View`, `ReadOnly`) may not write.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use chrono::{DateTime, Duration, Utc};
 
@@ -61,7 +62,7 @@ struct Books {
 
 impl Sessions {
     fn books(&self) -> MutexGuard<'_, Books> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     pub(super) fn with_key(&self, access_key: &str) -> Option<Assumed> {
@@ -149,7 +150,7 @@ fn role_of(arn: &str) -> Option<(&str, &str)> {
 
 /// The same role has the same id for ever.
 fn role_id(name: &str) -> String {
-    let mark = super::sigv4::hex(&super::sigv4::hmac(b"role id", name.as_bytes()));
+    let mark = super::sigv4::mark(b"role id", name.as_bytes());
     let mark = mark.get(..17).unwrap_or_default().to_uppercase();
     format!("AROA{mark}")
 }

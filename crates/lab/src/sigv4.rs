@@ -1,9 +1,18 @@
 //! Signature Version 4: signing an instance's own requests in the simulated runtime, and proving those that were signed
 //! with credentials that this lab handed out. A request that AWS would refuse shall not pass here.
 
+use std::time::SystemTime;
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign as sign_request,
+};
+use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Request;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use super::bounds;
 
@@ -46,13 +55,6 @@ impl Authorization {
         })
     }
 
-    fn scope(&self) -> String {
-        format!(
-            "{}/{}/{}/aws4_request",
-            self.date, self.region, self.service
-        )
-    }
-
     /// Whether this signature is what `secret` makes of the request, its body as it came.
     pub(super) fn proves(&self, request: &Request<Bytes>, secret: &str) -> bool {
         let headers: Vec<&str> = self.signed_headers.split(';').collect();
@@ -64,22 +66,44 @@ impl Authorization {
                 .iter()
                 .all(|name| request.headers().contains_key(*name))
             && whole
-            && same(&self.signature, &self.sign(request, &headers, secret))
+            && self
+                .sign(request, &headers, secret)
+                .is_some_and(|signature| same(&self.signature, &signature))
     }
 
-    fn sign(&self, request: &Request<Bytes>, headers: &[&str], secret: &str) -> String {
-        let canonical = canonical(request, headers);
-        let to_sign = format!(
-            "{ALGORITHM}\n{}\n{}\n{}",
-            header(request, "x-amz-date"),
-            self.scope(),
-            hex(&Sha256::digest(canonical.as_bytes()))
+    /// The signature that `secret` makes over these headers and the body; `None` where the request has no date of AWS's
+    /// form, or cannot be signed.
+    fn sign(&self, request: &Request<Bytes>, headers: &[&str], secret: &str) -> Option<String> {
+        let date = header(request, "x-amz-date");
+        let date = chrono::NaiveDateTime::parse_from_str(&date, "%Y%m%dT%H%M%SZ").ok()?;
+        let identity = Credentials::new(&self.access_key, secret, None, None, "lab").into();
+        let mut settings = SigningSettings::default();
+        settings.excluded_headers = None;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let params = SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name(&self.service)
+            .time(SystemTime::from(date.and_utc()))
+            .settings(settings)
+            .build()
+            .ok()?;
+        let values: Vec<(&str, String)> = headers
+            .iter()
+            .map(|name| (*name, header(request, name)))
+            .collect();
+        let payload = match header(request, "x-amz-content-sha256") {
+            hash if hash.is_empty() => SignableBody::Bytes(request.body()),
+            hash => SignableBody::Precomputed(hash),
+        };
+        let signable = SignableRequest::new(
+            request.method().as_str(),
+            request.uri().to_string(),
+            values.iter().map(|(name, value)| (*name, value.as_str())),
+            payload,
         );
-        let mut key = hmac(format!("AWS4{secret}").as_bytes(), self.date.as_bytes());
-        for part in [&*self.region, &*self.service, "aws4_request"] {
-            key = hmac(&key, part.as_bytes());
-        }
-        hex(&hmac(&key, to_sign.as_bytes()))
+        let signed = sign_request(signable.ok()?, &params.into()).ok()?;
+        Some(signed.into_parts().1)
     }
 }
 
@@ -109,48 +133,17 @@ pub(super) fn sign(
     };
     let text = format!(
         "{ALGORITHM} Credential={access_key}/{}, SignedHeaders={}, Signature={}",
-        authorization.scope(),
+        format_args!("{}/{region}/{service}/aws4_request", authorization.date),
         authorization.signed_headers,
-        authorization.sign(request, &names, secret)
+        authorization
+            .sign(request, &names, secret)
+            .unwrap_or_default()
     );
     if let Ok(value) = http::HeaderValue::from_str(&text) {
         request
             .headers_mut()
             .insert(http::header::AUTHORIZATION, value);
     }
-}
-
-/// The request in the form that is hashed. The path of EC2's requests is `/`, which needs no encoding.
-fn canonical(request: &Request<Bytes>, headers: &[&str]) -> String {
-    // Sorted by name, then by value: a name sorts before a longer one that begins with it.
-    let mut query: Vec<(&str, &str)> = request
-        .uri()
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .collect();
-    query.sort_unstable();
-    let query: Vec<String> = query
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let lines: String = headers
-        .iter()
-        .map(|name| format!("{name}:{}\n", header(request, name)))
-        .collect();
-    let payload = match header(request, "x-amz-content-sha256") {
-        hash if hash.is_empty() => hex(&Sha256::digest(request.body())),
-        hash => hash,
-    };
-    format!(
-        "{}\n{}\n{}\n{lines}\n{}\n{payload}",
-        request.method(),
-        request.uri().path(),
-        query.join("&"),
-        headers.join(";")
-    )
 }
 
 /// All values of a header, each with its spaces folded.
@@ -167,34 +160,19 @@ pub(super) fn header(request: &Request<Bytes>, name: &str) -> String {
 
 /// Whether two secrets are the same, in a time that does not tell where they differ.
 pub(super) fn same(one: &str, two: &str) -> bool {
-    let pairs = one.bytes().zip(two.bytes());
-    let different = pairs.fold(0, |different, (one, two)| different | (one ^ two));
-    one.len() == two.len() && std::hint::black_box(different) == 0
+    one.as_bytes().ct_eq(two.as_bytes()).into()
 }
 
-pub(super) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    /// Block of SHA-256.
-    const BLOCK: usize = 64;
-    let mut block = [0_u8; BLOCK];
-    if key.len() > BLOCK {
-        let hashed = Sha256::digest(key);
-        block[..hashed.len()].copy_from_slice(&hashed);
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let pad = |with: u8| block.map(|byte| byte ^ with);
-    let inner = Sha256::new()
-        .chain_update(pad(0x36))
-        .chain_update(message)
-        .finalize();
-    Sha256::new()
-        .chain_update(pad(0x5c))
-        .chain_update(inner)
-        .finalize()
-        .to_vec()
+/// HMAC with SHA-256, in lower-case hex.
+pub(super) fn mark(key: &[u8], message: &[u8]) -> String {
+    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        // HMAC takes keys of any length (RFC 2104).
+        return String::new();
+    };
+    hex(&mac.chain_update(message).finalize().into_bytes())
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

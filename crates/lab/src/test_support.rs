@@ -1,7 +1,7 @@
 //! For the tests of this room: a small world, a runtime that only remembers, and calls in few words.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::Request;
+use parking_lot::Mutex;
 
 use super::runtime::{Invocation, InvocationEnd, Runtime, RuntimeError, VolumeSpec};
 use super::{Clock, Lab, LabOptions, TransportFault, WorldSpec};
@@ -58,7 +59,7 @@ pub struct Memory {
 
 impl Memory {
     fn note(&self, text: String) -> BoxFuture<'_, Result<(), RuntimeError>> {
-        self.log.lock().unwrap().push(text);
+        self.log.lock().push(text);
         async { Ok(()) }.boxed()
     }
 }
@@ -100,7 +101,7 @@ impl Runtime for Memory {
         volume: &'a str,
         off: bool,
     ) -> BoxFuture<'a, Result<(), RuntimeError>> {
-        if !off && self.mounted.lock().unwrap().contains(volume) {
+        if !off && self.mounted.lock().contains(volume) {
             return async { Err("mounted".to_owned()) }.boxed();
         }
         self.note(format!("detach {volume}"))

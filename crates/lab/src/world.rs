@@ -29,9 +29,19 @@ pub enum Event {
     /// A deleted volume leaves the books.
     VolumeGone(String),
     /// An attachment has settled.
-    Attached { instance: String, volume: String },
+    Attached {
+        /// The instance.
+        instance: String,
+        /// The volume.
+        volume: String,
+    },
     /// A detachment has settled.
-    Detached { instance: String, volume: String },
+    Detached {
+        /// The instance.
+        instance: String,
+        /// The volume.
+        volume: String,
+    },
     /// An instance reached running or stopped.
     InstanceSettled(String),
 }
@@ -39,16 +49,25 @@ pub enum Event {
 /// One region of one account.
 #[derive(Debug)]
 pub struct World {
+    /// The account.
     pub account: String,
+    /// The region.
     pub region: String,
     /// The world's own time: the last `advance`.
     pub now: DateTime<Utc>,
+    /// Its instances, by id.
     pub instances: BTreeMap<String, Instance>,
+    /// Its volumes, by id.
     pub volumes: BTreeMap<String, Volume>,
+    /// Its snapshots, by id.
     pub snapshots: BTreeMap<String, Snapshot>,
+    /// Its images, by id.
     pub images: BTreeMap<String, Image>,
+    /// Systems Manager's books.
     pub ssm: SsmState,
+    /// CloudWatch's books.
     pub cloudwatch: CloudWatchState,
+    /// What is late or lost.
     pub weather: super::faults::Weather,
     /// Tags as they were, of what has new ones that are not shown yet; and until when.
     stale: BTreeMap<String, (DateTime<Utc>, Tags)>,

@@ -3,7 +3,9 @@
 //! its group.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::{oneshot, watch};
 
@@ -65,7 +67,7 @@ impl Turnstile {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Queues up. Dropping the place leaves the queue.
@@ -284,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_the_queue_or_drops_the_pass_gives_everything_back() {
+    fn a_job_that_leaves_the_queue_or_drops_its_pass_releases_everything() {
         let turnstile = turnstile(1);
         let first = turnstile.queue(&spec("i-1", Some("g")));
         let second = turnstile.queue(&spec("i-2", Some("g")));

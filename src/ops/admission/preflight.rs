@@ -26,9 +26,9 @@ use crate::domain::volume::Volume;
 use crate::ops::Ops;
 use crate::ops::admission::lease;
 use crate::ops::admission::ready_check;
-use crate::ops::admission::wait_reasons::Waits;
-use crate::ops::job::poll::follow_telling;
-use crate::ops::job::send::{self, Step};
+use crate::ops::command::poll::follow_telling;
+use crate::ops::command::send::{self, Step};
+use crate::ops::command::wait_reasons::Waits;
 use crate::recipe::eligibility::fit;
 use crate::recipe::events;
 
@@ -63,7 +63,7 @@ pub(in crate::ops) async fn check(
     lease::claim(ops, spec).await?;
     let mut facts = PreflightFacts::of_attachments(&instance);
     if dry_run {
-        facts = look(ops, &told_of(spec, &set), &instance, waits).await?;
+        facts = look(ops, &with_planned_set(spec, &set), &instance, waits).await?;
     }
     let mode = facts.mode.as_ref().map_or(spec.mode, |chosen| chosen.mode);
     if mode == Mode::Coordinated {
@@ -119,7 +119,7 @@ fn not_so(instance: &Instance, cause: String, hint: String) -> Problem {
 }
 
 /// The job as its document is told of it in autonomous mode, where the instance makes the call.
-pub(in crate::ops) fn told_of(spec: &JobSpec, set: &SetPlan) -> JobSpec {
+pub(in crate::ops) fn with_planned_set(spec: &JobSpec, set: &SetPlan) -> JobSpec {
     let mut told = spec.clone();
     let alone = spec.mode == Mode::Autonomous || spec.mode_is_open();
     if alone && !spec.third_party {

@@ -16,8 +16,8 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::text::visible;
 use crate::ops::Ops;
 use crate::ops::admission::groups::waits_for_group;
-use crate::ops::admission::wait_reasons::{Reserve, Waits};
 use crate::ops::admission::{lease, preflight, remote_jobs};
+use crate::ops::command::wait_reasons::{Reserve, Waits};
 
 /// Longest wait for a group that another run or another console holds.
 const GROUP_PATIENCE: Duration = Duration::from_secs(120);

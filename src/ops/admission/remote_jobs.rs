@@ -16,7 +16,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::ran::Ran;
 use crate::domain::trace;
 use crate::ops::Ops;
-use crate::ops::job::send::Step;
+use crate::ops::command::send::Step;
 use crate::recipe::document;
 
 /// How far back commands are read: longer than any that we send can hold a freeze.
@@ -77,7 +77,7 @@ pub(in crate::ops) async fn jobs_on(
         }
         // What failed has more to say than its status does, and so has what is not known to be ours.
         if standing == Some(Standing::Holds) {
-            let told = told(ops, instance, &commands, now).await?;
+            let told = read_outputs(ops, instance, &commands, now).await?;
             standing = self::standing(&commands, &told, now);
         }
         others.extend(standing.map(|standing| Other {
@@ -99,7 +99,7 @@ struct Findings {
 }
 
 /// What a job's commands said that failed or may be somebody else's, as far as it may decide where it stands.
-async fn told(
+async fn read_outputs(
     ops: &Ops,
     instance: &InstanceId,
     commands: &[(Step, &Listed)],
@@ -313,7 +313,7 @@ mod tests {
         }
     }
 
-    fn told(command: &Listed, ended: CommandEnd, lines: &[&str]) -> Findings {
+    fn read_outputs(command: &Listed, ended: CommandEnd, lines: &[&str]) -> Findings {
         let line = |(n, line): (usize, &&str)| format!("FF1 {{\"seq\":{n},\"ms\":{n},{line}}}\n");
         let outcome = CommandOutcome {
             command: command.id.clone(),
@@ -410,7 +410,7 @@ mod tests {
             (failed(203), &[], false),
             (failed(205), &[], false),
         ] {
-            let told = told(&post, ended.clone(), lines);
+            let told = read_outputs(&post, ended.clone(), lines);
             let standing = (!thawed).then_some(Standing::Holds);
             assert_eq!(one_told(&pair, &told, 20), standing, "{ended:?} {lines:?}");
         }
@@ -442,9 +442,10 @@ mod tests {
             let post = third_party(&command("post-script", "a", 12, status));
             let pair = [third_party(pre), post.clone()];
             assert_eq!(one(&pair, 20), Some(Standing::Holds), "nobody asked it");
-            let mut told = told(&post, ended.clone(), &[]);
+            let mut told = read_outputs(&post, ended.clone(), &[]);
             if let Some(exit) = pre_exit {
-                told.said.extend(self::told(pre, failed(exit), &[]).said);
+                told.said
+                    .extend(self::read_outputs(pre, failed(exit), &[]).said);
             }
             assert_eq!(one_told(&pair, &told, 20), holds, "{ended:?}");
             assert_eq!(one_told(&pair, &told, 130), None, "too long ago");
@@ -453,13 +454,13 @@ mod tests {
         }
         // One of ours under a name of its own.
         let own = third_party(&command("post-script", "a", 12, "Success"));
-        let told_of_own = told(&own, CommandEnd::Success, &[HELLO, OPEN, END]);
+        let told_of_own = read_outputs(&own, CommandEnd::Success, &[HELLO, OPEN, END]);
         assert_eq!(one_told(&[pre.clone(), own], &told_of_own, 20), None);
-        // "No such job" does not keep a late one from beginning, unless it left its stone.
+        // "No such job" does not keep a late one from beginning, unless it left its tombstone marker.
         for status in ["TimedOut", "Success"] {
             let late = [command("pre-script", "a", 10, status), post.clone()];
             for (hello, standing) in [(HELLO, None), (OLD, Some(Standing::Holds))] {
-                let told = told(&post, failed(205), &[hello, &gone, OPEN, END]);
+                let told = read_outputs(&post, failed(205), &[hello, &gone, OPEN, END]);
                 assert_eq!(one_told(&late, &told, 20), standing, "{hello} {status}");
             }
         }
@@ -513,7 +514,7 @@ mod tests {
                 (failed(201), &[], true),
                 (CommandEnd::NeverDelivered, &[], false),
             ] {
-                let told = told(&pre, ended.clone(), lines);
+                let told = read_outputs(&pre, ended.clone(), lines);
                 let standing = holds.then_some(Standing::Holds);
                 assert_eq!(one_told(&only, &told, 1), standing, "{ended:?} {lines:?}");
             }

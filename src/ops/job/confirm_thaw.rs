@@ -2,16 +2,11 @@
 //! person has seen.
 
 use crate::domain::ids::JobId;
-use crate::domain::job::{JobSpec, JobView, Phase};
+use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
-use crate::jobs::outcome::CallOutcome;
 use crate::ops::admission::owner;
+use crate::ops::confirmations::{DECLARED, PROVEN, record};
 use crate::ops::{Ops, recover};
-
-/// The journal's name of the proof. Not a call: a line that whoever drives the job looks for.
-const PROVEN: &str = "ThawProven";
-/// The journal's name of a person's word. It proves nothing, and ends an unconfirmed thaw.
-const DECLARED: &str = "ThawDeclared";
 
 /// Sends `post-script` again and waits for its probes. A job that was unconfirmed is on record as thawed
 /// afterwards, and whoever drives it still learns of that; its level and verdict stay what they were, for the
@@ -21,7 +16,7 @@ const DECLARED: &str = "ThawDeclared";
 /// [`Kind::NotFound`] when the journal does not have the job; otherwise why nobody can say that
 /// it is thawed.
 pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
-    let view = find(ops, job)?;
+    let view = job_on_record(ops, job)?;
     recover::thaw_proven(ops, &view).await?;
     record(ops, &view, PROVEN, "nothing is frozen")?;
     // It may have come to its end meanwhile.
@@ -42,7 +37,7 @@ pub async fn thaw_again(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
 /// [`Kind::NotFound`] when the journal does not have the job, [`Kind::State`] when there is no such unconfirmed thaw about it or
 /// it is not over yet.
 pub fn unconfirmed(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
-    let view = find(ops, job)?;
+    let view = job_on_record(ops, job)?;
     let refused = |cause: &str, hint: &str| {
         let what = format!("put on record that {job} is thawed");
         Err(Problem::new(Kind::State, what, cause, hint))
@@ -83,7 +78,7 @@ pub fn record_operator_confirmation(ops: &Ops, job: &JobId) -> Result<JobView, P
     Ok(view)
 }
 
-fn find(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
+fn job_on_record(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     ops.journal.job(ops.scope(), job)?.ok_or_else(|| {
         Problem::new(
             Kind::NotFound,
@@ -94,38 +89,9 @@ fn find(ops: &Ops, job: &JobId) -> Result<JobView, Problem> {
     })
 }
 
-fn record(ops: &Ops, view: &JobView, action: &str, words: &str) -> Result<(), Problem> {
-    let (job, instance) = (view.spec.job.as_str(), view.spec.instance.as_str());
-    let who = &ops.session.arn();
-    let line = ops
-        .journal
-        .intend(ops.scope(), who, job, action, instance, ops.clock.now())?;
-    let outcome = CallOutcome::Answered(words.to_owned());
-    ops.journal.outcome(line, &outcome, ops.clock.now())
-}
-
 /// Puts a job that is over on record; it stays open only for what else it owes.
 fn keep(ops: &Ops, view: &JobView) -> Result<(), Problem> {
     let nobody = owner::owner_of_no_process();
     ops.journal
         .save_job(view, &nobody, view.has_pending_labels(), ops.clock.now())
-}
-
-/// Whether [`thaw_again`] has proven that nothing of the job is frozen. What cannot be read proves nothing.
-pub(in crate::ops) fn is_proven(ops: &Ops, spec: &JobSpec) -> bool {
-    is_on_record(ops, spec, &[PROVEN])
-}
-
-/// Whether the unconfirmed thaw about the job was ended by a proof, or by the word of somebody who has looked.
-pub(in crate::ops) fn is_ended(ops: &Ops, spec: &JobSpec) -> bool {
-    is_on_record(ops, spec, &[PROVEN, DECLARED])
-}
-
-fn is_on_record(ops: &Ops, spec: &JobSpec, actions: &[&str]) -> bool {
-    let calls = ops.journal.calls(spec.job.as_str());
-    calls.is_ok_and(|calls| {
-        calls
-            .iter()
-            .any(|call| actions.contains(&call.action.as_str()) && call.outcome.is_some())
-    })
 }

@@ -5,32 +5,30 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use tracing::Instrument as _;
 
-use crate::aws::cloudwatch;
 use crate::aws::pace::Token;
-use crate::domain::ids::{CommandId, JobId, SnapshotId};
-use crate::domain::job::{JobSpec, JobView, Mode};
-use crate::domain::label::{Label, Written};
-use crate::domain::machine::{Job, JobEffect, JobEvent, MetricValue, Timer};
+use crate::domain::ids::CommandId;
+use crate::domain::job::{JobSpec, JobView};
+use crate::domain::label::Written;
+use crate::domain::machine::{Job, JobEffect, JobEvent, Timer};
 use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::run::Limits;
-use crate::domain::set_plan::{CreateCall, SetPlan};
-use crate::domain::snapshot::CreatedSnapshot;
-use crate::domain::tags::{self, Tags};
-use crate::ops::admission::owner::owner_of_no_process;
-use crate::ops::admission::wait_reasons::{Reserve, Waits};
+use crate::domain::set_plan::SetPlan;
+use crate::ops::admission::owner::{owner_of_no_process, owner_of_this_process};
 use crate::ops::admission::{groups::Pass, preflight, ready_check};
-use crate::ops::job::poll::{follow, follow_as_events, watch_progress};
-use crate::ops::job::send::{Step, send_when_taken};
+use crate::ops::command::poll::{follow, follow_as_events, watch_progress};
+use crate::ops::command::send::{Step, send_when_taken};
+use crate::ops::command::thaw;
+use crate::ops::command::wait_reasons::{Reserve, Waits};
+use crate::ops::confirmations;
 use crate::ops::job::timers::Timers;
-use crate::ops::job::{confirm_thaw, thaw};
-use crate::ops::{Ops, log, recover};
+use crate::ops::set_calls::{create, find_set_by_tag, label_when_taken, publish, set_of};
+use crate::ops::{Ops, log};
 
 /// Pause between two looks for an autonomous job's set, growing.
 const SET_FIRST: Duration = Duration::from_secs(2);
@@ -75,7 +73,7 @@ async fn drive(
     let mut job = Job::new(spec);
     ops.session
         .may_write("start a job", &job.view().spec.scope)?;
-    let owner = recover::owner_of_this_process();
+    let owner = owner_of_this_process();
     ops.journal
         .save_job(&job.view(), &owner, true, ops.clock.now())?;
     let (events, mut inbox) = mpsc::channel(64);
@@ -236,7 +234,7 @@ impl Driver {
 
     /// Somebody asked again, and the instance said that all is thawed.
     fn confirm_thaw_if_proven(&self, job: &mut Job) -> Vec<JobEffect> {
-        if job.thaw_is_unconfirmed() && confirm_thaw::is_proven(&self.ops, &self.spec) {
+        if job.thaw_is_unconfirmed() && confirmations::is_proven(&self.ops, &self.spec) {
             job.step(JobEvent::ThawProven, self.ops.clock.now())
         } else {
             Vec::new()
@@ -292,7 +290,7 @@ impl Driver {
             JobEffect::SendSnapshot => {
                 let (events, token) = (self.events.clone(), self.token());
                 let spec = match job.set_plan() {
-                    Some(plan) => preflight::told_of(&spec, plan),
+                    Some(plan) => preflight::with_planned_set(&spec, plan),
                     None => spec,
                 };
                 // The instance makes the call that this one was for.
@@ -362,7 +360,7 @@ impl Driver {
             JobEffect::FindSnapshots => {
                 let (expected, volumes) = (job.expected(), job.attached());
                 self.spawn(async move {
-                    JobEvent::SnapshotsFound(find(&ops, &spec, &expected, volumes).await)
+                    JobEvent::SnapshotsFound(find_set_by_tag(&ops, &spec, &expected, volumes).await)
                 });
             }
             JobEffect::WriteLabels { attempt, labels } => {
@@ -404,35 +402,6 @@ impl Driver {
     }
 }
 
-/// The journal's name of the call that publishes a job's metrics.
-pub(in crate::ops) const PUBLISH: &str = "PutMetricData";
-
-/// Publishes a job's values as of `at`. On record like a call that is not idempotent: a second time the
-/// values would count twice.
-pub(in crate::ops) async fn publish(
-    ops: &Ops,
-    spec: &JobSpec,
-    at: DateTime<Utc>,
-    data: Vec<MetricValue>,
-) -> Result<(), Problem> {
-    let detail = format!("{} values of {}", data.len(), spec.instance);
-    let data: Vec<cloudwatch::MetricDatum> = data
-        .into_iter()
-        .map(|d| cloudwatch::MetricDatum {
-            metric: d.metric,
-            drive: d.drive,
-            value: d.value,
-        })
-        .collect();
-    let call = ops
-        .session
-        .publish(&spec.namespace, &spec.instance, at, &data);
-    ops.recorded(spec.job.as_str(), PUBLISH, &detail, call, |()| {
-        "published".to_owned()
-    })
-    .await
-}
-
 async fn send_and_follow(
     ops: Ops,
     spec: JobSpec,
@@ -470,12 +439,12 @@ async fn follow_to_its_end(
         Step::Pre => follow_as_events(ops, spec, command, events, JobEvent::PreDelivery).await,
         Step::Post => follow_as_events(ops, spec, command, events, JobEvent::PostDelivery).await,
     };
-    // Somebody else's document knows no stone: what came too early to thaw its freeze stops the job here.
+    // Somebody else's document knows no tombstone marker: what came too early to thaw its freeze stops the job here.
     if step == Step::Pre && spec.third_party && thaw_is_on_record(ops, spec) {
         let _ = events.send(JobEvent::Cancel).await;
     }
     let ended = match step {
-        Step::Post => JobEvent::PostEnded(thaw::told(ops, spec, outcome).await),
+        Step::Post => JobEvent::PostEnded(thaw::effective_outcome(ops, spec, outcome).await),
         Step::Look | Step::Pre => JobEvent::PreEnded(outcome),
     };
     let _ = events.send(ended).await;
@@ -495,115 +464,6 @@ async fn planned_late(ops: &Ops, spec: &JobSpec) -> Result<SetPlan, Problem> {
     preflight::set_plan(ops, &instance, &spec.set_options).await
 }
 
-/// What the console asks of EC2 for a job: description and call. The dry run before the freeze asks with the same.
-pub(in crate::ops) fn request(spec: &JobSpec, plan: &SetPlan) -> (String, CreateCall) {
-    let tags: Tags = [
-        (tags::JOB, spec.job.as_str()),
-        (tags::LEVEL, "pending"),
-        (tags::RECIPE, spec.recipe.as_str()),
-        (tags::INSTANCE, spec.instance.as_str()),
-    ]
-    .into_iter()
-    .collect();
-    let description = format!(
-        "freezeframe {} of {} job {}",
-        spec.recipe, spec.instance, spec.job
-    );
-    let asked = plan.call(&tags, Mode::Coordinated);
-    (description, asked)
-}
-
-async fn create(
-    ops: &Ops,
-    spec: &JobSpec,
-    plan: &SetPlan,
-) -> Result<Vec<CreatedSnapshot>, Problem> {
-    let (description, asked) = request(spec, plan);
-    let call = ops
-        .session
-        .create_snapshots(&spec.instance, &description, &asked);
-    let detail = if plan.left_out.is_empty() {
-        format!("all volumes of {}", spec.instance)
-    } else {
-        format!(
-            "volumes of {} without {}",
-            spec.instance,
-            plan.left_out_words()
-        )
-    };
-    let made = ops
-        .recorded(
-            spec.job.as_str(),
-            "CreateSnapshots",
-            &detail,
-            call,
-            |made| {
-                made.iter()
-                    .map(|(id, _, _)| id.as_str())
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            },
-        )
-        .await?;
-    Ok(made
-        .into_iter()
-        .map(|(snapshot, volume, volume_gib)| CreatedSnapshot {
-            snapshot,
-            volume,
-            volume_gib,
-        })
-        .collect())
-}
-
-/// How often a set is looked for, and the longest pause between; in all 90 s, after which a call whose answer
-/// was lost has done what it will do, and everyone sees it (60 s for the call, 30 s for aws-facts 8.3).
-pub(in crate::ops) const FIND_LOOKS: u32 = 7;
-pub(in crate::ops) const FIND_PAUSE: Duration = Duration::from_secs(30);
-
-/// The set by its tag. Something just made may need a moment to be visible, and a call that nobody waits for
-/// any more may yet be carried out, so an answer that is empty, has fewer snapshots than the instance had volumes,
-/// or lacks what is expected, is asked again before it is believed. Where preflight did not say how many `volumes` there
-/// are, EC2 is asked; where it does not say either, every answer is.
-async fn find(
-    ops: &Ops,
-    spec: &JobSpec,
-    expected: &[SnapshotId],
-    volumes: usize,
-) -> Result<Vec<CreatedSnapshot>, Problem> {
-    let mut pause = Duration::from_secs(2);
-    let mut volumes = volumes;
-    for _ in 1..FIND_LOOKS {
-        if volumes == 0 {
-            let there = ops.session.instance(&spec.instance).await;
-            volumes = there.map_or(0, |instance| instance.devices.len());
-        }
-        if let Ok(made) = set_of(ops, spec).await {
-            let shown = |id: &SnapshotId| made.iter().any(|made| made.snapshot == *id);
-            let known = volumes > 0 || !expected.is_empty();
-            let whole = known && made.len() >= volumes && expected.iter().all(shown);
-            if !made.is_empty() && whole {
-                return Ok(made);
-            }
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(FIND_PAUSE);
-    }
-    set_of(ops, spec).await
-}
-
-/// What EC2 shows under the job's tag now.
-async fn set_of(ops: &Ops, spec: &JobSpec) -> Result<Vec<CreatedSnapshot>, Problem> {
-    let found = ops.session.snapshots_of_job(&spec.job).await?;
-    Ok(found
-        .into_iter()
-        .map(|s| CreatedSnapshot {
-            snapshot: s.id,
-            volume: s.volume,
-            volume_gib: s.volume_gib,
-        })
-        .collect())
-}
-
 /// Autonomous mode: tells when the set appears, once, and then waits to be dropped. A look that fails is
 /// only a look that fails.
 async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<JobEvent>) {
@@ -620,44 +480,4 @@ async fn watch_for_set(ops: Ops, spec: JobSpec, events: mpsc::Sender<JobEvent>) 
             Err(problem) => tracing::debug!(%problem, "the set could not be looked for"),
         }
     }
-}
-
-/// What the journal calls the writing of a label; its detail is the snapshot and the level.
-pub(in crate::ops) const LABELS: &str = "CreateTags";
-
-/// Writes these labels, and tells which of them stand. Writing one again changes nothing.
-pub(in crate::ops) async fn label(ops: &Ops, job: &JobId, labels: Vec<Label>) -> Written {
-    label_when_taken(ops, job, labels, &Waits::default()).await
-}
-
-async fn label_when_taken(ops: &Ops, job: &JobId, labels: Vec<Label>, waits: &Waits) -> Written {
-    let wanted = labels.iter().map(|_| Bucket::CreateTags);
-    let tokens = waits.tokens(ops.session.pace(), wanted).await;
-    let writes = labels
-        .into_iter()
-        .zip(tokens)
-        .map(|(label, token)| async move {
-            let tags = label.tags();
-            let detail = format!("{} {}", label.snapshot, label.level);
-            ops.recorded(
-                job.as_str(),
-                LABELS,
-                &detail,
-                ops.session
-                    .set_tags_with(token, label.snapshot.as_str(), &tags),
-                |()| "tagged".to_owned(),
-            )
-            .await
-            .map(|()| (label.snapshot, label.level))
-        });
-    let mut written = Written::default();
-    for result in futures::future::join_all(writes).await {
-        match result {
-            Ok(stands) => written.labels.push(stands),
-            Err(problem) => {
-                written.problem.get_or_insert(problem);
-            }
-        }
-    }
-    written
 }

@@ -53,7 +53,7 @@ mod tests {
     use crate::ops::recover::tests::view;
 
     #[test]
-    fn who_drives_a_job_and_what_it_may_hold_decide_how_it_is_stopped() {
+    fn the_driver_and_the_possible_freeze_decide_how_a_job_is_stopped() {
         let now = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(20_000);
         let here = owner_of_this_process();
         // Process 1 of a machine that cannot be looked at, and one of this machine that is gone.

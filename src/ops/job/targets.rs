@@ -72,7 +72,7 @@ pub fn choose(
     let mut meant: BTreeSet<&InstanceId> = BTreeSet::new();
     let mut unknown = Vec::new();
     for word in named {
-        match one(all, word, scope) {
+        match resolve_one(all, word, scope) {
             Ok(instance) => {
                 meant.insert(&instance.id);
             }
@@ -102,7 +102,11 @@ pub fn choose(
 /// # Errors
 /// `NotFound` where there is none, with the nearest name; `Usage` where several have the name, or where it is a
 /// mistyped id.
-pub fn one<'a>(all: &'a [Instance], named: &Named, scope: &Scope) -> Result<&'a Instance, Problem> {
+pub fn resolve_one<'a>(
+    all: &'a [Instance],
+    named: &Named,
+    scope: &Scope,
+) -> Result<&'a Instance, Problem> {
     let name = match named {
         Named::Id(id) => {
             return all.iter().find(|i| i.id == *id).ok_or_else(|| {
@@ -131,13 +135,13 @@ pub fn one<'a>(all: &'a [Instance], named: &Named, scope: &Scope) -> Result<&'a 
 /// The id of what is meant. An id is taken as it is: what is asked for may be of an instance that is gone.
 ///
 /// # Errors
-/// As [`one`], or whatever EC2 answered.
+/// As [`resolve_one`], or whatever EC2 answered.
 pub async fn id(ops: &Ops, named: &Named) -> Result<InstanceId, Problem> {
     match named {
         Named::Id(id) => Ok(id.clone()),
         Named::Name(_) => {
             let all = ops.session.instances().await?;
-            one(&all, named, ops.scope()).map(|i| i.id.clone())
+            resolve_one(&all, named, ops.scope()).map(|i| i.id.clone())
         }
     }
 }

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_rang_before_it_was_replaced_or_disarmed_is_not_due() {
+    async fn a_timer_that_fired_before_it_was_replaced_or_disarmed_is_not_due() {
         let (mut timers, mut rung) = Timers::new();
         let second = || tokio::time::sleep(Duration::from_secs(1));
         timers.arm(Timer::Labels, second());

@@ -81,7 +81,7 @@ pub fn settle(ops: &Ops) -> Result<Vec<PruneRecord>, Problem> {
 }
 
 /// What a person should read of a prune that was killed.
-pub fn told(record: &PruneRecord) -> String {
+pub fn describe(record: &PruneRecord) -> String {
     format!(
         "an earlier prune of {}, {}, begun {}, came to no end ({}): {}; plan again to go on",
         record.scope,

@@ -65,7 +65,7 @@ pub async fn run(
     let all: Vec<&Decision> = plan.deletions().collect();
     let mut end = None;
     for sets in all.chunks(SETS) {
-        end = run.some(sets).await.err();
+        end = run.delete_sets(sets).await.err();
         if end.is_some() {
             break;
         }
@@ -132,7 +132,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// Why the run is over.
-    async fn some(&self, sets: &[&Decision]) -> Result<(), Problem> {
+    async fn delete_sets(&self, sets: &[&Decision]) -> Result<(), Problem> {
         self.go_on()?;
         // Those before one that has changed are as reviewed, and are deleted still.
         let (as_reviewed, changed) = self.unchanged(sets).await?;
@@ -229,7 +229,7 @@ impl Run<'_> {
     /// Why the run is over; what AWS refuses only ends the set.
     async fn delete(&self, set: &Decision) -> Result<(), Problem> {
         for (n, snapshot) in set.snapshots.iter().enumerate() {
-            match self.one(set, &snapshot.id).await {
+            match self.delete_snapshot(set, &snapshot.id).await {
                 Ok(()) => {
                     self.tell(|progress| progress.deleted.push(snapshot.id.clone()))
                         .await;
@@ -259,7 +259,7 @@ impl Run<'_> {
 
     /// Deletes one snapshot. Each request has an intent of its own. One that was throttled was not carried out; after
     /// one whose answer was lost the snapshot is looked up before it is asked for again.
-    async fn one(&self, set: &Decision, id: &SnapshotId) -> Result<(), Problem> {
+    async fn delete_snapshot(&self, set: &Decision, id: &SnapshotId) -> Result<(), Problem> {
         let session = &self.ops.session;
         let detail = deletion(id, set.job.as_ref());
         let mut tries = TRIES;

@@ -21,10 +21,10 @@ use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
-use crate::ops::job::confirm_thaw;
-use crate::ops::job::driver::{FIND_LOOKS, FIND_PAUSE};
-use crate::ops::job::poll::GONE_AFTER;
-use crate::ops::job::send::{self, Step};
+use crate::ops::command::poll::GONE_AFTER;
+use crate::ops::command::send::{self, Step};
+use crate::ops::confirmations;
+use crate::ops::set_calls::{FIND_LOOKS, FIND_PAUSE};
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
 /// something just made may need a moment to be visible (aws-facts 8.3).
@@ -54,7 +54,7 @@ pub(super) async fn close(ops: &Ops, view: &mut JobView, thawed: Thaw) -> bool {
             view.thawed();
         }
         // Somebody has proven it since: that nobody can be reached now is no new unconfirmed thaw.
-        Thaw::Unconfirmed(_) if confirm_thaw::is_proven(ops, &view.spec) => {
+        Thaw::Unconfirmed(_) if confirmations::is_proven(ops, &view.spec) => {
             view.thawed();
         }
         Thaw::Later => {
@@ -105,7 +105,7 @@ fn stays_unconfirmed(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
             false
         }
         // While the instance was asked somebody has proven it, or has looked: that ended the unconfirmed thaw, as it is on record.
-        Thaw::Later | Thaw::Unconfirmed(_) if confirm_thaw::is_ended(ops, &view.spec) => {
+        Thaw::Later | Thaw::Unconfirmed(_) if confirmations::is_ended(ops, &view.spec) => {
             if let Ok(Some(now)) = ops.journal.job(ops.scope(), &view.spec.job) {
                 *view = now;
             }
@@ -118,7 +118,7 @@ fn stays_unconfirmed(ops: &Ops, view: &mut JobView, thawed: &Thaw) -> bool {
 
 /// `held`: the instance has just said that something is frozen.
 async fn settle_set(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Problem> {
-    let (mut set, expected) = find(ops, view).await?;
+    let (mut set, expected) = find_set(ops, view).await?;
     let lost = lost(ops, view, &mut set).await?;
     let missing = missing(view, &set, expected);
     let now = ops.clock.now();
@@ -239,7 +239,7 @@ async fn unseen(ops: &Ops, view: &mut JobView, held: bool) -> Result<bool, Probl
 
 /// A job that is over but for its labels: nothing is thawed or published again. Returns whether all stand.
 async fn pending(ops: &Ops, view: &mut JobView) -> Result<bool, Problem> {
-    let (set, _) = find(ops, view).await?;
+    let (set, _) = find_set(ops, view).await?;
     // A level that was lowered since is; what shows none may only be shown late.
     for snapshot in set.iter().filter(|s| labels::level(s) > Level::Pending) {
         keep(view, snapshot, None);
@@ -296,7 +296,7 @@ fn interrupted(view: &JobView) -> Problem {
 /// The set by its tag, and how many snapshots of it were expected. Where a call may have made one, an answer that lacks
 /// something is asked again; where the answer was lost, nothing is whole before each volume of the plan has its
 /// snapshot and two looks agree, because EC2 may show it piece by piece.
-async fn find(ops: &Ops, view: &JobView) -> Result<(Vec<Snapshot>, Option<Expected>), Problem> {
+async fn find_set(ops: &Ops, view: &JobView) -> Result<(Vec<Snapshot>, Option<Expected>), Problem> {
     let calls = ops.journal.calls(view.spec.job.as_str())?;
     let expected = calls.iter().find_map(expected).or_else(|| {
         // There the instance makes the call, if its command was not refused.

@@ -18,8 +18,8 @@ use crate::jobs::journal::CallRow;
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
 use crate::ops::admission::owner::owner_of_this_process;
-use crate::ops::job::driver;
-use crate::ops::job::driver::LABELS;
+use crate::ops::set_calls;
+use crate::ops::set_calls::LABELS;
 
 /// What the tag says now; `pending` where it says nothing that is known.
 pub(super) fn level(snapshot: &Snapshot) -> Level {
@@ -324,7 +324,7 @@ pub(super) async fn write(
     }
     ops.journal
         .save_job(view, &owner_of_this_process(), true, now)?;
-    let written = driver::label(ops, &view.spec.job, due).await;
+    let written = set_calls::label(ops, &view.spec.job, due).await;
     written.settle(&mut view.pending_labels, &mut view.set);
     outcome.why = written.problem;
     Ok(outcome)

@@ -16,7 +16,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::tags;
 use crate::domain::volume::Volume;
 use crate::ops::Ops;
-use crate::ops::job::driver;
+use crate::ops::set_calls;
 
 /// Younger than this, in minutes, and another machine's job may be about to judge or attach it.
 pub const SETTLED_AFTER_MIN: i64 = 30;
@@ -77,7 +77,7 @@ impl Orphans {
 ///
 /// # Errors
 /// The journal's problem, or whatever AWS answered.
-pub async fn find(ops: &Ops) -> Result<Orphans, Problem> {
+pub async fn list_orphans(ops: &Ops) -> Result<Orphans, Problem> {
     let open_jobs: HashSet<JobId> = ops
         .journal
         .open_jobs(ops.scope())?
@@ -165,7 +165,7 @@ pub async fn label(ops: &Ops, sets: &[OrphanSet]) -> Result<Vec<SnapshotId>, Pro
             let volume = volumes.iter().find(|v| v.id == snapshot.volume);
             label::unjudged(snapshot, volume, set.set_size)
         });
-        let came = driver::label(ops, &set.job, labels.collect()).await;
+        let came = set_calls::label(ops, &set.job, labels.collect()).await;
         written.extend(came.labels.into_iter().map(|(snapshot, _)| snapshot));
         if let Some(problem) = came.problem {
             return Err(problem);

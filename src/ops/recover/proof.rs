@@ -24,8 +24,8 @@ use crate::domain::trace::Trace;
 use crate::jobs::journal::CallRow;
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
-use crate::ops::job::send::{self, Step};
-use crate::ops::job::thaw;
+use crate::ops::command::send::{self, Step};
+use crate::ops::command::thaw;
 use crate::recipe::events;
 
 /// How much earlier than the console's clock says a command may have been sent by AWS's, in seconds.
@@ -132,7 +132,7 @@ async fn commands(ops: &Ops, view: &JobView, calls: &[CallRow]) -> Result<Comman
     };
     let pre = match of(Step::Pre).as_slice() {
         [one] => match ended(ops, view, &one.id).await? {
-            Some(outcome) => Some(told(outcome)),
+            Some(outcome) => Some(report_of(outcome)),
             // In autonomous mode it may still be telling: what it says last is the proof.
             None if certain_at(view).is_some_and(|at| ops.clock.now() < at) => {
                 return Err(Problem::new(
@@ -172,7 +172,7 @@ async fn thaw(
         let Some(outcome) = ended(ops, view, &post.id).await? else {
             continue;
         };
-        let told = told(outcome);
+        let told = report_of(outcome);
         if thaw::has_released(&told.trace) {
             return Ok(Some(told));
         }
@@ -196,7 +196,7 @@ async fn ended(
     }
 }
 
-fn told(outcome: CommandOutcome) -> CommandReport {
+fn report_of(outcome: CommandOutcome) -> CommandReport {
     CommandReport {
         succeeded: outcome.ended == CommandEnd::Success,
         trace: events::parse(&outcome.stdout),

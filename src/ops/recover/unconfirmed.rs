@@ -2,7 +2,9 @@
 //! whatever else is frozen there.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -21,7 +23,7 @@ type Asked = (u32, DateTime<Utc>);
 impl UnconfirmedThaws {
     /// Whether it is time to ask this job's thaw.
     pub(super) fn is_due(&self, job: &JobId, now: DateTime<Utc>) -> bool {
-        let asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = self.0.lock();
         asked.get(job).is_none_or(|(times, last)| {
             let doubled = 2_i32.pow(times.saturating_sub(1).min(10));
             now - *last >= PAUSE * doubled
@@ -30,7 +32,7 @@ impl UnconfirmedThaws {
 
     /// It is asked now.
     pub(super) fn asked(&self, job: &JobId, now: DateTime<Utc>) {
-        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.0.lock();
         let (times, last) = asked.entry(job.clone()).or_insert((0, now));
         *times += 1;
         *last = now;

@@ -10,7 +10,7 @@ use crate::domain::machine::values::{Copied, of_none, of_set};
 use crate::domain::snapshot::Snapshot;
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
-use crate::ops::job::driver::{self, PUBLISH};
+use crate::ops::set_calls::{self, PUBLISH};
 
 /// CloudWatch takes nothing older than two weeks.
 const OLDEST_DAYS: i64 = 13;
@@ -83,7 +83,7 @@ pub(super) async fn publish(
     }
     let ended = set.iter().filter_map(|s| s.completed).max();
     let at = ended.map_or(now, |at| at.clamp(now - TimeDelta::days(OLDEST_DAYS), now));
-    if let Err(problem) = driver::publish(ops, &view.spec, at, data).await {
+    if let Err(problem) = set_calls::publish(ops, &view.spec, at, data).await {
         tracing::warn!(%problem, "the metrics of a job that was resumed could not be published");
     }
 }

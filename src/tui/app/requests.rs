@@ -15,12 +15,12 @@ impl App {
         let mut queue = VecDeque::from(requests);
         let mut effects = Vec::new();
         while let Some(request) = queue.pop_front() {
-            queue.extend(self.one(request, &mut effects, now));
+            queue.extend(self.carry_out_one(request, &mut effects, now));
         }
         effects
     }
 
-    fn one(
+    fn carry_out_one(
         &mut self,
         request: Request,
         effects: &mut Vec<Effect>,

@@ -174,7 +174,7 @@ impl Restore {
 }
 
 /// What has to be typed: the target's name when it names one instance only, else its id.
-fn word<'a>(plan: &'a RestorePlan, cx: &ScreenContext<'_>) -> &'a str {
+fn level_word<'a>(plan: &'a RestorePlan, cx: &ScreenContext<'_>) -> &'a str {
     let name = plan.target_name.as_str();
     let typable = !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
     let namesakes = cx
@@ -232,7 +232,7 @@ fn question(plan: &RestorePlan, cx: &ScreenContext<'_>) -> Question {
         Choice::guarded("Restore", vec![Request::RunRestore(Box::new(plan.clone()))]),
     ];
     let title = cx.model.titled("Restore beside the data?");
-    Question::new(title, lines, choices).typed(word(plan, cx))
+    Question::new(title, lines, choices).typed(level_word(plan, cx))
 }
 
 impl Screen for Restore {

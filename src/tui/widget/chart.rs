@@ -124,7 +124,7 @@ impl Plot<'_> {
         };
         let muted = styles.get(Role::Muted);
         if values().next().is_none() {
-            words(area, buf, "no data in this range", muted);
+            draw_text(area, buf, "no data in this range", muted);
             return;
         }
         let top = top(self.metric, values().map(|(_, v)| *v).fold(0.0, f64::max));
@@ -146,7 +146,7 @@ impl Plot<'_> {
             height: area.height.saturating_sub(2),
         };
         if plot.width < MIN_CELLS || plot.height < MIN_ROWS {
-            words(area, buf, "no room for the chart", muted);
+            draw_text(area, buf, "no room for the chart", muted);
             return;
         }
         let border = styles.get(Role::Border);
@@ -250,7 +250,7 @@ impl Plot<'_> {
     }
 }
 
-fn words(area: Rect, buf: &mut Buffer, words: &str, style: Style) {
+fn draw_text(area: Rect, buf: &mut Buffer, words: &str, style: Style) {
     if area.width > 0 && area.height > 0 {
         buf.set_string(area.x, area.y, text::fit(words, area.width.into()), style);
     }

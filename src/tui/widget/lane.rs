@@ -404,7 +404,7 @@ pub fn foot(
             },
         ),
         (None, Some(waiting), _) if job.phase == Phase::Queued => (waiting.clone(), Role::Text),
-        (None, ..) if may_be_frozen(job) => (told(job, now), Role::Warn),
+        (None, ..) if may_be_frozen(job) => (progress_words(job, now), Role::Warn),
         (None, _, Some(lowered)) => (
             format!(
                 "{}, not {}: {}. Next: {}",
@@ -415,7 +415,7 @@ pub fn foot(
             ),
             Role::Warn,
         ),
-        _ => (told(job, now), Role::Text),
+        _ => (progress_words(job, now), Role::Text),
     };
     let mut wrapped = text::wrap(&words, width.saturating_sub(2));
     let room = height.saturating_sub(1);
@@ -434,7 +434,7 @@ pub fn foot(
 }
 
 /// What may be frozen, the phases with their times, and where nobody named a mode, which was chosen and why.
-fn told(job: &JobView, now: DateTime<Utc>) -> String {
+fn progress_words(job: &JobView, now: DateTime<Utc>) -> String {
     let held = may_be_frozen(job).then(|| job.held().words(now));
     let phases = job.phases.iter().filter(|record| tells(record, job));
     let phases = phases.map(|record| phase_words(record, job, now));

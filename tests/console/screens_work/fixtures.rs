@@ -16,7 +16,13 @@ use freezeframe::domain::tags::Tags;
 use crate::support::{self, DB, JOB_1, noon, scope};
 
 fn at(seconds: f64) -> DateTime<Utc> {
-    noon() + TimeDelta::milliseconds((seconds * 1000.0) as i64)
+    let away = std::time::Duration::from_secs_f64(seconds.abs());
+    let away = TimeDelta::from_std(away).unwrap();
+    if seconds < 0.0 {
+        noon() - away
+    } else {
+        noon() + away
+    }
 }
 
 /// A job of that number and name with its phases: each begins so many seconds before (or after) noon.

@@ -206,7 +206,7 @@ fn p28_a_delayed_thaw_says_when_the_failsafe_acts() {
 
 /// A job whose process is gone: this console settles it, says so, and offers nothing to stop.
 #[test]
-fn who_drives_a_job_is_told_as_it_is() {
+fn the_page_of_a_job_names_its_driver() {
     let mut hands = with_jobs(Vec::new());
     let left = frozen(9, "theirs", 13_900);
     on_record(&mut hands, vec![left.clone()]);

@@ -83,7 +83,7 @@ async fn anybodys_document_of_the_contract_runs_and_earns_a_crash() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_whose_scripts_fail_is_thawed_all_the_same_and_never_snapshotted() {
+async fn a_third_party_document_whose_scripts_fail_is_thawed_and_never_snapshotted() {
     let bench = bench().await;
     let spec = on_document(&bench, "ops-broken", BOTH, "false").await;
     let view = bench.run(spec).await;
@@ -229,8 +229,8 @@ async fn an_unconfirmed_thaw_of_a_third_party_freeze_is_not_asked_about_under_an
 
 /// What was cancelled in mid-run may have frozen before, however often the next command finds nothing to thaw.
 #[tokio::test(start_paused = true)]
-async fn one_whose_pre_script_is_cut_off_ends_unconfirmed_and_the_next_start_does_not_believe_it_either()
- {
+async fn a_third_party_pre_script_that_is_cut_off_leaves_the_thaw_unconfirmed_for_later_starts_too()
+{
     let soon = Duration::from_millis(10);
     for (cut, unconfirmed) in [
         (Some(Mishap::Cancelled(soon)), true),
@@ -312,7 +312,7 @@ async fn a_thaw_confirmed_while_the_instance_is_asked_stays_confirmed() {
     assert!(open.is_empty(), "{open:#?}");
 }
 
-/// A thaw that comes before somebody else's freeze thaws nothing, and no stone keeps that freeze from coming: whoever
+/// A thaw that comes before somebody else's freeze thaws nothing, and no tombstone marker keeps that freeze from coming: whoever
 /// asks for it is told, and the job goes no further.
 #[tokio::test(start_paused = true)]
 async fn a_thaw_before_somebody_elses_freeze_is_no_success_and_stops_the_job() {

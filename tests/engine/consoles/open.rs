@@ -393,7 +393,7 @@ impl House {
 /// What only copies is left to AWS where the person leaves, as proven as it is; whoever waits sees it done. What has
 /// only just been begun comes as far.
 #[tokio::test(start_paused = true)]
-async fn who_leaves_does_not_wait_for_copying() {
+async fn leaving_the_console_does_not_wait_for_copying() {
     for (leaves, at_once) in [(true, false), (true, true), (false, false)] {
         let house = House::new().await;
         let mut console = Console::open(house.process());

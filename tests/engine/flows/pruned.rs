@@ -177,7 +177,7 @@ async fn what_a_killed_prune_had_deleted_is_told_by_the_next_start() {
         panic!("{told:?}")
     };
     assert!((7..total).contains(&record.deleted), "{record:?}");
-    let words = prune::told(record);
+    let words = prune::describe(record);
     assert!(
         words.contains(&record.tally()) && words.contains("killed"),
         "{words}"

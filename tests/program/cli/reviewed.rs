@@ -12,7 +12,7 @@ const WORLD: &str = concat!(
 
 /// Whoever may not delete is told by the dry run, and by the run with one question instead of a call for each.
 #[test]
-fn who_may_not_delete_is_told_before_anything_is_tried() {
+fn a_prune_without_permission_is_refused_before_its_first_deletion() {
     let state = state();
     let served = Served::with(&[]);
     let ask = |more: &[&str]| {

@@ -39,7 +39,7 @@ fn aws_files(home: &TempDir, config: &str, credentials: &str) {
 const VIEWER: &str = "[viewer]\naws_access_key_id = AKIAVIEW\naws_secret_access_key = lab\n";
 
 #[test]
-fn p26_who_acts_is_said_before_anything_is_asked_and_the_flag_goes_first() {
+fn p26_the_acting_identity_is_named_before_the_first_call_and_the_flag_wins() {
     let home = state();
     aws_files(&home, "[profile viewer]\nregion = eu-west-3\n", VIEWER);
     let show = |variables: &[(&str, &str)], args: &[&str]| {

@@ -260,7 +260,7 @@ impl Look {
             ids
         };
         let told = async {
-            let found = orphans::find(&ops).await?;
+            let found = orphans::list_orphans(&ops).await?;
             let ids = found.sets.iter().flat_map(|set| &set.snapshots);
             let mut ids: Vec<String> = ids.map(ToString::to_string).collect();
             ids.sort();

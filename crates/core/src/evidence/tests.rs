@@ -129,8 +129,8 @@ fn world(mode: Mode, held: u16, database: bool, datadir: &str) -> (EvidenceRepor
     let number = |list: Vec<String>, from: u32| {
         ff1(&list
             .into_iter()
-            .enumerate()
-            .map(|(i, l)| (from + i as u32, l))
+            .zip(from..)
+            .map(|(l, seq)| (seq, l))
             .collect::<Vec<_>>())
     };
     let told = |trace| CommandReport {
@@ -278,8 +278,8 @@ fn changed_with(
     let lines = |list: &[&str], from: u32| {
         ff1(&list
             .iter()
-            .enumerate()
-            .map(|(i, l)| (from + i as u32, (*l).to_owned()))
+            .zip(from..)
+            .map(|(l, seq)| (seq, (*l).to_owned()))
             .collect::<Vec<_>>())
     };
     let armed = r#"armed "budget_ms":1,"guard_pid":2,"holder_pid":3"#;

@@ -62,7 +62,7 @@ pub fn incomplete(instance: &InstanceId, failed: &[String], gone: &[String]) -> 
 }
 
 impl Job {
-    pub(super) fn find(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
+    pub(super) fn search_by_tag(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {
         self.enter(Phase::Verifying, now);
         self.completion = Completion::Finding;
         todo.push(JobEffect::FindSnapshots);

@@ -504,7 +504,7 @@ impl Job {
         match self.call {
             SnapshotCall::Answered => self.verify(now, todo),
             SnapshotCall::UnderWay => arm(todo, Timer::Answer, ANSWER),
-            SnapshotCall::Unknown => self.find(now, todo),
+            SnapshotCall::Unknown => self.search_by_tag(now, todo),
             SnapshotCall::Refused if self.cancelled => self.done(Verdict::Cancelled, now),
             SnapshotCall::Refused => self.publish(Verdict::Failed, now, todo),
             SnapshotCall::NotMade => self.not_quiesced(now, todo),

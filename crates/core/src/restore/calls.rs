@@ -16,7 +16,7 @@ pub fn shell_quote(word: &str) -> String {
 }
 
 /// Every call of a plan, in order.
-pub(super) fn of(plan: &RestorePlan) -> Vec<PlannedCall> {
+pub(super) fn plan_calls(plan: &RestorePlan) -> Vec<PlannedCall> {
     plan.items
         .iter()
         .enumerate()

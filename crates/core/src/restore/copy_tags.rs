@@ -16,7 +16,7 @@ const RESTORED: &str = ", restored ";
 const OWN: usize = 5;
 
 /// The tags, and the keys of the source's that are left off. `sources` are the volumes that the data comes from.
-pub(super) fn of(
+pub(super) fn tags_of_copy(
     request: &RestoreRequest,
     member: &Snapshot,
     sources: Option<String>,

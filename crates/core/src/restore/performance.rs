@@ -111,7 +111,7 @@ pub(super) type Refused = (String, String);
 ///
 /// # Errors
 /// No such type, a size that the type does not hold, or numbers that EBS refuses.
-pub(super) fn of(
+pub(super) fn choose_performance(
     request: &RestoreRequest,
     member: &Snapshot,
     source: Option<&Volume>,

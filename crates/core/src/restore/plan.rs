@@ -118,7 +118,7 @@ pub fn plan(
         items,
         calls: Vec::new(),
     };
-    plan.calls = calls::of(&plan);
+    plan.calls = calls::plan_calls(&plan);
     Ok(plan)
 }
 
@@ -339,12 +339,13 @@ fn item(
     warnings: &mut Vec<String>,
 ) -> Result<RestoreItem, Problem> {
     let source = inventory.volume(&member.volume);
-    let made = performance::of(request, member, source)
+    let made = performance::choose_performance(request, member, source)
         .map_err(|(cause, hint)| refuse(Kind::Usage, format!("{}: {cause}", member.id), hint))?;
-    let same_filesystems = twins::of(inventory, place.target, member);
+    let same_filesystems = twins::find_twins(inventory, place.target, member);
     warnings.extend(made.notes);
     let sources = twins::sources(inventory, member);
-    let (tags, tags_left_off) = copy_tags::of(request, member, sources, place.taken, place.id);
+    let (tags, tags_left_off) =
+        copy_tags::tags_of_copy(request, member, sources, place.taken, place.id);
     let name = place.device.trim_start_matches("/dev/");
     Ok(RestoreItem {
         snapshot: member.id.clone(),

@@ -88,7 +88,7 @@ fn has_meaning(volume: &VolumeId) -> bool {
 }
 
 /// The volumes at `target` whose data came the same way as that of `member`.
-pub(super) fn of(inventory: &Inventory, target: &Instance, member: &Snapshot) -> Vec<Twin> {
+pub(super) fn find_twins(inventory: &Inventory, target: &Instance, member: &Snapshot) -> Vec<Twin> {
     let ours = Way::of(inventory, &member.volume, Some(member.id.clone()));
     target
         .devices

@@ -18,7 +18,7 @@ pub fn parse(stdout: &str) -> Trace {
         let Some(json) = line.strip_prefix("FF1 ") else {
             continue;
         };
-        match one(line.len(), json) {
+        match parse_line(line.len(), json) {
             Ok(parsed) => {
                 if parsed.seq <= last_seq && trace.out_of_order.is_none() {
                     trace.out_of_order = Some(format!("seq {} came after {last_seq}", parsed.seq));
@@ -35,7 +35,7 @@ pub fn parse(stdout: &str) -> Trace {
     trace
 }
 
-fn one(len: usize, json: &str) -> Result<Line, String> {
+fn parse_line(len: usize, json: &str) -> Result<Line, String> {
     if len > MAX_LINE {
         return Err(format!("{len} bytes, more than {MAX_LINE}"));
     }

@@ -217,7 +217,7 @@ fn p08_any_other_order_of_the_one_command_is_refused() {
 }
 
 #[test]
-fn one_command_says_of_itself_whether_it_left_anything_held() {
+fn a_trace_tells_whether_its_command_left_anything_held() {
     let end = r#"end "outcome":"failed","exit":201"#;
     let probe = r#"probe "mount":"/a","frozen":false"#;
     let still = r#"probe "mount":"/a","frozen":true"#;

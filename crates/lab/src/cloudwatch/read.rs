@@ -101,6 +101,7 @@ pub(super) fn get_data(
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
                 reason = "clamped to the limit"
             )]
             let size = size.clamp(1.0, POINT_LIMIT as f64) as usize;

@@ -11,8 +11,8 @@ fn now() -> DateTime<Utc> {
         .with_timezone(&Utc)
 }
 
-fn ago(minutes: i64) -> f64 {
-    (now() - Duration::minutes(minutes)).timestamp() as f64
+fn ago(minutes: i32) -> f64 {
+    f64::from(i32::try_from(now().timestamp()).unwrap() - minutes * 60)
 }
 
 fn datum(more: Value) -> Value {
@@ -79,7 +79,7 @@ fn statistics_are_gathered_by_aligned_periods_newest_first() {
 fn a_page_ends_in_partial_data_and_the_next_goes_on() {
     let mut state = CloudWatchState::default();
     let data: Vec<Value> = (1..=5)
-        .map(|minute| datum(json!({"Timestamp": ago(minute), "Value": minute as f64})))
+        .map(|minute| datum(json!({"Timestamp": ago(minute), "Value": f64::from(minute)})))
         .collect();
     put(&mut state, &data).unwrap();
     let mut input = json!({"MetricDataQueries": [query("a", "Sum", 60), query("b", "Sum", 60)], "StartTime": ago(60), "EndTime": ago(0),

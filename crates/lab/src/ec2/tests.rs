@@ -11,13 +11,7 @@ const LOOSE: &str = "vol-00000000000000004";
 #[tokio::test(start_paused = true)]
 async fn describe_instances_filters_escapes_and_refuses() {
     let (lab, runtime) = lab(false).await;
-    assert!(
-        runtime
-            .log
-            .lock()
-            .unwrap()
-            .contains(&format!("boot {DB} 2"))
-    );
+    assert!(runtime.log.lock().contains(&format!("boot {DB} 2")));
     let (status, body) = ec2(
         &lab,
         "Action=DescribeInstances&Filter.1.Name=tag:Env&Filter.1.Value.1=pr*",
@@ -72,7 +66,6 @@ async fn a_set_shares_its_start_copies_tags_and_completes_on_the_clock() {
         !runtime
             .log
             .lock()
-            .unwrap()
             .iter()
             .any(|line| line.starts_with("snapshot"))
     );
@@ -88,13 +81,7 @@ async fn a_set_shares_its_start_copies_tags_and_completes_on_the_clock() {
         "{body}"
     );
     assert_eq!(all(&body, "state"), ["pending", "pending"]);
-    assert!(
-        runtime
-            .log
-            .lock()
-            .unwrap()
-            .contains(&"snapshot 2".to_owned())
-    );
+    assert!(runtime.log.lock().contains(&"snapshot 2".to_owned()));
     assert_eq!(
         refused(&lab, &form).await,
         "SnapshotCreationPerVolumeRateExceeded"
@@ -210,7 +197,6 @@ async fn create_volume_keeps_its_token_and_its_rules() {
         runtime
             .log
             .lock()
-            .unwrap()
             .iter()
             .filter(|line| **line == format!("create {}", all(&first, "volumeId")[0]))
             .count(),
@@ -315,12 +301,12 @@ async fn attach_and_detach_walk_through_their_states() {
         "VolumeInUse"
     );
 
-    runtime.mounted.lock().unwrap().insert(LOOSE.to_owned());
+    runtime.mounted.lock().insert(LOOSE.to_owned());
     let detach = format!("Action=DetachVolume&VolumeId={LOOSE}");
     assert_eq!(all(&ec2(&lab, &detach).await.1, "status"), ["busy"]);
     wait(&lab, 60).await;
     assert_eq!(all(&ec2(&lab, &ask).await.1, "status"), ["in-use", "busy"]);
-    runtime.mounted.lock().unwrap().clear();
+    runtime.mounted.lock().clear();
     assert_eq!(all(&ec2(&lab, &detach).await.1, "status"), ["detaching"]);
     wait(&lab, 5).await;
     assert_eq!(all(&ec2(&lab, &ask).await.1, "status"), ["available"]);
@@ -431,7 +417,7 @@ async fn stopping_and_starting_take_their_time() {
 #[tokio::test(start_paused = true)]
 async fn a_stopped_instance_lets_go_of_what_it_had_mounted() {
     let (lab, runtime) = lab(false).await;
-    runtime.mounted.lock().unwrap().insert(DATA.to_owned());
+    runtime.mounted.lock().insert(DATA.to_owned());
     let detach = format!("Action=DetachVolume&VolumeId={DATA}");
     assert_eq!(all(&ec2(&lab, &detach).await.1, "status"), ["busy"]);
     let stop = format!("Action=StopInstances&InstanceId.1={DB}");
@@ -446,7 +432,7 @@ async fn a_stopped_instance_lets_go_of_what_it_had_mounted() {
 #[tokio::test(start_paused = true)]
 async fn a_volume_is_detached_from_a_stopped_instance_though_it_was_mounted() {
     let (lab, runtime) = lab(false).await;
-    runtime.mounted.lock().unwrap().insert(DATA.to_owned());
+    runtime.mounted.lock().insert(DATA.to_owned());
     let stop = format!("Action=StopInstances&InstanceId.1={DB}");
     assert_eq!(ec2(&lab, &stop).await.0, 200);
     wait(&lab, 20).await;

@@ -109,12 +109,15 @@ pub struct Weather {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
+    /// Its name.
     pub name: String,
     /// What it is good for, in a sentence.
     #[serde(default)]
     pub about: String,
+    /// What is late or lost.
     #[serde(default)]
     pub weather: Weather,
+    /// What goes wrong, and when.
     #[serde(default, rename = "fault")]
     pub faults: Vec<Entry>,
 }
@@ -126,6 +129,7 @@ pub struct Entry {
     /// Operation (`CreateSnapshots`, `*`), or the document's command (`pre-script`, `*`) for the kinds that befall
     /// commands.
     pub on: String,
+    /// What goes wrong.
     pub kind: Kind,
     /// Milliseconds, for the kinds that take time.
     #[serde(default)]
@@ -172,19 +176,33 @@ pub enum Kind {
     Unavailable,
     /// HTTP 500 without work done.
     Broken,
+    /// The answer comes later.
     Delay,
+    /// The work is done later.
     Slow,
+    /// The connection is reset before the request is read.
     Reset,
+    /// The work is done, and the answer is lost.
     LoseResponse,
+    /// The credentials are expired.
     Expired,
+    /// The caller's clock is off.
     Skewed,
+    /// The agent takes the command later than it is shown.
     Late,
+    /// The command is delivered twice.
     Twice,
+    /// The command is cancelled by somebody.
     Cancelled,
+    /// The script is killed.
     Killed,
+    /// The command runs into its time limit.
     TimedOut,
+    /// The agent loses the worker that follows the command.
     WorkerLost,
+    /// The agent dies.
     AgentLost,
+    /// The output is cut off.
     Truncated,
 }
 

@@ -422,7 +422,7 @@ impl<'a> Play<'a> {
         self.end("failed", 201)
     }
 
-    /// Lays the stone that no command of this job gets past.
+    /// Lays the tombstone marker that no command of this job gets past.
     fn over(&self, fired: bool) {
         self.machine(|machine| machine.lay_stone(&self.job, fired));
     }

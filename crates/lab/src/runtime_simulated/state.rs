@@ -117,8 +117,11 @@ pub enum By {
 /// Something that changed on an instance, as nobody but the lab can know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Happening {
+    /// When.
     pub at: DateTime<Utc>,
+    /// The job.
     pub job: String,
+    /// What changed.
     pub what: What,
 }
 
@@ -127,21 +130,33 @@ pub struct Happening {
 pub enum What {
     /// The failsafe will act at `deadline`.
     Armed {
+        /// When it acts.
         deadline: DateTime<Utc>,
     },
+    /// A session holds the lock.
     Locked {
+        /// The lock's session.
         session: u32,
     },
+    /// The lock is let go.
     Unlocked {
+        /// Who did it.
         by: By,
     },
+    /// A filesystem is frozen.
     Frozen {
+        /// The mount point.
         mount: String,
+        /// Its volume.
         volume: String,
     },
+    /// A filesystem is thawed.
     Thawed {
+        /// The mount point.
         mount: String,
+        /// Its volume.
         volume: String,
+        /// Who did it.
         by: By,
     },
 }

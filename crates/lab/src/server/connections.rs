@@ -2,7 +2,9 @@
 //! without a request gives up its place, so that clients that only hold connections open keep nobody out.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +42,7 @@ pub(super) struct Busy {
 }
 
 fn lock(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
-    books.lock().unwrap_or_else(PoisonError::into_inner)
+    books.lock()
 }
 
 impl Connections {

@@ -78,10 +78,14 @@ impl Xml {
 
 /// Escapes text; carriage returns become references because parsers would turn them into line feeds.
 fn escape(text: &str) -> String {
-    let escaped = quick_xml::escape::escape(text);
-    let mut out = String::with_capacity(escaped.len());
-    for c in escaped.chars() {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
         match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
             '\r' => out.push_str("&#13;"),
             // What XML 1.0 cannot carry at all is shown as the replacement character.
             c if !legal(c) => out.push('\u{fffd}'),

@@ -14,9 +14,13 @@ pub type Tags = BTreeMap<String, String>;
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum InstanceState {
+    /// On its way.
     Pending,
+    /// It runs.
     Running,
+    /// It is being stopped.
     Stopping,
+    /// It is stopped.
     Stopped,
 }
 
@@ -36,7 +40,9 @@ impl InstanceState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Platform {
+    /// Linux.
     Linux,
+    /// Windows.
     Windows,
 }
 
@@ -44,8 +50,11 @@ pub enum Platform {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentStatus {
+    /// It is connected.
     Online,
+    /// It was connected before.
     ConnectionLost,
+    /// There is none.
     None,
 }
 
@@ -56,6 +65,7 @@ pub struct AgentSpec {
     pub status: AgentStatus,
     /// When it lost its connection, if that was seen here. Systems Manager calls it `Online` for minutes after.
     pub lost: Option<DateTime<Utc>>,
+    /// Its version.
     pub version: String,
     /// How long before "now" it pinged last.
     pub last_ping_age: Duration,
@@ -66,10 +76,15 @@ pub struct AgentSpec {
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Engine {
+    /// MySQL.
     Mysql,
+    /// MariaDB.
     Mariadb,
+    /// PostgreSQL.
     Postgresql,
+    /// Redis.
     Redis,
+    /// MongoDB.
     Mongodb,
 }
 
@@ -121,32 +136,49 @@ pub struct MountSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum AttachmentState {
+    /// It is being attached.
     Attaching,
+    /// The instance has it.
     Attached,
+    /// It is being detached.
     Detaching,
+    /// The instance does not let it go.
     Busy,
 }
 
 /// A volume's place on an instance; the instance is the only owner of this fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockDevice {
+    /// Device name on the instance.
     pub device: String,
+    /// The volume.
     pub volume: String,
+    /// Whether it goes with the instance.
     pub delete_on_termination: bool,
+    /// Where it is.
     pub state: AttachmentState,
+    /// When it was attached.
     pub attach_time: DateTime<Utc>,
 }
 
 /// An EC2 instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instance {
+    /// Its id.
     pub id: String,
+    /// Its reservation.
     pub reservation: String,
+    /// Where it is.
     pub state: InstanceState,
+    /// Its operating system.
     pub platform: Platform,
+    /// Its type.
     pub instance_type: String,
+    /// Its AMI.
     pub image: String,
+    /// Its region.
     pub region: String,
+    /// Its availability zone.
     pub az: String,
     /// When it was made.
     pub created: DateTime<Utc>,
@@ -154,13 +186,21 @@ pub struct Instance {
     pub launch_time: DateTime<Utc>,
     /// When it was stopped last.
     pub stopped: Option<DateTime<Utc>>,
+    /// Its private address.
     pub private_ip: String,
+    /// Its tags.
     pub tags: Tags,
+    /// Device name of the root volume.
     pub root_device_name: String,
+    /// Its volumes, root first.
     pub block_devices: Vec<BlockDevice>,
+    /// Its SSM agent.
     pub agent: AgentSpec,
+    /// What it has mounted.
     pub mounts: Vec<MountSpec>,
+    /// The database on it.
     pub engine: Option<Engine>,
+    /// The role of its instance profile.
     pub role: Role,
     /// How long a command takes from SendCommand to its start on this instance (simulated runtime).
     pub command_latency_ms: u64,
@@ -180,9 +220,13 @@ impl Instance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum VolumeState {
+    /// It is being made.
     Creating,
+    /// It may be attached.
     Available,
+    /// It is attached.
     InUse,
+    /// It is being deleted.
     Deleting,
 }
 
@@ -191,30 +235,48 @@ pub enum VolumeState {
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum VolumeType {
+    /// Magnetic.
     Standard,
+    /// Provisioned IOPS.
     Io1,
+    /// Provisioned IOPS, more durable.
     Io2,
+    /// General purpose, by size.
     Gp2,
+    /// General purpose, by choice.
     Gp3,
+    /// Cold HDD.
     Sc1,
+    /// Throughput HDD.
     St1,
 }
 
 /// An EBS volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
+    /// Its id.
     pub id: String,
+    /// Where it is.
     pub state: VolumeState,
+    /// GiB.
     pub size_gib: u32,
+    /// Its type.
     pub volume_type: VolumeType,
+    /// I/O operations a second.
     pub iops: Option<u32>,
     /// MiB/s; gp3 only.
     pub throughput: Option<u32>,
+    /// Whether it is encrypted.
     pub encrypted: bool,
+    /// ARN of its KMS key.
     pub kms_key: Option<String>,
+    /// Its availability zone.
     pub az: String,
+    /// When it was made.
     pub created: DateTime<Utc>,
+    /// The snapshot that it was made from.
     pub snapshot: Option<String>,
+    /// Its tags.
     pub tags: Tags,
     /// Instance that has it in its block devices.
     pub attached_to: Option<String>,
@@ -230,8 +292,11 @@ pub struct Volume {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "kebab-case")]
 pub enum SnapshotState {
+    /// On its way.
     Pending,
+    /// All blocks are copied.
     Completed,
+    /// Its copying failed.
     Error,
 }
 
@@ -240,7 +305,9 @@ pub enum SnapshotState {
 pub struct Lock {
     /// `governance` or `compliance`.
     pub mode: String,
+    /// When it was made.
     pub created: DateTime<Utc>,
+    /// Days that it lasts.
     pub days: u32,
 }
 
@@ -263,25 +330,39 @@ impl Lock {
 /// An EBS snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
+    /// Its id.
     pub id: String,
+    /// The volume.
     pub volume: String,
+    /// GiB of its volume.
     pub volume_size_gib: u32,
+    /// Where it is.
     pub state: SnapshotState,
+    /// Why it failed.
     pub state_message: Option<String>,
+    /// When it was asked for.
     pub start: DateTime<Utc>,
     /// When it was, or will be, completed.
     pub completes: DateTime<Utc>,
+    /// The owner's account.
     pub owner: String,
+    /// `amazon`, `aws-marketplace` or `self`, where there is one.
     pub owner_alias: Option<String>,
+    /// Its description.
     pub description: String,
+    /// Whether it is encrypted.
     pub encrypted: bool,
+    /// ARN of its KMS key.
     pub kms_key: Option<String>,
+    /// Bytes of its written blocks.
     pub full_size_bytes: u64,
+    /// Its tags.
     pub tags: Tags,
     /// Everybody may make volumes from it.
     pub public: bool,
     /// Accounts that may make volumes from it.
     pub shared_with: Vec<String>,
+    /// What keeps it from being deleted.
     pub lock: Option<Lock>,
     /// Zones in which fast restore is on.
     pub fast_restore: Vec<String>,
@@ -307,23 +388,34 @@ impl Snapshot {
 /// An AMI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
+    /// Its id.
     pub id: String,
+    /// Its name.
     pub name: String,
+    /// Its description.
     pub description: String,
+    /// The owner's account.
     pub owner: String,
+    /// `amazon`, `aws-marketplace` or `self`, where there is one.
     pub owner_alias: Option<String>,
     /// Everybody may launch it.
     pub public: bool,
+    /// Its operating system.
     pub platform: Platform,
+    /// When it was made.
     pub created: DateTime<Utc>,
     /// `available`, `disabled` or `deregistered`.
     pub state: String,
+    /// Whether it is deprecated.
     pub deprecated: bool,
+    /// Device name of the root volume.
     pub root_device_name: String,
     /// Device name and snapshot.
     pub mappings: Vec<(String, String)>,
     /// GiB of the volumes made of them, where the snapshots are not ours to see.
     pub size_gib: u32,
+    /// Its tags.
     pub tags: Tags,
+    /// The instance that it was made of.
     pub source_instance: Option<String>,
 }

@@ -21,6 +21,7 @@ pub struct WorldSpec {
     /// Special snapshots (pending, error, locked, shared, public, odd names …).
     #[serde(default)]
     pub oddities: bool,
+    /// Its instances.
     #[serde(default, rename = "instance")]
     pub instances: Vec<InstanceSpec>,
     /// How fast Systems Manager lets the account call it, where the lab throttles.
@@ -35,6 +36,7 @@ pub struct WorldSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Past {
+    /// Nobody.
     #[default]
     None,
     /// Our own sets, thinned by age.
@@ -58,26 +60,35 @@ pub struct InstanceSpec {
     /// Letter of the zone, `a`, `b` or `c`.
     #[serde(default = "zone_a")]
     pub az: String,
+    /// Its type.
     #[serde(default = "instance_type", rename = "type")]
     pub instance_type: String,
+    /// Its operating system.
     #[serde(default = "linux")]
     pub platform: Platform,
+    /// Where it is.
     #[serde(default = "running")]
     pub state: InstanceState,
+    /// Its SSM agent.
     #[serde(default = "online")]
     pub agent: AgentStatus,
     /// Its agent died when the world began: it is called online for minutes more, and takes no command.
     #[serde(default)]
     pub agent_dies: bool,
+    /// The agent's version.
     pub agent_version: Option<String>,
+    /// The database on it.
     pub engine: Option<Engine>,
     /// `backup` may call CreateSnapshots, `bare` may not, `none` has no role.
     #[serde(default)]
     pub role: Role,
+    /// Milliseconds from SendCommand to the start of a command.
     #[serde(default = "latency")]
     pub command_latency_ms: u64,
+    /// Who took the snapshots of its past.
     #[serde(default)]
     pub past: Past,
+    /// Tags beside `Name`.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
     /// The first is the root volume.
@@ -91,19 +102,25 @@ pub struct InstanceSpec {
 pub struct VolumeSpecToml {
     /// `vol-…`; generated from the seed when absent.
     pub id: Option<String>,
+    /// Device name on the instance.
     pub device: String,
     /// GiB
     pub size: u32,
+    /// Its type.
     #[serde(default = "gp3", rename = "type")]
     pub volume_type: VolumeType,
+    /// I/O operations a second.
     pub iops: Option<u32>,
+    /// MiB a second; gp3 only.
     pub throughput: Option<u32>,
+    /// Whether it is encrypted.
     #[serde(default)]
     pub encrypted: bool,
     /// `xfs`, `ext4`, `btrfs`, `ntfs`
     pub fs: Option<String>,
     /// Where the instance has it mounted at the beginning.
     pub mount: Option<String>,
+    /// Tags beside `Name`.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
 }
@@ -112,17 +129,24 @@ pub struct VolumeSpecToml {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LooseVolumeSpec {
+    /// `vol-…`; generated from the seed when absent.
     pub id: Option<String>,
+    /// Its availability zone.
     #[serde(default = "zone_a")]
     pub az: String,
     /// GiB
     pub size: u32,
+    /// Its type.
     #[serde(default = "gp3", rename = "type")]
     pub volume_type: VolumeType,
+    /// I/O operations a second.
     pub iops: Option<u32>,
+    /// MiB a second; gp3 only.
     pub throughput: Option<u32>,
+    /// Whether it is encrypted.
     #[serde(default)]
     pub encrypted: bool,
+    /// Tags beside `Name`.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
 }

@@ -11,8 +11,8 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::set_plan::SetPlan;
 use crate::domain::trace::{Trace, TraceEvent};
 use crate::ops::Ops;
-use crate::ops::admission::wait_reasons::Waits;
-use crate::ops::job::driver;
+use crate::ops::command::wait_reasons::Waits;
+use crate::ops::set_calls;
 use crate::recipe::{contract, document as documents};
 
 /// What a job may take beside its budget until the thaw is confirmed, in seconds.
@@ -85,7 +85,7 @@ pub(super) async fn may_snapshot(
     set: &SetPlan,
     waits: &Waits,
 ) -> Result<(), Problem> {
-    let (description, call) = driver::request(spec, set);
+    let (description, call) = set_calls::request(spec, set);
     let kind = kind(spec, instance);
     let mut tried = 0;
     loop {

@@ -173,7 +173,7 @@ fn target<'a>(typed: &str, cx: &ScreenContext<'a>) -> Result<&'a Instance, Strin
     let Some(scope) = all.first().map(|i| &i.scope) else {
         return Err("no such instance here".to_owned());
     };
-    match targets::one(all, &named, scope) {
+    match targets::resolve_one(all, &named, scope) {
         Ok(one) if matches!(one.state, InstanceState::Running | InstanceState::Stopped) => Ok(one),
         Ok(one) => Err(format!("it is {}", one.state)),
         Err(problem) if problem.kind == Kind::NotFound => {

@@ -135,7 +135,8 @@ pub fn errors(
 /// What is wrong with the first of the instances that a plan would refuse, by the rule of the plan.
 fn nobody(typed: &str, fleet: &[Instance]) -> Option<String> {
     let scope = fleet.first().map(|instance| &instance.scope)?;
-    let wrong = words(typed).find_map(|word| Some((word, prune::meant(fleet, word, scope).err()?)));
+    let wrong =
+        split_words(typed).find_map(|word| Some((word, prune::meant(fleet, word, scope).err()?)));
     let (word, problem) = wrong?;
     let several = fleet.iter().filter(|i| i.tags.name() == Some(word)).count();
     Some(match (several, problem.kind) {
@@ -194,7 +195,7 @@ fn drop_after(typed: &str) -> Result<Option<Age>, String> {
 }
 
 /// What is written between commas.
-fn words(typed: &str) -> impl Iterator<Item = &str> {
+fn split_words(typed: &str) -> impl Iterator<Item = &str> {
     typed
         .split(',')
         .map(str::trim)
@@ -202,7 +203,7 @@ fn words(typed: &str) -> impl Iterator<Item = &str> {
 }
 
 fn pairs(typed: &str) -> Result<Vec<TagPair>, String> {
-    words(typed)
+    split_words(typed)
         .map(|word| {
             word.parse()
                 .map_err(|_| "KEY=VALUE, such as Env=dev".to_owned())
@@ -247,7 +248,9 @@ pub fn read(form: &Form, named: &Named) -> Result<Policy, Problem> {
         keep_monthly,
         keep_yearly,
         drop_unproven_after: drop_after(form.value(age)).map_err(|e| wrong(OTHERS[0], e))?,
-        instance: words(form.value(instances)).map(str::to_owned).collect(),
+        instance: split_words(form.value(instances))
+            .map(str::to_owned)
+            .collect(),
         tag: pairs(form.value(tags)).map_err(|e| wrong(OTHERS[2], e))?,
         filter: form.value(filter).trim().to_owned(),
         narrowed: Vec::new(),

@@ -857,7 +857,7 @@ mod third_party {
 
     #[test]
     fn a_thaw_that_came_before_its_pre_script_proves_nothing() {
-        // It has neither stone nor failsafe: a pre-script that is on its way, or waits in a lock, freezes all the same.
+        // It has neither tombstone marker nor failsafe: a pre-script that is on its way, or waits in a lock, freezes all the same.
         for (exit, over) in [(0, false), (205, false), (0, true), (205, true)] {
             let mut s = sent();
             s.tell(JobEvent::Cancel);
@@ -950,7 +950,7 @@ mod third_party {
     }
 
     #[test]
-    fn one_that_speaks_and_names_no_mount_is_told_by_its_exit_code() {
+    fn a_third_party_document_that_names_no_mount_is_judged_by_its_exit_code() {
         for (exit, thawed) in [(202, false), (205, false), (203, true), (0, true)] {
             let mut s = sent();
             let pre = ff1(1, &[&hello("pre-script"), "ready", OK]);
@@ -969,7 +969,7 @@ mod third_party {
     }
 
     #[test]
-    fn one_that_speaks_is_judged_like_ours() {
+    fn a_third_party_document_that_speaks_ff1_is_judged_like_ours() {
         let mut s = Story::of(JobSpec {
             third_party: true,
             ..spec(OnFailure::Skip)

@@ -1,8 +1,10 @@
 //! Where a job waits for its own side's turn: what it waits for, for whoever looks on, and time limits that
 //! do not count it. Never used while anything is frozen.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -105,13 +107,13 @@ pub(in crate::ops) struct Reserve(Arc<Mutex<Vec<Token>>>);
 
 impl Reserve {
     pub(in crate::ops) fn keep(&self, tokens: Vec<Token>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         kept.extend(tokens);
     }
 
     /// Which of these are not kept yet.
     pub(in crate::ops) fn lacks(&self, wanted: &[Bucket]) -> Vec<Bucket> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.lock();
         let mut there: Vec<Bucket> = kept.iter().map(Token::bucket).collect();
         let mut lacking = wanted.to_vec();
         lacking.retain(
@@ -128,7 +130,7 @@ impl Reserve {
 
     /// A token of that bucket, if one is kept.
     pub(in crate::ops) fn take(&self, bucket: Bucket) -> Option<Token> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         let at = kept.iter().position(|token| token.bucket() == bucket)?;
         Some(kept.swap_remove(at))
     }
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_stops_waiting_waits_no_more() {
+    async fn a_job_that_stops_waiting_leaves_the_queue() {
         let waits = Waits::default();
         let told = waits.subscribe();
         let never = waits.during("waits for ever", std::future::pending::<()>());

@@ -14,7 +14,7 @@ use crate::domain::problem::{Kind, Problem};
 use crate::domain::trace::{Trace, TraceEvent};
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
-use crate::ops::job::send::{Step, comment};
+use crate::ops::command::send::{Step, comment};
 use crate::recipe::events;
 
 /// Requests in close succession.
@@ -118,7 +118,7 @@ async fn unanswered(
 }
 
 /// What the thaw has said: this outcome, unless one whose answer was lost did the work and this one found it done.
-pub(in crate::ops) async fn told(
+pub(in crate::ops) async fn effective_outcome(
     ops: &Ops,
     spec: &JobSpec,
     outcome: CommandOutcome,

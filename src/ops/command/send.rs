@@ -11,8 +11,8 @@ use crate::domain::pace::Bucket;
 use crate::domain::problem::{Kind, Problem};
 use crate::jobs::journal::CallRow;
 use crate::ops::Ops;
-use crate::ops::admission::wait_reasons::Waits;
-use crate::ops::job::thaw;
+use crate::ops::command::thaw;
+use crate::ops::command::wait_reasons::Waits;
 use crate::recipe::document;
 
 /// Seconds in which a command must have started, SSM's least (aws-facts 3.1).
