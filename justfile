@@ -11,7 +11,7 @@ fmt:
 lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
-    shellcheck .ci/run .ci/servers .ci/roots tests/matrix.sh docs/images/make
+    shellcheck .ci/run .ci/servers .ci/roots tests/matrix.sh tests/documents/sweep.sh docs/images/make
     for document in assets/documents/*.json; do jq -r '.mainSteps[0].inputs.runCommand | join("\n")' "$document" | shellcheck -s sh - || exit 1; done
     python3 assets/documents/build.py --check
 

@@ -17,7 +17,30 @@ if [ "${FF_INSIDE:-}" != yes ]; then
     fi
     # It stays: to remove it would take it, and what is mounted there, from another run at the same time.
     mkdir -p /dev/disk
-    FF_INSIDE=yes exec unshare -m --propagation private bash "$0" "$@"
+    # shellcheck source=tests/documents/sweep.sh
+    . "$HERE/documents/sweep.sh"
+    sweep ''
+    # Everything in namespaces of its own that end with this process, however it ends: by a signal it takes away itself what is left, and what a
+    # SIGKILL leaves is taken away by the next run. In the background, because a shell hears no signal while it waits for a command in the foreground.
+    W=$(mktemp -d "/tmp/ff-documents-$$-$(started $$)-XXXXXX") || exit 1
+    export W
+    FF_INSIDE=yes setpriv --pdeathsig KILL env --default-signal=INT,QUIT unshare --mount --pid --fork --kill-child=KILL --mount-proc --propagation private bash "$0" "$@" &
+    child=$!
+    ended() {
+        trap '' INT TERM HUP
+        kill -KILL "$child" 2>/dev/null
+        wait "$child" 2>/dev/null
+        sweep_directory "$W"
+        exit "$1"
+    }
+    trap 'ended 130' INT
+    trap 'ended 143' TERM
+    trap 'ended 129' HUP
+    wait "$child"
+    rc=$?
+    # Where the inner one was killed
+    if [ -d "$W" ]; then sweep_directory "$W"; fi
+    exit "$rc"
 fi
 
 . "$HERE/documents/lib.sh"

@@ -23,7 +23,7 @@ fast='fs_dry_run_* fs_happy_path fs_failsafe_fires_* fs_second_* map_* mount_and
 never='documents_* shrinking_* parameters_* scripts_* instance_role_* version_*'
 
 of_root() { # of_root COMMAND…: processes of its own, and nothing of this machine's environment
-    unshare --pid --fork --kill-child=KILL --mount-proc /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root TERM=dumb \
+    setpriv --pdeathsig KILL unshare --pid --fork --kill-child=KILL --mount-proc /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C HOME=/root TERM=dumb \
         AWS_EC2_METADATA_DISABLED=true "$@"
 }
 
@@ -116,6 +116,9 @@ if [ "$(id -u)" != 0 ]; then
     echo 'the matrix needs root' >&2
     exit 2
 fi
+# shellcheck source=tests/documents/sweep.sh
+. "$repository/tests/documents/sweep.sh"
+sweep "$roots"
 if [ -z "${FF_SLOW:-}" ]; then FF_TESTS=${FF_TESTS:-$fast}; fi
 export FF_TESTS FF_SLOW
 limit=${FF_SECONDS:-600}
@@ -136,10 +139,11 @@ row() {
         summary="${summary}[$1] SKIPPED: no root $roots/$2 (.ci/roots makes those that can be had)"$'\n'
         return
     fi
-    scratch=$(mktemp -d "$roots/.run.XXXXXX") || exit 1
+    scratch=$(mktemp -d "$roots/.run-$$-$(started $$)-XXXXXX") || exit 1
     mkdir "$scratch/root" "$scratch/tmp" "$scratch/vartmp" && chmod 1777 "$scratch/tmp" "$scratch/vartmp" && chmod 755 "$scratch"
     log=$scratch/log
-    timeout --kill-after=30 "$limit" unshare --mount --ipc --net --uts --propagation private bash "$0" --inside "$(cd "$roots/$2" && pwd)" "$3" "$scratch" 2>&1 </dev/null |
+    # All of it ends with this process, and with the end of the last one the guard begins.
+    setpriv --pdeathsig KILL timeout --kill-after=30 "$limit" setpriv --pdeathsig KILL unshare --mount --ipc --net --uts --propagation private bash "$0" --inside "$(cd "$roots/$2" && pwd)" "$3" "$scratch" 2>&1 </dev/null |
         tee "$log" | sed -u "s/^/[$1] /"
     ok=$(grep -c '^ok ' "$log")
     bad=$(grep -c '^FAIL ' "$log")

@@ -5,7 +5,7 @@
 pids_group() { # GROUP_AT, and WITHIN: what is started runs in it
     local at
     for at in /sys/fs/cgroup/pids /sys/fs/cgroup; do
-        GROUP_AT=$at/ff-test-$$
+        GROUP_AT=$at/${W##*/}
         if mkdir "$GROUP_AT" 2>/dev/null; then
             if [ -e "$GROUP_AT/pids.max" ]; then
                 # shellcheck disable=SC2016 # words of the shell within

@@ -108,7 +108,7 @@ set_up() {
     mkdir /dev/disk/by-id
     # FF_SH=bash: the suite under another /bin/sh, as on Amazon Linux
     if [ -n "${FF_SH:-}" ]; then mount --bind "$(command -v "$FF_SH")" "$(readlink -f /bin/sh)" || exit 1; fi
-    W=$(mktemp -d /tmp/ff-documents.XXXXXX)
+    W=${W:-$(mktemp -d /tmp/ff-documents.XXXXXX)}
     mkdir "$W/agent"
     make_volume data ext4 0aaaaaaaaaaaaaaa1 && make_volume logs xfs 0aaaaaaaaaaaaaaa2 && make_volume other ext4 '' || exit 1
     OUTER=''

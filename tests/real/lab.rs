@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -19,16 +19,59 @@ use super::worlds::PROOF;
 pub const PATIENCE: Duration = Duration::from_secs(120);
 /// Programs and the instances' commands find theirs here.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Marks everything that this run of these tests makes on the machine.
+/// Marks everything that this run of these tests makes on the machine, by this process: its id, and when it started.
 pub fn mark() -> String {
-    format!("ff-real-{}-", std::process::id())
+    let me = std::process::id();
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    let started = rest.split(' ').nth(19).unwrap();
+    format!("ff-real-{me}-{started}-")
 }
 
-/// One lab at a time: they share the machine's loop devices and its two processors.
-static ALONE: Mutex<()> = Mutex::new(());
+/// Takes away what killed runs of these tests and of the documents' left: only what lies in a directory whose name says
+/// that a dead process made it.
+fn sweep() {
+    let swept = Command::new("bash")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/documents/sweep.sh"
+        ))
+        .env("PATH", PATH)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    eprint!("{}", String::from_utf8_lossy(&swept.stdout));
+}
 
-pub fn alone() -> MutexGuard<'static, ()> {
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// How many labs run at a time: each has its own devices and processes, all share the machine.
+const LABS: usize = 2;
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+/// Leave to run labs, given back when it is dropped.
+pub struct Leave(usize);
+
+impl Leave {
+    fn of(labs: usize) -> Self {
+        let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = ENDED
+            .wait_while(running, |running| *running + labs > LABS)
+            .unwrap_or_else(PoisonError::into_inner);
+        *running += labs;
+        Self(labs)
+    }
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        ENDED.notify_all();
+    }
+}
+
+/// No lab runs beside this.
+pub fn alone() -> Leave {
+    Leave::of(LABS)
 }
 
 /// Fails, naming what is missing, where a test cannot run: nobody runs these tests by accident (they are ignored).
@@ -41,7 +84,7 @@ pub fn needs(tools: &[&str]) {
         missing.push("loop devices");
     }
     let base = [
-        "nsenter", "unshare", "fsfreeze", "losetup", "setsid", "python3",
+        "nsenter", "unshare", "fsfreeze", "losetup", "setsid", "setpriv", "python3",
     ];
     let disks = ["mkfs.btrfs", "btrfs", "mkfs.xfs", "mkfs.ext4", "pivot_root"];
     let there = |tool: &&&str| {
@@ -106,7 +149,7 @@ pub struct Lab {
     dir: TempDir,
     /// What the test keeps on this machine's own filesystem; no instance sees it.
     notes: TempDir,
-    _alone: MutexGuard<'static, ()>,
+    leave: Option<Leave>,
 }
 
 impl Lab {
@@ -122,7 +165,9 @@ impl Lab {
 
     /// A lab on a world of its own in which things go wrong as a plan of faults (TOML, its `[[fault]]` tables) says.
     pub fn with(world: &str, faults: &str) -> Self {
-        let alone = alone();
+        let leave = Leave::of(1);
+        static SWEPT: Once = Once::new();
+        SWEPT.call_once(sweep);
         let dir = tempfile::Builder::new()
             .prefix(&mark())
             .tempdir_in("/var/tmp")
@@ -134,7 +179,9 @@ impl Lab {
         fs::write(dir.path().join("world.toml"), world).unwrap();
         let plan = format!("name = \"real\"\n{faults}");
         fs::write(dir.path().join("faults.toml"), plan).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_freezeframe"))
+        // However these tests end, the lab ends with them, and undoes what it made.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", env!("CARGO_BIN_EXE_freezeframe")])
             .args(["lab", "serve", "--runtime", "real", "--port", "0"])
             .arg("--world")
             .arg(dir.path().join("world.toml"))
@@ -164,7 +211,7 @@ impl Lab {
             key: Default::default(),
             dir,
             notes,
-            _alone: alone,
+            leave: Some(leave),
         };
         let line = inbox
             .recv_timeout(PATIENCE)
@@ -362,11 +409,12 @@ impl Lab {
         ]
     }
 
-    /// Arms a thaw of our own, outside everything that is tested: it acts after a minute unless dropped before.
+    /// Arms a thaw of our own, outside everything that is tested: it acts after a minute unless
+    /// dropped before, and at once when these tests are dead.
     pub fn outer_thaw(&self, instance: &str, mounts: &[&str]) -> OuterThaw {
         // Its exit code says whether there was anything to thaw.
         let script = format!(
-            "sleep 60; acted=1; for m in {}; do fsfreeze -u $m && acted=0; done; exit $acted",
+            "timeout --foreground 60 cat; acted=1; for m in {}; do fsfreeze -u $m && acted=0; done; exit $acted",
             mounts.join(" ")
         );
         let child = Command::new("setsid")
@@ -380,7 +428,7 @@ impl Lab {
             ])
             .arg(script)
             .env("PATH", PATH)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -409,6 +457,25 @@ impl Lab {
             (fits && parent(process) == Some(self.child.id()) && group == process)
                 .then(|| pid(group))
         })
+    }
+
+    /// Kills the lab as nothing can be caught, and lets another one run.
+    pub fn killed(&mut self) {
+        kill_process(pid(self.child.id()), Signal::KILL).unwrap();
+        self.child.wait().unwrap();
+        drop(self.leave.take());
+    }
+
+    /// What still belongs to it on this machine.
+    pub fn traces(&self) -> BTreeSet<String> {
+        traces_of(&[self.dir.path(), self.notes.path()])
+    }
+
+    /// First processes of its instances that are still there.
+    pub fn living(&self) -> Vec<u32> {
+        let mut inits = self.inits();
+        inits.retain(|init| !arguments(*init).concat().is_empty());
+        inits
     }
 
     /// Ends the lab and checks that the machine is as it was.

@@ -20,6 +20,8 @@ mod freezes;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod locks;

@@ -5,6 +5,7 @@ mod agent;
 mod instance;
 mod machine;
 mod record;
+mod registry;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,7 +72,9 @@ impl RealRuntime {
             .map_err(|error| format!("{}: {error}", state_dir.display()))?;
         lock.try_lock()
             .map_err(|_| format!("{} is used by another lab", state_dir.display()))?;
+        registry::sweep();
         record::clean(&state_dir, Record::load(&state_dir))?;
+        registry::enter(&state_dir)?;
         let mut books = Books::default();
         let store = Store::create(&state_dir, &mut books.record)?;
         let inner = Inner {
@@ -297,6 +300,9 @@ impl Inner {
         let result = record::clean(&self.state_dir, Some(record));
         for namespace in namespaces {
             namespace.reap();
+        }
+        if result.is_ok() {
+            registry::leave(&self.state_dir);
         }
         result
     }

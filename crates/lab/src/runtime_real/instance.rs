@@ -19,7 +19,10 @@ const BY_ID: &str = "dev/disk/by-id";
 const LISTS: [&str; 2] = ["sys/block", "sys/class/block"];
 const NUMBERS: &str = "sys/dev/block";
 
-/// Makes the instance's root and then waits for ever, taking in orphans as an init does. `$1` is an empty directory.
+/// Makes the instance's root and then waits for the end of its lab, taking in orphans as an init does. `$1` is an empty
+/// directory. Standard input is a pipe that the lab holds: when the lab is dead, however it died, the pipe is at its
+/// end. Then every process of the instance is killed, what they have frozen is thawed (a process that waits for a frozen
+/// filesystem dies no sooner), and with the first process the namespaces end.
 ///
 /// Programs come through an overlay each, because the ioctl that freezes is refused on an overlay: a bind mount, also a
 /// read-only one, would lead to the machine's own filesystem. Of `/etc` only what programs need is copied: no password,
@@ -86,12 +89,30 @@ pivot_root . .freezeframe-old
 cd /
 umount -l /.freezeframe-old
 rmdir /.freezeframe-old
-exec sh -c 'echo ready; exec >/dev/null 2>&1; while :; do sleep 86400; done' </dev/null
+exec sh -c '
+echo ready
+exec >/dev/null 2>&1
+until cat; do :; done
+others() { for P in /proc/[0-9]*; do case $P in /proc/1) ;; *) S=; read -r S <"$P/cmdline"; if [ -n "$S" ]; then return 0; fi ;; esac; done; return 1; }
+thaw() { while read -r D M S; do case $D in /dev/*) fsfreeze -u "$(printf %b "$M")" ;; esac; done </proc/mounts; }
+kill -KILL -1
+thaw
+N=0
+while others && [ $N -lt 100 ]; do
+    kill -KILL -1
+    sleep 0.1
+    thaw
+    N=$((N + 1))
+done
+thaw
+exit 0
+'
 "#;
 
 /// A running instance.
 pub(super) struct Namespace {
     init: Process,
+    /// Its standard input is the pipe whose end tells the instance that the lab is dead.
     unshare: Child,
 }
 
@@ -124,7 +145,7 @@ impl Namespace {
             .arg(instance)
             .env_clear()
             .env("PATH", machine::PATH)
-            // A pipe that is closed at once, and no node of this machine's.
+            // A pipe, and no node of this machine's.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -132,7 +153,6 @@ impl Namespace {
             .process_group(0)
             .spawn()
             .map_err(failed)?;
-        drop(unshare.stdin.take());
         let mut line = String::new();
         if let Some(out) = unshare.stdout.take() {
             BufReader::new(out).read_line(&mut line).map_err(failed)?;
@@ -256,6 +276,12 @@ impl Namespace {
 
     fn node(&self, device: &str) -> PathBuf {
         self.root().join(device.strip_prefix('/').unwrap_or(device))
+    }
+
+    /// Lets the pipe go, as the kernel does when the lab is killed.
+    #[cfg(test)]
+    pub(super) fn let_go(&mut self) {
+        drop(self.unshare.stdin.take());
     }
 
     /// Waits for the end of an instance that was killed.

@@ -180,6 +180,17 @@ pub(super) fn loops_on(path: &Path) -> Vec<(String, PathBuf)> {
         .collect()
 }
 
+/// Whether a filesystem still holds a block device: it cannot be opened for oneself alone.
+pub(super) fn is_held(device: &str) -> bool {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let flags = rustix::fs::OFlags::EXCL.bits().cast_signed();
+    let opened = std::fs::File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(device);
+    opened.is_err_and(|error| error.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()))
+}
+
 /// Detaches a loop device that still has the file, and waits until it has let go.
 pub(super) fn detach_loop(device: &str, file: &Path) -> Result<(), RuntimeError> {
     if backing_file(device).as_deref() != Some(file) {

@@ -71,6 +71,7 @@ pub(super) fn clean(state_dir: &Path, record: Option<Record>) -> Result<(), Runt
     thaw(&pins);
     drop(pins);
     for (device, file) in volumes {
+        release(&state_dir.join("thaw"), &device);
         machine::detach_loop(&device, &file)?;
     }
     let at = mount.to_string_lossy().into_owned();
@@ -88,6 +89,26 @@ pub(super) fn clean(state_dir: &Path, record: Option<Record>) -> Result<(), Runt
         empty_out(&dir)?;
     }
     machine::remove(&state_dir.join(FILE))
+}
+
+/// A filesystem stays frozen, and holds its device, after the last namespace that had it mounted. The same filesystem
+/// mounted once more is that one: a thaw by any mount of it is a thaw.
+fn release(at: &Path, device: &str) {
+    if !machine::is_held(device) || std::fs::create_dir_all(at).is_err() {
+        return;
+    }
+    let place = at.as_os_str();
+    // Refused where it is not what it looks like, or a filesystem has no such option.
+    let mounted = machine::run(
+        "mount",
+        ["-o".as_ref(), "nouuid".as_ref(), device.as_ref(), place],
+    )
+    .or_else(|_| machine::run("mount", [device.as_ref(), place]));
+    if mounted.is_ok() {
+        machine::run("fsfreeze", ["-u".as_ref(), place]).ok();
+        machine::run("umount", [place]).ok();
+    }
+    std::fs::remove_dir(at).ok();
 }
 
 /// Removes a directory and its empty subdirectories; what is not empty is not ours to remove.

@@ -17,13 +17,18 @@ const EXT4: &str = "vol-0fe11ab0000000011";
 const XFS: &str = "vol-0fe11ab0000000012";
 const COPY: &str = "vol-0fe11ab0000000013";
 
+/// These tests are one process, which holds the locks of all their labs: what one of them has left on purpose must not be
+/// swept by another.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Fails, and says why, where these tests cannot run; a missing tool is named by the runtime itself.
-fn needs_root() {
+async fn needs_root() -> tokio::sync::MutexGuard<'static, ()> {
     assert!(rustix::process::geteuid().is_root(), "this test needs root");
     assert!(
         Path::new("/dev/loop-control").exists(),
         "this test needs loop devices"
     );
+    ALONE.lock().await
 }
 
 fn spec(id: &str, filesystem: Option<&str>, mount: Option<&str>, from: Option<&str>) -> VolumeSpec {
@@ -94,7 +99,7 @@ fn clean(dir: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and loop devices"]
 async fn real_commands_have_the_agents_habits() {
-    needs_root();
+    let _alone = needs_root().await;
     let dir = tempfile::tempdir().unwrap();
     let runtime = booted(dir.path()).await;
     let out = ok(&runtime, "echo $AWS_SSM_REGION_NAME; cat /proc/1/comm; findmnt -nro FSTYPE /data; findmnt -nro FSTYPE /srv/files").await;
@@ -156,7 +161,7 @@ async fn real_commands_have_the_agents_habits() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and loop devices"]
 async fn real_frozen_sets_come_back_on_a_new_volume() {
-    needs_root();
+    let _alone = needs_root().await;
     let dir = tempfile::tempdir().unwrap();
     let runtime = booted(dir.path()).await;
     ok(
@@ -221,7 +226,7 @@ async fn real_frozen_sets_come_back_on_a_new_volume() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and loop devices"]
 async fn real_a_successor_cleans_up_even_what_was_left_frozen() {
-    needs_root();
+    let _alone = needs_root().await;
     let dir = tempfile::tempdir().unwrap();
     let runtime = booted(dir.path()).await;
     let root = runtime.root_of(INSTANCE).unwrap();
@@ -237,6 +242,58 @@ async fn real_a_successor_cleans_up_even_what_was_left_frozen() {
 
     let next = RealRuntime::create(dir.path().to_owned(), "eu-central-1").unwrap();
     assert!(!root.join("data").exists());
+    next.shutdown().await;
+    clean(dir.path());
+}
+
+/// What a lab leaves that dies without a word is taken away by the next lab, in whatever directory that one is.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and loop devices"]
+async fn real_another_lab_sweeps_what_a_killed_one_left() {
+    let _alone = needs_root().await;
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = booted(dir.path()).await;
+    let root = runtime.root_of(INSTANCE).unwrap();
+    ok(&runtime, "setsid sh -c 'sleep 60; fsfreeze -u /data' >/dev/null 2>&1 </dev/null & fsfreeze -f /data; (setsid touch /data/blocked >/dev/null 2>&1 &)").await;
+    runtime.inner._lock.unlock().unwrap();
+    // As the kernel lets everything go: the pipe to the instance's first process too.
+    let mut namespaces = std::mem::take(&mut runtime.inner.books().instances);
+    for namespace in namespaces.values_mut() {
+        namespace.let_go();
+    }
+    std::mem::forget(runtime);
+    assert!(
+        machine::wait_until(|| !root.join("proc").exists()),
+        "the instance outlives its lab"
+    );
+    assert!(machine::loops_on(&dir.path().canonicalize().unwrap()).len() >= 2);
+
+    let other = tempfile::tempdir().unwrap();
+    let next = RealRuntime::create(other.path().to_owned(), "eu-central-1").unwrap();
+    clean(dir.path());
+    next.shutdown().await;
+    clean(other.path());
+}
+
+/// A filesystem that was frozen when its last namespace was killed is thawed by a mount of it made for that.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and loop devices"]
+async fn real_what_stayed_frozen_without_any_mount_is_thawed_and_let_go() {
+    let _alone = needs_root().await;
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = booted(dir.path()).await;
+    ok(&runtime, "fsfreeze -f /data; fsfreeze -f /srv/files").await;
+    // The first process dies, and nothing inside can thaw any more; the next start does.
+    let mut namespaces = std::mem::take(&mut runtime.inner.books().instances);
+    for (_, namespace) in std::mem::take(&mut namespaces) {
+        let pid = i32::try_from(namespace.pid()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        namespace.reap();
+    }
+    runtime.inner._lock.unlock().unwrap();
+    std::mem::forget(runtime);
+    let next = RealRuntime::create(dir.path().to_owned(), "eu-central-1").unwrap();
     next.shutdown().await;
     clean(dir.path());
 }
@@ -298,7 +355,7 @@ async fn ssm(lab: &Lab, document: &str, parameters: Value) -> (i64, String, Stri
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and loop devices"]
 async fn real_documents_freeze_and_thaw_over_ssm() {
-    needs_root();
+    let _alone = needs_root().await;
     let dir = tempfile::tempdir().unwrap();
     let (lab, runtime) = lab(dir.path()).await;
     let recipe = async |command: &str| {
@@ -373,7 +430,7 @@ async fn real_documents_freeze_and_thaw_over_ssm() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and loop devices"]
 async fn real_instances_find_their_metadata_and_ec2_at_the_lab() {
-    needs_root();
+    let _alone = needs_root().await;
     let dir = tempfile::tempdir().unwrap();
     let (lab, _runtime) = lab(dir.path()).await;
     let shell =
