@@ -905,3 +905,128 @@ fn somebody_elses_silent_document_earns_a_crash_and_the_reason() {
         judged[0].reason
     );
 }
+
+#[test]
+fn p02_a_data_directory_outside_the_frozen_mounts_lowers_the_level() {
+    let mut why = String::new();
+    let elsewhere = |facts: &mut PreflightFacts| {
+        facts.engine.as_mut().unwrap().datadir = "/var/lib/mysql".into();
+        // Something of the engine lies on the volume, so that only the data directory is missing.
+        facts.paths = vec![EnginePath {
+            what: "wal".to_owned(),
+            path: "/data/wal".to_owned(),
+        }];
+    };
+    let level = changed_with(|facts, _, _, _| elsewhere(facts), &mut why);
+    assert_eq!(level, Level::Filesystem);
+    assert!(
+        why.contains("the data directory /var/lib/mysql is not on a covered mount"),
+        "{why}"
+    );
+    // Preflight found it on the frozen mount; the command that froze found it elsewhere.
+    let level = changed_with(
+        |_, pre, _, _| {
+            let ready = pre.trace.lines[4].clone();
+            pre.trace.lines[4].said = TraceEvent::Engine {
+                name: "mysql".into(),
+                version: "8".into(),
+                datadir: "/var/lib/mysql".into(),
+                replica: false,
+            };
+            pre.trace.lines[5] = ready;
+        },
+        &mut why,
+    );
+    assert_eq!(level, Level::Filesystem);
+    assert!(why.contains("the data directory /var/lib/mysql"), "{why}");
+}
+
+#[test]
+fn p10_a_failsafe_that_fired_is_seen_on_either_side() {
+    let disarmed = |fired| {
+        parse(&format!(
+            r#"FF1 {{"t":"disarmed","seq":9,"ms":9,"fired":{fired}}}"#
+        ))
+    };
+    let line = disarmed(true).lines[0].clone();
+    let release_missing = |post: &mut CommandReport| {
+        post.trace
+            .lines
+            .retain(|line| line.said != TraceEvent::Release);
+    };
+    // The command that froze says so; the command that thawed saw nothing.
+    for answered in [true, false] {
+        let mut why = String::new();
+        let level = changed_with(
+            |_, pre, post, call| {
+                pre.trace.lines.insert(4, line.clone());
+                release_missing(post);
+                call.answered_before_release = answered;
+            },
+            &mut why,
+        );
+        assert_eq!(level, Level::Crash);
+        assert!(
+            why.contains("the failsafe") || why.contains("by the failsafe"),
+            "{why}"
+        );
+    }
+    // Nobody fired: the missing release is the reason.
+    let mut why = String::new();
+    let level = changed_with(|_, _, post, _| release_missing(post), &mut why);
+    assert_eq!(level, Level::Crash);
+    assert!(why.contains("nobody saw the release accepted"), "{why}");
+    let level = changed_with(
+        |_, _, post, call| {
+            release_missing(post);
+            call.answered_before_release = false;
+        },
+        &mut why,
+    );
+    assert_eq!(level, Level::Crash);
+    assert!(
+        why.contains("the release was sent before the answer had come"),
+        "{why}"
+    );
+
+    // Whoever of the two says it, the report says it, and the link does not hold.
+    let told = |fired: Option<bool>| CommandReport {
+        command: CommandId::from_api("c"),
+        succeeded: true,
+        trace: fired.map_or_else(Trace::default, disarmed),
+    };
+    for mode in [Mode::Coordinated, Mode::Autonomous] {
+        for (pre, post, fired) in [
+            (Some(true), Some(false), true),
+            (Some(false), Some(true), true),
+            (Some(false), Some(false), false),
+            (None, Some(true), true),
+            (Some(true), None, true),
+        ] {
+            let (pre, post) = (told(pre), told(post));
+            let (report, _) = judge(&Facts {
+                job: &JobId::from_api("j"),
+                mode,
+                third_party: false,
+                preflight: None,
+                pre: Some(&pre),
+                post: Some(&post),
+                call: CallOrder::default(),
+                snapshots: &[],
+            });
+            assert_eq!(report.failsafe_fired, fired, "{mode}");
+            let quiet = report
+                .links
+                .iter()
+                .find(|l| l.name.as_str() == "failsafe-quiet")
+                .unwrap();
+            assert_eq!(quiet.holds, !fired, "{mode}: {}", quiet.seen);
+            assert_eq!(
+                quiet.seen.contains("fired first"),
+                fired,
+                "{mode}: {}",
+                quiet.seen
+            );
+        }
+    }
+}

@@ -110,4 +110,18 @@ mod tests {
         }
         assert_eq!("1w".parse::<Age>().unwrap(), Age::days(7));
     }
+
+    #[test]
+    fn the_longest_age_is_a_hundred_years() {
+        assert_eq!("36600d".parse::<Age>().unwrap(), Age::days(36_600));
+        assert_eq!(Age::days(36_601), Age::days(36_600));
+        assert_eq!(
+            "878400h".parse::<Age>().unwrap().duration().num_hours(),
+            878_400
+        );
+        for longer in ["36601d", "878401h", "5229w"] {
+            assert!(longer.parse::<Age>().is_err(), "{longer}");
+        }
+        assert_eq!("13h".parse::<Age>().unwrap().to_string(), "13h");
+    }
 }

@@ -679,3 +679,40 @@ proptest! {
         prop_assert_eq!(kept, expected);
     }
 }
+
+#[test]
+fn p14_bounds_of_time_are_exact() {
+    let second = Duration::seconds(1);
+    // A set of this very moment is not of the future: it counts, and the older ones make room for it.
+    let mut all = pair(1, now(), "application");
+    all.extend(pair(2, now() - hours(1), "application"));
+    let plan = planned(&last(1), &inventory(all), now());
+    assert_eq!(fate(&plan, 1).fate, Fate::Keep);
+    assert!(!fate(&plan, 1).reasons.iter().any(|r| r.contains("future")));
+    assert_eq!(fate(&plan, 2).fate, Fate::Delete);
+
+    // A set that was never judged may be judged for 24 hours, and not at their end.
+    for (age, expected) in [
+        (hours(24) - second, Fate::Blocked),
+        (hours(24), Fate::Delete),
+    ] {
+        let mut all = pair(1, now() - hours(1), "application");
+        all.extend(pair(2, now() - hours(2), "crash"));
+        all.extend(pair(3, now() - age, "pending"));
+        let plan = planned(&last(1), &inventory(all), now());
+        assert_eq!(fate(&plan, 3).fate, expected, "{:?}", fate(&plan, 3));
+    }
+
+    // "Older than two days" begins after two days.
+    let policy = Policy {
+        drop_unproven_after: Some(crate::retention::Age::days(2)),
+        ..last(5)
+    };
+    for (age, expected) in [(hours(48), Fate::Keep), (hours(48) + second, Fate::Delete)] {
+        let mut all = pair(1, now() - hours(1), "application");
+        all.extend(pair(2, now() - age, "crash"));
+        // The root volume's newest proven set is the whole set 1.
+        let plan = planned(&policy, &inventory(all), now());
+        assert_eq!(fate(&plan, 2).fate, expected, "{:?}", fate(&plan, 2));
+    }
+}
