@@ -97,7 +97,7 @@ impl Renewing {
         }))
     }
 
-    /// Who acts with them, as last proven.
+    /// The identity that STS proved last with these credentials.
     pub(super) fn who(&self) -> Option<Who> {
         self.0.who.lock().clone()
     }

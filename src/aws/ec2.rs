@@ -117,7 +117,7 @@ impl Session {
         .await
     }
 
-    /// Every volume.
+    /// Lists every volume of the region.
     ///
     /// # Errors
     /// Whatever the first failing page answered.

@@ -115,7 +115,9 @@ where
             if cause.contains("credential") || failure.is_user() {
                 return no_credentials(what, &cause);
             }
-            let refused = cause.contains("refused") || cause.contains("dns error");
+            let connected = !failure
+                .as_connector_error()
+                .is_some_and(|error| never_connected(error));
             let hint = if cause.contains("certificate") {
                 "name the certificates to trust with AWS_CA_BUNDLE (or ca_bundle of the profile), and check the endpoint"
             } else {
@@ -123,7 +125,7 @@ where
             };
             let mut problem = Problem::new(Kind::Network, what, &cause, hint);
             // A connection that was never made carried nothing.
-            problem.may_have_happened = !refused;
+            problem.may_have_happened = connected;
             problem
         }
         SdkError::ResponseError(_) => maybe(Problem::new(
@@ -145,6 +147,19 @@ where
             )
         }
     }
+}
+
+/// Whether no connection was made: name resolution, the connection or its TLS handshake failed.
+fn never_connected(error: &(dyn StdError + 'static)) -> bool {
+    std::iter::successors(Some(error), |error: &&(dyn StdError + 'static)| {
+        (*error).source()
+    })
+    .any(|error| {
+        let client = error.downcast_ref::<hyper_util::client::legacy::Error>();
+        let socket = error.downcast_ref::<std::io::Error>();
+        client.is_some_and(hyper_util::client::legacy::Error::is_connect)
+            || socket.is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused)
+    })
 }
 
 /// What to do about credentials that a lab refuses which takes its own key alone.
@@ -342,6 +357,58 @@ mod tests {
             "{hint}"
         );
         assert!(!hint.contains("renew"), "{hint}");
+    }
+
+    /// Asks STS at that address with a client of our own.
+    async fn asked_at(url: String) -> Problem {
+        let aws = crate::config::aws::Aws::default();
+        let keys = aws_credential_types::Credentials::new("AKIALAB", "lab", None, None, "test");
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+            .region(aws_sdk_sts::config::Region::new("eu-central-1"))
+            .http_client(crate::aws::http::client(&aws).unwrap())
+            .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
+            .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
+            .endpoint_url(url)
+            .credentials_provider(keys)
+            .build();
+        let asked = aws_sdk_sts::Client::from_conf(config).get_caller_identity();
+        problem("ask", &asked.send().await.unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn p22_a_request_may_have_happened_only_where_a_connection_was_made() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let hang_up = tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
+        let made = asked_at(format!("http://127.0.0.1:{port}")).await;
+        assert_eq!(
+            (made.kind, made.may_have_happened),
+            (Kind::Network, true),
+            "{made:?}"
+        );
+        hang_up.await.unwrap();
+        // Nobody listens there any more; and a certificate is none that anybody would trust.
+        let refused = asked_at(format!("http://127.0.0.1:{port}")).await;
+        assert_eq!(
+            (refused.kind, refused.may_have_happened),
+            (Kind::Network, false),
+            "{refused:?}"
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let plain = tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt as _;
+            let (mut socket, _) = listener.accept().await.unwrap();
+            socket.write_all(b"HTTP/1.1 400 no\r\n\r\n").await.ok();
+        });
+        let tls = asked_at(format!("https://127.0.0.1:{port}")).await;
+        assert_eq!(
+            (tls.kind, tls.may_have_happened),
+            (Kind::Network, false),
+            "{tls:?}"
+        );
+        plain.await.unwrap();
     }
 
     #[test]

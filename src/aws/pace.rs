@@ -1,4 +1,4 @@
-//! The session's token buckets: calls wait here so that AWS need not send them away.
+//! The session's token buckets: calls wait here so that AWS need not throttle them.
 //!
 //! A thaw never waits here, and neither does `CreateSnapshots` while something is frozen: their tokens are
 //! set aside before `pre-script` is sent. A token is in hand before a call is put on record, so that nothing
@@ -53,7 +53,7 @@ impl Pace {
         self.set_aside(bucket).await.spend();
     }
 
-    /// Takes a token for a call to come, and returns when it may be used. Who stops waiting, or drops it,
+    /// Takes a token for a call to come, and returns when it may be used. A caller that stops waiting, or drops the token,
     /// gives it back.
     pub async fn set_aside(&self, bucket: Bucket) -> Token {
         let (token, wait) = self.promise(bucket);
@@ -74,7 +74,7 @@ impl Pace {
         (token, wait)
     }
 
-    /// Takes a token for something that must not wait; those who can wait then wait longer.
+    /// Takes a token for a call that must not wait; calls that can wait then wait longer.
     pub(super) fn take_now(&self, bucket: Bucket) {
         self.with(bucket, TokenBucket::take);
     }
@@ -94,7 +94,7 @@ impl Pace {
         self.with(bucket, TokenBucket::is_half_full)
     }
 
-    /// Learns from an answer: who is sent away goes slower. A volume's own limits say nothing of the bucket.
+    /// Learns from an answer: a throttled caller goes slower. A volume's own limits say nothing of the bucket.
     pub(super) fn learn<T>(
         &self,
         bucket: Bucket,

@@ -64,7 +64,7 @@ async fn bounded(stream: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Stri
     Ok(all)
 }
 
-/// Its answer; keys are compared without regard to case, as the SDK does.
+/// Parses a credential_process's answer; keys are compared without regard to case, as the SDK does.
 fn read(out: &[u8]) -> Result<Credentials, String> {
     let answer: Map<String, Value> =
         serde_json::from_slice(out).map_err(|_| "what it prints is no JSON object".to_owned())?;

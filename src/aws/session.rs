@@ -193,7 +193,7 @@ impl Session {
         &self.first.scope
     }
 
-    /// Who acts, and where: for every plan, question and result. Credentials that were renewed may be another user's
+    /// The identity that acts, and where: for every plan, question and result. Credentials that were renewed may be another
     /// of the same account.
     pub fn who(&self) -> Who {
         self.renewing

@@ -56,7 +56,7 @@ impl Embedded {
         Ok(())
     }
 
-    /// Takes it down.
+    /// Takes the embedded lab down.
     pub(super) async fn stop(self) {
         self.lab.shutdown().await;
         if let Some(file) = &self.key_file {

@@ -15,7 +15,7 @@ impl Embedded {
         match self.0 {}
     }
 
-    /// Takes it down.
+    /// Takes the lab down.
     pub(super) async fn stop(self) {
         match self.0 {}
     }

@@ -44,9 +44,9 @@ pub(super) fn survive_hangup() -> Result<(), Problem> {
 
 /// What is said when a signal comes, by what is under way.
 pub(super) trait Words: Send + 'static {
-    /// It stops now: what that means.
+    /// What a first signal says: which jobs stop, and what that means.
     fn stopping(&self) -> &'static str;
-    /// It was told to stop, and has not ended yet.
+    /// What a repeated signal says: the stop is under way.
     fn still(&self) -> &'static str;
     /// The first `ctrl-c` of a person who looks on; `None`: it stops at once, nothing is lost by it.
     fn asking(&self) -> Option<&'static str>;

@@ -54,7 +54,7 @@ impl Endpoints {
             .map(|(url, _)| url.as_str())
     }
 
-    /// The one endpoint that every service was sent to, so that no request may leave for another place.
+    /// The one endpoint that the operator named for every service: no request may leave for another.
     pub fn only(&self) -> Option<&str> {
         match (&self.all, self.each.is_empty()) {
             (Some((url, _)), true) => Some(url),
@@ -85,7 +85,7 @@ pub struct Aws {
 }
 
 impl Aws {
-    /// Resolves.
+    /// Resolves profile, region, endpoints and certificates from the configuration, the environment and the files of AWS.
     ///
     /// # Errors
     /// A file that cannot be read or understood; a region, an endpoint or a path that is none; no such profile.
@@ -157,7 +157,7 @@ impl Aws {
         })
     }
 
-    /// Which credentials.
+    /// Chooses the credentials to act with.
     ///
     /// # Errors
     /// As [`acting::choose`], and where the endpoint that was named has no such way to sign in.

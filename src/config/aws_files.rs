@@ -66,7 +66,7 @@ impl Section {
         }
     }
 
-    /// Its text.
+    /// The value's text.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.get(key).map(|value| value.text.as_str())
     }
@@ -294,7 +294,7 @@ impl AwsFiles {
         Some(map.entry(name.clone()).or_default())
     }
 
-    /// A profile.
+    /// One profile of the files, by name.
     pub fn profile(&self, name: &str) -> Option<&Section> {
         self.profiles.get(name)
     }
@@ -325,7 +325,7 @@ impl AwsFiles {
         }
     }
 
-    /// That there is no such profile: where was looked, the nearest name, and those that there are.
+    /// The problem that no file has this profile: where freezeframe looked, the nearest name, and all names.
     pub fn no_such_profile(&self, name: &str, said: &Origin) -> Problem {
         let searched: Vec<String> = self
             .searched

@@ -42,7 +42,7 @@ impl Variables {
         all
     }
 
-    /// Those of a list, for tests and for what is asked of another process.
+    /// The environment as a list of pairs, for tests and for what is asked of another process.
     pub fn from_pairs<K: Into<OsString>, V: Into<OsString>>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Self {

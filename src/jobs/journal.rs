@@ -254,7 +254,7 @@ impl Journal {
         self.with(f)
     }
 
-    /// Reads every page.
+    /// Has SQLite check every page of the journal.
     fn check(&self) -> Result<(), Problem> {
         let found: String =
             self.with(|db| db.query_row("PRAGMA quick_check(1)", [], |r| r.get(0)))?;

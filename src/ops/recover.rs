@@ -1,5 +1,5 @@
-//! Resuming what an earlier console left open: thaw first, then settle. A job is resumed by exactly
-//! one process: the journal hands it over in one write.
+//! Resumes jobs that an earlier process left open: thaw first, then settle. Exactly one process resumes a job: the
+//! journal hands it over in one write.
 
 mod close;
 mod labels;
@@ -48,7 +48,7 @@ const UNDER_WAY_S: i64 = 60 + 30;
 /// How often a `post-script` that met a `pre-script` at work is sent again.
 const BUSY_TRIES: u32 = 30;
 const BUSY_PAUSE: Duration = Duration::from_secs(2);
-/// How long somebody else's thaw waits for an answer to how its `pre-script` has ended.
+/// How long the thaw of a third-party document waits for Systems Manager to say how its `pre-script` ended.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// From when on the failsafe has certainly acted, however late `pre-script` began.
@@ -115,7 +115,7 @@ async fn resume(
                 taken.push(view);
             }
             Ok(false) => {}
-            // The others are ours already: nobody else would thaw them while this process lives.
+            // The other jobs are claimed already: no other process would thaw them while this one lives.
             Err(problem) => {
                 tracing::error!(%problem, job = %view.spec.job, "an open job could not be resumed");
                 refused.get_or_insert(problem);
@@ -143,7 +143,7 @@ async fn resume(
         if let Err(problem) = ops.journal.save_job(&view, &nobody, !over, ops.clock.now()) {
             tracing::error!(%problem, %job, "what became of a job that was resumed could not be recorded");
             refused.get_or_insert(problem);
-            // As it was on record it is anybody's again, if that much can be written.
+            // The job goes back on record without an owner, if that can be written.
             if let Err(problem) = ops.journal.claim_job(job, &me, &nobody) {
                 tracing::error!(%problem, %job, "it stays this process's until its end");
             }
@@ -154,8 +154,8 @@ async fn resume(
     refused.map_or(Ok(settled), Err)
 }
 
-/// Says what is being done for a job before it is done: an answer may take a minute. Whoever does not listen
-/// holds up no thaw.
+/// Reports what is about to be done for a job: an answer may take a minute. A receiver that does not listen holds up no
+/// thaw.
 fn tell(updates: &mpsc::Sender<JobView>, view: &JobView, doing: &str) {
     let waiting = Some(doing.to_owned());
     let _ = updates.try_send(JobView {
@@ -164,8 +164,7 @@ fn tell(updates: &mpsc::Sender<JobView>, view: &JobView, doing: &str) {
     });
 }
 
-/// As [`thaw`]. That a job is thawed is on record, and told, as soon as it is proven: looking for its set may take
-/// minutes, and nobody is to believe meanwhile that its instance stands still.
+/// As [`thaw`]; a proven thaw is recorded and reported at once, because looking for the set may take minutes.
 async fn thaw_and_tell(
     ops: &Ops,
     view: &mut JobView,
@@ -240,10 +239,10 @@ fn may_begin(view: &JobView) -> Problem {
     )
 }
 
-/// Sends `post-script` if `pre-script` may have been sent, and says whether everything is thawed. What is unconfirmed is
-/// asked only where that is `due`.
+/// Sends `post-script` if `pre-script` may have been sent, and returns the verdict. An instance whose thaw is unconfirmed is
+/// asked again only where that is `due`.
 async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: bool) -> Thaw {
-    // Over but for its labels; what is unconfirmed of one with a failsafe of ours only a person asks again.
+    // The job has ended, and only its labels are pending. With a failsafe of ours only a person asks again.
     if view.phase == Phase::Done && !view.needs_thaw() {
         return Thaw::Confirmed;
     }
@@ -286,7 +285,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
             match at_work(ops, view).await {
                 Ok(None) => {}
                 Ok(Some(other)) => return Thaw::Unconfirmed(in_the_way(view, &other)),
-                // An unconfirmed thaw of some time ago can wait until somebody can see whom its thaw would hit.
+                // An old unconfirmed thaw can wait until it is known which job its `post-script` would thaw.
                 Err(problem) if by == By::TakeUp => return Thaw::Unconfirmed(problem),
                 Err(problem) => {
                     tracing::warn!(%problem, "who else is at work there cannot be read")
@@ -321,13 +320,13 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
             match thaw {
                 Thaw::Later if before.is_none() => {
                     before = pre_script_end(ops, view).await;
-                    // By now it has ended: what the next one says counts.
+                    // `pre-script` has ended by now: the next `post-script` is conclusive.
                     if before.is_some() {
                         continue;
                     }
                     return not_yet(view, certain);
                 }
-                // It finds nothing, for another had thawed before.
+                // It found nothing frozen, because an earlier `post-script` had thawed.
                 Thaw::Unconfirmed(_) if none && was_released(ops, view).await => {
                     return Thaw::Confirmed;
                 }
@@ -337,7 +336,7 @@ async fn send_thaw(ops: &Ops, view: &JobView, by: By) -> Thaw {
         let thaw = judged(view, outcome.ended, &trace, before.as_ref(), certain);
         return match thaw {
             Thaw::Later => match pre_script_end(ops, view).await {
-                // A third-party one that froze is not thawed because a later command finds nothing.
+                // "Not frozen" does not prove the thaw of a third-party document that froze.
                 Some(end) if third_party && end.may_have_frozen() => {
                     Thaw::Unconfirmed(unproven(view))
                 }
@@ -367,8 +366,8 @@ fn unproven(view: &JobView) -> Problem {
     )
 }
 
-/// Nothing is frozen, and how `pre-script` has ended nobody can say. Somebody else's that could not begin any more
-/// (`certain`) may be at work still, without a failsafe of ours that would end it.
+/// The verdict where nothing is frozen and the end of `pre-script` is unknown. A third-party `pre-script` that could not
+/// begin any more (`certain`) may still be at work, without a failsafe of ours that would end it.
 fn not_yet(view: &JobView, certain: bool) -> Thaw {
     if certain {
         Thaw::Unconfirmed(unproven(view))

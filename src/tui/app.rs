@@ -457,7 +457,7 @@ impl App {
         Effect::LoadJobs(self.asked.jobs)
     }
 
-    /// The one place where stale answers fall.
+    /// Whether a message answers a question that is not asked any more; nothing else drops answers.
     fn is_stale(&self, message: &Message) -> bool {
         match message {
             Message::Fleet { generation, .. } => *generation != self.asked.fleet,

@@ -1,5 +1,5 @@
-//! Effects become use cases; their results become messages. The only file of the console that does
-//! anything at all.
+//! Carries out the console's effects through the use cases of `ops`, and sends their results as messages. The only file of
+//! the console that calls anything.
 
 mod stop;
 mod watch;
@@ -28,7 +28,7 @@ use crate::ops::job::confirm_thaw;
 use crate::ops::job::run::{RunOptions, admit, run_all};
 use crate::ops::{Ops, inventory, metrics, prune, restore};
 
-/// Pause between two looks whether the jobs that are left when the person leaves need somebody still.
+/// Pause between two looks at the jobs that still run after the operator has left the console.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Agents that are asked for at once whether they are connected.
 const ASKED_AT_ONCE: usize = 8;
@@ -39,7 +39,7 @@ const HISTORY: u32 = 500;
 #[derive(Clone, Default)]
 struct Tokens {
     jobs: Arc<Mutex<HashMap<JobId, Driven>>>,
-    /// Runs whose jobs are not among them yet.
+    /// Runs that have not named their jobs yet.
     starting: Arc<AtomicUsize>,
 }
 
@@ -83,7 +83,7 @@ impl Tokens {
         Starting(Arc::clone(&self.starting))
     }
 
-    /// What this view says of one of them.
+    /// Takes in the view of a job.
     fn saw(&self, view: &JobView) {
         if let Some(driven) = self.all().get_mut(&view.spec.job) {
             driven.needs_nobody = view.phase == Phase::Done || view.only_copies();
@@ -113,11 +113,11 @@ pub struct Executor {
     stop: CancellationToken,
     /// Stops the prune under way after the calls under way.
     prune: CancellationToken,
-    /// Reads; dropped when the console closes.
+    /// Tasks that only read; dropped when the console closes.
     reads: JoinSet<()>,
-    /// Prunes, restores, thaws; waited for.
+    /// Prunes, restores, thaws; the executor waits for their end.
     work: JoinSet<()>,
-    /// Runs; waited for, but not for AWS's copying where the person leaves.
+    /// Runs; the executor waits for their end, but not for the copy once the operator has left.
     runs: JoinSet<()>,
     leaves: bool,
     /// The console closes: nothing more is looked for.
@@ -189,7 +189,7 @@ impl Executor {
         }
     }
 
-    /// Work that panicked is said, not lost: what it held is thawed by its failsafe.
+    /// Reports a task that panicked: what it held is thawed by its failsafe.
     async fn report_end(&self, ended: Result<(), tokio::task::JoinError>) {
         if let Err(error) = ended {
             tracing::error!(%error, "work under way ended by a defect");
@@ -203,8 +203,7 @@ impl Executor {
         }
     }
 
-    /// Before anything else what was left frozen is thawed; and whatever is left beside it for as long as the
-    /// console is open.
+    /// Starts the watch that resumes abandoned jobs, thaw first, for as long as the console is open.
     fn watch(&mut self) {
         let wake = Arc::new(Notify::new());
         let mut seen = Seen::default();
@@ -432,7 +431,7 @@ impl Executor {
         let (ops, messages, tokens) =
             (self.ops.clone(), self.messages.clone(), self.tokens.clone());
         let (stop_all, limits) = (self.stop_all.clone(), self.limits.clone());
-        // What an earlier run owes its sets is written when the next begins.
+        // Pending labels of an earlier run are written when the next run begins.
         let (settling, told) = (self.ops.clone(), self.messages.clone());
         self.work.spawn(async move {
             if let Err(problem) = watch::settle(&settling, &told).await {

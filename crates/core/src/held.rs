@@ -163,7 +163,7 @@ impl Held {
         self != Self::Nothing
     }
 
-    /// Since when.
+    /// The moment from which the instance may hold a freeze.
     pub fn since(self) -> Option<DateTime<Utc>> {
         match self {
             Self::Nothing => None,

@@ -411,7 +411,7 @@ impl JobView {
         Held::of(self)
     }
 
-    /// That its thaw is delayed, while something is or may be frozen.
+    /// The delay of the job's thaw, while something is or may be frozen.
     pub fn delayed_thaw(&self) -> Option<DelayedThaw> {
         match (self.held(), self.freezing) {
             (Held::Frozen { .. } | Held::MayBeFrozen { .. }, Freezing::Open(freeze)) => freeze.thaw,
@@ -440,7 +440,7 @@ impl JobView {
         }
     }
 
-    /// It is proven that nothing of it is frozen any more.
+    /// Puts on the job that a proof shows nothing of it frozen any more.
     pub fn thawed(&mut self) {
         self.thaw_unconfirmed = false;
         self.frozen_since = None;

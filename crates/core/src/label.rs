@@ -126,7 +126,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// All of them.
+    /// The outcome in which all these labels are written.
     pub fn all(labels: &[Label]) -> Self {
         Self {
             labels: labels
@@ -165,7 +165,7 @@ fn doing(instance: &InstanceId) -> String {
     format!("write the labels of the set of {instance}")
 }
 
-/// That labels are pending, in words: why, and who writes them.
+/// The problem that labels are pending: why, and who writes them.
 pub fn pending_problem(instance: &InstanceId, why: Option<&Problem>) -> Problem {
     let mut problem = Problem::new(
         why.map_or(super::problem::Kind::Aws, |why| why.kind),

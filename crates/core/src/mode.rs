@@ -61,7 +61,7 @@ impl ChosenMode {
         )
     }
 
-    /// It has not, and this is what it said.
+    /// The sentence that the instance's role is not proven, with what the instance said.
     pub fn role_unproven(said: &str) -> Self {
         let reason = format!("the instance's role is not proven: {said}");
         Self::new(Mode::Coordinated, reason)

@@ -108,8 +108,8 @@ impl Bucket {
     }
 }
 
-/// How full a bucket is. Tokens may be owed: who takes one that is not there yet is told how long to wait
-/// for it, and whoever comes next waits behind.
+/// A token bucket. A caller that takes a token that is not there yet learns how long to wait for it; the next caller waits
+/// behind.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TokenBucket {
     rate: Rate,
@@ -178,8 +178,8 @@ impl TokenBucket {
         self.tokens = (self.tokens + 1.0).min(self.rate.size);
     }
 
-    /// AWS sent somebody away: whatever we thought was there is not, and less flows in than we thought,
-    /// because others use the bucket too, or because it is smaller.
+    /// AWS throttled a call: the bucket is empty, and refills slower than we thought, because others use it too or because
+    /// it is smaller. Halves the rate once per burst.
     pub fn halve_rate_once_per_burst(&mut self, now: Duration) {
         self.flow(now);
         self.tokens = self.tokens.min(0.0);

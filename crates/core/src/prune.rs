@@ -161,7 +161,7 @@ impl PruneRecord {
             .saturating_sub(self.skipped.len())
     }
 
-    /// `running`, `finished`, `stopped`.
+    /// The prune's state for lists and filters: `running`, `finished` or `stopped`.
     pub fn state(&self) -> &'static str {
         match (self.ended, &self.stopped) {
             (None, _) => "running",

@@ -14,7 +14,7 @@ const LONGEST_S: i64 = 1_000_000_000;
 pub struct Elapsed(TimeDelta);
 
 impl Elapsed {
-    /// It.
+    /// Parses the service's word for a duration.
     pub fn delta(self) -> TimeDelta {
         self.0
     }

@@ -168,7 +168,7 @@ pub fn by_volume(snapshots: &[Snapshot]) -> HashMap<VolumeId, VolumeBackups> {
     by_volume
 }
 
-/// Who made and keeps a snapshot of ours, by the snapshot from which its tags were copied.
+/// The origin of a snapshot with our tags: freezeframe itself, or the copy of one of its snapshots.
 fn ours_or_copy(copied_from: Option<&str>) -> Origin {
     match copied_from {
         None => Origin::Freezeframe,
@@ -176,7 +176,7 @@ fn ours_or_copy(copied_from: Option<&str>) -> Origin {
     }
 }
 
-/// Who made and keeps a snapshot, by its tags (aws-facts 1.6, 4.5). What AWS manages comes before what our own tag says.
+/// The origin of a snapshot, by its tags (aws-facts 1.6, 4.5). What AWS manages comes before what our own tag says.
 pub fn origin(snapshot: &Snapshot) -> Origin {
     let tags = &snapshot.tags;
     if let Some(policy) = tags.get("aws:dlm:lifecycle-policy-id") {

@@ -259,7 +259,7 @@ pub struct ScriptError<'a> {
 }
 
 impl<'a> ScriptError<'a> {
-    /// The protocol's code.
+    /// The error's code in the line protocol.
     pub fn code(&self) -> &'a str {
         self.code
     }

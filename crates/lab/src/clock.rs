@@ -45,7 +45,7 @@ impl Clock {
         Self::scaled(base, 1.0)
     }
 
-    /// The lab's present.
+    /// The lab's present moment.
     pub fn now(&self) -> DateTime<Utc> {
         match &self.0 {
             #[expect(

@@ -52,7 +52,7 @@ pub struct CallContext {
 }
 
 impl CallContext {
-    /// Who calls, as STS names it.
+    /// The ARN of the caller, as STS names it.
     pub fn arn(&self) -> String {
         let who = match (&self.role, &self.assumed) {
             (Some(session), _) => session.principal(),
@@ -502,7 +502,7 @@ fn cbor_response(status: u16, request_id: &str, body: Vec<u8>) -> Response<Bytes
 }
 
 impl Call {
-    /// It only asks whether it would be carried out.
+    /// Whether the request only asks if it would be carried out.
     fn is_dry_run(&self) -> bool {
         self.service == "ec2" && self.params.get("DryRun") == Some("true")
     }

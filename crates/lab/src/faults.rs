@@ -126,7 +126,7 @@ impl Faults {
         self.book().rng = fastrand::Rng::with_seed(seed);
     }
 
-    /// Forgets all orders.
+    /// Forgets all faults that were ordered.
     pub fn clear(&self) {
         self.book().orders.clear();
     }

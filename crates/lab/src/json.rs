@@ -25,7 +25,7 @@ impl ServiceError {
         }
     }
 
-    /// `ValidationException`
+    /// The error `ValidationException`.
     pub fn validation(message: impl Into<String>) -> Self {
         Self::new("ValidationException", message)
     }

@@ -111,7 +111,7 @@ impl Lab {
         ))
     }
 
-    /// Who signed a request: an instance's role, a role that was assumed, or neither for everybody else that the lab
+    /// Finds the signer of a request: an instance's role, a role that was assumed, or neither for everybody else that the lab
     /// takes.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// All full.
+    /// Token buckets of one region, all full.
     pub fn new(ssm: SsmRates) -> Self {
         Self {
             ssm,

@@ -37,12 +37,12 @@ impl AppError {
         }
     }
 
-    /// `InvalidParameterValue`
+    /// The error `InvalidParameterValue`.
     pub fn value(message: impl Into<String>) -> Self {
         Self::new("InvalidParameterValue", message)
     }
 
-    /// `MissingParameter`
+    /// The error `MissingParameter`.
     pub fn missing(name: &str) -> Self {
         Self::new(
             "MissingParameter",
@@ -50,7 +50,7 @@ impl AppError {
         )
     }
 
-    /// EC2's error document.
+    /// EC2's error document as a response.
     pub fn ec2_response(&self, request_id: &str) -> Response<Bytes> {
         let mut xml = Xml::document();
         xml.inside("Response", |xml| {
@@ -112,7 +112,7 @@ pub fn respond(
     response
 }
 
-/// `2026-11-21T04:00:00.000Z`
+/// A moment as EC2 writes it: `2026-11-21T04:00:00.000Z`
 pub fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -78,7 +78,7 @@ pub struct World {
 }
 
 impl World {
-    /// An empty region.
+    /// A region without anything in it.
     pub fn empty(account: &str, region: &str, now: DateTime<Utc>, seed: u64) -> Self {
         Self {
             account: account.to_owned(),

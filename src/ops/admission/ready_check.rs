@@ -192,7 +192,7 @@ impl Members {
         Ok(Self { others, mine })
     }
 
-    /// Who of the group goes before this job, in words.
+    /// The jobs of the group that go before this one, in words.
     async fn going_first(
         &self,
         ops: &Ops,

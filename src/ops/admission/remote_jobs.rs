@@ -47,7 +47,7 @@ pub(in crate::ops) enum Standing {
 
 impl Other {
     /// Whether it goes before a job that was announced at `mine` under that id. Of two that see each other,
-    /// exactly one goes first. Who is not announced yields.
+    /// exactly one goes first. A job that has not announced itself yields.
     pub(in crate::ops) fn goes_before(&self, mine: Option<DateTime<Utc>>, job: &JobId) -> bool {
         match (self.standing, mine) {
             (Standing::Holds, _) | (_, None) => true,
@@ -89,16 +89,17 @@ pub(in crate::ops) async fn jobs_on(
     Ok(others)
 }
 
-/// What is known beside the status of commands.
+/// What the outputs of commands add to their status.
 #[derive(Default)]
 struct Findings {
-    /// What they said, by their ids.
+    /// The outcomes that were read, by command.
     said: BTreeMap<CommandId, CommandOutcome>,
-    /// A `post-script` that began when that command which freezes had ended.
+    /// Pairs of a `post-script` and a freezing command that had ended when the `post-script` began.
     after: BTreeSet<(CommandId, CommandId)>,
 }
 
-/// What a job's commands said that failed or may be somebody else's, as far as it may decide where it stands.
+/// Reads the outputs of the job's commands that failed or whose document may be a third party's, where they can decide
+/// whether the job holds a freeze.
 async fn read_outputs(
     ops: &Ops,
     instance: &InstanceId,
@@ -229,7 +230,7 @@ fn standing(commands: &[(Step, &Listed)], told: &Findings, now: DateTime<Utc>) -
         let thawed = of(Step::Post)
             .filter(|post| post.requested >= pre.requested)
             .any(|post| thaws(post, pre, told));
-        // While one is at work, a thaw that came too early for it proves nothing.
+        // A thaw that came before the freeze of a running command proves nothing.
         may_hold(pre, now) && (pre.status.is_open() || !(left_nothing(pre, told) || thawed))
     };
     if of(Step::Pre).next().is_some() {
@@ -244,8 +245,8 @@ fn standing(commands: &[(Step, &Listed)], told: &Findings, now: DateTime<Utc>) -
         .map(Standing::Announced)
 }
 
-/// Whether a `post-script` is a proof that what that command froze is thawed. A failed one is none by itself: it
-/// may have met the other at work, thawed nothing, or never been delivered. What it said may still be one.
+/// Whether a `post-script` proves that what the freezing command froze is thawed. A failed `post-script` proves nothing
+/// by its status: it may have met the freezing command at work, or never been delivered. Its output may prove it.
 fn thaws(post: &Listed, pre: &Listed, told: &Findings) -> bool {
     // Ours ends well only where it released a freeze.
     if post.status == CommandStatus::Success && is_ours(post) {

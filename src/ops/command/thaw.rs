@@ -151,7 +151,7 @@ fn is_any_unknown(ops: &Ops, spec: &JobSpec) -> bool {
     })
 }
 
-/// One that nobody heard of, and that released the freeze.
+/// The end of a `post-script` whose answer was lost and that released the freeze.
 async fn released(ops: &Ops, spec: &JobSpec) -> Result<Option<CommandOutcome>, Problem> {
     let answered = answered(ops, spec);
     for command in unanswered(ops, spec, answered.as_ref()).await? {

@@ -1,7 +1,7 @@
-//! One job, driven: the machine's effects become calls, their answers become its events.
+//! Drives one job: carries out the effects of its state machine, and feeds the answers back as events.
 //!
-//! The machine decides, this file only carries out. A thaw goes through the rescue client; nothing that is
-//! not idempotent is sent before the journal has it, and nothing is repeated blind.
+//! The machine decides; this file only carries out. A thaw goes through the rescue client. A call that is not idempotent
+//! is in the journal before it is sent, and is never repeated blind.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use crate::ops::{Ops, log};
 /// Pause between two looks for an autonomous job's set, growing.
 const SET_FIRST: Duration = Duration::from_secs(2);
 const SET_LONGEST: Duration = Duration::from_secs(10);
-/// How long a job that is over waits for somebody to take its last view.
+/// How long a job that has ended waits for the console to take its last view.
 const LAST_VIEW: Duration = Duration::from_secs(30);
 
 /// Runs one job to its end. Every change of its view is sent on `updates`; cancelling thaws first.
@@ -144,8 +144,8 @@ async fn drive(
                 }
             }
         }
-        // A proof that came before the end was on record, and too late for the look above, leaves the clearing
-        // to us: whoever proves looks at the record after its proof.
+        // A proof that another process recorded after the look above and before this job's end was on record is applied
+        // here: that process reads the record after its proof, and leaves a running job alone.
         if done && job.thaw_is_unconfirmed() {
             driver.confirm_thaw_if_proven(&mut job);
             if !job.thaw_is_unconfirmed() {
@@ -155,7 +155,7 @@ async fn drive(
         }
         for effect in effects {
             match (&unsaved, effect) {
-                // Nothing is frozen that the next start would not know of.
+                // Whatever is frozen is on record, so that the next start finds it.
                 (Some(problem), JobEffect::SendPre | JobEffect::SendSnapshot) => {
                     driver.send(JobEvent::PreSent(Err(problem.clone())))
                 }
@@ -165,7 +165,7 @@ async fn drive(
                 {
                     driver.stopped_before_its_freeze();
                 }
-                // Nothing is claimed that is not on record as judged.
+                // A label is written only after its judgement is on record.
                 (Some(problem), JobEffect::WriteLabels { attempt, .. }) => {
                     let written = Written::none(problem.clone());
                     driver.send(JobEvent::LabelsWritten { attempt, written })
@@ -177,7 +177,7 @@ async fn drive(
         // Views are whole: one that finds the queue full is made up for by the next. A screen that
         // stands still (a stalled SSH session) must not hold up a thaw.
         if done {
-            // Whoever looks into the journal will not find it so.
+            // The journal does not have this state.
             if let Some(problem) = unsaved {
                 view.error.get_or_insert(problem);
             }
@@ -232,7 +232,7 @@ impl Driver {
         });
     }
 
-    /// Somebody asked again, and the instance said that all is thawed.
+    /// Ends the unconfirmed thaw where the journal has a later proof that everything is thawed.
     fn confirm_thaw_if_proven(&self, job: &mut Job) -> Vec<JobEffect> {
         if job.thaw_is_unconfirmed() && confirmations::is_proven(&self.ops, &self.spec) {
             job.step(JobEvent::ThawProven, self.ops.clock.now())
@@ -241,8 +241,8 @@ impl Driver {
         }
     }
 
-    /// Puts the job on record. One that is over but for its labels, or for an unconfirmed thaw that only asking again can
-    /// clear, is anybody's who comes by.
+    /// Puts the job on record. A job that has ended with pending labels, or with an unconfirmed thaw, is recorded without an
+    /// owner, so that any process may finish it.
     fn save(&self, view: &JobView, done: bool, owner: &str) -> Result<(), Problem> {
         let (open, by) = if done {
             let stays_open = view.has_pending_labels() || view.needs_thaw();
@@ -293,7 +293,7 @@ impl Driver {
                     Some(plan) => preflight::with_planned_set(&spec, plan),
                     None => spec,
                 };
-                // The instance makes the call that this one was for.
+                // The instance makes the call that the token was set aside for.
                 if let Some(create) = self.reserve.take(Bucket::CreateSnapshots) {
                     create.spend();
                 }
@@ -319,7 +319,7 @@ impl Driver {
                 });
             }
             JobEffect::CreateSnapshots => {
-                // Nothing stands between a freeze and this call. Without a freeze it waits for its turn.
+                // During a freeze the call waits for nothing; without a freeze it waits for a token.
                 let reserved = self.reserve.take(Bucket::CreateSnapshots);
                 let wait = reserved.is_none() && job.view().frozen_since.is_none();
                 let (events, waits) = (self.events.clone(), self.waits.clone());
@@ -383,7 +383,7 @@ impl Driver {
             }
             JobEffect::Arm { timer, after } => {
                 let waits = self.waits.clone();
-                // Waiting for one's turn is no failure of anybody. What watches over a freeze never stands still.
+                // A time limit does not count the wait for a token, unless it watches over a freeze.
                 let stands = match timer {
                     Timer::Preflight | Timer::Labels => true,
                     Timer::Call => job.view().frozen_since.is_none(),
@@ -409,7 +409,7 @@ async fn send_and_follow(
     token: Option<Token>,
     events: mpsc::Sender<JobEvent>,
 ) {
-    // Nobody is told of waits from here on: something may be frozen.
+    // No waits are reported from here on: something may be frozen.
     let waits = Waits::default();
     let sent = send_when_taken(&ops, &spec, step, &waits, token).await;
     let command = sent.as_ref().ok().cloned();
@@ -439,7 +439,7 @@ async fn follow_to_its_end(
         Step::Pre => follow_as_events(ops, spec, command, events, JobEvent::PreDelivery).await,
         Step::Post => follow_as_events(ops, spec, command, events, JobEvent::PostDelivery).await,
     };
-    // Somebody else's document knows no tombstone marker: what came too early to thaw its freeze stops the job here.
+    // A third-party document lays no tombstone marker: where a thaw is on record before its freeze, the job stops here.
     if step == Step::Pre && spec.third_party && thaw_is_on_record(ops, spec) {
         let _ = events.send(JobEvent::Cancel).await;
     }

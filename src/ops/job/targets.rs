@@ -97,7 +97,7 @@ pub fn choose(
     })
 }
 
-/// The one instance that is meant.
+/// The one instance that an id, a name or a tag of the command line names.
 ///
 /// # Errors
 /// `NotFound` where there is none, with the nearest name; `Usage` where several have the name, or where it is a

@@ -30,7 +30,7 @@ impl UnconfirmedThaws {
         })
     }
 
-    /// It is asked now.
+    /// Notes that the instance of an unconfirmed thaw is asked now.
     pub(super) fn asked(&self, job: &JobId, now: DateTime<Utc>) {
         let mut asked = self.0.lock();
         let (times, last) = asked.entry(job.clone()).or_insert((0, now));

@@ -311,7 +311,7 @@ impl Model {
         self.own.contains(&job.spec.job)
     }
 
-    /// Who drives it, if it has not ended.
+    /// The process that drives a job, unless the job has ended.
     pub fn driver(&self, job: &JobView) -> DrivenBy {
         let id = &job.spec.job;
         if self.own.contains(id) {
@@ -338,7 +338,7 @@ impl Model {
         self.running().filter(|job| self.is_own(job))
     }
 
-    /// Those of them that to stop means something for.
+    /// The jobs of this console that a stop would still change.
     pub fn own_stoppable(&self) -> impl Iterator<Item = &JobView> {
         self.own_running().filter(|job| !job.only_copies())
     }
@@ -413,7 +413,7 @@ impl Model {
         }
     }
 
-    /// Who acts, once it is proven.
+    /// The identity that acts, once STS has proven it.
     pub fn who(&self) -> Option<Who> {
         let identity = self.identity.data.as_ref()?;
         Some(Who {

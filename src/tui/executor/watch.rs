@@ -214,7 +214,7 @@ impl Rounds {
         }
     }
 
-    /// It may last: once is enough.
+    /// Reports a problem of the watch once, however long it lasts.
     async fn tell(&mut self, problem: Problem, messages: &mpsc::Sender<Message>) {
         if self.told.as_ref() != Some(&problem) {
             self.told = Some(problem.clone());

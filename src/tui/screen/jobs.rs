@@ -68,7 +68,7 @@ impl Default for Jobs {
 }
 
 impl Jobs {
-    /// The screen, empty.
+    /// The jobs screen, empty.
     pub fn new() -> Self {
         Self {
             rows: Vec::new(),

@@ -160,7 +160,7 @@ impl SnapshotDialog {
         self.instances.iter().filter(online).cloned().collect()
     }
 
-    /// That its agent is called online and is not connected, and what its job would make of that.
+    /// The warning that an instance's agent is called online and is not connected, and what its job would do.
     fn unconnected(&self, instance: &Instance, model: &Model) -> Option<String> {
         let word = self.recipe().or(instance.recipe_tag())?;
         let recipe = model.recipes.find(word)?;

@@ -112,13 +112,13 @@ impl FilterLine {
         true
     }
 
-    /// A key.
+    /// Types a key into the filter line.
     pub fn type_key(&mut self, key: KeyEvent) {
         form::type_into(&mut self.input, key);
         self.read();
     }
 
-    /// Pasted text.
+    /// Types pasted text into the filter line.
     pub fn paste(&mut self, pasted: &str) {
         form::paste_into(&mut self.input, pasted);
         self.read();

@@ -389,13 +389,13 @@ pub fn foot(
         width,
     )];
     let delayed = job.delayed_thaw();
-    let (words, role) = match (&job.error, &job.waiting, proof::lowered(job)) {
+    let (words, role) = match (delayed, &job.error, &job.waiting, proof::lowered(job)) {
         // What stands still now comes before why.
-        _ if let Some(delayed) = delayed => (
+        (Some(delayed), ..) => (
             format!("{}: {}", job.held().words(now), delayed.words(now)),
             Role::Warn,
         ),
-        (Some(problem), ..) => (
+        (_, Some(problem), ..) => (
             format!("{problem}. Next: {}", problem.hint),
             if job.verdict == Some(Verdict::Failed) {
                 Role::Error
@@ -403,9 +403,9 @@ pub fn foot(
                 Role::Warn
             },
         ),
-        (None, Some(waiting), _) if job.phase == Phase::Queued => (waiting.clone(), Role::Text),
-        (None, ..) if may_be_frozen(job) => (progress_words(job, now), Role::Warn),
-        (None, _, Some(lowered)) => (
+        (_, None, Some(waiting), _) if job.phase == Phase::Queued => (waiting.clone(), Role::Text),
+        (_, None, ..) if may_be_frozen(job) => (progress_words(job, now), Role::Warn),
+        (_, None, _, Some(lowered)) => (
             format!(
                 "{}, not {}: {}. Next: {}",
                 lowered.got,

@@ -32,7 +32,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// A column aligned to the left.
+    /// A cell of plain text.
     pub const fn new(title: &'static str, min: u16, want: u16, priority: u8) -> Self {
         Self {
             title,

@@ -58,7 +58,7 @@ impl Job {
         self.seen = set;
     }
 
-    /// The one command ended, or nobody can say: what it told is in `pre_told`.
+    /// Handles the end of the one command of autonomous mode, known or not: its report is in `pre_told`.
     pub(super) fn autonomous_ended(
         &mut self,
         ended: &CommandEnd,

@@ -22,7 +22,7 @@ pub struct Began {
 }
 
 impl Began {
-    /// One that is about to be sent.
+    /// The record of a freezing command that is about to be sent.
     pub fn sent(now: DateTime<Utc>) -> Self {
         Self {
             sent: now,

@@ -36,7 +36,7 @@ const PUBLISH: Duration = Duration::from_secs(30);
 /// Why a snapshot that somebody deleted is worth nothing.
 pub const GONE_SINCE: &str = "EC2 does not have it any more";
 
-/// That a set is incomplete, in words: which of its snapshots AWS failed, and which are not there any more.
+/// The problem that a set is incomplete: which of its snapshots AWS failed, and which are gone.
 pub fn incomplete(instance: &InstanceId, failed: &[String], gone: &[String]) -> Problem {
     let mut causes = Vec::new();
     if !failed.is_empty() {

@@ -15,12 +15,12 @@ pub struct Age(u32);
 const MOST_HOURS: u32 = 100 * 366 * 24;
 
 impl Age {
-    /// So many days.
+    /// An age of so many days.
     pub fn days(days: u32) -> Self {
         Self(days.saturating_mul(24).min(MOST_HOURS))
     }
 
-    /// As a duration.
+    /// The age as a duration.
     pub fn duration(self) -> Duration {
         Duration::hours(i64::from(self.0))
     }

@@ -141,7 +141,7 @@ pub fn images(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     }))
 }
 
-/// DescribeRegions.
+/// Answers DescribeRegions.
 pub fn regions(ctx: &CallContext, params: &Params) -> Answer {
     let filters = Filters::parse(params, "endpoint opt-in-status region-name")?;
     let names = params.list("RegionName");
@@ -179,7 +179,7 @@ fn zone_group(region: &str) -> String {
     format!("{region}-zg-1")
 }
 
-/// DescribeAvailabilityZones.
+/// Answers DescribeAvailabilityZones.
 pub fn zones(ctx: &CallContext, params: &Params) -> Answer {
     let filters = Filters::parse(
         params,

@@ -137,7 +137,7 @@ fn field(instance: &Instance, account: &str, name: &str) -> Vec<String> {
     }
 }
 
-/// DescribeInstances.
+/// Answers DescribeInstances.
 pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     let ids = params.list("InstanceId");
     refuse_ids_with_pages(params, &ids)?;
@@ -257,7 +257,7 @@ fn write_devices(xml: &mut Xml, instance: &Instance) {
     );
 }
 
-/// `<name><code>16</code><name>running</name></name>`
+/// Writes an instance state: `<name><code>16</code><name>running</name></name>`
 pub fn write_state(xml: &mut Xml, element: &str, state: InstanceState) {
     xml.inside(element, |xml| {
         xml.text("code", state.code());

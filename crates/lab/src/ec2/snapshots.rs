@@ -110,7 +110,7 @@ pub fn write(xml: &mut Xml, snapshot: &Snapshot, now: DateTime<Utc>, state: &str
     }
 }
 
-/// DescribeLockedSnapshots.
+/// Answers DescribeLockedSnapshots.
 pub fn describe_locked(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     let filters = Filters::parse(params, "lock-state")?;
     let wanted = Kind::Snapshot.wanted(&params.list("SnapshotId"), &world.snapshots)?;
@@ -135,7 +135,7 @@ pub fn describe_locked(world: &World, ctx: &CallContext, params: &Params) -> Ans
     }))
 }
 
-/// DescribeFastSnapshotRestores.
+/// Answers DescribeFastSnapshotRestores.
 pub fn describe_fast_restores(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     let filters = Filters::parse(
         params,

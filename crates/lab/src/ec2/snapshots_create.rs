@@ -86,7 +86,7 @@ pub async fn create_set(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer
     }))
 }
 
-/// CreateSnapshot: one volume.
+/// Answers CreateSnapshot: one volume.
 pub async fn create_one(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
     let planned = {
         let mut world = lab.world_of(&ctx.region);

@@ -223,7 +223,7 @@ pub fn delete(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
     Ok(yes(ctx, "DeleteTags"))
 }
 
-/// DescribeTags.
+/// Answers DescribeTags.
 pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     let filters = Filters::parse(params, "key resource-id resource-type tag: value")?;
     dry_run(params)?;

@@ -48,7 +48,7 @@ fn field(world: &World, volume: &Volume, name: &str) -> Vec<String> {
     }
 }
 
-/// DescribeVolumes.
+/// Answers DescribeVolumes.
 pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
     let filters = Filters::parse(params, FILTERS)?;
     let wanted = Kind::Volume.wanted(&params.list("VolumeId"), &world.volumes)?;

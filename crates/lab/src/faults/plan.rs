@@ -207,7 +207,7 @@ pub enum Kind {
 }
 
 impl Plan {
-    /// Reads a plan.
+    /// Parses a fault plan.
     ///
     /// # Errors
     /// Names the line of what is not TOML, unknown, missing or out of place.
@@ -379,7 +379,7 @@ impl Entry {
         })
     }
 
-    /// Its kind as the file writes it.
+    /// The kind's word in a fault plan.
     fn name(&self) -> String {
         let words = format!("{:?}", self.kind);
         let mut name = String::new();

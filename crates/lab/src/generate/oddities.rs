@@ -43,7 +43,7 @@ impl Workshop<'_> {
     }
 }
 
-/// Adds them.
+/// Adds the odd snapshots to a world.
 pub fn build(world: &mut World) {
     // A pending or failed snapshot would keep a throughput volume from ever being snapshotted again.
     let usual = |volume: &&Volume| {

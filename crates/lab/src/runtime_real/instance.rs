@@ -188,7 +188,7 @@ impl Namespace {
         self.init.pid
     }
 
-    /// Its root directory as this machine sees it.
+    /// The instance's root directory as this machine sees it.
     pub(super) fn root(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root", self.init.pid))
     }

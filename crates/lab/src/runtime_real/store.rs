@@ -100,7 +100,7 @@ impl Store {
         self.mount.join("sets").join(number.to_string())
     }
 
-    /// A volume's image.
+    /// The path of a volume's image file.
     pub(super) fn volume(&self, volume: &str) -> PathBuf {
         self.live().join(format!("{volume}.img"))
     }

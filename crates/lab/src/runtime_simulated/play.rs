@@ -371,7 +371,7 @@ impl<'a> Play<'a> {
         Ok(covered)
     }
 
-    /// Flush, lock, sync.
+    /// Plays flush, lock and sync of a database.
     async fn quiesce(&mut self, recipe: &str) {
         self.pause(60, 240).await;
         self.emit("flushed", json!({}));

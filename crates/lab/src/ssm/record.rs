@@ -29,7 +29,7 @@ pub enum Detail {
 }
 
 impl Detail {
-    /// The coarse status.
+    /// The command's coarse status.
     pub fn status(self) -> &'static str {
         match self {
             Self::Pending | Self::Delayed => "Pending",

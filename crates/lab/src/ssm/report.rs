@@ -12,7 +12,7 @@ use crate::world::World;
 /// Characters of output in ListCommandInvocations.
 const DETAIL_OUTPUT: usize = 2_500;
 
-/// The `Command` structure.
+/// Systems Manager's `Command` structure.
 pub(super) fn command(command: &CommandRecord) -> Value {
     let (status, details) = command.summary();
     json!({

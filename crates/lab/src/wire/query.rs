@@ -54,7 +54,7 @@ impl Params {
         Self(pairs.collect())
     }
 
-    /// All parameters, flat.
+    /// All parameters of the query, flat.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
@@ -85,7 +85,7 @@ impl Params {
         }
     }
 
-    /// A whole number.
+    /// Reads a parameter as a whole number.
     pub fn number(&self, name: &str) -> Result<Option<i64>, AppError> {
         match self.get(name) {
             None | Some("") => Ok(None),

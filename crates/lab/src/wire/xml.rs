@@ -37,7 +37,7 @@ impl Xml {
         self.close(name);
     }
 
-    /// A leaf.
+    /// Writes an element with text.
     pub fn text(&mut self, name: &str, value: impl Display) {
         let value = escape(&value.to_string());
         self.inside(name, |xml| xml.0.push_str(&value));
@@ -50,7 +50,7 @@ impl Xml {
         }
     }
 
-    /// `<name><item>…</item>…</name>`
+    /// Writes a list: `<name><item>…</item>…</name>`
     pub fn items<T>(
         &mut self,
         name: &str,
@@ -64,7 +64,7 @@ impl Xml {
         });
     }
 
-    /// The finished text.
+    /// Ends the document, and returns its text.
     pub fn finish(self) -> String {
         self.0
     }

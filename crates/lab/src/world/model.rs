@@ -102,7 +102,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Its name in IAM; empty without a role.
+    /// The role's name in IAM; empty without a role.
     pub fn name(self) -> &'static str {
         match self {
             Self::Backup => "freezeframe-instance",
@@ -312,12 +312,12 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// When it ends.
+    /// When the lock ends.
     pub fn expires(&self) -> DateTime<Utc> {
         self.created + chrono::Duration::days(i64::from(self.days))
     }
 
-    /// Its mode while it holds, then `expired`.
+    /// The lock's mode while it holds, then `expired`.
     pub fn state(&self, now: DateTime<Utc>) -> &str {
         if now < self.expires() {
             &self.mode

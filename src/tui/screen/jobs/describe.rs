@@ -29,7 +29,7 @@ pub fn entries(job: &JobView, cx: &ScreenContext<'_>) -> Vec<Entry> {
     out
 }
 
-/// Who drives it, where that is not this console.
+/// The sentence on the process that drives a job, where that is not this console.
 fn driver(job: &JobView, cx: &ScreenContext<'_>) -> Option<String> {
     let words = match cx.model.driver(job) {
         DrivenBy::Here => return None,

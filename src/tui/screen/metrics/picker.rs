@@ -93,7 +93,7 @@ impl Picker {
         TableState::handles(action, false)
     }
 
-    /// Moves and narrows.
+    /// Moves the cursor of the list of instances, or narrows the list.
     pub fn act(&mut self, action: Action, cx: &ScreenContext<'_>) {
         if self.filter.act(action) {
             return self.arrange(cx);
@@ -115,7 +115,7 @@ impl Picker {
         self.arrange(cx);
     }
 
-    /// Draws the list.
+    /// Draws the list of instances.
     pub fn view(&self, frame: &mut Frame<'_>, mut area: Rect, cx: &ScreenContext<'_>) {
         self.filter.view(frame, &mut area, cx.styles);
         let width = usize::from(area.width);

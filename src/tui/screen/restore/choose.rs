@@ -105,7 +105,7 @@ impl Choose {
         !self.rows.is_empty() && TableState::handles(action, false)
     }
 
-    /// Moves, filters, widens.
+    /// Moves, filters or widens the list of sets.
     pub fn act(&mut self, action: Action, cx: &ScreenContext<'_>) {
         if self.filter.act(action) {
             return self.arrange(cx);

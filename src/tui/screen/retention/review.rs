@@ -87,7 +87,7 @@ impl Review {
         TableState::handles(action, false)
     }
 
-    /// Moves the cursor.
+    /// Moves the cursor of the review.
     pub fn step(&mut self, action: Action) {
         self.table.act(action);
     }

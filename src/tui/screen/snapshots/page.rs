@@ -154,7 +154,7 @@ fn claimed(set: &SnapshotSet, cx: &ScreenContext<'_>) -> Option<Vec<MemberProof>
         .then(|| proof::members(set, cx.model.snapshots(), job_of(set, cx)))
 }
 
-/// The sentences.
+/// The evidence of a snapshot's set, as sentences.
 fn account(set: &SnapshotSet, cx: &ScreenContext<'_>, out: &mut Vec<Entry>) {
     match cx.model.remembered(&set.job) {
         Remembered::Here(job) => out.extend(evidence::of_job(job)),
