@@ -7,7 +7,7 @@ mod write;
 use serde_json::{Value, json};
 
 use super::json::{ServiceError, page, text};
-use super::{Lab, dispatch::CallContext};
+use super::{Lab, caller::Caller};
 pub use series::{BackupPoint, CloudWatchState};
 
 /// Answers one CloudWatch operation, whatever the protocol.
@@ -16,7 +16,7 @@ pub use series::{BackupPoint, CloudWatchState};
 /// CloudWatch's codes in awsQuery's spelling (`InvalidParameterValue`, `MissingParameter`, …).
 pub fn handle(
     lab: &Lab,
-    ctx: &CallContext,
+    ctx: &Caller,
     operation: &str,
     input: Value,
 ) -> Result<Value, ServiceError> {

@@ -4,15 +4,13 @@
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response};
 use serde_json::Value;
 
+use super::caller::Caller;
 use super::faults::FaultKind;
-use super::imds::RoleSession;
 use super::json::ServiceError;
-use super::sessions::Assumed;
 use super::sigv4::Authorization;
 use super::wire::query::Params;
 use super::wire::{AppError, member, respond};
@@ -31,57 +29,6 @@ pub const HOME: &str = "x-freezeframe-lab-home";
 
 /// Header of every answer of a lab that takes its own key alone: the file that has it.
 pub const KEY_FILE: &str = "x-freezeframe-lab-key-file";
-
-/// Who calls, where, and when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallContext {
-    /// The account.
-    pub account: String,
-    /// The region.
-    pub region: String,
-    /// Access key id.
-    pub access_key: String,
-    /// Set when an instance's role signed.
-    pub role: Option<RoleSession>,
-    /// Set when the session of a role that was assumed signed.
-    pub assumed: Option<Assumed>,
-    /// The time.
-    pub now: DateTime<Utc>,
-    /// AWS's request id.
-    pub request_id: String,
-}
-
-impl CallContext {
-    /// The ARN of the caller, as STS names it.
-    pub fn arn(&self) -> String {
-        let who = match (&self.role, &self.assumed) {
-            (Some(session), _) => session.principal(),
-            (None, Some(assumed)) => assumed.principal(),
-            _ if self.read_only() => "assumed-role/BackupViewer/you".to_owned(),
-            _ => "assumed-role/BackupOperator/you".to_owned(),
-        };
-        format!("arn:aws:sts::{}:{who}", self.account)
-    }
-
-    /// The key may only look.
-    pub fn read_only(&self) -> bool {
-        self.access_key.contains("READONLY")
-            || self.assumed.as_ref().is_some_and(Assumed::read_only)
-    }
-
-    /// The key's session is over.
-    pub fn expired(&self) -> bool {
-        self.access_key.contains("EXPIRED")
-            || self
-                .role
-                .as_ref()
-                .is_some_and(|session| session.expires <= self.now)
-            || self
-                .assumed
-                .as_ref()
-                .is_some_and(|session| session.expires <= self.now)
-    }
-}
 
 /// How the caller spoke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,7 +216,7 @@ impl Lab {
             Err(error) => return Ok(protocol.refuse(&scope.service, &request_id, &error)),
         };
         let service = scope.service.clone();
-        let ctx = CallContext {
+        let ctx = Caller {
             account: self.account().to_owned(),
             region: scope.region.clone(),
             access_key: scope.access_key.clone(),
@@ -303,7 +250,7 @@ impl Lab {
             Some(FaultKind::Delay(time)) => self.clock().sleep(*time).await,
             _ => {}
         }
-        let ctx = CallContext {
+        let ctx = Caller {
             now: self.clock().now(),
             ..ctx
         };
@@ -350,7 +297,7 @@ impl Lab {
     }
 
     /// What stops a call before its service sees it: session, region, rights, rate.
-    fn refusal(&self, ctx: &CallContext, call: &Call) -> Option<AppError> {
+    fn refusal(&self, ctx: &Caller, call: &Call) -> Option<AppError> {
         if ctx.expired() {
             return Some(call.expired());
         }
@@ -423,11 +370,7 @@ impl Lab {
         }
     }
 
-    async fn serve_call(
-        &self,
-        ctx: &CallContext,
-        call: &Call,
-    ) -> Result<Response<Bytes>, AppError> {
+    async fn serve_call(&self, ctx: &Caller, call: &Call) -> Result<Response<Bytes>, AppError> {
         call.check_target()?;
         match call.service.as_str() {
             "ec2" => {
@@ -459,7 +402,7 @@ impl Lab {
 }
 
 impl Lab {
-    fn cloudwatch(&self, ctx: &CallContext, call: &Call) -> Result<Response<Bytes>, AppError> {
+    fn cloudwatch(&self, ctx: &Caller, call: &Call) -> Result<Response<Bytes>, AppError> {
         let input = match call.protocol {
             Protocol::Cbor => cbor::decode(&call.body)?,
             Protocol::Json(_) => json_body(&call.body)?,

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use http::Response;
 
 use super::Lab;
-use super::dispatch::CallContext;
+use super::caller::Caller;
 use super::wire::query::Params;
 use super::wire::xml::Xml;
 use super::wire::{AppError, respond};
@@ -43,7 +43,7 @@ type Answer = Result<Xml, AppError>;
 /// EC2's own codes; `InvalidAction` names what the lab does not do.
 pub async fn handle(
     lab: &Lab,
-    ctx: &CallContext,
+    ctx: &Caller,
     action: &str,
     params: &Params,
 ) -> Result<Response<Bytes>, AppError> {
@@ -103,7 +103,7 @@ pub fn is_broad(params: &Params) -> bool {
 }
 
 /// The document of a successful answer.
-fn answer(ctx: &CallContext, action: &str, content: impl FnOnce(&mut Xml)) -> Xml {
+fn answer(ctx: &Caller, action: &str, content: impl FnOnce(&mut Xml)) -> Xml {
     let mut xml = Xml::document();
     xml.inside_ns(&format!("{action}Response"), NAMESPACE, |xml| {
         xml.text("requestId", &ctx.request_id);
@@ -113,7 +113,7 @@ fn answer(ctx: &CallContext, action: &str, content: impl FnOnce(&mut Xml)) -> Xm
 }
 
 /// The document of calls that only say yes.
-fn yes(ctx: &CallContext, action: &str) -> Xml {
+fn yes(ctx: &Caller, action: &str) -> Xml {
     answer(ctx, action, |xml| xml.text("return", true))
 }
 

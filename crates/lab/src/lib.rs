@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod bounds;
+mod caller;
 mod cbor;
 pub mod clock;
 mod cloudwatch;

@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::dispatch::CallContext;
+use super::caller::Caller;
 use super::wire::AppError;
 use super::wire::query::Params;
 use super::{Lab, bounds};
@@ -86,7 +86,7 @@ impl Sessions {
 ///
 /// # Errors
 /// `ValidationError` for what the service's model refuses, `AccessDenied` for a role of another account.
-pub(super) fn assume(lab: &Lab, ctx: &CallContext, params: &Params) -> Result<Assumed, AppError> {
+pub(super) fn assume(lab: &Lab, ctx: &Caller, params: &Params) -> Result<Assumed, AppError> {
     let arn = text(params, "RoleArn", 20, 2048, |_| true)?.unwrap_or_default();
     let session = text(params, "RoleSessionName", 2, 64, is_word)?.unwrap_or_default();
     let source = text(params, "SourceIdentity", 2, 64, is_word)?;

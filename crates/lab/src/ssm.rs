@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 pub use super::json::ServiceError;
-use super::{Lab, bounds, dispatch::CallContext};
+use super::{Lab, bounds, caller::Caller};
 pub use document::Parameters;
 use library::Document;
 use record::CommandRecord;
@@ -109,7 +109,7 @@ impl SsmState {
 /// SSM's own error codes; `UnknownOperationException` for what the lab does not have.
 pub async fn handle(
     lab: &Lab,
-    ctx: &CallContext,
+    ctx: &Caller,
     operation: &str,
     body: Value,
 ) -> Result<Value, ServiceError> {

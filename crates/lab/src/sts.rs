@@ -5,7 +5,7 @@ use chrono::SecondsFormat;
 use http::Response;
 
 use super::Lab;
-use super::dispatch::CallContext;
+use super::caller::Caller;
 use super::sessions;
 use super::wire::query::Params;
 use super::wire::{AppError, respond, xml::Xml};
@@ -19,7 +19,7 @@ pub const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 /// `InvalidAction` for an operation that the lab has not, or what the operation refuses.
 pub fn handle(
     lab: &Lab,
-    ctx: &CallContext,
+    ctx: &Caller,
     action: &str,
     params: &Params,
 ) -> Result<Response<Bytes>, AppError> {
@@ -60,7 +60,7 @@ pub fn handle(
     }
 }
 
-fn answer(ctx: &CallContext, action: &str, result: impl FnOnce(&mut Xml)) -> Response<Bytes> {
+fn answer(ctx: &Caller, action: &str, result: impl FnOnce(&mut Xml)) -> Response<Bytes> {
     let mut xml = Xml::bare();
     xml.inside_ns(&format!("{action}Response"), NAMESPACE, |xml| {
         xml.inside(&format!("{action}Result"), result);

@@ -21,7 +21,7 @@ use super::ssm::SsmState;
 
 /// What becomes of things by itself, at its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum Transition {
     /// A pending snapshot has all its blocks.
     SnapshotDone(String),
     /// A new volume may be attached.
@@ -73,7 +73,7 @@ pub struct World {
     stale: BTreeMap<String, (DateTime<Utc>, Tags)>,
     /// Every id and every duration of this world comes from here, so that a seed replays it.
     pub rng: fastrand::Rng,
-    events: BTreeMap<(DateTime<Utc>, u64), Event>,
+    events: BTreeMap<(DateTime<Utc>, u64), Transition>,
     scheduled: u64,
 }
 
@@ -104,13 +104,13 @@ impl World {
     }
 
     /// Lets an event happen after a time of the lab's clock.
-    pub fn after(&mut self, delay: Duration, event: Event) {
+    pub fn after(&mut self, delay: Duration, event: Transition) {
         let at = self.now + chrono::Duration::from_std(delay).unwrap_or(chrono::Duration::MAX);
         self.at(at, event);
     }
 
     /// Lets an event happen at a moment.
-    pub fn at(&mut self, at: DateTime<Utc>, event: Event) {
+    pub fn at(&mut self, at: DateTime<Utc>, event: Transition) {
         self.scheduled += 1;
         self.events.insert((at, self.scheduled), event);
     }
@@ -128,9 +128,9 @@ impl World {
         self.now = self.now.max(now);
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: Transition) {
         match event {
-            Event::SnapshotDone(id) => {
+            Transition::SnapshotDone(id) => {
                 if self
                     .snapshots
                     .get(&id)
@@ -143,25 +143,25 @@ impl World {
                     snapshot.state = SnapshotState::Completed;
                 }
             }
-            Event::VolumeReady(id) => {
+            Transition::VolumeReady(id) => {
                 if let Some(volume) = self.volumes.get_mut(&id)
                     && volume.state == VolumeState::Creating
                 {
                     volume.state = VolumeState::Available;
                 }
             }
-            Event::VolumeGone(id) => {
+            Transition::VolumeGone(id) => {
                 self.volumes.remove(&id);
             }
-            Event::Attached { instance, volume } => {
+            Transition::Attached { instance, volume } => {
                 if let Some(device) = self.device_mut(&instance, &volume)
                     && device.state == AttachmentState::Attaching
                 {
                     device.state = AttachmentState::Attached;
                 }
             }
-            Event::Detached { instance, volume } => self.drop_attachment(&instance, &volume),
-            Event::InstanceSettled(id) => {
+            Transition::Detached { instance, volume } => self.drop_attachment(&instance, &volume),
+            Transition::InstanceSettled(id) => {
                 if let Some(instance) = self.instances.get_mut(&id) {
                     instance.state = match instance.state {
                         InstanceState::Pending => InstanceState::Running,
@@ -310,12 +310,12 @@ mod tests {
     fn events_happen_in_order_and_not_before_their_time() {
         let start = DateTime::UNIX_EPOCH;
         let mut world = World::empty("1", "eu-central-1", start, 1);
-        world.after(Duration::from_secs(2), Event::VolumeGone("b".into()));
-        world.after(Duration::from_secs(1), Event::VolumeGone("a".into()));
+        world.after(Duration::from_secs(2), Transition::VolumeGone("b".into()));
+        world.after(Duration::from_secs(1), Transition::VolumeGone("a".into()));
         world.advance(start + chrono::Duration::milliseconds(1500));
         assert_eq!(
             world.events.values().cloned().collect::<Vec<_>>(),
-            [Event::VolumeGone("b".into())]
+            [Transition::VolumeGone("b".into())]
         );
         world.advance(start);
         assert_eq!(world.now, start + chrono::Duration::milliseconds(1500));

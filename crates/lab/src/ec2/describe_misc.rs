@@ -6,7 +6,7 @@ use super::instances::{platform_details, usage_operation, zone_id};
 use super::paging::page;
 use super::{Answer, answer, dry_run, tags};
 use crate::REGIONS;
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::query::Params;
 use crate::wire::{AppError, timestamp};
 use crate::world::{Image, Platform, Tags, World};
@@ -71,7 +71,7 @@ fn size(world: &World, image: &Image, snapshot: &str) -> u32 {
 }
 
 /// DescribeImages: disabled and deprecated ones only when asked for (deprecated ones also to their owner by id).
-pub fn images(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn images(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let ids = params.list("ImageId");
     let filters = Filters::parse(params, IMAGE_FILTERS)?;
     let wanted = Kind::Image.wanted(&ids, &world.images)?;
@@ -142,7 +142,7 @@ pub fn images(world: &World, ctx: &CallContext, params: &Params) -> Answer {
 }
 
 /// Answers DescribeRegions.
-pub fn regions(ctx: &CallContext, params: &Params) -> Answer {
+pub fn regions(ctx: &Caller, params: &Params) -> Answer {
     let filters = Filters::parse(params, "endpoint opt-in-status region-name")?;
     let names = params.list("RegionName");
     if let Some(unknown) = names.iter().find(|name| !REGIONS.contains(name)) {
@@ -180,7 +180,7 @@ fn zone_group(region: &str) -> String {
 }
 
 /// Answers DescribeAvailabilityZones.
-pub fn zones(ctx: &CallContext, params: &Params) -> Answer {
+pub fn zones(ctx: &Caller, params: &Params) -> Answer {
     let filters = Filters::parse(
         params,
         "group-long-name group-name message opt-in-status parent-zone-id parent-zone-name region-name state zone-id \

@@ -4,7 +4,7 @@ use super::filter::Filters;
 use super::ids::Kind;
 use super::paging::page;
 use super::{Answer, answer, dry_run, network, tags};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::query::Params;
 use crate::wire::xml::Xml;
 use crate::wire::{AppError, timestamp};
@@ -138,7 +138,7 @@ fn field(instance: &Instance, account: &str, name: &str) -> Vec<String> {
 }
 
 /// Answers DescribeInstances.
-pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let ids = params.list("InstanceId");
     refuse_ids_with_pages(params, &ids)?;
     let filters = Filters::parse(params, FILTERS)?;
@@ -266,7 +266,7 @@ pub fn write_state(xml: &mut Xml, element: &str, state: InstanceState) {
 }
 
 /// DescribeInstanceStatus: only running instances unless IncludeAllInstances.
-pub fn describe_status(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe_status(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let ids = params.list("InstanceId");
     refuse_ids_with_pages(params, &ids)?;
     let filters = Filters::parse(params, STATUS_FILTERS)?;
@@ -334,7 +334,7 @@ fn reachability(instance: &Instance) -> Option<&'static str> {
 }
 
 /// DescribeInstanceAttribute, of which the lab knows block devices, root device and type.
-pub fn describe_attribute(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe_attribute(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let instance = Kind::Instance.find(params.required("InstanceId")?, &world.instances)?;
     let attribute = params.required("Attribute")?;
     if !matches!(

@@ -6,14 +6,14 @@ use super::ids::Kind;
 use super::instances::write_state;
 use super::{Answer, answer, dry_run};
 use crate::Lab;
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::AppError;
 use crate::wire::query::Params;
-use crate::world::{AttachmentState, Event, InstanceState};
+use crate::world::{AttachmentState, InstanceState, Transition};
 
 /// Changes the state of all named instances or of none. A start without the root volume is refused. A stop ends what
 /// keeps a volume `busy`: nothing has it mounted any more.
-pub async fn change(lab: &Lab, ctx: &CallContext, action: &str, params: &Params) -> Answer {
+pub async fn change(lab: &Lab, ctx: &Caller, action: &str, params: &Params) -> Answer {
     let ids = params.list("InstanceId");
     if ids.is_empty() {
         return Err(AppError::missing("InstanceId"));
@@ -72,7 +72,7 @@ pub async fn change(lab: &Lab, ctx: &CallContext, action: &str, params: &Params)
                 }
             }
             let time = Duration::from_millis(world.rng.u64(6_000..14_000));
-            world.after(time, Event::InstanceSettled(id.clone()));
+            world.after(time, Transition::InstanceSettled(id.clone()));
             if start {
                 continue;
             }
@@ -85,7 +85,7 @@ pub async fn change(lab: &Lab, ctx: &CallContext, action: &str, params: &Params)
     for (instance, volume, time) in busy {
         if lab.runtime().detach(&instance, &volume, true).await.is_ok() {
             let mut world = lab.world_of(&ctx.region);
-            world.after(time, Event::Detached { instance, volume });
+            world.after(time, Transition::Detached { instance, volume });
         }
     }
     Ok(answer(ctx, action, |xml| {

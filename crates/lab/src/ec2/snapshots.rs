@@ -5,7 +5,7 @@ use super::ids::{self, Kind};
 use super::instances::zone_id;
 use super::paging::page;
 use super::{Answer, answer, dry_run, tags};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::AppError;
 use crate::wire::query::Params;
 use crate::wire::timestamp;
@@ -43,7 +43,7 @@ pub fn visible(snapshot: &Snapshot, account: &str) -> bool {
 }
 
 /// DescribeSnapshots. Without owners the public snapshots of strangers come along, as at AWS.
-pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let filters = Filters::parse(params, FILTERS)?;
     let ids = params.list("SnapshotId");
     let owners = params.list("Owner");
@@ -111,7 +111,7 @@ pub fn write(xml: &mut Xml, snapshot: &Snapshot, now: DateTime<Utc>, state: &str
 }
 
 /// Answers DescribeLockedSnapshots.
-pub fn describe_locked(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe_locked(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let filters = Filters::parse(params, "lock-state")?;
     let wanted = Kind::Snapshot.wanted(&params.list("SnapshotId"), &world.snapshots)?;
     dry_run(params)?;
@@ -136,7 +136,7 @@ pub fn describe_locked(world: &World, ctx: &CallContext, params: &Params) -> Ans
 }
 
 /// Answers DescribeFastSnapshotRestores.
-pub fn describe_fast_restores(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe_fast_restores(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let filters = Filters::parse(
         params,
         "availability-zone availability-zone-id owner-id snapshot-id state",
@@ -185,7 +185,7 @@ pub fn describe_fast_restores(world: &World, ctx: &CallContext, params: &Params)
 }
 
 /// DescribeSnapshotAttribute: with whom the caller shares a snapshot of its own.
-pub fn describe_attribute(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe_attribute(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let snapshot = Kind::Snapshot.find(params.required("SnapshotId")?, &world.snapshots)?;
     let attribute = params.required("Attribute")?;
     if attribute != "createVolumePermission" {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::ids::Kind;
 use super::{Answer, answer, dry_run, snapshots, tags};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::AppError;
 use crate::wire::query::Params;
 use crate::world::{
-    AttachmentState, Event, Snapshot, SnapshotState, Tags, Volume, VolumeState, VolumeType, World,
+    AttachmentState, Snapshot, SnapshotState, Tags, Transition, Volume, VolumeState, VolumeType,
+    World,
 };
 use crate::{Lab, bounds};
 
@@ -18,7 +19,7 @@ const INTERVAL_SECONDS: i64 = 15;
 const EXCLUDES_LIMIT: usize = 40;
 
 /// CreateSnapshots: all volumes of an instance at one moment.
-pub async fn create_set(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
+pub async fn create_set(lab: &Lab, ctx: &Caller, params: &Params) -> Answer {
     let planned = {
         let mut world = lab.world_of(&ctx.region);
         let instance = Kind::Instance.find(
@@ -87,7 +88,7 @@ pub async fn create_set(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer
 }
 
 /// Answers CreateSnapshot: one volume.
-pub async fn create_one(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
+pub async fn create_one(lab: &Lab, ctx: &Caller, params: &Params) -> Answer {
     let planned = {
         let mut world = lab.world_of(&ctx.region);
         let volume = Kind::Volume.find(params.required("VolumeId")?, &world.volumes)?;
@@ -161,7 +162,7 @@ fn check_excluded(
     Ok(())
 }
 
-fn check_volume(world: &World, ctx: &CallContext, volume: &Volume) -> Result<(), AppError> {
+fn check_volume(world: &World, ctx: &Caller, volume: &Volume) -> Result<(), AppError> {
     if !matches!(volume.state, VolumeState::Available | VolumeState::InUse) {
         return Err(AppError::new(
             "IncorrectState",
@@ -202,7 +203,7 @@ fn check_volume(world: &World, ctx: &CallContext, volume: &Volume) -> Result<(),
     Ok(())
 }
 
-fn plan(ctx: &CallContext, volume: &Volume, params: &Params, tags: Tags) -> Snapshot {
+fn plan(ctx: &Caller, volume: &Volume, params: &Params, tags: Tags) -> Snapshot {
     Snapshot {
         id: String::new(),
         volume: volume.id.clone(),
@@ -227,7 +228,7 @@ fn plan(ctx: &CallContext, volume: &Volume, params: &Params, tags: Tags) -> Snap
 }
 
 /// Gives ids and durations, and marks the volumes, so that a second request meanwhile meets the interval.
-fn admit(world: &mut World, ctx: &CallContext, planned: &mut [Snapshot]) {
+fn admit(world: &mut World, ctx: &Caller, planned: &mut [Snapshot]) {
     for snapshot in planned {
         snapshot.id = world.new_id("snap");
         let percent = world.rng.u64(25..80);
@@ -242,11 +243,7 @@ fn admit(world: &mut World, ctx: &CallContext, planned: &mut [Snapshot]) {
 }
 
 /// Captures the contents, then puts the snapshots into the books.
-async fn take(
-    lab: &Lab,
-    ctx: &CallContext,
-    planned: Vec<Snapshot>,
-) -> Result<Vec<Snapshot>, AppError> {
+async fn take(lab: &Lab, ctx: &Caller, planned: Vec<Snapshot>) -> Result<Vec<Snapshot>, AppError> {
     let pairs: Vec<(String, String)> = planned
         .iter()
         .map(|snapshot| (snapshot.volume.clone(), snapshot.id.clone()))
@@ -264,7 +261,10 @@ async fn take(
         world
             .snapshots
             .insert(snapshot.id.clone(), snapshot.clone());
-        world.at(snapshot.completes, Event::SnapshotDone(snapshot.id.clone()));
+        world.at(
+            snapshot.completes,
+            Transition::SnapshotDone(snapshot.id.clone()),
+        );
     }
     Ok(planned)
 }

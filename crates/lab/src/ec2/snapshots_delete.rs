@@ -3,7 +3,7 @@
 use super::ids::Kind;
 use super::{Answer, dry_run, snapshots, yes};
 use crate::Lab;
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::AppError;
 use crate::wire::query::Params;
 use crate::world::{Snapshot, SnapshotState, World};
@@ -55,7 +55,7 @@ fn obstacle(world: &World, snapshot: &Snapshot) -> Option<AppError> {
 }
 
 /// DeleteSnapshot: a pending one goes when it completes.
-pub async fn delete(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
+pub async fn delete(lab: &Lab, ctx: &Caller, params: &Params) -> Answer {
     let id = params.required("SnapshotId")?;
     {
         let world = lab.world_of(&ctx.region);

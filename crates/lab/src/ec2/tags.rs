@@ -6,7 +6,7 @@ use super::filter::Filters;
 use super::ids::{Kind, few};
 use super::paging::page;
 use super::{Answer, answer, dry_run, yes};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::AppError;
 use crate::wire::query::Params;
 use crate::wire::xml::{Xml, legal};
@@ -122,7 +122,7 @@ pub fn from_specifications(params: &Params, resource_type: &str) -> Result<Tags,
 /// Every resource must be there and ours.
 fn resources<'a>(
     world: &World,
-    ctx: &CallContext,
+    ctx: &Caller,
     params: &'a Params,
 ) -> Result<Vec<&'a str>, AppError> {
     let ids = params.list("ResourceId");
@@ -164,7 +164,7 @@ fn resources<'a>(
 }
 
 /// CreateTags: all resources or none.
-pub fn create(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn create(world: &mut World, ctx: &Caller, params: &Params) -> Answer {
     let new = read(params)?;
     if new.is_empty() {
         return Err(AppError::missing("TagSet"));
@@ -200,7 +200,7 @@ pub fn create(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
 }
 
 /// DeleteTags: by key, or by key and value; none named means all user tags.
-pub fn delete(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn delete(world: &mut World, ctx: &Caller, params: &Params) -> Answer {
     let gone: BTreeMap<String, Option<String>> = read(params)?.into_iter().collect();
     for key in gone.keys() {
         check(key, "")?;
@@ -224,7 +224,7 @@ pub fn delete(world: &mut World, ctx: &CallContext, params: &Params) -> Answer {
 }
 
 /// Answers DescribeTags.
-pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let filters = Filters::parse(params, "key resource-id resource-type tag: value")?;
     dry_run(params)?;
     let instances = world

@@ -5,7 +5,7 @@ use super::ids::Kind;
 use super::instances::zone_id;
 use super::paging::page;
 use super::{Answer, answer, dry_run, tags};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::query::Params;
 use crate::wire::timestamp;
 use crate::wire::xml::Xml;
@@ -49,7 +49,7 @@ fn field(world: &World, volume: &Volume, name: &str) -> Vec<String> {
 }
 
 /// Answers DescribeVolumes.
-pub fn describe(world: &World, ctx: &CallContext, params: &Params) -> Answer {
+pub fn describe(world: &World, ctx: &Caller, params: &Params) -> Answer {
     let filters = Filters::parse(params, FILTERS)?;
     let wanted = Kind::Volume.wanted(&params.list("VolumeId"), &world.volumes)?;
     dry_run(params)?;

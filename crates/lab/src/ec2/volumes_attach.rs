@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::ids::Kind;
 use super::{Answer, answer, dry_run, volumes};
 use crate::Lab;
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::wire::AppError;
 use crate::wire::query::Params;
 use crate::world::{
-    AttachmentState, BlockDevice, Event, Instance, InstanceState, Platform, VolumeState, World,
+    AttachmentState, BlockDevice, Instance, InstanceState, Platform, Transition, VolumeState, World,
 };
 
 /// Attachments of a Nitro instance, without its network interface.
@@ -85,7 +85,7 @@ fn check_place(world: &World, instance: &Instance, device: &str) -> Result<(), A
 }
 
 /// AttachVolume: the device is there before the answer; the state becomes `attached` on the clock.
-pub async fn attach(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
+pub async fn attach(lab: &Lab, ctx: &Caller, params: &Params) -> Answer {
     let (device, volume, instance) = (
         params.required("Device")?,
         params.required("VolumeId")?,
@@ -146,7 +146,7 @@ pub async fn attach(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
     let time = Duration::from_millis(world.rng.u64(800..2_500));
     world.after(
         time,
-        Event::Attached {
+        Transition::Attached {
             instance: instance.to_owned(),
             volume: volume.to_owned(),
         },
@@ -211,7 +211,7 @@ fn check_detach(
 
 /// DetachVolume: a volume that the instance still has mounted stays `busy` until it is asked for again, or until the
 /// instance stops.
-pub async fn detach(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
+pub async fn detach(lab: &Lab, ctx: &Caller, params: &Params) -> Answer {
     let volume = params.required("VolumeId")?;
     params.flag("Force")?;
     let (instance, mut place, off) = {
@@ -233,7 +233,7 @@ pub async fn detach(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
         let time = Duration::from_millis(world.rng.u64(800..2_500));
         world.after(
             time,
-            Event::Detached {
+            Transition::Detached {
                 instance: instance.clone(),
                 volume: volume.to_owned(),
             },

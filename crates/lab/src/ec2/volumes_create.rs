@@ -6,11 +6,11 @@ use super::describe_misc::zone_names;
 use super::ids::Kind;
 use super::instances::zone_id;
 use super::{Answer, answer, dry_run, paging, snapshots, tags, volumes, yes};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::runtime::VolumeSpec;
 use crate::wire::AppError;
 use crate::wire::query::Params;
-use crate::world::{Event, Snapshot, SnapshotState, Volume, VolumeState, VolumeType, World};
+use crate::world::{Snapshot, SnapshotState, Transition, Volume, VolumeState, VolumeType, World};
 use crate::{Lab, bounds};
 
 /// Limits of a volume type: GiB, IOPS, IOPS per GiB.
@@ -181,7 +181,7 @@ pub fn speed(
     Ok((iops, throughput))
 }
 
-fn zone(ctx: &CallContext, params: &Params) -> Result<String, AppError> {
+fn zone(ctx: &Caller, params: &Params) -> Result<String, AppError> {
     let given = |name| params.get(name).filter(|value| !value.is_empty());
     let zones = zone_names(&ctx.region);
     match (given("AvailabilityZone"), given("AvailabilityZoneId")) {
@@ -209,7 +209,7 @@ fn zone(ctx: &CallContext, params: &Params) -> Result<String, AppError> {
 }
 
 fn encryption(
-    ctx: &CallContext,
+    ctx: &Caller,
     params: &Params,
     snapshot: Option<&Snapshot>,
 ) -> Result<(bool, Option<String>), AppError> {
@@ -248,7 +248,7 @@ fn encryption(
 }
 
 /// What a request asks for, checked, not yet in the books.
-fn plan(world: &mut World, ctx: &CallContext, params: &Params) -> Result<Volume, AppError> {
+fn plan(world: &mut World, ctx: &Caller, params: &Params) -> Result<Volume, AppError> {
     let az = zone(ctx, params)?;
     let snapshot = match params.get("SnapshotId").filter(|id| !id.is_empty()) {
         None => None,
@@ -340,7 +340,7 @@ fn repeated<'a>(world: &'a World, params: &Params) -> Result<Option<&'a Volume>,
 }
 
 /// CreateVolume: the contents are there before the answer, the state becomes `available` on the clock.
-pub async fn create(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
+pub async fn create(lab: &Lab, ctx: &Caller, params: &Params) -> Answer {
     let volume = {
         let mut world = lab.world_of(&ctx.region);
         if params.flag("DryRun")? != Some(true)
@@ -373,14 +373,14 @@ pub async fn create(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
         ));
     }
     let time = Duration::from_millis(world.rng.u64(1_500..4_000));
-    world.after(time, Event::VolumeReady(volume.id.clone()));
+    world.after(time, Transition::VolumeReady(volume.id.clone()));
     Ok(answer(ctx, "CreateVolume", |xml| {
         volumes::write(xml, &volume, None)
     }))
 }
 
 /// DeleteVolume: only one that nothing uses.
-pub async fn delete(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
+pub async fn delete(lab: &Lab, ctx: &Caller, params: &Params) -> Answer {
     let id = params.required("VolumeId")?.to_owned();
     {
         let mut world = lab.world_of(&ctx.region);
@@ -415,6 +415,6 @@ pub async fn delete(lab: &Lab, ctx: &CallContext, params: &Params) -> Answer {
             format!("The lab could not delete the volume: {message}"),
         ));
     }
-    world.after(Duration::from_secs(2), Event::VolumeGone(id));
+    world.after(Duration::from_secs(2), Transition::VolumeGone(id));
     Ok(yes(ctx, "DeleteVolume"))
 }

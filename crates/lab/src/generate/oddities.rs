@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::past::finished;
 use crate::world::{
-    Event, Image, Lock, Platform, Snapshot, SnapshotState, Tags, Volume, VolumeType, World,
+    Image, Lock, Platform, Snapshot, SnapshotState, Tags, Transition, Volume, VolumeType, World,
 };
 
 /// A stranger with whom we share.
@@ -150,7 +150,7 @@ fn pending(shop: &mut Workshop<'_>) {
         .get(&id)
         .map(|snapshot| snapshot.completes);
     if let Some(at) = completes {
-        shop.world.at(at, Event::SnapshotDone(id));
+        shop.world.at(at, Transition::SnapshotDone(id));
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{RealRuntime, machine};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::runtime::{Invocation, InvocationEnd, Runtime, VolumeSpec};
 use crate::{Clock, Lab, LabOptions, WorldSpec};
 
@@ -318,7 +318,7 @@ async fn lab(dir: &Path) -> (Lab, Arc<RealRuntime>) {
 /// Sends a command over SSM and waits for its end: exit code, output, errors.
 async fn ssm(lab: &Lab, document: &str, parameters: Value) -> (i64, String, String) {
     let call = async |operation: &str, body: Value| {
-        let ctx = CallContext {
+        let ctx = Caller {
             account: lab.account().to_owned(),
             region: lab.region().to_owned(),
             access_key: "AKIALAB".to_owned(),

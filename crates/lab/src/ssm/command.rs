@@ -12,7 +12,7 @@ use super::pattern::Pattern;
 use super::record::{CommandRecord, Detail, InvocationRecord, Plugin};
 use super::{delivery, report};
 use crate::Lab;
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::json::{ServiceError, list, required, strings, text};
 use crate::world::{AgentStatus, Instance, InstanceState, World};
 
@@ -23,7 +23,7 @@ const INSTANCE_LIMIT: usize = 50;
 const CONCURRENCY: &str = "^([1-9][0-9]*|[1-9][0-9]%|[1-9]%|100%)$";
 const ERRORS: &str = "^([1-9][0-9]*|[0]|[1-9][0-9]%|[0-9]%|100%)$";
 
-pub(super) fn send(lab: &Lab, ctx: &CallContext, body: &Value) -> Result<Value, ServiceError> {
+pub(super) fn send(lab: &Lab, ctx: &Caller, body: &Value) -> Result<Value, ServiceError> {
     let mut world = lab.world_of(&ctx.region);
     let mut command = prepare(&world, ctx, body)?;
     // From the world's dice, so that a seed replays.
@@ -47,7 +47,7 @@ pub(super) fn send(lab: &Lab, ctx: &CallContext, body: &Value) -> Result<Value, 
     Ok(answer)
 }
 
-fn prepare(world: &World, ctx: &CallContext, body: &Value) -> Result<CommandRecord, ServiceError> {
+fn prepare(world: &World, ctx: &Caller, body: &Value) -> Result<CommandRecord, ServiceError> {
     let delivery = checked_numbers(body)?;
     let comment = text(body, "Comment").unwrap_or_default();
     if comment.chars().count() > 100 {

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::document::Parameters;
 use super::record::{CommandRecord, Detail, Plugin, amount};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::json::{ServiceError, required, strings};
 use crate::runtime::{Invocation, InvocationEnd};
 use crate::world::{AgentStatus, InstanceState};
@@ -479,11 +479,7 @@ fn verdict(end: &InvocationEnd) -> Detail {
 }
 
 /// CancelCommand: what has not begun never will; what runs gets the agent's SIGKILL, best effort.
-pub(super) async fn cancel(
-    lab: &Lab,
-    ctx: &CallContext,
-    body: &Value,
-) -> Result<Value, ServiceError> {
+pub(super) async fn cancel(lab: &Lab, ctx: &Caller, body: &Value) -> Result<Value, ServiceError> {
     let id = required(body, "CommandId")?;
     let only = strings(body, "InstanceIds");
     let mut running = Vec::new();

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::document::Content;
 use crate::bounds;
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::json::{ServiceError, epoch, list as items, page, required, strings, text};
 use crate::world::{Tags, World};
 
@@ -256,11 +256,7 @@ fn fits_in(world: &World, source: &str) -> bool {
     held + source.len() <= bounds::DOCUMENT_BYTES
 }
 
-pub(super) fn create(
-    world: &mut World,
-    ctx: &CallContext,
-    body: &Value,
-) -> Result<Value, ServiceError> {
+pub(super) fn create(world: &mut World, ctx: &Caller, body: &Value) -> Result<Value, ServiceError> {
     let (name, source) = (required(body, "Name")?, required(body, "Content")?);
     let legal = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if !(3..=128).contains(&name.len()) || !name.chars().all(legal) {
@@ -310,11 +306,7 @@ pub(super) fn create(
     Ok(json!({"DocumentDescription": answer}))
 }
 
-pub(super) fn update(
-    world: &mut World,
-    ctx: &CallContext,
-    body: &Value,
-) -> Result<Value, ServiceError> {
+pub(super) fn update(world: &mut World, ctx: &Caller, body: &Value) -> Result<Value, ServiceError> {
     let (name, source) = (required(body, "Name")?, required(body, "Content")?);
     format_fits(body)?;
     let room = fits_in(world, source);

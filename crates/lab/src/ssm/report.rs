@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::library::{page_size, without_nulls};
 use super::record::{CommandRecord, Detail, InvocationRecord, Plugin};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::json::{ServiceError, epoch, list, moment, page, required, text};
 use crate::world::World;
 
@@ -77,7 +77,7 @@ fn times(plugin: Option<&Plugin>) -> (Option<String>, Option<String>, String) {
 
 pub(super) fn get_invocation(
     world: &World,
-    ctx: &CallContext,
+    ctx: &Caller,
     body: &Value,
 ) -> Result<Value, ServiceError> {
     let (id, instance) = (required(body, "CommandId")?, required(body, "InstanceId")?);
@@ -190,7 +190,7 @@ fn fits(command: &CommandRecord, filters: &[Filter], status: &str, detail: &str)
 
 pub(super) fn list_invocations(
     world: &World,
-    ctx: &CallContext,
+    ctx: &Caller,
     body: &Value,
 ) -> Result<Value, ServiceError> {
     let id = text(body, "CommandId");

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::{ServiceError, handle};
-use crate::dispatch::CallContext;
+use crate::caller::Caller;
 use crate::runtime::Runtime;
 use crate::runtime_simulated::SimulatedRuntime;
 use crate::world::AgentStatus;
@@ -69,7 +69,7 @@ async fn lab() -> (Lab, Arc<SimulatedRuntime>) {
 }
 
 async fn call(lab: &Lab, operation: &str, body: Value) -> Result<Value, ServiceError> {
-    let ctx = CallContext {
+    let ctx = Caller {
         account: lab.account().to_owned(),
         region: lab.region().to_owned(),
         access_key: "AKIALAB".to_owned(),
