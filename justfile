@@ -11,7 +11,7 @@ fmt:
 lint:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
-    shellcheck .ci/run .ci/mutants .ci/servers .ci/roots tests/matrix.sh tests/documents/sweep.sh docs/images/make
+    shellcheck .ci/run .ci/servers .ci/roots tests/matrix.sh tests/documents/sweep.sh docs/images/make
     for document in assets/documents/*.json; do jq -r '.mainSteps[0].inputs.runCommand | join("\n")' "$document" | shellcheck -s sh - || exit 1; done
     python3 assets/documents/build.py --check
 
@@ -28,11 +28,6 @@ test-sim SEEDS="1000":
 test-real:
     cargo test --locked -- --ignored --skip p13_mysql_
     bash tests/documents.sh
-
-# Change the rules of crates/core one mutant at a time, in a copy of the tree: do its unit tests notice? Such as `just mutants --file crates/core/src/retention.rs`
-mutants *ARGUMENTS:
-    mkdir -p target
-    PROPTEST_RNG_SEED=11 nice -n 15 cargo mutants --package freezeframe-core --jobs 1 --output target {{ ARGUMENTS }}
 
 # Check licences, sources and banned crates of all dependencies
 deny:
