@@ -29,6 +29,10 @@ test-real:
     cargo test --locked -- --ignored --skip p13_mysql_
     bash tests/documents.sh
 
+# Change the rules (crates/core) in small ways, and list the changes that no test of theirs notices
+mutants SHARD="0/26":
+    cargo mutants --package freezeframe-core --shard {{ SHARD }} --sharding round-robin --output target/mutants
+
 # Check licences, sources and banned crates of all dependencies
 deny:
     cargo deny --locked check bans licenses sources

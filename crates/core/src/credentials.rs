@@ -218,6 +218,15 @@ mod tests {
             who.to_string(),
             "account 123456789012, eu-central-1, as anna; credentials: profile viewer (credentials file)"
         );
+        assert_eq!(
+            who.json(),
+            serde_json::json!({
+                "account": "123456789012",
+                "region": "eu-central-1",
+                "arn": "arn:aws:iam::123456789012:user/anna",
+                "credentials": "profile viewer (credentials file)",
+            })
+        );
         let keys = Source::Variables {
             instead_of: Some("viewer".to_owned()),
         };

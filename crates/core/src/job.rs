@@ -500,6 +500,59 @@ impl JobView {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::held::Freeze;
+
+    #[test]
+    fn the_mode_is_shown_with_its_reason_once_it_is_chosen() {
+        let mut spec = sample::view("j-1", Phase::Queued).spec;
+        assert_eq!(spec.mode_words(), "coordinated");
+        spec.asked_mode = Some(AskedMode::Auto);
+        assert_eq!(
+            (spec.mode_word(), spec.mode_is_open()),
+            ("auto".to_owned(), true)
+        );
+        assert!(spec.mode_words().starts_with("auto: "));
+        spec.mode_reason = Some("the role may not call".to_owned());
+        assert_eq!(
+            (spec.mode_word(), spec.mode_is_open()),
+            ("coordinated".to_owned(), false)
+        );
+        assert_eq!(spec.mode_words(), "coordinated: the role may not call");
+    }
+
+    #[test]
+    fn times_of_a_clock_that_was_ahead_become_now() {
+        let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let mut view = sample::view("j-1", Phase::Frozen);
+        view.phases = [(Phase::Queued, -9, Some(-5)), (Phase::Frozen, 5, Some(7))]
+            .map(|(phase, started, ended)| PhaseRecord {
+                phase,
+                started: at(started),
+                ended: ended.map(at),
+                failed: false,
+            })
+            .to_vec();
+        view.frozen_since = Some(at(6));
+        view.freezing = Freezing::Open(Freeze {
+            sent: at(5),
+            delivery: crate::held::Delivery::Taken,
+            thaw: None,
+            nothing_at: None,
+        });
+        view.bound_times(at(0));
+        let times: Vec<_> = view.phases.iter().map(|p| (p.started, p.ended)).collect();
+        assert_eq!(times, [(at(-9), Some(at(-5))), (at(0), Some(at(0)))]);
+        assert_eq!(view.frozen_since, Some(at(0)));
+        let Freezing::Open(freeze) = view.freezing else {
+            unreachable!()
+        };
+        assert_eq!(freeze.sent, at(0));
+    }
+}
+
 /// A job for tests.
 #[cfg(test)]
 pub(crate) mod sample {

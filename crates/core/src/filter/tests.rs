@@ -242,6 +242,13 @@ fn the_levels_of_instances_and_volumes_are_those_of_their_newest_sets() {
     };
     assert!(asks("level=crash") && asks("never") && asks("a*"));
     assert!(!asks("state=running tag:Env=prod") && !asks(""));
+    let tags = |text: &str| {
+        Filter::parse(text, RowKind::Instances)
+            .unwrap()
+            .asks_for_tags()
+    };
+    assert!(tags("tag:Env=prod") && tags("a*") && tags("never"));
+    assert!(!tags("state=running level=crash") && !tags(""));
 }
 
 #[test]

@@ -1079,3 +1079,20 @@ fn nothing_to_freeze_is_skipped() {
     assert_eq!(s.job.view().verdict, Some(Verdict::Skipped));
     assert_eq!(s.count(&JobEffect::SendPre), 0);
 }
+
+/// Only a thaw that is under way can be delayed.
+#[test]
+fn a_delayed_thaw_is_shown_while_it_is_under_way_and_delayed() {
+    let delayed = |s: &Story| match s.job.view().freezing {
+        Freezing::Open(freeze) => freeze.thaw.is_some(),
+        _ => false,
+    };
+    let mut s = Story::frozen();
+    s.tell(JobEvent::PostDelivery(Delivery::Delayed));
+    assert!(!delayed(&s), "none was sent");
+    s.tell(JobEvent::Cancel);
+    s.tell(JobEvent::PostDelivery(Delivery::InProgress));
+    assert!(!delayed(&s), "the agent has it");
+    s.tell(JobEvent::PostDelivery(Delivery::Delayed));
+    assert!(delayed(&s));
+}
