@@ -14,7 +14,7 @@ use crate::domain::retention::{Age, TagPair};
 use crate::domain::set_plan::SetOptions;
 use crate::ops::job::targets::Named;
 
-/// Proven, application-consistent EBS snapshots: a console, and its headless twin for cron.
+/// Take application-consistent EBS snapshots, with evidence: a console, and commands for cron.
 ///
 /// Without a command the console opens. To try everything without an AWS account: freezeframe --lab
 #[derive(Debug, Parser)]
@@ -41,7 +41,7 @@ pub struct Global {
     /// Seed of the lab's world
     #[arg(long, global = true, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// What goes wrong in the lab: a plan's name (agents, expiring, forgetful, lossy, slow, throttled) or a TOML file
+    /// Fault plan of the lab, what goes wrong there: a name (agents, expiring, forgetful, lossy, slow, throttled) or a TOML file
     #[arg(long, global = true, value_name = "PLAN")]
     pub faults: Option<String>,
     /// Directory in which the real runtime keeps its volumes
@@ -56,7 +56,7 @@ pub struct Global {
     /// Endpoint for every service, such as a served lab's
     #[arg(long, global = true, value_name = "U")]
     pub endpoint_url: Option<String>,
-    /// Refuse everything that would change something
+    /// Refuse every action that would change something
     #[arg(long, global = true)]
     pub read_only: bool,
     /// Configuration file
@@ -97,12 +97,12 @@ pub enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List what is there
+    /// List instances, volumes, snapshots, sets, jobs, prunes or restores
     ///
-    /// The state of a job is its phase while somebody drives it and when it is done. Where nobody does: `copying` is
-    /// thawed and labelled, and AWS finishes the copy of its set; `abandoned` is to be resumed (`jobs resume`);
-    /// `labels-pending` is over but for labels that could not be written (`jobs resume` writes them). `thaw-unconfirmed`
-    /// goes before all: look at the instance (`jobs abort` thaws it again, `jobs thawed` takes your word).
+    /// The state of a job is its phase while a process works on it, and `done` at its end. Other states: `copying`: the
+    /// job is thawed and labelled, and AWS finishes the copy; `abandoned`: its process is gone (`jobs resume` thaws and
+    /// labels it); `labels-pending`: its labels could not be written (`jobs resume` writes them); `thaw-unconfirmed`:
+    /// look at the instance (`jobs abort` thaws it again, `jobs thawed` records that you saw it thawed).
     List {
         /// What to list
         #[arg(value_enum)]
@@ -110,7 +110,7 @@ pub enum Command {
         /// Only rows that match, such as 'tag:Env=prod state!=stopped web-*'; docs/filters.md has the keys of each list
         #[arg(long, default_value = "", value_name = "EXPR")]
         filter: String,
-        /// Only sets, or snapshots of sets, that this machine took: those whose job is in its journal
+        /// Only sets, and snapshots of sets, whose job is in this machine's journal
         #[arg(long)]
         mine: bool,
     },
@@ -133,13 +133,13 @@ pub enum Command {
         #[arg(long, default_value_t = 30, value_parser = |text: &str| number(text, 1, 455))]
         days: u32,
     },
-    /// Prepare an account
+    /// Prepare an account: install the SSM documents
     #[command(subcommand)]
     Setup(SetupCommand),
-    /// What freezeframe is told, and by whom
+    /// Show the configuration, and where each value comes from
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// The embedded AWS
+    /// Serve the embedded AWS to other programs
     #[command(subcommand)]
     Lab(LabCommand),
     /// Print a completion script
@@ -201,17 +201,17 @@ pub struct SnapshotArgs {
     /// Recipe for every instance, instead of the tag ConsistentSnapshot
     #[arg(long, value_name = "R", add = ArgValueCandidates::new(values::recipes))]
     pub recipe: Option<String>,
-    /// SSM document instead of a recipe, anybody's that keeps Data Lifecycle Manager's pre/post script contract
+    /// Third-party SSM document instead of a recipe; it must keep Data Lifecycle Manager's contract for pre and post scripts
     #[arg(long, value_name = "NAME", conflicts_with = "recipe")]
     pub document: Option<String>,
-    /// Who calls CreateSnapshots: autonomous (the instance, with its own role), coordinated (this console), or auto,
-    /// the instance where its dry run proves that its role may; the default is the configuration's, which is auto
+    /// Who calls CreateSnapshots: autonomous (the instance, with its own role), coordinated (freezeframe), or auto (the
+    /// instance, where its dry run proves that its role may call); default: the configuration's, else auto
     #[arg(long, value_parser = one_of::<AskedMode>(&["auto", "coordinated", "autonomous"]))]
     pub mode: Option<AskedMode>,
-    /// Freeze / too, last in and first out; an instance that cannot take its snapshots itself is refused
+    /// Freeze / too, last, and thaw it first; an instance that cannot use autonomous mode is refused
     #[arg(long)]
     pub freeze_root: bool,
-    /// Parameter of the document, NAME=VALUE, instead of the recipe's; may be repeated
+    /// Parameter of the document, NAME=VALUE; overrides the recipe's; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameter: Vec<(String, String)>,
     /// Stop the database instead of locking it, where the recipe can (the parameter stop=yes)
@@ -220,29 +220,29 @@ pub struct SnapshotArgs {
     /// Longest freeze: the failsafe thaws after this time, such as 30s
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub max_freeze: Option<u32>,
-    /// Only these mounts; the default is every one that qualifies
+    /// Freeze only these mounts; default: every mount that the recipe covers
     #[arg(long, value_name = "PATH", value_parser = mount_path)]
     pub mount: Vec<String>,
     /// Leave root volumes out of the sets
     #[arg(long, conflicts_with = "freeze_root")]
     pub exclude_root: bool,
-    /// Leave this volume out of its instance's set; may be repeated. So does the tag freezeframe:exclude on a volume. A
-    /// job whose database or named mount would be left out is refused
+    /// Leave this volume out of its instance's set; may be repeated. The tag freezeframe:exclude on a volume does the same.
+    /// A job is refused when its database, or a mount named with --mount, lies on a volume that is left out
     #[arg(long, value_name = "ID")]
     pub exclude_volume: Vec<VolumeId>,
-    /// Tag that every snapshot gets, beside the volumes' own; may be repeated
+    /// Tag to add to every snapshot, beside the tags of its volume; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = own_tag)]
     pub set_tag: Vec<(String, String)>,
-    /// When quiescing fails: take a crash-consistent snapshot, or none
+    /// When the database cannot be locked or a filesystem not frozen: take a crash-consistent set, or none
     #[arg(long, value_parser = one_of::<OnFailure>(&["skip", "crash-consistent"]))]
     pub on_failure: Option<OnFailure>,
-    /// Instances under way at once, 1 to 200 (default 10)
+    /// Number of instances that run at once, 1 to 200 (default 10)
     #[arg(long, value_name = "N", value_parser = |text: &str| number(text, 1, 200))]
     pub at_once: Option<u32>,
-    /// How often an instance is tried again that was left untouched, 0 to 10 (default 0)
+    /// How often to try an instance again on which nothing was done, 0 to 10 (default 0)
     #[arg(long, value_name = "N", value_parser = |text: &str| number(text, 0, 10))]
     pub retries: Option<u32>,
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -262,8 +262,8 @@ pub struct RestoreArgs {
     /// First device name, such as /dev/sdk; the default is the first free one
     #[arg(long, value_name = "DEV")]
     pub device: Option<String>,
-    /// Volume type; the default is the source volume's, now or as recorded with the set. This flag and the next four go
-    /// for every volume of the restore; to choose for one alone, restore it by itself with --snapshot
+    /// Volume type; default: the source volume's, now or as recorded with the set. This flag and the next four apply to
+    /// every volume of the restore; to choose for one volume, restore it alone with --snapshot
     #[arg(long = "type", value_name = "TYPE", value_parser = PossibleValuesParser::new(restore::TYPES))]
     pub volume_type: Option<String>,
     /// Provisioned IOPS (gp3, io1, io2); the default is the source volume's
@@ -275,16 +275,17 @@ pub struct RestoreArgs {
     /// Encrypt with this key (id, alias/NAME or ARN); the default is the snapshot's
     #[arg(long, value_name = "KEY")]
     pub kms_key: Option<String>,
-    /// Encrypt also what is restored from snapshots that are not encrypted, with the account's default key
+    /// Encrypt volumes of unencrypted snapshots too, with the account's default key
     #[arg(long)]
     pub encrypted: bool,
-    /// Copy this tag of the source to the copies too; may be repeated. Without it they get none: policies select by tags
+    /// Copy this tag of the source volume to the new volume; may be repeated. No tag is copied by default, because backup
+    /// policies select volumes by tags
     #[arg(long, value_name = "KEY")]
     pub copy_tag: Vec<String>,
-    /// Copy all tags of the source
+    /// Copy all tags of the source volume
     #[arg(long)]
     pub copy_all_tags: bool,
-    /// Let later sets of the instance take the copies along; without it they are tagged freezeframe:exclude
+    /// Include the new volumes in later sets of the instance; by default they are tagged freezeframe:exclude
     #[arg(long)]
     pub in_sets: bool,
     /// Mount under this directory
@@ -297,7 +298,7 @@ pub struct RestoreArgs {
 pub enum RestoreCommand {
     /// Show every call that a restore would make
     Plan(RestoreArgs),
-    /// Carry it out
+    /// Make the volumes, attach and mount them
     Run {
         /// What to restore, and where.
         #[command(flatten)]
@@ -311,18 +312,17 @@ pub enum RestoreCommand {
 /// `jobs`.
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
-    /// Thaw and settle every job that an earlier process left open
+    /// Thaw and finish every job that an earlier process left open
     ///
-    /// Every start of the console and of `snapshot` does the same first. It thaws, finds the set, labels it by what
-    /// can still be proven, and does not wait for the copy, which AWS finishes: what is left of such a job
-    /// (its end on record, its metrics) is done by any later start, or at once with --wait. Exit code 3 says that
-    /// nothing was open.
+    /// Every start of the console and of `snapshot` does the same first. It thaws, finds the set, and labels it by what
+    /// can still be proven. It does not wait for AWS to finish the copy: any later start records the job's end and
+    /// publishes its metrics; with --wait this command does. Exit code 3: no job was open.
     Resume {
-        /// Stay until each is over, AWS's copying included
+        /// Wait for the end of every job, until AWS has copied its set
         #[arg(long)]
         wait: bool,
     },
-    /// Thaw the instances of open jobs now, whoever drives them
+    /// Thaw the instances of open jobs now, whatever process works on them
     #[command(group = clap::ArgGroup::new("which").args(["job", "all"]).required(true))]
     Abort {
         /// This job; may be repeated
@@ -332,11 +332,11 @@ pub enum JobsCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Put on record that you have looked at the instance and nothing of a job is frozen there
+    /// Record that you looked at the instance, and that nothing of the job is frozen there
     ///
-    /// For a job that ended with its thaw unconfirmed and that no thaw can prove: somebody else's document that only says
-    /// "not frozen", an instance that is gone. Nothing is sent to it. Your word and your ARN are on record; the levels
-    /// of the set stay what they were.
+    /// For a job that ended with its thaw unconfirmed, where no thaw can prove it: a third-party document that only says
+    /// "not frozen", or an instance that is gone. Nothing is sent to the instance. The journal keeps your ARN; the levels
+    /// of the set do not change.
     Thawed {
         /// This job; may be repeated
         #[arg(long, value_name = "ID", required = true)]
@@ -356,8 +356,8 @@ pub enum JobsCommand {
     },
     /// Move a damaged journal out of the way and keep it
     ///
-    /// One that is sound is moved too, once no job in it is open, or its thaw unconfirmed: what its sets stand on is then not shown
-    /// until it is moved back (the command for that is printed).
+    /// A sound journal is moved too, unless a job in it is open or has an unconfirmed thaw. The evidence of its sets is not
+    /// shown until the file is moved back (the command for that is printed).
     SetAside {
         /// Do not ask
         #[arg(long)]
@@ -391,8 +391,8 @@ pub struct PruneArgs {
     /// Keep the newest of each of the last N years that have one
     #[arg(long, value_name = "N")]
     pub keep_yearly: Option<u32>,
-    /// Delete unproven and failed sets that are older than TIME (12h, 7d, 2w), whatever keeps them, where each of
-    /// their volumes has a newer proven set
+    /// Delete unproven and failed sets older than TIME (12h, 7d, 2w), whatever rule keeps them, where each of their
+    /// volumes has a newer proven set
     #[arg(long, value_name = "TIME")]
     pub drop_unproven_after: Option<Age>,
     /// Only sets of this instance, by id or by a Name that only it has; may be repeated
@@ -418,7 +418,7 @@ pub struct PruneArgs {
 pub enum SetupCommand {
     /// Install freezeframe's SSM documents
     Documents {
-        /// Say what would be done, and do nothing
+        /// Show what would be done, and do nothing
         #[arg(long)]
         dry_run: bool,
     },
@@ -427,7 +427,7 @@ pub enum SetupCommand {
 /// `config`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Show every value with where it came from, and whose credentials act; asks nobody
+    /// Show every value, where it came from, and whose credentials act; calls nothing at AWS
     Show,
 }
 
