@@ -15,13 +15,32 @@ const ROOMS: [&[&str]; 6] = [
 ];
 /// Folders of `ops`, lowest first.
 const OPS: [&[&str]; 7] = [
-    &["log", "clock", "inventory", "metrics", "setup"],
+    &[
+        "log",
+        "clock",
+        "inventory",
+        "metrics",
+        "setup",
+        "snapshot_progress",
+    ],
     &["command"],
     &["set_calls", "confirmations"],
     &["admission"],
     &["recover"],
     &["job"],
     &["restore", "prune"],
+];
+
+/// Parts of `tui`, lowest first.
+const TUI: [&[&str]; 8] = [
+    &["action", "effect", "style", "terminal", "hangup"],
+    &["keymap", "message"],
+    &["model"],
+    &["contract"],
+    &["widget"],
+    &["screen"],
+    &["app", "executor"],
+    &["event_loop"],
 ];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
@@ -101,6 +120,11 @@ fn no_arrow_between_rooms_runs_up() {
 #[test]
 fn no_arrow_between_the_folders_of_ops_runs_up() {
     assert_eq!(arrows_up("src/ops", "crate::ops::", &OPS), [""; 0]);
+}
+
+#[test]
+fn no_arrow_between_the_parts_of_the_console_runs_up() {
+    assert_eq!(arrows_up("src/tui", "crate::tui::", &TUI), [""; 0]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod recover;
 pub mod restore;
 mod set_calls;
 pub mod setup;
+mod snapshot_progress;
 
 use std::sync::Arc;
 

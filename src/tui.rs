@@ -2,12 +2,14 @@
 
 pub mod action;
 pub mod app;
+pub mod contract;
 pub mod effect;
 pub mod event_loop;
 pub mod executor;
 pub mod hangup;
 pub mod keymap;
 pub mod message;
+pub mod model;
 pub mod screen;
 pub mod style;
 pub mod terminal;

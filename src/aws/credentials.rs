@@ -209,7 +209,7 @@ impl ProvideCredentials for Renewing {
 }
 
 impl Inner {
-    /// What was held last, while it still serves.
+    /// The last credentials, unless they have expired.
     fn serving(&self) -> Option<Credentials> {
         let last = self.last.lock();
         let now = SystemTime::now();

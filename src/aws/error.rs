@@ -93,7 +93,7 @@ where
             };
             let mut problem = Problem::new(kind, what, message, hint).with_code(code);
             if kind == Kind::Credentials
-                && let Some(hint) = labs_key(service.raw())
+                && let Some(hint) = lab_key_hint(service.raw())
             {
                 problem.hint = hint;
             }
@@ -162,8 +162,8 @@ fn never_connected(error: &(dyn StdError + 'static)) -> bool {
     })
 }
 
-/// What to do about credentials that a lab refuses which takes its own key alone.
-fn labs_key(answer: &HttpResponse) -> Option<String> {
+/// The hint for a lab that accepts only its own key.
+fn lab_key_hint(answer: &HttpResponse) -> Option<String> {
     let headers = answer.headers();
     let file = headers.get(KEY_FILE);
     file.or(headers.get(MARK).filter(|runtime| *runtime == "real"))?;

@@ -7,8 +7,8 @@ use super::output;
 use super::progress::Progress;
 use super::resumed_jobs::{ResumedJobs, unconfirmed_thaw};
 use crate::domain::job::{JobView, Phase};
-use crate::tui::app::model::Model;
 use crate::tui::message::Message;
+use crate::tui::model::Model;
 
 /// What was under way when the screen was left.
 #[derive(Default)]
@@ -38,8 +38,8 @@ impl AfterExit {
         }
     }
 
-    /// Said when not everything has ended by then. `waits`: AWS's copying is waited for.
-    pub(super) fn begin(&self, waits: bool) {
+    /// Prints what is still under way when the console exits. `waits`: the program also waits for AWS to finish the copy.
+    pub(super) fn print_what_is_under_way(&self, waits: bool) {
         if self.nothing && !waits {
             return;
         }
@@ -50,8 +50,8 @@ impl AfterExit {
         output::note(&format!("finishing what is under way: {what}"));
     }
 
-    /// What the executor tells goes on.
-    pub(super) fn hear(&mut self, message: Message, now: DateTime<Utc>) {
+    /// Prints a line on stderr for a message of the executor, after the screen is left.
+    pub(super) fn print_message(&mut self, message: Message, now: DateTime<Utc>) {
         match message {
             Message::Job(view) => {
                 let line = self.progress.as_mut().and_then(|p| p.line(&view, now));

@@ -16,7 +16,8 @@ use crate::ops::job::targets::Named;
 
 /// Take application-consistent EBS snapshots, with evidence: a console, and commands for cron.
 ///
-/// Without a command the console opens. To try everything without an AWS account: freezeframe --lab
+/// Without a command the console opens. A set is all snapshots that one job took of one instance in one CreateSnapshots
+/// call; the journal is this machine's record of jobs, calls and evidence. To try everything without an AWS account: freezeframe --lab
 #[derive(Debug, Parser)]
 #[command(name = "freezeframe", version, max_term_width = 100)]
 pub struct Cli {
@@ -35,16 +36,16 @@ pub struct Global {
     /// Work on the embedded AWS instead of a real account; WORLD is a TOML file (default: the built-in fleet)
     #[arg(long, global = true, value_name = "WORLD", num_args = 0..=1, default_missing_value = "default", require_equals = true)]
     pub lab: Option<String>,
-    /// What the lab's instances are made of; `real` needs root on Linux
+    /// How the lab runs commands; `real` needs root on Linux
     #[arg(long, global = true, value_enum, default_value = "simulated")]
     pub runtime: RuntimeKind,
     /// Seed of the lab's world
     #[arg(long, global = true, default_value_t = 1, value_name = "N")]
     pub seed: u64,
-    /// Fault plan of the lab, what goes wrong there: a name (agents, expiring, forgetful, lossy, slow, throttled) or a TOML file
+    /// Faults that the lab injects: a plan's name (agents, expiring, forgetful, lossy, slow, throttled) or a TOML file
     #[arg(long, global = true, value_name = "PLAN")]
     pub faults: Option<String>,
-    /// Directory in which the real runtime keeps its volumes
+    /// Directory for the volumes of `--runtime real`
     #[arg(long, global = true, value_name = "DIR")]
     pub lab_dir: Option<std::path::PathBuf>,
     /// Profile of the shared AWS configuration
@@ -53,7 +54,7 @@ pub struct Global {
     /// AWS region
     #[arg(long, global = true, value_name = "R", add = ArgValueCandidates::new(values::regions))]
     pub region: Option<String>,
-    /// Endpoint for every service, such as a served lab's
+    /// Endpoint URL for every AWS service, such as that of `freezeframe lab serve`
     #[arg(long, global = true, value_name = "U")]
     pub endpoint_url: Option<String>,
     /// Refuse every action that would change something
@@ -77,9 +78,9 @@ pub struct Global {
 /// What the lab's instances are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RuntimeKind {
-    /// No privileges; instances imitate what documents do.
+    /// Needs no privileges; the lab imitates what the SSM documents do.
     Simulated,
-    /// Loop devices and namespaces; commands really run. Needs root.
+    /// Runs the commands on loop devices in namespaces. Needs root.
     Real,
 }
 
@@ -129,7 +130,7 @@ pub enum Command {
         /// The instance, by id or by a Name that only it has
         #[arg(long, value_name = "ID|NAME")]
         instance: Named,
-        /// How far back, in days (CloudWatch keeps 455)
+        /// Number of days to show, at most 455 (what CloudWatch keeps)
         #[arg(long, default_value_t = 30, value_parser = |text: &str| number(text, 1, 455))]
         days: u32,
     },
@@ -149,7 +150,7 @@ pub enum Command {
     },
     /// Print the manual page
     Man {
-        /// Write a page of each command into this directory instead
+        /// Write one page for each command into this directory, instead of printing
         #[arg(long, value_name = "DIRECTORY")]
         to: Option<std::path::PathBuf>,
     },
@@ -195,7 +196,7 @@ pub struct SnapshotArgs {
     /// Instance, by id or by a Name that only it has; may be repeated
     #[arg(long, value_name = "ID|NAME", num_args = 1..)]
     pub instance: Vec<Named>,
-    /// Only instances with this tag, KEY=VALUE; several must all match, and narrow what --instance names
+    /// Only instances with this tag, KEY=VALUE; if repeated, every tag must match; with --instance, selects among those
     #[arg(long, value_name = "KEY=VALUE", value_parser = tag_pair)]
     pub tag: Vec<(String, String)>,
     /// Recipe for every instance, instead of the tag ConsistentSnapshot
@@ -214,13 +215,13 @@ pub struct SnapshotArgs {
     /// Parameter of the document, NAME=VALUE; overrides the recipe's; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameter: Vec<(String, String)>,
-    /// Stop the database instead of locking it, where the recipe can (the parameter stop=yes)
+    /// Stop the database instead of locking it, where the recipe supports it (as --parameter stop=yes)
     #[arg(long)]
     pub stop: bool,
-    /// Longest freeze: the failsafe thaws after this time, such as 30s
+    /// Longest time that an instance may stay frozen, such as 30s; then its failsafe thaws
     #[arg(long, value_name = "TIME", value_parser = seconds)]
     pub max_freeze: Option<u32>,
-    /// Freeze only these mounts; default: every mount that the recipe covers
+    /// Freeze only this mount; may be repeated; default: every mount that can be frozen
     #[arg(long, value_name = "PATH", value_parser = mount_path)]
     pub mount: Vec<String>,
     /// Leave root volumes out of the sets
@@ -233,13 +234,13 @@ pub struct SnapshotArgs {
     /// Tag to add to every snapshot, beside the tags of its volume; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = own_tag)]
     pub set_tag: Vec<(String, String)>,
-    /// When the database cannot be locked or a filesystem not frozen: take a crash-consistent set, or none
+    /// What to do when the lock or the freeze fails: take no snapshot (skip), or a crash-consistent set
     #[arg(long, value_parser = one_of::<OnFailure>(&["skip", "crash-consistent"]))]
     pub on_failure: Option<OnFailure>,
     /// Number of instances that run at once, 1 to 200 (default 10)
     #[arg(long, value_name = "N", value_parser = |text: &str| number(text, 1, 200))]
     pub at_once: Option<u32>,
-    /// How often to try an instance again on which nothing was done, 0 to 10 (default 0)
+    /// Number of further attempts on an instance on which the failed one changed nothing, 0 to 10 (default 0)
     #[arg(long, value_name = "N", value_parser = |text: &str| number(text, 0, 10))]
     pub retries: Option<u32>,
     /// Show what would be done, and do nothing
@@ -259,7 +260,7 @@ pub struct RestoreArgs {
     /// Instance to attach to, by id or by a Name that only it has
     #[arg(long, value_name = "ID|NAME")]
     pub instance: Named,
-    /// First device name, such as /dev/sdk; the default is the first free one
+    /// Device name of the first volume, such as /dev/sdk; the others follow; default: the first free name
     #[arg(long, value_name = "DEV")]
     pub device: Option<String>,
     /// Volume type; default: the source volume's, now or as recorded with the set. This flag and the next four apply to
@@ -288,7 +289,7 @@ pub struct RestoreArgs {
     /// Include the new volumes in later sets of the instance; by default they are tagged freezeframe:exclude
     #[arg(long)]
     pub in_sets: bool,
-    /// Mount under this directory
+    /// Mount the new volumes on the instance, below this directory
     #[arg(long, value_name = "DIR", value_parser = mount_path)]
     pub mount_under: Option<String>,
 }
@@ -303,7 +304,7 @@ pub enum RestoreCommand {
         /// What to restore, and where.
         #[command(flatten)]
         restore: RestoreArgs,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -341,25 +342,25 @@ pub enum JobsCommand {
         /// This job; may be repeated
         #[arg(long, value_name = "ID", required = true)]
         job: Vec<JobId>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Show sets that were never judged and volumes of restores that no job on record accounts for
+    /// Show sets that are still `pending`, and restored volumes, that nothing in the journal accounts for
     Orphans {
-        /// Label these sets `crash`; nothing is ever deleted
+        /// Label these sets `crash`; this command deletes nothing
         #[arg(long)]
         label: bool,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long, requires = "label")]
         yes: bool,
     },
-    /// Move a damaged journal out of the way and keep it
+    /// Rename a damaged journal, so that the next start makes a new one
     ///
     /// A sound journal is moved too, unless a job in it is open or has an unconfirmed thaw. The evidence of its sets is not
     /// shown until the file is moved back (the command for that is printed).
     SetAside {
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -373,22 +374,22 @@ pub struct PruneArgs {
     /// A policy of the configuration file
     #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(values::policies), conflicts_with_all = ["keep_last", "keep_hourly", "keep_daily", "keep_weekly", "keep_monthly", "keep_yearly", "drop_unproven_after"])]
     pub policy: Option<String>,
-    /// Keep the newest N
+    /// Keep the newest N sets of each volume
     #[arg(long, value_name = "N")]
     pub keep_last: Option<u32>,
-    /// Keep the newest of each of the last N hours that have one
+    /// Keep the newest set of each of the last N hours that have one
     #[arg(long, value_name = "N")]
     pub keep_hourly: Option<u32>,
-    /// Keep the newest of each of the last N days that have one
+    /// Keep the newest set of each of the last N days that have one
     #[arg(long, value_name = "N")]
     pub keep_daily: Option<u32>,
-    /// Keep the newest of each of the last N weeks that have one
+    /// Keep the newest set of each of the last N weeks that have one
     #[arg(long, value_name = "N")]
     pub keep_weekly: Option<u32>,
-    /// Keep the newest of each of the last N months that have one
+    /// Keep the newest set of each of the last N months that have one
     #[arg(long, value_name = "N")]
     pub keep_monthly: Option<u32>,
-    /// Keep the newest of each of the last N years that have one
+    /// Keep the newest set of each of the last N years that have one
     #[arg(long, value_name = "N")]
     pub keep_yearly: Option<u32>,
     /// Delete unproven and failed sets older than TIME (12h, 7d, 2w), whatever rule keeps them, where each of their
@@ -398,11 +399,11 @@ pub struct PruneArgs {
     /// Only sets of this instance, by id or by a Name that only it has; may be repeated
     #[arg(long, value_name = "ID|NAME", num_args = 1.., value_parser = said)]
     pub instance: Vec<String>,
-    /// Only sets of instances with this tag, KEY=VALUE; several must all match, and narrow what --instance names.
-    /// Where the instance is gone, the tags of the snapshots count
+    /// Only sets of instances with this tag, KEY=VALUE; if repeated, every tag must match; with --instance, selects among
+    /// those. Where the instance is gone, the tags of its snapshots are compared
     #[arg(long, value_name = "KEY=VALUE")]
     pub tag: Vec<TagPair>,
-    /// Only sets that match, such as 'tag:Env=dev !name=db*', by their own keys and their instance's
+    /// Only sets that match, such as 'tag:Env=dev !name=db*'; takes the keys of sets and of instances (docs/filters.md)
     #[arg(long, value_name = "EXPR", value_parser = said)]
     pub filter: Option<String>,
     /// Show the plan, and delete nothing

@@ -97,13 +97,13 @@ pub(super) async fn run(global: &Global) -> Result<u8, Problem> {
     };
     if !executor.is_finished() {
         // On a hang-up nobody reads this, and jobs go on all the same.
-        left.begin(!quit);
+        left.print_what_is_under_way(!quit);
     }
     let mut ticks = tokio::time::interval(TICK);
     loop {
         tokio::select! {
             message = messages_in.recv() => match message {
-                Some(message) => left.hear(message, clock.now()),
+                Some(message) => left.print_message(message, clock.now()),
                 None => break,
             },
             _ = ticks.tick() => left.wait(clock.now()),

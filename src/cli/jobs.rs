@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::args::{Global, JobsCommand};
-use super::output::{self, Out, Table, with_id};
+use super::output::{self, Out, Table, json_row};
 use super::resumed_jobs::{ResumedJobs, copying};
 use super::session::{self, Opened};
 use super::{exit, printed, typed, unmatched};
@@ -173,7 +173,7 @@ fn thaw_rows(ops: &Ops, global: &Global, views: &[(JobView, Came)]) -> Result<()
     let values: Vec<Value> = views
         .iter()
         .map(|(view, came)| {
-            let mut value = with_id(view, &view.listed_state(view.only_copies()));
+            let mut value = json_row(view, &view.listed_state(view.only_copies()));
             value["id"] = json!(view.spec.job);
             value["thaw"] = json!(thaw_word(view, *came));
             value
@@ -252,7 +252,7 @@ fn rows(ops: &Ops, global: &Global, views: &[JobView]) -> Result<(), Problem> {
     let values: Vec<Value> = views
         .iter()
         .map(|view| {
-            let mut value = with_id(view, &view.listed_state(view.only_copies()));
+            let mut value = json_row(view, &view.listed_state(view.only_copies()));
             value["id"] = json!(view.spec.job);
             value
         })
@@ -453,14 +453,14 @@ async fn find_orphans(ops: &Ops, global: &Global, label: bool, yes: bool) -> Res
         .iter()
         .map(|set| {
             let all = set.snapshots.iter().all(|id| labelled.contains(id));
-            let mut value = with_id(set, if all { "labelled" } else { "never-judged" });
+            let mut value = json_row(set, if all { "labelled" } else { "never-judged" });
             value["id"] = json!(set.job);
             value["kind"] = json!("set");
             value
         })
         .collect();
     values.extend(found.volumes.iter().map(|volume| {
-        let mut value = with_id(volume, "unattached");
+        let mut value = json_row(volume, "unattached");
         value["id"] = json!(volume.volume);
         value["kind"] = json!("restore-volume");
         value

@@ -136,7 +136,7 @@ async fn make(world: &str, global: &Global) -> Result<Embedded, Problem> {
         None => None,
         Some(key) => {
             let file = lab_dir(global)?.join("credentials");
-            if let Err(cause) = write_key(&file, key) {
+            if let Err(cause) = write_lab_key_file(&file, key) {
                 lab.shutdown().await;
                 return Err(Problem::new(
                     Kind::Local,
@@ -164,8 +164,8 @@ fn lab_dir(global: &Global) -> Result<PathBuf, Problem> {
     }
 }
 
-/// Writes the key as AWS's tools read it (`AWS_SHARED_CREDENTIALS_FILE`), for root alone.
-fn write_key(file: &Path, key: &Key) -> std::io::Result<()> {
+/// Writes the lab's key to a shared credentials file of mode 0600, as AWS's tools read it.
+fn write_lab_key_file(file: &Path, key: &Key) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     match std::fs::remove_file(file) {

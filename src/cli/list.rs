@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::args::{Global, Listing};
-use super::output::{Out, Table, note, with_id};
+use super::output::{Out, Table, json_row, note};
 use super::{exit, printed};
 use crate::domain::filter::{Filter, Key, OfInstance};
 use crate::domain::held::Held;
@@ -56,7 +56,7 @@ pub(super) async fn run(
                 rows.map(|i| {
                     let there = jobs.iter().filter(|job| job.spec.instance == i.id);
                     let held = there.map(JobView::held).fold(Held::Nothing, Held::worse);
-                    with_held(with_id(i, i.state.as_str()), held, now)
+                    with_held(json_row(i, i.state.as_str()), held, now)
                 })
                 .collect(),
                 vec![
@@ -89,7 +89,7 @@ pub(super) async fn run(
             });
             (
                 rows.map(|v| {
-                    let mut value = with_id(v, v.state.as_str());
+                    let mut value = json_row(v, v.state.as_str());
                     if let (Value::Object(map), true) = (&mut value, v.is_excluded()) {
                         map.insert("sets".to_owned(), "left out by tag".into());
                     }
@@ -124,7 +124,7 @@ pub(super) async fn run(
             });
             (
                 rows.map(|s| {
-                    let mut value = with_id(s, s.state.as_str());
+                    let mut value = json_row(s, s.state.as_str());
                     if let Value::Object(map) = &mut value {
                         map.insert("level".to_owned(), serde_json::json!(s.verified_level()));
                     }
@@ -232,7 +232,7 @@ pub(super) async fn run(
                 });
             (
                 rows.map(|(j, state)| {
-                    let mut value = with_id(j, &state);
+                    let mut value = json_row(j, &state);
                     if let Value::Object(map) = &mut value {
                         map.insert("id".to_owned(), serde_json::json!(j.spec.job));
                         map.insert("started".to_owned(), serde_json::json!(j.started()));
@@ -276,7 +276,7 @@ pub(super) async fn run(
                 .filter(|p| filter.matches_record(&p.id, p.state(), &[&p.of, &p.who]));
             (
                 rows.map(|p| {
-                    let mut value = with_id(p, p.state());
+                    let mut value = json_row(p, p.state());
                     if let Value::Object(map) = &mut value {
                         map.insert("left".to_owned(), serde_json::json!(p.left()));
                     }
@@ -303,7 +303,7 @@ pub(super) async fn run(
             });
             (
                 rows.map(|(started, r)| {
-                    let mut value = with_id(&r.plan, r.state());
+                    let mut value = json_row(&r.plan, r.state());
                     if let Value::Object(map) = &mut value {
                         map.insert("started".to_owned(), serde_json::json!(started));
                         map.insert("volumes".to_owned(), serde_json::json!(r.items));

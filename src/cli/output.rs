@@ -263,8 +263,8 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// A row with `id`, `state`, `tags`, `account` and `region` as every listing has them.
-pub fn with_id<T: Serialize>(row: &T, state: &str) -> Value {
+/// Converts a row to JSON, with `state` and `tags` added where it has none.
+pub fn json_row<T: Serialize>(row: &T, state: &str) -> Value {
     let mut value = serde_json::to_value(row).unwrap_or(Value::Null);
     if let Value::Object(map) = &mut value {
         map.entry("state").or_insert_with(|| state.into());

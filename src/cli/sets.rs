@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::output::with_id;
+use super::output::json_row;
 use crate::domain::job::{JobView, Verdict};
 use crate::domain::level::Level;
 use crate::domain::problem::Problem;
@@ -58,7 +58,7 @@ impl Account {
     /// The set with the keys that every listing has, `set` as `snapshot -o json` prints it, and `evidence`.
     pub(super) fn json(&self) -> Value {
         let set = &self.set;
-        let mut value = with_id(set, set.state());
+        let mut value = json_row(set, set.state());
         if let Value::Object(map) = &mut value {
             map.insert("id".to_owned(), json!(set.job));
             map.insert("created".to_owned(), json!(set.started));

@@ -246,7 +246,7 @@ async fn thaw(ops: &Ops, view: &JobView, updates: &mpsc::Sender<JobView>, due: b
     if view.phase == Phase::Done && !view.needs_thaw() {
         return Thaw::Confirmed;
     }
-    match may_be_frozen(ops, view) {
+    match freeze_was_sent(ops, view) {
         Ok(false) => return Thaw::Confirmed,
         Ok(true) => {}
         Err(problem) => tracing::warn!(%problem, "whether pre-script was sent is unknown; thawing"),
@@ -566,9 +566,9 @@ fn freezes(call: &CallRow) -> bool {
         .any(|mode| Step::Pre.is(call, mode))
 }
 
-/// By the calls on record: what could freeze is never sent before its intent is on disk. One that was
-/// refused was not carried out.
-fn may_be_frozen(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
+/// Whether the journal has a command that freezes and was not refused, so that the instance may be frozen: its intent is
+/// on disk before it is sent.
+fn freeze_was_sent(ops: &Ops, view: &JobView) -> Result<bool, Problem> {
     // What was unconfirmed stays so until an instance says otherwise, however far the copying has come.
     if view.phase >= Phase::Verifying && !view.thaw_unconfirmed {
         return Ok(false);

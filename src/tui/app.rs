@@ -2,7 +2,6 @@
 
 mod leave;
 mod messages;
-pub mod model;
 pub mod prompt;
 mod requests;
 pub mod view;
@@ -14,12 +13,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crossterm::event::{KeyEvent, KeyEventKind};
 
 use self::leave::Leave;
-use self::model::Model;
 use self::prompt::Prompt;
 use super::action::Action;
+use super::contract::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use super::effect::{Effect, Generation};
 use super::keymap::{self, Key};
 use super::message::Message;
+use super::model::Model;
 use super::screen::fleet::Fleet;
 use super::screen::help::{Help, Menu};
 use super::screen::jobs::Jobs;
@@ -28,7 +28,6 @@ use super::screen::restore::Restore;
 use super::screen::retention::Retention;
 use super::screen::snapshots::Snapshots;
 use super::screen::volumes::Volumes;
-use super::screen::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use super::style::Styles;
 use super::widget::header;
 use crate::domain::job::OnFailure;

@@ -22,7 +22,7 @@ pub mod values;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 pub use super::label::{Label, Written};
 pub use failsafe::Began;
@@ -345,19 +345,12 @@ impl Job {
                 },
                 nothing_at: None,
                 thaw: self.post_delayed.then(|| DelayedThaw {
-                    failsafe_by: (!self.spec.third_party).then(|| self.failsafe_by(began)),
+                    failsafe_by: (!self.spec.third_party)
+                        .then(|| began.failsafe_by(self.spec.budget_s, self.frozen_since)),
                 }),
             }),
             _ => Freezing::Over,
         }
-    }
-
-    /// When the failsafe has thawed at the latest: it was armed before anybody heard of the freeze.
-    fn failsafe_by(&self, began: Began) -> DateTime<Utc> {
-        let certain = began.failsafe_certain_at(self.spec.budget_s);
-        let budget = TimeDelta::seconds(i64::from(self.spec.budget_s));
-        self.frozen_since
-            .map_or(certain, |since| certain.min(since + budget))
     }
 
     fn start(&mut self, now: DateTime<Utc>, todo: &mut Vec<JobEffect>) {

@@ -21,13 +21,14 @@ use crate::domain::run::Limits;
 use crate::domain::set_plan::SetPlan;
 use crate::ops::admission::owner::{owner_of_no_process, owner_of_this_process};
 use crate::ops::admission::{groups::Pass, preflight, ready_check};
-use crate::ops::command::poll::{follow, follow_as_events, watch_progress};
+use crate::ops::command::poll::{follow, follow_as_events};
 use crate::ops::command::send::{Step, send_when_taken};
 use crate::ops::command::thaw;
 use crate::ops::command::wait_reasons::{Reserve, Waits};
 use crate::ops::confirmations;
 use crate::ops::job::timers::Timers;
 use crate::ops::set_calls::{create, find_set_by_tag, label_when_taken, publish, set_of};
+use crate::ops::snapshot_progress::watch_progress;
 use crate::ops::{Ops, log};
 
 /// Pause between two looks for an autonomous job's set, growing.

@@ -21,10 +21,10 @@ use crate::domain::snapshot::Snapshot;
 use crate::jobs::journal::CallRow;
 use crate::jobs::outcome::CallOutcome;
 use crate::ops::Ops;
-use crate::ops::command::poll::GONE_AFTER;
 use crate::ops::command::send::{self, Step};
 use crate::ops::confirmations;
 use crate::ops::set_calls::{FIND_LOOKS, FIND_PAUSE};
+use crate::ops::snapshot_progress::GONE_AFTER;
 
 /// Looks for a set that may exist although nobody saw the answer, and the pause between, growing:
 /// something just made may need a moment to be visible (aws-facts 8.3).

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use crate::config::theme::Role;
 use crate::tui::action::Action;
-use crate::tui::screen::{Reaction, Request, Screen, ScreenContext};
+use crate::tui::contract::{Reaction, Request, Screen, ScreenContext};
 use crate::tui::widget::dialog::{Choice, Question};
 
 const TITLE: &str = "Leave freezeframe?";

@@ -7,8 +7,8 @@ use super::{App, Notice};
 use crate::domain::ids::Scope;
 use crate::domain::job::{JobView, Phase};
 use crate::domain::problem::{Kind, Problem};
+use crate::tui::contract::{Request, ScreenId};
 use crate::tui::message::{Identity, Message, Part};
-use crate::tui::screen::{Request, ScreenId};
 
 impl App {
     /// Takes a message in; `None` when it was stale and nothing changed.

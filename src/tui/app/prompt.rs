@@ -9,7 +9,7 @@ use tui_input::Input;
 
 use crate::config::theme::Role;
 use crate::tui::action::Action;
-use crate::tui::screen::{Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
+use crate::tui::contract::{Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::tui::widget::{form, text};
 
 /// What can be said at the prompt, with what it does.

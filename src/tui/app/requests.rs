@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use super::{App, HISTORY, Notice};
 use crate::domain::ids::Scope;
 use crate::domain::problem::{Kind, Problem};
+use crate::tui::contract::{Reaction, Request, ScreenId, Subject};
 use crate::tui::effect::Effect;
-use crate::tui::screen::{Reaction, Request, ScreenId, Subject};
 
 impl App {
     pub(super) fn carry_out(&mut self, requests: Vec<Request>, now: DateTime<Utc>) -> Vec<Effect> {

@@ -8,8 +8,8 @@ use ratatui::text::{Line, Span};
 use super::{App, Notice};
 use crate::config::theme::Role;
 use crate::tui::action::Action;
+use crate::tui::contract::ScreenId;
 use crate::tui::keymap;
-use crate::tui::screen::ScreenId;
 use crate::tui::widget::{header, held, text};
 
 /// Most lines that a notice may take.

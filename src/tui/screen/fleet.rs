@@ -9,7 +9,6 @@ use ratatui::layout::Rect;
 
 use super::list::{List, Listed, Words, reaction};
 use super::snapshot_dialog::SnapshotDialog;
-use super::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
@@ -19,7 +18,8 @@ use crate::domain::volume::Volume;
 use crate::recipe::chosen::Catalogue;
 use crate::recipe::eligibility;
 use crate::tui::action::Action;
-use crate::tui::app::model::Model;
+use crate::tui::contract::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
+use crate::tui::model::Model;
 use crate::tui::style::{age, ago, level, moment};
 use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::held;

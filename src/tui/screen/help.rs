@@ -5,9 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Clear;
 
-use super::{MenuItem, Reaction, Request, Screen, ScreenContext};
 use crate::config::theme::Role;
 use crate::tui::action::Action;
+use crate::tui::contract::{MenuItem, Reaction, Request, Screen, ScreenContext};
 use crate::tui::keymap::{self, Key};
 use crate::tui::widget::dialog::{self, pane};
 use crate::tui::widget::scroll::Scroll;

@@ -15,14 +15,14 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use super::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::{Filter, OfInstance, RowKind};
 use crate::domain::ids::{JobId, RunId};
 use crate::domain::job::{JobView, Phase, Verdict};
 use crate::domain::naming;
 use crate::tui::action::Action;
-use crate::tui::app::model::DrivenBy;
+use crate::tui::contract::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
+use crate::tui::model::DrivenBy;
 use crate::tui::widget::dialog::pane;
 use crate::tui::widget::filter_line::{self, FilterLine};
 use crate::tui::widget::scroll::Scroll;

@@ -7,11 +7,11 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::Line;
 
-use super::{Reaction, Request, ScreenContext};
 use crate::config::theme::Role;
 use crate::domain::filter::{Filter, RowKind};
 use crate::domain::problem::Problem;
 use crate::tui::action::Action;
+use crate::tui::contract::{Reaction, Request, ScreenContext};
 use crate::tui::widget::dialog::pane;
 use crate::tui::widget::filter_line::{self, FilterLine};
 use crate::tui::widget::table::{self, Cell, Column, TableState};

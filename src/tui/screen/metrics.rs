@@ -11,13 +11,13 @@ use ratatui::text::{Line, Span};
 
 use self::figures::DriveFigures;
 use self::picker::Picker;
-use super::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::InstanceId;
 use crate::domain::metrics::{Metric, Series};
 use crate::tui::action::Action;
-use crate::tui::app::model::Pane;
+use crate::tui::contract::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::tui::message::Message;
+use crate::tui::model::Pane;
 use crate::tui::style;
 use crate::tui::widget::chart::{self, Plot};
 use crate::tui::widget::dialog::pane;

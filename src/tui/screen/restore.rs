@@ -11,7 +11,6 @@ use ratatui::text::Line;
 
 use self::choose::Choose;
 use self::target::Target;
-use super::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::config::theme::Role;
 use crate::domain::ids::JobId;
 use crate::domain::naming;
@@ -20,8 +19,9 @@ use crate::domain::proof;
 use crate::domain::restore::{RestorePlan, RestoreView, is_root_device};
 use crate::domain::text::counted;
 use crate::tui::action::Action;
-use crate::tui::app::model::Remembered;
+use crate::tui::contract::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::tui::message::Message;
+use crate::tui::model::Remembered;
 use crate::tui::style;
 use crate::tui::widget::dialog::{Choice, Question, pane};
 use crate::tui::widget::form::{self, Focus};

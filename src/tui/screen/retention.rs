@@ -10,13 +10,13 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 
 use self::review::Review;
-use super::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::RowKind;
 use crate::domain::problem::{Kind, Problem};
 use crate::domain::prune::count;
 use crate::domain::retention::{Policy, PrunePlan};
 use crate::tui::action::Action;
+use crate::tui::contract::{Reaction, Request, Screen, ScreenContext, Subject};
 use crate::tui::message::{Message, Past, PruneProgress};
 use crate::tui::widget::dialog::{Choice, Question, pane};
 use crate::tui::widget::form::{self, Focus, Form};

@@ -12,7 +12,6 @@ use ratatui::text::{Line, Span};
 use strum::Display;
 
 use super::fleet::refusal;
-use super::{Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::connection::{self, Forecast};
 use crate::domain::ids::{InstanceId, RunId};
@@ -22,8 +21,9 @@ use crate::domain::mode::{self, AskedMode, ChosenMode, NoMode};
 use crate::domain::set_plan::SetOptions;
 use crate::domain::tags::Tags;
 use crate::tui::action::Action;
-use crate::tui::app::model::Model;
+use crate::tui::contract::{Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::tui::effect::RunRequest;
+use crate::tui::model::Model;
 use crate::tui::widget::dialog;
 use crate::tui::widget::form::{Field, Focus, Form};
 use crate::tui::widget::text;
@@ -208,8 +208,8 @@ impl SnapshotDialog {
         self.form.chosen(field::ROOT_VOLUMES) == 1
     }
 
-    /// What is asked of the sets, as far as it can be read.
-    fn set(&self, model: &Model) -> (SetOptions, Vec<(usize, String)>) {
+    /// Reads the form's options for the sets; the second value lists the fields that are wrong, and why.
+    fn set_options(&self, model: &Model) -> (SetOptions, Vec<(usize, String)>) {
         let chosen = self.instances.iter().filter_map(|id| model.instance(id));
         let chosen: Vec<&Instance> = chosen.collect();
         let exclude = set::left_out(self.form.value(field::LEFT_OUT), &chosen);
@@ -292,7 +292,7 @@ impl SnapshotDialog {
                 Role::Muted,
             ));
         }
-        let tags = set::words(&self.set(model).0.tags, &model.tagging);
+        let tags = set::words(&self.set_options(model).0.tags, &model.tagging);
         notes.extend(tags.map(|words| (words, Role::Muted)));
         notes
     }
@@ -302,7 +302,7 @@ impl SnapshotDialog {
         &'a self,
         cx: &'a ScreenContext<'_>,
     ) -> impl Iterator<Item = (&'a InstanceId, Option<String>)> {
-        let (set, _) = self.set(cx.model);
+        let (set, _) = self.set_options(cx.model);
         self.instances.iter().map(move |id| {
             let reason = match cx.model.instance(id) {
                 None => Some("it is no longer there".to_owned()),
@@ -368,7 +368,7 @@ impl SnapshotDialog {
                 return vec![Request::Say(format!("frozen at most: {error}"))];
             }
         };
-        let (set, wrong) = self.set(cx.model);
+        let (set, wrong) = self.set_options(cx.model);
         if let Some((field, error)) = wrong.into_iter().next() {
             self.form.set_focus(Focus::Field(field));
             return vec![Request::Say(error)];
@@ -426,7 +426,7 @@ impl SnapshotDialog {
     /// is whole where it fits.
     fn lines(&self, cells: usize, cx: &ScreenContext<'_>) -> Vec<Line<'static>> {
         let mut rows: Vec<_> = self.review(cx).collect();
-        let (set, _) = self.set(cx.model);
+        let (set, _) = self.set_options(cx.model);
         let noted = |id: &InstanceId| cx.model.set_notes(id, &set).unwrap_or_default();
         // What a choice overrides is seen first.
         let overrides = |id: &InstanceId| {
@@ -673,7 +673,7 @@ impl Screen for SnapshotDialog {
         }
         // An id or a tag that is being typed is not wrong yet.
         let at = self.form.focus();
-        let left = self.set(cx.model).1.into_iter();
+        let left = self.set_options(cx.model).1.into_iter();
         let left = left.filter(|(field, _)| at != Focus::Field(*field));
         let budget = self.budget().err().map(|e| (field::BUDGET, e));
         let errors: Vec<(usize, String)> = budget.into_iter().chain(left).collect();

@@ -10,14 +10,14 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::list::{List, Listed, Words, reaction};
-use super::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::RowKind;
 use crate::domain::ids::{InstanceId, JobId, VolumeId};
 use crate::domain::job::JobView;
 use crate::domain::snapshot::Snapshot;
 use crate::tui::action::Action;
-use crate::tui::app::model::Model;
+use crate::tui::contract::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
+use crate::tui::model::Model;
 use crate::tui::style::{age, level};
 use crate::tui::widget::table::{Cell, Column};
 

@@ -8,14 +8,14 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use super::list::{List, Listed, Words, reaction};
-use super::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
 use crate::config::theme::Role;
 use crate::domain::filter::RowKind;
 use crate::domain::ids::InstanceId;
 use crate::domain::tags::{EXCLUDE, RESTORED_FROM};
 use crate::domain::volume::Volume;
 use crate::tui::action::Action;
-use crate::tui::app::model::Model;
+use crate::tui::contract::{MenuItem, Reaction, Request, Screen, ScreenContext, ScreenId, Subject};
+use crate::tui::model::Model;
 use crate::tui::style::{age, ago, level, moment};
 use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::held;

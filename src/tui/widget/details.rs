@@ -10,7 +10,7 @@ use super::scroll::Scroll;
 use super::text;
 use crate::config::theme::Role;
 use crate::tui::action::Action;
-use crate::tui::screen::{Reaction, Request, Screen, ScreenContext};
+use crate::tui::contract::{Reaction, Request, Screen, ScreenContext};
 
 /// One line of a description.
 #[derive(Debug, Clone, PartialEq, Eq)]

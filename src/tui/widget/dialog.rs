@@ -11,7 +11,7 @@ use super::form::{Field, Focus, Form, view_input};
 use super::text;
 use crate::config::theme::Role;
 use crate::tui::action::Action;
-use crate::tui::screen::{Reaction, Request, Screen, ScreenContext};
+use crate::tui::contract::{Reaction, Request, Screen, ScreenContext};
 use crate::tui::style::Styles;
 
 /// The border of a pane or dialog, with its title.
@@ -381,7 +381,7 @@ mod tests {
 
     use super::*;
     use crate::config::theme::Theme;
-    use crate::tui::app::model::Model;
+    use crate::tui::model::Model;
     use crate::tui::style::Depth;
 
     #[test]

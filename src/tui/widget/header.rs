@@ -8,8 +8,8 @@ use ratatui::text::{Line, Span};
 use super::{held, text};
 use crate::config::theme::Role;
 use crate::domain::credentials::role_of;
-use crate::tui::app::model::Model;
 use crate::tui::message::Identity;
+use crate::tui::model::Model;
 use crate::tui::style::{Styles, ago};
 
 /// When the oldest part of the fleet was read; `None` until every part was.

@@ -11,7 +11,7 @@ use crate::config::theme::Role;
 use crate::domain::held::Held;
 use crate::domain::ids::InstanceId;
 use crate::domain::job::JobView;
-use crate::tui::app::model::Model;
+use crate::tui::model::Model;
 use crate::tui::style::Styles;
 
 /// The colour of what is held. The words differ too.

@@ -2,8 +2,8 @@
 
 use freezeframe::domain::job::Phase;
 use freezeframe::tui::app::Input;
+use freezeframe::tui::contract::ScreenId;
 use freezeframe::tui::message::Part;
-use freezeframe::tui::screen::ScreenId;
 
 use crate::support::{Hands, job};
 

@@ -50,6 +50,14 @@ impl Began {
         };
         self.ended.map_or(latest, |at| after(at, 0).min(latest))
     }
+
+    /// When the failsafe has thawed at the latest: the moment of [`Self::failsafe_certain_at`], or the freeze plus the budget
+    /// where that is earlier, because the failsafe was armed before the freeze.
+    pub fn failsafe_by(&self, budget_s: u32, frozen_since: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        let certain = self.failsafe_certain_at(budget_s);
+        let budget = TimeDelta::seconds(i64::from(budget_s));
+        frozen_since.map_or(certain, |since| certain.min(since + budget))
+    }
 }
 
 #[cfg(test)]

@@ -49,8 +49,8 @@ fn out_of_order(why: String) -> String {
 }
 
 fn two_in_order(job: &str, pre: &Trace, post: &Trace) -> Result<(), String> {
-    envelope(job, pre, "pre-script")?;
-    envelope(job, post, "post-script")?;
+    check_hello(job, pre, "pre-script")?;
+    check_hello(job, post, "post-script")?;
     if let (Some(last), Some(first)) = (pre.lines.last(), post.lines.first())
         && first.seq <= last.seq
     {
@@ -87,7 +87,7 @@ pub fn check_one(job: &str, trace: &Trace) -> Result<(), String> {
 }
 
 fn one_in_order(job: &str, trace: &Trace) -> Result<(), String> {
-    envelope(job, trace, "snapshot")?;
+    check_hello(job, trace, "snapshot")?;
     rising(trace.events())?;
     for (there, name) in [
         (trace.events().any(|s| *s == TraceEvent::Request), "request"),
@@ -126,8 +126,8 @@ fn understood(trace: &Trace, command: &str) -> Result<(), String> {
     }
 }
 
-/// The trace is sound, and it is of this command of this job.
-fn envelope(job: &str, trace: &Trace, command: &str) -> Result<(), String> {
+/// Checks that the lines of a trace are in order, and that its `hello` names this job and command.
+fn check_hello(job: &str, trace: &Trace, command: &str) -> Result<(), String> {
     if let Some(why) = &trace.out_of_order {
         return Err(format!("{command}: {why}"));
     }

@@ -381,7 +381,7 @@ pub fn platform_details(platform: Platform) -> &'static str {
     }
 }
 
-/// What is billed.
+/// EC2's `usageOperation` of this platform.
 pub fn usage_operation(platform: Platform) -> &'static str {
     match platform {
         Platform::Windows => "RunInstances:0002",

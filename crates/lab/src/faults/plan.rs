@@ -293,7 +293,7 @@ const LONGEST_MS: u64 = 3_600_000;
 const AN_HOUR: &str = "give at most 3600000 ms, an hour";
 
 impl Entry {
-    /// A value with which it does nothing, or what nothing at AWS does: its key, what is wrong, what is right.
+    /// The first key of the fault whose value has no effect, or cannot occur at AWS, with the reason and a correct value.
     fn objection(&self) -> Option<(&'static str, String, &'static str)> {
         let takes = |key: &'static str, given: bool, kinds: &str| {
             let wrong = format!("means nothing for kind `{}`", self.name());

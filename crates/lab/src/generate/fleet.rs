@@ -177,7 +177,7 @@ fn image(instance: &Instance, index: usize, root_gib: u32) -> Image {
         root_device_name: instance.root_device_name.clone(),
         mappings: vec![(
             instance.root_device_name.clone(),
-            image_snapshot(&instance.image),
+            image_snapshot_id(&instance.image),
         )],
         size_gib: root_gib.min(if instance.platform == Platform::Windows {
             30
@@ -189,8 +189,8 @@ fn image(instance: &Instance, index: usize, root_gib: u32) -> Image {
     }
 }
 
-/// The snapshot behind an image: its owner's, which nobody else sees.
-fn image_snapshot(image: &str) -> String {
+/// Derives the id of the snapshot from which a generated root volume was made.
+fn image_snapshot_id(image: &str) -> String {
     derived("snap", image)
 }
 
@@ -233,7 +233,7 @@ fn add_volume(world: &mut World, instance: &mut Instance, spec: &VolumeSpecToml,
         kms_key: key,
         az: instance.az.clone(),
         created: instance.launch_time,
-        snapshot: root.then(|| image_snapshot(&instance.image)),
+        snapshot: root.then(|| image_snapshot_id(&instance.image)),
         tags,
         attached_to: Some(instance.id.clone()),
         last_snapshot: None,

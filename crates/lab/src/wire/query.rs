@@ -61,7 +61,7 @@ impl Params {
             .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// One value; an empty one counts as given.
+    /// A parameter of the request, by its full name; an empty value is returned as it is.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

@@ -166,7 +166,7 @@ fn running() -> InstanceState {
 fn online() -> AgentStatus {
     AgentStatus::Online
 }
-/// From SendCommand to the script's start, as recorded of the message channel.
+/// Default of `command_latency_ms`: the time from SendCommand to the start of the script, as recorded of the message channel.
 fn latency() -> u64 {
     200
 }

@@ -4,8 +4,8 @@ use crate::config::theme::Role;
 use crate::domain::held::Held;
 use crate::domain::job::{JobView, Phase};
 use crate::domain::naming;
-use crate::tui::app::model::DrivenBy;
-use crate::tui::screen::{Request, ScreenContext};
+use crate::tui::contract::{Request, ScreenContext};
+use crate::tui::model::DrivenBy;
 use crate::tui::widget::dialog::{Choice, Question};
 
 /// Whether to stop one job. The safe button has the focus.

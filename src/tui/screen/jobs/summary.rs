@@ -5,7 +5,7 @@ use strum::IntoEnumIterator as _;
 
 use crate::config::theme::Role;
 use crate::domain::job::{JobView, Phase, Verdict};
-use crate::tui::screen::ScreenContext;
+use crate::tui::contract::ScreenContext;
 use crate::tui::widget::{lane, text};
 
 /// The verdicts, worst first: what needs somebody is not cut off at the right.

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use crate::config::theme::Role;
 use crate::domain::metrics::{Metric, Series};
-use crate::tui::screen::ScreenContext;
+use crate::tui::contract::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::{chart, text};
 

@@ -10,7 +10,7 @@ use crate::domain::filter::{Filter, RowKind};
 use crate::domain::ids::InstanceId;
 use crate::domain::instance::Instance;
 use crate::tui::action::Action;
-use crate::tui::screen::ScreenContext;
+use crate::tui::contract::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::filter_line::FilterLine;
 use crate::tui::widget::table::{self, Cell, Column, TableState};

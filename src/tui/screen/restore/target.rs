@@ -10,7 +10,7 @@ use crate::domain::problem::Kind;
 use crate::domain::restore::{RestoreRequest, TYPES, device_taken, is_device, kms_key};
 use crate::domain::text::is_hostile;
 use crate::ops::job::targets::{self, Named};
-use crate::tui::screen::ScreenContext;
+use crate::tui::contract::ScreenContext;
 use crate::tui::widget::form::{Field, Focus, Form};
 
 const TARGET: usize = 0;

@@ -6,7 +6,7 @@ use crate::config::theme::Role;
 use crate::domain::naming;
 use crate::domain::restore::{RestorePlan, RestoreView, StepState};
 use crate::domain::text::{counted, visible};
-use crate::tui::screen::ScreenContext;
+use crate::tui::contract::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::{lane, text};
 

@@ -5,8 +5,8 @@ use ratatui::text::Line;
 use crate::config::theme::Role;
 use crate::domain::prune::{PruneRecord, count};
 use crate::domain::restore::{RestoreView, StepState};
+use crate::tui::contract::ScreenContext;
 use crate::tui::message::Past;
-use crate::tui::screen::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::text;
 

@@ -12,7 +12,7 @@ use crate::domain::naming;
 use crate::domain::prune::count;
 use crate::domain::retention::{Decision, Fate, PrunePlan};
 use crate::tui::action::Action;
-use crate::tui::screen::ScreenContext;
+use crate::tui::contract::ScreenContext;
 use crate::tui::style;
 use crate::tui::widget::details::{Details, Entry};
 use crate::tui::widget::lane;
