@@ -87,3 +87,28 @@ pub struct Series {
     /// Points in order of time; a period without data has none.
     pub points: Vec<(DateTime<Utc>, f64)>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_taken_as_cloudwatch_takes_it() {
+        let longest = "x".repeat(255);
+        for good in ["Organization/Backup", "a b.c-d_e/f#g:h", &longest] {
+            assert_eq!(check_namespace(good), Ok(()), "{good}");
+        }
+        let too_long = "x".repeat(256);
+        for (bad, why) in [
+            ("", "empty"),
+            (" ", "blank"),
+            (":a", "colon"),
+            ("AWS/EBS", "AWS's own"),
+            ("a\u{1b}", "CloudWatch takes"),
+            (&too_long, "256 characters"),
+        ] {
+            let refused = check_namespace(bad).unwrap_err();
+            assert!(refused.contains(why), "{bad:?}: {refused}");
+        }
+    }
+}

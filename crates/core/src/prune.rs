@@ -187,6 +187,14 @@ mod tests {
             tally(9, 3, 1),
             "3 of 9 snapshots deleted, 1 not deleted, 5 left"
         );
+        let now = DateTime::UNIX_EPOCH;
+        let speed = Speed {
+            per_second: 4.94,
+            ends: now + TimeDelta::seconds(280),
+        };
+        assert_eq!(speed.words(now), "4.9 a second, about 4 min 40 s to go");
+        let late = now + TimeDelta::seconds(281);
+        assert_eq!(speed.words(late), "4.9 a second, about 0 s to go");
         assert_eq!(length(TimeDelta::seconds(59)), "59 s");
         assert_eq!(length(TimeDelta::seconds(280)), "4 min 40 s");
         assert_eq!(length(TimeDelta::seconds(3_700)), "1 h 1 min");

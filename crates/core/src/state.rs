@@ -137,6 +137,43 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_has_ended_or_is_in_the_bin_by_its_state() {
+        for (state, ended, in_bin) in [
+            ("pending", false, false),
+            ("completed", true, false),
+            ("error", true, false),
+            ("gone", true, false),
+            ("recoverable", false, true),
+            ("recovering", false, true),
+            ("moonlit", false, false),
+        ] {
+            let state = SnapshotState::from(state);
+            assert_eq!(
+                (state.has_ended(), state.is_in_bin()),
+                (ended, in_bin),
+                "{state}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_is_open_until_systems_manager_names_its_end() {
+        for (status, open) in [
+            ("Pending", true),
+            ("InProgress", true),
+            ("Delayed", true),
+            ("Cancelling", true),
+            ("", true),
+            ("Success", false),
+            ("Failed", false),
+            ("TimedOut", false),
+            ("Cancelled", false),
+        ] {
+            assert_eq!(CommandStatus::from(status).is_open(), open, "{status}");
+        }
+    }
+
+    #[test]
     fn states_sort_by_their_text() {
         let mut states = ["stopped", "zzz", "pending", "running"].map(InstanceState::from);
         states.sort();

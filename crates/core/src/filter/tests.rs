@@ -235,6 +235,7 @@ fn the_levels_of_instances_and_volumes_are_those_of_their_newest_sets() {
     assert!(hit("level=never", None));
     assert!(hit("never", None) && hit("running linux", None));
     assert!(!hit("level=never", Some(Level::Crash)));
+    assert!(hit("tag:Name=web", None) && !hit("tag:Name=db", None) && !hit("tag:Env", None));
     let asks = |text: &str| {
         Filter::parse(text, RowKind::Instances)
             .unwrap()
@@ -256,6 +257,12 @@ fn jobs_are_found_by_state_verdict_and_by_their_instances_tags() {
     use crate::job::{Phase, Verdict, sample};
     let mut view = sample::view("0b3c8a52-6f0d-4a6e-9a51-0f2f3f1f7f10", Phase::Done);
     view.verdict = Some(Verdict::Failed);
+    let by_id = |text: &str| {
+        Filter::parse(text, RowKind::Jobs)
+            .unwrap()
+            .matches_job(&view, "done", OfInstance::of(None))
+    };
+    assert!(by_id("id=0b3c8a52*") && !by_id("id=1*"));
     let tags: Tags = [("Env", "prod")].into_iter().collect();
     let of = OfInstance {
         name: Some("db"),

@@ -245,3 +245,13 @@ fn own_tags_are_looked_at() {
         assert!(why.contains(word), "{why}");
     }
 }
+
+#[test]
+fn options_are_empty_until_one_is_asked_for() {
+    assert!(SetOptions::default().is_empty());
+    let asked = SetOptions {
+        exclude_root: true,
+        ..SetOptions::default()
+    };
+    assert!(!asked.is_empty());
+}

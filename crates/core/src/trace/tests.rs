@@ -280,3 +280,21 @@ fn the_window_is_never_taken_from_the_clock() {
         (None, 1)
     );
 }
+
+#[test]
+fn the_text_of_an_error_names_its_mount_once() {
+    for (error, words) in [
+        (
+            r#"error "code":"x","text":"it is busy","mount":"/data""#,
+            "/data: it is busy",
+        ),
+        (
+            r#"error "code":"x","text":"/data is busy","mount":"/data""#,
+            "/data is busy",
+        ),
+        (r#"error "code":"x","text":"no room""#, "no room"),
+    ] {
+        let trace = told(1, &[HELLO_PRE, error]);
+        assert_eq!(trace.first_error().unwrap().text(), words);
+    }
+}
