@@ -242,6 +242,28 @@ mod tests {
     }
 
     #[test]
+    fn the_best_level_follows_from_the_freeze_and_from_the_database() {
+        let best = |pairs: &[(&str, &str)]| row(pairs).best();
+        let frozen = (tags::FROZEN_MS, "12");
+        let without = (tags::WITHOUT, "mysql");
+        let ours = (tags::JOB, JOB);
+        let level = |text| (tags::LEVEL, text);
+        assert_eq!(best(&[]), Level::Crash);
+        assert_eq!(best(&[without]), Level::Crash);
+        assert_eq!(best(&[frozen]), Level::Application);
+        assert_eq!(best(&[frozen, without]), Level::Filesystem);
+        assert_eq!(
+            best(&[ours, frozen, without, level("filesystem")]),
+            Level::Filesystem
+        );
+        // The mark came with a volume that was restored from another set.
+        assert_eq!(
+            best(&[ours, frozen, without, level("application")]),
+            Level::Application
+        );
+    }
+
+    #[test]
     fn p11_tags_that_name_another_snapshot_are_those_of_a_copy() {
         let labelled = |id: &'static str, size: &'static str| {
             row(&[

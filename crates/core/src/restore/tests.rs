@@ -571,6 +571,10 @@ fn keys_are_looked_at_before_ec2_would_let_the_volume_vanish() {
         "arn:aws:kms:eu-west-1:111122223333:alias/b",
         "alias/a b",
         "$(id)",
+        "key/backup",
+        "arn:aws:kms:eu-central-1:111122223333:backup",
+        "zzzzabcd-12ab-34cd-56ef-1234567890ab",
+        "mrk-1234abcd",
     ] {
         assert!(kms_key(bad, "eu-central-1").is_err(), "{bad}");
     }
