@@ -532,9 +532,14 @@ proptest! {
             let read: JobView = serde_json::from_str(&kept).map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert_eq!(read, view);
         }
-        // Nothing above crash by what somebody else says, and nothing at all by what is out of order.
+        // Nothing above crash by a trace that is out of order or not whole, whosever document it is.
         let proven = job.view().set.iter().any(|m| m.level.is_proven());
-        prop_assert!(!(proven && third_party));
+        let (pre, post) = (trace::parse(&pre), trace::parse(&post));
+        let in_order = match mode {
+            Mode::Autonomous => trace::check_one(JOB, &pre).is_ok(),
+            Mode::Coordinated => trace::check_order(JOB, &pre, &post).is_ok(),
+        };
+        prop_assert!(!proven || (in_order && pre.is_whole()), "proven by {pre:?}");
     }
 
     #[test]
